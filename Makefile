@@ -1,0 +1,54 @@
+# Every target needs Go alone unless its line says otherwise.
+
+export CGO_ENABLED ?= 0
+
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+COMMIT   := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+FUZZTIME ?= 10s
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test lint race noasm arm64 fuzz generate tokenizers
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+build: ## bin/prm, with its version and commit
+	go build -trimpath -ldflags '-X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o bin/prm ./cmd/prm
+
+demo: build ## make data, train, evaluate, score and pick the best of N; a new folder under runs/ each time
+	@dir=runs/demo; n=2; while [ -e "$$dir" ]; do dir=runs/demo-$$n; n=$$((n+1)); done; \
+	mkdir -p runs && bin/prm demo --out "$$dir"
+
+test: ## vet and all tests
+	go vet ./...
+	go test -timeout 10m ./...
+
+lint: ## gofmt, vet, staticcheck, errcheck (the last two at the versions go.mod pins)
+	@ugly=$$(gofmt -l .); if [ -n "$$ugly" ]; then echo "gofmt would change:"; echo "$$ugly"; exit 1; fi
+	go vet ./...
+	go tool staticcheck ./...
+	go tool errcheck ./...
+
+race: ## short tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 go test -race -short -timeout 20m ./...
+
+noasm: ## the tests on the portable kernels alone
+	go test -tags noasm ./internal/... ./nn/...
+
+arm64: ## vet for linux/arm64
+	GOOS=linux GOARCH=arm64 go vet ./...
+
+fuzz: ## FUZZTIME (10s) of each fuzz target
+	@for file in $$(grep -rl --include='*_test.go' '^func Fuzz' .); do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
+			echo "$$target in $$(dirname $$file)"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$(dirname $$file) || exit 1; \
+		done; \
+	done
+
+generate: ## regenerate the AVX2 assembly and compare it with what is committed
+	go generate ./internal/cpu/...
+	git diff --exit-code -- internal/cpu
+
+tokenizers: ## build the static library behind the tag hf_tokenizers (needs cargo and a C compiler)
+	data/tokenizer/build_hf.sh
