@@ -1,0 +1,101 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"unsafe"
+)
+
+// The live counts of a run, by index into the parameter buffer: graphs are compiled for a capacity, and kernels read
+// how much of it this run uses; a negative count means the capacity. Rows past the live count hold garbage and are never read.
+const (
+	Tokens   Dim = iota // packed tokens
+	Segments            // packed segments
+	Reads               // read-outs
+	NumDims
+	Fixed Dim = -1 // the leading dimension as compiled
+)
+
+// Dim names the live count that bounds the rows of an op.
+type Dim int
+
+// Call is one application of an op, as a backend compiles it.
+type Call struct {
+	Op   string
+	Attr any       // the op's attributes, see internal/ops
+	Rows Dim       // what bounds the op's rows
+	In   []*Tensor // addresses may change between launches (weight slots); dtypes and shapes do not
+	Out  *Tensor   // may be an input's memory where the op allows it
+	Live *Tensor   // i32 [NumDims]
+}
+
+// Launch runs a compiled call. It allocates nothing.
+type Launch func() error
+
+// Backend owns memory and kernels of one device. Its methods are not safe for concurrent use.
+type Backend interface {
+	// Name identifies device and kernels, e.g. "cpu/avx2"; equal names promise equal bits for equal versions.
+	Name() string
+	// Alloc returns zeroed memory aligned for the kernels (64 bytes at least); it lives until Free or Close.
+	Alloc(bytes int) (unsafe.Pointer, error)
+	Free(unsafe.Pointer)
+	// Upload copies src to the start of dst, which may be longer; Download copies the start of src, as much as dst holds.
+	Upload(dst *Tensor, src []byte) error
+	Download(dst []byte, src *Tensor) error
+	// Compile looks the kernel up by op and dtype, once; an unknown op or shape is an error that names it.
+	Compile(Call) (Launch, error)
+	// Sync waits until every launch so far is done.
+	Sync() error
+	Close() error
+}
+
+// Options select and configure a backend.
+type Options struct {
+	Kernels string // which kernels, e.g. "portable" or "avx2"; "" or "auto": the best this machine runs
+	Workers int    // threads; 0: GOMAXPROCS. Results do not depend on it
+}
+
+var registry struct {
+	sync.Mutex
+	open map[string]func(index int, opt Options) (Backend, error)
+}
+
+// Register makes a kind of device available, as database/sql drivers do; called from init functions.
+func Register(device string, open func(index int, opt Options) (Backend, error)) {
+	registry.Lock()
+	defer registry.Unlock()
+	if registry.open == nil {
+		registry.open = map[string]func(int, Options) (Backend, error){}
+	}
+	registry.open[device] = open
+}
+
+// Open opens a device by name: "cpu", "cuda:0"; "" and "auto" take cpu.
+func Open(device string, opt Options) (Backend, error) {
+	kind, index := device, 0
+	if kind == "" || kind == "auto" {
+		kind = "cpu"
+	}
+	for i := range kind {
+		if kind[i] == ':' {
+			if _, err := fmt.Sscanf(kind[i+1:], "%d", &index); err != nil || index < 0 || fmt.Sprint(index) != kind[i+1:] {
+				return nil, fmt.Errorf("device %q: what follows the colon is not a number", device)
+			}
+			kind = kind[:i]
+			break
+		}
+	}
+	registry.Lock()
+	open := registry.open[kind]
+	var have []string
+	for k := range registry.open {
+		have = append(have, k)
+	}
+	registry.Unlock()
+	if open == nil {
+		slices.Sort(have)
+		return nil, fmt.Errorf("device %q: no such backend in this program; it has %v", device, have)
+	}
+	return open(index, opt)
+}

@@ -1,0 +1,60 @@
+package engine
+
+import (
+	"fmt"
+	"math"
+	"reflect"
+
+	"gorgonia.org/tensor"
+)
+
+// BF16 is a bfloat16: the upper half of a float32. It is a defined type because gorgonia compares dtypes by reflect.Type.
+type BF16 uint16
+
+// The dtypes that tensors may have.
+var (
+	F32      = tensor.Float32
+	F64      = tensor.Float64
+	I32      = tensor.Int32
+	BFloat16 = tensor.Dtype{Type: reflect.TypeFor[BF16]()}
+)
+
+// Float32 widens b exactly.
+func (b BF16) Float32() float32 { return math.Float32frombits(uint32(b) << 16) }
+
+// ToBF16 rounds f to the nearest bfloat16, ties to even; a NaN stays a (quiet) NaN.
+func ToBF16(f float32) BF16 {
+	bits := math.Float32bits(f)
+	if bits&0x7fffffff > 0x7f800000 {
+		return BF16(bits>>16 | 0x40)
+	}
+	return BF16((bits + 0x7fff + bits>>16&1) >> 16)
+}
+
+// DTypeName is the name used in configs and messages: f32, f64, bf16 or i32.
+func DTypeName(d tensor.Dtype) string {
+	switch d {
+	case F32:
+		return "f32"
+	case F64:
+		return "f64"
+	case I32:
+		return "i32"
+	case BFloat16:
+		return "bf16"
+	}
+	return d.String()
+}
+
+// ParseDType is the inverse of DTypeName for the floating dtypes.
+func ParseDType(name string) (tensor.Dtype, error) {
+	switch name {
+	case "f32":
+		return F32, nil
+	case "f64":
+		return F64, nil
+	case "bf16":
+		return BFloat16, nil
+	}
+	return tensor.Dtype{}, fmt.Errorf("dtype %q: want f32, f64 or bf16", name)
+}

@@ -1,0 +1,162 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"hash"
+	"hash/fnv"
+	"unsafe"
+
+	"github.com/chewxy/hm"
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+)
+
+// Op is one application of a kernel: argument types, result type and result shape are fixed when it is made, which
+// side-steps gorgonia's type inference.
+type Op struct {
+	Kernel  string // the name backends look up
+	Attr    any    // everything the kernel depends on besides shapes and dtypes
+	Rows    Dim    // the live count that bounds the rows
+	InPlace bool   // the result may use the first input's memory
+	// Differentiable says for each input whether a gradient flows to it; nil: to none.
+	Differentiable []bool
+	// Gradient builds the gradients of the inputs; nil entries where Differentiable is false.
+	Gradient func(in gorgonia.Nodes, out, dOut *gorgonia.Node) (gorgonia.Nodes, error)
+	// Oracle runs the op when gorgonia's own machines do; only tests set it.
+	Oracle Backend
+
+	view     bool // the result is input 0's memory from viewFrom (elements) on
+	viewFrom int
+	marker   bool // carries a gradient to a packed producer, see View
+	id       uint64
+	in       []hm.Type
+	outDType tensor.Dtype
+	outShape tensor.Shape
+}
+
+var (
+	_ gorgonia.Op   = (*Op)(nil)
+	_ gorgonia.SDOp = (*Op)(nil)
+)
+
+// Apply adds the op to the graph of its inputs. id must be unique within the graph: gorgonia merges nodes whose 32-bit
+// hashes agree, without comparing their inputs.
+func (o *Op) Apply(id uint64, dtype tensor.Dtype, shape tensor.Shape, in ...*gorgonia.Node) (*gorgonia.Node, error) {
+	o.id, o.outDType, o.outShape = id, dtype, shape
+	o.in = make([]hm.Type, len(in))
+	for i, n := range in {
+		o.in[i] = n.Type()
+	}
+	return gorgonia.ApplyOp(o, in...)
+}
+
+// View is the op of a node that shares memory with its one input, a packed buffer, from element `from` on.
+// A differentiable view hands its gradient through to the op that produced the buffer, which unpacks it with Unpacked;
+// a packed buffer may have one differentiable view.
+func View(from int, differentiable bool, markerID func() uint64) *Op {
+	o := &Op{Kernel: "view", Attr: from, Rows: Fixed, view: true, viewFrom: from, Differentiable: []bool{differentiable}}
+	o.Gradient = func(in gorgonia.Nodes, _, dOut *gorgonia.Node) (gorgonia.Nodes, error) {
+		marker := &Op{Kernel: "packed_gradient", Attr: from, Rows: Fixed, marker: true}
+		n, err := marker.Apply(markerID(), dOut.Dtype(), in[0].Shape().Clone(), dOut)
+		return gorgonia.Nodes{n}, err
+	}
+	return o
+}
+
+// Unpacked returns the gradient of the one differentiable view of a packed buffer, given the buffer's gradient.
+func Unpacked(dPacked *gorgonia.Node) (*gorgonia.Node, error) {
+	if o, ok := dPacked.Op().(*Op); ok && o.marker {
+		return children(dPacked)[0], nil
+	}
+	return nil, errors.New("a packed result has more than one differentiable view")
+}
+
+// children returns the ordered inputs of n; gorgonia keeps them unexported, ExprGraph.From has them in order.
+func children(n *gorgonia.Node) gorgonia.Nodes {
+	it := n.Graph().From(n.ID())
+	nodes := make(gorgonia.Nodes, 0, it.Len())
+	for it.Next() {
+		nodes = append(nodes, it.Node().(*gorgonia.Node))
+	}
+	return nodes
+}
+
+func (o *Op) Arity() int { return len(o.in) }
+
+// Type is a fresh function type each time: gorgonia returns it to a pool.
+func (o *Op) Type() hm.Type {
+	types := append(make([]hm.Type, 0, len(o.in)+1), o.in...)
+	return hm.NewFnType(append(types, typeOf(o.outDType, len(o.outShape)))...)
+}
+
+func (o *Op) InferShape(...gorgonia.DimSizer) (tensor.Shape, error) { return o.outShape.Clone(), nil }
+func (o *Op) ReturnsPtr() bool                                      { return true }
+func (o *Op) CallsExtern() bool                                     { return false }
+func (o *Op) OverwritesInput() int                                  { return -1 } // sharing memory is the machine's decision
+func (o *Op) String() string                                        { return o.Kernel }
+
+func (o *Op) WriteHash(h hash.Hash) {
+	_, _ = fmt.Fprintf(h, "goprm.%s|%v|%v|%v|%d", o.Kernel, o.Attr, o.outDType, []int(o.outShape), o.id)
+}
+
+func (o *Op) Hashcode() uint32 {
+	h := fnv.New32a()
+	o.WriteHash(h)
+	return h.Sum32()
+}
+
+// DiffWRT is never nil: gorgonia indexes it.
+func (o *Op) DiffWRT(n int) []bool {
+	if o.Differentiable == nil {
+		return make([]bool, n)
+	}
+	return o.Differentiable
+}
+
+func (o *Op) SymDiff(in gorgonia.Nodes, out, dOut *gorgonia.Node) (gorgonia.Nodes, error) {
+	if o.Gradient == nil {
+		return make(gorgonia.Nodes, len(in)), nil
+	}
+	return o.Gradient(in, out, dOut)
+}
+
+// Do runs the op under gorgonia's own machines, on the oracle backend, with every count at its capacity.
+func (o *Op) Do(in ...gorgonia.Value) (gorgonia.Value, error) {
+	tensors := make([]*Tensor, len(in))
+	for i, v := range in {
+		switch v := v.(type) {
+		case *Tensor:
+			tensors[i] = v
+		case *gorgonia.F32:
+			tensors[i] = NewTensor(unsafe.Pointer(v), F32, nil, v)
+		case *gorgonia.F64:
+			tensors[i] = NewTensor(unsafe.Pointer(v), F64, nil, v)
+		default:
+			return nil, fmt.Errorf("%s: input %d is a %T", o.Kernel, i, v)
+		}
+	}
+	if o.marker {
+		return tensors[0], nil
+	}
+	if o.view {
+		from := unsafe.Add(tensors[0].Ptr, o.viewFrom*int(o.outDType.Size()))
+		return NewTensor(from, o.outDType, o.outShape, tensors[0]), nil
+	}
+	if o.Oracle == nil {
+		return nil, fmt.Errorf("%s: gorgonia's machines cannot run this graph; use engine.Compile", o.Kernel)
+	}
+	ptr, err := o.Oracle.Alloc(max(1, elements(o.outShape)*int(o.outDType.Size())))
+	if err != nil {
+		return nil, err
+	}
+	out := NewTensor(ptr, o.outDType, o.outShape, nil)
+	launch, err := o.Oracle.Compile(Call{Op: o.Kernel, Attr: o.Attr, Rows: Fixed, In: tensors, Out: out, Live: o.oracleLive()})
+	if err != nil {
+		return nil, err
+	}
+	return out, launch()
+}
+
+// oracleLive marks every count as "as compiled".
+func (o *Op) oracleLive() *Tensor { return FromSlice([]int32{-1, -1, -1}, int(NumDims)) }

@@ -1,0 +1,53 @@
+// Package ops holds the ops of goprm's graphs: their names, attributes, result shapes and symbolic gradients.
+// Kernels are the backends'; this page is what they implement, and internal/compliance checks it against float64.
+//
+// Shapes: T tokens, R read-outs, S segments, K and N features, H query heads, G key/value heads, D head dimension.
+// Floats are of the graph's compute dtype (f32 or f64) save where bf16 is named; sums inside a kernel may be wider.
+// "rows" names the live count that bounds the leading dimension (engine.Call.Rows; T ops have Tokens, R ops have Reads).
+//
+//	op                 attr           in → out
+//	embedding                         table [V, K] (float or bf16), ids i32 [T] → [T, K]
+//	embedding_dtable                  dy [T, K], ids i32 [T] → [V, K], rows of absent ids are 0
+//	rmsnorm            RMSNorm        x [T, K], w [K] → x·w/√(mean(x²)+eps)
+//	rmsnorm_dx         RMSNorm        x, w, dy → [T, K]
+//	rmsnorm_dw         RMSNorm        x, dy → [K]
+//	linear                            x [T, K], w [N, K] (float or bf16) [, b [N]] → x·wᵀ + b [T, N]
+//	linear_dx                         dy [T, N], w [N, K] (float or bf16) → dy·w [T, K]
+//	linear_dw                         dy [T, N], x [T, K] → dyᵀ·x [N, K]
+//	linear_db                         dy [T, N] → Σ_t dy [N]
+//	rope               RoPE           x [T, H·D], positions i32 [T] → rotated, halves (i, i+D/2) form the pairs
+//	attention          Attention      q [T, H·D], k [T, G·D], v [T, G·D], cu_seqlens i32 [S+1], range_offsets i32 [S+1],
+//	                                  key_ranges i32 [n, 5] [, cached k [C, G·D], cached v [C, G·D]]
+//	                                  → packed [T·H·D | T·H]: output, then log-sum-exp of each row
+//	attention_backward Attention      the same six (or eight), packed, do [T, H·D] → packed [T·H·D | T·G·D | T·G·D]: dq, dk, dv
+//	swiglu                            gate [T, N], up [T, N] → silu(gate)·up
+//	swiglu_backward                   gate, up, dy → packed [T·N | T·N]: dgate, dup
+//	add                engine.AddAttr a, b → a + Scale·b; may overwrite a
+//	scale              engine.AddAttr a → Scale·a
+//	gather                            x [T, K], reads i32 [R] → [R, K]
+//	gather_dx                         dy [R, K], reads i32 [R] → [T, K], rows that nobody reads are 0, rows read twice add up
+//	sigmoid, relu                     x [R, C] → same shape
+//	sigmoid_dx, relu_dx               y (the op's result), dy → same shape
+//	good                              logits [R, 2] → softmax(logits)[1] [R, 1]
+//	good_dx                           y [R, 1], dy [R, 1] → [R, 2]
+//	pick                              x [R, C], column i32 [R] → [R, 1]
+//	pick_dx                           dy [R, 1], column i32 [R], x [R, C] (for its shape) → [R, C], 0 elsewhere
+//	squared_error                     y [R, 1], target [R], weight [R] → Σ weight·(y − target)²
+//	squared_error_dy                  y, target, weight, dL scalar → [R, 1]
+//	bce                               z [R, 1] logits, target, weight → Σ weight·(softplus(z) − target·z)
+//	bce_dz                            z, target, weight, dL → [R, 1]
+//	ce                                z [R, 2] logits, target, weight → the same on z1 − z0
+//	ce_dz                             z, target, weight, dL → [R, 2]
+//
+// A segment s holds the tokens cu_seqlens[s] to cu_seqlens[s+1]; its keys are the logical sequence made by laying the
+// ranges range_offsets[s] to range_offsets[s+1] end to end. A range is {buffer, start, end, mask, window}: tokens of this
+// batch (BufferBatch) or of the cache (BufferCache; its keys get no gradient), and what of them the query at offset i of
+// its segment sees: MaskFull all, MaskCausal those with (key − start) ≤ i, MaskWindow those with 0 ≤ i − (key − start) < window. A query that sees no key gets output 0 and log-sum-exp −Inf.
+// Softmax runs blockwise along the logical sequence, with blocks cut at fixed logical positions, so a row's result
+// depends neither on packing nor on how its keys are divided into ranges.
+//
+// Outside graphs, for the optimiser (rows Fixed, whole tensors):
+//
+//	adamw         param, grad, m, v [n], hyper f64 [HyperLen] → param; m and v are updated too
+//	sum_squares   x [n] → f64 [1], in a fixed order
+package ops
