@@ -13,7 +13,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 build: ## bin/prm, with its version and commit
-	go build -trimpath -ldflags '-X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o bin/prm ./cmd/prm
+	go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o bin/prm ./cmd/prm
 
 demo: build ## make data, train, evaluate, score and pick the best of N; a new folder under runs/ each time
 	@dir=runs/demo; n=2; while [ -e "$$dir" ]; do dir=runs/demo-$$n; n=$$((n+1)); done; \

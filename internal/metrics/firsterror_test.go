@@ -1,0 +1,114 @@
+package metrics
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// slowFirstError predicts and compares step by step, as the definition reads.
+func slowFirstError(ts []Trajectory, threshold float64) FirstErrorResult {
+	var r FirstErrorResult
+	var named, passed float64
+	for _, tr := range ts {
+		truth, said, labelled := -1, -1, false
+		for i, target := range tr.Targets {
+			if math.IsNaN(target) {
+				continue
+			}
+			labelled = true
+			if truth < 0 && target < 0.5 {
+				truth = i
+			}
+			if said < 0 && tr.Scores[i] < threshold {
+				said = i
+			}
+		}
+		switch {
+		case !labelled:
+		case truth >= 0:
+			r.NError++
+			if said == truth {
+				named++
+			}
+		default:
+			r.NCorrect++
+			if said == -1 {
+				passed++
+			}
+		}
+	}
+	r.AccError, r.AccCorrect = ratio(named, float64(r.NError)), ratio(passed, float64(r.NCorrect))
+	r.F1 = Float(2 / (1/float64(r.AccError) + 1/float64(r.AccCorrect)))
+	return r
+}
+
+func TestFirstErrorByHand(t *testing.T) {
+	ts := []Trajectory{
+		{Scores: []float64{0.9, 0.4, 0.1}, Targets: []float64{1, 0, nan}},   // named
+		{Scores: []float64{0.9, 0.6, 0.1}, Targets: []float64{1, 0, 0}},     // step 2 instead of 1
+		{Scores: []float64{0.3, 0.2}, Targets: []float64{1, 0}},             // too early
+		{Scores: []float64{0.5}, Targets: []float64{0}},                     // 0.5 is not below 0.5
+		{Scores: []float64{0.9, 0.8}, Targets: []float64{1, 0.5}},           // passes
+		{Scores: []float64{0.9, 0.2, 0.9}, Targets: []float64{0.7, nan, 1}}, // passes: the low step has no label
+		{Scores: []float64{0.9, 0.2, 0.9}, Targets: []float64{0.7, 0.6, 1}}, // called wrong
+		{Scores: []float64{0.1}, Targets: []float64{nan}},                   // not counted
+	}
+	r := FirstError(ts, 0.5)
+	require.Equal(t, 4, r.NError)
+	require.Equal(t, 3, r.NCorrect)
+	require.Equal(t, Float(0.25), r.AccError)
+	require.InDelta(t, 2.0/3, float64(r.AccCorrect), 1e-15)
+	require.InDelta(t, 2*0.25*(2.0/3)/(0.25+2.0/3), float64(r.F1), 1e-15)
+
+	require.Equal(t, Float(0), FirstError(ts, 0).F1, "nothing is below 0: one accuracy is 0")
+	require.False(t, FirstError(ts[:4], 0.5).F1.Defined())
+	require.False(t, FirstError(nil, 0.5).F1.Defined())
+}
+
+func TestFirstErrorAndBestThresholdAgainstSearch(t *testing.T) {
+	rng := rand.New(rand.NewPCG(2, 2))
+	defined := 0
+	for range 300 {
+		ts := randomTrajectories(rng, 1+rng.IntN(12))
+		best := Float(nan)
+		for k := -1; k <= 22; k++ { // scores are tenths: these are all tenths and all gaps between them
+			threshold := float64(k) / 20
+			want := slowFirstError(ts, threshold)
+			got := FirstError(ts, threshold)
+			same(t, want.F1, got.F1)
+			require.Equal(t, want.NError, got.NError)
+			require.Equal(t, want.NCorrect, got.NCorrect)
+			if want.F1.Defined() && !(best >= want.F1) {
+				best = want.F1
+			}
+		}
+		threshold, f1 := BestThreshold(ts)
+		same(t, best, f1)
+		if f1 > 0 {
+			defined++
+			same(t, f1, FirstError(ts, threshold).F1)
+		} else {
+			require.Equal(t, 0.5, threshold)
+		}
+	}
+	require.Greater(t, defined, 100)
+}
+
+func TestBestThresholdTakesTheMiddle(t *testing.T) {
+	ts := []Trajectory{
+		{Scores: []float64{0.9, 0.2}, Targets: []float64{1, 0}},
+		{Scores: []float64{0.8}, Targets: []float64{1}},
+	}
+	threshold, f1 := BestThreshold(ts)
+	require.InDelta(t, 0.5, threshold, 1e-15)
+	require.Equal(t, Float(1), f1)
+	// neighbours in floating point: the middle would fall on the lower one
+	up := math.Nextafter(0.2, 1)
+	ts[1].Scores[0] = up
+	threshold, f1 = BestThreshold(ts)
+	require.Equal(t, up, threshold)
+	require.Equal(t, Float(1), f1)
+}
