@@ -1,0 +1,204 @@
+package data
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"path/filepath"
+	"strings"
+)
+
+// ReadOptions says how Read reads; the zero value reads whole files from disk.
+type ReadOptions struct {
+	// MaxLine is the longest line accepted, in bytes; 0 means 64 MiB. It bounds Read's memory.
+	MaxLine int
+	// Stdin is read for the path "-"; nil means os.Stdin.
+	Stdin io.Reader
+}
+
+const defaultMaxLine = 64 << 20
+
+// Validate refuses a negative limit.
+func (o ReadOptions) Validate() error {
+	if o.MaxLine < 0 {
+		return fmt.Errorf("MaxLine %d is negative", o.MaxLine)
+	}
+	return nil
+}
+
+// RowError is a row that cannot be used. Reading goes on with the next row if the caller keeps ranging.
+type RowError struct {
+	File string
+	Line int    // from 1
+	ID   string // the row's id, if it got that far
+	Err  error  // a *FieldError where one field is to blame
+}
+
+func (e *RowError) Error() string {
+	id := ""
+	if e.ID != "" {
+		id = fmt.Sprintf(" (id %q)", e.ID)
+	}
+	return fmt.Sprintf("%s:%d%s: %v", e.File, e.Line, id, e.Err)
+}
+func (e *RowError) Unwrap() error { return e.Err }
+
+// Read yields the trajectories of the paths one by one, holding one row in memory. A path is a file, a folder (its
+// data files in the order of their names, see Files) or "-". Files may be compressed with gzip or Zstandard, which
+// their first bytes tell. The kind of a file's rows is decided by the fields of its first row.
+//
+// A row without an id gets "file-stem:line". Ids need not be unique. Blank lines are passed over.
+//
+// With each error the trajectory is nil. A *RowError concerns one row; after any other error the sequence ends.
+func Read(paths []string, opt ReadOptions) iter.Seq2[*Trajectory, error] {
+	return func(yield func(*Trajectory, error) bool) {
+		if err := opt.Validate(); err != nil {
+			yield(nil, err)
+			return
+		}
+		files, err := Files(paths)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for _, file := range files {
+			if !readFile(file, opt, yield) {
+				return
+			}
+		}
+	}
+}
+
+// readFile reports whether the next file should be read.
+func readFile(file string, opt ReadOptions, yield func(*Trajectory, error) bool) bool {
+	name, in, err := open(file, opt)
+	if err != nil {
+		yield(nil, err)
+		return false
+	}
+	defer in.Close()
+	limit := opt.MaxLine
+	if limit == 0 {
+		limit = defaultMaxLine
+	}
+	lines := lineReader{in: bufio.NewReaderSize(in, 64<<10), limit: limit}
+	rows, kind := 0, rowKind{}
+	for {
+		line, err := lines.next()
+		if err == io.EOF {
+			break
+		}
+		if errors.Is(err, errLongLine) {
+			rows++
+			if !yield(nil, &RowError{File: name, Line: lines.number, Err: err}) {
+				return false
+			}
+			continue
+		}
+		if err != nil {
+			yield(nil, fmt.Errorf("%s: after line %d: %w", name, lines.number, readReason(err)))
+			return false
+		}
+		if len(bytes.TrimSpace(line)) == 0 {
+			continue
+		}
+		rows++
+		row, err := parseObject(line)
+		if err == nil && kind.read == nil {
+			if kind, err = detect(row); err != nil {
+				yield(nil, &RowError{File: name, Line: lines.number, Err: err})
+				return false
+			}
+		}
+		t, err := finish(row, kind, name, lines.number, err)
+		if !yield(t, err) {
+			return false
+		}
+	}
+	if rows == 0 {
+		yield(nil, fmt.Errorf("%s: no rows", name))
+		return false
+	}
+	return true
+}
+
+func finish(row map[string]json.RawMessage, kind rowKind, file string, line int, err error) (*Trajectory, error) {
+	fail := func(id string, err error) (*Trajectory, error) {
+		return nil, &RowError{File: file, Line: line, ID: id, Err: err}
+	}
+	if err != nil {
+		return fail("", err)
+	}
+	t, err := kind.read(row)
+	if err != nil {
+		id := ""
+		if json.Unmarshal(row["id"], &id) != nil {
+			id = ""
+		}
+		return fail(id, err)
+	}
+	if t.ID == "" {
+		t.ID = fmt.Sprintf("%s:%d", stem(file), line)
+	}
+	t.Where = fmt.Sprintf("%s:%d", file, line)
+	if err := t.Validate(); err != nil {
+		return fail(t.ID, err)
+	}
+	return t, nil
+}
+
+// stem is the file's name without folder and without the endings that only say how it is written.
+func stem(file string) string {
+	name := filepath.Base(file)
+	for _, end := range []string{".gz", ".zst", ".jsonl", ".ndjson", ".json"} {
+		name = strings.TrimSuffix(name, end)
+	}
+	return name
+}
+
+var errLongLine = errors.New("line too long")
+
+// lineReader cuts a stream into lines of bounded length.
+type lineReader struct {
+	in     *bufio.Reader
+	limit  int
+	number int // of the line returned last, from 1
+	buf    []byte
+}
+
+// next returns a line without its newline, valid until the next call. A line longer than the limit is read to its end,
+// without keeping it, and reported as errLongLine.
+func (l *lineReader) next() ([]byte, error) {
+	l.buf = l.buf[:0]
+	length := 0
+	for {
+		chunk, err := l.in.ReadSlice('\n')
+		if length == 0 && len(chunk) > 0 {
+			l.number++
+		}
+		length += len(chunk)
+		if length <= l.limit+1 {
+			l.buf = append(l.buf, chunk...)
+		}
+		switch {
+		case err == bufio.ErrBufferFull:
+			continue
+		case err == io.EOF && length == 0:
+			return nil, io.EOF
+		case err != nil && err != io.EOF:
+			return nil, err
+		}
+		content := length
+		if err == nil {
+			content-- // the newline
+		}
+		if content > l.limit {
+			return nil, fmt.Errorf("%w: %d bytes, at most %d are read", errLongLine, content, l.limit)
+		}
+		return bytes.TrimSuffix(l.buf, []byte("\n")), nil
+	}
+}

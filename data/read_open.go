@@ -1,0 +1,136 @@
+package data
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// dataEndings are the endings of the files that are read from a folder.
+var dataEndings = []string{".jsonl", ".ndjson", ".json", ".parquet"}
+
+// Files lists the files that Read reads for the paths: a folder stands for its files (not those of its folders)
+// that end in .jsonl, .ndjson or .json, compressed or not, or .parquet, sorted by name, hidden ones left out.
+func Files(paths []string) ([]string, error) {
+	if len(paths) == 0 {
+		return nil, errors.New("no input files")
+	}
+	var files []string
+	for _, path := range paths {
+		if path == "-" {
+			files = append(files, path)
+			continue
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, err
+		}
+		if !info.IsDir() {
+			files = append(files, path)
+			continue
+		}
+		entries, err := os.ReadDir(path)
+		if err != nil {
+			return nil, err
+		}
+		before := len(files)
+		for _, e := range entries {
+			bare := strings.TrimSuffix(strings.TrimSuffix(e.Name(), ".gz"), ".zst")
+			if !e.IsDir() && !strings.HasPrefix(bare, ".") && slices.Contains(dataEndings, filepath.Ext(bare)) {
+				files = append(files, filepath.Join(path, e.Name()))
+			}
+		}
+		if len(files) == before {
+			return nil, fmt.Errorf("%s: no data files in this folder (%s, plain, .gz or .zst)", path, strings.Join(dataEndings, ", "))
+		}
+	}
+	return files, nil
+}
+
+type readCloser struct {
+	io.Reader
+	close func() error
+}
+
+func (r readCloser) Close() error { return r.close() }
+
+var (
+	gzipMagic    = []byte{0x1f, 0x8b}
+	zstdMagic    = []byte{0x28, 0xb5, 0x2f, 0xfd}
+	parquetMagic = []byte("PAR1")
+	bom          = []byte{0xef, 0xbb, 0xbf}
+)
+
+// maxZstdWindow bounds what a Zstandard frame may ask the decoder to hold.
+const maxZstdWindow = 128 << 20
+
+// open returns the file's decompressed bytes as a stream, and the name to use in errors.
+func open(file string, opt ReadOptions) (string, io.ReadCloser, error) {
+	name, raw, closeFile := file, opt.Stdin, func() error { return nil }
+	if file == "-" {
+		name = "stdin"
+		if raw == nil {
+			raw = os.Stdin
+		}
+	} else {
+		f, err := os.Open(file)
+		if err != nil {
+			return name, nil, err
+		}
+		raw, closeFile = f, f.Close
+	}
+	in := bufio.NewReaderSize(raw, 64<<10)
+	fail := func(err error) (string, io.ReadCloser, error) {
+		return name, nil, errors.Join(fmt.Errorf("%s: %w", name, err), closeFile())
+	}
+	head, err := in.Peek(4)
+	if err != nil && err != io.EOF {
+		return fail(err)
+	}
+	isGzip, isZstd := bytes.HasPrefix(head, gzipMagic), bytes.HasPrefix(head, zstdMagic)
+	switch {
+	case len(head) == 0:
+		return fail(errors.New("empty file"))
+	case bytes.HasPrefix(head, parquetMagic) || strings.HasSuffix(file, ".parquet"):
+		return fail(errors.New("parquet is not read here: convert it to JSONL (one JSON object a line)"))
+	case strings.HasSuffix(file, ".gz") && !isGzip:
+		return fail(errors.New("named .gz, but its first bytes are not gzip's"))
+	case strings.HasSuffix(file, ".zst") && !isZstd:
+		return fail(errors.New("named .zst, but its first bytes are not Zstandard's"))
+	case bytes.HasPrefix(head, bom):
+		return fail(errors.New("begins with a byte order mark: save it as UTF-8 without one"))
+	case isGzip:
+		z, err := gzip.NewReader(in)
+		if err != nil {
+			return fail(readReason(err))
+		}
+		return name, readCloser{z, closeFile}, nil
+	case isZstd:
+		z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZstdWindow), zstd.WithDecoderLowmem(true))
+		if err != nil {
+			return fail(readReason(err))
+		}
+		return name, readCloser{z, func() error { z.Close(); return closeFile() }}, nil
+	}
+	return name, readCloser{in, closeFile}, nil
+}
+
+// readReason says what a decompressor's terse error means.
+func readReason(err error) error {
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("compressed data ends too early (cut off while written or copied?): %w", err)
+	case errors.Is(err, gzip.ErrChecksum), errors.Is(err, gzip.ErrHeader), errors.Is(err, zstd.ErrCRCMismatch), errors.Is(err, zstd.ErrMagicMismatch):
+		return fmt.Errorf("compressed data is damaged: %w", err)
+	}
+	return err
+}
