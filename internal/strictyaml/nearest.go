@@ -1,0 +1,110 @@
+package strictyaml
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// structFields are the keys that a struct has in YAML, by the tags of the YAML package.
+type structFields struct {
+	names []string // in the order of the fields
+	index map[string][]int
+}
+
+func fieldsOf(t reflect.Type) structFields {
+	fields := structFields{index: map[string][]int{}}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, options, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		if name == "-" || !f.IsExported() {
+			continue
+		}
+		if slices.Contains(strings.Split(options, ","), "inline") && f.Type.Kind() == reflect.Struct {
+			inner := fieldsOf(f.Type)
+			for _, n := range inner.names {
+				fields.names = append(fields.names, n)
+				fields.index[n] = append([]int{i}, inner.index[n]...)
+			}
+			continue
+		}
+		if name == "" {
+			name = strings.ToLower(f.Name)
+		}
+		fields.names = append(fields.names, name)
+		fields.index[name] = []int{i}
+	}
+	return fields
+}
+
+// nearest finds what an unknown key was likely meant to be: a key of the same section when it is only a few letters
+// away, else the same key of another section, else whatever path is closest.
+func nearest(root reflect.Type, siblings []string, path []string) string {
+	last := len(path) - 1
+	section, key := path[:last:last], path[last]
+	if name := closest(siblings, key); name != "" && distance(name, key) <= max(1, len(key)/3) {
+		return strings.Join(append(section, name), ".")
+	}
+	paths := pathsOf(root, nil, 0)
+	for _, p := range paths {
+		if p == key || strings.HasSuffix(p, "."+key) {
+			return p
+		}
+	}
+	return closest(paths, strings.Join(path, "."))
+}
+
+// closest is the first of the names with the smallest distance to key; "" for no names.
+func closest(names []string, key string) string {
+	best, at := "", -1
+	for _, name := range names {
+		if d := distance(name, key); at < 0 || d < at {
+			best, at = name, d
+		}
+	}
+	return best
+}
+
+// pathsOf lists the full paths of all keys below t, sections before what they hold.
+func pathsOf(t reflect.Type, above []string, depth int) []string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || readsItself(t) || depth > 8 { // a type may hold itself
+		return nil
+	}
+	fields := fieldsOf(t)
+	var paths []string
+	for _, name := range fields.names {
+		path := append(above[:len(above):len(above)], name)
+		paths = append(paths, strings.Join(path, "."))
+		paths = append(paths, pathsOf(t.FieldByIndex(fields.index[name]).Type, path, depth+1)...)
+	}
+	return paths
+}
+
+// distance counts the insertions, deletions, replacements and swaps of neighbours that turn a into b (optimal string
+// alignment), over the first 64 bytes of each: keys are short, and a hostile one should cost little.
+func distance(a, b string) int {
+	a, b = a[:min(len(a), 64)], b[:min(len(b), 64)]
+	var before, above []int
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		before, above, row = above, row, make([]int, len(b)+1)
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			replace := above[j-1]
+			if a[i-1] != b[j-1] {
+				replace++
+			}
+			row[j] = min(replace, above[j]+1, row[j-1]+1)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+	}
+	return row[len(b)]
+}
