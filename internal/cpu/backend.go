@@ -1,0 +1,194 @@
+// Package cpu runs goprm's ops on the processor: portable Go, which is the specification of every kernel, and assembly
+// for some of them. Importing it registers the device "cpu".
+package cpu
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"unsafe"
+
+	"github.com/goprm/goprm/internal/engine"
+	"gorgonia.org/tensor"
+)
+
+// KernelsEnv forces the kernels of backends opened with Options.Kernels "" or "auto"; for tests.
+const KernelsEnv = "GOPRM_CPU_KERNELS"
+
+const alignment = 64 // bytes: a cache line, and more than any vector needs
+
+func init() { engine.Register("cpu", open) }
+
+// compile prepares one kernel for a call whose signature holds (see checkSignature). The launch reads the addresses of
+// the call's tensors and the live counts each time, and allocates nothing. A table may decline a call by returning
+// neither a launch nor an error; the portable table never does.
+type compile func(b *backend, c engine.Call) (engine.Launch, error)
+
+type backend struct {
+	name   string
+	tables []map[string]compile // in order of preference; the last one is portable
+	pool   *pool
+}
+
+func open(index int, opt engine.Options) (engine.Backend, error) {
+	if index != 0 {
+		return nil, fmt.Errorf("device cpu:%d: there is only cpu:0", index)
+	}
+	if opt.Workers < 0 {
+		return nil, fmt.Errorf("device cpu: %d workers", opt.Workers)
+	}
+	kernels, source := opt.Kernels, "kernels"
+	if kernels == "" || kernels == "auto" {
+		if kernels = os.Getenv(KernelsEnv); kernels != "" {
+			source = KernelsEnv
+		}
+	}
+	b := &backend{}
+	switch kernels {
+	case "", "auto":
+		b.use(avx2Available())
+	case "portable":
+		b.use(false)
+	case "avx2":
+		if !avx2Available() {
+			return nil, fmt.Errorf("device cpu: %s avx2: they need a processor with AVX2 and FMA and a program built for amd64 without the tag noasm", source)
+		}
+		b.use(true)
+	default:
+		return nil, fmt.Errorf("device cpu: %s %q: want auto, portable or avx2", source, kernels)
+	}
+	workers := opt.Workers
+	if workers == 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	b.pool = newPool(workers)
+	return b, nil
+}
+
+func (b *backend) use(avx2 bool) {
+	b.name, b.tables = "cpu/portable", []map[string]compile{portable}
+	if avx2 {
+		b.name, b.tables = "cpu/avx2", []map[string]compile{avx2Kernels(), portable}
+	}
+}
+
+func (b *backend) Name() string { return b.name }
+
+// Alloc takes memory of the Go heap; pointers into it keep it alive.
+func (b *backend) Alloc(bytes int) (unsafe.Pointer, error) {
+	if bytes <= 0 {
+		return nil, fmt.Errorf("device cpu: allocation of %d bytes", bytes)
+	}
+	ptr := unsafe.Pointer(unsafe.SliceData(make([]byte, bytes+alignment-1)))
+	return unsafe.Add(ptr, -uintptr(ptr)%alignment), nil
+}
+
+// Free leaves the memory to the garbage collector.
+func (b *backend) Free(unsafe.Pointer) {}
+
+func (b *backend) Upload(dst *engine.Tensor, src []byte) error {
+	if uintptr(len(src)) > dst.MemSize() {
+		return fmt.Errorf("device cpu: %d bytes for a tensor of %d", len(src), dst.MemSize())
+	}
+	copy(dst.Bytes(), src)
+	return nil
+}
+
+func (b *backend) Download(dst []byte, src *engine.Tensor) error {
+	if uintptr(len(dst)) > src.MemSize() {
+		return fmt.Errorf("device cpu: %d bytes wanted of a tensor of %d", len(dst), src.MemSize())
+	}
+	copy(dst, src.Bytes())
+	return nil
+}
+
+func (b *backend) Compile(c engine.Call) (engine.Launch, error) {
+	if err := checkSignature(c); err != nil {
+		return nil, err
+	}
+	for _, table := range b.tables {
+		kernel := table[c.Op]
+		if kernel == nil {
+			continue
+		}
+		launch, err := kernel(b, c)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", c.Op, err)
+		}
+		if launch != nil {
+			return guarded(c.Op, launch), nil
+		}
+	}
+	return nil, fmt.Errorf("%s: no kernel for %v", c.Op, c.Out)
+}
+
+func (b *backend) Sync() error { return nil }
+
+func (b *backend) Close() error {
+	b.pool.close()
+	return nil
+}
+
+// guarded names the op in a launch's errors and turns a panic into one.
+func guarded(op string, launch engine.Launch) engine.Launch {
+	return func() (err error) {
+		defer func() {
+			if r := recover(); r != nil {
+				err = fmt.Errorf("%s: %v", op, r)
+			}
+		}()
+		if err = launch(); err != nil {
+			err = fmt.Errorf("%s: %w", op, err)
+		}
+		return err
+	}
+}
+
+// live is how many of a dimension's capacity rows this launch treats.
+func live(c engine.Call, dim engine.Dim, capacity int) (int, error) {
+	if dim == engine.Fixed {
+		return capacity, nil
+	}
+	n := int(engine.Slice[int32](c.Live)[dim])
+	if n > capacity {
+		return 0, fmt.Errorf("live count %d is %d, beyond the capacity of %d", dim, n, capacity)
+	}
+	if n < 0 {
+		n = capacity
+	}
+	return n, nil
+}
+
+// rowwise makes the launch of work that treats every live row by itself, chunk rows a task.
+func (b *backend) rowwise(c engine.Call, capacity, chunk int, work func(from, to int)) engine.Launch {
+	var rows int
+	task := func(i int) { work(i*chunk, min(rows, (i+1)*chunk)) }
+	return func() error {
+		var err error
+		if rows, err = live(c, c.Rows, capacity); err != nil {
+			return err
+		}
+		return b.pool.run(ceilDiv(rows, chunk), task)
+	}
+}
+
+func ceilDiv(a, b int) int { return (a + b - 1) / b }
+
+type float interface{ float32 | float64 }
+
+// floats picks a kernel by the compute dtype, which is the result's.
+func floats(f32, f64 compile) compile {
+	return func(b *backend, c engine.Call) (engine.Launch, error) {
+		switch c.Out.Dtype() {
+		case engine.F32:
+			return f32(b, c)
+		case engine.F64:
+			return f64(b, c)
+		}
+		return nil, errDtype(c.Out.Dtype())
+	}
+}
+
+func errDtype(d tensor.Dtype) error {
+	return fmt.Errorf("compute dtype %s: want f32 or f64", engine.DTypeName(d))
+}
