@@ -1,0 +1,118 @@
+// Package safetensors reads and writes the safetensors format (https://github.com/huggingface/safetensors, "Format").
+//
+// A file is checked in full before anything of it is used: [Open] either returns a file whose every tensor can be read, or a
+// [*FormatError]. The rules are the format's own text, which is stricter than its reference reader: the header begins with '{', may be
+// followed by blanks only, holds no key twice; the data lie end to end and fill the file; metadata values are strings.
+package safetensors
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"slices"
+)
+
+// File is an open, checked file whose data are mapped into memory, read only. Its methods may be called by several goroutines, Close
+// only once all slices from Bytes are out of use: the memory behind them goes away.
+//
+// A file that is in use is replaced by renaming a new one over it, as [Save] does; the mapping then keeps the old content. Writing
+// into it or cutting it short would change or crash a program that has it mapped.
+type File struct {
+	path     string
+	header   *header
+	byName   map[string]int // index into header.tensors
+	data     []byte         // the whole file
+	unmapped func() error
+}
+
+// Open checks and maps a file. Errors about its content are of type *[FormatError].
+func Open(path string) (*File, error) {
+	// Asked before opening, which for a named pipe would wait for a writer.
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: not a regular file", path)
+	}
+	disk, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	file, err := open(path, disk)
+	if closed := disk.Close(); err == nil && closed != nil { // a mapping outlives the descriptor
+		err = errors.Join(closed, file.Close())
+	}
+	if err != nil {
+		return nil, err
+	}
+	return file, nil
+}
+
+func open(path string, disk *os.File) (*File, error) {
+	info, err := disk.Stat()
+	if err != nil {
+		return nil, err
+	}
+	contents, err := readHeader(disk, info.Size())
+	if err != nil {
+		var format *FormatError
+		if errors.As(err, &format) {
+			format.File = path
+			return nil, err
+		}
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if info.Size() > math.MaxInt {
+		return nil, fmt.Errorf("%s: %d bytes are too many to map on this machine", path, info.Size())
+	}
+	data, unmap, err := mapFile(disk, int(info.Size()))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	byName := make(map[string]int, len(contents.tensors))
+	for i, tensor := range contents.tensors {
+		byName[tensor.Name] = i
+	}
+	return &File{path: path, header: contents, byName: byName, data: data, unmapped: unmap}, nil
+}
+
+// Path is the path the file was opened by.
+func (f *File) Path() string { return f.path }
+
+// Size is the whole file's size in bytes.
+func (f *File) Size() int64 { return int64(len(f.data)) }
+
+// Tensors lists the tensors by their place in the file.
+func (f *File) Tensors() []Info { return slices.Clone(f.header.tensors) }
+
+// Info describes the tensor of that name.
+func (f *File) Info(name string) (Info, bool) {
+	i, ok := f.byName[name]
+	if !ok {
+		return Info{}, false
+	}
+	return f.header.tensors[i], true
+}
+
+// Bytes is the tensor's data in the mapping itself: read only, valid until Close, possibly unaligned; nil for an unknown name.
+func (f *File) Bytes(name string) []byte {
+	info, ok := f.Info(name)
+	if !ok {
+		return nil
+	}
+	return f.data[info.Begin:info.End:info.End]
+}
+
+// Metadata is the file's "__metadata__"; nil if it has none. Not to be changed.
+func (f *File) Metadata() map[string]string { return f.header.metadata }
+
+// Close unmaps the file. A second Close does nothing.
+func (f *File) Close() error {
+	if f.data == nil {
+		return nil
+	}
+	f.data, f.header, f.byName = nil, &header{}, nil
+	return f.unmapped()
+}

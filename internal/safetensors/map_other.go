@@ -1,0 +1,14 @@
+//go:build !linux
+
+package safetensors
+
+import "os"
+
+// mapFile reads the file into memory where mapping is not implemented.
+func mapFile(file *os.File, size int) (data []byte, release func() error, err error) {
+	data = make([]byte, size)
+	if _, err := file.ReadAt(data, 0); err != nil {
+		return nil, nil, err
+	}
+	return data, func() error { return nil }, nil
+}
