@@ -80,7 +80,7 @@ func readFile(file string, opt ReadOptions, yield func(*Trajectory, error) bool)
 		yield(nil, err)
 		return false
 	}
-	defer in.Close()
+	defer func() { _ = in.Close() }() // nothing was written
 	limit := opt.MaxLine
 	if limit == 0 {
 		limit = defaultMaxLine
