@@ -99,3 +99,24 @@ func Open(device string, opt Options) (Backend, error) {
 	}
 	return open(index, opt)
 }
+
+// SharesHostMemory marks backends whose kernels read host memory, mappings of files included.
+type SharesHostMemory interface{ SharesHostMemory() }
+
+// Place brings a host tensor where the backend's kernels can read it: itself, or a copy.
+func Place(b Backend, host *Tensor) (*Tensor, error) {
+	if _, ok := b.(SharesHostMemory); ok {
+		return host, nil
+	}
+	return CopyTo(b, host)
+}
+
+// CopyTo copies a host tensor into memory of the backend.
+func CopyTo(b Backend, host *Tensor) (*Tensor, error) {
+	ptr, err := b.Alloc(max(1, int(host.MemSize())))
+	if err != nil {
+		return nil, err
+	}
+	t := NewTensor(ptr, host.dtype, host.shape, nil)
+	return t, b.Upload(t, host.Bytes())
+}

@@ -104,3 +104,9 @@ func typeOf(dtype tensor.Dtype, dims int) hm.Type {
 	}
 	return gorgonia.TensorType{Dims: dims, Of: dtype}
 }
+
+// FromDType makes a zeroed host tensor.
+func FromDType(dtype tensor.Dtype, shape ...int) *Tensor {
+	words := make([]uint64, (elements(shape)*int(dtype.Size())+7)/8)
+	return NewTensor(unsafe.Pointer(unsafe.SliceData(words)), dtype, shape, words)
+}

@@ -1,0 +1,355 @@
+package nn
+
+import (
+	"errors"
+	"fmt"
+	"unsafe"
+
+	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/engine"
+	"github.com/goprm/goprm/internal/ops"
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+)
+
+// Micro is one packed micro-batch. A network that trains the head alone reads cached hidden states instead of tokens.
+type Micro struct {
+	*data.Batch
+	Features []byte // [R, hidden] in the compute dtype; nil unless Spec.Train is TrainHead
+}
+
+// Network is a model with weights on a backend. It compiles itself for the largest batch it has seen, and is not safe
+// for concurrent use.
+type Network struct {
+	spec    Spec
+	backend engine.Backend
+	source  Source
+	tensors map[string]*engine.Tensor // by parameter name, in the backend's memory
+
+	capacity Capacity
+	model    *model
+	machines map[output]*engine.Machine
+	optim    *optimizer
+}
+
+// output selects what a run computes.
+type output int
+
+const (
+	outValues output = iota
+	outFeatures
+	outHidden
+	outGradients
+)
+
+// Source gives a network its weights.
+type Source interface {
+	// Load returns a host tensor of the dtype and shape: a mapping of the file where it can be one.
+	Load(name string, dtype tensor.Dtype, shape []int) (*engine.Tensor, error)
+	// IsBF16 reports whether the named tensor is stored as bf16.
+	IsBF16(name string) bool
+}
+
+// New loads the weights that the spec names. Parameters that the source lacks (a fresh head, adapters) must be set with
+// Set before the first run.
+func New(spec Spec, backend engine.Backend, source Source) (*Network, error) {
+	if err := spec.Validate(); err != nil {
+		return nil, err
+	}
+	n := &Network{spec: spec, backend: backend, source: source, tensors: map[string]*engine.Tensor{}}
+	if err := n.compile(Capacity{Tokens: 1, Segments: 1, Ranges: 1, Reads: 1}); err != nil {
+		return nil, err
+	}
+	for _, p := range n.model.params {
+		host, err := source.Load(p.Name, p.node.Dtype(), p.Shape)
+		if errors.Is(err, ErrAbsent) && (p.Head || p.Trained && spec.Train == TrainLoRA) {
+			host, err = engine.FromDType(p.node.Dtype(), p.Shape...), nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		var placed *engine.Tensor
+		if p.Trained {
+			placed, err = engine.CopyTo(backend, host) // a master copy of its own, never the mapping
+		} else {
+			placed, err = engine.Place(backend, host)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("tensor %s: %w", p.Name, err)
+		}
+		n.tensors[p.Name] = placed
+	}
+	n.optim = newOptimizer(n)
+	return n, nil
+}
+
+// ErrAbsent is what a Source returns for a tensor that it does not hold.
+var ErrAbsent = errors.New("no such tensor")
+
+// compile builds the graph for a capacity; machines follow when they are first used.
+func (n *Network) compile(capacity Capacity) error {
+	if err := n.closeMachines(); err != nil {
+		return err
+	}
+	m, err := newModel(n.spec, capacity, n.source.IsBF16, nil)
+	if err != nil {
+		return err
+	}
+	n.model, n.capacity, n.machines = m, capacity, map[output]*engine.Machine{}
+	return nil
+}
+
+func (n *Network) closeMachines() error {
+	var errs []error
+	for _, m := range n.machines {
+		errs = append(errs, m.Close())
+	}
+	n.machines = nil
+	return errors.Join(errs...)
+}
+
+// Close frees the compiled machines; weights belong to the backend.
+func (n *Network) Close() error { return n.closeMachines() }
+
+// plan says what the machine for an output computes.
+func (m *model) plan(what output) engine.Plan {
+	switch what {
+	case outFeatures:
+		return engine.Plan{Outputs: gorgonia.Nodes{m.features}}
+	case outHidden:
+		return engine.Plan{Outputs: gorgonia.Nodes{m.hidden}}
+	case outGradients:
+		plan := engine.Plan{Outputs: append(gorgonia.Nodes{m.loss, m.logits, m.values}, m.grads...), Loss: m.loss}
+		if m.spec.Recompute && m.hidden != nil {
+			plan.Keep = m.keep
+		}
+		return plan
+	}
+	return engine.Plan{Outputs: gorgonia.Nodes{m.logits, m.values}}
+}
+
+// machine returns a compiled machine for the output and at least the capacity.
+func (n *Network) machine(what output, need Capacity) (*engine.Machine, error) {
+	if !n.capacity.Covers(need) {
+		if err := n.compile(n.capacity.Union(need)); err != nil {
+			return nil, err
+		}
+	}
+	if m := n.machines[what]; m != nil {
+		return m, nil
+	}
+	m, err := engine.Compile(n.model.plan(what), n.backend)
+	if err != nil {
+		return nil, fmt.Errorf("capacity %+v: %w", n.capacity, err)
+	}
+	for _, p := range n.model.params {
+		if err := m.Bind(p.node, n.tensors[p.Name]); err != nil {
+			return nil, err
+		}
+	}
+	n.machines[what] = m
+	return m, nil
+}
+
+// run uploads the batch and runs the machine for the output.
+func (n *Network) run(what output, b Micro) (*engine.Machine, error) {
+	if n.spec.Train == TrainHead {
+		if want := len(b.Reads) * n.spec.Config.HiddenSize * int(n.spec.DType.Size()); len(b.Features) != want {
+			return nil, fmt.Errorf("features: %d bytes for %d read-outs, want %d", len(b.Features), len(b.Reads), want)
+		}
+	}
+	machine, err := n.machine(what, n.need(b))
+	if err != nil {
+		return nil, err
+	}
+	m := n.model
+	columns := make([]int32, len(b.Reads))
+	for i, k := range b.Kind {
+		if k == data.Final {
+			columns[i] = 1
+		}
+	}
+	uploads := []struct {
+		node *gorgonia.Node
+		data []byte
+	}{
+		{m.reads, bytesOf(b.Reads)}, {m.column, bytesOf(columns)},
+		{m.target, n.floats(b.Target)}, {m.weight, n.floats(b.Weight)},
+	}
+	tokens, segments := len(b.Tokens), len(b.CuSeqlens)-1
+	if n.spec.Train == TrainHead {
+		tokens, segments = 0, 0
+		uploads = append(uploads, struct {
+			node *gorgonia.Node
+			data []byte
+		}{m.features, b.Features})
+	} else {
+		offsets, ranges := keyRanges(b.Batch)
+		for _, u := range []struct {
+			node *gorgonia.Node
+			data []int32
+		}{{m.ids, b.Tokens}, {m.positions, b.Positions}, {m.keys.CuSeqlens, b.CuSeqlens}, {m.keys.RangeOffsets, offsets}, {m.keys.Ranges, ranges}} {
+			uploads = append(uploads, struct {
+				node *gorgonia.Node
+				data []byte
+			}{u.node, bytesOf(u.data)})
+		}
+	}
+	for _, u := range uploads {
+		if err := machine.Upload(u.node, u.data); err != nil {
+			return nil, err
+		}
+	}
+	if err := machine.SetLive(tokens, segments, len(b.Reads)); err != nil {
+		return nil, err
+	}
+	return machine, machine.RunAll()
+}
+
+// need is the capacity that the batch takes.
+func (n *Network) need(b Micro) Capacity {
+	if n.spec.Train == TrainHead {
+		return Capacity{Tokens: 1, Segments: 1, Ranges: 1, Reads: max(1, len(b.Reads))}
+	}
+	_, ranges := keyRanges(b.Batch)
+	return Capacity{Tokens: max(1, len(b.Tokens)), Segments: max(1, len(b.CuSeqlens)-1), Ranges: max(1, len(ranges)/ops.RangeLen), Reads: max(1, len(b.Reads))}
+}
+
+// keyRanges lists what each segment attends to: its ancestors in full, then itself causally.
+func keyRanges(b *data.Batch) (offsets, ranges []int32) {
+	for s := range len(b.CuSeqlens) - 1 {
+		offsets = append(offsets, int32(len(ranges)/ops.RangeLen))
+		var chain []int32
+		for p := parent(b, int32(s)); p >= 0; p = parent(b, p) {
+			chain = append(chain, p)
+		}
+		for i := len(chain) - 1; i >= 0; i-- {
+			ranges = append(ranges, ops.BufferBatch, b.CuSeqlens[chain[i]], b.CuSeqlens[chain[i]+1], ops.MaskFull, 0)
+		}
+		ranges = append(ranges, ops.BufferBatch, b.CuSeqlens[s], b.CuSeqlens[s+1], ops.MaskCausal, 0)
+	}
+	return append(offsets, int32(len(ranges)/ops.RangeLen)), ranges
+}
+
+// parent of a segment, or −1. Parents come before their children, so chains end.
+func parent(b *data.Batch, s int32) int32 {
+	if b.Parents == nil || b.Parents[s] >= s {
+		return -1
+	}
+	return b.Parents[s]
+}
+
+// Scores are a batch's read-outs, in its order.
+type Scores struct {
+	Values []float64 // [R], after the activation
+	Logits []float64 // [R·C]: one per read-out of a scalar head, two of a two-class head
+}
+
+// Score evaluates every read-out of the batch.
+func (n *Network) Score(b Micro) (Scores, error) {
+	m, err := n.run(outValues, b)
+	if err != nil {
+		return Scores{}, err
+	}
+	return n.scores(m, len(b.Reads))
+}
+
+func (n *Network) scores(m *engine.Machine, reads int) (Scores, error) {
+	values, err := n.read(m.Output(n.model.values), reads)
+	if err != nil {
+		return Scores{}, err
+	}
+	logits, err := n.read(m.Output(n.model.logits), reads)
+	return Scores{Values: values, Logits: logits}, err
+}
+
+// Features are the final hidden states at the read-outs, [R, hidden] in the compute dtype.
+func (n *Network) Features(b *data.Batch) ([]byte, error) {
+	if n.spec.Train == TrainHead {
+		return nil, errors.New("a network that trains the head alone has no trunk to compute features with")
+	}
+	m, err := n.run(outFeatures, Micro{Batch: b})
+	if err != nil {
+		return nil, err
+	}
+	features := make([]byte, len(b.Reads)*n.spec.Config.HiddenSize*int(n.spec.DType.Size()))
+	return features, n.backend.Download(features, m.Output(n.model.features))
+}
+
+// Hidden are the final hidden states of every token, [T, hidden].
+func (n *Network) Hidden(b *data.Batch) ([]float64, error) {
+	m, err := n.run(outHidden, Micro{Batch: b})
+	if err != nil {
+		return nil, err
+	}
+	return n.read(m.Output(n.model.hidden), len(b.Tokens))
+}
+
+// read downloads the first rows of a tensor and widens them.
+func (n *Network) read(t *engine.Tensor, rows int) ([]float64, error) {
+	count := rows
+	for _, d := range t.Shape()[1:] {
+		count *= d
+	}
+	return download(n.backend, t, count)
+}
+
+func download(backend engine.Backend, t *engine.Tensor, count int) ([]float64, error) {
+	wide := make([]float64, count)
+	if t.Dtype() == engine.F64 {
+		return wide, backend.Download(bytesOf(wide), t)
+	}
+	narrow := make([]float32, count)
+	if err := backend.Download(bytesOf(narrow), t); err != nil {
+		return nil, err
+	}
+	for i, v := range narrow {
+		wide[i] = float64(v)
+	}
+	return wide, nil
+}
+
+// floats converts to the compute dtype's bytes.
+func (n *Network) floats(v []float64) []byte { return toDType(v, n.spec.DType) }
+
+func toDType(v []float64, dtype tensor.Dtype) []byte {
+	if dtype == engine.F64 {
+		return bytesOf(v)
+	}
+	narrow := make([]float32, len(v))
+	for i, x := range v {
+		narrow[i] = float32(x)
+	}
+	return bytesOf(narrow)
+}
+
+func bytesOf[T engine.Number](v []T) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(v))), len(v)*int(unsafe.Sizeof(*new(T))))
+}
+
+// Parameters lists the model's tensors in graph order.
+func (n *Network) Parameters() []*Parameter { return n.model.params }
+
+// Get reads a parameter's current value, widened.
+func (n *Network) Get(name string) ([]float64, error) {
+	t := n.tensors[name]
+	if t == nil {
+		return nil, fmt.Errorf("tensor %s: the network has none of that name", name)
+	}
+	if t.Dtype() == engine.BFloat16 {
+		return nil, fmt.Errorf("tensor %s: frozen as bf16; read it from its file", name)
+	}
+	return download(n.backend, t, t.Size())
+}
+
+// Set gives a parameter a value.
+func (n *Network) Set(name string, v []float64) error {
+	t := n.tensors[name]
+	if t == nil || t.Size() != len(v) || t.Dtype() == engine.BFloat16 {
+		return fmt.Errorf("tensor %s: cannot take %d values", name, len(v))
+	}
+	return n.backend.Upload(t, toDType(v, t.Dtype()))
+}
+
+// Spec is what the network was made from.
+func (n *Network) Spec() Spec { return n.spec }

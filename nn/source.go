@@ -1,0 +1,77 @@
+package nn
+
+import (
+	"fmt"
+	"slices"
+	"unsafe"
+
+	"github.com/goprm/goprm/internal/engine"
+	"github.com/goprm/goprm/internal/safetensors"
+	"gorgonia.org/tensor"
+)
+
+// Find looks a stored tensor up by its parameter name.
+type Find func(name string) (Stored, bool)
+
+// Stored is a tensor in a file.
+type Stored struct {
+	File string
+	Info safetensors.Info
+	Data []byte // usually a mapping of the file
+}
+
+// Files is a Source over stored tensors; the first of its members that has a name gives it.
+type Files []Find
+
+func (f Files) find(name string) (Stored, bool) {
+	for _, find := range f {
+		if s, ok := find(name); ok {
+			return s, true
+		}
+	}
+	return Stored{}, false
+}
+
+// IsBF16 is part of Source.
+func (f Files) IsBF16(name string) bool {
+	s, ok := f.find(name)
+	return ok && s.Info.DType == safetensors.BF16
+}
+
+// Load is part of Source: the file's memory when dtype and alignment allow, else a converted copy.
+func (f Files) Load(name string, dtype tensor.Dtype, shape []int) (*engine.Tensor, error) {
+	s, ok := f.find(name)
+	if !ok {
+		return nil, fmt.Errorf("tensor %q: %w", name, ErrAbsent)
+	}
+	if !slices.Equal(s.Info.Shape, shape) {
+		return nil, fmt.Errorf("%s: tensor %q: shape %v, the configuration wants %v", s.File, s.Info.Name, s.Info.Shape, shape)
+	}
+	if len(s.Data) > 0 && stores(s.Info.DType, dtype) && uintptr(unsafe.Pointer(&s.Data[0]))%dtype.Size() == 0 {
+		return engine.NewTensor(unsafe.Pointer(&s.Data[0]), dtype, shape, s.Data), nil
+	}
+	t := engine.FromDType(dtype, shape...)
+	var err error
+	switch dtype {
+	case engine.F32:
+		_, err = safetensors.AppendFloat32(engine.Slice[float32](t)[:0], s.Info, s.Data)
+	case engine.F64:
+		_, err = safetensors.AppendFloat64(engine.Slice[float64](t)[:0], s.Info, s.Data)
+	default: // bf16 at an odd address
+		copy(t.Bytes(), s.Data)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: tensor %q: %w", s.File, s.Info.Name, err)
+	}
+	return t, nil
+}
+
+func stores(stored safetensors.DType, dtype tensor.Dtype) bool {
+	switch dtype {
+	case engine.F32:
+		return stored == safetensors.F32
+	case engine.F64:
+		return stored == safetensors.F64
+	}
+	return stored == safetensors.BF16
+}

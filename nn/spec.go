@@ -1,0 +1,131 @@
+package nn
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/goprm/goprm/internal/hfmodel"
+	"github.com/goprm/goprm/loss"
+	"gorgonia.org/tensor"
+)
+
+// What is trained.
+const (
+	TrainNothing = ""     // scoring only
+	TrainHead    = "head" // the head alone, on cached hidden states
+	TrainLoRA    = "lora" // adapters and the head
+	TrainFull    = "full" // everything
+)
+
+// Head kinds.
+const (
+	Scalar         = "scalar"           // one linear to 1 (or 2 rows with Final "own")
+	LinearTwoClass = "linear_two_class" // one linear to 2 logits
+	TwoClassMLP    = "two_class_mlp"    // linear, ReLU, linear to 2 logits, as Qwen2.5-Math-PRM
+)
+
+// HeadSpec describes a value head.
+type HeadSpec struct {
+	Kind       string // Scalar, LinearTwoClass or TwoClassMLP
+	Activation string // scalar heads: "sigmoid" or "identity"
+	Final      string // scalar heads: "shared", or "own" for a second row that reads the trajectory
+}
+
+// LoRASpec describes adapters: y = W·x + (Alpha/Rank)·B·A·x.
+type LoRASpec struct {
+	Rank    int
+	Alpha   float64
+	Targets []string // module names, e.g. "q_proj"
+	Layers  []int    // nil: all
+}
+
+// loraTargets are the modules that can carry an adapter.
+var loraTargets = []string{"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+
+// Spec is everything that determines a graph besides its capacity.
+type Spec struct {
+	Config    *hfmodel.Config
+	DType     tensor.Dtype // compute: engine.F32 or engine.F64
+	Train     string
+	Head      HeadSpec
+	LoRA      LoRASpec // used when Train is TrainLoRA or Adapters is set
+	Adapters  bool     // run with adapters although nothing is trained
+	Loss      loss.Kind
+	Recompute bool // keep only the residual stream between layers for the backward pass
+	Bias      bool // q, k and v projections carry a bias
+}
+
+// Validate reports the first thing that the spec gets wrong.
+func (s Spec) Validate() error {
+	if !slices.Contains([]string{TrainNothing, TrainHead, TrainLoRA, TrainFull}, s.Train) {
+		return fmt.Errorf("train: %q is none of head, lora, full", s.Train)
+	}
+	switch s.Head.Kind {
+	case Scalar:
+		if s.Head.Activation != "sigmoid" && s.Head.Activation != "identity" {
+			return fmt.Errorf("head.activation: %q is neither sigmoid nor identity", s.Head.Activation)
+		}
+	case LinearTwoClass, TwoClassMLP:
+		if s.Head.Final == "own" {
+			return fmt.Errorf("head.final: own needs head.kind scalar, not %s", s.Head.Kind)
+		}
+	default:
+		return fmt.Errorf("head.kind: %q is none of scalar, two_class_mlp, linear_two_class", s.Head.Kind)
+	}
+	if s.Head.Final != "shared" && s.Head.Final != "own" {
+		return fmt.Errorf("head.final: %q is neither shared nor own", s.Head.Final)
+	}
+	switch s.Loss {
+	case loss.MSE:
+	case loss.BCE:
+		if s.Head.Kind != Scalar || s.Head.Activation != "sigmoid" {
+			return fmt.Errorf("loss.kind: bce needs a scalar head with a sigmoid; two-class heads take ce or mse")
+		}
+	case loss.CE:
+		if s.Head.Kind == Scalar {
+			return fmt.Errorf("loss.kind: ce needs a two-class head; a scalar head takes bce or mse")
+		}
+	default:
+		return fmt.Errorf("loss.kind: %v is none of mse, bce, ce", s.Loss)
+	}
+	if !s.hasAdapters() {
+		return nil
+	}
+	if s.LoRA.Rank < 1 || s.LoRA.Rank > s.Config.HiddenSize {
+		return fmt.Errorf("lora.rank: %d is outside 1..%d", s.LoRA.Rank, s.Config.HiddenSize)
+	}
+	for _, t := range s.LoRA.Targets {
+		if !slices.Contains(loraTargets, t) {
+			return fmt.Errorf("lora.targets: %q is none of %s", t, strings.Join(loraTargets, ", "))
+		}
+	}
+	if len(s.LoRA.Targets) == 0 {
+		return fmt.Errorf("lora.targets: empty; name some of %s", strings.Join(loraTargets, ", "))
+	}
+	for _, l := range s.LoRA.Layers {
+		if l < 0 || l >= s.Config.NumHiddenLayers {
+			return fmt.Errorf("lora.layers: %d is outside 0..%d", l, s.Config.NumHiddenLayers-1)
+		}
+	}
+	return nil
+}
+
+func (s Spec) hasAdapters() bool { return s.Train == TrainLoRA || s.Adapters }
+
+func (s Spec) adapted(layer int, module string) bool {
+	return s.hasAdapters() && slices.Contains(s.LoRA.Targets, module) && (s.LoRA.Layers == nil || slices.Contains(s.LoRA.Layers, layer))
+}
+
+// Capacity is what a graph is compiled for; live counts may be anything up to it.
+type Capacity struct{ Tokens, Segments, Ranges, Reads int }
+
+// Covers reports whether a graph of capacity c can run something of size o.
+func (c Capacity) Covers(o Capacity) bool {
+	return c.Tokens >= o.Tokens && c.Segments >= o.Segments && c.Ranges >= o.Ranges && c.Reads >= o.Reads
+}
+
+// Union is the smallest capacity that covers both.
+func (c Capacity) Union(o Capacity) Capacity {
+	return Capacity{max(c.Tokens, o.Tokens), max(c.Segments, o.Segments), max(c.Ranges, o.Ranges), max(c.Reads, o.Reads)}
+}
