@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 )
@@ -67,7 +68,8 @@ func (dir *Dir) Commit() error {
 	})
 }
 
-// Replace is Commit for a final name that may be taken by an older folder, which is removed. Where the system can exchange two names
+// Replace is Commit for a final name that may be taken by an older folder, which is removed (or, where that fails, left under a
+// temporary name, with a warning). Where the system can exchange two names
 // (Linux), the final name holds one of the two whole folders at every moment.
 func (dir *Dir) Replace() error {
 	if old, err := os.Lstat(dir.final); errors.Is(err, fs.ErrNotExist) {
@@ -86,7 +88,7 @@ func (dir *Dir) Replace() error {
 	}
 	// What stands under the temporary name now is the old folder.
 	if failed := os.RemoveAll(dir.temporary); failed != nil {
-		return errors.Join(err, fmt.Errorf("%s: replaced, but the old folder could not be removed: %w", dir.final, failed))
+		slog.Warn("a replaced folder could not be removed", "folder", dir.temporary, "error", failed)
 	}
 	return err
 }

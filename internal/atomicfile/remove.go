@@ -1,0 +1,58 @@
+package atomicfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Remove removes a folder, on the real file system. See [Disk.Remove].
+func Remove(path string) error { return Disk{}.Remove(path) }
+
+// Remove removes a folder and what is in it. The folder first gets a temporary name, so that it is never seen with only some of its
+// files. A path that does not exist is an error.
+func (d Disk) Remove(path string) error {
+	path = filepath.Clean(path)
+	temporary, err := d.createBeside(path, func(name string) error {
+		if _, err := os.Lstat(name); err == nil {
+			return fs.ErrExist
+		}
+		return d.rename(path, name)
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return os.RemoveAll(temporary)
+}
+
+// RemoveLeftovers removes from a folder what writers that were killed left there. No other process may be writing into it. What
+// cannot be removed is in the error, the rest is removed all the same.
+func RemoveLeftovers(folder string) error {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, entry := range entries {
+		if Temporary(entry.Name()) {
+			failed = append(failed, os.RemoveAll(filepath.Join(folder, entry.Name())))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// MakeFolder makes a folder, whose parent must exist, and flushes its name; one that exists is fine.
+func (d Disk) MakeFolder(path string) error {
+	if err := d.before(Create, path); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if err := os.Mkdir(path, 0o777); err != nil {
+		if info, failed := os.Stat(path); failed == nil && info.IsDir() {
+			return nil
+		}
+		return err
+	}
+	return d.syncFolder(filepath.Dir(filepath.Clean(path)))
+}
