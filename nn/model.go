@@ -123,9 +123,9 @@ func (m *model) layer(i int, x *gorgonia.Node, bf16 func(string) bool) *gorgonia
 	rope := ops.RoPE{HeadDim: c.HeadDim, Theta: c.RopeTheta}
 
 	h := m.RMSNorm(x, m.vector(name("input_layernorm.weight"), c.HiddenSize), c.RMSNormEps, full) // [T, D]
-	q := m.linear(i, "self_attn", "q_proj", h, heads, m.spec.Bias, bf16)                          // [T, H·Dh]
-	k := m.linear(i, "self_attn", "k_proj", h, groups, m.spec.Bias, bf16)                         // [T, G·Dh]
-	v := m.linear(i, "self_attn", "v_proj", h, groups, m.spec.Bias, bf16)                         // [T, G·Dh]
+	q := m.linear(i, "self_attn", "q_proj", h, heads, c.AttentionBias, bf16)                      // [T, H·Dh]
+	k := m.linear(i, "self_attn", "k_proj", h, groups, c.AttentionBias, bf16)                     // [T, G·Dh]
+	v := m.linear(i, "self_attn", "v_proj", h, groups, c.AttentionBias, bf16)                     // [T, G·Dh]
 	q, k = m.RoPE(q, m.positions, rope), m.RoPE(k, m.positions, rope)
 	a := m.Attention(q, k, v, m.keys, ops.Attention{Heads: c.NumAttentionHeads, KVHeads: c.NumKeyValueHeads, HeadDim: c.HeadDim}) // [T, H·Dh]
 	x = m.Add(x, m.linear(i, "self_attn", "o_proj", a, c.HiddenSize, false, bf16), 1)                                             // [T, D]

@@ -243,3 +243,27 @@ func (o *optimizer) update(grads []*engine.Tensor, norm float64, h AdamW) error 
 	o.steps++
 	return nil
 }
+
+// Gradients computes the loss and its gradient by each trained parameter, and changes nothing.
+func (n *Network) Gradients(batches []Micro) (StepResult, map[string][]float64, error) {
+	if len(batches) == 0 {
+		return StepResult{}, nil, fmt.Errorf("a gradient without micro-batches")
+	}
+	if err := n.optim.allocate(); err != nil {
+		return StepResult{}, nil, err
+	}
+	result, grads, err := n.gradients(batches)
+	if err != nil {
+		return StepResult{}, nil, err
+	}
+	if result.GradNorm, err = n.optim.norm(grads); err != nil {
+		return StepResult{}, nil, err
+	}
+	byName := map[string][]float64{}
+	for i, g := range grads {
+		if byName[n.optim.names[i]], err = download(n.backend, g, g.Size()); err != nil {
+			return StepResult{}, nil, err
+		}
+	}
+	return result, byName, nil
+}

@@ -3,9 +3,11 @@ package nn
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"unsafe"
 
 	"github.com/goprm/goprm/internal/engine"
+	"github.com/goprm/goprm/internal/hfmodel"
 	"github.com/goprm/goprm/internal/safetensors"
 	"gorgonia.org/tensor"
 )
@@ -74,4 +76,27 @@ func stores(stored safetensors.DType, dtype tensor.Dtype) bool {
 		return stored == safetensors.F64
 	}
 	return stored == safetensors.BF16
+}
+
+// InFile finds tensors in one safetensors file, under the names that rename makes of parameter names.
+func InFile(f *safetensors.File, rename func(name string) string) Find {
+	return func(name string) (Stored, bool) {
+		info, ok := f.Info(rename(name))
+		return Stored{File: f.Path(), Info: info, Data: f.Bytes(info.Name)}, ok
+	}
+}
+
+// InWeights finds tensors in a model folder, whose trunk may be stored with or without the prefix "model.".
+func InWeights(w *hfmodel.Weights) Find {
+	bare := w.Has("embed_tokens.weight")
+	return func(name string) (Stored, bool) {
+		if bare {
+			name = strings.TrimPrefix(name, "model.")
+		}
+		t, ok := w.Lookup(name)
+		if !ok {
+			return Stored{}, false
+		}
+		return Stored{File: t.File.Path(), Info: t.Info, Data: t.Bytes}, true
+	}
 }

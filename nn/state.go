@@ -1,0 +1,118 @@
+package nn
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/goprm/goprm/internal/engine"
+	"github.com/goprm/goprm/internal/safetensors"
+	"gorgonia.org/tensor"
+)
+
+// State is everything that training has changed, as tensors to store: "param.NAME", "m.NAME" and "v.NAME" of each
+// trained parameter in the compute dtype, and the number of updates so far. Data are read when they are written.
+func (n *Network) State() ([]safetensors.Tensor, int, error) {
+	if err := n.optim.allocate(); err != nil {
+		return nil, 0, err
+	}
+	var tensors []safetensors.Tensor
+	for i, name := range n.optim.names {
+		for _, s := range n.optim.state(i) {
+			tensors = append(tensors, n.stored(s.prefix+name, s.tensor))
+		}
+	}
+	return tensors, n.optim.steps, nil
+}
+
+type stateTensor struct {
+	prefix string
+	tensor *engine.Tensor
+}
+
+func (o *optimizer) state(i int) []stateTensor {
+	return []stateTensor{{"param.", o.net.tensors[o.names[i]]}, {"m.", o.m[i]}, {"v.", o.v[i]}}
+}
+
+// Restore puts a state back; find gives each stored tensor by the name that State gave it. A tensor that is missing, or
+// of another dtype or shape, is an error, and then the network is not to be used.
+func (n *Network) Restore(find Find, updates int) error {
+	if err := n.optim.allocate(); err != nil {
+		return err
+	}
+	for i, name := range n.optim.names {
+		for _, s := range n.optim.state(i) {
+			from, ok := find(s.prefix + name)
+			if !ok {
+				return fmt.Errorf("tensor %q: missing from the checkpoint", s.prefix+name)
+			}
+			if from.Info.DType != storage(s.tensor.Dtype()) || len(from.Data) != int(s.tensor.MemSize()) {
+				return fmt.Errorf("%s: tensor %q: %s %v does not fit %v", from.File, from.Info.Name, from.Info.DType, from.Info.Shape, s.tensor)
+			}
+			if err := n.backend.Upload(s.tensor, from.Data); err != nil {
+				return err
+			}
+		}
+	}
+	n.optim.steps = updates
+	return nil
+}
+
+// Export lists the parameters that choose picks, in the storage dtype it gives, ready to be written.
+func (n *Network) Export(choose func(*Parameter) (safetensors.DType, bool)) []safetensors.Tensor {
+	var tensors []safetensors.Tensor
+	for _, p := range n.model.params {
+		dtype, ok := choose(p)
+		if !ok {
+			continue
+		}
+		t := n.tensors[p.Name]
+		if dtype == storage(t.Dtype()) {
+			tensors = append(tensors, n.stored(p.Name, t))
+			continue
+		}
+		tensors = append(tensors, safetensors.Tensor{Name: p.Name, DType: dtype, Shape: p.Shape, Write: func(w io.Writer) error {
+			encoded, err := n.encode(t, dtype)
+			if err == nil {
+				_, err = w.Write(encoded)
+			}
+			return err
+		}})
+	}
+	return tensors
+}
+
+// encode converts a tensor's values to a storage dtype, rounding to nearest even.
+func (n *Network) encode(t *engine.Tensor, dtype safetensors.DType) ([]byte, error) {
+	raw := make([]byte, t.MemSize())
+	if err := n.backend.Download(raw, t); err != nil {
+		return nil, err
+	}
+	info := safetensors.Info{DType: storage(t.Dtype()), Shape: t.Shape(), End: int64(len(raw))}
+	values, err := safetensors.AppendFloat64(make([]float64, 0, t.Size()), info, raw)
+	if err != nil {
+		return nil, err
+	}
+	return safetensors.AppendEncoded(nil, dtype, values)
+}
+
+// stored is a tensor in its own dtype.
+func (n *Network) stored(name string, t *engine.Tensor) safetensors.Tensor {
+	return safetensors.Tensor{Name: name, DType: storage(t.Dtype()), Shape: t.Shape(), Write: func(w io.Writer) error {
+		raw := make([]byte, t.MemSize())
+		if err := n.backend.Download(raw, t); err != nil {
+			return err
+		}
+		_, err := w.Write(raw)
+		return err
+	}}
+}
+
+func storage(dtype tensor.Dtype) safetensors.DType {
+	switch dtype {
+	case engine.F32:
+		return safetensors.F32
+	case engine.F64:
+		return safetensors.F64
+	}
+	return safetensors.BF16
+}
