@@ -2,6 +2,20 @@
 
 package cpu
 
-func avx2Available() bool { return false }
+import "golang.org/x/sys/cpu"
 
-func avx2Kernels() map[string]compile { return nil }
+//go:generate _gen/generate.sh
+
+// avx2Available tells whether processor and operating system run AVX2 and FMA code.
+func avx2Available() bool { return cpu.X86.HasAVX2 && cpu.X86.HasFMA }
+
+// avx2Kernels makes the table of the AVX2 kernels, with scratch memory of its own. They compute in f32; calls in other
+// dtypes or shapes are declined.
+func avx2Kernels() map[string]compile {
+	s := &scratch{}
+	return map[string]compile{
+		"linear":    s.linear,
+		"linear_dx": s.linearDX,
+		"linear_dw": s.linearDW,
+	}
+}

@@ -1,0 +1,224 @@
+//go:build amd64 && !noasm
+
+package cpu
+
+import (
+	"sync/atomic"
+	"unsafe"
+)
+
+// Blocking of a product. None of it depends on the number of rows, of workers or of live rows in the buffers, so that an
+// element's sum has one order for each length K: blocks of kBlock, one after the other, each a chain in the order of k.
+const (
+	kBlock     = 256         // a packed B panel (16 KiB) stays in the first cache
+	rowBlock   = 192         // rows of A that stay in the second cache, kBlock deep: 192 KiB
+	columnTile = 128         // most columns a task takes; their packed B is 128 KiB
+	kSpan      = 20 * kBlock // most of K that A is packed for at a time
+	packedRoom = 2 << 20     // floats of packed A that all workers share: 8 MiB, at home in the third cache
+)
+
+// microKernel describes a register tile and its panels, so that wider instruction sets can bring their own.
+type microKernel struct {
+	mr, nr int // rows and columns of the tile
+	// tile computes c[i*ldc+j] = add[i*ldadd+j] + Σ_kk a[kk*mr+i]·b[kk*nr+j] for kk < k.
+	tile func(k int, a, b, c *float32, ldc int, add *float32, ldadd int)
+	// packA and packB lay the vectors first to first+count of a matrix, from k0 on and kc deep, into panels of mr or nr
+	// interleaved vectors; what fills up the last panel is never read back.
+	packA, packB func(w *workspace, dst *float32, x *matrix, first, count, k0, kc int)
+}
+
+var avx2Tile = &microKernel{mr: 6, nr: 16, tile: gemm6x16, packA: packA6, packB: packB16}
+
+// matrix is an operand seen as vectors along the dimension that is summed over.
+type matrix struct {
+	ptr    unsafe.Pointer
+	ld     int  // elements from one row in memory to the next
+	alongK bool // element k of vector i lies at i·ld+k, else at k·ld+i
+	bf16   bool
+}
+
+// workspace is one worker's scratch memory.
+type workspace struct {
+	panels []float32 // packed B
+	rows   [16]unsafe.Pointer
+	tile   []float32 // a register tile that the result has no room for
+	bias   [16]float32
+}
+
+// gemm is a compiled product C = A·B + bias; its fields are set anew at each launch.
+type gemm struct {
+	kernel *microKernel
+	pool   *pool
+	packed []float32    // of A, shared by all workers
+	spaces []*workspace // one for each worker
+
+	m, n, k int
+	a, b    matrix
+	c       *float32 // [m, n]
+	bias    *float32 // [n] or nil
+
+	// The part in work: rows row0 to row0+rows, k0 to k0+span.
+	row0, rows, k0, span int
+	tileColumns          int
+	tileRows             int
+	next                 atomic.Int64
+
+	packTask, tileTask func(worker int)
+}
+
+func newGEMM(p *pool, kernel *microKernel, s *scratch) *gemm {
+	g := &gemm{kernel: kernel, pool: p, packed: s.packedA(), spaces: s.spaces(p.helpers + 1)}
+	g.packTask, g.tileTask = g.pack, g.tiles
+	return g
+}
+
+// run computes the product on all workers.
+func (g *gemm) run() error {
+	if g.m == 0 || g.n == 0 {
+		return nil
+	}
+	if g.k == 0 {
+		g.fill()
+		return nil
+	}
+	workers := len(g.spaces)
+	nr := g.kernel.nr
+	g.tileColumns = min(columnTile, roundUp(ceilDiv(g.n, 2*workers), nr))
+	if tiles := ceilDiv(g.n, g.tileColumns); tiles > workers {
+		// As many tiles for one worker as for the other.
+		g.tileColumns = roundUp(ceilDiv(g.n, roundUp(tiles, workers)), nr)
+	}
+	depth := min(g.k, kSpan)
+	chunk := max(g.kernel.mr, packedRoom/depth/rowBlock*rowBlock)
+	for g.row0 = 0; g.row0 < g.m; g.row0 += chunk {
+		g.rows = min(chunk, g.m-g.row0)
+		g.tileRows = g.rows
+		if columns := ceilDiv(g.n, g.tileColumns); columns < 2*workers && workers > 1 {
+			g.tileRows = max(g.kernel.mr*8, roundUp(ceilDiv(g.rows, ceilDiv(4*workers, columns)), g.kernel.mr))
+		}
+		for g.k0 = 0; g.k0 < g.k; g.k0 += kSpan {
+			g.span = min(kSpan, g.k-g.k0)
+			if err := g.phase(ceilDiv(g.rows, packTaskRows), g.packTask); err != nil {
+				return err
+			}
+			if err := g.phase(ceilDiv(g.n, g.tileColumns)*ceilDiv(g.rows, g.tileRows), g.tileTask); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// phase lets the workers share pieces of work; a worker's index says which scratch is its own.
+func (g *gemm) phase(pieces int, task func(worker int)) error {
+	g.next.Store(0)
+	return g.pool.run(min(len(g.spaces), pieces), task)
+}
+
+const packTaskRows = 96
+
+// pack lays A's rows out as panels: for each block of K one after the other, [panel][k][mr].
+func (g *gemm) pack(worker int) {
+	padded := roundUp(g.rows, g.kernel.mr)
+	for {
+		from := (int(g.next.Add(1)) - 1) * packTaskRows
+		if from >= g.rows {
+			return
+		}
+		count := min(packTaskRows, g.rows-from)
+		for k := 0; k < g.span; k += kBlock {
+			kc := min(kBlock, g.span-k)
+			g.kernel.packA(g.spaces[worker], &g.packed[k*padded+from*kc], &g.a, g.row0+from, count, g.k0+k, kc)
+		}
+	}
+}
+
+// tiles computes one tile of C after the other.
+func (g *gemm) tiles(worker int) {
+	columns := ceilDiv(g.n, g.tileColumns)
+	for {
+		t := int(g.next.Add(1)) - 1
+		from, column := t/columns*g.tileRows, t%columns*g.tileColumns
+		if from >= g.rows {
+			return
+		}
+		g.tileOfC(g.spaces[worker], from, min(g.tileRows, g.rows-from), column, min(g.tileColumns, g.n-column))
+	}
+}
+
+func (g *gemm) tileOfC(w *workspace, from, rows, column, columns int) {
+	kernel, padded := g.kernel, roundUp(g.rows, g.kernel.mr)
+	for k := 0; k < g.span; k += kBlock {
+		kc := min(kBlock, g.span-k)
+		kernel.packB(w, &w.panels[0], &g.b, column, columns, g.k0+k, kc)
+		for block := from; block < from+rows; block += rowBlock {
+			end := min(block+rowBlock, from+rows)
+			for j := 0; j < columns; j += kernel.nr {
+				g.strip(w, k, kc, block, end, column+j, min(kernel.nr, columns-j),
+					&g.packed[k*padded+block*kc], &w.panels[j*kc])
+			}
+		}
+	}
+}
+
+// strip computes rows from to end of one panel of columns.
+func (g *gemm) strip(w *workspace, k, kc, from, end, column, width int, a, b *float32) {
+	kernel := g.kernel
+	first := g.k0+k == 0
+	start := &zeros[0]
+	if first && g.bias != nil {
+		start = offset(g.bias, column)
+		if width < kernel.nr {
+			copy(w.bias[:], unsafe.Slice(start, width))
+			start = &w.bias[0]
+		}
+	}
+	for i := from; i < end; i += kernel.mr {
+		c := offset(g.c, (g.row0+i)*g.n+column)
+		panel := offset(a, (i-from)*kc)
+		height := min(kernel.mr, end-i)
+		switch {
+		case height < kernel.mr || width < kernel.nr:
+			kernel.tile(kc, panel, b, &w.tile[0], kernel.nr, start, 0)
+			g.copyEdge(w, c, height, width, first)
+		case first:
+			kernel.tile(kc, panel, b, c, g.n, start, 0)
+		default:
+			kernel.tile(kc, panel, b, c, g.n, c, g.n)
+		}
+	}
+}
+
+// copyEdge moves or adds what a tile has of the result, with the roundings of a whole tile.
+func (g *gemm) copyEdge(w *workspace, c *float32, height, width int, first bool) {
+	for i := range height {
+		to := unsafe.Slice(offset(c, i*g.n), width)
+		for j, v := range w.tile[i*g.kernel.nr:][:width] {
+			if first {
+				to[j] = v
+			} else {
+				to[j] += v
+			}
+		}
+	}
+}
+
+// fill writes the sum of no products.
+func (g *gemm) fill() {
+	for i := range g.m {
+		row := unsafe.Slice(offset(g.c, i*g.n), g.n)
+		clear(row)
+		if g.bias != nil {
+			copy(row, unsafe.Slice(g.bias, g.n))
+		}
+	}
+}
+
+// zeros is added where a sum starts at nothing, and stands in for vectors that are not there.
+var zeros [128]float32
+
+func offset(p *float32, elements int) *float32 {
+	return (*float32)(unsafe.Add(unsafe.Pointer(p), 4*elements))
+}
+
+func roundUp(n, multiple int) int { return ceilDiv(n, multiple) * multiple }

@@ -1,0 +1,226 @@
+//go:build amd64 && !noasm
+
+package cpu
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+	"unsafe"
+
+	"github.com/goprm/goprm/internal/engine"
+	"github.com/stretchr/testify/require"
+)
+
+// gemmCase is a product's operands in one of the layouts that the linear ops need.
+type gemmCase struct {
+	m, n, k int
+	a, b    []float32 // as in memory
+	b16     []engine.BF16
+	aAlongK bool
+	bAlongK bool
+	bias    []float32
+}
+
+func newGEMMCase(r *rand.Rand, m, n, k int, layout string, bf16, bias bool) *gemmCase {
+	p := &gemmCase{m: m, n: n, k: k, aAlongK: layout[0] == 'N', bAlongK: layout[1] == 'T'}
+	p.a, p.b = normal(r, m*k), normal(r, n*k)
+	if bf16 {
+		p.b16 = make([]engine.BF16, n*k)
+		for i, v := range p.b {
+			p.b16[i] = engine.ToBF16(v)
+			p.b[i] = p.b16[i].Float32()
+		}
+	}
+	if bias {
+		p.bias = normal(r, n)
+	}
+	return p
+}
+
+func normal(r *rand.Rand, n int) []float32 {
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = float32(r.NormFloat64())
+	}
+	return x
+}
+
+func (p *gemmCase) aAt(i, k int) float64 {
+	if p.aAlongK {
+		return float64(p.a[i*p.k+k])
+	}
+	return float64(p.a[k*p.m+i])
+}
+
+func (p *gemmCase) bAt(j, k int) float64 {
+	if p.bAlongK {
+		return float64(p.b[j*p.k+k])
+	}
+	return float64(p.b[k*p.n+j])
+}
+
+func (p *gemmCase) run(t testing.TB, workers int) []float32 {
+	t.Helper()
+	g, c := p.prepare(t, workers)
+	require.NoError(t, g.run())
+	return c
+}
+
+func (p *gemmCase) prepare(t testing.TB, workers int) (*gemm, []float32) {
+	pool := newPool(workers)
+	t.Cleanup(pool.close)
+	c := make([]float32, p.m*p.n)
+	for i := range c {
+		c[i] = float32(math.NaN())
+	}
+	g := newGEMM(pool, avx2Tile, &scratch{})
+	g.m, g.n, g.k = p.m, p.n, p.k
+	g.a = matrix{ptr: unsafe.Pointer(unsafe.SliceData(p.a)), ld: p.m, alongK: p.aAlongK}
+	if p.aAlongK {
+		g.a.ld = p.k
+	}
+	g.b = matrix{ptr: unsafe.Pointer(unsafe.SliceData(p.b)), ld: p.n, alongK: p.bAlongK}
+	if p.bAlongK {
+		g.b.ld = p.k
+	}
+	if p.b16 != nil {
+		g.b.ptr, g.b.bf16 = unsafe.Pointer(unsafe.SliceData(p.b16)), true
+	}
+	g.c, g.bias = unsafe.SliceData(c), unsafe.SliceData(p.bias)
+	return g, c
+}
+
+// want is the product in float64 and, for each element, the sum of the magnitudes that were added.
+func (p *gemmCase) want() (c, magnitude []float64) {
+	c, magnitude = make([]float64, p.m*p.n), make([]float64, p.m*p.n)
+	for i := range p.m {
+		for j := range p.n {
+			var sum, size float64
+			if p.bias != nil {
+				sum, size = float64(p.bias[j]), math.Abs(float64(p.bias[j]))
+			}
+			for k := range p.k {
+				v := p.aAt(i, k) * p.bAt(j, k)
+				sum, size = sum+v, size+math.Abs(v)
+			}
+			c[i*p.n+j], magnitude[i*p.n+j] = sum, size
+		}
+	}
+	return c, magnitude
+}
+
+func needAVX2(t testing.TB) {
+	if !avx2Available() {
+		t.Skip("this processor has no AVX2 and FMA")
+	}
+}
+
+func TestGEMMAgainstFloat64(t *testing.T) {
+	needAVX2(t)
+	r := rand.New(rand.NewPCG(1, 2))
+	shapes := [][3]int{
+		{1, 1, 1}, {1, 2, 896}, {5, 3, 7}, {6, 16, 256}, {7, 17, 257}, {12, 32, 8}, {13, 48, 515}, {65, 33, 100},
+		{200, 130, 70}, {401, 16, 33}, {3, 300, 1025}, {100, 7, 5200}, {0, 4, 4}, {4, 5, 0}, {450, 20, 5121},
+	}
+	for _, s := range shapes {
+		for _, layout := range []string{"NT", "NN", "TN"} {
+			for _, bf16 := range []bool{false, true} {
+				p := newGEMMCase(r, s[0], s[1], s[2], layout, bf16, layout == "NT")
+				want, magnitude := p.want()
+				var first []float32
+				for workers := 1; workers <= 3; workers++ {
+					got := p.run(t, workers)
+					for i := range want {
+						if d := math.Abs(want[i] - float64(got[i])); !(d <= 4e-7*magnitude[i]) {
+							t.Fatalf("%v %s bf16 %v element %d: %g, want %g", s, layout, bf16, i, got[i], want[i])
+						}
+					}
+					if first == nil {
+						first = got
+					}
+					require.Equal(t, first, got, "%v %s: %d workers", s, layout, workers)
+				}
+			}
+		}
+	}
+}
+
+// A row's bits are those that it has alone, and a sum longer than one block of K is a sum of blocks.
+func TestGEMMRowAloneHasTheSameBits(t *testing.T) {
+	needAVX2(t)
+	r := rand.New(rand.NewPCG(3, 4))
+	p := newGEMMCase(r, 397, 77, 5300, "NT", true, true)
+	whole := p.run(t, 2)
+	for _, row := range []int{0, 5, 200, 383, 384, 396} {
+		alone := *p
+		alone.m, alone.a = 1, p.a[row*p.k:][:p.k]
+		require.Equal(t, alone.run(t, 1), whole[row*p.n:][:p.n], "row %d", row)
+	}
+	for _, j := range []int{0, 15, 76} {
+		require.Equal(t, p.specified(396, j), whole[396*p.n+j], "column %d", j)
+	}
+}
+
+// specified is the sum order that the kernels promise.
+func (p *gemmCase) specified(i, j int) float32 {
+	var sum float32
+	for k := 0; k < p.k; k += kBlock {
+		var block float32
+		for kk := k; kk < min(p.k, k+kBlock); kk++ {
+			block = fma32(float32(p.aAt(i, kk)), float32(p.bAt(j, kk)), block)
+		}
+		if k == 0 && p.bias != nil {
+			sum = p.bias[j]
+		}
+		sum += block
+	}
+	return sum
+}
+
+// fma32 rounds once: the product is exact in float64, and the sum is rounded to odd there before its last rounding.
+func fma32(x, y, z float32) float32 {
+	p := float64(x) * float64(y)
+	s := p + float64(z)
+	bb := s - p
+	if e := (p - (s - bb)) + (float64(z) - bb); e != 0 && math.Float64bits(s)&1 == 0 {
+		if (e > 0) == (s > 0) {
+			s = math.Float64frombits(math.Float64bits(s) + 1)
+		} else {
+			s = math.Float64frombits(math.Float64bits(s) - 1)
+		}
+	}
+	return float32(s)
+}
+
+func BenchmarkGEMM(b *testing.B) {
+	needAVX2(b)
+	for _, s := range []struct {
+		m, n, k int
+		layout  string
+		bf16    bool
+	}{
+		{2048, 896, 896, "NT", true}, {2048, 896, 896, "NT", false}, {2048, 128, 896, "NT", true}, {2048, 4864, 896, "NT", true},
+		{2048, 896, 4864, "NT", true}, {240, 4864, 896, "NT", true}, {240, 4864, 896, "NT", false}, {240, 896, 4864, "NT", true},
+		{2048, 16, 896, "NT", false}, {2048, 896, 16, "NT", false}, {2048, 896, 4864, "NN", true}, {2048, 4864, 896, "NN", true},
+		{2048, 16, 896, "NN", false}, {16, 896, 2048, "TN", false}, {896, 16, 2048, "TN", false},
+		{4864, 896, 2048, "TN", false}, {5, 896, 896, "NT", true},
+	} {
+		for workers := 1; workers <= 2; workers++ {
+			dtype := "f32"
+			if s.bf16 {
+				dtype = "bf16"
+			}
+			b.Run(fmt.Sprintf("%s-%s/M%d-N%d-K%d/workers%d", s.layout, dtype, s.m, s.n, s.k, workers), func(b *testing.B) {
+				p := newGEMMCase(rand.New(rand.NewPCG(5, 6)), s.m, s.n, s.k, s.layout, s.bf16, false)
+				g, _ := p.prepare(b, workers)
+				b.ResetTimer()
+				for range b.N {
+					require.NoError(b, g.run())
+				}
+				b.ReportMetric(2*float64(s.m)*float64(s.n)*float64(s.k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOPS")
+			})
+		}
+	}
+}
