@@ -1,4 +1,40 @@
 package cpu
 
 // portable holds a kernel of every op. It is the specification: results of other tables differ from it by rounding only.
-var portable = map[string]compile{}
+// Every product that is added to something is written T(x*y), which keeps compilers from fusing the two.
+var portable = map[string]compile{
+	"embedding":          floats(embedding[float32], embedding[float64]),
+	"embedding_dtable":   floats(embeddingDTable[float32], embeddingDTable[float64]),
+	"rmsnorm":            floats(rmsnorm[float32], rmsnorm[float64]),
+	"rmsnorm_dx":         floats(rmsnormDX[float32], rmsnormDX[float64]),
+	"rmsnorm_dw":         floats(rmsnormDW[float32], rmsnormDW[float64]),
+	"linear":             floats(linear[float32], linear[float64]),
+	"linear_dx":          floats(linearDX[float32], linearDX[float64]),
+	"linear_dw":          floats(linearDW[float32], linearDW[float64]),
+	"linear_db":          floats(linearDB[float32], linearDB[float64]),
+	"rope":               floats(rope[float32], rope[float64]),
+	"attention":          floats(attention[float32], attention[float64]),
+	"attention_backward": floats(attentionBackward[float32], attentionBackward[float64]),
+	"swiglu":             floats(swiglu[float32], swiglu[float64]),
+	"swiglu_backward":    floats(swigluBackward[float32], swigluBackward[float64]),
+	"add":                floats(add[float32], add[float64]),
+	"scale":              floats(scale[float32], scale[float64]),
+	"gather":             floats(gather[float32], gather[float64]),
+	"gather_dx":          floats(gatherDX[float32], gatherDX[float64]),
+	"sigmoid":            floats(sigmoid[float32], sigmoid[float64]),
+	"sigmoid_dx":         floats(sigmoidDX[float32], sigmoidDX[float64]),
+	"relu":               floats(relu[float32], relu[float64]),
+	"relu_dx":            floats(reluDX[float32], reluDX[float64]),
+	"good":               floats(good[float32], good[float64]),
+	"good_dx":            floats(goodDX[float32], goodDX[float64]),
+	"pick":               floats(pick[float32], pick[float64]),
+	"pick_dx":            floats(pickDX[float32], pickDX[float64]),
+	"squared_error":      floats(squaredError[float32], squaredError[float64]),
+	"squared_error_dy":   floats(squaredErrorDY[float32], squaredErrorDY[float64]),
+	"bce":                floats(bce[float32], bce[float64]),
+	"bce_dz":             floats(bceDZ[float32], bceDZ[float64]),
+	"ce":                 floats(ce[float32], ce[float64]),
+	"ce_dz":              floats(ceDZ[float32], ceDZ[float64]),
+	"adamw":              floats(adamw[float32], adamw[float64]),
+	"sum_squares":        sumSquares,
+}
