@@ -122,6 +122,9 @@ func (b *backend) Compile(c engine.Call) (engine.Launch, error) {
 	return nil, fmt.Errorf("%s: no kernel for %v", c.Op, c.Out)
 }
 
+// SharesHostMemory: kernels read whatever memory the program can read.
+func (b *backend) SharesHostMemory() {}
+
 func (b *backend) Sync() error { return nil }
 
 func (b *backend) Close() error {

@@ -36,12 +36,12 @@ func (e *expected) pieces() ([]string, error) {
 	switch e.Format {
 	case "qwen_math_prm":
 		return []string{e.Text}, nil
-	case "token_classification": // as TRL builds its training rows
+	case "token_classification": // as TRL builds its training rows: completion and separator each on its own
 		pieces := []string{e.Prompt}
 		for _, c := range e.Completions {
-			pieces = append(pieces, e.Separator, c)
+			pieces = append(pieces, c, e.Separator)
 		}
-		return append(pieces, e.Separator), nil
+		return pieces, nil
 	}
 	return nil, fmt.Errorf("format %q: this version compares qwen_math_prm and token_classification", e.Format)
 }

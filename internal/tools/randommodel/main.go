@@ -1,0 +1,102 @@
+// Command randommodel writes a model folder of a published shape with random weights, for measurements of speed and memory.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/goprm/goprm/data/tokenizer"
+	"github.com/goprm/goprm/internal/atomicfile"
+	"github.com/goprm/goprm/internal/hfmodel"
+	"github.com/goprm/goprm/internal/rng"
+	"github.com/goprm/goprm/internal/safetensors"
+)
+
+// shapes are those of Qwen2.5's config.json files.
+var shapes = map[string]map[string]any{
+	"tiny": shape(64, 2, 4, 2, 160, 512),
+	"0.5b": shape(896, 24, 14, 2, 4864, 151936),
+	"1.5b": shape(1536, 28, 12, 2, 8960, 151936),
+}
+
+func shape(hidden, layers, heads, keyHeads, intermediate, vocab int) map[string]any {
+	return map[string]any{"architectures": []string{"Qwen2ForCausalLM"}, "model_type": "qwen2", "hidden_act": "silu",
+		"hidden_size": hidden, "num_hidden_layers": layers, "num_attention_heads": heads, "num_key_value_heads": keyHeads,
+		"intermediate_size": intermediate, "vocab_size": vocab, "rms_norm_eps": 1e-6, "rope_theta": 1e6,
+		"max_position_embeddings": 32768, "tie_word_embeddings": true}
+}
+
+func main() {
+	name := flag.String("shape", "0.5b", "tiny, 0.5b or 1.5b")
+	dtype := flag.String("dtype", "F32", "F32 or BF16")
+	out := flag.String("out", "", "folder to make")
+	flag.Parse()
+	if err := write(*out, shapes[*name], safetensors.DType(*dtype)); err != nil {
+		fmt.Fprintln(os.Stderr, "randommodel:", err)
+		os.Exit(1)
+	}
+}
+
+func write(dir string, config map[string]any, dtype safetensors.DType) error {
+	if config == nil || dir == "" {
+		return fmt.Errorf("wants --out DIR and one of the shapes it lists with --help")
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(config, "", " ")
+	if err != nil {
+		return err
+	}
+	tokens, err := tokenizer.Bytes(nil, []string{"<|endoftext|>", "<|im_start|>", "<|im_end|>"})
+	if err != nil {
+		return err
+	}
+	for file, content := range map[string][]byte{"config.json": text, "tokenizer.json": tokens} {
+		if err := atomicfile.WriteFile(filepath.Join(dir, file), func(w io.Writer) error { _, err := w.Write(content); return err }); err != nil {
+			return err
+		}
+	}
+	parsed, err := hfmodel.ReadConfig(dir)
+	if err != nil {
+		return err
+	}
+	var tensors []safetensors.Tensor
+	for _, t := range parsed.TrunkTensors() {
+		tensors = append(tensors, safetensors.Tensor{Name: "model." + t.Name, DType: dtype, Shape: t.Shape, Write: func(w io.Writer) error {
+			return random(w, t, dtype)
+		}})
+	}
+	return safetensors.Save(filepath.Join(dir, "model.safetensors"), tensors, nil)
+}
+
+// random writes norms around 1 and everything else uniform with the deviation of Qwen's initialisation, 0.02.
+func random(to io.Writer, t hfmodel.Spec, dtype safetensors.DType) error {
+	w, stream, row := bufio.NewWriterSize(to, 1<<20), rng.New(1, t.Name), make([]float32, t.Shape[len(t.Shape)-1])
+	rows := 1
+	for _, d := range t.Shape[:len(t.Shape)-1] {
+		rows *= d
+	}
+	var encoded []byte
+	for r := range rows {
+		for i := range row {
+			row[i] = 0.0693 * (float32(stream.Float64(uint64(r*len(row)+i))) - 0.5)
+			if len(t.Shape) == 1 {
+				row[i]++
+			}
+		}
+		var err error
+		if encoded, err = safetensors.AppendEncoded(encoded[:0], dtype, row); err != nil {
+			return err
+		}
+		if _, err := w.Write(encoded); err != nil {
+			return err
+		}
+	}
+	return w.Flush()
+}
