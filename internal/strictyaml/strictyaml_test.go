@@ -169,6 +169,7 @@ func TestErrorsNameTheirPlace(t *testing.T) {
 	} {
 		var got config
 		require.ErrorContains(t, Decode([]byte(c.text), "run.yaml", &got), c.want, c.text)
+		require.Zero(t, got.shared, "an unexported field is no key")
 	}
 	require.Error(t, Decode([]byte("a: 1"), "", config{}))
 	require.Error(t, Set(nil, "a=1"))

@@ -1,0 +1,105 @@
+package report
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func texts(a axis) []string {
+	var out []string
+	for _, t := range a.ticks() {
+		out = append(out, t.Text)
+	}
+	return out
+}
+
+func TestNiceTicks(t *testing.T) {
+	for _, c := range []struct {
+		low, high float64
+		want      string
+	}{
+		{0, 1, "0 0.2 0.4 0.6 0.8 1.0"},
+		{0.083, 0.25, "0.05 0.10 0.15 0.20 0.25"},
+		{0, 400, "0 100 200 300 400"},
+		{-3, 4, "-4 -2 0 2 4"},
+		{0, 40000, "0 10k 20k 30k 40k"},
+		{0, 1500, "0 500 1000 1500"},
+		{0, 2.5e6, "0 0.5M 1.0M 1.5M 2.0M 2.5M"},
+		{0, 1e-4, "0 2e-05 4e-05 6e-05 8e-05 0.0001"},
+		{0.5, 0.5, "0.44 0.46 0.48 0.50 0.52 0.54 0.56"},
+		{0, 0, "-1.0 -0.5 0 0.5 1.0"},
+	} {
+		got := texts(niceAxis(c.low, c.high, 5))
+		require.Equal(t, c.want, strings.Join(got, " "), "%v to %v", c.low, c.high)
+	}
+}
+
+// Whatever the data, the ticks are few, rise, differ in their texts and hold the data.
+func TestTicksHoldTheData(t *testing.T) {
+	for _, low := range []float64{-1e99, -1e6, -1, -1e-12, 0, 1e-7, 0.3, 1, 12345.678, 1e12} {
+		for _, size := range []float64{0, 1e-6, 0.01, 1, 977, 1e9, 1e98} {
+			high := low + size
+			a := niceAxis(low, high, 5)
+			a.from, a.to = 0, 100
+			require.LessOrEqual(t, a.low, low+1e-6*a.step)
+			require.GreaterOrEqual(t, a.high, high-1e-6*a.step)
+			ticks := a.ticks()
+			require.GreaterOrEqual(t, len(ticks), 2)
+			require.LessOrEqual(t, len(ticks), 9, "%v to %v", low, high)
+			for i, tk := range ticks {
+				require.GreaterOrEqual(t, tk.At, 0.0)
+				require.LessOrEqual(t, tk.At, 100.0)
+				require.True(t, i == 0 || ticks[i-1].At < tk.At)
+				coarse := a.step > 1e-13*math.Abs(a.high) // finer ticks lie within rounding of each other
+				require.True(t, i == 0 || !coarse || ticks[i-1].Text != tk.Text, "%v to %v: %v", low, high, ticks)
+			}
+		}
+	}
+}
+
+func chartOf(b Block) chartView { _, v := b.view(); return v.(chartView) }
+
+func TestLinePoints(t *testing.T) {
+	v := chartOf(LineChart{Series: []Series{{X: []float64{0, 1, 2, 3, 4, 5}, Y: []float64{0, 1, math.NaN(), 0.5, math.Inf(1), 1}}}})
+	require.False(t, v.Empty)
+	x, y := axis{low: 0, high: 5, from: v.Left, to: v.Right}, axis{low: 0, high: 1, from: v.Bottom, to: v.Top}
+	num := func(f float64) string { return strconv.FormatFloat(round(f), 'f', -1, 64) }
+	require.Equal(t, "M"+num(x.at(0))+" "+num(v.Bottom)+"L"+num(x.at(1))+" "+num(v.Top), v.Shapes[0].Path, "the gap ends the line; lone points are dots")
+	require.Equal(t, []point{{round(x.at(3)), round(y.at(0.5))}, {round(x.at(5)), v.Top}}, v.Shapes[0].Dots)
+	require.True(t, chartOf(LineChart{Series: []Series{{X: []float64{1}, Y: []float64{math.NaN()}}}}).Empty)
+	require.True(t, chartOf(LineChart{}).Empty)
+	require.True(t, chartOf(LineChart{Series: []Series{{X: []float64{1e308}, Y: []float64{-1e308}}}}).Empty)
+}
+
+func TestLongLinesKeepTheirPeaks(t *testing.T) {
+	const n = 100_000
+	s := Series{X: make([]float64, n), Y: make([]float64, n)}
+	for i := range n {
+		s.X[i], s.Y[i] = float64(i), math.Sin(float64(i)/5000)
+	}
+	s.Y[54321], s.Y[60000], s.Y[70001] = 9, -9, math.NaN()
+	keep := s.thinned()
+	require.LessOrEqual(t, len(keep), 2*maxPoints)
+	for _, k := range []int{54321, 60000, 70001} {
+		require.Contains(t, keep, k)
+	}
+	for i := 1; i < len(keep); i++ {
+		require.Less(t, keep[i-1], keep[i])
+	}
+}
+
+func TestHistogramShares(t *testing.T) {
+	g := Group{Values: []float64{-5, 0.1, 0.5, 1, 9, math.NaN()}}
+	require.InDeltaSlice(t, []float64{0.4, 0, 0.2, 0.4}, g.shares(0, 1, 4), 1e-15)
+	v := chartOf(Histogram{Low: 0, Top: 1, Bins: 4, Groups: []Group{g, {Name: "empty"}}})
+	require.Equal(t, " (5)", v.Legend[0].Name)
+	require.Len(t, v.Shapes, 2)
+	require.Equal(t, 10, strings.Count(v.Shapes[0].Path, "L")+1, "two corners a bin and the base")
+	require.True(t, chartOf(Histogram{Groups: []Group{{Values: []float64{math.NaN()}}}}).Empty)
+	require.False(t, chartOf(Histogram{Groups: []Group{{Values: []float64{3, 3}}}, Bins: 1e9}).Empty)
+	require.True(t, chartOf(Histogram{Low: 1, Top: 0, Groups: []Group{g}}).Empty)
+}
