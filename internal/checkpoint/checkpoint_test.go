@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -304,5 +303,5 @@ func TestFlippedBytes(t *testing.T) {
 		}
 		require.NoError(t, os.WriteFile(path, whole, 0o644))
 	}
-	require.Less(t, accepted, 100, fmt.Sprint("most flips must show"))
+	require.Less(t, accepted, 100, "most flips must show")
 }

@@ -1,0 +1,254 @@
+// Package hfmodel reads model folders as Hugging Face lays them out: config.json, safetensors weights (one file or shards with an
+// index), tokenizer files. It checks that a folder holds a model whose trunk is Qwen2's, and refuses by name what would change the
+// numbers and is not implemented; nothing of that kind is ignored.
+package hfmodel
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// ConfigName is the configuration's file name in a model folder.
+const ConfigName = "config.json"
+
+// Config is what config.json says about the model, in either of its two dialects, after checking. The fields' names are
+// transformers' own.
+type Config struct {
+	Architectures         []string // possibly empty
+	ModelType             string   // "qwen2", "mistral" or "llama"
+	HiddenSize            int
+	IntermediateSize      int
+	NumHiddenLayers       int
+	NumAttentionHeads     int
+	NumKeyValueHeads      int // divides NumAttentionHeads
+	HeadDim               int // even; hidden_size/num_attention_heads unless given
+	RMSNormEps            float64
+	RopeTheta             float64
+	MaxPositionEmbeddings int
+	VocabSize             int
+	TieWordEmbeddings     bool
+	HiddenAct             string // "silu"
+	AttentionBias         bool   // q, k and v have biases: qwen2 yes, mistral and llama no
+	NumLabels             int    // of a classification head; transformers' default is 2
+	TorchDtype            string // as written: "bfloat16", "float32" ...; "" if absent
+	// Raw is the file's text, for writing back what is not read here.
+	Raw json.RawMessage
+}
+
+// Upper bounds far beyond any published model, so that products of a few of them fit an int64.
+const (
+	maxHidden    = 1 << 18
+	maxLayers    = 1 << 12
+	maxVocab     = 1 << 26
+	maxPositions = 1 << 30
+	maxHeadDim   = 1 << 12
+	maxLabels    = 1 << 20
+)
+
+// families lists the accepted model types and the class names' beginning in "architectures".
+var families = map[string]string{"qwen2": "Qwen2", "mistral": "Mistral", "llama": "Llama"}
+
+// architectureEndings are the classes that have the plain trunk; only qwen2 has the last three.
+var architectureEndings = []string{"ForCausalLM", "Model", "ForTokenClassification", "ForSequenceClassification",
+	"ForProcessRewardModel", "ForRewardModel", "ForPrmModel"}
+
+// ReadConfig reads dir/config.json. Errors name the file, the key and its value.
+func ReadConfig(dir string) (*Config, error) {
+	path := filepath.Join(dir, ConfigName)
+	text, err := readJSON(path)
+	if err != nil {
+		return nil, err
+	}
+	config, err := ParseConfig(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return config, nil
+}
+
+// ParseConfig reads a config.json's text.
+func ParseConfig(text []byte) (*Config, error) {
+	f := &fields{}
+	if err := json.Unmarshal(text, &f.values); err != nil {
+		return nil, err
+	}
+	c := &Config{Raw: text, ModelType: f.text("model_type", "")}
+	c.Architectures = read(f, "architectures", "a list of names", []string(nil))
+	c.checkFamily(f)
+	if f.err != nil { // of an unknown model the rest means nothing
+		return nil, f.err
+	}
+	c.HiddenSize = f.count("hidden_size", 0, maxHidden)
+	c.IntermediateSize = f.count("intermediate_size", 0, 8*maxHidden)
+	c.NumHiddenLayers = f.count("num_hidden_layers", 0, maxLayers)
+	c.NumAttentionHeads = f.count("num_attention_heads", 0, maxHidden)
+	keyValueDefault := 0
+	if c.ModelType == "llama" {
+		keyValueDefault = c.NumAttentionHeads // the other two have defaults of their own that no model means
+	}
+	c.NumKeyValueHeads = f.count("num_key_value_heads", keyValueDefault, maxHidden)
+	c.VocabSize = f.count("vocab_size", 0, maxVocab)
+	c.MaxPositionEmbeddings = f.count("max_position_embeddings", 0, maxPositions)
+	c.RMSNormEps = f.number("rms_norm_eps", 1e-6)
+	c.TieWordEmbeddings = f.flag("tie_word_embeddings")
+	c.HiddenAct = f.text("hidden_act", "silu")
+	c.AttentionBias = c.ModelType == "qwen2"
+	c.TorchDtype = oneOf(f, "torch_dtype", "dtype")
+	c.NumLabels = f.count("num_labels", max(1, labelDefault(f)), maxLabels)
+	c.readHeadDim(f)
+	c.readRope(f)
+	c.checkNumbers(f)
+	c.refuse(f)
+	if f.err != nil {
+		return nil, f.err
+	}
+	return c, nil
+}
+
+func (c *Config) checkFamily(f *fields) {
+	if c.ModelType == "" {
+		f.fail("model_type is missing")
+		return
+	}
+	class, known := families[c.ModelType]
+	if !known {
+		because := ""
+		if strings.HasPrefix(c.ModelType, "qwen3") {
+			because = " (it normalises queries and keys)"
+		}
+		f.fail("model_type %q is not supported%s; qwen2, mistral and llama are", c.ModelType, because)
+		return
+	}
+	for _, architecture := range c.Architectures {
+		ending, ok := strings.CutPrefix(architecture, class)
+		at := slices.Index(architectureEndings, ending)
+		if !ok || at < 0 || at >= 4 && c.ModelType != "qwen2" {
+			f.fail("architecture %q of model_type %q is not supported", architecture, c.ModelType)
+		}
+	}
+}
+
+// oneOf reads a text that two dialects keep under different keys.
+func oneOf(f *fields, older, newer string) string {
+	a, b := f.text(older, ""), f.text(newer, "")
+	if a != "" && b != "" && a != b {
+		f.fail("%s is %q but %s is %q", older, a, newer, b)
+	}
+	if b != "" {
+		return b
+	}
+	return a
+}
+
+// labelDefault is the number of labels where num_labels is absent: transformers writes only id2label, and nothing for two labels.
+func labelDefault(f *fields) int {
+	if labels := read(f, "id2label", "an object", map[string]json.RawMessage(nil)); labels != nil {
+		return len(labels)
+	}
+	return 2
+}
+
+func (c *Config) readHeadDim(f *fields) {
+	if f.has("head_dim") {
+		c.HeadDim = f.count("head_dim", 0, maxHeadDim)
+		return
+	}
+	if f.err == nil && c.HiddenSize%c.NumAttentionHeads != 0 {
+		f.fail("hidden_size %d is not divisible by num_attention_heads %d", c.HiddenSize, c.NumAttentionHeads)
+	}
+	if f.err == nil {
+		c.HeadDim = c.HiddenSize / c.NumAttentionHeads
+	}
+}
+
+func (c *Config) checkNumbers(f *fields) {
+	if f.err != nil {
+		return
+	}
+	switch {
+	case c.NumAttentionHeads%c.NumKeyValueHeads != 0:
+		f.fail("num_attention_heads %d is not a multiple of num_key_value_heads %d", c.NumAttentionHeads, c.NumKeyValueHeads)
+	case c.HeadDim%2 != 0:
+		f.fail("head_dim %d is odd; rotary embedding turns pairs", c.HeadDim)
+	case c.HeadDim > maxHeadDim:
+		f.fail("head_dim %d is beyond %d", c.HeadDim, maxHeadDim)
+	case c.HeadDim*c.NumAttentionHeads > maxHidden:
+		f.fail("num_attention_heads %d times head_dim %d is beyond %d", c.NumAttentionHeads, c.HeadDim, maxHidden)
+	case !(c.RMSNormEps > 0 && c.RMSNormEps < 1):
+		f.fail("rms_norm_eps %g is not between 0 and 1", c.RMSNormEps)
+	case !(c.RopeTheta > 0 && c.RopeTheta <= math.MaxFloat32):
+		f.fail("rope_theta %g is not a positive number", c.RopeTheta)
+	}
+}
+
+// readRope reads the rotary base from either dialect and refuses every kind of scaling.
+func (c *Config) readRope(f *fields) {
+	const standard = 10000 // where no dialect gives one
+	top := f.number("rope_theta", 0)
+	c.RopeTheta = top
+	for _, key := range []string{"rope_parameters", "rope_scaling"} {
+		values := read(f, key, "an object", map[string]json.RawMessage(nil))
+		if values == nil {
+			continue
+		}
+		rope := &fields{values: values}
+		kind := oneOf(rope, "type", "rope_type")
+		if kind != "" && kind != "default" {
+			rope.fail("kind %q is not supported", kind)
+		}
+		for _, name := range slices.Sorted(maps.Keys(values)) {
+			if !slices.Contains([]string{"type", "rope_type", "rope_theta"}, name) && rope.has(name) {
+				rope.fail("%s %s is not supported", name, shorten(values[name]))
+			}
+		}
+		if theta := rope.number("rope_theta", 0); rope.has("rope_theta") {
+			if f.has("rope_theta") && theta != top {
+				rope.fail("rope_theta is %g, but %g beside it", theta, top)
+			}
+			c.RopeTheta = theta
+		}
+		if rope.err != nil {
+			f.fail("RoPE scaling: %s: %w", key, rope.err)
+		}
+	}
+	if c.RopeTheta == 0 && !f.has("rope_theta") {
+		c.RopeTheta = standard
+	}
+	if factor := f.number("partial_rotary_factor", 1); factor != 1 {
+		f.fail("partial_rotary_factor %g is not supported", factor)
+	}
+}
+
+// refuse names what changes the numbers and is not implemented.
+func (c *Config) refuse(f *fields) {
+	if c.HiddenAct != "silu" {
+		f.fail("hidden_act %q is not supported; silu is", c.HiddenAct)
+	}
+	switch window := f.number("sliding_window", math.Inf(1)); {
+	case c.ModelType == "qwen2" && f.flag("use_sliding_window"):
+		f.fail("sliding window attention is not supported: use_sliding_window is true")
+	case c.ModelType != "qwen2" && window < float64(c.MaxPositionEmbeddings):
+		f.fail("sliding window attention is not supported: sliding_window %g is smaller than max_position_embeddings %d", window, c.MaxPositionEmbeddings)
+	}
+	for i, kind := range read(f, "layer_types", "a list of names", []string(nil)) {
+		if kind != "full_attention" {
+			f.fail("layer_types: layer %d is %q; only full_attention is supported", i, kind)
+		}
+	}
+	for _, key := range []string{"mlp_bias", "qk_norm", "use_qk_norm", "qk_layernorm"} {
+		if f.flag(key) {
+			f.fail("%s true is not supported", key)
+		}
+	}
+	if bias := read(f, "attention_bias", "true or false", c.AttentionBias); bias != c.AttentionBias {
+		f.fail("attention_bias %t is not supported for model_type %q", bias, c.ModelType)
+	}
+	if f.has("quantization_config") {
+		f.fail("quantised weights are not supported: quantization_config is %s", shorten(f.raw("quantization_config")))
+	}
+}

@@ -1,0 +1,218 @@
+package hfmodel
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/goprm/goprm/internal/checkpoint"
+	"github.com/goprm/goprm/internal/safetensors"
+)
+
+// goprmName is this project's own file in a model folder.
+const goprmName = "goprm.json"
+
+// Description is what a path holds; one of the pointers is set, by Kind.
+type Description struct {
+	Path       string                 `json:"path"`
+	Kind       string                 `json:"kind"` // "safetensors", "model", "checkpoint", "tokenizer"
+	Tensors    *TensorsDescription    `json:"safetensors,omitempty"`
+	Model      *ModelDescription      `json:"model,omitempty"`
+	Checkpoint *CheckpointDescription `json:"checkpoint,omitempty"`
+	Tokenizer  *TokenizerDescription  `json:"tokenizer,omitempty"`
+}
+
+// TensorsDescription is a safetensors file's content.
+type TensorsDescription struct {
+	Bytes    int64               `json:"bytes"`    // of the file
+	Elements int64               `json:"elements"` // of all tensors
+	DTypes   map[string]int      `json:"dtypes"`   // tensors of each type
+	Metadata map[string]string   `json:"metadata,omitempty"`
+	Tensors  []TensorDescription `json:"tensors"` // by place
+}
+
+// TensorDescription is one tensor.
+type TensorDescription struct {
+	Name  string `json:"name"`
+	DType string `json:"dtype"`
+	Shape []int  `json:"shape"`
+	Bytes int64  `json:"bytes"`
+}
+
+// ModelDescription is a model folder's content. The numbers named as in config.json mean the same.
+type ModelDescription struct {
+	Architectures         []string              `json:"architectures"`
+	ModelType             string                `json:"model_type"`
+	NumHiddenLayers       int                   `json:"num_hidden_layers"`
+	HiddenSize            int                   `json:"hidden_size"`
+	IntermediateSize      int                   `json:"intermediate_size"`
+	NumAttentionHeads     int                   `json:"num_attention_heads"`
+	NumKeyValueHeads      int                   `json:"num_key_value_heads"`
+	HeadDim               int                   `json:"head_dim"`
+	VocabSize             int                   `json:"vocab_size"`
+	MaxPositionEmbeddings int                   `json:"max_position_embeddings"`
+	RopeTheta             float64               `json:"rope_theta"`
+	TieWordEmbeddings     bool                  `json:"tie_word_embeddings"`
+	Parameters            int64                 `json:"parameters"`       // elements of all tensors
+	TrunkParameters       int64                 `json:"trunk_parameters"` // embeddings included, lm_head not
+	Tensors               int                   `json:"tensors"`
+	DTypes                map[string]int        `json:"dtypes"` // tensors of each type
+	Bytes                 int64                 `json:"bytes"`  // of the weights' files
+	Files                 int                   `json:"files"`
+	Head                  string                `json:"head"`
+	Extra                 []string              `json:"extra_tensors,omitempty"` // neither trunk nor lm_head
+	Formats               []string              `json:"formats"`                 // public PRM formats that fit
+	Goprm                 bool                  `json:"goprm"`                   // holds a goprm.json
+	Tokenizer             *TokenizerDescription `json:"tokenizer,omitempty"`     // nil: no tokenizer.json
+}
+
+// CheckpointDescription is a checkpoint folder's content, verified.
+type CheckpointDescription struct {
+	Step  int              `json:"step"`
+	Bytes int64            `json:"bytes"`
+	Files map[string]int64 `json:"files"` // bytes
+	Meta  json.RawMessage  `json:"meta"`
+}
+
+// Describe says what path holds: a safetensors file, a tokenizer.json, a model folder, a checkpoint folder or a tokenizer's folder.
+// What it describes it has checked, so the error of a bad one is the reason why it cannot be used.
+func Describe(path string) (*Description, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	description := &Description{Path: path}
+	if info.IsDir() {
+		err = description.folder(path)
+	} else {
+		err = description.file(path, info)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return description, nil
+}
+
+func (d *Description) file(path string, info fs.FileInfo) (err error) {
+	switch extension := strings.ToLower(filepath.Ext(path)); {
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("%s: not a regular file", path)
+	case info.Size() == 0:
+		return fmt.Errorf("%s: the file is empty", path)
+	case extension == ".safetensors":
+		d.Kind = "safetensors"
+		d.Tensors, err = describeTensors(path)
+	case extension == ".json":
+		d.Kind = "tokenizer"
+		d.Tokenizer, err = describeTokenizer(path)
+	case extension == ".bin" || extension == ".pt" || extension == ".pth":
+		return fmt.Errorf("%s: PyTorch weights are not read here; convert them to safetensors", path)
+	default:
+		return fmt.Errorf("%s: neither a safetensors file, a tokenizer.json nor a folder", path)
+	}
+	return err
+}
+
+func (d *Description) folder(path string) (err error) {
+	has := func(name string) bool {
+		_, err := os.Stat(filepath.Join(path, name))
+		return err == nil
+	}
+	switch {
+	case has("manifest.json"):
+		d.Kind = "checkpoint"
+		d.Checkpoint, err = describeCheckpoint(path)
+	case has(ConfigName):
+		d.Kind = "model"
+		d.Model, err = describeModel(path)
+	case has(TokenizerName):
+		d.Kind = "tokenizer"
+		d.Tokenizer, err = describeTokenizer(filepath.Join(path, TokenizerName))
+	default:
+		return fmt.Errorf("%s: not a model, checkpoint or tokenizer folder: none of %s, manifest.json, %s", path, ConfigName, TokenizerName)
+	}
+	return err
+}
+
+func describeTensors(path string) (*TensorsDescription, error) {
+	file, err := safetensors.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	found := &TensorsDescription{Bytes: file.Size(), Metadata: file.Metadata(), DTypes: map[string]int{}, Tensors: []TensorDescription{}}
+	for _, tensor := range file.Tensors() {
+		found.Elements += tensor.Elements()
+		found.DTypes[string(tensor.DType)]++
+		found.Tensors = append(found.Tensors, TensorDescription{tensor.Name, string(tensor.DType), tensor.Shape, tensor.Bytes()})
+	}
+	return found, file.Close()
+}
+
+func describeCheckpoint(path string) (*CheckpointDescription, error) {
+	stored, err := checkpoint.Read(path)
+	if err != nil {
+		return nil, err
+	}
+	found := &CheckpointDescription{Step: stored.Step(), Files: stored.Files()}
+	for _, bytes := range found.Files {
+		found.Bytes += bytes
+	}
+	return found, stored.Meta(&found.Meta)
+}
+
+func describeModel(dir string) (*ModelDescription, error) {
+	config, err := ReadConfig(dir)
+	if err != nil {
+		return nil, err
+	}
+	weights, err := OpenWeights(dir)
+	if err != nil {
+		return nil, err
+	}
+	found, err := describeWeights(config, weights)
+	if err := errors.Join(err, weights.Close()); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, TokenizerName)
+	switch found.Tokenizer, err = describeTokenizer(path); {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, err
+	case found.Tokenizer.LargestID >= config.VocabSize:
+		return nil, fmt.Errorf("%s: token ids up to %d, but the model's vocab_size is %d", path, found.Tokenizer.LargestID, config.VocabSize)
+	}
+	return found, nil
+}
+
+func describeWeights(c *Config, w *Weights) (*ModelDescription, error) {
+	trunk, err := CheckTrunk(c, w)
+	if err != nil {
+		return nil, err
+	}
+	head := headOf(c, w)
+	found := &ModelDescription{
+		Architectures: c.Architectures, ModelType: c.ModelType, NumHiddenLayers: c.NumHiddenLayers, HiddenSize: c.HiddenSize,
+		IntermediateSize: c.IntermediateSize, NumAttentionHeads: c.NumAttentionHeads, NumKeyValueHeads: c.NumKeyValueHeads,
+		HeadDim: c.HeadDim, VocabSize: c.VocabSize, MaxPositionEmbeddings: c.MaxPositionEmbeddings, RopeTheta: c.RopeTheta,
+		TieWordEmbeddings: c.TieWordEmbeddings, TrunkParameters: trunk.Parameters, DTypes: map[string]int{}, Files: len(w.files),
+		Head: head.description, Formats: head.formats, Extra: trunk.Extra,
+	}
+	if found.Formats == nil {
+		found.Formats = []string{} // a list in JSON too
+	}
+	for _, file := range w.files {
+		found.Bytes += file.Size()
+		for _, tensor := range file.Tensors() {
+			found.Tensors++
+			found.Parameters += tensor.Elements()
+			found.DTypes[string(tensor.DType)]++
+		}
+	}
+	_, err = os.Stat(filepath.Join(w.dir, goprmName))
+	found.Goprm = err == nil
+	return found, nil
+}
