@@ -1,0 +1,183 @@
+package prm
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/goprm/goprm/internal/engine"
+	"github.com/goprm/goprm/internal/schedule"
+)
+
+// filled returns the configuration with defaults in place of zero fields.
+func (c TrainConfig) filled() TrainConfig {
+	if !c.explicit {
+		fill(reflect.ValueOf(&c).Elem(), reflect.ValueOf(DefaultTrainConfig()))
+		c.explicit = true
+	}
+	return c
+}
+
+func fill(v, defaults reflect.Value) {
+	for i := range v.NumField() {
+		field := v.Field(i)
+		switch {
+		case !field.CanSet():
+		case field.Kind() == reflect.Struct:
+			fill(field, defaults.Field(i))
+		case field.IsZero():
+			field.Set(defaults.Field(i))
+		}
+	}
+}
+
+// Validate reports the first key that cannot be used, as far as that shows without opening the model and the data.
+func (c TrainConfig) Validate() error {
+	c = c.filled()
+	for _, check := range []func() error{c.validateData, c.Text.Validate, c.validateModel, c.validateOptim, c.validateRun} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *TrainConfig) validateData() error {
+	d := &c.Data
+	switch {
+	case c.Model == "":
+		return errors.New("model: no folder is given")
+	case d.Trajectories == nil && len(d.Train) == 0:
+		return errors.New("data.train: nothing to train on")
+	case d.Trajectories != nil && len(d.Train) > 0:
+		return errors.New("data.train: files and Trajectories are both given")
+	case d.EvalTrajectories != nil && len(d.Eval) > 0:
+		return errors.New("data.eval: files and EvalTrajectories are both given")
+	case !(d.EvalShare >= 0 && d.EvalShare < 1):
+		return fmt.Errorf("data.eval_share: %v is not in [0, 1)", d.EvalShare)
+	case slices.Contains(d.Train, "-") || slices.Contains(d.Eval, "-"):
+		return errors.New(`data: "-" cannot be read twice, which resuming needs; write it to a file first`)
+	}
+	return nil
+}
+
+func (c *TrainConfig) validateModel() error {
+	if c.LoRA.Dropout != 0 {
+		return fmt.Errorf("lora.dropout: %v: dropout is not available, only 0", c.LoRA.Dropout)
+	}
+	switch l := &c.LoRA; {
+	case l.Rank < 1:
+		return fmt.Errorf("lora.rank: %d is less than 1", l.Rank)
+	case !positive(l.Alpha):
+		return fmt.Errorf("lora.alpha: %v is not a number above 0", l.Alpha)
+	case c.Head.Init == "":
+		return errors.New("head.init: empty; use auto, zeros, ridge or a model folder")
+	case c.Head.Init == "ridge" && c.Head.Kind != "scalar":
+		return fmt.Errorf("head.init: ridge needs head.kind scalar, not %s", c.Head.Kind)
+	case c.Head.Init == "ridge" && !positive(c.Head.Ridge):
+		return fmt.Errorf("head.ridge: %v is not a number above 0", c.Head.Ridge)
+	}
+	return oneOf(
+		choice{"train", c.Train, []string{"head", "lora", "full"}},
+		choice{"head.kind", c.Head.Kind, []string{"scalar", "two_class_mlp", "linear_two_class"}},
+		choice{"head.activation", c.Head.Activation, []string{"sigmoid", "identity"}},
+		choice{"head.final", c.Head.Final, []string{"shared", "own"}},
+		choice{"recompute", c.Recompute, []string{"layer", "none"}},
+		choice{"save_dtype", c.SaveDType, []string{"base", "f32", "bf16"}},
+		choice{"dtype", c.DType, []string{"auto", "f32", "f64", "bf16"}},
+	)
+}
+
+func (c *TrainConfig) validateOptim() error {
+	o, l := &c.Optim, &c.Loss
+	switch {
+	case !notNegative(l.LambdaStep):
+		return fmt.Errorf("loss.lambda_step: %v is not a number from 0", l.LambdaStep)
+	case !notNegative(l.LambdaFinal.Value):
+		return fmt.Errorf("loss.lambda_final: %v is neither a number from 0 nor balanced", l.LambdaFinal.Value)
+	case c.Batch.Trajectories < 1:
+		return fmt.Errorf("batch.trajectories: %d is less than 1", c.Batch.Trajectories)
+	case c.Batch.Tokens < 1:
+		return fmt.Errorf("batch.tokens: %d is less than 1", c.Batch.Tokens)
+	case len(o.Betas) != 2 || !(o.Betas[0] >= 0 && o.Betas[0] < 1 && o.Betas[1] >= 0 && o.Betas[1] < 1):
+		return fmt.Errorf("optim.betas: %v: two numbers in [0, 1) are wanted", o.Betas)
+	case !positive(o.Eps):
+		return fmt.Errorf("optim.eps: %v is not a number above 0", o.Eps)
+	case o.Epochs < 1 && o.Steps < 1:
+		return fmt.Errorf("optim.epochs: %d is less than 1", o.Epochs)
+	case o.Steps < 0:
+		return fmt.Errorf("optim.steps: %d is negative", o.Steps)
+	}
+	for _, v := range []struct {
+		key   string
+		value float64
+	}{{"optim.lr", o.LR}, {"optim.head_lr", o.HeadLR}, {"optim.weight_decay", o.WeightDecay}, {"optim.clip", o.Clip}} {
+		if !notNegative(v.value) {
+			return fmt.Errorf("%s: %v is not a number from 0", v.key, v.value)
+		}
+	}
+	if err := (schedule.Options{Kind: o.Schedule, Steps: 1, Warmup: o.Warmup}).Validate(); err != nil {
+		return fmt.Errorf("optim: %w", err)
+	}
+	return nil
+}
+
+func (c *TrainConfig) validateRun() error {
+	switch {
+	case c.Out == "":
+		return errors.New("out: no run folder is given")
+	case math.IsNaN(c.Threshold.Value) || math.IsInf(c.Threshold.Value, 0):
+		return fmt.Errorf("threshold: %v is not a finite number", c.Threshold.Value)
+	case math.IsNaN(c.Reward.Alpha) || math.IsInf(c.Reward.Alpha, 0):
+		return fmt.Errorf("reward.alpha: %v is not a finite number", c.Reward.Alpha)
+	case c.Eval.Every < 0:
+		return fmt.Errorf("eval.every: %d is negative", c.Eval.Every)
+	case c.Checkpoint.Every < 0:
+		return fmt.Errorf("checkpoint.every: %d is negative", c.Checkpoint.Every)
+	case c.Checkpoint.Keep < 0:
+		return fmt.Errorf("checkpoint.keep: %d is negative", c.Checkpoint.Keep)
+	case c.Threads < 0:
+		return fmt.Errorf("threads: %d is negative", c.Threads)
+	}
+	return oneOf(
+		choice{"reward.over", c.Reward.Over, []string{"trained", "thinking", "response", "all"}},
+		choice{"eval.best", c.Eval.Best, bestNames()},
+	)
+}
+
+// computeDType resolves dtype for a device.
+func (c *TrainConfig) computeDType() (string, error) {
+	return resolveDType(c.DType)
+}
+
+// resolveDType says what auto means, and refuses arithmetic that the backends lack.
+func resolveDType(name string) (string, error) {
+	switch name {
+	case "", "auto":
+		return "f32", nil
+	case "bf16":
+		return "", errors.New("dtype: bf16 compute needs a backend that has it: the CPU computes in f32 and f64 (bf16 weights are read as they are)")
+	}
+	_, err := engine.ParseDType(name)
+	return name, err
+}
+
+type choice struct {
+	key, value string
+	of         []string
+}
+
+func oneOf(choices ...choice) error {
+	for _, c := range choices {
+		if !slices.Contains(c.of, c.value) {
+			return fmt.Errorf("%s: %q is none of %s", c.key, c.value, strings.Join(c.of, ", "))
+		}
+	}
+	return nil
+}
+
+func positive(x float64) bool    { return x > 0 && !math.IsInf(x, 1) }
+func notNegative(x float64) bool { return x >= 0 && !math.IsInf(x, 1) }

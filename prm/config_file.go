@@ -1,0 +1,97 @@
+package prm
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/goprm/goprm/internal/strictyaml"
+)
+
+// LoadTrainConfig reads a YAML configuration on top of the defaults, then applies overrides of the form "a.b=value".
+// An unknown key is an error that names the nearest known one.
+func LoadTrainConfig(path string, set []string) (TrainConfig, error) {
+	c := DefaultTrainConfig()
+	info, err := os.Stat(path)
+	if err != nil {
+		return c, err
+	}
+	if info.Size() > strictyaml.MaxBytes {
+		return c, fmt.Errorf("%s: %d bytes: a configuration has at most %d", path, info.Size(), strictyaml.MaxBytes)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return c, err
+	}
+	if err := strictyaml.Decode(text, path, &c); err != nil {
+		return c, err
+	}
+	for _, s := range set {
+		if err := strictyaml.Set(&c, s); err != nil {
+			return c, err
+		}
+	}
+	if err := c.Validate(); err != nil {
+		return c, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+// freeKeys may differ between a run and its resumption, since they change no number: where things lie (what lies there
+// is compared by its hash), how often to look and to save, and how many threads work.
+var freeKeys = []string{
+	"model", "data.train", "data.eval", "out", "cache", "threads", "device", "recompute",
+	"checkpoint.every", "checkpoint.keep", "eval.every", "eval.best",
+}
+
+// lengthKeys may differ too: they extend the run.
+var lengthKeys = []string{"optim.epochs", "optim.steps"}
+
+// changedKeys lists the keys in which two effective configurations differ and that change numbers.
+func changedKeys(before, after TrainConfig) []string {
+	a, b := flatten(before), flatten(after)
+	var changed []string
+	for _, key := range slices.Sorted(maps.Keys(a)) {
+		if a[key] != b[key] && !slices.Contains(freeKeys, key) && !slices.Contains(lengthKeys, key) {
+			changed = append(changed, fmt.Sprintf("%s (it was %s, now it is %s)", key, oneLine(a[key]), oneLine(b[key])))
+		}
+	}
+	return changed
+}
+
+// flatten maps each YAML key's full name to its value as text.
+func flatten(c TrainConfig) map[string]string {
+	flat := map[string]string{}
+	var walk func(v reflect.Value, prefix string)
+	walk = func(v reflect.Value, prefix string) {
+		for i := range v.NumField() {
+			f := v.Type().Field(i)
+			name := f.Tag.Get("yaml")
+			if !f.IsExported() || name == "-" {
+				continue
+			}
+			if marshals(v.Field(i)) || f.Type.Kind() != reflect.Struct {
+				text, err := strictyaml.Encode(v.Field(i).Interface())
+				if err != nil {
+					text = fmt.Appendf(nil, "%v", v.Field(i).Interface())
+				}
+				flat[prefix+name] = strings.TrimSuffix(string(text), "\n")
+				continue
+			}
+			walk(v.Field(i), prefix+name+".")
+		}
+	}
+	walk(reflect.ValueOf(c), "")
+	return flat
+}
+
+// oneLine shows a YAML value within a message.
+func oneLine(text string) string { return strings.ReplaceAll(text, "\n", " ") }
+
+func marshals(v reflect.Value) bool {
+	_, ok := v.Interface().(interface{ MarshalYAML() (any, error) })
+	return ok
+}

@@ -1,0 +1,349 @@
+package prm
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"iter"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/data/tokenizer"
+	"github.com/goprm/goprm/loss"
+)
+
+// dataset is what a run trains and evaluates on, as tokens.
+type dataset struct {
+	train, eval []*data.Example
+	lengths     map[*data.Example][]int // of each step, in code points
+	trainSum    string                  // SHA-256 over the trajectories' JSON lines
+	evalSum     string                  // "" if evaluation is a share of the training data
+	counts      Counts
+	lambdaFinal float64
+	parts       []string // what has labels in training: thinking, response, trajectory
+	warnings    []string
+
+	epoch int // the one that order is of
+	order []int
+}
+
+// Counts says how much there is to train on, and what was left out.
+type Counts struct {
+	Trajectories     int `json:"trajectories"` // to train on
+	EvalTrajectories int `json:"eval_trajectories"`
+	Steps            int `json:"steps"`
+	StepLabels       int `json:"step_labels"`
+	FinalLabels      int `json:"trajectory_labels"`
+	Tokens           int `json:"tokens"`
+	Unlabelled       int `json:"unlabelled_trajectories"` // of Trajectories: they add nothing to the loss
+	Overlap          int `json:"overlapping_problems"`
+
+	Truncated           int `json:"truncated_trajectories"`
+	DroppedTrajectories int `json:"dropped_trajectories"`
+	DroppedSteps        int `json:"dropped_steps"`
+	DroppedStepLabels   int `json:"dropped_step_labels"`
+	DroppedFinalLabels  int `json:"dropped_trajectory_labels"`
+	EvalTruncated       int `json:"eval_truncated_trajectories"`
+	EvalDropped         int `json:"eval_dropped_trajectories"`
+	LongestTokens       int `json:"longest_tokens"`
+}
+
+// textOf opens what turns trajectories into tokens: the model's tokenizer and its text settings.
+func textOf(f *folder, opt data.TextOptions) (*data.Renderer, tokenizer.Tokenizer, error) {
+	tok, err := tokenizer.Open(f.rootDir)
+	if err != nil {
+		return nil, nil, err
+	}
+	if tok.Size() > f.config.VocabSize {
+		return nil, nil, fmt.Errorf("%s: the tokenizer has ids up to %d, but the model's vocabulary is %d: they do not belong together", f.rootDir, tok.Size()-1, f.config.VocabSize)
+	}
+	files, err := data.ReadModelText(f.rootDir)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := data.NewRenderer(opt, tok, files)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", f.rootDir, err)
+	}
+	return r, tok, nil
+}
+
+// examples is one side of the data.
+type examples struct {
+	list    []*data.Example
+	lengths [][]int
+	dropped data.Dropped
+	sum     hash.Hash
+}
+
+// add renders the trajectories. Every one of them counts for the hash, whatever becomes of it.
+func (x *examples) add(ctx context.Context, trajectories iter.Seq2[*data.Trajectory, error], r *data.Renderer, split string, check func(*data.Trajectory) error) error {
+	n := 0
+	for t, err := range trajectories {
+		if err == nil && t == nil {
+			err = errors.New("a trajectory is nil")
+		}
+		if err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n++
+		if err := check(t); err != nil {
+			return fmt.Errorf("%s: %w", whereOf(t, n), err)
+		}
+		line, err := t.MarshalJSON()
+		if err != nil {
+			return fmt.Errorf("%s: %w", whereOf(t, n), err)
+		}
+		_, _ = x.sum.Write(append(line, '\n')) // a hash's Write never fails
+		e, dropped, err := r.Render(t)
+		if err != nil {
+			return err
+		}
+		x.dropped.Add(dropped)
+		if e == nil {
+			continue
+		}
+		var lengths []int
+		thinking, response := t.Cut(split)
+		for _, step := range append(thinking.Steps[:len(thinking.Steps):len(thinking.Steps)], response.Steps...) {
+			lengths = append(lengths, utf8.RuneCountInString(step))
+		}
+		x.list = append(x.list, e)
+		x.lengths = append(x.lengths, lengths)
+	}
+	return nil
+}
+
+func whereOf(t *data.Trajectory, n int) string {
+	switch {
+	case t.Where != "":
+		return fmt.Sprintf("%s: trajectory %q", t.Where, t.ID)
+	case t.ID != "":
+		return fmt.Sprintf("trajectory %q", t.ID)
+	}
+	return fmt.Sprintf("trajectory %d", n)
+}
+
+// readDataset reads, renders and splits the data of a run.
+func readDataset(ctx context.Context, c *TrainConfig, r *data.Renderer) (*dataset, error) {
+	train := examples{sum: sha256.New()}
+	source := c.Data.Trajectories
+	if source == nil {
+		source = data.Read(c.Data.Train, data.ReadOptions{})
+	}
+	if err := train.add(ctx, source, r, c.Text.Split, c.checkLabels); err != nil {
+		return nil, err
+	}
+	if len(train.list) == 0 {
+		return nil, errors.New("data.train: no trajectory is left to train on")
+	}
+	d := &dataset{train: train.list, trainSum: hex.EncodeToString(train.sum.Sum(nil)), lengths: map[*data.Example][]int{}}
+	if err := d.addEval(ctx, c, r); err != nil {
+		return nil, err
+	}
+	for i, e := range train.list {
+		d.lengths[e] = train.lengths[i]
+	}
+	d.count(train.dropped)
+	if d.counts.StepLabels+d.counts.FinalLabels == 0 {
+		return nil, errors.New("data.train: not one label in it")
+	}
+	d.setLambda(c)
+	d.warn(c, r)
+	return d, nil
+}
+
+// addEval reads the evaluation data, or holds out a share of the problems.
+func (d *dataset) addEval(ctx context.Context, c *TrainConfig, r *data.Renderer) error {
+	source := c.Data.EvalTrajectories
+	if source == nil && len(c.Data.Eval) > 0 {
+		source = data.Read(c.Data.Eval, data.ReadOptions{})
+	}
+	if source == nil {
+		if c.Data.EvalShare == 0 {
+			return nil
+		}
+		var err error
+		d.train, d.eval, err = data.SplitByProblem(d.train, c.Data.EvalShare, c.Seed)
+		if err != nil {
+			return fmt.Errorf("data.eval_share: %w; give data.eval, or set eval_share: 0 to train without evaluation", err)
+		}
+		return nil
+	}
+	eval := examples{sum: sha256.New()}
+	if err := eval.add(ctx, source, r, c.Text.Split, c.checkLabels); err != nil {
+		return err
+	}
+	if len(eval.list) == 0 {
+		return errors.New("data.eval: no trajectory is left to evaluate on")
+	}
+	d.eval, d.evalSum = eval.list, hex.EncodeToString(eval.sum.Sum(nil))
+	d.counts.EvalTruncated, d.counts.EvalDropped = eval.dropped.Truncated, eval.dropped.Trajectories
+	for i, e := range eval.list {
+		d.lengths[e] = eval.lengths[i]
+	}
+	problems, ids := data.Overlap(d.train, d.eval)
+	d.counts.Overlap = problems
+	if problems == 0 {
+		return nil
+	}
+	what := fmt.Sprintf("%d problems are in the training data too (%s)", problems, strings.Join(ids, ", "))
+	if !c.Data.AllowOverlap {
+		return fmt.Errorf("data.eval: %s; remove them, or set data.allow_overlap: true", what)
+	}
+	d.warnings = append(d.warnings, "data.eval: "+what+": the evaluation says less than it seems to")
+	return nil
+}
+
+// checkLabels refuses targets that the head cannot give.
+func (c *TrainConfig) checkLabels(t *data.Trajectory) error {
+	if c.Head.Kind == "scalar" && c.Head.Activation == "identity" && c.Loss.Kind == loss.MSE {
+		return nil
+	}
+	wrong := func(v *float64) bool { return v != nil && !(*v >= 0 && *v <= 1) }
+	for i, v := range t.Labels.Steps {
+		if wrong(v) {
+			return fmt.Errorf("labels.steps[%d]: %v is not in [0, 1]; head.activation: identity takes any number", i, *v)
+		}
+	}
+	if v := t.Labels.Trajectory; wrong(v) {
+		return fmt.Errorf("labels.trajectory: %v is not in [0, 1]; head.activation: identity takes any number", *v)
+	}
+	return nil
+}
+
+func (d *dataset) count(dropped data.Dropped) {
+	c := &d.counts
+	c.Trajectories, c.EvalTrajectories = len(d.train), len(d.eval)
+	c.Truncated, c.DroppedTrajectories = dropped.Truncated, dropped.Trajectories
+	c.DroppedSteps, c.DroppedStepLabels, c.DroppedFinalLabels = dropped.Steps, dropped.StepLabels, dropped.FinalLabels
+	labelled := map[data.Part]int{}
+	for _, e := range d.train {
+		c.Tokens += len(e.Tokens)
+		c.LongestTokens = max(c.LongestTokens, len(e.Tokens))
+		labels := 0
+		for _, read := range e.Reads {
+			if read.Kind == data.Step {
+				c.Steps++
+			}
+			if read.HasTarget {
+				labels++
+				labelled[read.Part]++
+			}
+		}
+		if labels == 0 {
+			c.Unlabelled++
+		}
+	}
+	c.StepLabels, c.FinalLabels = labelled[data.Thinking]+labelled[data.Response], labelled[data.Whole]
+	for _, p := range []struct {
+		part data.Part
+		name string
+	}{{data.Thinking, partThinking}, {data.Response, partResponse}, {data.Whole, partTrajectory}} {
+		if labelled[p.part] > 0 {
+			d.parts = append(d.parts, p.name)
+		}
+	}
+}
+
+func (d *dataset) setLambda(c *TrainConfig) {
+	d.lambdaFinal = c.Loss.LambdaFinal.Value
+	if c.Loss.LambdaFinal.Balanced {
+		d.lambdaFinal = data.Balanced(d.train)
+		if d.lambdaFinal == 0 {
+			d.warnings = append(d.warnings, "loss.lambda_final: balanced is 0 here: no training trajectory has a trajectory label")
+		}
+	}
+	if d.lambdaFinal == 0 {
+		d.parts = without(d.parts, partTrajectory)
+	}
+	if c.Loss.LambdaStep == 0 {
+		d.parts = without(without(d.parts, partThinking), partResponse)
+	}
+}
+
+func without(list []string, name string) []string {
+	var left []string
+	for _, s := range list {
+		if s != name {
+			left = append(left, s)
+		}
+	}
+	return left
+}
+
+func (d *dataset) warn(c *TrainConfig, r *data.Renderer) {
+	if c.Head.Final != "own" {
+		d.warnings = append(d.warnings, r.Warnings()...)
+	}
+	n := &d.counts
+	if n.Truncated+n.DroppedTrajectories > 0 {
+		d.warnings = append(d.warnings, fmt.Sprintf("text.long: %d trajectories were cut and %d dropped, with %d step labels and %d trajectory labels",
+			n.Truncated, n.DroppedTrajectories, n.DroppedStepLabels, n.DroppedFinalLabels))
+	}
+	if n.EvalTruncated+n.EvalDropped > 0 {
+		d.warnings = append(d.warnings, fmt.Sprintf("text.long: of the evaluation data %d trajectories were cut and %d dropped", n.EvalTruncated, n.EvalDropped))
+	}
+	if n.Unlabelled > 0 {
+		d.warnings = append(d.warnings, fmt.Sprintf("data.train: %d trajectories have no label and add nothing", n.Unlabelled))
+	}
+}
+
+// pack says how the examples of an optimiser step are laid out and weighed.
+func (d *dataset) pack(c *TrainConfig) data.PackOptions {
+	return data.PackOptions{Tokens: c.Batch.Tokens, N: c.Batch.Trajectories, LambdaStep: c.Loss.LambdaStep, LambdaFinal: d.lambdaFinal}
+}
+
+// stepsPerEpoch counts optimiser steps; the last one of an epoch may have fewer trajectories.
+func (d *dataset) stepsPerEpoch(c *TrainConfig) int {
+	return (len(d.train) + c.Batch.Trajectories - 1) / c.Batch.Trajectories
+}
+
+// batch lists the examples of optimiser step s, counted from 0.
+func (d *dataset) batch(c *TrainConfig, s int) []*data.Example {
+	n := c.Batch.Trajectories
+	epoch, at := s/d.stepsPerEpoch(c), s%d.stepsPerEpoch(c)
+	if d.order == nil || d.epoch != epoch {
+		d.order, d.epoch = data.Order(c.Seed, epoch, len(d.train)), epoch
+	}
+	var list []*data.Example
+	for _, i := range d.order[at*n : min((at+1)*n, len(d.order))] {
+		list = append(list, d.train[i])
+	}
+	return list
+}
+
+// meanTarget is the mean of the training targets, each with its weight in the loss.
+func (d *dataset) meanTarget(c *TrainConfig) float64 {
+	sum, all := 0.0, 0.0
+	for _, e := range d.train {
+		steps := 0
+		for _, r := range e.Reads {
+			if r.HasTarget && r.Kind == data.Step {
+				steps++
+			}
+		}
+		for _, r := range e.Reads {
+			if !r.HasTarget {
+				continue
+			}
+			w := d.lambdaFinal * r.Weight
+			if r.Kind == data.Step {
+				w = c.Loss.LambdaStep / float64(steps) * r.Weight
+			}
+			sum += w * r.Target
+			all += w
+		}
+	}
+	if all == 0 {
+		return 0.5
+	}
+	return sum / all
+}

@@ -1,0 +1,152 @@
+package prm
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/metrics"
+	"github.com/goprm/goprm/loss"
+	"github.com/goprm/goprm/nn"
+)
+
+// Evaluation is what one evaluation says: the loss over the evaluation data (each trajectory weighing the same, with the
+// λ of training) and every metric.
+type Evaluation struct {
+	Loss      metrics.Float `json:"loss"`
+	LossStep  metrics.Float `json:"loss_step"`
+	LossFinal metrics.Float `json:"loss_final"`
+	metrics.Report
+}
+
+// best lists the metrics by which a checkpoint can be the best, and whether more is better.
+var best = []struct {
+	name string
+	more bool
+	of   func(*Evaluation) metrics.Float
+}{
+	{"within_auroc", true, func(e *Evaluation) metrics.Float { return e.WithinAUROC }},
+	{"step_auroc", true, func(e *Evaluation) metrics.Float { return e.StepAUROC }},
+	{"first_error_f1", true, func(e *Evaluation) metrics.Float { return e.FirstErrorF1 }},
+	{"trajectory_pearson", true, func(e *Evaluation) metrics.Float { return e.TrajectoryPearson }},
+	{"trajectory_spearman", true, func(e *Evaluation) metrics.Float { return e.TrajectorySpearman }},
+	{"loss", false, func(e *Evaluation) metrics.Float { return e.Loss }},
+	{"step_mse", false, func(e *Evaluation) metrics.Float { return e.StepMSE }},
+	{"step_ece", false, func(e *Evaluation) metrics.Float { return e.StepECE }},
+	{"trajectory_mse", false, func(e *Evaluation) metrics.Float { return e.TrajectoryMSE }},
+}
+
+func bestNames() []string {
+	var names []string
+	for _, b := range best {
+		names = append(names, b.name)
+	}
+	return names
+}
+
+// value is the metric of that name.
+func (e *Evaluation) value(name string) metrics.Float {
+	for _, b := range best {
+		if b.name == name {
+			return b.of(e)
+		}
+	}
+	return metrics.Float(math.NaN())
+}
+
+// better says whether a is a better value of the metric than b; an undefined value is never better.
+func better(name string, a, b metrics.Float) bool {
+	if !a.Defined() || !b.Defined() {
+		return a.Defined() && !b.Defined()
+	}
+	i := slices.Index(bestNames(), name)
+	return i >= 0 && (best[i].more && a > b || !best[i].more && a < b)
+}
+
+// readScores are the head's outputs at every read-out of a list of examples.
+type readScores struct {
+	values [][]float64   // [example][read-out]
+	logits [][][]float64 // of each read-out, one or two
+}
+
+func newReadScores(list []*data.Example) *readScores {
+	s := &readScores{values: make([][]float64, len(list)), logits: make([][][]float64, len(list))}
+	for i, e := range list {
+		s.values[i], s.logits[i] = make([]float64, len(e.Reads)), make([][]float64, len(e.Reads))
+	}
+	return s
+}
+
+// put stores a batch's scores; first is the index of the example that the batch calls 0.
+func (s *readScores) put(b *data.Batch, scores nn.Scores, first int) {
+	columns := len(scores.Logits) / max(1, len(scores.Values))
+	for i, v := range scores.Values {
+		e, r := first+int(b.Trajectory[i]), b.Read[i]
+		s.values[e][r] = v
+		s.logits[e][r] = scores.Logits[i*columns : (i+1)*columns]
+	}
+}
+
+// evaluate compares scores with the labels of the examples. An automatic threshold is the best one for these examples.
+func evaluate(c *TrainConfig, d *dataset, list []*data.Example, s *readScores) (*Evaluation, error) {
+	trajectories := make([]metrics.Trajectory, len(list))
+	var reads []loss.Read
+	for i, e := range list {
+		t := metrics.Trajectory{Final: math.NaN(), FinalTarget: math.NaN()}
+		steps := 0
+		for _, r := range e.Reads {
+			if r.HasTarget && r.Kind == data.Step {
+				steps++
+			}
+		}
+		for j, r := range e.Reads {
+			target := math.NaN()
+			if r.HasTarget {
+				target = r.Target
+				reads = append(reads, d.lossRead(c, r, steps, len(list), s.values[i][j], s.logits[i][j]))
+			}
+			if r.Kind == data.Final {
+				t.Final, t.FinalTarget = s.values[i][j], target
+				continue
+			}
+			t.Scores = append(t.Scores, s.values[i][j])
+			t.Targets = append(t.Targets, target)
+			t.Lengths = append(t.Lengths, d.lengths[e][r.Index])
+		}
+		trajectories[i] = t
+	}
+	threshold := c.Threshold.Value
+	if c.Threshold.Auto {
+		threshold, _ = metrics.BestThreshold(trajectories)
+	}
+	report, err := metrics.Evaluate(trajectories, threshold)
+	if err != nil {
+		return nil, fmt.Errorf("evaluation: %w", err)
+	}
+	parts := loss.Joint(c.Loss.Kind, reads)
+	return &Evaluation{
+		Loss: metrics.Float(parts.Loss), LossStep: metrics.Float(parts.Step), LossFinal: metrics.Float(parts.Final), Report: report,
+	}, nil
+}
+
+// lossRead weighs a labelled read-out as if all n examples were one optimiser step.
+func (d *dataset) lossRead(c *TrainConfig, r data.ReadOut, steps, n int, value float64, logits []float64) loss.Read {
+	read := loss.Read{Value: value, Target: r.Target, Weight: d.lambdaFinal / float64(n) * r.Weight, Part: loss.Final}
+	if r.Kind == data.Step {
+		read.Part, read.Weight = loss.Step, c.Loss.LambdaStep/(float64(n)*float64(steps))*r.Weight
+	}
+	copy(read.Logits[2-len(logits):], logits)
+	return read
+}
+
+// scalars are the evaluation's numbers for TensorBoard.
+func (e *Evaluation) scalars() map[string]float64 {
+	values := map[string]float64{}
+	for _, b := range best {
+		if v := b.of(e); v.Defined() {
+			values["eval/"+b.name] = float64(v)
+		}
+	}
+	return values
+}

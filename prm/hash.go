@@ -1,0 +1,73 @@
+package prm
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/goprm/goprm/internal/hfmodel"
+)
+
+// tokenizerFiles are what a model folder may hold besides its weights that text depends on, and what is copied with a model.
+var tokenizerFiles = []string{
+	"tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt",
+}
+
+// hashModel is the SHA-256 over the configuration and the weights of a model: of each file its name, a zero byte and
+// its own SHA-256, in the order of their names.
+func hashModel(dir string, weights *hfmodel.Weights) (string, error) {
+	names := []string{hfmodel.ConfigName}
+	for _, f := range weights.Files() {
+		names = append(names, filepath.Base(f.Path()))
+	}
+	return hashFiles(dir, names)
+}
+
+// hashTokenizer is the same over what turns text into tokens, files that are missing left out.
+func hashTokenizer(dir string) (string, error) {
+	var there []string
+	for _, name := range tokenizerFiles[:3] {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			there = append(there, name)
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+	}
+	return hashFiles(dir, there)
+}
+
+// hashFiles reads the files instead of mapping them, so that hashing a large model keeps none of it in memory.
+func hashFiles(dir string, names []string) (string, error) {
+	total := sha256.New()
+	for _, name := range names {
+		sum, err := hashFile(filepath.Join(dir, name))
+		if err != nil {
+			return "", err
+		}
+		writeString(total, name)
+		_, _ = total.Write(sum)
+	}
+	return hex.EncodeToString(total.Sum(nil)), nil
+}
+
+func hashFile(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.New()
+	_, err = io.CopyBuffer(sum, file, make([]byte, 1<<20))
+	if err := errors.Join(err, file.Close()); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return sum.Sum(nil), nil
+}
+
+// writeString adds a text with its end marked. A hash's Write never fails.
+func writeString(h hash.Hash, s string) { _, _ = h.Write(append([]byte(s), 0)) }
