@@ -202,6 +202,12 @@ func (v *vocabulary) Token(id int32) (string, bool) {
 	return v.content[id], true
 }
 
+// isAdded reports whether an id of the vocabulary is that of an added token.
+func (v *vocabulary) isAdded(id int32) bool {
+	added, ok := v.added[v.content[id]]
+	return ok && added == id
+}
+
 func (v *vocabulary) Size() int { return len(v.content) }
 
 // joined returns the bytes of ids, which need not be UTF-8.
