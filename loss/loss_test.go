@@ -62,7 +62,9 @@ func TestSoftLabelsByHand(t *testing.T) {
 	// σ(ln 3) = 0.75, so the cross-entropy at t = 0.4 is −0.4 ln 0.75 − 0.6 ln 0.25.
 	want := -0.4*math.Log(0.75) - 0.6*math.Log(0.25)
 	bce := []Read{{Part: Final, Logits: [2]float64{99, math.Log(3)}, Target: 0.4, Weight: 2}}
-	require.InDelta(t, 2*want, Joint(BCE, bce).Final, 1e-14)
+	p := Joint(BCE, bce)
+	require.InDelta(t, 2*want, p.Final, 1e-14)
+	require.Equal(t, Parts{Loss: p.Final, Final: p.Final, NFinal: 1}, p)
 	require.InDeltaSlice(t, []float64{0.7}, Grad(BCE, bce, nil), 1e-14)
 	ce := []Read{{Part: Step, Logits: [2]float64{1, 1 + math.Log(3)}, Target: 0.4, Weight: 2}}
 	require.InDelta(t, 2*want, Joint(CE, ce).Step, 1e-14)

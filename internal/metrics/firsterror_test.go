@@ -112,3 +112,16 @@ func TestBestThresholdTakesTheMiddle(t *testing.T) {
 	require.Equal(t, up, threshold)
 	require.Equal(t, Float(1), f1)
 }
+
+func TestBestThresholdPrefersTheMiddleOfTheScale(t *testing.T) {
+	// One erroneous trajectory is named for thresholds in (0.1, 0.2], one in (0.4, 0.5], one in (0.8, 0.9]; the correct one always passes.
+	ts := []Trajectory{
+		{Scores: []float64{0.2, 0.1}, Targets: []float64{1, 0}},
+		{Scores: []float64{0.5, 0.4}, Targets: []float64{1, 0}},
+		{Scores: []float64{0.9, 0.8}, Targets: []float64{1, 0}},
+		{Scores: []float64{1}, Targets: []float64{1}},
+	}
+	threshold, f1 := BestThreshold(ts)
+	require.InDelta(t, 0.45, threshold, 1e-15)
+	require.InDelta(t, 0.5, float64(f1), 1e-15) // a third named, all passed
+}

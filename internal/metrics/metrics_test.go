@@ -115,6 +115,26 @@ func TestECEByHand(t *testing.T) {
 	require.InDelta(t, 0, float64(ECE([]float64{0.41, 0.45}, []float64{0.36, 0.5})), 1e-15)
 }
 
+func TestECEAgainstBinByBin(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 3))
+	scores, targets := make([]float64, 300), make([]float64, 300)
+	for i := range scores {
+		scores[i], targets[i] = rng.Float64(), rng.Float64()
+	}
+	scores[0], scores[1] = 0, 1
+	want := 0.0
+	for bin := range 15 {
+		var n, score, target float64
+		for i, s := range scores {
+			if s >= float64(bin)/15 && (s < float64(bin+1)/15 || bin == 14) {
+				n, score, target = n+1, score+s, target+targets[i]
+			}
+		}
+		want += n / 300 * math.Abs(score/n-target/n)
+	}
+	require.InDelta(t, want, float64(ECE(scores, targets)), 1e-12)
+}
+
 func TestCorrelationsByHand(t *testing.T) {
 	x, y := []float64{1, 2, 3, 4, nan}, []float64{1, 3, 2, 5, 9}
 	// dx = ±1.5, ±0.5; dy = −1.75, 0.25, −0.75, 2.25: xy = 5.5, xx = 5, yy = 8.75

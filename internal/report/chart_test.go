@@ -81,10 +81,15 @@ func TestLongLinesKeepTheirPeaks(t *testing.T) {
 	for i := range n {
 		s.X[i], s.Y[i] = float64(i), math.Sin(float64(i)/5000)
 	}
+	peaks := []int{54321, 60000, 70001}
 	s.Y[54321], s.Y[60000], s.Y[70001] = 9, -9, math.NaN()
+	for k := 1000; k < 50_000; k += 500 { // a high and a low in one stretch, before and after each other
+		peaks = append(peaks, k, k+1)
+		s.Y[k], s.Y[k+1] = 5-10*float64(k/500%2), -5+10*float64(k/500%2)
+	}
 	keep := s.thinned()
 	require.LessOrEqual(t, len(keep), 2*maxPoints)
-	for _, k := range []int{54321, 60000, 70001} {
+	for _, k := range peaks {
 		require.Contains(t, keep, k)
 	}
 	for i := 1; i < len(keep); i++ {
