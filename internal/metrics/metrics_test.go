@@ -110,6 +110,7 @@ func TestECEByHand(t *testing.T) {
 	require.InDelta(t, (2*0.47+2*0.175)/4, float64(ECE(scores, targets)), 1e-15)
 	require.InDelta(t, 0.5, float64(ECE([]float64{1.5, -0.5}, []float64{1, 0})), 1e-15, "outside [0,1]: the end bins")
 	require.False(t, ECE(nil, nil).Defined())
+	require.InDelta(t, 0.1, float64(ECE([]float64{0.03, 0.1}, []float64{0.13, 0})), 1e-15, "the two lowest bins are two")
 	// the same total gap in two bins that would cancel in one
 	require.InDelta(t, 0.05, float64(ECE([]float64{0.25, 0.45}, []float64{0.2, 0.5})), 1e-15)
 	require.InDelta(t, 0, float64(ECE([]float64{0.41, 0.45}, []float64{0.36, 0.5})), 1e-15)
