@@ -19,9 +19,10 @@ const goprmName = "goprm.json"
 // Description is what a path holds; one of the pointers is set, by Kind.
 type Description struct {
 	Path       string                 `json:"path"`
-	Kind       string                 `json:"kind"` // "safetensors", "model", "checkpoint", "tokenizer"
+	Kind       string                 `json:"kind"` // "safetensors", "model", "adapter", "checkpoint", "tokenizer"
 	Tensors    *TensorsDescription    `json:"safetensors,omitempty"`
 	Model      *ModelDescription      `json:"model,omitempty"`
+	Adapter    *AdapterDescription    `json:"adapter,omitempty"`
 	Checkpoint *CheckpointDescription `json:"checkpoint,omitempty"`
 	Tokenizer  *TokenizerDescription  `json:"tokenizer,omitempty"`
 }
@@ -78,7 +79,8 @@ type CheckpointDescription struct {
 	Meta  json.RawMessage  `json:"meta"`
 }
 
-// Describe says what path holds: a safetensors file, a tokenizer.json, a model folder, a checkpoint folder or a tokenizer's folder.
+// Describe says what path holds: a safetensors file, a tokenizer.json, a model, adapter, checkpoint or tokenizer
+// folder.
 // What it describes it has checked, so the error of a bad one is the reason why it cannot be used.
 func Describe(path string) (*Description, error) {
 	info, err := os.Stat(path)
@@ -126,6 +128,9 @@ func (d *Description) folder(path string) (err error) {
 	case has("manifest.json"):
 		d.Kind = "checkpoint"
 		d.Checkpoint, err = describeCheckpoint(path)
+	case has(AdapterConfigName) && !has(SingleName) && !has(IndexName):
+		d.Kind = "adapter"
+		d.Adapter, err = describeAdapter(path)
 	case has(ConfigName):
 		d.Kind = "model"
 		d.Model, err = describeModel(path)
@@ -133,7 +138,7 @@ func (d *Description) folder(path string) (err error) {
 		d.Kind = "tokenizer"
 		d.Tokenizer, err = describeTokenizer(filepath.Join(path, TokenizerName))
 	default:
-		return fmt.Errorf("%s: not a model, checkpoint or tokenizer folder: none of %s, manifest.json, %s", path, ConfigName, TokenizerName)
+		return fmt.Errorf("%s: not a model, adapter, checkpoint or tokenizer folder: none of %s, %s, manifest.json, %s", path, ConfigName, AdapterConfigName, TokenizerName)
 	}
 	return err
 }

@@ -147,6 +147,33 @@ func TestDescribeCheckpoint(t *testing.T) {
 	require.ErrorContains(t, err, "state: 2999 bytes, the manifest says 3000")
 }
 
+func TestDescribeAdapter(t *testing.T) {
+	found := describe(t, filepath.Join(shareddata.Dir(t), "data", "goldens", "D", "lora_init"))
+	require.Equal(t, "adapter", found.Kind)
+	require.Equal(t, 4, found.Adapter.Rank)
+	require.EqualValues(t, 8, found.Adapter.Alpha)
+	require.Equal(t, []string{"down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"}, found.Adapter.Targets)
+	require.Len(t, found.Adapter.Tensors.Tensors, 2*7*2)
+	require.Contains(t, found.String(), "down_proj, gate_proj")
+
+	dir := t.TempDir()
+	overwrite(t, dir, AdapterConfigName, `{"peft_type":"LORA","r":2,"lora_alpha":4,"target_modules":"all-linear","base_model_name_or_path":"base"}`)
+	_, err := Describe(dir)
+	require.ErrorContains(t, err, AdapterWeightsName)
+	require.NoError(t, safetensors.Save(filepath.Join(dir, AdapterWeightsName), nil, nil))
+	require.Equal(t, []string{"all-linear"}, describe(t, dir).Adapter.Targets)
+	for content, message := range map[string]string{
+		`{"peft_type":"IA3"}`:                                   `peft_type "IA3" is not supported`,
+		`{"peft_type":"LORA"}`:                                  "r is missing",
+		`{"peft_type":"LORA","r":0}`:                            "r is 0",
+		`{"peft_type":"LORA","r":1,"target_modules":{"a":"b"}}`: "target_modules is",
+	} {
+		overwrite(t, dir, AdapterConfigName, content)
+		_, err := Describe(dir)
+		require.ErrorContains(t, err, message)
+	}
+}
+
 func TestDescribeTokenizer(t *testing.T) {
 	found := describe(t, filepath.Join(shareddata.Dir(t), "data", "tokenizer", "qwen2.5", TokenizerName))
 	require.Equal(t, &TokenizerDescription{Model: "BPE", Vocabulary: 151643, Merges: 151387, AddedTokens: 22, LargestID: 151664}, found.Tokenizer)
@@ -180,7 +207,7 @@ func TestDescribeRefuses(t *testing.T) {
 		require.ErrorContains(t, err, c.message, name)
 	}
 	_, err := Describe(dir)
-	require.ErrorContains(t, err, "not a model, checkpoint or tokenizer folder")
+	require.ErrorContains(t, err, "not a model, adapter, checkpoint or tokenizer folder")
 	_, err = Describe(filepath.Join(dir, "absent"))
 	require.ErrorIs(t, err, os.ErrNotExist)
 	_, err = Describe(os.DevNull)

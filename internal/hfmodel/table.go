@@ -23,6 +23,8 @@ func (d *Description) String() string {
 		d.Tensors.rows(row)
 	case d.Model != nil:
 		d.Model.rows(row)
+	case d.Adapter != nil:
+		d.Adapter.rows(row)
 	case d.Checkpoint != nil:
 		d.Checkpoint.rows(row)
 	case d.Tokenizer != nil:
@@ -67,6 +69,16 @@ func (m *ModelDescription) rows(row rowFunc) {
 	} else {
 		m.Tokenizer.rows(row)
 	}
+}
+
+func (a *AdapterDescription) rows(row rowFunc) {
+	row("base model", "%s", list(slices.DeleteFunc([]string{a.Base}, func(s string) bool { return s == "" })))
+	row("rank", "%d, alpha %g", a.Rank, a.Alpha)
+	row("targets", "%s", list(a.Targets))
+	if a.Goprm {
+		row("settings", "%s", goprmName)
+	}
+	a.Tensors.rows(row)
 }
 
 func (c *CheckpointDescription) rows(row rowFunc) {

@@ -175,6 +175,7 @@ func TestRefusals(t *testing.T) {
 		{"shape huge", entry(`"F32"`, `[18446744073709551616]`, "[0,4]"), "1234", InvalidHeaderDeserialization, "not a whole number"},
 		{"shape of many dimensions", entry(`"F32"`, "["+strings.Repeat("1,", 64)+"1]", "[0,4]"), "1234", InvalidHeaderDeserialization, "more than 64"},
 		{"product overflows to the right size", entry(`"F32"`, "[4611686018427387905,4]", "[0,16]"), "0123456789abcdef", ValidationOverflow, "overflow"},
+		{"product of 2^63", entry(`"F32"`, "[2305843009213693952]", "[0,0]"), "", ValidationOverflow, "overflow"},
 		{"product overflows beside a zero", entry(`"F32"`, "[0,4611686018427387905,4]", "[0,0]"), "", ValidationOverflow, "overflow"},
 		{"wrong size", entry(`"F32"`, "[2]", "[0,4]"), "1234", TensorInvalidInfo, "F32 of shape [2] needs 8 bytes, data_offsets [0, 4] give 4"},
 		{"one offset", entry(`"F32"`, "[1]", "[0]"), "1234", InvalidHeaderDeserialization, "two data_offsets"},
