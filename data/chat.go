@@ -21,6 +21,7 @@ const (
 	maxTag          = 16 << 10
 	maxTagOperators = 128
 	maxRepeats      = 20_000
+	maxMacroRuns    = 1_000 // also bounds their recursion
 	maxRange        = 10_000
 	baseBudget      = 16 << 20 // bytes, and
 	budgetFactor    = 64       // as many times the text that is put in
@@ -99,7 +100,7 @@ func checkTags(source string, cfg *config.Config) error {
 // render renders a conversation without a generation prompt. special holds the special tokens by name (bos_token, ...).
 func (c *chatTemplate) render(messages []message, special map[string]string) (string, error) {
 	size := 0
-	list := make([]any, len(messages))
+	list := make(chatList, len(messages))
 	for i, m := range messages {
 		list[i] = map[string]any{"role": m.role, "content": m.content}
 		size += len(m.content)
@@ -117,17 +118,20 @@ func (c *chatTemplate) render(messages []message, special map[string]string) (st
 	return out.String(), nil
 }
 
-// rootCause drops the template engine's chain of places, which quotes whole expressions, where the cause is one of ours.
+// rootCause takes the end of the template engine's error, which quotes whole expressions and texts before it comes to the cause.
 func rootCause(err error) error {
+	const most = 300
 	var raised *raisedError
 	var limit *limitError
-	switch {
+	switch text := err.Error(); {
 	case errors.As(err, &raised):
 		return raised
 	case errors.As(err, &limit):
 		return limit
+	case len(text) > most:
+		return fmt.Errorf("... %s", strings.ToValidUTF8(text[len(text)-most:], ""))
 	}
-	return fmt.Errorf("%s", clip(err.Error(), 400))
+	return err
 }
 
 // bounded runs f in a goroutine of its own, turns a panic into an error and waits for it no longer than a template may
@@ -160,9 +164,10 @@ var errTime = &limitError{fmt.Sprintf("takes longer than %v", maxRenderTime)}
 
 // budget is what a rendering may still use.
 type budget struct {
-	bytes    int
-	repeats  int
-	deadline time.Time
+	bytes     int
+	repeats   int
+	macroRuns int
+	deadline  time.Time
 }
 
 // budgetKey is the budget's name among the template's variables; no template can spell it.
@@ -185,17 +190,20 @@ func (b *budget) charge(bytes int) error {
 	return nil
 }
 
-func (b *budget) repeat() error {
+func (b *budget) repeat(macro bool) error {
+	if macro {
+		b.macroRuns++
+	}
 	b.repeats++
-	if b.repeats > maxRepeats {
-		return &limitError{fmt.Sprintf("its loops and macros run more than %d times", maxRepeats)}
+	if b.repeats > maxRepeats || b.macroRuns > maxMacroRuns {
+		return &limitError{fmt.Sprintf("its loops run more than %d times, or its macros more than %d", maxRepeats, maxMacroRuns)}
 	}
 	return b.charge(0)
 }
 
 // sizeOf is about how many bytes the value would take if nothing in it were shared; it stops counting beyond limit.
 func sizeOf(v *exec.Value, limit int) int {
-	size := 16
+	size := 64
 	switch {
 	case v.IsString():
 		size += len(v.String())

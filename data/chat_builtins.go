@@ -35,7 +35,9 @@ func chatEnvironment() (*exec.Environment, error) {
 		if !ok {
 			return nil, fmt.Errorf("the template engine has no filter %q", name)
 		}
-		filters[name] = filter
+		filters[name] = func(e *exec.Evaluator, in *exec.Value, args *exec.VarArgs) *exec.Value {
+			return asChatList(filter(e, in, args))
+		}
 	}
 	for name, check := range map[string]func(*exec.Value, *exec.VarArgs) error{"replace": checkReplace, "join": checkJoin, "tojson": checkIndent} {
 		filter := filters[name]
@@ -91,6 +93,41 @@ func chatEnvironment() (*exec.Environment, error) {
 			List:  exec.NewMethodSet(map[string]exec.Method[[]any]{}),
 		},
 	}, nil
+}
+
+// chatList is a list as templates see it. The engine's own indexing takes list[-len(list)] for absent.
+type chatList []any
+
+// GetItem is Python's indexing, which the engine asks for first.
+func (l chatList) GetItem(key any) (*exec.Value, bool) {
+	i, ok := key.(int)
+	if ok && i < 0 {
+		i += len(l)
+	}
+	if !ok || i < 0 || i >= len(l) {
+		return exec.AsValue(nil), false
+	}
+	return exec.ToValue(l[i]), true
+}
+
+func listOf(texts []string) chatList {
+	list := make(chatList, len(texts))
+	for i, text := range texts {
+		list[i] = text
+	}
+	return list
+}
+
+// asChatList makes a filter's result a chatList if it is a list.
+func asChatList(v *exec.Value) *exec.Value {
+	if !v.IsList() {
+		return v
+	}
+	list := make(chatList, v.Len())
+	for i := range list {
+		list[i] = v.Index(i).Interface()
+	}
+	return exec.AsValue(list)
 }
 
 // raisedError is what a template raised.
@@ -197,12 +234,12 @@ func splitMethod(self string, _ *exec.Value, args *exec.VarArgs) (any, error) {
 		if n > 0 {
 			return nil, errors.New("split with maxsplit but without a separator")
 		}
-		return strings.Fields(self), nil
+		return listOf(strings.Fields(self)), nil
 	}
 	if sep.String() == "" {
 		return nil, errors.New("split at an empty separator")
 	}
-	return strings.SplitN(self, sep.String(), n), nil
+	return listOf(strings.SplitN(self, sep.String(), n)), nil
 }
 
 func replaceMethod(self string, _ *exec.Value, args *exec.VarArgs) (any, error) {

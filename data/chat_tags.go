@@ -36,22 +36,29 @@ func ticking(parse parser.ControlStructureParser) parser.ControlStructureParser 
 			return nil, err
 		}
 		var body *nodes.Wrapper
+		macro := false
 		switch tag := tag.(type) {
 		case *controlStructures.ForControlStructure:
+			if tag.Recursive {
+				return nil, args.Error("recursive loops are not available in chat templates", nil)
+			}
 			body = tag.BodyWrapper
 		case *controlStructures.MacroControlStructure:
-			body = tag.Wrapper
+			body, macro = tag.Wrapper, true
 		default:
 			return nil, fmt.Errorf("the template engine made a %T", tag)
 		}
-		t := &tick{body.Location}
+		t := &tick{body.Location, macro}
 		body.Nodes = append([]nodes.Node{&nodes.ControlStructureBlock{Location: body.Location, Name: "tick", ControlStructure: t}}, body.Nodes...)
 		return tag, nil
 	}
 }
 
 // tick counts one run of the body that it begins, and bounds what the rest of that body writes: a macro writes into a buffer of its own.
-type tick struct{ location *tokens.Token }
+type tick struct {
+	location *tokens.Token
+	macro    bool
+}
 
 func (t *tick) Position() *tokens.Token { return t.location }
 func (t *tick) String() string          { return "tick" }
@@ -61,7 +68,7 @@ func (t *tick) Execute(r *exec.Renderer, _ *nodes.ControlStructureBlock) error {
 	if _, ok := r.Output.(*boundedWriter); !ok {
 		r.Output = &boundedWriter{r.Output, b}
 	}
-	return b.repeat()
+	return b.repeat(t.macro)
 }
 
 // setTag is {% set target = expression %} or {% set name %}body{% endset %}; what it assigns is charged to the budget.
