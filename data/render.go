@@ -242,15 +242,18 @@ func (r *Renderer) turnWith(problem string, content []piece, s steps) (before, a
 		return before, after, nil
 	}
 	rest := strings.TrimPrefix(got, before)
-	for i, p := range content {
+	for _, p := range content {
+		if p.step < 0 || p.mark {
+			continue
+		}
 		at := strings.Index(rest, p.text)
-		if at < 0 && p.step >= 0 && !p.mark {
+		if at < 0 {
 			return "", "", fmt.Errorf("%s (%q) is not in the text that the model's chat template renders, or not whole; use text.template: none or a literal with {problem}", s.name(p.step), clip(p.text, 60))
 		}
-		if at < 0 || at > 0 && i > 0 {
-			return "", "", fmt.Errorf("the model's chat template changes the text around %q; use text.template: none or a literal with {problem}", clip(p.text, 60))
-		}
 		rest = rest[at+len(p.text):]
+	}
+	if !strings.Contains(got, text) {
+		return "", "", errors.New("the model's chat template changes the text around the steps; use text.template: none or a literal with {problem}")
 	}
 	return "", "", errors.New("the model's chat template changes what stands around the assistant's text with that text; use text.template: none or a literal with {problem}")
 }

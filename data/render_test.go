@@ -317,8 +317,8 @@ func TestRenderErrors(t *testing.T) {
 func TestTemplatesThatChangeText(t *testing.T) {
 	for source, want := range map[string]string{
 		"{% for m in messages %}{{ m.role + m.content.split('</t>')[-1] }}{% endfor %}":  `thinking step 0 ("a\n") is not in the text that the model's chat template renders`,
-		"{% for m in messages %}{{ m.content|trim }}{% endfor %}":                        `response step 2 ("c\n") is not in the text`,
-		"{% for m in messages %}{{ m.content.replace('</t>', '</t>\n\n') }}{% endfor %}": `changes the text around "c\n"`,
+		"{% for m in messages %}{{ m.content|trim }}{% endfor %}":                        `response step 0 ("c\n") is not in the text`,
+		"{% for m in messages %}{{ m.content.replace('</t>', '</t>\n\n') }}{% endfor %}": `changes the text around the steps`,
 		"{{ messages[1].content }}":                                                 `drops or changes the problem`,
 		"{{ messages[0].content }}":                                                 `renders the assistant's text 0 times`,
 		"{% for m in messages %}{{ m.content + m.content }}{% endfor %}":            `renders the assistant's text 2 times`,
