@@ -50,7 +50,7 @@ type card struct {
 // baseRef names a folder by path and content.
 type baseRef struct {
 	Path   string `json:"path"`
-	SHA256 string `json:"sha256"` // see hashModel
+	SHA256 string `json:"sha256"` // see hfmodel.Hash
 }
 
 type cardHead struct {

@@ -32,11 +32,13 @@ type folder struct {
 	config *hfmodel.Config
 	trunk  nn.Find // names that begin with "model.", in their newest version
 	heads  nn.Find // names that begin with "score"; nil if the folder has no head
-	extra  []string
+	// rootTrunk is trunk without what the folder lays over its base.
+	rootTrunk nn.Find
+	extra     []string
 	// rootDir holds configuration, tokenizer and weights: dir itself, or its base.
 	rootDir string
 	root    *hfmodel.Weights
-	rootSum string // hashModel of rootDir, when it has been computed
+	rootSum string // hfmodel.Hash of rootDir, when it has been computed
 	files   []io.Closer
 }
 
@@ -123,6 +125,7 @@ func (f *folder) openRoot() error {
 		}
 		return storedIn(weights, trunk.Prefix+inner)
 	}
+	f.rootTrunk = f.trunk
 	if slices.ContainsFunc(trunk.Extra, isHead) {
 		f.heads = func(name string) (nn.Stored, bool) {
 			if !isHead(name) {
@@ -196,10 +199,10 @@ func storedIn(w *hfmodel.Weights, name string) (nn.Stored, bool) {
 	return nn.Stored{File: t.File.Path(), Info: t.Info, Data: t.Bytes}, true
 }
 
-// hash is the content of the root folder: hashModel, computed once.
+// hash is the content of the root folder: hfmodel.Hash, computed once.
 func (f *folder) hash() (string, error) {
 	if f.rootSum == "" {
-		sum, err := hashModel(f.rootDir, f.root)
+		sum, err := hfmodel.Hash(f.rootDir)
 		if err != nil {
 			return "", err
 		}

@@ -10,8 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"github.com/goprm/goprm/internal/hfmodel"
 )
 
 // tokenizerFiles are what a model folder may hold besides its weights that text depends on, and what is copied with a model.
@@ -19,17 +17,8 @@ var tokenizerFiles = []string{
 	"tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt",
 }
 
-// hashModel is the SHA-256 over the configuration and the weights of a model: of each file its name, a zero byte and
-// its own SHA-256, in the order of their names.
-func hashModel(dir string, weights *hfmodel.Weights) (string, error) {
-	names := []string{hfmodel.ConfigName}
-	for _, f := range weights.Files() {
-		names = append(names, filepath.Base(f.Path()))
-	}
-	return hashFiles(dir, names)
-}
-
-// hashTokenizer is the same over what turns text into tokens, files that are missing left out.
+// hashTokenizer is the SHA-256 over the files that turn text into tokens, those that are missing left out: of each its
+// name, a zero byte and its own SHA-256.
 func hashTokenizer(dir string) (string, error) {
 	var there []string
 	for _, name := range tokenizerFiles[:3] {

@@ -1,0 +1,256 @@
+package prm
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/goprm/goprm/internal/atomicfile"
+	"github.com/goprm/goprm/internal/strictyaml"
+)
+
+// What a run folder holds.
+const (
+	configName      = "config.yaml"
+	recordName      = "run.json"
+	metricsName     = "metrics.jsonl"
+	eventsName      = "events"
+	checkpointsName = "checkpoints"
+	modelName       = "model"
+)
+
+// runRecord is run.json: what a run was made of.
+type runRecord struct {
+	Version   string            `json:"version"`
+	Started   string            `json:"started"` // RFC 3339
+	Model     hashed            `json:"model"`
+	Tokenizer hashed            `json:"tokenizer"`
+	Data      recordData        `json:"data"`
+	Seeds     map[string]uint64 `json:"seeds"`
+	Device    string            `json:"device"`
+	Backend   string            `json:"backend"`
+	DType     string            `json:"dtype"`
+	Counts    Counts            `json:"counts"`
+	// LambdaFinal is what loss.lambda_final came to.
+	LambdaFinal   float64     `json:"lambda_final"`
+	Parts         []string    `json:"parts"` // what had labels
+	HeadInit      string      `json:"head_init"`
+	StepsPerEpoch int         `json:"steps_per_epoch"`
+	Steps         int         `json:"steps"` // optimiser steps in all
+	History       []extension `json:"history"`
+	Complete      bool        `json:"complete"`
+	Warnings      []string    `json:"warnings"`
+}
+
+// hashed names files by path and content.
+type hashed struct {
+	Path   string   `json:"path,omitempty"`
+	Files  []string `json:"files,omitempty"`
+	SHA256 string   `json:"sha256,omitempty"`
+}
+
+type recordData struct {
+	Train hashed  `json:"train"`
+	Eval  *hashed `json:"eval,omitempty"` // nil: a share of Train
+}
+
+// extension is one change of the run's length.
+type extension struct {
+	FromStep int    `json:"from_step"` // the first steps have the former length's learning rates
+	Steps    int    `json:"steps"`
+	Before   int    `json:"before"`
+	Time     string `json:"time"`
+}
+
+// describe fills the record of the run.
+func (s *session) describe() error {
+	c := &s.c
+	model, err := s.folder.contentHash()
+	if err != nil {
+		return err
+	}
+	tokenizer, err := hashTokenizer(s.folder.rootDir)
+	if err != nil {
+		return err
+	}
+	s.record = runRecord{
+		Version: version(c.Version), Started: now(),
+		Model: hashed{Path: absolute(c.Model), SHA256: model}, Tokenizer: hashed{Path: absolute(s.folder.rootDir), SHA256: tokenizer},
+		Data:   recordData{Train: hashed{Files: c.Data.Train, SHA256: s.set.trainSum}},
+		Seeds:  map[string]uint64{"order": c.Seed, "split": c.Seed, "init": c.Seed},
+		Device: c.Device, Backend: c.Backend, DType: c.DType, Counts: s.set.counts, LambdaFinal: s.set.lambdaFinal, Parts: s.set.parts,
+		StepsPerEpoch: s.set.stepsPerEpoch(c), Steps: s.steps(), History: []extension{}, Warnings: []string{},
+	}
+	s.newSteps = s.record.Steps
+	if s.set.evalSum != "" {
+		s.record.Data.Eval = &hashed{Files: c.Data.Eval, SHA256: s.set.evalSum}
+	}
+	return nil
+}
+
+// steps is the run's length in optimiser steps.
+func (s *session) steps() int {
+	if s.c.Optim.Steps > 0 {
+		return s.c.Optim.Steps
+	}
+	return s.c.Optim.Epochs * s.set.stepsPerEpoch(&s.c)
+}
+
+// changedContent lists what lies behind the same keys but is not the same any more.
+func (r *runRecord) changedContent(now *runRecord) []string {
+	var changed []string
+	for _, h := range []struct {
+		key         string
+		before, now hashed
+	}{
+		{"model", r.Model, now.Model}, {"model (its tokenizer)", r.Tokenizer, now.Tokenizer},
+		{"data.train", r.Data.Train, now.Data.Train}, {"data.eval", r.Data.evalHash(), now.Data.evalHash()},
+	} {
+		if h.before.SHA256 != h.now.SHA256 {
+			changed = append(changed, fmt.Sprintf("%s (its content: SHA-256 %.12s, now %.12s)", h.key, orNone(h.before.SHA256), orNone(h.now.SHA256)))
+		}
+	}
+	return changed
+}
+
+func (d recordData) evalHash() hashed {
+	if d.Eval == nil {
+		return hashed{}
+	}
+	return *d.Eval
+}
+
+func orNone(sum string) string {
+	if sum == "" {
+		return "none"
+	}
+	return sum
+}
+
+// runState says what stands at the run folder's path.
+type runState int
+
+const (
+	runAbsent runState = iota
+	runBegun
+)
+
+// lookAtRun refuses what is in the way of the run folder.
+func lookAtRun(out string, resume bool) (runState, error) {
+	info, err := os.Stat(out)
+	if errors.Is(err, fs.ErrNotExist) {
+		return runAbsent, nil
+	}
+	if err != nil {
+		return runAbsent, fmt.Errorf("out: %w", err)
+	}
+	if !info.IsDir() {
+		return runAbsent, fmt.Errorf("out: %s is there and is not a folder", out)
+	}
+	if !resume {
+		return runAbsent, fmt.Errorf("out: the run folder %s is there already: resume it, or give another", out)
+	}
+	for _, name := range []string{configName, recordName} {
+		if _, err := os.Stat(filepath.Join(out, name)); err != nil {
+			return runAbsent, fmt.Errorf("out: %s cannot be resumed: it is not a run folder: %w", out, err)
+		}
+	}
+	return runBegun, nil
+}
+
+// createRun makes the run folder with its two descriptions, whole or not at all.
+func (s *session) createRun() error {
+	if err := os.MkdirAll(filepath.Dir(filepath.Clean(s.c.Out)), 0o777); err != nil {
+		return fmt.Errorf("out: %w", err)
+	}
+	dir, err := atomicfile.NewDir(s.c.Out)
+	if err != nil {
+		return fmt.Errorf("out: %w", err)
+	}
+	config, record, err := s.descriptions()
+	if err == nil {
+		err = dir.WriteFile(configName, writeBytes(config))
+	}
+	if err == nil {
+		err = dir.WriteFile(recordName, writeBytes(record))
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("out: %w", err), dir.Abort())
+	}
+	if err := dir.Commit(); err != nil {
+		return fmt.Errorf("out: %w", err)
+	}
+	return nil
+}
+
+func (s *session) descriptions() (config, record []byte, err error) {
+	if config, err = strictyaml.Encode(s.c); err != nil {
+		return nil, nil, err
+	}
+	record, err = json.MarshalIndent(s.record, "", "  ")
+	return config, append(record, '\n'), err
+}
+
+// saveDescriptions replaces config.yaml and run.json. The record is written last: what it says of the length holds.
+func (s *session) saveDescriptions() error {
+	config, record, err := s.descriptions()
+	if err != nil {
+		return err
+	}
+	if err := atomicfile.WriteFile(filepath.Join(s.c.Out, configName), writeBytes(config)); err != nil {
+		return err
+	}
+	return atomicfile.WriteFile(filepath.Join(s.c.Out, recordName), writeBytes(record))
+}
+
+// adopt compares the run in the folder with this session's, refuses what would change its numbers, and takes over its record.
+func (s *session) adopt() error {
+	before := DefaultTrainConfig()
+	path := filepath.Join(s.c.Out, configName)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := strictyaml.Decode(text, path, &before); err != nil {
+		return err
+	}
+	record, err := readRecord(filepath.Join(s.c.Out, recordName))
+	if err != nil {
+		return err
+	}
+	if changed := append(changedKeys(before, s.c), record.changedContent(&s.record)...); len(changed) > 0 {
+		return fmt.Errorf("%s cannot be resumed with another %s: only optim.epochs and optim.steps may change", s.c.Out, strings.Join(changed, "; "))
+	}
+	if record.Version != s.record.Version {
+		s.say.warnf("the run was begun by version %s, this is %s: the bits may differ", record.Version, s.record.Version)
+	}
+	s.record = *record
+	return nil
+}
+
+func readRecord(path string) (*runRecord, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var r runRecord
+	if err := json.Unmarshal(text, &r); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return &r, nil
+}
+
+func writeBytes(b []byte) func(io.Writer) error {
+	return func(w io.Writer) error {
+		_, err := w.Write(b)
+		return err
+	}
+}
+
+func now() string { return time.Now().UTC().Format(time.RFC3339) }

@@ -1,0 +1,340 @@
+package prm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"runtime/debug"
+	"strings"
+
+	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/engine"
+	"github.com/goprm/goprm/internal/safetensors"
+	"github.com/goprm/goprm/nn"
+	"gorgonia.org/tensor"
+
+	_ "github.com/goprm/goprm/internal/cpu" // the device cpu
+)
+
+// session is a training run's surroundings: everything but the state of the training itself.
+type session struct {
+	c        TrainConfig // effective: defaults, dtype and backend resolved
+	say      *voice
+	backend  engine.Backend
+	dtype    tensor.Dtype
+	folder   *folder
+	renderer *data.Renderer
+	set      *dataset
+	record   runRecord
+	newSteps int       // the length that this configuration gives the run
+	features *features // train: head
+	closers  []func() error
+}
+
+// prepare opens the model and the data of a configuration. It writes nothing.
+func prepare(ctx context.Context, c TrainConfig) (*session, error) {
+	s := &session{c: c, say: newVoice(&c)}
+	if err := s.open(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *session) open(ctx context.Context) error {
+	c := &s.c
+	var err error
+	if c.DType, err = resolveDType(c.DType); err != nil {
+		return err
+	}
+	if s.dtype, err = engine.ParseDType(c.DType); err != nil {
+		return fmt.Errorf("dtype: %w", err)
+	}
+	if s.backend, err = openBackend(c.Device, c.Backend, c.Threads); err != nil {
+		return err
+	}
+	s.closers = append(s.closers, s.backend.Close)
+	c.Device, c.Backend = deviceAndKernels(s.backend)
+	if s.folder, err = openFolder(c.Model, ""); err != nil {
+		return fmt.Errorf("model: %w", err)
+	}
+	s.closers = append(s.closers, s.folder.Close)
+	if err := s.checkStart(); err != nil {
+		return fmt.Errorf("model: %s: %w", c.Model, err)
+	}
+	if err := s.spec(c.Train).Validate(); err != nil {
+		return err
+	}
+	if s.renderer, _, err = textOf(s.folder, c.Text); err != nil {
+		return err
+	}
+	if s.set, err = readDataset(ctx, c, s.renderer); err != nil {
+		return err
+	}
+	return s.describe()
+}
+
+// Close releases the weights and the device.
+func (s *session) Close() error {
+	var failed []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		failed = append(failed, s.closers[i]())
+	}
+	s.closers = nil
+	return errors.Join(failed...)
+}
+
+// openBackend opens a device with some kernels; empty and auto choose.
+func openBackend(device, kernels string, threads int) (engine.Backend, error) {
+	if kernels == "auto" {
+		kernels = ""
+	}
+	b, err := engine.Open(device, engine.Options{Kernels: kernels, Workers: threads})
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// deviceAndKernels takes a backend's name apart: "cpu/avx2".
+func deviceAndKernels(b engine.Backend) (device, kernels string) {
+	device, kernels, _ = strings.Cut(b.Name(), "/")
+	return device, kernels
+}
+
+// checkStart refuses starting points whose trained trunk would be lost.
+func (s *session) checkStart() error {
+	card := s.folder.card
+	if card == nil || card.Stores == storesModel || card.Stores == storesHead {
+		return nil
+	}
+	if card.Trained == nn.TrainFull && s.c.Train != nn.TrainFull {
+		return fmt.Errorf("a checkpoint of train: full is no base for train: %s; start from the run's model folder", s.c.Train)
+	}
+	lora, adapted := s.folder.lora()
+	if !adapted {
+		return nil
+	}
+	if s.c.Train != nn.TrainLoRA {
+		return fmt.Errorf("it has adapters, which train: %s would leave out; merge them first, or use train: lora", s.c.Train)
+	}
+	if mine := s.lora(); !reflect.DeepEqual(mine, lora) {
+		return fmt.Errorf("lora: its adapters are %+v, the configuration says %+v", lora, mine)
+	}
+	return nil
+}
+
+func (s *session) lora() nn.LoRASpec {
+	l := s.c.LoRA
+	return nn.LoRASpec{Rank: l.Rank, Alpha: l.Alpha, Targets: l.Targets, Layers: l.Layers}
+}
+
+// spec describes the network for a mode of training.
+func (s *session) spec(train string) nn.Spec {
+	c := &s.c
+	return nn.Spec{
+		Config: s.folder.config, DType: s.dtype, Train: train, Bias: s.folder.config.AttentionBias,
+		Head: nn.HeadSpec{Kind: c.Head.Kind, Activation: c.Head.Activation, Final: c.Head.Final},
+		LoRA: s.lora(), Loss: c.Loss.Kind, Recompute: c.Recompute == "layer",
+	}
+}
+
+// headSource is the head to start from, and what it is; nil if it starts at zeros or from a regression.
+func (s *session) headSource() (nn.Find, string, error) {
+	want := s.spec(s.c.Train).Head
+	switch init := s.c.Head.Init; init {
+	case "zeros", "ridge":
+		return nil, init, nil
+	case "auto":
+		if have, ok := s.folder.headSpec(); ok && sameHead(have, want) {
+			return s.folder.heads, "the model's", nil
+		}
+		return nil, "zeros", nil
+	default:
+		from, err := openFolder(init, "")
+		if err != nil {
+			return nil, "", fmt.Errorf("head.init: %w", err)
+		}
+		s.closers = append(s.closers, from.Close)
+		have, ok := from.headSpec()
+		if !ok || !sameHead(have, want) {
+			return nil, "", fmt.Errorf("head.init: %s holds no head of kind %s, final %s", init, want.Kind, want.Final)
+		}
+		return from.heads, init, nil
+	}
+}
+
+func sameHead(a, b nn.HeadSpec) bool {
+	return a.Kind == b.Kind && a.Final == b.Final && (a.Kind != nn.Scalar || a.Activation == b.Activation)
+}
+
+// network opens the network to train, with its start.
+func (s *session) network(ctx context.Context) (*nn.Network, error) {
+	c := &s.c
+	if c.Train == nn.TrainHead {
+		if err := s.cacheFeatures(ctx); err != nil {
+			return nil, err
+		}
+	}
+	heads, from, err := s.headSource()
+	if err != nil {
+		return nil, err
+	}
+	source := nn.Files{s.folder.trunk}
+	if heads != nil {
+		source = nn.Files{heads, s.folder.trunk}
+	}
+	network, err := nn.New(s.spec(c.Train), s.backend, source)
+	if err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, network.Close)
+	s.record.HeadInit = from
+	if heads == nil {
+		if err := network.InitHead(s.set.meanTarget(c), c.Seed); err != nil {
+			return nil, err
+		}
+	}
+	if from == "ridge" {
+		if err := s.initRidge(ctx, network); err != nil {
+			return nil, fmt.Errorf("head.init: ridge: %w", err)
+		}
+	}
+	if _, adapted := s.folder.lora(); c.Train == nn.TrainLoRA && !adapted {
+		return network, network.InitAdapters(c.Seed)
+	}
+	return network, nil
+}
+
+// cacheFeatures brings the hidden states that train: head learns and is evaluated on.
+func (s *session) cacheFeatures(ctx context.Context) error {
+	list := append(append([]*data.Example{}, s.set.train...), s.set.eval...)
+	f, err := s.featuresOf(ctx, list)
+	if err != nil {
+		return err
+	}
+	s.features = f
+	return nil
+}
+
+func (s *session) featuresOf(ctx context.Context, list []*data.Example) (*features, error) {
+	dir, err := cacheDir(s.c.Cache)
+	if err != nil {
+		return nil, err
+	}
+	weights, err := s.folder.contentHash()
+	if err != nil {
+		return nil, err
+	}
+	s.say.console.Start("hidden states", 0, len(list))
+	defer s.say.console.Finish()
+	cache := featureCache{
+		dir: dir, weights: weights, backend: s.backend.Name(), dtype: storage(s.dtype), hidden: s.folder.config.HiddenSize,
+		tokens: s.c.Batch.Tokens, warn: s.say.warnf, tell: func(done, _ int) { s.say.console.Update(done, "") },
+	}
+	var network *nn.Network
+	f, err := cache.get(ctx, list, func() (*nn.Network, error) {
+		network, err = nn.New(s.spec(nn.TrainNothing), s.backend, nn.Files{s.folder.trunk})
+		return network, err
+	})
+	if network != nil {
+		err = errors.Join(err, network.Close())
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, f.Close)
+	return f, nil
+}
+
+func storage(dtype tensor.Dtype) safetensors.DType {
+	if dtype == engine.F64 {
+		return safetensors.F64
+	}
+	return safetensors.F32
+}
+
+// initRidge fits the head's rows: with one row to all labelled read-outs, with two to steps and trajectories.
+func (s *session) initRidge(ctx context.Context, network *nn.Network) error {
+	f := s.features
+	if f == nil {
+		var err error
+		if f, err = s.featuresOf(ctx, s.set.train); err != nil {
+			return err
+		}
+	}
+	weight, err := network.Get("score.weight")
+	if err != nil {
+		return err
+	}
+	bias, err := network.Get("score.bias")
+	if err != nil {
+		return err
+	}
+	width := s.folder.config.HiddenSize
+	for column := range bias {
+		type at struct {
+			example *data.Example
+			read    int
+		}
+		var reads []at
+		var y []float64
+		for _, e := range s.set.train {
+			for i, r := range e.Reads {
+				own := len(bias) == 1 || (column == 1) == (r.Kind == data.Final)
+				if !r.HasTarget || !own {
+					continue
+				}
+				reads = append(reads, at{e, i})
+				target := r.Target
+				if s.c.Head.Activation == "sigmoid" {
+					target = logit(target)
+				}
+				y = append(y, target)
+			}
+		}
+		if len(bias) > 1 && len(y) < 2 {
+			continue // nothing to fit: the row keeps its start
+		}
+		row := func(dst []float64, i int) ([]float64, error) { return f.values(dst, reads[i].example, reads[i].read) }
+		w, b, err := ridge(len(y), width, row, y, s.c.Head.Ridge)
+		if err != nil {
+			return err
+		}
+		copy(weight[column*width:], w)
+		bias[column] = b
+	}
+	if err := network.Set("score.weight", weight); err != nil {
+		return err
+	}
+	return network.Set("score.bias", bias)
+}
+
+// version is the program's own version, or the module's.
+func version(given string) string {
+	if given != "" {
+		return given
+	}
+	const module = "github.com/goprm/goprm"
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if info.Main.Path == module {
+		return info.Main.Version
+	}
+	for _, d := range info.Deps {
+		if d.Path == module {
+			return d.Version
+		}
+	}
+	return "unknown"
+}
+
+func absolute(path string) string {
+	if full, err := filepath.Abs(path); err == nil {
+		return full
+	}
+	return path
+}

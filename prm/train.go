@@ -1,0 +1,140 @@
+package prm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/goprm/goprm/internal/checkpoint"
+	"github.com/goprm/goprm/internal/runlog"
+)
+
+// TrainResult is what a run came to.
+type TrainResult struct {
+	Out         string // the run folder
+	Model       string // the model folder; "" if the run was interrupted
+	Steps       int    // optimiser steps done, earlier sessions' included
+	TotalSteps  int    // of the whole run
+	Tokens      int    // trained on, earlier sessions' included
+	ResumedFrom int    // the step it was resumed from; 0 if it began
+	// Interrupted: the context ended; what was done is saved, and resuming goes on from there.
+	Interrupted bool
+	// AlreadyComplete: there was nothing left to do.
+	AlreadyComplete bool
+	Last            runlog.Step // the last optimiser step of this session
+	Eval            *Evaluation // the last evaluation of this session; nil if there was none
+	Best            *Best       // nil without evaluations
+	Counts          Counts
+	Threshold       float64 // saved with the model
+	Warnings        []string
+}
+
+// Best is the best evaluation so far by eval.best; its checkpoint is kept.
+type Best struct {
+	Step   int     `json:"step"`
+	Metric string  `json:"metric"`
+	Value  float64 `json:"value"`
+}
+
+// Train trains a model as the configuration says and writes it to the folder "model" in cfg.Out.
+//
+// The same configuration, data, version and backend give the same bits, whatever the number of threads, and whether
+// the run was stopped and resumed or not. When ctx ends, the optimiser step at work is finished and saved, and the
+// result says Interrupted. When anything is NaN or Inf, the step is not applied and the error names the tensor.
+func Train(ctx context.Context, cfg TrainConfig) (*TrainResult, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	c := cfg.filled()
+	state, err := lookAtRun(c.Out, c.Resume) // before the work of opening anything
+	if err != nil {
+		return nil, err
+	}
+	s, err := prepare(ctx, c)
+	if err != nil {
+		return interruptedBefore(ctx, c, err)
+	}
+	result, err := s.train(ctx, state)
+	if err := errors.Join(err, s.Close()); err != nil {
+		return interruptedBefore(ctx, c, err)
+	}
+	return result, nil
+}
+
+// interruptedBefore turns the context's own error, met before the first step, into an empty result.
+func interruptedBefore(ctx context.Context, c TrainConfig, err error) (*TrainResult, error) {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return &TrainResult{Out: c.Out, Interrupted: true}, nil
+	}
+	return nil, err
+}
+
+func (s *session) train(ctx context.Context, state runState) (*TrainResult, error) {
+	for _, w := range s.set.warnings {
+		s.say.warnf("%s", w)
+	}
+	var from *checkpoint.Checkpoint
+	if state == runBegun {
+		if err := s.adopt(); err != nil {
+			return nil, err
+		}
+		var err error
+		if from, err = s.newestCheckpoint(); err != nil {
+			return nil, err
+		}
+		if done, err := s.alreadyComplete(from); done != nil || err != nil {
+			return done, err
+		}
+	}
+	n := &s.set.counts
+	s.say.infof("%s on %s, %s: %d trajectories with %d step and %d trajectory labels, %d tokens; %d to evaluate on; %d steps",
+		s.c.Train, s.backend.Name(), s.c.DType, n.Trajectories, n.StepLabels, n.FinalLabels, n.Tokens, n.EvalTrajectories, s.newSteps)
+	network, err := s.network(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if state == runAbsent {
+		if err := s.createRun(); err != nil {
+			return nil, err
+		}
+	}
+	t := &trainer{session: s, network: network}
+	if err := t.resume(from, state); err != nil {
+		return nil, err
+	}
+	return t.run(ctx)
+}
+
+// newestCheckpoint is the one to go on from, nil if there is none that verifies.
+func (s *session) newestCheckpoint() (*checkpoint.Checkpoint, error) {
+	root := filepath.Join(s.c.Out, checkpointsName)
+	from, err := checkpoint.Newest(root, func(name, reason string) { s.say.noticef("skipped checkpoint %s: %s", name, reason) })
+	if errors.Is(err, checkpoint.ErrNone) {
+		s.say.noticef("no checkpoint to resume from: the run begins at its beginning")
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if from.Step() > s.newSteps {
+		return nil, fmt.Errorf("optim.steps: the run is at step %d already, beyond the %d steps that the configuration asks for", from.Step(), s.newSteps)
+	}
+	return from, nil
+}
+
+// alreadyComplete returns the result of a run that has nothing left to do.
+func (s *session) alreadyComplete(from *checkpoint.Checkpoint) (*TrainResult, error) {
+	if from == nil || !s.record.Complete || from.Step() != s.newSteps {
+		return nil, nil
+	}
+	var meta checkpointMeta
+	if err := from.Meta(&meta); err != nil {
+		return nil, err
+	}
+	s.say.noticef("the run is complete: %d steps are done", from.Step())
+	return &TrainResult{
+		Out: s.c.Out, Model: filepath.Join(s.c.Out, modelName), Steps: from.Step(), TotalSteps: s.newSteps, Tokens: meta.Tokens, ResumedFrom: from.Step(),
+		AlreadyComplete: true, Best: meta.Best, Counts: s.record.Counts, Threshold: meta.Threshold, Warnings: s.say.warnings,
+	}, nil
+}

@@ -1,0 +1,304 @@
+package prm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"time"
+
+	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/checkpoint"
+	"github.com/goprm/goprm/internal/metrics"
+	"github.com/goprm/goprm/internal/runlog"
+	"github.com/goprm/goprm/internal/safetensors"
+	"github.com/goprm/goprm/internal/schedule"
+	"github.com/goprm/goprm/nn"
+)
+
+// trainer is the state of a training run: the network's, and what checkpointMeta holds. All else follows from the
+// configuration and the step.
+type trainer struct {
+	*session
+	network *nn.Network
+	meta    checkpointMeta
+	saved   int // the step of the newest checkpoint
+
+	metrics *runlog.Metrics
+	events  *runlog.Events
+	last    runlog.Step
+	eval    *Evaluation
+	from    int
+}
+
+// checkpointMeta is what a checkpoint holds besides tensors.
+type checkpointMeta struct {
+	Step      int     `json:"step"`    // optimiser steps done
+	Updates   int     `json:"updates"` // as AdamW counts them
+	Seed      uint64  `json:"seed"`
+	Tokens    int     `json:"tokens"` // trained on so far
+	Threshold float64 `json:"threshold"`
+	Best      *Best   `json:"best"`
+}
+
+// resume brings the state of a checkpoint back, or begins, and opens the run's logs.
+func (t *trainer) resume(from *checkpoint.Checkpoint, state runState) error {
+	t.meta = checkpointMeta{Seed: t.c.Seed, Threshold: t.c.Threshold.Value}
+	if t.c.Threshold.Auto {
+		t.meta.Threshold = 0.5
+	}
+	if from != nil {
+		if err := t.restore(from); err != nil {
+			return err
+		}
+		t.from, t.saved = t.meta.Step, t.meta.Step
+		t.say.noticef("resumed from step %d", t.meta.Step)
+	}
+	out := t.c.Out
+	if state == runBegun {
+		if _, err := runlog.CutAfter(filepath.Join(out, metricsName), t.meta.Step); err != nil {
+			return err
+		}
+		if t.newSteps != t.record.Steps {
+			t.record.History = append(t.record.History, extension{FromStep: t.meta.Step, Steps: t.newSteps, Before: t.record.Steps, Time: now()})
+			t.record.Steps = t.newSteps
+			t.say.noticef("the run has %d steps now", t.newSteps)
+		}
+		t.record.Complete = false
+		if err := t.saveDescriptions(); err != nil {
+			return err
+		}
+	}
+	var err error
+	if t.metrics, err = runlog.OpenMetrics(filepath.Join(out, metricsName), false); err != nil {
+		return err
+	}
+	t.events, err = runlog.OpenEvents(filepath.Join(out, eventsName), t.meta.Step)
+	return err
+}
+
+func (t *trainer) restore(from *checkpoint.Checkpoint) error {
+	if err := from.Meta(&t.meta); err != nil {
+		return err
+	}
+	if t.meta.Step != from.Step() || t.meta.Seed != t.c.Seed {
+		return fmt.Errorf("%s: its manifest is of step %d, its content of step %d with seed %d", from.Dir(), from.Step(), t.meta.Step, t.meta.Seed)
+	}
+	if b := t.meta.Best; b != nil && b.Metric != t.c.Eval.Best {
+		t.meta.Best = nil
+	}
+	path, err := from.Path(stateName)
+	if err != nil {
+		return err
+	}
+	file, err := safetensors.Open(path)
+	if err != nil {
+		return err
+	}
+	err = t.network.Restore(func(name string) (nn.Stored, bool) {
+		info, ok := file.Info(name)
+		return nn.Stored{File: path, Info: info, Data: file.Bytes(name)}, ok
+	}, t.meta.Updates)
+	return errors.Join(err, file.Close())
+}
+
+// run takes the steps that are left, then writes the model.
+func (t *trainer) run(ctx context.Context) (*TrainResult, error) {
+	err := t.steps(ctx)
+	t.say.console.Finish()
+	if t.metrics != nil {
+		err = errors.Join(err, t.metrics.Close())
+	}
+	err = errors.Join(err, t.events.Close())
+	if err != nil {
+		return nil, err
+	}
+	result := &TrainResult{
+		Out: t.c.Out, Steps: t.meta.Step, TotalSteps: t.newSteps, Tokens: t.meta.Tokens, ResumedFrom: t.from,
+		Last: t.last, Eval: t.eval, Best: t.meta.Best, Counts: t.record.Counts, Threshold: t.meta.Threshold,
+	}
+	if t.meta.Step < t.newSteps {
+		t.say.noticef("interrupted: saved at step %d of %d", t.meta.Step, t.newSteps)
+		result.Interrupted, result.Warnings = true, t.say.warnings
+		return result, nil
+	}
+	result.Model = filepath.Join(t.c.Out, modelName)
+	if err := t.saveModel(result.Model); err != nil {
+		return nil, err
+	}
+	t.record.Complete, t.record.Warnings = true, append([]string{}, t.say.warnings...)
+	if err := t.saveDescriptions(); err != nil {
+		return nil, err
+	}
+	result.Warnings = t.say.warnings
+	return result, nil
+}
+
+// steps trains until the run is complete or the context ends; either way the last step is saved.
+func (t *trainer) steps(ctx context.Context) error {
+	t.say.console.Start("train", t.meta.Step, t.newSteps)
+	for t.meta.Step < t.newSteps {
+		if ctx.Err() != nil {
+			return t.save()
+		}
+		if err := t.step(); err != nil {
+			return err
+		}
+		done, last := t.meta.Step, t.meta.Step == t.newSteps
+		isBest := false
+		if last || t.c.Eval.Every > 0 && done%t.c.Eval.Every == 0 {
+			var err error
+			if isBest, err = t.evaluate(); err != nil {
+				return err
+			}
+		}
+		if isBest || last || t.c.Checkpoint.Every > 0 && done%t.c.Checkpoint.Every == 0 {
+			if err := t.save(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// step takes one optimiser step.
+func (t *trainer) step() error {
+	began := time.Now()
+	c, s := &t.c, t.meta.Step
+	list := t.set.batch(c, s)
+	micros, labelled, err := t.micros(list)
+	if err != nil {
+		return err
+	}
+	lr := schedule.Options{Kind: c.Optim.Schedule, Steps: t.newSteps, Warmup: c.Optim.Warmup}
+	h := nn.AdamW{
+		LR: lr.Rate(c.Optim.LR, s), HeadLR: lr.Rate(c.Optim.HeadLR, s), Beta1: c.Optim.Betas[0], Beta2: c.Optim.Betas[1],
+		Eps: c.Optim.Eps, WeightDecay: c.Optim.WeightDecay, Clip: c.Optim.Clip,
+	}
+	r, err := t.network.TrainStep(micros, h)
+	if err != nil {
+		return t.stepError(s+1, err)
+	}
+	if !labelled {
+		r.NumStep, r.NumFinal = 0, 0
+	}
+	tokens := 0
+	for _, m := range micros {
+		tokens += len(m.Tokens) // with train: head, what the hidden states stand for
+	}
+	t.meta.Step, t.meta.Tokens = s+1, t.meta.Tokens+tokens
+	t.last = runlog.Step{
+		Step: s + 1, Tokens: tokens, Trajectories: len(list), NStep: r.NumStep, NFinal: r.NumFinal,
+		Loss: metrics.Float(r.Loss), LossStep: metrics.Float(r.LossStep), LossFinal: metrics.Float(r.LossFinal), GradNorm: metrics.Float(r.GradNorm),
+		LR: h.LR, TokensPerS: math.Round(float64(tokens)/time.Since(began).Seconds()*10) / 10, Time: now(),
+	}
+	t.say.console.Update(s+1, fmt.Sprintf("loss %.4f", r.Loss))
+	if err := t.metrics.Write(t.last); err != nil {
+		return err
+	}
+	return t.events.Scalars(s+1, map[string]float64{
+		"train/loss": r.Loss, "train/loss_step": r.LossStep, "train/loss_final": r.LossFinal, "train/grad_norm": r.GradNorm, "train/lr": h.LR,
+	})
+}
+
+// stepError says where a run broke and what is left of it.
+func (t *trainer) stepError(step int, err error) error {
+	var bad *nn.NonFiniteError
+	if !errors.As(err, &bad) {
+		return fmt.Errorf("step %d: %w", step, err)
+	}
+	left := "there is no checkpoint yet"
+	if t.saved > 0 {
+		left = fmt.Sprintf("the checkpoint of step %d is intact", t.saved)
+	}
+	return fmt.Errorf("step %d: %w; %s. A smaller learning rate, or optim.clip, may help", step, err, left)
+}
+
+// micros packs a batch. One without any label runs its first trajectory with weight 0, so that the optimiser's own part
+// of the step happens as in any other; labelled says that it was not so.
+func (t *trainer) micros(list []*data.Example) (micros []nn.Micro, labelled bool, err error) {
+	opt := t.set.pack(&t.c)
+	if t.features != nil {
+		opt.Tokens = 0 // no tokens are run
+	}
+	batches, err := data.Pack(list, opt)
+	if err != nil {
+		return nil, false, err
+	}
+	if labelled = len(batches) > 0; !labelled {
+		if batches, err = data.PackAll(list[:1], 0); err != nil {
+			return nil, false, err
+		}
+	}
+	return t.withFeatures(batches, list), labelled, nil
+}
+
+// withFeatures makes micro-batches of batches of the listed examples.
+func (t *trainer) withFeatures(batches []*data.Batch, list []*data.Example) []nn.Micro {
+	micros := make([]nn.Micro, len(batches))
+	for i, b := range batches {
+		if micros[i] = (nn.Micro{Batch: b}); t.features != nil {
+			micros[i] = t.features.micro(b, list)
+		}
+	}
+	return micros
+}
+
+// evaluate scores the evaluation data and says whether it is the best so far.
+func (t *trainer) evaluate() (isBest bool, err error) {
+	if len(t.set.eval) == 0 {
+		return false, nil
+	}
+	scores, err := t.scoreAll(t.set.eval)
+	if err != nil {
+		return false, fmt.Errorf("evaluation after step %d: %w", t.meta.Step, err)
+	}
+	if t.eval, err = evaluate(&t.c, t.set, t.set.eval, scores); err != nil {
+		return false, err
+	}
+	t.meta.Threshold = float64(t.eval.Threshold)
+	if err := t.metrics.Write(runlog.Eval{Step: t.meta.Step, Eval: t.eval}); err != nil {
+		return false, err
+	}
+	if err := t.events.Scalars(t.meta.Step, t.eval.scalars()); err != nil {
+		return false, err
+	}
+	t.say.infof("step %d: loss %.4f on unseen problems, step AUROC %.3f, within trajectories %.3f, first-error F1 %.3f",
+		t.meta.Step, t.eval.Loss, t.eval.StepAUROC, t.eval.WithinAUROC, t.eval.FirstErrorF1)
+	value, former := t.eval.value(t.c.Eval.Best), metrics.Float(math.NaN())
+	if t.meta.Best != nil {
+		former = metrics.Float(t.meta.Best.Value)
+	}
+	if !better(t.c.Eval.Best, value, former) {
+		return false, nil
+	}
+	t.meta.Best = &Best{Step: t.meta.Step, Metric: t.c.Eval.Best, Value: float64(value)}
+	return true, nil
+}
+
+// scoreChunk is how many examples are scored at a time.
+const scoreChunk = 256
+
+// scoreAll reads the head at every read-out of the examples.
+func (t *trainer) scoreAll(list []*data.Example) (*readScores, error) {
+	scores, tokens := newReadScores(list), t.c.Batch.Tokens
+	if t.features != nil {
+		tokens = 0
+	}
+	for lo := 0; lo < len(list); lo += scoreChunk {
+		chunk := list[lo:min(lo+scoreChunk, len(list))]
+		batches, err := data.PackAll(chunk, tokens)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range t.withFeatures(batches, chunk) {
+			s, err := t.network.Score(m)
+			if err != nil {
+				return nil, err
+			}
+			scores.put(m.Batch, s, lo)
+		}
+	}
+	return scores, nil
+}
