@@ -1,0 +1,255 @@
+package prm
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+	"slices"
+
+	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/nn"
+)
+
+// Score is what a model says about one trajectory; its JSON form is a line of prm score.
+type Score struct {
+	ID    string
+	Steps []StepScore
+	// Trajectory is the score of the whole; nil if the model was not trained to give one.
+	Trajectory *float64
+	// Reward is the mean score of the steps of the chosen parts, plus alpha times Trajectory. NaN (null in JSON) if the
+	// trajectory has no step in these parts.
+	Reward float64
+}
+
+// StepScore is one step's score and place.
+type StepScore struct {
+	Part string `json:"part"` // thinking or response
+	// Bytes [Start, End) and code points [CharStart, CharEnd) of the part's text: the given one, or its steps joined.
+	Start     int         `json:"start"`
+	End       int         `json:"end"`
+	CharStart int         `json:"char_start"`
+	CharEnd   int         `json:"char_end"`
+	TextOf    data.TextOf `json:"text_of"` // given or joined
+	Score     float64     `json:"score"`
+	Window    int         `json:"window"` // 0: the step was scored with everything before it
+}
+
+// MarshalJSON writes an undefined reward as null.
+func (s Score) MarshalJSON() ([]byte, error) {
+	var reward *float64
+	if !math.IsNaN(s.Reward) {
+		reward = &s.Reward
+	}
+	steps := s.Steps
+	if steps == nil {
+		steps = []StepScore{}
+	}
+	return json.Marshal(struct {
+		ID         string      `json:"id"`
+		Steps      []StepScore `json:"steps"`
+		Trajectory *float64    `json:"trajectory"`
+		Reward     *float64    `json:"reward"`
+	}{s.ID, steps, s.Trajectory, reward})
+}
+
+// ScoreOptions say how trajectories are scored together; the zero value takes what was saved with the model.
+type ScoreOptions struct {
+	Alpha  *float64 // weight of the trajectory's score; nil: the model's
+	Parts  string   // which steps the reward averages: trained, thinking, response, all; "": the model's choice
+	Tokens int      // most tokens run at once: memory only, it changes no score; 0: 8192
+	// OnBad is called for a trajectory that cannot be scored; nil from it skips that one, an error ends the sequence. A nil
+	// OnBad ends it at the first.
+	OnBad func(error) error
+}
+
+// Validate reports the first option that cannot be used.
+func (o ScoreOptions) Validate() error {
+	if o.Alpha != nil && (math.IsNaN(*o.Alpha) || math.IsInf(*o.Alpha, 0)) {
+		return fmt.Errorf("alpha: %v is not a finite number", *o.Alpha)
+	}
+	if o.Tokens < 0 {
+		return fmt.Errorf("tokens: %d is negative", o.Tokens)
+	}
+	return oneOf(choice{"parts", o.Parts, []string{"", "trained", partThinking, partResponse, "all"}})
+}
+
+const defaultScoreTokens = 8192
+
+// Score scores one trajectory. Its labels, if it has any, make no difference.
+func (m *Model) Score(ctx context.Context, t *data.Trajectory) (*Score, error) {
+	one := func(yield func(*data.Trajectory, error) bool) { yield(t, nil) }
+	for s, err := range m.ScoreAll(ctx, one, ScoreOptions{}) {
+		return s, err
+	}
+	return nil, errors.New("nothing was scored")
+}
+
+// ScoreAll scores trajectories in their order, many at a time. A trajectory's scores are the same bits in any company.
+// The sequence ends after an error.
+func (m *Model) ScoreAll(ctx context.Context, trajectories iter.Seq2[*data.Trajectory, error], opt ScoreOptions) iter.Seq2[*Score, error] {
+	return func(yield func(*Score, error) bool) {
+		if err := opt.Validate(); err != nil {
+			yield(nil, err)
+			return
+		}
+		if opt.Tokens == 0 {
+			opt.Tokens = defaultScoreTokens
+		}
+		b := scoreBatch{model: m, opt: opt}
+		for t, err := range trajectories {
+			if err == nil && t == nil {
+				err = errors.New("a trajectory is nil")
+			}
+			var e *data.Example
+			if err == nil {
+				t, e, err = m.example(t)
+			}
+			if err != nil {
+				if opt.OnBad != nil {
+					err = opt.OnBad(err)
+				}
+				if err == nil {
+					continue
+				}
+				if b.flush(ctx, yield) {
+					yield(nil, err)
+				}
+				return
+			}
+			if (b.tokens+len(e.Tokens) > opt.Tokens || len(b.examples) == scoreChunk) && !b.flush(ctx, yield) {
+				return
+			}
+			b.add(t, e)
+		}
+		b.flush(ctx, yield)
+	}
+}
+
+// example is the trajectory without its labels, as tokens.
+func (m *Model) example(t *data.Trajectory) (*data.Trajectory, *data.Example, error) {
+	bare := *t
+	bare.Labels = data.Labels{}
+	e, err := m.render(&bare)
+	return &bare, e, err
+}
+
+// scoreBatch is what is scored at once.
+type scoreBatch struct {
+	model        *Model
+	opt          ScoreOptions
+	trajectories []*data.Trajectory
+	examples     []*data.Example
+	tokens       int
+}
+
+func (b *scoreBatch) add(t *data.Trajectory, e *data.Example) {
+	b.trajectories, b.examples, b.tokens = append(b.trajectories, t), append(b.examples, e), b.tokens+len(e.Tokens)
+}
+
+// flush scores what was added and reports whether to go on.
+func (b *scoreBatch) flush(ctx context.Context, yield func(*Score, error) bool) bool {
+	if len(b.examples) == 0 {
+		return true
+	}
+	err := ctx.Err()
+	scores := newReadScores(b.examples)
+	if err == nil {
+		err = b.model.read(b.examples, b.opt.Tokens, scores)
+	}
+	if err != nil {
+		yield(nil, err)
+		return false
+	}
+	for i, t := range b.trajectories {
+		if !yield(b.model.score(t, b.examples[i], scores.values[i], b.opt), nil) {
+			return false
+		}
+	}
+	*b = scoreBatch{model: b.model, opt: b.opt}
+	return true
+}
+
+// read runs the network over the examples.
+func (m *Model) read(list []*data.Example, tokens int, scores *readScores) error {
+	batches, err := data.PackAll(list, tokens)
+	if err != nil {
+		return err
+	}
+	for _, batch := range batches {
+		s, err := m.network.Score(nn.Micro{Batch: batch})
+		if err != nil {
+			return err
+		}
+		for i, v := range s.Values {
+			if math.IsNaN(v) || math.IsInf(v, 0) {
+				e := list[batch.Trajectory[i]]
+				return fmt.Errorf("trajectory %q: the score of read-out %d is %v: the weights or the arithmetic are broken", e.ID, batch.Read[i], v)
+			}
+		}
+		scores.put(batch, s, 0)
+	}
+	return nil
+}
+
+// score puts a trajectory's values into their places.
+func (m *Model) score(t *data.Trajectory, e *data.Example, values []float64, opt ScoreOptions) *Score {
+	thinking, response := t.Cut(m.card.Text.Split)
+	s := &Score{ID: t.ID, Steps: make([]StepScore, len(thinking.Steps)+len(response.Steps))}
+	for i := range s.Steps {
+		part, cut, at := partThinking, thinking, i
+		if i >= len(thinking.Steps) {
+			part, cut, at = partResponse, response, i-len(thinking.Steps)
+		}
+		span := cut.Spans[at]
+		s.Steps[i] = StepScore{
+			Part: part, Start: span.Start, End: span.End, CharStart: span.CharStart, CharEnd: span.CharEnd, TextOf: cut.TextOf, Score: math.NaN(),
+		}
+	}
+	final := 0.0
+	for i, r := range e.Reads {
+		if r.Kind == data.Final {
+			final = values[i]
+			continue
+		}
+		s.Steps[r.Index].Score = values[i]
+	}
+	alpha := m.card.Alpha
+	if opt.Alpha != nil {
+		alpha = *opt.Alpha
+	}
+	s.Reward = m.meanStep(s.Steps, opt.Parts)
+	if m.hasTrajectory() {
+		s.Trajectory = &final
+		s.Reward += alpha * final
+	}
+	return s
+}
+
+// meanStep averages the steps of the chosen parts. Where none of the parts was trained it is 0: then the trajectory's
+// score is all there is.
+func (m *Model) meanStep(steps []StepScore, over string) float64 {
+	if over == "" {
+		over = m.card.Over
+	}
+	parts := []string{over}
+	switch over {
+	case "trained":
+		parts = without(m.card.Parts, partTrajectory)
+		if len(parts) == 0 {
+			return 0
+		}
+	case "all":
+		parts = []string{partThinking, partResponse}
+	}
+	sum, n := 0.0, 0
+	for _, s := range steps {
+		if slices.Contains(parts, s.Part) {
+			sum += s.Score
+			n++
+		}
+	}
+	return sum / float64(n) // NaN without steps
+}
