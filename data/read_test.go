@@ -226,6 +226,9 @@ func TestReadPRM800KRatings(t *testing.T) {
 }
 
 func TestReadRealPRM800K(t *testing.T) {
+	if testing.Short() {
+		t.Skip("reads 51,835 rows")
+	}
 	path := filepath.Join(shareddata.Dir(t), "data/steps/prm800k/phase1_train_plus_steps.jsonl.gz")
 	counts := map[float64]int{}
 	n, unlabelled := 0, 0

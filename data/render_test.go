@@ -3,9 +3,12 @@ package data
 import (
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
 )
 
 // fakeTokenizer has the 256 bytes as tokens, and words, found greedily (the longest first), from id 256 on.
@@ -335,4 +338,54 @@ func TestTemplatesThatChangeText(t *testing.T) {
 	tr := sample()
 	tr.Problem = "<t>a\nbé\n</t>c\ngoprm-assistant-text"
 	require.Equal(t, "<s>user:"+tr.Problem+"</s>\n<s>assistant:<t>a\n⟦thinking 0 = 0.999⟧bé\n⟦thinking 1⟧</t>c\n⟦response 2 = 0 × 0.5⟧</s>⟦final = 0.25 × 2⟧\n", marked(t, text(nil), tr))
+}
+
+func TestRendererFromManyGoroutines(t *testing.T) {
+	r, err := NewRenderer(text(nil), words, chatModel)
+	require.NoError(t, err)
+	want, _, err := r.Render(sample())
+	require.NoError(t, err)
+	var group sync.WaitGroup
+	for i := range 8 {
+		group.Go(func() {
+			for range 50 {
+				tr := sample()
+				if i%2 == 0 {
+					tr.Problem = "Q"
+				}
+				e, _, err := r.Render(tr)
+				if !assert.NoError(t, err) {
+					return
+				}
+				if i%2 == 1 {
+					assert.Equal(t, want, e)
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+// TestTextYAML reads the text block as the configuration spells it.
+func TestTextYAML(t *testing.T) {
+	got := DefaultText()
+	dec := yaml.NewDecoder(strings.NewReader(`
+template: none
+split: "\n"
+think_tags: []
+order: response_first
+join: "j"
+separator: "s"
+step_mark: "<extra_0>"
+read: mark
+final: turn_end
+tokenize: pieces
+max_tokens: 7
+long: drop
+`))
+	dec.KnownFields(true)
+	require.NoError(t, dec.Decode(&got))
+	require.Equal(t, TextOptions{"none", "\n", []string{}, "response_first", "j", "s", "<extra_0>", "mark", "turn_end", "pieces", 7, "drop"}, got)
+	require.NoError(t, DefaultText().Validate())
+	require.Equal(t, TextOptions{"model", "\n\n", []string{"<think>\n", "</think>\n\n"}, "thinking_first", "\n\n", "\n\n", "", "last_token", "auto", "joined", 0, "error"}, DefaultText())
 }

@@ -59,6 +59,7 @@ func TestTrajectoryErrors(t *testing.T) {
 		`{"id":"x","meta":3}`:                    "meta: number where an object is expected",
 		`{"id":"x","problem":"` + "\xff" + `"}`:  "byte 21: not valid UTF-8",
 		`{"id":"x","problem":"\\\ud83d"}`:        `byte 23: \ud83d is half of a surrogate pair`,
+		`{"problem":"\ud83d\ud83d\ude00"}`:       `byte 12: \ud83d is half of a surrogate pair`,
 		`{"id":"x","problem":"\ude00\ud83d"}`:    `byte 21: \ude00 is half of a surrogate pair`,
 		`[1]`:                                    "not a JSON object",
 		`null`:                                   "null where an object is expected",
