@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -37,16 +38,20 @@ type fileJSON struct {
 }
 
 // readFile reads and checks a tokenizer.json, or the one in a folder.
-func readFile(path string) (*file, error) {
+func readFile(path string) (*file, []byte, error) {
 	path, data, err := readBytes(path)
 	if err != nil {
-		return nil, fmt.Errorf("tokenizer: %w", err)
+		return nil, nil, fmt.Errorf("tokenizer: %w", err)
 	}
 	f, err := parse(data)
 	if err != nil {
-		return nil, fmt.Errorf("tokenizer: %s: %w", path, err)
+		text := err.Error()
+		if len(text) > 1000 { // it quotes the file, where anything may stand
+			text = strings.ToValidUTF8(text[:1000], "") + "..."
+		}
+		return nil, nil, fmt.Errorf("tokenizer: %s: %s", path, text)
 	}
-	return f, nil
+	return f, data, nil
 }
 
 func readBytes(path string) (string, []byte, error) {
@@ -149,6 +154,15 @@ func typeOf(raw json.RawMessage) (string, error) {
 	return j.Type, nil
 }
 
+// refuseSequence keeps sequences flat, so that a file nested a thousandfold takes no time.
+func refuseSequence(part json.RawMessage) error {
+	kind, err := typeOf(part)
+	if err == nil && kind == "Sequence" {
+		err = errors.New(".type: a Sequence inside a Sequence is not known")
+	}
+	return err
+}
+
 // parseNormalizer accepts none, NFC and sequences of them.
 func parseNormalizer(raw json.RawMessage) (nfc bool, err error) {
 	if absent(raw) {
@@ -176,7 +190,10 @@ func parseNormalizer(raw json.RawMessage) (nfc bool, err error) {
 			return false, fmt.Errorf(": %w", err)
 		}
 		for i, part := range j.Normalizers {
-			one, err := parseNormalizer(part)
+			one, err := false, refuseSequence(part)
+			if err == nil {
+				one, err = parseNormalizer(part)
+			}
 			if err != nil {
 				return false, fmt.Errorf(".normalizers[%d]%w", i, err)
 			}
@@ -249,8 +266,11 @@ func appendSequence(stages []splitter, raw json.RawMessage) ([]splitter, bool, e
 		if byteLevel {
 			return nil, false, fmt.Errorf(".pretokenizers[%d]: after ByteLevel, which must be the last", i)
 		}
-		var err error
-		if stages, byteLevel, err = appendStages(stages, part); err != nil {
+		err := refuseSequence(part)
+		if err == nil {
+			stages, byteLevel, err = appendStages(stages, part)
+		}
+		if err != nil {
 			return nil, false, fmt.Errorf(".pretokenizers[%d]%w", i, err)
 		}
 	}

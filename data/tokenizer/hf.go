@@ -23,13 +23,9 @@ type hf struct {
 // in ends, where the character does, and where normalisation changed the text ends may lie elsewhere inside the
 // characters concerned than Open's.
 func OpenHF(path string) (Tokenizer, error) {
-	path, data, err := readBytes(path)
+	f, data, err := readFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("tokenizer: %w", err)
-	}
-	f, err := parse(data)
-	if err != nil {
-		return nil, fmt.Errorf("tokenizer: %s: %w", path, err)
+		return nil, err
 	}
 	if data, err = withoutProcessing(data); err != nil {
 		return nil, fmt.Errorf("tokenizer: %s: %w", path, err)

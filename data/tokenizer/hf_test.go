@@ -63,17 +63,17 @@ func TestHF(t *testing.T) {
 	for name, file := range kinds {
 		t.Run(name, func(t *testing.T) {
 			ours, theirs := openBoth(t, file)
-			share := count / (2 * len(kinds))
-			if name == "qwen2.5" {
-				share = count - (len(kinds)-1)*share // half of all, as it is what models use
-			}
 			const workers = 2
+			share := count/(2*workers*len(kinds)) + 1
+			if name == "qwen2.5" {
+				share = count/workers - (len(kinds)-1)*share + 1 // half of all, as it is what models use
+			}
 			var wg sync.WaitGroup
 			var differ sync.Once
 			for w := range workers {
 				wg.Go(func() {
 					g := newGenerator(uint64(w), texts, ours)
-					for range share / workers {
+					for range share {
 						text := g.text()
 						if diff := compareHF(ours, theirs, text); diff != "" {
 							differ.Do(func() { t.Errorf("%q: %s", text, diff) })
@@ -83,7 +83,7 @@ func TestHF(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			t.Logf("%d texts", share/workers*workers)
+			t.Logf("%d texts", share*workers)
 		})
 	}
 }

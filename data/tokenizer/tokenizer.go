@@ -44,7 +44,7 @@ type Tokenizer interface {
 
 // Open reads a tokenizer.json, or the one in a folder.
 func Open(path string) (Tokenizer, error) {
-	f, err := readFile(path)
+	f, _, err := readFile(path)
 	if err != nil {
 		return nil, err
 	}
