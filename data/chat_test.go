@@ -132,3 +132,25 @@ func TestReadModelText(t *testing.T) {
 	_, err = ReadModelText(dir)
 	require.ErrorContains(t, err, "config.json: max_position_embeddings: 0 is not positive")
 }
+
+// FuzzChatTemplate looks for templates that panic, hang or swallow the stack.
+func FuzzChatTemplate(f *testing.F) {
+	b, err := os.ReadFile("testdata/chat_templates.json")
+	require.NoError(f, err)
+	var cases []struct{ Source string }
+	require.NoError(f, json.Unmarshal(b, &cases))
+	for _, c := range cases {
+		f.Add(c.Source)
+	}
+	f.Add("{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}")
+	f.Fuzz(func(t *testing.T, source string) {
+		start := time.Now()
+		chat, err := parseChat(source)
+		if err != nil {
+			return
+		}
+		if _, err = chat.render([]message{{"user", "P"}, {"assistant", "text"}}, nil); err == nil {
+			require.Less(t, time.Since(start), maxRenderTime)
+		}
+	})
+}

@@ -110,7 +110,8 @@ func readFile(file string, opt ReadOptions, yield func(*Trajectory, error) bool)
 		row, err := parseObject(line)
 		if err == nil && kind.read == nil {
 			if kind, err = detect(row); err != nil {
-				yield(nil, &RowError{File: name, Line: lines.number, Err: err})
+				// No RowError: a caller that skips bad rows must not skip a whole file.
+				yield(nil, fmt.Errorf("%s:%d: %w", name, lines.number, err))
 				return false
 			}
 		}

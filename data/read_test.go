@@ -141,6 +141,10 @@ func TestReadBadFiles(t *testing.T) {
 		require.Contains(t, errs[0], c.want, name)
 		require.Contains(t, errs[0], filepath.Base(path), name)
 	}
+	for _, err := range Read([]string{write(t, "a.jsonl", []byte(`{"question":"q"}`))}, ReadOptions{}) {
+		var row *RowError
+		require.False(t, errors.As(err, &row), "an unknown kind is not one row's error, which may be skipped")
+	}
 	_, errs := readAll(ReadOptions{}, t.TempDir())
 	require.Contains(t, errs[0], "no data files in this folder")
 	_, errs = readAll(ReadOptions{})

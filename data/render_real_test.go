@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -13,10 +14,16 @@ import (
 	"github.com/goprm/goprm/internal/shareddata"
 )
 
+var openOnce = sync.OnceValues(func() (tokenizer.Tokenizer, error) { return tokenizer.Open(qwenDir) })
+
+var qwenDir string
+
+// qwen opens Qwen2.5's tokenizer, once for all tests, and returns the folder of tokenizer data.
 func qwen(t *testing.T) (tokenizer.Tokenizer, string) {
 	t.Helper()
 	dir := filepath.Join(shareddata.Dir(t), "data/tokenizer")
-	tok, err := tokenizer.Open(filepath.Join(dir, "qwen2.5"))
+	qwenDir = filepath.Join(dir, "qwen2.5")
+	tok, err := openOnce()
 	require.NoError(t, err)
 	return tok, dir
 }
