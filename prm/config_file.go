@@ -6,6 +6,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/goprm/goprm/internal/strictyaml"
@@ -71,6 +72,10 @@ func flatten(c TrainConfig) map[string]string {
 			f := v.Type().Field(i)
 			name := f.Tag.Get("yaml")
 			if !f.IsExported() || name == "-" {
+				continue
+			}
+			if f.Type.Kind() == reflect.String {
+				flat[prefix+name] = strconv.Quote(v.Field(i).String())
 				continue
 			}
 			if marshals(v.Field(i)) || f.Type.Kind() != reflect.Struct {

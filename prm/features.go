@@ -218,7 +218,8 @@ func (c *featureCache) compute(ctx context.Context, list []*data.Example, size i
 	return block, nil
 }
 
-// packShared packs for scoring, with common beginnings stored once where that saves at least a tenth of the tokens.
+// packShared packs for scoring, with common beginnings stored once where that saves at least a tenth of the tokens; no
+// score depends on it.
 func packShared(list []*data.Example, tokens int) ([]*data.Batch, error) {
 	tree, err := data.PackTree(list, tokens)
 	if err != nil {

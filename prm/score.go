@@ -174,7 +174,7 @@ func (b *scoreBatch) flush(ctx context.Context, yield func(*Score, error) bool) 
 
 // read runs the network over the examples.
 func (m *Model) read(list []*data.Example, tokens int, scores *readScores) error {
-	batches, err := data.PackAll(list, tokens)
+	batches, err := packShared(list, tokens)
 	if err != nil {
 		return err
 	}

@@ -282,13 +282,10 @@ const scoreChunk = 256
 
 // scoreAll reads the head at every read-out of the examples.
 func (t *trainer) scoreAll(list []*data.Example) (*readScores, error) {
-	scores, tokens := newReadScores(list), t.c.Batch.Tokens
-	if t.features != nil {
-		tokens = 0
-	}
+	scores := newReadScores(list)
 	for lo := 0; lo < len(list); lo += scoreChunk {
 		chunk := list[lo:min(lo+scoreChunk, len(list))]
-		batches, err := data.PackAll(chunk, tokens)
+		batches, err := packShared(chunk, t.c.Batch.Tokens)
 		if err != nil {
 			return nil, err
 		}

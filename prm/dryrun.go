@@ -1,0 +1,180 @@
+package prm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/nn"
+)
+
+// DryRunReport says what a run would do.
+type DryRunReport struct {
+	Texts         []DryRunText  `json:"texts"` // the first few
+	Counts        Counts        `json:"counts"`
+	Steps         int           `json:"steps"` // optimiser steps in all
+	StepsPerEpoch int           `json:"steps_per_epoch"`
+	Backend       string        `json:"backend"`
+	DType         string        `json:"dtype"`
+	LambdaFinal   float64       `json:"lambda_final"`
+	Memory        DryRunMemory  `json:"memory"`
+	Seconds       DryRunSeconds `json:"seconds"`
+	Warnings      []string      `json:"warnings"`
+}
+
+// DryRunText is one trajectory as the model reads it.
+type DryRunText struct {
+	ID     string `json:"id"`
+	Tokens int    `json:"tokens"`
+	// Marked is the text with ⟦part index = target⟧ after each token that is read.
+	Marked string `json:"marked"`
+}
+
+// DryRunMemory is in bytes.
+type DryRunMemory struct {
+	Weights int64 `json:"weights"` // files, mapped: the system may drop and read them again
+	// Trained are values, gradient and both moments of what is trained.
+	Trained int64 `json:"trained"`
+	// Measured is what the run took beyond the files while it ran its first micro-batch, Trained included.
+	Measured int64 `json:"measured"`
+}
+
+// DryRunSeconds is extrapolated from one micro-batch.
+type DryRunSeconds struct {
+	PerToken float64 `json:"per_token"`
+	Training float64 `json:"training"` // evaluations and saving not included
+}
+
+// dryRunTexts is how many texts a report shows.
+const dryRunTexts = 3
+
+// DryRun opens the model and the data, runs one micro-batch, and says what Train would do. It writes nothing.
+func DryRun(ctx context.Context, cfg TrainConfig) (*DryRunReport, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	s, err := prepare(ctx, cfg.filled())
+	if err != nil {
+		return nil, err
+	}
+	report, err := s.dryRun()
+	if err := errors.Join(err, s.Close()); err != nil {
+		return nil, err
+	}
+	return report, nil
+}
+
+func (s *session) dryRun() (*DryRunReport, error) {
+	r := &DryRunReport{
+		Counts: s.set.counts, Steps: s.newSteps, StepsPerEpoch: s.set.stepsPerEpoch(&s.c), Backend: s.backend.Name(), DType: s.c.DType,
+		LambdaFinal: s.set.lambdaFinal, Warnings: append([]string{}, s.set.warnings...),
+	}
+	for _, e := range s.set.train[:min(dryRunTexts, len(s.set.train))] {
+		marked, err := s.renderer.Marked(e)
+		if err != nil {
+			return nil, fmt.Errorf("trajectory %q: %w", e.ID, err)
+		}
+		r.Texts = append(r.Texts, DryRunText{ID: e.ID, Tokens: len(e.Tokens), Marked: marked})
+	}
+	for _, f := range s.folder.root.Files() {
+		r.Memory.Weights += f.Size()
+	}
+	return r, s.tryMicroBatch(r)
+}
+
+// tryMicroBatch runs the first micro-batch twice, the second time by the clock. With train: head it is the trunk that
+// takes the time, once over all examples.
+func (s *session) tryMicroBatch(r *DryRunReport) error {
+	before := heap()
+	train := s.c.Train
+	if train == nn.TrainHead {
+		train = nn.TrainNothing
+	}
+	network, err := nn.New(s.spec(train), s.backend, nn.Files{s.folder.trunk})
+	if err != nil {
+		return err
+	}
+	batch, err := s.firstBatch()
+	if err == nil {
+		err = s.timeMicroBatch(r, network, batch)
+	}
+	r.Memory.Measured = max(0, heap()-before)
+	if err == nil {
+		r.Memory.Trained = s.trainedBytes(network)
+	}
+	return errors.Join(err, network.Close())
+}
+
+func (s *session) timeMicroBatch(r *DryRunReport, network *nn.Network, batch *data.Batch) error {
+	run := func() error {
+		_, err := network.TrainStep([]nn.Micro{{Batch: batch}}, nn.AdamW{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8})
+		return err
+	}
+	tokens := 0
+	if s.c.Train == nn.TrainHead {
+		run = func() error {
+			_, err := network.Features(batch)
+			return err
+		}
+		shared, err := packShared(append(append([]*data.Example{}, s.set.train...), s.set.eval...), s.c.Batch.Tokens)
+		if err != nil {
+			return err
+		}
+		for _, b := range shared {
+			tokens += len(b.Tokens)
+		}
+	} else {
+		if err := network.InitHead(s.set.meanTarget(&s.c), s.c.Seed); err != nil {
+			return err
+		}
+		tokens = int(float64(s.set.counts.Tokens) / float64(s.set.stepsPerEpoch(&s.c)) * float64(s.newSteps))
+	}
+	var began time.Time
+	for range 2 {
+		began = time.Now()
+		if err := run(); err != nil {
+			return err
+		}
+	}
+	r.Seconds.PerToken = time.Since(began).Seconds() / float64(len(batch.Tokens))
+	r.Seconds.Training = r.Seconds.PerToken * float64(tokens)
+	return nil
+}
+
+// firstBatch is the first micro-batch that the run would take.
+func (s *session) firstBatch() (*data.Batch, error) {
+	list := s.set.batch(&s.c, 0)
+	batches, err := data.Pack(list, s.set.pack(&s.c))
+	if err == nil && len(batches) == 0 || s.c.Train == nn.TrainHead {
+		batches, err = data.PackAll(list, s.c.Batch.Tokens)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return batches[0], nil
+}
+
+// trainedBytes counts value, gradient and two moments of each trained number.
+func (s *session) trainedBytes(network *nn.Network) int64 {
+	numbers := int64(0)
+	for _, p := range network.Parameters() {
+		if p.Trained || p.Head {
+			count := int64(1)
+			for _, d := range p.Shape {
+				count *= int64(d)
+			}
+			numbers += count
+		}
+	}
+	return 4 * storage(s.dtype).Size() * numbers
+}
+
+func heap() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}

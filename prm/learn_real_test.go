@@ -1,0 +1,138 @@
+package prm_test
+
+import (
+	"bufio"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/metrics"
+	"github.com/goprm/goprm/internal/shareddata"
+	"github.com/goprm/goprm/prm"
+	"github.com/stretchr/testify/require"
+)
+
+// target is the part of prm800k_target.json that the test compares with: PyTorch's results on the same rows.
+type target struct {
+	Train, Val [][]int
+	Ridge      struct{ Val result }
+	Head       struct {
+		BySeed map[string]result `json:"val_by_seed"`
+	}
+}
+
+type result struct{ AUC, MSE float64 }
+
+// TestLearnReal trains heads on a real backbone (SmolLM2-135M in Qwen2 layout, `make learn-real` converts it) and real
+// step labels (PRM800K) and lands where PyTorch does: the ridge regression, which is deterministic, within 0.002, and the
+// trained head inside the range of PyTorch's seeds ± 0.01.
+func TestLearnReal(t *testing.T) {
+	model := os.Getenv("GOPRM_SMOLLM2")
+	if model == "" {
+		t.Skip("GOPRM_SMOLLM2 is not set: `make learn-real` does")
+	}
+	shared := shareddata.Dir(t)
+	raw, err := os.ReadFile(filepath.Join(shared, "bench", "prm800k_target.json"))
+	require.NoError(t, err)
+	var want target
+	require.NoError(t, json.Unmarshal(raw, &want))
+	dir := t.TempDir()
+	rows := filepath.Join(shared, "data", "steps", "prm800k", "phase1_train_plus_steps.jsonl.gz")
+	train, val := filepath.Join(dir, "train.jsonl"), filepath.Join(dir, "val.jsonl")
+	pick(t, rows, map[string][][]int{train: want.Train, val: want.Val})
+
+	config := prm.DefaultTrainConfig()
+	config.Model, config.Train, config.Cache = model, "head", filepath.Join(dir, "cache")
+	config.Data.Train, config.Data.Eval = []string{train}, []string{val}
+	config.Text.Template = "<|im_start|>user\n{problem}<|im_end|>\n<|im_start|>assistant\n"
+	config.Text.ThinkTags, config.Text.Tokenize = []string{}, "pieces"
+	config.Batch.Trajectories = 64
+	config.Progress = os.Stderr
+
+	ridge := config
+	ridge.Out = filepath.Join(dir, "ridge")
+	ridge.Head.Init, ridge.Head.Activation, ridge.Head.Ridge = "ridge", "identity", 3
+	ridge.Optim.HeadLR, ridge.Optim.LR, ridge.Optim.Steps, ridge.Optim.WeightDecay = 0, 0, 1, 0
+	got := learn(t, ridge, val)
+	fmt.Printf("ridge: AUC %.4f (PyTorch %.4f), MSE %.4f (PyTorch %.4f)\n", got.AUC, want.Ridge.Val.AUC, got.MSE, want.Ridge.Val.MSE)
+	require.InDelta(t, want.Ridge.Val.AUC, got.AUC, 0.002)
+	require.InDelta(t, want.Ridge.Val.MSE, got.MSE, 0.002)
+
+	head := config
+	head.Out = filepath.Join(dir, "head")
+	head.Optim.HeadLR, head.Optim.WeightDecay, head.Optim.Clip, head.Optim.Warmup, head.Optim.Epochs = 0.003, 0, 0, 0, 10
+	require.NoError(t, head.Optim.Schedule.UnmarshalText([]byte("linear")))
+	got = learn(t, head, val)
+	low, high := 1.0, 0.0
+	for _, r := range want.Head.BySeed {
+		low, high = min(low, r.AUC), max(high, r.AUC)
+	}
+	fmt.Printf("head: AUC %.4f (PyTorch's seeds %.4f to %.4f), MSE %.4f\n", got.AUC, low, high, got.MSE)
+	require.GreaterOrEqual(t, got.AUC, low-0.01)
+	require.LessOrEqual(t, got.AUC, high+0.01)
+}
+
+// learn trains, opens the result and scores the validation rows: AUC of rating 1 against −1, squared error of all.
+func learn(t *testing.T, config prm.TrainConfig, val string) result {
+	ctx := context.Background()
+	_, err := prm.Train(ctx, config)
+	require.NoError(t, err)
+	model, err := prm.Open(filepath.Join(config.Out, "model"), prm.OpenOptions{})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, model.Close()) }()
+	var labels []float64
+	for tr, err := range data.Read([]string{val}, data.ReadOptions{}) {
+		require.NoError(t, err)
+		labels = append(labels, *tr.Labels.Steps[len(tr.Labels.Steps)-1])
+	}
+	var scores, sided, sides []float64
+	var squared float64
+	for s, err := range model.ScoreAll(ctx, data.Read([]string{val}, data.ReadOptions{}), prm.ScoreOptions{}) {
+		require.NoError(t, err)
+		score, label := min(1, max(0, s.Steps[len(s.Steps)-1].Score)), labels[len(scores)]
+		scores = append(scores, score)
+		squared += (score - label) * (score - label)
+		if label != 0.5 {
+			sided, sides = append(sided, score), append(sides, label)
+		}
+	}
+	require.Len(t, scores, len(labels))
+	return result{AUC: float64(metrics.AUROC(sided, sides)), MSE: squared / float64(len(scores))}
+}
+
+// pick writes the rows of the groups, by 0-based line number, to each file.
+func pick(t *testing.T, rows string, groups map[string][][]int) {
+	files, of := map[string]*os.File{}, map[int]*os.File{}
+	for path, list := range groups {
+		f, err := os.Create(path)
+		require.NoError(t, err)
+		files[path] = f
+		for _, group := range list {
+			for _, line := range group {
+				of[line] = f
+			}
+		}
+	}
+	in, err := os.Open(rows)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, in.Close()) }()
+	unzipped, err := gzip.NewReader(in)
+	require.NoError(t, err)
+	lines := bufio.NewScanner(unzipped)
+	lines.Buffer(nil, 1<<20)
+	for i := 0; lines.Scan(); i++ {
+		if f := of[i]; f != nil {
+			_, err := f.Write(append(lines.Bytes(), '\n'))
+			require.NoError(t, err)
+		}
+	}
+	require.NoError(t, lines.Err())
+	for _, f := range files {
+		require.NoError(t, f.Close())
+	}
+}
