@@ -17,5 +17,18 @@ func avx2Kernels() map[string]compile {
 		"linear":    s.linear,
 		"linear_dx": s.linearDX,
 		"linear_dw": s.linearDW,
+
+		"attention":          s.attentionForward,
+		"attention_backward": s.attentionBackward,
+
+		"add":             avx2Add,
+		"scale":           avx2Scale,
+		"swiglu":          avx2SwiGLU,
+		"swiglu_backward": avx2SwiGLUBackward,
+		"rmsnorm":         avx2RMSNorm,
+		"rmsnorm_dx":      avx2RMSNormDX,
+		"rope":            avx2RoPE,
+		"adamw":           avx2AdamW,
+		"sum_squares":     avx2SumSquares,
 	}
 }

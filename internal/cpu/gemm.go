@@ -2,10 +2,7 @@
 
 package cpu
 
-import (
-	"sync/atomic"
-	"unsafe"
-)
+import "unsafe"
 
 // Blocking of a product. None of it depends on the number of rows, of workers or of live rows in the buffers, so that an
 // element's sum has one order for each length K: blocks of kBlock, one after the other, each a chain in the order of k.
@@ -48,7 +45,6 @@ type workspace struct {
 // gemm is a compiled product C = A·B + bias; its fields are set anew at each launch.
 type gemm struct {
 	kernel *microKernel
-	pool   *pool
 	packed []float32    // of A, shared by all workers
 	spaces []*workspace // one for each worker
 
@@ -61,14 +57,14 @@ type gemm struct {
 	row0, rows, k0, span int
 	tileColumns          int
 	tileRows             int
-	next                 atomic.Int64
 
-	packTask, tileTask func(worker int)
+	crew               *crew
+	packWork, tileWork func(worker, piece int)
 }
 
 func newGEMM(p *pool, kernel *microKernel, s *scratch) *gemm {
-	g := &gemm{kernel: kernel, pool: p, packed: s.packedA(), spaces: s.spaces(p.helpers + 1)}
-	g.packTask, g.tileTask = g.pack, g.tiles
+	g := &gemm{kernel: kernel, crew: newCrew(p), packed: s.packedA(), spaces: s.spaces(p.helpers + 1)}
+	g.packWork, g.tileWork = g.pack, g.tile
 	return g
 }
 
@@ -98,10 +94,10 @@ func (g *gemm) run() error {
 		}
 		for g.k0 = 0; g.k0 < g.k; g.k0 += kSpan {
 			g.span = min(kSpan, g.k-g.k0)
-			if err := g.phase(ceilDiv(g.rows, packTaskRows), g.packTask); err != nil {
+			if err := g.crew.run(ceilDiv(g.rows, packRowsAtATime), g.packWork); err != nil {
 				return err
 			}
-			if err := g.phase(ceilDiv(g.n, g.tileColumns)*ceilDiv(g.rows, g.tileRows), g.tileTask); err != nil {
+			if err := g.crew.run(ceilDiv(g.n, g.tileColumns)*ceilDiv(g.rows, g.tileRows), g.tileWork); err != nil {
 				return err
 			}
 		}
@@ -109,41 +105,23 @@ func (g *gemm) run() error {
 	return nil
 }
 
-// phase lets the workers share pieces of work; a worker's index says which scratch is its own.
-func (g *gemm) phase(pieces int, task func(worker int)) error {
-	g.next.Store(0)
-	return g.pool.run(min(len(g.spaces), pieces), task)
-}
+const packRowsAtATime = 96
 
-const packTaskRows = 96
-
-// pack lays A's rows out as panels: for each block of K one after the other, [panel][k][mr].
-func (g *gemm) pack(worker int) {
-	padded := roundUp(g.rows, g.kernel.mr)
-	for {
-		from := (int(g.next.Add(1)) - 1) * packTaskRows
-		if from >= g.rows {
-			return
-		}
-		count := min(packTaskRows, g.rows-from)
-		for k := 0; k < g.span; k += kBlock {
-			kc := min(kBlock, g.span-k)
-			g.kernel.packA(g.spaces[worker], &g.packed[k*padded+from*kc], &g.a, g.row0+from, count, g.k0+k, kc)
-		}
+// pack lays some of A's rows out as panels: for each block of K one after the other, [panel][k][mr].
+func (g *gemm) pack(worker, piece int) {
+	padded, from := roundUp(g.rows, g.kernel.mr), piece*packRowsAtATime
+	count := min(packRowsAtATime, g.rows-from)
+	for k := 0; k < g.span; k += kBlock {
+		kc := min(kBlock, g.span-k)
+		g.kernel.packA(g.spaces[worker], &g.packed[k*padded+from*kc], &g.a, g.row0+from, count, g.k0+k, kc)
 	}
 }
 
-// tiles computes one tile of C after the other.
-func (g *gemm) tiles(worker int) {
-	columns := ceilDiv(g.n, g.tileColumns)
-	for {
-		t := int(g.next.Add(1)) - 1
-		from, column := t/columns*g.tileRows, t%columns*g.tileColumns
-		if from >= g.rows {
-			return
-		}
-		g.tileOfC(g.spaces[worker], from, min(g.tileRows, g.rows-from), column, min(g.tileColumns, g.n-column))
-	}
+// tile computes one tile of C.
+func (g *gemm) tile(worker, piece int) {
+	across := ceilDiv(g.n, g.tileColumns)
+	from, column := piece/across*g.tileRows, piece%across*g.tileColumns
+	g.tileOfC(g.spaces[worker], from, min(g.tileRows, g.rows-from), column, min(g.tileColumns, g.n-column))
 }
 
 func (g *gemm) tileOfC(w *workspace, from, rows, column, columns int) {

@@ -1,0 +1,231 @@
+//go:build amd64 && !noasm
+
+package cpu
+
+import (
+	"math"
+	"unsafe"
+
+	"github.com/goprm/goprm/internal/engine"
+	"github.com/goprm/goprm/internal/ops"
+)
+
+const (
+	stripRows  = 6   // rows that are treated at a time: a register tile's
+	blockRows  = 384 // rows of one task, about
+	maxHeadDim = 128
+	stateLen   = 5 * 8 // floats of a strip's online softmaxes
+)
+
+// avxAttention is one compiled call. Rows are (head, query) pairs in strips of six; what is done to a row depends on
+// its segment's logical sequence of keys alone, cut into blocks of keyBlock. A block that a row does not see at all would
+// leave its bits as they are, so skipping it is no choice that shows.
+type avxAttention struct {
+	ops.Attention
+	segments
+	capacity, group int
+	width           int // of accumulators: HeadDim up to a multiple of 16
+	scale           float32
+	q, out, lse     *float32
+	k, v            [2]*float32 // by buffer
+
+	blockTokens int // queries of one task
+	blocks      []queryBlock
+	spaces      []*attentionSpace
+	crew        *crew
+	forwardWork func(worker, piece int)
+}
+
+// queryBlock is a task's queries, by offset in their segment.
+type queryBlock struct{ segment, first, count int }
+
+// attentionSpace is one worker's scratch memory.
+type attentionSpace struct {
+	workspace
+	rowsA, rowsB [2][]float32 // two packed operands of rows, and what is accumulated for them
+	across       [2][]float32 // two packed blocks, to be multiplied along the head dimension
+	along        [2][]float32 // and along the block
+	s, dp        []float32    // a strip of scores
+	state        []float32    // for each strip
+	lse, delta   []float32    // for each row of strips, or for a block of queries
+	keys         keyBlockRows
+	row          sight // of a strip, when rows are keys
+	list         [2][keyBlock]unsafe.Pointer
+}
+
+func (s *scratch) attentionSpaces(workers, d, strips int) []*attentionSpace {
+	rows, width := strips*stripRows, roundUp(d, 16)
+	if len(s.attention) < workers || len(s.attention[0].rowsA[0]) < rows*width || len(s.attention[0].across[0]) < keyBlock*width {
+		s.attention = make([]*attentionSpace, workers)
+		for i := range s.attention {
+			a := &attentionSpace{s: alignedFloats(stripRows * keyBlock), dp: alignedFloats(stripRows * keyBlock),
+				state: alignedFloats(strips * stateLen), lse: alignedFloats(max(keyBlock, strips*8)), delta: alignedFloats(max(keyBlock, strips*8))}
+			for j := range 2 {
+				a.rowsA[j], a.rowsB[j] = alignedFloats(rows*width), alignedFloats(rows*width)
+				a.across[j], a.along[j] = alignedFloats(keyBlock*width), alignedFloats(keyBlock*width)
+			}
+			s.attention[i] = a
+		}
+	}
+	return s.attention[:workers]
+}
+
+// newAttention is nil for calls that these kernels decline.
+func (s *scratch) newAttention(b *backend, c engine.Call) *avxAttention {
+	attr := c.Attr.(ops.Attention)
+	if c.Out.Dtype() != engine.F32 || attr.HeadDim%8 != 0 || attr.HeadDim > maxHeadDim {
+		return nil
+	}
+	a := &avxAttention{Attention: attr, capacity: c.In[0].Shape()[0], group: attr.Heads / attr.KVHeads, width: roundUp(attr.HeadDim, 16),
+		scale: float32(1 / math.Sqrt(float64(attr.HeadDim))), crew: newCrew(b.pool)}
+	a.blockTokens = max(stripRows, blockRows/a.group/stripRows*stripRows)
+	a.blocks = make([]queryBlock, 0, a.capacity/a.blockTokens+c.In[3].Size())
+	a.spaces = s.attentionSpaces(b.pool.helpers+1, attr.HeadDim, max(blockRows/stripRows, a.group))
+	a.forwardWork = a.forward
+	return a
+}
+
+// bind reads addresses and counts and cuts the segments' queries into tasks, those with most keys first.
+func (a *avxAttention) bind(c engine.Call, packed *engine.Tensor) error {
+	var err error
+	if a.segments, err = readSegments(c); err != nil {
+		return err
+	}
+	a.q = (*float32)(c.In[0].Ptr)
+	a.k[ops.BufferBatch], a.v[ops.BufferBatch] = (*float32)(c.In[1].Ptr), (*float32)(c.In[2].Ptr)
+	if len(c.In) == 8 || len(c.In) == 10 {
+		a.k[ops.BufferCache], a.v[ops.BufferCache] = (*float32)(c.In[6].Ptr), (*float32)(c.In[7].Ptr)
+	}
+	a.out = (*float32)(packed.Ptr)
+	a.lse = offset(a.out, a.capacity*a.Heads*a.HeadDim)
+	a.blocks = a.blocks[:0]
+	for s := a.count() - 1; s >= 0; s-- {
+		n := int(a.starts[s+1] - a.starts[s])
+		for first := (ceilDiv(n, a.blockTokens) - 1) * a.blockTokens; first >= 0; first -= a.blockTokens {
+			a.blocks = append(a.blocks, queryBlock{s, first, min(a.blockTokens, n-first)})
+		}
+	}
+	return nil
+}
+
+func (s *scratch) attentionForward(b *backend, c engine.Call) (engine.Launch, error) {
+	a := s.newAttention(b, c)
+	if a == nil {
+		return nil, nil
+	}
+	return func() error {
+		if err := a.bind(c, c.Out); err != nil {
+			return err
+		}
+		return a.crew.run(len(a.blocks)*a.KVHeads, a.forwardWork)
+	}, nil
+}
+
+// packQueries packs a block's rows of x for the heads of group g into strips.
+func (a *avxAttention) packQueries(w *attentionSpace, dst []float32, x *float32, b queryBlock, g int) {
+	m := matrix{ld: a.Heads * a.HeadDim, alongK: true}
+	strips := ceilDiv(b.count, stripRows)
+	for h := range a.group {
+		m.ptr = unsafe.Pointer(offset(x, (g*a.group+h)*a.HeadDim))
+		packA6(&w.workspace, &dst[h*strips*stripRows*a.HeadDim], &m, int(a.starts[b.segment])+b.first, b.count, 0, a.HeadDim)
+	}
+}
+
+// scores computes six rows against a packed block of n columns; what is left of 64 columns counts as not seen.
+func (a *avxAttention) scores(dst, rows []float32, across []float32, n int, rest float32) {
+	d := a.HeadDim
+	n = roundUp(n, 16)
+	for j := 0; j < n; j += 16 {
+		gemm6x16(d, &rows[0], &across[j*d], &dst[j], keyBlock, &zeros[0], 0)
+	}
+	if n < keyBlock {
+		for i := range stripRows {
+			fillWith(dst[i*keyBlock+n:(i+1)*keyBlock], rest)
+		}
+	}
+}
+
+func fillWith(x []float32, v float32) {
+	for i := range x {
+		x[i] = v
+	}
+}
+
+// accumulate adds the strip's six rows times a packed block of n rows to acc.
+func (a *avxAttention) accumulate(acc, strip, along []float32, n int) {
+	for j := 0; j < a.width; j += 16 {
+		gemm6x16Strip(n, &strip[0], &along[j*n], &acc[j], a.width, &acc[j], a.width)
+	}
+}
+
+// hide gives scores of keys that a query does not see −Inf.
+func hide(s []float32, v *sight, first, count, keys int) {
+	for i := range count {
+		row := s[i*keyBlock:][:roundUp(keys, 16)]
+		for j := range row {
+			if !v.sees(first+i, j) {
+				row[j] = float32(math.Inf(-1))
+			}
+		}
+	}
+}
+
+// forward computes one block of queries for the heads that share a key/value head.
+func (a *avxAttention) forward(worker, piece int) {
+	w, b, g := a.spaces[worker], a.blocks[piece/a.KVHeads], piece%a.KVHeads
+	a.packQueries(w, w.rowsA[0], a.q, b, g)
+	perHead := ceilDiv(b.count, stripRows)
+	strips := perHead * a.group
+	acc := w.rowsB[0][:strips*stripRows*a.width]
+	clear(acc)
+	for i := range strips {
+		state := w.state[i*stateLen:][:stateLen]
+		clear(state)
+		fillWith(state[:8], float32(math.Inf(-1)))
+	}
+	for c := a.keysOf(b.segment); a.next(&c, &w.keys, g); {
+		if w.keys.none(b.first, b.first+b.count-1) {
+			continue
+		}
+		packAcross(&w.across[0][0], &w.keys.k, w.keys.n, a.HeadDim)
+		packAlong(&w.along[0][0], &w.keys.v, w.keys.n, a.HeadDim)
+		for i := range strips {
+			first := b.first + i%perHead*stripRows
+			count := min(stripRows, b.first+b.count-first)
+			if w.keys.none(first, first+count-1) {
+				continue
+			}
+			a.scores(w.s, w.rowsA[0][i*stripRows*a.HeadDim:], w.across[0], w.keys.n, float32(math.Inf(-1)))
+			if w.keys.n%16 != 0 || !w.keys.all(first, first+count-1) {
+				hide(w.s, &w.keys.sight, first, count, w.keys.n)
+			}
+			state, rows := w.state[i*stateLen:][:stateLen], acc[i*stripRows*a.width:][:stripRows*a.width]
+			softmaxStrip(&w.s[0], a.scale, &state[0])
+			for r, shrink := range state[16:][:count] {
+				if shrink != 1 {
+					row := &rows[r*a.width]
+					vecScale(row, row, shrink, a.width/8)
+				}
+			}
+			a.accumulate(rows, w.s, w.along[0], w.keys.n)
+		}
+	}
+	for i := range strips {
+		first, h := b.first+i%perHead*stripRows, g*a.group+i/perHead
+		state := w.state[i*stateLen:]
+		for r := range min(stripRows, b.first+b.count-first) {
+			at := (int(a.starts[b.segment])+first+r)*a.Heads + h
+			a.finish(at, &acc[(i*stripRows+r)*a.width], state[r], state[8+r])
+		}
+	}
+}
+
+// finish writes one row's output and log-sum-exp.
+func (a *avxAttention) finish(at int, acc *float32, top, sum float32) {
+	lse, inverse := float32(math.Inf(-1)), float32(0)
+	if sum != 0 { // it is 0 only if no key was visible
+		lse, inverse = top+float32(math.Log(float64(sum))), 1/sum
+	}
+	vecScale(offset(a.out, at*a.HeadDim), acc, inverse, a.HeadDim/8)
+	*offset(a.lse, at) = lse
+}
