@@ -243,6 +243,7 @@ func checkAgainstReference(t testing.TB, tok *bpe, cut func(string) []string, te
 	require.NoError(t, err)
 	require.Equal(t, slowEncode(tok, cut, text), append([]int32(nil), ids...), "%q", text)
 	require.Len(t, ends, len(ids))
+	require.Equal(t, cut(text), cutFast(tok.stages, text), "%q", text)
 	start := 0
 	for i, end := range ends {
 		require.GreaterOrEqual(t, end, start, "%q %v", text, ends)
@@ -258,6 +259,58 @@ func checkAgainstReference(t testing.TB, tok *bpe, cut func(string) []string, te
 	back, err := tok.Decode(ids)
 	require.NoError(t, err)
 	require.Equal(t, standardNFC(text), standardNFC(back))
+}
+
+// cutFast is what the scanners make of a text.
+func cutFast(stages []splitter, text string) (pieces []string) {
+	if len(stages) == 0 {
+		return []string{text}
+	}
+	for len(text) > 0 {
+		n := stages[0](text)
+		pieces = append(pieces, cutFast(stages[1:], text[:n])...)
+		text = text[n:]
+	}
+	return pieces
+}
+
+// TestMergeAgainstReference merges words of two letters by rules that come in no good order.
+func TestMergeAgainstReference(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 50 {
+		tokens, merges := []string{"a", "b"}, []string(nil)
+		seen := map[string]bool{}
+		for range 12 {
+			left, right := tokens[r.IntN(len(tokens))], tokens[r.IntN(len(tokens))]
+			if m := left + " " + right; !seen[m] {
+				seen[m] = true
+				merges = append(merges, m)
+				tokens = append(tokens, left+right)
+			}
+		}
+		data, err := Bytes(merges, nil)
+		require.NoError(t, err)
+		tok := mustOpen(t, string(data)).(*bpe)
+		for i := range tok.result { // ranks in any order: a merge may come before those it needs
+			j := r.IntN(i + 1)
+			for key, rank := range tok.rank {
+				switch int(rank) {
+				case i:
+					tok.rank[key] = int32(j)
+				case j:
+					tok.rank[key] = int32(i)
+				}
+			}
+			tok.result[i], tok.result[j] = tok.result[j], tok.result[i]
+		}
+		for range 100 {
+			word := make([]byte, 1+r.IntN(20))
+			for i := range word {
+				word[i] = "ab"[r.IntN(2)]
+			}
+			require.Equal(t, slowMerge(tok, string(word)), append([]int32(nil), encodeAll(t, tok, string(word))...), "%q %q", merges, word)
+		}
+	}
 }
 
 // references are tokenizers of every kind, each with the slow way to cut a text.
