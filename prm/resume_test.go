@@ -62,6 +62,7 @@ func TestResumeEqualsUninterrupted(t *testing.T) {
 		whole.Train = mode
 		r := train(t, whole)
 		require.Equal(t, 14, r.Steps)
+		best := r.Best
 		for i, k := range []int{1, 4, 7, 9, 13} {
 			c := config(t, base)
 			c.Train, c.Threads, c.Cache = mode, 1+i%2, whole.Cache
@@ -73,6 +74,7 @@ func TestResumeEqualsUninterrupted(t *testing.T) {
 			require.Contains(t, said(c), fmt.Sprintf("resumed from step %d\n", k))
 			require.Equal(t, rows(t, whole.Out), rows(t, c.Out), "%s stopped at %d", mode, k)
 			require.Equal(t, weights(t, whole.Out), weights(t, c.Out), "%s stopped at %d", mode, k)
+			require.Equal(t, best, r.Best)
 		}
 	}
 }

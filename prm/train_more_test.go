@@ -259,6 +259,13 @@ func TestModelFolders(t *testing.T) {
 		c.Train, c.SaveDType, c.Head.Final = mode, save, "own"
 		c.Data.EvalTrajectories = each(eval)
 		r := train(t, c)
+		if file, err := safetensors.Open(filepath.Join(r.Model, "model.safetensors")); err == nil {
+			info, _ := file.Info("model.norm.weight")
+			require.Equal(t, safetensors.F32, info.DType, "save_dtype: f32")
+			require.NoError(t, file.Close())
+		} else {
+			require.NotEqual(t, "full", mode)
+		}
 		for _, dir := range []string{r.Model, filepath.Join(c.Out, checkpointsName, "step-00000014")} {
 			m, err := Open(dir, OpenOptions{Backend: "portable"})
 			require.NoError(t, err)
@@ -289,6 +296,10 @@ func TestModelFolders(t *testing.T) {
 				i++
 			}
 			require.Equal(t, len(eval), i)
+			for s, err := range m.ScoreAll(context.Background(), each(eval[:1]), ScoreOptions{Alpha: new(2.0), Tokens: 1}) {
+				require.NoError(t, err)
+				require.InDelta(t, alone[0].Reward+*s.Trajectory, s.Reward, 1e-12)
+			}
 			for s, err := range m.ScoreAll(context.Background(), each(eval[:1]), ScoreOptions{Alpha: new(0.0), Parts: "thinking"}) {
 				require.NoError(t, err)
 				text, err := json.Marshal(s)
