@@ -7,7 +7,7 @@ COMMIT   := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint race noasm arm64 fuzz generate tokenizers
+.PHONY: help build demo test lint race noasm arm64 fuzz generate tokenizers goldens learn-real bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -52,3 +52,12 @@ generate: ## regenerate the AVX2 assembly from internal/cpu/_gen; fails where it
 
 tokenizers: ## build the static library behind the tag hf_tokenizers (needs cargo and a C compiler)
 	data/tokenizer/build_hf.sh
+
+goldens: ## regenerate internal/parity/testdata with PyTorch (needs Python; 6 GB)
+	scripts/goldens/run.sh
+
+learn-real: ## train heads on SmolLM2-135M and PRM800K, compare with PyTorch's results (needs Python and ../shared)
+	scripts/learn_real.sh
+
+bench: ## time scoring and a LoRA step at the 0.5B shape against PyTorch, in turn (needs Python and ../shared; nothing else running)
+	scripts/bench.sh
