@@ -1,0 +1,341 @@
+package nn_test
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"testing"
+
+	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/engine"
+	"github.com/goprm/goprm/internal/hfmodel"
+	"github.com/goprm/goprm/internal/rng"
+	"github.com/goprm/goprm/internal/safetensors"
+	"github.com/goprm/goprm/internal/tinymodel"
+	"github.com/goprm/goprm/loss"
+	"github.com/goprm/goprm/nn"
+	"github.com/stretchr/testify/require"
+	"gorgonia.org/tensor"
+
+	_ "github.com/goprm/goprm/internal/cpu"
+)
+
+// opener makes networks over one tiny model.
+type opener struct {
+	t       *testing.T
+	config  *hfmodel.Config
+	weights *hfmodel.Weights
+	backend engine.Backend
+}
+
+func newOpener(t *testing.T, kernels string) *opener {
+	dir := filepath.Join(t.TempDir(), "model")
+	require.NoError(t, tinymodel.Write(dir, tinymodel.Options{Seed: 5}))
+	config, err := hfmodel.ReadConfig(dir)
+	require.NoError(t, err)
+	weights, err := hfmodel.OpenWeights(dir)
+	require.NoError(t, err)
+	backend, err := engine.Open("cpu", engine.Options{Kernels: kernels, Workers: 2})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.NoError(t, backend.Close())
+		require.NoError(t, weights.Close())
+	})
+	return &opener{t, config, weights, backend}
+}
+
+// open makes a network with a random head and random adapters.
+func (o *opener) open(spec nn.Spec) *nn.Network {
+	o.t.Helper()
+	spec.Config = o.config
+	if spec.DType == (tensor.Dtype{}) {
+		spec.DType = engine.F32
+	}
+	if spec.Head.Kind == "" {
+		spec.Head = nn.HeadSpec{Kind: nn.Scalar, Activation: "sigmoid", Final: "shared"}
+	}
+	spec.LoRA = nn.LoRASpec{Rank: 3, Alpha: 4, Targets: []string{"q_proj", "v_proj", "o_proj", "down_proj"}}
+	n, err := nn.New(spec, o.backend, nn.Files{nn.InWeights(o.weights)})
+	require.NoError(o.t, err)
+	for _, p := range n.Parameters() {
+		if p.Head || p.Trained && spec.Train == nn.TrainLoRA {
+			v, stream := make([]float64, size(p.Shape)), rng.New(9, p.Name)
+			for i := range v {
+				v[i] = 0.6 * (stream.Float64(uint64(i)) - 0.5)
+			}
+			require.NoError(o.t, n.Set(p.Name, v))
+		}
+	}
+	return n
+}
+
+func size(shape []int) int {
+	n := 1
+	for _, d := range shape {
+		n *= d
+	}
+	return n
+}
+
+// examples with common prefixes, as candidates of one step have.
+func examples(n int) []*data.Example {
+	var list []*data.Example
+	for i := range n {
+		e := &data.Example{ID: fmt.Sprint(i)}
+		stream := rng.New(uint64(i/3), "shared")
+		for j := range 7 + 9*(i/3)%23 {
+			e.Tokens = append(e.Tokens, int32(stream.Uint64(uint64(j))%250))
+		}
+		own := rng.New(uint64(i), "own")
+		for j := range 1 + i*5%17 {
+			e.Tokens = append(e.Tokens, int32(own.Uint64(uint64(j))%250))
+		}
+		for p := i % 4; p < len(e.Tokens); p += 5 {
+			e.Reads = append(e.Reads, data.ReadOut{Pos: int32(p), Kind: data.Step, Index: len(e.Reads), Target: own.Float64(uint64(p)), HasTarget: true, Weight: 1})
+		}
+		e.Reads = append(e.Reads, data.ReadOut{Pos: int32(len(e.Tokens) - 1), Kind: data.Final, Target: 0.75, HasTarget: true, Weight: 1})
+		list = append(list, e)
+	}
+	return list
+}
+
+func micros(t *testing.T, list []*data.Example, tokens int) []nn.Micro {
+	batches, err := data.Pack(list, data.PackOptions{Tokens: tokens, N: len(list), LambdaStep: 1, LambdaFinal: 0.5})
+	require.NoError(t, err)
+	var m []nn.Micro
+	for _, b := range batches {
+		m = append(m, nn.Micro{Batch: b})
+	}
+	return m
+}
+
+// byRead orders values by (trajectory, read-out), whatever the packing.
+func byRead(t *testing.T, n *nn.Network, batches []*data.Batch) map[[2]int32]float64 {
+	values := map[[2]int32]float64{}
+	for _, b := range batches {
+		s, err := n.Score(nn.Micro{Batch: b})
+		require.NoError(t, err)
+		for i, v := range s.Values {
+			values[[2]int32{b.Trajectory[i], b.Read[i]}] = v
+		}
+	}
+	return values
+}
+
+// A score is the same alone, packed with others, in a prefix tree and in a graph of larger capacity: to the bit.
+func TestScoresDependOnTheirOwnTextAlone(t *testing.T) {
+	for _, kernels := range []string{"portable", "auto"} {
+		n := newOpener(t, kernels).open(nn.Spec{})
+		list := examples(12)
+		var alone, packed, tree []*data.Batch
+		for _, tokens := range []int{1, 64, 1 << 20} {
+			all, err := data.PackAll(list, tokens)
+			require.NoError(t, err)
+			alone, packed = append(alone, all...), all
+		}
+		tree, err := data.PackTree(list, 0)
+		require.NoError(t, err)
+		require.Less(t, len(tree[0].Tokens), len(packed[0].Tokens), "the tree shares something")
+		want := byRead(t, n, alone[:len(list)])
+		require.Len(t, want, func() int {
+			reads := 0
+			for _, e := range list {
+				reads += len(e.Reads)
+			}
+			return reads
+		}())
+		require.Equal(t, want, byRead(t, n, packed))
+		require.Equal(t, want, byRead(t, n, tree))
+		require.Equal(t, want, byRead(t, n, alone[:len(list)]), "after the capacity grew")
+	}
+}
+
+// Recomputing changes no bit; splitting a batch rounds only.
+func TestGradientsDoNotDependOnMemorySettings(t *testing.T) {
+	o := newOpener(t, "auto")
+	for _, train := range []string{nn.TrainFull, nn.TrainLoRA} {
+		list := examples(7)
+		_, want, err := o.open(nn.Spec{Train: train}).Gradients(micros(t, list, 0))
+		require.NoError(t, err)
+		_, recomputed, err := o.open(nn.Spec{Train: train, Recompute: true}).Gradients(micros(t, list, 0))
+		require.NoError(t, err)
+		require.Equal(t, want, recomputed)
+		split := micros(t, list, 30)
+		require.Greater(t, len(split), 4)
+		_, sum, err := o.open(nn.Spec{Train: train}).Gradients(split)
+		require.NoError(t, err)
+		for name, w := range want {
+			scale := 0.0
+			for _, v := range w {
+				scale = max(scale, math.Abs(v))
+			}
+			for i := range w {
+				require.InDelta(t, w[i], sum[name][i], 1e-4*scale+1e-9, "%s[%d]", name, i)
+			}
+		}
+	}
+}
+
+// Gradients of micro-batches are added in a tree over their numbers: ((0+1)+(2+3))+4 for five.
+func TestGradientsAreAddedInAFixedTree(t *testing.T) {
+	o := newOpener(t, "auto")
+	n := o.open(nn.Spec{Train: nn.TrainFull})
+	list := examples(5)
+	split := micros(t, list, 1)
+	require.Len(t, split, 5)
+	var parts []map[string][]float64
+	for _, m := range split {
+		_, g, err := n.Gradients([]nn.Micro{m})
+		require.NoError(t, err)
+		parts = append(parts, g)
+	}
+	_, sum, err := n.Gradients(split)
+	require.NoError(t, err)
+	for name, got := range sum {
+		for i := range got {
+			at := func(k int) float32 { return float32(parts[k][name][i]) }
+			require.Equal(t, float64(((at(0)+at(1))+(at(2)+at(3)))+at(4)), got[i], "%s[%d]", name, i)
+		}
+	}
+}
+
+// Every head and loss: gradients against central differences of the loss in float64.
+func TestHeadGradientsByCentralDifferences(t *testing.T) {
+	o := newOpener(t, "auto")
+	for _, c := range []struct {
+		head nn.HeadSpec
+		loss loss.Kind
+	}{
+		{nn.HeadSpec{Kind: nn.Scalar, Activation: "sigmoid", Final: "shared"}, loss.MSE},
+		{nn.HeadSpec{Kind: nn.Scalar, Activation: "sigmoid", Final: "own"}, loss.MSE},
+		{nn.HeadSpec{Kind: nn.Scalar, Activation: "identity", Final: "own"}, loss.MSE},
+		{nn.HeadSpec{Kind: nn.Scalar, Activation: "sigmoid", Final: "own"}, loss.BCE},
+		{nn.HeadSpec{Kind: nn.LinearTwoClass, Final: "shared"}, loss.MSE},
+		{nn.HeadSpec{Kind: nn.LinearTwoClass, Final: "shared"}, loss.CE},
+		{nn.HeadSpec{Kind: nn.TwoClassMLP, Final: "shared"}, loss.MSE},
+		{nn.HeadSpec{Kind: nn.TwoClassMLP, Final: "shared"}, loss.CE},
+	} {
+		t.Run(fmt.Sprint(c.head, c.loss), func(t *testing.T) {
+			n := o.open(nn.Spec{Train: nn.TrainLoRA, DType: engine.F64, Head: c.head, Loss: c.loss, Recompute: true})
+			batch := micros(t, examples(4), 0)
+			_, grads, err := n.Gradients(batch)
+			require.NoError(t, err)
+			for _, p := range n.Parameters() {
+				if !p.Trained {
+					continue
+				}
+				v, err := n.Get(p.Name)
+				require.NoError(t, err)
+				for _, i := range []int{0, len(v) / 2, len(v) - 1} {
+					const h = 1e-5
+					at := func(x float64) float64 {
+						moved := append([]float64{}, v...)
+						moved[i] = x
+						require.NoError(t, n.Set(p.Name, moved))
+						r, _, err := n.Gradients(batch)
+						require.NoError(t, err)
+						return r.Loss
+					}
+					want := (at(v[i]+h) - at(v[i]-h)) / (2 * h)
+					require.InDelta(t, want, grads[p.Name][i], 1e-8+1e-6*math.Abs(want), "%s[%d]", p.Name, i)
+				}
+				require.NoError(t, n.Set(p.Name, v))
+			}
+		})
+	}
+}
+
+var adam = nn.AdamW{LR: 1e-2, HeadLR: 2e-2, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, WeightDecay: 0.1, Clip: 0.3}
+
+// A step with a NaN anywhere changes nothing and names the tensor.
+func TestNonFiniteStepIsNotApplied(t *testing.T) {
+	n := newOpener(t, "auto").open(nn.Spec{Train: nn.TrainFull})
+	batch := micros(t, examples(3), 0)
+	before := snapshot(t, n)
+	batch[0].Target[1] = math.NaN()
+	_, err := n.TrainStep(batch, adam)
+	var bad *nn.NonFiniteError
+	require.True(t, errors.As(err, &bad), "%v", err)
+	require.Equal(t, before, snapshot(t, n))
+	batch[0].Target[1] = 0.5
+	weights, err := n.Get("model.layers.1.mlp.up_proj.weight")
+	require.NoError(t, err)
+	weights[3] = math.Inf(1)
+	require.NoError(t, n.Set("model.layers.1.mlp.up_proj.weight", weights))
+	_, err = n.TrainStep(batch, adam)
+	require.True(t, errors.As(err, &bad), "%v", err)
+}
+
+// snapshot is every tensor of the training state.
+func snapshot(t *testing.T, n *nn.Network) map[string][]byte {
+	tensors, updates, err := n.State()
+	require.NoError(t, err)
+	m := map[string][]byte{"updates": []byte(fmt.Sprint(updates))}
+	for _, s := range tensors {
+		var w writer
+		require.NoError(t, s.Write(&w))
+		m[s.Name] = w
+	}
+	return m
+}
+
+type writer []byte
+
+func (w *writer) Write(p []byte) (int, error) {
+	*w = append(*w, p...)
+	return len(p), nil
+}
+
+// A restored network goes on to the bit; each part of the state matters.
+func TestRestoreGoesOnToTheBit(t *testing.T) {
+	o := newOpener(t, "auto")
+	for _, train := range []string{nn.TrainFull, nn.TrainLoRA} {
+		first := o.open(nn.Spec{Train: train})
+		batch := micros(t, examples(5), 40)
+		for range 3 {
+			_, err := first.TrainStep(batch, adam)
+			require.NoError(t, err)
+		}
+		tensors, updates, err := first.State()
+		require.NoError(t, err)
+		path := filepath.Join(t.TempDir(), "state.safetensors")
+		require.NoError(t, safetensors.Save(path, tensors, nil))
+		for range 2 {
+			_, err := first.TrainStep(batch, adam)
+			require.NoError(t, err)
+		}
+		file, err := safetensors.Open(path)
+		require.NoError(t, err)
+		second := o.open(nn.Spec{Train: train})
+		require.NoError(t, second.Restore(nn.InFile(file, func(name string) string { return name }), updates))
+		require.NoError(t, file.Close())
+		for range 2 {
+			_, err := second.TrainStep(batch, adam)
+			require.NoError(t, err)
+		}
+		require.Equal(t, snapshot(t, first), snapshot(t, second))
+		require.ErrorContains(t, second.Restore(func(string) (nn.Stored, bool) { return nn.Stored{}, false }, 0), "missing from the checkpoint")
+	}
+}
+
+func TestSpecsThatMakeNoSenseAreRefusedByName(t *testing.T) {
+	o := newOpener(t, "auto")
+	scalar := nn.HeadSpec{Kind: nn.Scalar, Activation: "sigmoid", Final: "shared"}
+	lora := nn.LoRASpec{Rank: 2, Alpha: 2, Targets: []string{"q_proj"}}
+	for want, spec := range map[string]nn.Spec{
+		"train":           {Train: "some", Head: scalar},
+		"head.kind":       {Head: nn.HeadSpec{Kind: "cubic", Final: "shared"}},
+		"head.activation": {Head: nn.HeadSpec{Kind: nn.Scalar, Activation: "tanh", Final: "shared"}},
+		"head.final":      {Head: nn.HeadSpec{Kind: nn.TwoClassMLP, Final: "own"}},
+		"loss.kind: ce":   {Head: scalar, Loss: loss.CE},
+		"loss.kind: bce":  {Head: nn.HeadSpec{Kind: nn.LinearTwoClass, Final: "shared"}, Loss: loss.BCE},
+		"lora.rank":       {Train: nn.TrainLoRA, Head: scalar},
+		"lora.targets":    {Train: nn.TrainLoRA, Head: scalar, LoRA: nn.LoRASpec{Rank: 2, Targets: []string{"lm_head"}}},
+		"lora.layers":     {Train: nn.TrainLoRA, Head: scalar, LoRA: nn.LoRASpec{Rank: 2, Targets: lora.Targets, Layers: []int{2}}},
+	} {
+		spec.Config, spec.DType = o.config, engine.F32
+		_, err := nn.New(spec, o.backend, nn.Files{nn.InWeights(o.weights)})
+		require.ErrorContains(t, err, want)
+	}
+}
