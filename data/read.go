@@ -75,9 +75,56 @@ func Read(paths []string, opt ReadOptions) iter.Seq2[*Trajectory, error] {
 
 // readFile reports whether the next file should be read.
 func readFile(file string, opt ReadOptions, yield func(*Trajectory, error) bool) bool {
+	kind := rowKind{}
+	return readLines(file, opt, func(line Line, err error) bool {
+		if err != nil {
+			return yield(nil, err)
+		}
+		row, err := parseObject(line.Text)
+		if err == nil && kind.read == nil {
+			if kind, err = detect(row); err != nil {
+				// No RowError: a caller that skips bad rows must not skip a whole file.
+				yield(nil, fmt.Errorf("%s:%d: %w", line.File, line.Number, err))
+				return false
+			}
+		}
+		return yield(finish(row, kind, line.File, line.Number, err))
+	})
+}
+
+// Line is one line of a text file.
+type Line struct {
+	File   string
+	Number int    // from 1
+	Text   []byte // without its newline, valid until the next line
+}
+
+// Lines yields the lines of the paths one by one, as Read finds and opens them. Blank lines are passed over. A *RowError
+// is a line that is too long; after any other error the sequence ends.
+func Lines(paths []string, opt ReadOptions) iter.Seq2[Line, error] {
+	return func(yield func(Line, error) bool) {
+		if err := opt.Validate(); err != nil {
+			yield(Line{}, err)
+			return
+		}
+		files, err := Files(paths)
+		if err != nil {
+			yield(Line{}, err)
+			return
+		}
+		for _, file := range files {
+			if !readLines(file, opt, yield) {
+				return
+			}
+		}
+	}
+}
+
+// readLines reports whether the next file should be read.
+func readLines(file string, opt ReadOptions, yield func(Line, error) bool) bool {
 	name, in, err := open(file, opt)
 	if err != nil {
-		yield(nil, err)
+		yield(Line{}, err)
 		return false
 	}
 	defer func() { _ = in.Close() }() // nothing was written
@@ -86,45 +133,28 @@ func readFile(file string, opt ReadOptions, yield func(*Trajectory, error) bool)
 		limit = defaultMaxLine
 	}
 	lines := lineReader{in: bufio.NewReaderSize(in, 64<<10), limit: limit}
-	rows, kind := 0, rowKind{}
-	for {
-		line, err := lines.next()
-		if err == io.EOF {
-			break
-		}
-		if errors.Is(err, errLongLine) {
-			rows++
-			if !yield(nil, &RowError{File: name, Line: lines.number, Err: err}) {
-				return false
-			}
-			continue
-		}
-		if err != nil {
-			yield(nil, fmt.Errorf("%s: after line %d: %w", name, lines.number, readReason(err)))
+	for rows := 0; ; {
+		text, err := lines.next()
+		line := Line{File: name, Number: lines.number, Text: text}
+		switch {
+		case err == io.EOF && rows == 0:
+			yield(Line{}, fmt.Errorf("%s: no rows", name))
 			return false
-		}
-		if len(bytes.TrimSpace(line)) == 0 {
+		case err == io.EOF:
+			return true
+		case errors.Is(err, errLongLine):
+			err = &RowError{File: name, Line: lines.number, Err: err}
+		case err != nil:
+			yield(Line{}, fmt.Errorf("%s: after line %d: %w", name, lines.number, readReason(err)))
+			return false
+		case len(bytes.TrimSpace(text)) == 0:
 			continue
 		}
 		rows++
-		row, err := parseObject(line)
-		if err == nil && kind.read == nil {
-			if kind, err = detect(row); err != nil {
-				// No RowError: a caller that skips bad rows must not skip a whole file.
-				yield(nil, fmt.Errorf("%s:%d: %w", name, lines.number, err))
-				return false
-			}
-		}
-		t, err := finish(row, kind, name, lines.number, err)
-		if !yield(t, err) {
+		if !yield(line, err) {
 			return false
 		}
 	}
-	if rows == 0 {
-		yield(nil, fmt.Errorf("%s: no rows", name))
-		return false
-	}
-	return true
 }
 
 func finish(row map[string]json.RawMessage, kind rowKind, file string, line int, err error) (*Trajectory, error) {

@@ -1,0 +1,111 @@
+// Command prm trains, evaluates and serves process reward models.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+	"github.com/goprm/goprm/internal/runlog"
+
+	_ "github.com/goprm/goprm/internal/cpu"
+)
+
+// commands is the command line; each command is a struct whose fields are its flags.
+type commands struct {
+	Train    trainCommand    `cmd:"" help:"Train a model on labelled trajectories, or resume a run."`
+	Score    scoreCommand    `cmd:"" help:"Score every step of trajectories."`
+	Inspect  inspectCommand  `cmd:"" help:"Say what a model, checkpoint, safetensors file or tokenizer holds, and whether it is sound."`
+	Tokenize tokenizeCommand `cmd:"" help:"Turn texts into token ids."`
+	Parity   parityCommand   `cmd:"" help:"Compare with the numbers that PyTorch computed for golden folders."`
+	Version  versionCommand  `cmd:"" help:"Print version, commit and the kernels in use."`
+
+	Quiet bool `help:"No progress or information on stderr; warnings and errors stay."`
+}
+
+// program is what a command works with.
+type program struct {
+	ctx     context.Context
+	stdin   io.Reader
+	stdout  io.Writer
+	stderr  io.Writer
+	console *runlog.Console
+	quiet   bool
+}
+
+// machineFlags choose what computes.
+type machineFlags struct {
+	Device  string `default:"auto" help:"Where to compute: auto or cpu."`
+	Backend string `default:"auto" help:"Which kernels: auto, portable or avx2."`
+	Threads int    `help:"Worker threads; 0: as many as there are processors. Results do not depend on it."`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	go func() { // a second signal ends the program at once
+		<-ctx.Done()
+		stop()
+	}()
+	signal.Ignore(syscall.SIGPIPE) // a closed pipe is a write error, which ends the command quietly
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// exited carries kong's request to exit out of the parser.
+type exited int
+
+// run executes one command line and returns its exit code: 0 done, 1 failed, 2 wrong usage.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
+	defer func() {
+		if r := recover(); r != nil {
+			e, ok := r.(exited)
+			if !ok {
+				panic(r)
+			}
+			code = int(e)
+		}
+	}()
+	var c commands
+	parser, err := kong.New(&c, kong.Name("prm"), kong.Writers(stdout, stderr), kong.Exit(func(code int) { panic(exited(code)) }),
+		kong.Description("goprm trains, evaluates and serves process reward models for long chain-of-thought reasoning."),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	if err != nil {
+		_, _ = fmt.Fprintf(stderr, "prm: %v\n", err)
+		return 1
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		_, _ = fmt.Fprintf(stderr, "prm: %v; see prm --help\n", err)
+		return 2
+	}
+	p := &program{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr, console: runlog.NewConsole(stderr, c.Quiet), quiet: c.Quiet}
+	err = parsed.Run(p)
+	p.console.Finish()
+	name, _, _ := strings.Cut(parsed.Command(), " ")
+	var usage usageError
+	switch {
+	case err == nil || errors.Is(err, syscall.EPIPE):
+		return 0
+	case errors.As(err, &usage):
+		_, _ = fmt.Fprintf(stderr, "prm %s: %v; see prm %s --help\n", name, err, name)
+		return 2
+	}
+	_, _ = fmt.Fprintf(stderr, "prm %s: %s\n", name, oneLine(err))
+	return 1
+}
+
+// usageError is a command line that makes no sense, found after parsing.
+type usageError string
+
+func (e usageError) Error() string { return string(e) }
+
+// oneLine puts joined errors on one line.
+func oneLine(err error) string { return strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ") }

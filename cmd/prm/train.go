@@ -1,0 +1,94 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/goprm/goprm/prm"
+)
+
+type trainCommand struct {
+	Config  string   `required:"" help:"YAML file."`
+	Set     []string `sep:"none" help:"Override a key, as optim.lr=1e-4; may be given more than once."`
+	Resume  bool     `help:"Go on from the newest checkpoint of the run folder that verifies."`
+	DryRun  bool     `help:"Show rendered text with its read-outs, counts, memory and time, and stop."`
+	JSON    bool     `help:"Print the result as JSON."`
+	Threads int      `help:"Worker threads; 0: what the configuration says. Results do not depend on it."`
+}
+
+func (trainCommand) Help() string {
+	return "The run folder gets config.yaml (with everything resolved), run.json, metrics.jsonl, checkpoints/ and model/. " +
+		"SIGINT and SIGTERM save a checkpoint and exit 0. Example:\n\n  prm train --config run.yaml --set optim.epochs=2"
+}
+
+func (c trainCommand) Run(p *program) error {
+	config, err := prm.LoadTrainConfig(c.Config, c.Set)
+	if err != nil {
+		return err
+	}
+	config.Resume, config.Progress, config.Quiet = c.Resume, p.stderr, p.quiet
+	config.Version, _ = programVersion()
+	if c.Threads > 0 {
+		config.Threads = c.Threads
+	}
+	if c.DryRun {
+		report, err := prm.DryRun(p.ctx, config)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return p.printJSON(report)
+		}
+		return writeDryRun(p, report)
+	}
+	result, err := prm.Train(p.ctx, config)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return p.printJSON(result)
+	}
+	return writeTraining(p, result)
+}
+
+func writeTraining(p *program, r *prm.TrainResult) error {
+	var b strings.Builder
+	switch {
+	case r.AlreadyComplete:
+		fmt.Fprintf(&b, "%s is complete: %d steps\n", r.Out, r.Steps)
+	case r.Interrupted:
+		fmt.Fprintf(&b, "interrupted at step %d of %d; go on with --resume\n", r.Steps, r.TotalSteps)
+	default:
+		fmt.Fprintf(&b, "trained %d steps, %d tokens\n", r.Steps, r.Tokens)
+	}
+	if e := r.Eval; e != nil {
+		fmt.Fprintf(&b, "unseen problems: loss %.4f, step AUROC %.3f, within trajectories %.3f, first-error F1 %.3f\n", e.Loss, e.StepAUROC, e.WithinAUROC, e.FirstErrorF1)
+	}
+	if n := r.Counts; n.DroppedTrajectories+n.Truncated > 0 {
+		fmt.Fprintf(&b, "too long: %d trajectories dropped, %d truncated; %d step labels and %d trajectory labels lost\n",
+			n.DroppedTrajectories, n.Truncated, n.DroppedStepLabels, n.DroppedFinalLabels)
+	}
+	if r.Model != "" {
+		fmt.Fprintf(&b, "model: %s\n", r.Model)
+	}
+	_, err := fmt.Fprint(p.stdout, b.String())
+	return err
+}
+
+func writeDryRun(p *program, r *prm.DryRunReport) error {
+	var b strings.Builder
+	for _, t := range r.Texts {
+		fmt.Fprintf(&b, "--- %s, %d tokens; read after each ⟦⟧\n%s\n", t.ID, t.Tokens, t.Marked)
+	}
+	n := r.Counts
+	fmt.Fprintf(&b, "---\n%d trajectories, %d steps, %d step and %d trajectory labels, %d tokens (longest %d); %d to evaluate on\n",
+		n.Trajectories, n.Steps, n.StepLabels, n.FinalLabels, n.Tokens, n.LongestTokens, n.EvalTrajectories)
+	fmt.Fprintf(&b, "too long: %d truncated, %d dropped; %d step labels and %d trajectory labels lost\n",
+		n.Truncated, n.DroppedTrajectories, n.DroppedStepLabels, n.DroppedFinalLabels)
+	fmt.Fprintf(&b, "%d optimiser steps (%d an epoch), lambda_final %g, %s in %s\n", r.Steps, r.StepsPerEpoch, r.LambdaFinal, r.Backend, r.DType)
+	fmt.Fprintf(&b, "memory: %d MB of weights, mapped; %d MB beyond them, of which %d MB are trained values, gradients and moments\n",
+		r.Memory.Weights>>20, r.Memory.Measured>>20, r.Memory.Trained>>20)
+	fmt.Fprintf(&b, "time: about %.0f s of training here (%.0f tokens a second), from one micro-batch\n", r.Seconds.Training, 1/r.Seconds.PerToken)
+	_, err := fmt.Fprint(p.stdout, b.String())
+	return err
+}
