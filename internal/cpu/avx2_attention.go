@@ -93,7 +93,7 @@ func (a *avxAttention) bind(c engine.Call, packed *engine.Tensor) error {
 	}
 	a.q = (*float32)(c.In[0].Ptr)
 	a.k[ops.BufferBatch], a.v[ops.BufferBatch] = (*float32)(c.In[1].Ptr), (*float32)(c.In[2].Ptr)
-	if len(c.In) == 8 || len(c.In) == 10 {
+	if hasCache(c) {
 		a.k[ops.BufferCache], a.v[ops.BufferCache] = (*float32)(c.In[6].Ptr), (*float32)(c.In[7].Ptr)
 	}
 	a.out = (*float32)(packed.Ptr)

@@ -31,7 +31,7 @@ func (a *attn[T]) bind(c engine.Call, packed *engine.Tensor) error {
 	}
 	a.q = engine.Slice[T](c.In[0])
 	a.k[ops.BufferBatch], a.v[ops.BufferBatch] = engine.Slice[T](c.In[1]), engine.Slice[T](c.In[2])
-	if len(c.In) == 8 || len(c.In) == 10 {
+	if hasCache(c) {
 		a.k[ops.BufferCache], a.v[ops.BufferCache] = engine.Slice[T](c.In[6]), engine.Slice[T](c.In[7])
 	}
 	n := a.capacity * a.Heads * a.HeadDim

@@ -35,7 +35,7 @@ func readSegments(c engine.Call) (segments, error) {
 		return s, fmt.Errorf("cu_seqlens runs from %d to %d over %d tokens", cu[0], cu[count], tokens)
 	}
 	rows := [2]int{ops.BufferBatch: tokens}
-	if len(c.In) == 8 || len(c.In) == 10 {
+	if hasCache(c) {
 		rows[ops.BufferCache] = c.In[6].Shape()[0]
 	}
 	if offsets[0] < 0 || int(offsets[count]) > len(ranges)/ops.RangeLen {
@@ -86,4 +86,13 @@ func (r keyRange) visible(i int) (lo, hi int) {
 		lo = max(lo, r.start+i+1-r.window)
 	}
 	return lo, hi
+}
+
+// hasCache tells whether an attention call has cached keys and values: its inputs 6 and 7. The backward op has two more
+// inputs than the forward one.
+func hasCache(c engine.Call) bool {
+	if c.Op == "attention" {
+		return len(c.In) == 8
+	}
+	return len(c.In) == 10
 }

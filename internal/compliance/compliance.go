@@ -1,0 +1,105 @@
+// Package compliance checks that a backend's kernels are what internal/ops describes: every op against a plain float64
+// reference written here, gradients against central differences, and the promises about batches, capacities, workers
+// and memory bit for bit. Backends call Run from their tests.
+package compliance
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/goprm/goprm/internal/engine"
+	"github.com/stretchr/testify/require"
+	"gorgonia.org/tensor"
+)
+
+// Ops is every op that a backend has.
+var Ops = [...]string{
+	"add", "adamw", "attention", "attention_backward", "bce", "bce_dz", "ce", "ce_dz", "embedding", "embedding_dtable",
+	"gather", "gather_dx", "good", "good_dx", "linear", "linear_db", "linear_dw", "linear_dx", "pick", "pick_dx",
+	"relu", "relu_dx", "rmsnorm", "rmsnorm_dw", "rmsnorm_dx", "rope", "scale", "sigmoid", "sigmoid_dx",
+	"squared_error", "squared_error_dy", "sum_squares", "swiglu", "swiglu_backward",
+}
+
+// spareRows is how many dead rows a case gets when its capacity exceeds its live counts.
+const spareRows = 5
+
+// Run checks the backends that open returns; open closes none of them and workers is Options.Workers.
+func Run(t *testing.T, open func(workers int) engine.Backend) {
+	one, two, three := device{open(1)}, device{open(2)}, device{open(3)}
+	t.Cleanup(func() {
+		for _, d := range []device{one, two, three} {
+			require.NoError(t, d.Close())
+		}
+	})
+	covered := map[string]bool{"adamw": true}
+	for _, dtype := range []tensor.Dtype{engine.F32, engine.F64} {
+		t.Run(engine.DTypeName(dtype), func(t *testing.T) {
+			for i, k := range cases() {
+				seed := uint64(i)
+				exact := k.build(newMaker(seed, 0, dtype))
+				covered[exact.op] = true
+				t.Run(fmt.Sprintf("%s/%s", exact.op, k.name), func(t *testing.T) {
+					want := exact.want()
+					got := two.run(t, exact, placement{countAllocs: true})
+					requireClose(t, exact.op, dtype, want, got)
+					requireSameBits(t, "one worker", got, one.run(t, exact, placement{}))
+					requireSameBits(t, "three workers", got, three.run(t, exact, placement{}))
+					requireSameBits(t, "misaligned inputs", got, two.run(t, exact, placement{offset: 1}))
+					if exact.inPlace {
+						requireSameBits(t, "in place", got, two.run(t, exact, placement{inPlace: true}))
+					}
+					if exact.capacityRows() {
+						large := k.build(newMaker(seed, spareRows, dtype))
+						requireSameBits(t, "larger capacity, dead rows of NaN", specified(want, got),
+							specified(large.want(), two.run(t, large, placement{})))
+					}
+					for r := range exact.separable {
+						alone, from, to := exact.row(r)
+						requireSameBits(t, fmt.Sprintf("row %d alone", r), got[from:to], one.run(t, alone, placement{}))
+					}
+				})
+			}
+			t.Run("attention/packing", func(t *testing.T) { attentionPacking(t, two, dtype) })
+			t.Run("adamw", func(t *testing.T) { optimiser(t, one, three, dtype) })
+		})
+	}
+	t.Run("gradients", func(t *testing.T) { gradients(t, two) })
+	t.Run("bad input", func(t *testing.T) { badInput(t, two) })
+	for _, op := range Ops {
+		require.True(t, covered[op], "op %s has no case", op)
+	}
+	require.Len(t, covered, len(Ops), "an op of the cases is not listed")
+}
+
+func requireSameBits(t *testing.T, what string, want, got []float64) {
+	t.Helper()
+	require.Len(t, got, len(want), what)
+	for i := range want {
+		if math.Float64bits(want[i]) != math.Float64bits(got[i]) && !(math.IsNaN(want[i]) && math.IsNaN(got[i])) {
+			require.Failf(t, "bits differ", "%s: element %d is %g, was %g", what, i, got[i], want[i])
+		}
+	}
+}
+
+// specified picks the elements that the reference specifies; it marks the others NaN.
+func specified(want, got []float64) []float64 {
+	var picked []float64
+	for i, w := range want {
+		if !math.IsNaN(w) {
+			picked = append(picked, got[i])
+		}
+	}
+	return picked
+}
+
+// A kase is a call at given live counts; build draws the same values whatever the capacity.
+type kase struct {
+	name  string
+	build func(m *maker) *call
+}
+
+func cases() []kase {
+	return slices.Concat(productCases(), rowCases(), headCases(), attentionCases(), optimiserCases())
+}

@@ -1,0 +1,103 @@
+package compliance
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/goprm/goprm/internal/engine"
+	"gorgonia.org/tensor"
+)
+
+// sizes of the products: tokens, terms, results.
+var productSizes = [][3]int{{1, 1, 1}, {1, 300, 17}, {3, 17, 65}, {5, 64, 16}, {17, 65, 3}, {65, 3, 49}, {67, 130, 37}, {6, 515, 18}, {130, 257, 33}}
+
+func productCases() []kase {
+	var all []kase
+	for _, s := range productSizes {
+		tokens, k, n := s[0], s[1], s[2]
+		name := fmt.Sprintf("%dx%dx%d", tokens, k, n)
+		for _, bf16 := range []bool{false, true} {
+			weight := func(m *maker) tensor.Dtype {
+				if bf16 {
+					return engine.BFloat16
+				}
+				return m.dtype
+			}
+			suffix := map[bool]string{true: "/bf16"}[bf16]
+			all = append(all, kase{name + suffix, func(m *maker) *call {
+				x, w := m.perRow(1, tokens, k), m.fixed(weight(m), 1/math.Sqrt(float64(k)), n, k)
+				return m.linear(x, w, tokens)
+			}}, kase{name + suffix, func(m *maker) *call {
+				dy, w := m.perRow(1, tokens, n), m.fixed(weight(m), 1/math.Sqrt(float64(n)), n, k)
+				return &call{op: "linear_dx", rows: engine.Tokens, live: m.counts(tokens, 1, 1), in: []value{dy, w}, out: m.result(tokens+m.spare, k),
+					separable: tokens, want: func() []float64 {
+						return outer(tokens+m.spare, tokens, k, func(t, j int) (s float64) {
+							for i := range n {
+								s += dy.floats[t*n+i] * w.floats[i*k+j]
+							}
+							return s
+						})
+					}}
+			}})
+		}
+		all = append(all, kase{name + "/bias", func(m *maker) *call {
+			x, w, bias := m.perRow(1, tokens, k), m.fixed(m.dtype, 1/math.Sqrt(float64(k)), n, k), m.fixed(m.dtype, 1, n)
+			c := m.linear(x, w, tokens)
+			c.in = append(c.in, bias)
+			product := c.want
+			c.want = func() []float64 {
+				y := product()
+				for i := range y {
+					y[i] += bias.floats[i%n]
+				}
+				return y
+			}
+			return c
+		}}, kase{name, func(m *maker) *call {
+			dy, x := m.perRow(1/math.Sqrt(float64(tokens)), tokens, n), m.perRow(1, tokens, k)
+			return &call{op: "linear_dw", rows: engine.Tokens, live: m.counts(tokens, 1, 1), in: []value{dy, x}, out: m.result(n, k), want: func() []float64 {
+				return outer(n, n, k, func(i, j int) (s float64) {
+					for t := range tokens {
+						s += dy.floats[t*n+i] * x.floats[t*k+j]
+					}
+					return s
+				})
+			}}
+		}}, kase{name, func(m *maker) *call {
+			dy := m.perRow(1/math.Sqrt(float64(tokens)), tokens, n)
+			return &call{op: "linear_db", rows: engine.Tokens, live: m.counts(tokens, 1, 1), in: []value{dy}, out: m.result(n), want: func() []float64 {
+				return outer(1, 1, n, func(_, i int) (s float64) {
+					for t := range tokens {
+						s += dy.floats[t*n+i]
+					}
+					return s
+				})
+			}}
+		}})
+	}
+	return all
+}
+
+func (m *maker) linear(x, w value, tokens int) *call {
+	n, k := w.shape[0], w.shape[1]
+	return &call{op: "linear", rows: engine.Tokens, live: m.counts(tokens, 1, 1), in: []value{x, w}, out: m.result(tokens+m.spare, n),
+		separable: tokens, want: func() []float64 {
+			return outer(tokens+m.spare, tokens, n, func(t, i int) (s float64) {
+				for j := range k {
+					s += x.floats[t*k+j] * w.floats[i*k+j]
+				}
+				return s
+			})
+		}}
+}
+
+// outer fills the live rows of a matrix.
+func outer(capacity, live, columns int, f func(r, c int) float64) []float64 {
+	y := unspecified(capacity * columns)
+	for r := range live {
+		for c := range columns {
+			y[r*columns+c] = f(r, c)
+		}
+	}
+	return y
+}

@@ -1,0 +1,70 @@
+package compliance
+
+import (
+	"math"
+	"testing"
+
+	"github.com/goprm/goprm/internal/engine"
+	"github.com/stretchr/testify/require"
+	"gorgonia.org/tensor"
+)
+
+// A tolerance bounds |got − want| by absolute + relative·|want|.
+type tolerance struct{ absolute, relative float64 }
+
+// class is a set of ops whose error has the same source. Cases are scaled so that results are of order one.
+type class struct {
+	ops      []string
+	f32, f64 tolerance
+}
+
+var tolerances = []class{
+	// Copies and sign changes: exact.
+	{[]string{"embedding", "gather", "pick", "pick_dx", "relu", "relu_dx"}, tolerance{0, 0}, tolerance{0, 0}},
+	// One or two roundings.
+	{[]string{"add", "scale"}, tolerance{1e-7, 2.4e-7}, tolerance{2e-16, 4.5e-16}},
+	// A few roundings, and functions good to some units in the last place.
+	{[]string{"sigmoid", "sigmoid_dx", "good", "good_dx", "swiglu", "swiglu_backward", "rmsnorm", "squared_error_dy", "bce_dz", "ce_dz"},
+		tolerance{5e-7, 1e-6}, tolerance{1e-15, 4e-15}},
+	// Angles near 10⁴ lose 10⁴ of float64's precision before the sine, which f32 does not notice.
+	{[]string{"rope"}, tolerance{5e-7, 5e-7}, tolerance{1e-11, 1e-13}},
+	// Sums of up to a few hundred terms of order K^−½, or of float64 terms rounded once.
+	{[]string{"linear", "linear_dx", "linear_dw", "linear_db", "embedding_dtable", "gather_dx", "rmsnorm_dx", "rmsnorm_dw", "squared_error", "bce", "ce", "sum_squares"},
+		tolerance{4e-6, 2e-6}, tolerance{1e-14, 4e-15}},
+	// Scores of order one from up to 128 terms, their exponentials, sums of up to some hundred values.
+	{[]string{"attention"}, tolerance{4e-6, 4e-6}, tolerance{1e-14, 1e-14}},
+	// The same, through probabilities recomputed from a rounded log-sum-exp, summed over queries and heads.
+	{[]string{"attention_backward"}, tolerance{2e-5, 1e-5}, tolerance{4e-14, 2e-14}},
+	// Division by the root of a small second moment.
+	{[]string{"adamw"}, tolerance{5e-7, 2e-6}, tolerance{1e-15, 4e-15}},
+}
+
+func toleranceOf(t *testing.T, op string, dtype tensor.Dtype) tolerance {
+	for _, c := range tolerances {
+		for _, name := range c.ops {
+			if name == op && dtype == engine.F32 {
+				return c.f32
+			} else if name == op {
+				return c.f64
+			}
+		}
+	}
+	require.Failf(t, "no tolerance", "op %s", op)
+	return tolerance{}
+}
+
+// requireClose compares where want is not NaN, which marks what an op leaves unspecified.
+func requireClose(t *testing.T, op string, dtype tensor.Dtype, want, got []float64) {
+	t.Helper()
+	require.Len(t, got, len(want))
+	tol := toleranceOf(t, op, dtype)
+	for i, w := range want {
+		if math.IsNaN(w) || w == got[i] {
+			continue
+		}
+		if diff := math.Abs(got[i] - w); !(diff <= tol.absolute+tol.relative*math.Abs(w)) {
+			require.Failf(t, "out of tolerance", "%s %s: element %d of %d is %g, want %g: off by %.3g, allowed %.3g",
+				op, engine.DTypeName(dtype), i, len(want), got[i], w, diff, tol.absolute+tol.relative*math.Abs(w))
+		}
+	}
+}
