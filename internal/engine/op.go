@@ -121,42 +121,66 @@ func (o *Op) SymDiff(in gorgonia.Nodes, out, dOut *gorgonia.Node) (gorgonia.Node
 	return o.Gradient(in, out, dOut)
 }
 
-// Do runs the op under gorgonia's own machines, on the oracle backend, with every count at its capacity.
+// Do runs the op under gorgonia's own machines, on the oracle backend, with every count at its capacity. Results are
+// gorgonia's kinds of values, since its own sum of gradients takes no other.
 func (o *Op) Do(in ...gorgonia.Value) (gorgonia.Value, error) {
 	tensors := make([]*Tensor, len(in))
 	for i, v := range in {
-		switch v := v.(type) {
-		case *Tensor:
-			tensors[i] = v
-		case *gorgonia.F32:
-			tensors[i] = NewTensor(unsafe.Pointer(v), F32, nil, v)
-		case *gorgonia.F64:
-			tensors[i] = NewTensor(unsafe.Pointer(v), F64, nil, v)
-		default:
-			return nil, fmt.Errorf("%s: input %d is a %T", o.Kernel, i, v)
+		t, ok := v.(*Tensor)
+		if !ok {
+			shape := v.Shape()
+			if _, scalar := v.(gorgonia.Scalar); scalar {
+				shape = nil
+			}
+			t = NewTensor(pointer(v), v.Dtype(), shape, v)
 		}
+		tensors[i] = t
 	}
-	if o.marker {
-		return tensors[0], nil
-	}
-	if o.view {
-		from := unsafe.Add(tensors[0].Ptr, o.viewFrom*int(o.outDType.Size()))
-		return NewTensor(from, o.outDType, o.outShape, tensors[0]), nil
-	}
-	if o.Oracle == nil {
+	switch {
+	case o.marker:
+		return in[0], nil
+	case o.view:
+		return o.viewOf(in[0]), nil
+	case o.Oracle == nil:
 		return nil, fmt.Errorf("%s: gorgonia's machines cannot run this graph; use engine.Compile", o.Kernel)
 	}
-	ptr, err := o.Oracle.Alloc(max(1, elements(o.outShape)*int(o.outDType.Size())))
+	result := o.newValue()
+	out := NewTensor(pointer(result), o.outDType, o.outShape, result)
+	asCompiled := FromSlice([]int32{-1, -1, -1}, int(NumDims))
+	launch, err := o.Oracle.Compile(Call{Op: o.Kernel, Attr: o.Attr, Rows: Fixed, In: tensors, Out: out, Live: asCompiled})
 	if err != nil {
 		return nil, err
 	}
-	out := NewTensor(ptr, o.outDType, o.outShape, nil)
-	launch, err := o.Oracle.Compile(Call{Op: o.Kernel, Attr: o.Attr, Rows: Fixed, In: tensors, Out: out, Live: o.oracleLive()})
-	if err != nil {
-		return nil, err
-	}
-	return out, launch()
+	return result, launch()
 }
 
-// oracleLive marks every count as "as compiled".
-func (o *Op) oracleLive() *Tensor { return FromSlice([]int32{-1, -1, -1}, int(NumDims)) }
+// viewOf shares a packed value's memory.
+func (o *Op) viewOf(packed gorgonia.Value) gorgonia.Value {
+	from, to, d := o.viewFrom, o.viewFrom+elements(o.outShape), packed.(*tensor.Dense)
+	if o.outDType == F64 {
+		return tensor.New(tensor.WithShape(o.outShape...), tensor.WithBacking(d.Float64s()[from:to]))
+	}
+	return tensor.New(tensor.WithShape(o.outShape...), tensor.WithBacking(d.Float32s()[from:to]))
+}
+
+// pointer is where a value of gorgonia's lies.
+func pointer(v gorgonia.Value) unsafe.Pointer {
+	d, ok := v.(*tensor.Dense)
+	switch {
+	case !ok:
+		return v.(interface{ Pointer() unsafe.Pointer }).Pointer() // its scalars
+	case d.Dtype() == F64:
+		return unsafe.Pointer(unsafe.SliceData(d.Float64s()))
+	}
+	return unsafe.Pointer(unsafe.SliceData(d.Float32s()))
+}
+
+func (o *Op) newValue() gorgonia.Value {
+	switch {
+	case len(o.outShape) > 0:
+		return tensor.New(tensor.Of(o.outDType), tensor.WithShape(o.outShape...))
+	case o.outDType == F64:
+		return gorgonia.NewF64(0)
+	}
+	return gorgonia.NewF32(0)
+}
