@@ -65,6 +65,17 @@ type DataConfig struct {
 	EvalTrajectories iter.Seq2[*data.Trajectory, error] `yaml:"-"`
 }
 
+// Slice makes a list of trajectories what DataConfig takes.
+func Slice(list []*data.Trajectory) iter.Seq2[*data.Trajectory, error] {
+	return func(yield func(*data.Trajectory, error) bool) {
+		for _, t := range list {
+			if !yield(t, nil) {
+				return
+			}
+		}
+	}
+}
+
 // HeadConfig describes the value head and its start.
 type HeadConfig struct {
 	Kind       string `yaml:"kind"`       // scalar (default), two_class_mlp, linear_two_class

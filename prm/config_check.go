@@ -148,11 +148,6 @@ func (c *TrainConfig) validateRun() error {
 	)
 }
 
-// computeDType resolves dtype for a device.
-func (c *TrainConfig) computeDType() (string, error) {
-	return resolveDType(c.DType)
-}
-
 // resolveDType says what auto means, and refuses arithmetic that the backends lack.
 func resolveDType(name string) (string, error) {
 	switch name {

@@ -157,7 +157,7 @@ func TestConfigRefuses(t *testing.T) {
 	require.ErrorContains(t, err, "key=value")
 	_, err = resolveDType("bf16")
 	require.ErrorContains(t, err, "bf16 compute needs a backend that has it")
-	both := TrainConfig{Model: "m", Out: "o", Data: DataConfig{Train: []string{"f"}, Trajectories: each(nil)}}
+	both := TrainConfig{Model: "m", Out: "o", Data: DataConfig{Train: []string{"f"}, Trajectories: Slice(nil)}}
 	require.ErrorContains(t, both.Validate(), "both given")
 	_, err = LoadTrainConfig(filepath.Join(t.TempDir(), "none.yaml"), nil)
 	require.ErrorIs(t, err, os.ErrNotExist)

@@ -52,24 +52,34 @@ type Counts struct {
 	LongestTokens       int `json:"longest_tokens"`
 }
 
-// textOf opens what turns trajectories into tokens: the model's tokenizer and its text settings.
-func textOf(f *folder, opt data.TextOptions) (*data.Renderer, tokenizer.Tokenizer, error) {
-	tok, err := tokenizer.Open(f.rootDir)
+// openTokenizer opens the folder's tokenizer, which must not know ids that the embedding lacks.
+func openTokenizer(f *folder) (tokenizer.Tokenizer, error) {
+	tok, err := tokenizer.Open(f.textDir)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if tok.Size() > f.config.VocabSize {
-		return nil, nil, fmt.Errorf("%s: the tokenizer has ids up to %d, but the model's vocabulary is %d: they do not belong together", f.rootDir, tok.Size()-1, f.config.VocabSize)
+		return nil, fmt.Errorf("%s: the tokenizer has ids up to %d, but the model's vocabulary is %d: they do not belong together", f.textDir, tok.Size()-1, f.config.VocabSize)
 	}
-	files, err := data.ReadModelText(f.rootDir)
+	return tok, nil
+}
+
+// textOf opens what turns trajectories into tokens: the model's tokenizer and its text settings.
+func textOf(f *folder, opt data.TextOptions) (*data.Renderer, error) {
+	tok, err := openTokenizer(f)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
+	files, err := data.ReadModelText(f.textDir)
+	if err != nil {
+		return nil, err
+	}
+	files.MaxPositions = f.config.MaxPositionEmbeddings
 	r, err := data.NewRenderer(opt, tok, files)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", f.rootDir, err)
+		return nil, fmt.Errorf("%s: %w", f.textDir, err)
 	}
-	return r, tok, nil
+	return r, nil
 }
 
 // examples is one side of the data.

@@ -19,7 +19,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	model := filepath.Join(dir, "model") // a folder with config.json, model.safetensors and tokenizer.json
 	if err := tinymodel.Write(model, tinymodel.Options{}); err != nil {
 		log.Fatal(err)
@@ -44,7 +44,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer trained.Close()
+	defer func() { _ = trained.Close() }()
 	score, err := trained.Score(ctx, &data.Trajectory{ID: "new", Problem: "What is 2+2?", Response: "Add them.\n\nIt is 4."})
 	if err != nil {
 		log.Fatal(err)

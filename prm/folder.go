@@ -35,8 +35,9 @@ type folder struct {
 	// rootTrunk is trunk without what the folder lays over its base.
 	rootTrunk nn.Find
 	extra     []string
-	// rootDir holds configuration, tokenizer and weights: dir itself, or its base.
+	// rootDir holds configuration and weights: dir itself, or its base. textDir holds the tokenizer: dir if it has one.
 	rootDir string
+	textDir string
 	root    *hfmodel.Weights
 	rootSum string // hfmodel.Hash of rootDir, when it has been computed
 	files   []io.Closer
@@ -75,6 +76,10 @@ func openFolder(dir, base string) (*folder, error) {
 	}
 	if err := f.open(); err != nil {
 		return nil, errors.Join(err, f.Close())
+	}
+	f.textDir = f.rootDir
+	if _, err := os.Stat(filepath.Join(dir, hfmodel.TokenizerName)); err == nil {
+		f.textDir = dir
 	}
 	return f, nil
 }

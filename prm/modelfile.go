@@ -121,11 +121,11 @@ func (t *trainer) saveDType(p *nn.Parameter) safetensors.DType {
 	return safetensors.F32
 }
 
-// copyTokenizer copies the base's tokenizer files, with the step mark's name where it takes over another token.
+// copyTokenizer copies the tokenizer's files, with the step mark's name where it takes over another token.
 func (t *trainer) copyTokenizer(dir *atomicfile.Dir) error {
 	from, to, _, renamed := t.renderer.Rename()
 	for _, name := range tokenizerFiles {
-		text, err := os.ReadFile(filepath.Join(t.folder.rootDir, name))
+		text, err := os.ReadFile(filepath.Join(t.folder.textDir, name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

@@ -155,7 +155,7 @@ func (m *Model) checkParts(head nn.HeadSpec) error {
 
 func (m *Model) setText() error {
 	if m.format == formatTokenClassification {
-		tok, err := tokenizer.Open(m.folder.rootDir)
+		tok, err := openTokenizer(m.folder)
 		if err != nil {
 			return err
 		}
@@ -165,7 +165,7 @@ func (m *Model) setText() error {
 	}
 	text := m.card.Text
 	text.Long = "error" // a score of a part would pass for one of the whole
-	r, _, err := textOf(m.folder, text)
+	r, err := textOf(m.folder, text)
 	if err != nil {
 		return err
 	}

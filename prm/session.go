@@ -66,7 +66,7 @@ func (s *session) open(ctx context.Context) error {
 	if err := s.spec(c.Train).Validate(); err != nil {
 		return err
 	}
-	if s.renderer, _, err = textOf(s.folder, c.Text); err != nil {
+	if s.renderer, err = textOf(s.folder, c.Text); err != nil {
 		return err
 	}
 	if s.set, err = readDataset(ctx, c, s.renderer); err != nil {

@@ -162,7 +162,7 @@ func TestBadLabels(t *testing.T) {
 		c := config(t, base)
 		list := sums(8, 1)
 		change(list[3])
-		c.Data.Trajectories = each(list)
+		c.Data.Trajectories = Slice(list)
 		_, err := Train(context.Background(), c)
 		require.ErrorContains(t, err, message)
 		require.ErrorContains(t, err, `"t3"`)
@@ -173,7 +173,7 @@ func TestBadLabels(t *testing.T) {
 	for _, trajectory := range list {
 		trajectory.Labels = data.Labels{}
 	}
-	c.Data.Trajectories = each(list)
+	c.Data.Trajectories = Slice(list)
 	_, err := Train(context.Background(), c)
 	require.ErrorContains(t, err, "not one label")
 	c.Data.Trajectories = func(yield func(*data.Trajectory, error) bool) { yield(nil, fmt.Errorf("the source broke")) }
@@ -192,7 +192,7 @@ func TestLongTrajectories(t *testing.T) {
 	list[0].Labels.Steps[len(list[0].Labels.Steps)-1] = data.Float(1)
 	list[0].Labels.Trajectory = data.Float(1)
 	c := config(t, base)
-	c.Data.EvalShare, c.Text.MaxTokens, c.Data.Trajectories = 0, 100, each(list)
+	c.Data.EvalShare, c.Text.MaxTokens, c.Data.Trajectories = 0, 100, Slice(list)
 	_, err := Train(context.Background(), c)
 	require.ErrorContains(t, err, "more than text.max_tokens (100)")
 
@@ -217,7 +217,7 @@ func TestUnlabelledBatch(t *testing.T) {
 	for _, trajectory := range list[1:] {
 		trajectory.Labels = data.Labels{}
 	}
-	c.Data.EvalShare, c.Data.Trajectories, c.Batch.Trajectories = 0, each(list), 1
+	c.Data.EvalShare, c.Data.Trajectories, c.Batch.Trajectories = 0, Slice(list), 1
 	c.Loss.LambdaFinal.Balanced = true
 	for _, mode := range []string{"full", "head"} {
 		c.Train, c.Out = mode, c.Out+mode
@@ -241,7 +241,7 @@ func TestUnlabelledBatch(t *testing.T) {
 
 func TestOverlapIsRefused(t *testing.T) {
 	c := config(t, tiny(t, tinymodel.Options{}))
-	c.Data.EvalTrajectories = each(sums(3, 9)) // the same problems
+	c.Data.EvalTrajectories = Slice(sums(3, 9)) // the same problems
 	_, err := Train(context.Background(), c)
 	require.ErrorContains(t, err, "data.eval: 3 problems are in the training data too (t0, t1, t2)")
 	c.Data.AllowOverlap = true
@@ -257,7 +257,7 @@ func TestModelFolders(t *testing.T) {
 	for mode, save := range map[string]string{"full": "f32", "lora": "base", "head": "base"} {
 		c := config(t, base)
 		c.Train, c.SaveDType, c.Head.Final = mode, save, "own"
-		c.Data.EvalTrajectories = each(eval)
+		c.Data.EvalTrajectories = Slice(eval)
 		r := train(t, c)
 		if file, err := safetensors.Open(filepath.Join(r.Model, "model.safetensors")); err == nil {
 			info, _ := file.Info("model.norm.weight")
@@ -290,17 +290,17 @@ func TestModelFolders(t *testing.T) {
 			}
 			require.Equal(t, metrics.Float(squares/float64(n)), r.Eval.StepMSE, mode)
 			i := 0
-			for s, err := range m.ScoreAll(context.Background(), each(eval), ScoreOptions{Alpha: new(1.0)}) {
+			for s, err := range m.ScoreAll(context.Background(), Slice(eval), ScoreOptions{Alpha: new(1.0)}) {
 				require.NoError(t, err)
 				require.Equal(t, alone[i], s)
 				i++
 			}
 			require.Equal(t, len(eval), i)
-			for s, err := range m.ScoreAll(context.Background(), each(eval[:1]), ScoreOptions{Alpha: new(2.0), Tokens: 1}) {
+			for s, err := range m.ScoreAll(context.Background(), Slice(eval[:1]), ScoreOptions{Alpha: new(2.0), Tokens: 1}) {
 				require.NoError(t, err)
 				require.InDelta(t, alone[0].Reward+*s.Trajectory, s.Reward, 1e-12)
 			}
-			for s, err := range m.ScoreAll(context.Background(), each(eval[:1]), ScoreOptions{Alpha: new(0.0), Parts: "thinking"}) {
+			for s, err := range m.ScoreAll(context.Background(), Slice(eval[:1]), ScoreOptions{Alpha: new(0.0), Parts: "thinking"}) {
 				require.NoError(t, err)
 				text, err := json.Marshal(s)
 				require.NoError(t, err)
@@ -330,10 +330,20 @@ func TestTrainOn(t *testing.T) {
 		}
 	}
 	c := config(t, base)
+	c.Train = "head"
+	r := train(t, c)
+	next := config(t, base)
+	next.Train, next.Head.Init, next.Optim.Steps, next.Optim.HeadLR = "head", r.Model, 1, 0
+	require.Equal(t, r.Eval.Loss, train(t, next).Eval.Loss, "head.init: a folder's head")
+	next.Head.Final, next.Out = "own", next.Out+"own"
+	_, err := Train(context.Background(), next)
+	require.ErrorContains(t, err, "holds no head of kind scalar, final own")
+
+	c = config(t, base)
 	c.Train = "lora"
 	adapted := train(t, c).Model
 	c = config(t, adapted)
-	_, err := Train(context.Background(), c)
+	_, err = Train(context.Background(), c)
 	require.ErrorContains(t, err, "it has adapters, which train: full would leave out")
 	c.Train, c.LoRA.Rank = "lora", 2
 	_, err = Train(context.Background(), c)

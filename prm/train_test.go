@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,21 +48,11 @@ func sums(n int, seed uint64) []*data.Trajectory {
 	return list
 }
 
-func each(list []*data.Trajectory) iter.Seq2[*data.Trajectory, error] {
-	return func(yield func(*data.Trajectory, error) bool) {
-		for _, t := range list {
-			if !yield(t, nil) {
-				return
-			}
-		}
-	}
-}
-
 // config trains 7 steps an epoch (the last one smaller) on 26 trajectories, 2 held out.
 func config(t testing.TB, base string) TrainConfig {
 	c := DefaultTrainConfig()
 	c.Model, c.Out, c.Cache = base, filepath.Join(t.TempDir(), "run"), filepath.Join(t.TempDir(), "cache")
-	c.Data.Trajectories, c.Data.EvalShare = each(sums(28, 5)), 0.06
+	c.Data.Trajectories, c.Data.EvalShare = Slice(sums(28, 5)), 0.06
 	c.Text.Template, c.Text.Separator = "none", "\n"
 	c.Train, c.LoRA.Rank = "full", 4
 	c.Batch = Batch{Trajectories: 4, Tokens: 120}
@@ -114,15 +103,4 @@ func rows(t testing.TB, out string) []string {
 		list = append(list, string(b))
 	}
 	return list
-}
-
-func TestTrainModes(t *testing.T) {
-	base := tiny(t, tinymodel.Options{})
-	for _, mode := range []string{"full", "lora", "head"} {
-		c := config(t, base)
-		c.Train = mode
-		r := train(t, c)
-		require.Equal(t, 14, r.Steps, mode)
-		t.Log(mode, said(c), rows(t, c.Out))
-	}
 }

@@ -1,4 +1,4 @@
-//go:build amd64 && !noasm
+//go:build linux && amd64 && !noasm
 
 package cpu
 
@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"syscall"
 	"testing"
 	"unsafe"
 
@@ -215,12 +216,41 @@ func BenchmarkGEMM(b *testing.B) {
 			b.Run(fmt.Sprintf("%s-%s/M%d-N%d-K%d/workers%d", s.layout, dtype, s.m, s.n, s.k, workers), func(b *testing.B) {
 				p := newGEMMCase(rand.New(rand.NewPCG(5, 6)), s.m, s.n, s.k, s.layout, s.bf16, false)
 				g, _ := p.prepare(b, workers)
-				b.ResetTimer()
-				for range b.N {
-					require.NoError(b, g.run())
-				}
-				b.ReportMetric(2*float64(s.m)*float64(s.n)*float64(s.k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOPS")
+				reportRate(b, 2*float64(s.m)*float64(s.n)*float64(s.k), g.run)
 			})
 		}
 	}
+}
+
+// BenchmarkMicroKernel is what the products can reach at best: panels in the first caches.
+func BenchmarkMicroKernel(b *testing.B) {
+	needAVX2(b)
+	a, panel, c := alignedFloats(6*kBlock), alignedFloats(16*kBlock), alignedFloats(6*16)
+	reportRate(b, 2*6*16*kBlock*1000, func() error {
+		for range 1000 {
+			gemm6x16(kBlock, &a[0], &panel[0], &c[0], 16, &zeros[0], 0)
+		}
+		return nil
+	})
+}
+
+// reportRate runs work and reports its speed by the clock and by the processor time it took, which other programs on
+// the machine disturb less.
+func reportRate(b *testing.B, flops float64, work func() error) {
+	require.NoError(b, work())
+	cpu := processorSeconds(b)
+	b.ResetTimer()
+	for range b.N {
+		require.NoError(b, work())
+	}
+	b.StopTimer()
+	flops *= float64(b.N) / 1e9
+	b.ReportMetric(flops/b.Elapsed().Seconds(), "GFLOPS")
+	b.ReportMetric(flops/(processorSeconds(b)-cpu), "GFLOPS/core")
+}
+
+func processorSeconds(b *testing.B) float64 {
+	var u syscall.Rusage
+	require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
+	return float64(u.Utime.Sec) + float64(u.Utime.Usec)/1e6 + float64(u.Stime.Sec) + float64(u.Stime.Usec)/1e6
 }
