@@ -29,6 +29,7 @@ type Options struct {
 	Merges       []string          // of the tokenizer, as tokenizer.Bytes takes them
 	DType        safetensors.DType // F32, or BF16
 	Scale        float64           // standard deviation of matrices; 0.02, as transformers initialises
+	RopeTheta    float64           // 10000
 	Seed         uint64
 }
 
@@ -46,6 +47,9 @@ func (o Options) filled() Options {
 	}
 	if o.Scale == 0 {
 		o.Scale = 0.02
+	}
+	if o.RopeTheta == 0 {
+		o.RopeTheta = 10000
 	}
 	return o
 }
@@ -118,7 +122,7 @@ func (o Options) config(vocabulary int) ([]byte, error) {
 	return json.MarshalIndent(map[string]any{
 		"architectures": []string{"Qwen2ForCausalLM"}, "model_type": "qwen2", "hidden_act": "silu", "hidden_size": o.Hidden,
 		"intermediate_size": o.Intermediate, "num_hidden_layers": o.Layers, "num_attention_heads": o.Heads, "num_key_value_heads": o.KVHeads,
-		"max_position_embeddings": o.MaxPositions, "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "tie_word_embeddings": true,
+		"max_position_embeddings": o.MaxPositions, "rms_norm_eps": 1e-6, "rope_theta": o.RopeTheta, "tie_word_embeddings": true,
 		"torch_dtype": dtype, "vocab_size": vocabulary, "use_sliding_window": false,
 	}, "", "  ")
 }
