@@ -137,7 +137,7 @@ func (s *session) config(name string, train []*data.Trajectory, epochs int) prm.
 	c.Head.Final = "own"
 	c.Loss.LambdaFinal.Value = 0.1
 	c.Batch.Trajectories = 16
-	c.Optim.LR, c.Optim.HeadLR, c.Optim.Betas, c.Optim.Epochs = 4e-3, 4e-3, []float64{0.9, 0.99}, epochs
+	c.Optim.LR, c.Optim.HeadLR, c.Optim.Betas, c.Optim.Warmup, c.Optim.Epochs = 2e-3, 2e-3, []float64{0.9, 0.99}, 0.1, epochs
 	c.Eval.Every, c.Checkpoint.Every = 500, 1000000
 	c.Checkpoint.Keep = 1
 	c.Recompute = "none"
@@ -147,7 +147,7 @@ func (s *session) config(name string, train []*data.Trajectory, epochs int) prm.
 }
 
 func (s *session) learn(ctx context.Context) error {
-	epochs := 14
+	epochs := 8
 	train := s.train
 	if s.Quick {
 		epochs, train = 1, s.train[:len(s.train)/2]

@@ -27,7 +27,7 @@ func (d *dice) chance(p float64) bool {
 }
 
 // Every value on the way is in a range, and so are the changes: few enough facts to learn in minutes.
-const lowest, highest, largestChange = 10, 19, 3
+const lowest, highest, largestChange = 10, 19, 2
 
 func inRange(v int) bool { return v >= lowest && v <= highest }
 
