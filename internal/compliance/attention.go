@@ -76,7 +76,7 @@ func blind() *layout {
 	return l
 }
 
-var headShapes = []ops.Attention{{Heads: 1, KVHeads: 1, HeadDim: 16}, {Heads: 2, KVHeads: 1, HeadDim: 64}, {Heads: 5, KVHeads: 1, HeadDim: 32}, {Heads: 14, KVHeads: 2, HeadDim: 80}, {Heads: 2, KVHeads: 2, HeadDim: 128}}
+var headShapes = []ops.Attention{{Heads: 1, KVHeads: 1, HeadDim: 16}, {Heads: 2, KVHeads: 1, HeadDim: 64}, {Heads: 10, KVHeads: 2, HeadDim: 32}, {Heads: 7, KVHeads: 1, HeadDim: 80}, {Heads: 2, KVHeads: 2, HeadDim: 128}}
 
 func attentionCases() []kase {
 	var all []kase

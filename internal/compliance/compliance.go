@@ -62,6 +62,7 @@ func Run(t *testing.T, open func(workers int) engine.Backend) {
 				})
 			}
 			t.Run("attention/packing", func(t *testing.T) { attentionPacking(t, two, dtype) })
+			t.Run("special numbers", func(t *testing.T) { specialNumbers(t, two, dtype) })
 			t.Run("adamw", func(t *testing.T) { optimiser(t, one, three, dtype) })
 		})
 	}

@@ -34,33 +34,29 @@ func rowCases() []kase {
 		})
 		add(name, func(m *maker) *call {
 			x, w := m.perRow(1, tokens, k), m.fixed(m.dtype, 1, k)
-			return m.byToken(&call{op: "rmsnorm", attr: ops.RMSNorm{Eps: 1e-3}, in: []value{x, w}, out: m.result(tokens+m.spare, k), want: func() []float64 {
-				return outer(tokens+m.spare, tokens, k, func(t, j int) float64 {
-					return x.floats[t*k+j] * w.floats[j] * inverseRMS(x.floats[t*k:(t+1)*k], 1e-3)
-				})
+			return m.byToken(&call{op: "rmsnorm", attr: ops.RMSNorm{Eps: rmsEps}, in: []value{x, w}, out: m.result(tokens+m.spare, k), want: func() []float64 {
+				r := eachRMS(x, tokens, k)
+				return outer(tokens+m.spare, tokens, k, func(t, j int) float64 { return x.floats[t*k+j] * w.floats[j] * r[t] })
 			}}, tokens, true)
 		})
 		add(name, func(m *maker) *call {
 			x, w, dy := m.perRow(1, tokens, k), m.fixed(m.dtype, 1, k), m.perRow(1, tokens, k)
-			return m.byToken(&call{op: "rmsnorm_dx", attr: ops.RMSNorm{Eps: 1e-3}, in: []value{x, w, dy}, out: m.result(tokens+m.spare, k), want: func() []float64 {
+			return m.byToken(&call{op: "rmsnorm_dx", attr: ops.RMSNorm{Eps: rmsEps}, in: []value{x, w, dy}, out: m.result(tokens+m.spare, k), want: func() []float64 {
+				r, mean := eachRMS(x, tokens, k), make([]float64, tokens)
+				for i := range tokens * k {
+					mean[i/k] += x.floats[i] * w.floats[i%k] * dy.floats[i] / float64(k)
+				}
 				return outer(tokens+m.spare, tokens, k, func(t, j int) float64 {
-					row, r, s := x.floats[t*k:(t+1)*k], inverseRMS(x.floats[t*k:(t+1)*k], 1e-3), 0.0
-					for i, v := range row {
-						s += v * w.floats[i] * dy.floats[t*k+i]
-					}
-					return r*w.floats[j]*dy.floats[t*k+j] - row[j]*r*r*r*s/float64(k)
+					return r[t]*w.floats[j]*dy.floats[t*k+j] - x.floats[t*k+j]*r[t]*r[t]*r[t]*mean[t]
 				})
 			}}, tokens, true)
 		})
 		add(name, func(m *maker) *call {
 			x, dy := m.perRow(1, tokens, k), m.perRow(1/math.Sqrt(float64(tokens)), tokens, k)
-			return m.byToken(&call{op: "rmsnorm_dw", attr: ops.RMSNorm{Eps: 1e-3}, in: []value{x, dy}, out: m.result(k), want: func() []float64 {
-				y := make([]float64, k)
-				for t := range tokens {
-					r := inverseRMS(x.floats[t*k:(t+1)*k], 1e-3)
-					for j := range k {
-						y[j] += dy.floats[t*k+j] * x.floats[t*k+j] * r
-					}
+			return m.byToken(&call{op: "rmsnorm_dw", attr: ops.RMSNorm{Eps: rmsEps}, in: []value{x, dy}, out: m.result(k), want: func() []float64 {
+				y, r := make([]float64, k), eachRMS(x, tokens, k)
+				for i := range tokens * k {
+					y[i%k] += dy.floats[i] * x.floats[i] * r[i/k]
 				}
 				return y
 			}}, tokens, false)
@@ -135,12 +131,19 @@ func (m *maker) embedding(tokens, k, vocabulary int, table value) *call {
 	}}, tokens, true)
 }
 
-func inverseRMS(x []float64, eps float64) float64 {
-	var s float64
-	for _, v := range x {
-		s += v * v
+// rmsEps is large, so that leaving it out shows.
+const rmsEps = 1e-3
+
+// eachRMS is 1/√(mean(x²)+eps) of each live row.
+func eachRMS(x value, rows, k int) []float64 {
+	r := make([]float64, rows)
+	for t := range r {
+		for _, v := range x.floats[t*k : (t+1)*k] {
+			r[t] += v * v
+		}
+		r[t] = 1 / math.Sqrt(r[t]/float64(k)+rmsEps)
 	}
-	return 1 / math.Sqrt(s/float64(len(x))+eps)
+	return r
 }
 
 func (m *maker) rope(tokens, heads, d int, inverse bool) *call {
