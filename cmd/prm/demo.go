@@ -9,10 +9,9 @@ import (
 )
 
 type demoCommand struct {
-	Out     string `help:"Folder for data, model, scores and report; must not exist. A temporary one by default."`
-	Seed    uint64 `default:"1" help:"Seed of everything."`
-	Threads int    `help:"Worker threads; 0: as many as there are processors."`
-	JSON    bool   `help:"Print JSON."`
+	Out  string `help:"Folder for data, model, scores and report; must not exist. A temporary one by default."`
+	Seed uint64 `default:"1" help:"Seed of everything."`
+	JSON bool   `help:"Print JSON."`
 }
 
 func (demoCommand) Help() string {
@@ -27,7 +26,7 @@ func (c demoCommand) Run(p *program) error {
 		}
 		c.Out = filepath.Join(dir, "demo")
 	}
-	result, err := demo.Run(p.ctx, demo.Options{Out: c.Out, Seed: c.Seed, Threads: c.Threads, Progress: p.stderr, Quiet: p.quiet})
+	result, err := demo.Run(p.ctx, demo.Options{Out: c.Out, Seed: c.Seed, Threads: p.threads, Progress: p.stderr, Quiet: p.quiet})
 	if err != nil {
 		return err
 	}

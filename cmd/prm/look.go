@@ -1,18 +1,14 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
-	"path/filepath"
 	"runtime/debug"
 	"strings"
 
-	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/data/tokenizer"
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/hfmodel"
-	"github.com/goprm/goprm/internal/parity"
+	"github.com/goprm/goprm/prm"
 )
 
 // Set by the Makefile's build.
@@ -20,9 +16,13 @@ var version, commit string
 
 type versionCommand struct{}
 
+func (versionCommand) Help() string {
+	return "Equal kernels of equal versions give equal bits. Example:\n\n  prm version"
+}
+
 func (versionCommand) Run(p *program) error {
 	v, c := programVersion()
-	backend, err := engine.Open("auto", engine.Options{})
+	backend, err := engine.Open("auto", engine.Options{Workers: p.threads})
 	if err != nil {
 		return err
 	}
@@ -55,6 +55,31 @@ type inspectCommand struct {
 	JSON bool   `help:"Print JSON."`
 }
 
+func (inspectCommand) Help() string {
+	return "What it describes it has checked; for something unusable it says why and exits 1. A model that goprm trained is opened as prm score would open it. Example:\n\n  prm inspect runs/one/model --json"
+}
+
+// trainedDescription is what only a model that goprm trained has.
+type trainedDescription struct {
+	Parts     []string `json:"parts"` // what had labels: thinking, response, trajectory
+	Alpha     float64  `json:"alpha"`
+	Threshold float64  `json:"threshold"`
+	MaxTokens int      `json:"max_tokens"`
+}
+
+// trained describes the folder if goprm trained it.
+func (c inspectCommand) trained(p *program, d *hfmodel.Description) (*trainedDescription, error) {
+	if d.Model == nil || !d.Model.Goprm {
+		return nil, nil
+	}
+	model, err := prm.Open(c.Path, prm.OpenOptions{Device: "cpu", Threads: p.threads})
+	if err != nil {
+		return nil, err
+	}
+	info := model.Info()
+	return &trainedDescription{info.Parts, info.Alpha, info.Threshold, info.MaxTokens}, model.Close()
+}
+
 func (c inspectCommand) Run(p *program) error {
 	d, err := hfmodel.Describe(c.Path)
 	if err != nil {
@@ -65,106 +90,21 @@ func (c inspectCommand) Run(p *program) error {
 			return err
 		}
 	}
-	if c.JSON {
-		return p.printJSON(d)
-	}
-	_, err = fmt.Fprintln(p.stdout, strings.TrimRight(d.String(), "\n"))
-	return err
-}
-
-type tokenizeCommand struct {
-	Tokenizer string `required:"" help:"tokenizer.json, or a folder that holds one."`
-	In        string `required:"" help:"JSON lines of {\"text\": ...}; plain, .gz or .zst, - for stdin."`
-	Out       string `help:"File for the {\"ids\": [...]} lines; stdout by default."`
-}
-
-func (tokenizeCommand) Help() string {
-	return "Added tokens are recognised in the text and none are added. Example:\n\n  prm tokenize --tokenizer model/ --in texts.jsonl --out ids.jsonl"
-}
-
-func (c tokenizeCommand) Run(p *program) error {
-	t, err := tokenizer.Open(c.Tokenizer)
+	trained, err := c.trained(p, d)
 	if err != nil {
 		return err
 	}
-	return p.output(c.Out, func(w io.Writer) error {
-		lines := jsonLines(w)
-		for line, err := range data.Lines([]string{c.In}, data.ReadOptions{Stdin: p.stdin}) {
-			if err != nil {
-				return err
-			}
-			var row struct {
-				Text *string `json:"text"`
-			}
-			if err := json.Unmarshal(line.Text, &row); err != nil {
-				return fmt.Errorf("%s:%d: %w", line.File, line.Number, err)
-			}
-			if row.Text == nil {
-				return fmt.Errorf("%s:%d: no \"text\"", line.File, line.Number)
-			}
-			ids, _, err := t.Encode(*row.Text)
-			if err != nil {
-				return fmt.Errorf("%s:%d: %w", line.File, line.Number, err)
-			}
-			if ids == nil {
-				ids = []int32{}
-			}
-			if err := lines.Encode(map[string][]int32{"ids": ids}); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-type parityCommand struct {
-	Dirs  []string `arg:"" help:"Golden folders, of backbones or of head formats."`
-	DType string   `name:"dtype" default:"f32" help:"Arithmetic to compare: f32 or f64 (bf16 where a backend computes in it)."`
-	machineFlags
-	JSON bool `help:"Print JSON."`
-}
-
-func (c parityCommand) Run(p *program) error {
-	dtype, err := engine.ParseDType(c.DType)
-	if err != nil {
-		return usageError(err.Error())
-	}
-	if dtype == engine.BFloat16 {
-		return fmt.Errorf("no backend in this program computes in bf16; use f32 or f64")
-	}
-	backend, err := engine.Open(c.Device, engine.Options{Kernels: c.Backend, Workers: c.Threads})
-	if err != nil {
-		return err
-	}
-	defer func() { _ = backend.Close() }()
-	var reports []*parity.Report
-	var differ []string
-	for _, dir := range c.Dirs {
-		report, err := parity.Run(dir, parity.Options{DType: dtype, Backend: backend})
-		if err != nil {
-			return err
-		}
-		reports = append(reports, report)
-		if !report.OK() {
-			differ = append(differ, filepath.Base(dir))
-		}
-		if !c.JSON {
-			if err := report.Write(p.stdout); err != nil {
-				return err
-			}
-		}
-	}
 	if c.JSON {
-		if err := p.printJSON(reports); err != nil {
-			return err
-		}
+		return p.printJSON(struct {
+			*hfmodel.Description
+			Trained *trainedDescription `json:"trained,omitempty"`
+		}{d, trained})
 	}
-	if len(differ) > 0 {
-		return fmt.Errorf("%s: beyond tolerance in %s on %s", strings.Join(differ, ", "), c.DType, backend.Name())
+	text := strings.TrimRight(d.String(), "\n")
+	if trained != nil {
+		text += fmt.Sprintf("\ntrained on %s; reward: alpha %g; a step below %g counts as wrong; at most %d tokens",
+			strings.Join(trained.Parts, ", "), trained.Alpha, trained.Threshold, trained.MaxTokens)
 	}
-	if c.JSON {
-		return nil
-	}
-	_, err = fmt.Fprintf(p.stdout, "%d folders agree with PyTorch in %s on %s\n", len(c.Dirs), c.DType, backend.Name())
+	_, err = fmt.Fprintln(p.stdout, text)
 	return err
 }

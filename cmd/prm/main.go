@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 
@@ -27,8 +28,12 @@ type commands struct {
 	Demo     demoCommand     `cmd:"" help:"See it learn: data, training, evaluation and best of N in a few minutes."`
 	Version  versionCommand  `cmd:"" help:"Print version, commit and the kernels in use."`
 
-	Quiet bool `help:"No progress or information on stderr; warnings and errors stay."`
+	Quiet   bool `help:"No progress or information on stderr; warnings and errors stay."`
+	Threads int  `help:"Most threads that compute; 0: as many as there are processors (train: or what the configuration says). Results do not depend on it."`
 }
+
+// maxThreads keeps a slip of the finger from starting millions of workers.
+const maxThreads = 1024
 
 // program is what a command works with.
 type program struct {
@@ -38,13 +43,13 @@ type program struct {
 	stderr  io.Writer
 	console *runlog.Console
 	quiet   bool
+	threads int // 0: not given
 }
 
 // machineFlags choose what computes.
 type machineFlags struct {
 	Device  string `default:"auto" help:"Where to compute: auto or cpu."`
 	Backend string `default:"auto" help:"Which kernels: auto, portable or avx2."`
-	Threads int    `help:"Worker threads; 0: as many as there are processors. Results do not depend on it."`
 }
 
 func main() {
@@ -82,13 +87,28 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
-	parsed, err := parser.Parse(args)
+	parsed, err := parser.Parse(commandFirst(parser.Model, args))
 	if err != nil {
-		_, _ = fmt.Fprintf(stderr, "prm: %v; see prm --help\n", err)
+		name := "prm"
+		var wrong *kong.ParseError
+		if errors.As(err, &wrong) && wrong.Context != nil && wrong.Context.Selected() != nil {
+			name += " " + wrong.Context.Selected().Name
+		}
+		_, _ = fmt.Fprintf(stderr, "%s: %s; see %s --help\n", name, oneLine(err), name)
 		return 2
 	}
-	p := &program{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr, console: runlog.NewConsole(stderr, c.Quiet), quiet: c.Quiet}
-	err = parsed.Run(p)
+	if c.Threads < 0 || c.Threads > maxThreads {
+		_, _ = fmt.Fprintf(stderr, "prm: --threads %d is not between 0 and %d; see prm --help\n", c.Threads, maxThreads)
+		return 2
+	}
+	if c.Threads > 0 { // what reads, parses and tokenises is bound by it too
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(c.Threads))
+	}
+	p := &program{
+		ctx: ctx, stdin: interruptible{ctx, stdin}, stdout: stdout, stderr: stderr,
+		console: runlog.NewConsole(stderr, c.Quiet), quiet: c.Quiet, threads: c.Threads,
+	}
+	err = p.execute(parsed)
 	p.console.Finish()
 	name, _, _ := strings.Cut(parsed.Command(), " ")
 	var usage usageError
@@ -107,6 +127,27 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 type usageError string
 
 func (e usageError) Error() string { return string(e) }
+
+// execute runs the command. Those that have something to save or to clean up when they are interrupted see to it
+// themselves; the others are left where they are.
+func (p *program) execute(parsed *kong.Context) error {
+	if _, ok := parsed.Selected().Target.Addr().Interface().(interface{ watchesContext() }); ok {
+		return parsed.Run(p)
+	}
+	done := make(chan error, 1)
+	go func() { done <- parsed.Run(p) }()
+	select {
+	case err := <-done:
+		return err
+	case <-p.ctx.Done():
+		return errors.New("interrupted")
+	}
+}
+
+func (trainCommand) watchesContext()    {}
+func (scoreCommand) watchesContext()    {}
+func (tokenizeCommand) watchesContext() {}
+func (demoCommand) watchesContext()     {}
 
 // oneLine puts joined errors on one line.
 func oneLine(err error) string { return strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ") }

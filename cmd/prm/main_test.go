@@ -5,10 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/goprm/goprm/internal/shareddata"
 	"github.com/goprm/goprm/internal/tinymodel"
@@ -56,8 +59,16 @@ func TestUsage(t *testing.T) {
 		{"train", 2, "", "missing flags: --config"},
 		{"score --model m --in f --on-bad perhaps", 2, "", "--on-bad"},
 		{"score --model m --in f --resume", 2, "", "--resume needs --out"},
+		{"score --model m --in f --alpha NaN", 2, "", "prm score: alpha: NaN"},
+		{"score --model", 2, "", "prm score: "},
+		{"--threads=-1 version", 2, "", "--threads -1"},
+		{"version --threads 1000000000", 2, "", "--threads 1000000000"},
+		{"--threads 1 version", 0, "kernels cpu/", ""},
+		{"--backend portable parity /nowhere --quiet", 1, "", "(f32 on cpu/portable)"},
+		{"--dtype parity parity x", 2, "", "prm parity: "},
 		{"parity --dtype f16 x", 2, "", "f16"},
 		{"parity --dtype bf16 x", 1, "", "prm parity: no backend in this program computes in bf16"},
+		{"parity /nowhere /elsewhere", 1, "", "; /elsewhere: neither batch.json"},
 		{"parity /nowhere", 1, "", "prm parity: /nowhere: neither batch.json"},
 		{"inspect /nowhere", 1, "", "prm inspect: stat /nowhere"},
 		{"version", 0, "kernels cpu/", ""},
@@ -138,9 +149,158 @@ func TestTrainScoreAndResume(t *testing.T) {
 	require.Equal(t, 2, strings.Count(stdout, "\n"))
 	require.Contains(t, stderr, "1 trajectories were skipped")
 
-	code, stdout, _ = prmCommand("inspect", model, "--json")
-	require.Equal(t, 0, code)
+	code, stdout, stderr = prmCommand("inspect", model, "--json")
+	require.Equal(t, 0, code, stderr)
 	require.True(t, json.Valid([]byte(stdout)))
+}
+
+// trained is a folder with a model that training has written.
+func trained(t *testing.T, set ...string) (dir, model string) {
+	dir, _, _, config := fixture(t)
+	args := []string{"train", "--quiet", "--config", config, "--set", "train=full"}
+	for _, s := range set {
+		args = append(args, "--set", s)
+	}
+	code, _, stderr := prmCommand(args...)
+	require.Equal(t, 0, code, stderr)
+	return dir, filepath.Join(dir, "run", "model")
+}
+
+func TestInspectTrained(t *testing.T) {
+	_, model := trained(t, "reward.alpha=0.25")
+	code, stdout, stderr := prmCommand("inspect", model)
+	require.Equal(t, 0, code, stderr)
+	require.Contains(t, stdout, "trained on thinking, trajectory; reward: alpha 0.25; a step below 0.5 counts as wrong; at most 512 tokens")
+	var d struct {
+		Kind    string
+		Trained struct{ Alpha float64 }
+	}
+	code, stdout, _ = prmCommand("--json", "inspect", model)
+	require.Equal(t, 0, code)
+	require.NoError(t, json.Unmarshal([]byte(stdout), &d))
+	require.Equal(t, "model", d.Kind)
+	require.Equal(t, 0.25, d.Trained.Alpha)
+
+	write(t, filepath.Join(model, "goprm.json"), `{"format":99}`)
+	code, stdout, stderr = prmCommand("inspect", model)
+	require.Equal(t, 1, code)
+	require.Empty(t, stdout)
+	require.Contains(t, stderr, "goprm.json")
+}
+
+func TestScoreRefusesToMix(t *testing.T) {
+	dir, model := trained(t)
+	row := func(id string) string { return fmt.Sprintf(`{"id":%q,"problem":"p %s","steps":["s"]}`+"\n", id, id) }
+	bad := `{"id":"bad","problem":5}` + "\n"
+	in := func(rows ...string) string {
+		return write(t, filepath.Join(dir, "a,b.jsonl"), strings.Join(rows, "")) // a comma is part of a name
+	}
+	all := []string{row("1"), row("2"), bad, row("3"), row("4"), row("5"), row("6"), row("7")}
+	out := filepath.Join(dir, "scores")
+	score := func(more ...string) (int, string, string) {
+		return prmCommand(append([]string{"score", "--model", model, "--in", filepath.Join(dir, "a,b.jsonl"), "--out", out, "--on-bad", "skip"}, more...)...)
+	}
+	in(all...)
+	code, _, stderr := score()
+	require.Equal(t, 0, code, stderr)
+	wholeBytes, err := os.ReadFile(out)
+	require.NoError(t, err)
+	whole := string(wholeBytes)
+	lines := strings.SplitAfter(whole, "\n")
+	begin := func() {
+		require.NoError(t, os.RemoveAll(out))
+		write(t, out+".part", strings.Join(lines[:6], "")+lines[6][:5])
+	}
+	finished := func() string {
+		b, err := os.ReadFile(out)
+		require.NoError(t, err)
+		return string(b)
+	}
+
+	begin()
+	code, _, stderr = score("--resume", "--quiet")
+	require.Equal(t, 0, code, stderr)
+	require.Equal(t, whole, finished())
+	require.Contains(t, stderr, "resumed after 6")
+	require.Contains(t, stderr, "1 trajectories were skipped, 7 scored", "the bad row before the resumption counts")
+
+	// a finished output whose input has grown
+	in(append(all, row("8"))...)
+	code, _, stderr = score("--resume")
+	require.Equal(t, 0, code, stderr)
+	require.True(t, strings.HasPrefix(finished(), whole) && strings.Contains(finished(), `"id":"8"`))
+	in(all...)
+
+	for name, change := range map[string]func() []string{
+		"alpha":            func() []string { return []string{"--alpha", "3"} },
+		"a row between":    func() []string { in(append([]string{row("new")}, all...)...); return nil },
+		"rows gone":        func() []string { in(all[:4]...); return nil },
+		"checked row gone": func() []string { in(all[:6]...); return nil },
+		"another order":    func() []string { in(all[1], all[0], all[3], all[4], all[5], all[6]); return nil },
+	} {
+		begin()
+		before, err := os.ReadFile(out + ".part")
+		require.NoError(t, err)
+		code, _, stderr := score(append(change(), "--resume")...)
+		in(all...)
+		require.Equal(t, 1, code, name)
+		require.Contains(t, stderr, "begun with another input", name)
+		require.NoFileExists(t, out, name)
+		after, err := os.ReadFile(out + ".part")
+		require.NoError(t, err)
+		require.True(t, strings.HasPrefix(string(before), string(after)), "%s: nothing is added", name)
+	}
+	write(t, out+".part", "no JSON\n")
+	code, _, stderr = score("--resume")
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "scores.part:1")
+}
+
+func TestScoreInput(t *testing.T) {
+	dir, model := trained(t)
+	row := `{"id":"x","problem":"p","steps":["s"]}` + "\n"
+	in, out := write(t, filepath.Join(dir, "in.jsonl"), row), filepath.Join(dir, "scores")
+
+	// what ends the input is no bad row, and skipping does not hide it
+	broken := write(t, filepath.Join(dir, "broken.jsonl.gz"), "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff")
+	for _, from := range []string{broken, filepath.Join(dir, "nothing.jsonl")} {
+		code, _, stderr := prmCommand("score", "--model", model, "--in", in, "--in", from, "--on-bad", "skip", "--out", out)
+		require.Equal(t, 1, code, from)
+		require.Contains(t, stderr, filepath.Base(from))
+		require.NoFileExists(t, out)
+	}
+
+	code, _, stderr := prmCommand("score", "--model", model, "--in", in, "--out", in)
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "is an input too")
+	kept, err := os.ReadFile(in)
+	require.NoError(t, err)
+	require.Equal(t, row, string(kept))
+	code, _, stderr = prmCommand("score", "--model", model, "--in", in, "--out", dir)
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "not a regular file")
+
+	ctx, cancel := context.WithCancel(context.Background())
+	silent, writer := io.Pipe() // nobody writes: the end of the context must end the waiting
+	defer func() { _ = writer.Close() }()
+	var stdout, errors bytes.Buffer
+	time.AfterFunc(200*time.Millisecond, cancel)
+	require.Equal(t, 1, run(ctx, []string{"score", "--model", model, "--in", "-", "--quiet"}, silent, &stdout, &errors))
+	require.Equal(t, "prm score: interrupted after 0 trajectories\n", errors.String())
+}
+
+// closedPipe is the stdout of a program whose reader has gone.
+type closedPipe struct{}
+
+func (closedPipe) Write([]byte) (int, error) {
+	return 0, &os.PathError{Op: "write", Path: "|1", Err: syscall.EPIPE}
+}
+
+func TestClosedPipeIsQuiet(t *testing.T) {
+	_, model, _, _ := fixture(t)
+	var stderr bytes.Buffer
+	require.Equal(t, 0, run(context.Background(), []string{"inspect", model}, strings.NewReader(""), closedPipe{}, &stderr))
+	require.Empty(t, stderr.String())
 }
 
 func TestParity(t *testing.T) {
@@ -160,6 +320,49 @@ func TestTokenize(t *testing.T) {
 	require.Equal(t, 1, code)
 	require.Contains(t, stderr, "in.jsonl:2")
 	require.NoFileExists(t, filepath.Join(dir, "out"), "no half output")
+}
+
+func TestTokenizeBadRows(t *testing.T) {
+	_, model, _, _ := fixture(t)
+	for row, want := range map[string]string{
+		"{\"text\":\"a\xffb\"}":         "not valid UTF-8",
+		`{"text":"\ud800"}`:             "surrogate",
+		`{"text":"\\\ud800\\\udc00"}`:   "surrogate",
+		`{"text":"\ud83d\ude00\ude00"}`: "surrogate",
+		`{"Text":"a"}`:                  `no "text"`,
+		`{"text":null}`:                 `no "text"`,
+		`{"text":3}`:                    "text: ",
+		`["a"]`:                         "not a JSON object",
+		`{"text":"a"`:                   "not a JSON object",
+	} {
+		var stdout, stderr bytes.Buffer
+		code := run(context.Background(), []string{"tokenize", "--tokenizer", model, "--in", "-"}, strings.NewReader(`{"text":"\ud83d\ude00 \\ud800 \ufffd"}`+"\n"+row+"\n"), &stdout, &stderr)
+		require.Equal(t, 1, code, row)
+		require.Contains(t, stderr.String(), ":2: ", row)
+		require.Contains(t, stderr.String(), want, row)
+		require.Equal(t, 1, strings.Count(stdout.String(), "\n"), "what came before is there: %s", row)
+	}
+}
+
+func TestTokenizeVectors(t *testing.T) {
+	folder := filepath.Join(shareddata.Dir(t), "data", "tokenizer")
+	files, err := filepath.Glob(filepath.Join(folder, "vectors_*.jsonl"))
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, f := range files {
+		code, stdout, stderr := prmCommand("tokenize", "--tokenizer", filepath.Join(folder, "qwen2.5", "tokenizer.json"), "--in", f)
+		require.Equal(t, 0, code, stderr)
+		vectors, err := os.ReadFile(f)
+		require.NoError(t, err)
+		want, got := strings.Split(strings.TrimSpace(string(vectors)), "\n"), strings.Split(strings.TrimSpace(stdout), "\n")
+		require.Len(t, got, len(want))
+		for i := range want {
+			var w, g struct{ IDs []int32 }
+			require.NoError(t, json.Unmarshal([]byte(want[i]), &w))
+			require.NoError(t, json.Unmarshal([]byte(got[i]), &g))
+			require.Equal(t, append([]int32{}, w.IDs...), g.IDs, "%s:%d", f, i+1)
+		}
+	}
 }
 
 func TestInspectVerdicts(t *testing.T) {

@@ -3,21 +3,57 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 
+	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/atomicfile"
 )
 
 // output writes results to a file, which appears when it is whole, or to stdout for "" and "-".
-func (p *program) output(path string, write func(io.Writer) error) error {
+func (p *program) output(path string, inputs []string, write func(io.Writer) error) error {
 	if path != "" && path != "-" {
+		if _, err := outputTarget(path, inputs); err != nil {
+			return err
+		}
 		return atomicfile.WriteFile(path, write)
 	}
 	w := bufio.NewWriter(p.stdout)
 	if err := write(w); err != nil {
-		return err
+		return errors.Join(err, w.Flush())
 	}
 	return w.Flush()
+}
+
+// outputTarget is the file that path stands for, links followed. It refuses what a rename must not replace: an input, and
+// what is no regular file.
+func outputTarget(path string, inputs []string) (string, error) {
+	if path == "" || path == "-" {
+		return path, nil
+	}
+	info, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return path, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	if !info.Mode().IsRegular() {
+		return "", fmt.Errorf("%s: exists and is not a regular file; it is not replaced", path)
+	}
+	files, err := data.Files(inputs)
+	if err != nil {
+		return "", err
+	}
+	for _, file := range files {
+		if in, err := os.Stat(file); err == nil && os.SameFile(in, info) {
+			return "", fmt.Errorf("%s: is an input too; it is not replaced", path)
+		}
+	}
+	return filepath.EvalSymlinks(path)
 }
 
 // printJSON writes v indented.

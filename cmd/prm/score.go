@@ -3,13 +3,11 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"iter"
 	"os"
+	"slices"
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/prm"
@@ -17,11 +15,11 @@ import (
 
 type scoreCommand struct {
 	Model  string   `required:"" help:"Model folder."`
-	In     []string `required:"" help:"Trajectories: JSON lines, plain, .gz or .zst, a folder of them, - for stdin."`
+	In     []string `required:"" sep:"none" help:"Trajectories: JSON lines, plain, .gz or .zst, a folder of them, - for stdin; may be given more than once."`
 	Out    string   `help:"File for the scores, one line a trajectory; stdout by default."`
 	Format string   `help:"Public format of a folder that fits several, e.g. qwen_math_prm."`
 	Alpha  *float64 `help:"Weight of the trajectory's own score in the reward; the model's by default."`
-	Parts  string   `enum:"trained,thinking,response,all," default:"" help:"Steps that the reward averages: trained, thinking, response or all."`
+	Parts  string   `enum:"trained,thinking,response,all," default:"" help:"Steps that the reward averages: trained, thinking, response or all; the model's choice by default."`
 	DType  string   `name:"dtype" default:"auto" help:"Arithmetic: auto, f32 or f64."`
 	Resume bool     `help:"Go on with an output that was not finished."`
 	OnBad  string   `enum:"error,skip" default:"error" help:"What a trajectory that cannot be scored does: error or skip."`
@@ -29,128 +27,165 @@ type scoreCommand struct {
 }
 
 func (scoreCommand) Help() string {
-	return "Unfinished output lies beside --out under the name OUT.part; --resume keeps its whole lines. Example:\n\n  prm score --model runs/one/model --in traj.jsonl --out scores.jsonl"
+	return "A line of output: id, steps (each with its place in the text and its score), trajectory (the score of the whole, or null) and reward. " +
+		"Unfinished output lies beside --out under the name OUT.part; --resume keeps its whole lines, scores the last few again, and goes on if they come out the same. Example:\n\n" +
+		"  prm score --model runs/one/model --in traj.jsonl --out scores.jsonl"
 }
 
 func (c scoreCommand) Run(p *program) error {
-	if c.Resume && (c.Out == "" || c.Out == "-") {
+	toFile := c.Out != "" && c.Out != "-"
+	if c.Resume && !toFile {
 		return usageError("--resume needs --out")
 	}
-	model, err := prm.Open(c.Model, prm.OpenOptions{Device: c.Device, Backend: c.Backend, Threads: c.Threads, DType: c.DType, Format: c.Format})
+	if err := (prm.ScoreOptions{Alpha: c.Alpha, Parts: c.Parts}).Validate(); err != nil {
+		return usageError(err.Error())
+	}
+	target, err := outputTarget(c.Out, c.In)
+	if err != nil {
+		return err
+	}
+	model, err := prm.Open(c.Model, prm.OpenOptions{Device: c.Device, Backend: c.Backend, Threads: p.threads, DType: c.DType, Format: c.Format})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = model.Close() }()
 	info := model.Info()
 	p.console.Infof("%s: %s, %d layers, %s on %s", c.Model, info.Format, info.Layers, info.DType, info.Backend)
-	if c.Out == "" || c.Out == "-" {
-		return p.output(c.Out, func(w io.Writer) error { return c.score(p, model, w, nil) })
+	s := &scoring{program: p, command: c, model: model}
+	if !toFile {
+		return p.output(c.Out, c.In, s.run)
 	}
-	return c.toFile(p, model)
+	return s.toFile(target)
 }
 
-// toFile writes to OUT.part and renames it when whole.
-func (c scoreCommand) toFile(p *program, model *prm.Model) error {
-	part := c.Out + ".part"
-	var done []string
-	if c.Resume {
-		var err error
-		if done, err = keepWhole(part); err != nil {
-			return err
-		}
-		if len(done) > 0 {
-			p.console.Noticef("resumed after %d scored trajectories", len(done))
-		}
-	} else if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	f, err := os.OpenFile(part, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
-	if err != nil {
-		return err
-	}
-	w := bufio.NewWriter(f)
-	err = c.score(p, model, w, done)
-	err = errors.Join(err, w.Flush())
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(part, c.Out)
+// scoring is one run of the command.
+type scoring struct {
+	*program
+	command scoreCommand
+	model   *prm.Model
+	resumed unfinished
+
+	scored, bad int
+	ended       error // ended the input; no single trajectory is to blame
+	unmatched   error // the input does not go with the unfinished output
 }
 
-// keepWhole cuts a torn last line off an unfinished output and returns the ids of the lines that stay.
-func keepWhole(part string) ([]string, error) {
-	content, err := os.ReadFile(part)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+// run writes a line for each trajectory after those that an unfinished output holds, in the order of the input.
+func (s *scoring) run(w io.Writer) error {
+	if rows := countRows(s.command.In); rows > 0 && !s.quiet {
+		s.console.Start("score", len(s.resumed.ids), rows)
 	}
-	if err != nil {
-		return nil, err
-	}
-	content = content[:bytes.LastIndexByte(content, '\n')+1]
-	var ids []string
-	for line := range bytes.Lines(content) {
-		var row struct{ ID string }
-		if err := json.Unmarshal(line, &row); err != nil {
-			return nil, fmt.Errorf("%s:%d: %w; delete it to begin anew", part, len(ids)+1, err)
+	s.scored = len(s.resumed.ids)
+	options := prm.ScoreOptions{Alpha: s.command.Alpha, Parts: s.command.Parts, OnBad: s.onBad}
+	for score, err := range s.model.ScoreAll(s.ctx, s.input, options) {
+		if s.unmatched != nil {
+			return s.unmatched
 		}
-		ids = append(ids, row.ID)
-	}
-	return ids, os.Truncate(part, int64(len(content)))
-}
-
-// score writes a line for each trajectory after those whose ids are done, in the order of the input.
-func (c scoreCommand) score(p *program, model *prm.Model, w io.Writer, done []string) error {
-	skipped := 0
-	options := prm.ScoreOptions{Alpha: c.Alpha, Parts: c.Parts}
-	if c.OnBad == "skip" {
-		options.OnBad = func(err error) error {
-			skipped++
-			p.console.Warnf("skipped: %s", oneLine(err))
-			return nil
+		if err == nil {
+			err = s.put(w, score)
 		}
-	}
-	lines, scored := jsonLines(w), len(done)
-	for s, err := range model.ScoreAll(p.ctx, after(data.Read(c.In, data.ReadOptions{Stdin: p.stdin}), done), options) {
+		if err != nil && s.ctx.Err() != nil && errors.Is(err, s.ctx.Err()) {
+			return s.interrupted()
+		}
 		if err != nil {
 			return err
 		}
-		if err := lines.Encode(s); err != nil {
-			return err
-		}
-		if scored++; scored%100 == 0 {
-			p.console.Infof("%d scored", scored)
-		}
+		s.scored++
+		s.console.Update(s.scored+s.bad, "")
 	}
-	if err := p.ctx.Err(); err != nil {
-		return fmt.Errorf("interrupted after %d trajectories; go on with --resume", scored)
+	if s.ctx.Err() != nil {
+		return s.interrupted()
 	}
-	if skipped > 0 {
-		p.console.Warnf("%d trajectories were skipped, %d scored", skipped, scored)
+	if len(s.resumed.check) > 0 {
+		return s.resumed.other()
 	}
-	p.console.Infof("%d trajectories scored", scored)
+	s.console.Finish()
+	if s.bad > 0 {
+		s.console.Warnf("%d trajectories were skipped, %d scored", s.bad, s.scored)
+	}
+	s.console.Infof("%d trajectories scored", s.scored)
 	return nil
 }
 
-// after leaves out the trajectories that are done: the input must begin with them, in their order, save for rows that
-// could not be scored then.
-func after(in iter.Seq2[*data.Trajectory, error], done []string) iter.Seq2[*data.Trajectory, error] {
-	return func(yield func(*data.Trajectory, error) bool) {
-		for t, err := range in {
-			if len(done) > 0 {
-				if err == nil && t.ID == done[0] {
-					done = done[1:]
-				}
-				continue
-			}
-			if !yield(t, err) {
-				return
-			}
+func (s *scoring) interrupted() error {
+	if s.command.Out == "" || s.command.Out == "-" {
+		return fmt.Errorf("interrupted after %d trajectories", s.scored)
+	}
+	return fmt.Errorf("interrupted after %d trajectories; go on with --resume", s.scored)
+}
+
+// put writes one line, or compares it with what an unfinished output holds in its place.
+func (s *scoring) put(w io.Writer, score *prm.Score) error {
+	var line bytes.Buffer
+	if err := jsonLines(&line).Encode(score); err != nil {
+		return err
+	}
+	if len(s.resumed.check) > 0 {
+		if !bytes.Equal(line.Bytes(), s.resumed.check[0]) {
+			return s.resumed.other()
 		}
-		if len(done) > 0 {
-			yield(nil, fmt.Errorf("the unfinished output holds %q, which the input does not: it was made from another input", done[0]))
+		s.resumed.check = s.resumed.check[1:]
+		return nil
+	}
+	if _, err := w.Write(line.Bytes()); err != nil {
+		return err
+	}
+	if b, ok := w.(*bufio.Writer); ok { // so that what a killed process has scored is there
+		return b.Flush()
+	}
+	return nil
+}
+
+func (s *scoring) onBad(err error) error {
+	s.bad++
+	if s.command.OnBad == "error" || s.ended != nil || s.unmatched != nil {
+		return err
+	}
+	s.console.Warnf("skipped: %s", oneLine(err))
+	return nil
+}
+
+// input yields the trajectories that are to be scored. Those of an unfinished output's lines are passed over; what lies
+// between them must be what could not be scored then, so it is tried again and must be bad again.
+func (s *scoring) input(yield func(*data.Trajectory, error) bool) {
+	done := s.resumed.ids
+	for t, err := range data.Read(s.command.In, data.ReadOptions{Stdin: s.stdin}) {
+		var row *data.RowError
+		if err != nil && !errors.As(err, &row) {
+			s.ended = err
+		}
+		if err == nil && len(done) > 0 && t.ID == done[0] {
+			done = done[1:]
+			continue
+		}
+		bad := s.bad
+		if !yield(t, err) {
+			return
+		}
+		if len(done) > 0 && s.bad == bad {
+			s.unmatched = s.resumed.other()
+			yield(nil, s.unmatched)
+			return
 		}
 	}
+	if len(done) > 0 && s.ended == nil {
+		s.unmatched = s.resumed.other()
+		yield(nil, s.unmatched)
+	}
+}
+
+// countRows is how many rows the paths hold, 0 where reading them twice is not possible.
+func countRows(paths []string) int {
+	files, err := data.Files(paths)
+	if err != nil || slices.ContainsFunc(files, func(file string) bool {
+		info, err := os.Stat(file)
+		return err != nil || !info.Mode().IsRegular()
+	}) {
+		return 0
+	}
+	rows := 0
+	for range data.Lines(files, data.ReadOptions{}) {
+		rows++
+	}
+	return rows
 }

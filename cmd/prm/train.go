@@ -8,12 +8,11 @@ import (
 )
 
 type trainCommand struct {
-	Config  string   `required:"" help:"YAML file."`
-	Set     []string `sep:"none" help:"Override a key, as optim.lr=1e-4; may be given more than once."`
-	Resume  bool     `help:"Go on from the newest checkpoint of the run folder that verifies."`
-	DryRun  bool     `help:"Show rendered text with its read-outs, counts, memory and time, and stop."`
-	JSON    bool     `help:"Print the result as JSON."`
-	Threads int      `help:"Worker threads; 0: what the configuration says. Results do not depend on it."`
+	Config string   `required:"" help:"YAML file."`
+	Set    []string `sep:"none" help:"Override a key, as optim.lr=1e-4; may be given more than once."`
+	Resume bool     `help:"Go on from the newest checkpoint of the run folder that verifies."`
+	DryRun bool     `help:"Show rendered text with its read-outs, counts, memory and time, and stop."`
+	JSON   bool     `help:"Print the result as JSON."`
 }
 
 func (trainCommand) Help() string {
@@ -28,13 +27,16 @@ func (c trainCommand) Run(p *program) error {
 	}
 	config.Resume, config.Progress, config.Quiet = c.Resume, p.stderr, p.quiet
 	config.Version, _ = programVersion()
-	if c.Threads > 0 {
-		config.Threads = c.Threads
+	if p.threads > 0 {
+		config.Threads = p.threads
 	}
 	if c.DryRun {
 		report, err := prm.DryRun(p.ctx, config)
 		if err != nil {
 			return err
+		}
+		for _, w := range report.Warnings {
+			p.console.Warnf("%s", w)
 		}
 		if c.JSON {
 			return p.printJSON(report)
