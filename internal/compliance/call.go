@@ -1,6 +1,7 @@
 package compliance
 
 import (
+	"bytes"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -149,9 +150,18 @@ type device struct{ engine.Backend }
 
 // placement says how a call's tensors lie in memory.
 type placement struct {
-	offset      int // elements before each float input
+	offset      int  // elements before each float input
+	moved       bool // the inputs get other memory after the call is compiled, as weight slots do
 	inPlace     bool
 	countAllocs bool
+}
+
+// before is how many elements lie before an input.
+func (p placement) before(v value) int {
+	if v.floats == nil {
+		return 0
+	}
+	return p.offset
 }
 
 // tensor uploads v, offset elements into its memory.
@@ -171,11 +181,7 @@ func (d device) prepare(t *testing.T, c *call, p placement) (engine.Launch, engi
 	live := d.tensor(t, value{dtype: engine.I32, shape: []int{int(engine.NumDims)}, ints: c.live[:]}, 0)
 	ec := engine.Call{Op: c.op, Attr: c.attr, Rows: c.rows, Live: live}
 	for _, v := range c.in {
-		offset := p.offset
-		if v.floats == nil {
-			offset = 0
-		}
-		ec.In = append(ec.In, d.tensor(t, v, offset))
+		ec.In = append(ec.In, d.tensor(t, v, p.before(v)))
 	}
 	if p.inPlace {
 		ec.Out = ec.In[0]
@@ -186,6 +192,13 @@ func (d device) prepare(t *testing.T, c *call, p placement) (engine.Launch, engi
 	}
 	launch, err := d.Compile(ec)
 	require.NoError(t, err)
+	if p.moved {
+		for i, v := range c.in {
+			moved := d.tensor(t, v, p.before(v))
+			require.NoError(t, d.Upload(ec.In[i], bytes.Repeat([]byte{0xff}, int(moved.MemSize())))) // NaN and −1
+			require.NoError(t, ec.In[i].Point(moved))
+		}
+	}
 	return launch, ec
 }
 
