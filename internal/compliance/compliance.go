@@ -33,9 +33,9 @@ func Run(t *testing.T, open func(workers int) engine.Backend) {
 			require.NoError(t, d.Close())
 		}
 	})
-	covered := map[string]bool{"adamw": true}
 	for _, dtype := range []tensor.Dtype{engine.F32, engine.F64} {
 		t.Run(engine.DTypeName(dtype), func(t *testing.T) {
+			covered := map[string]bool{"adamw": true}
 			for i, k := range cases() {
 				seed := uint64(i)
 				exact := k.build(newMaker(seed, 0, dtype))
@@ -64,14 +64,14 @@ func Run(t *testing.T, open func(workers int) engine.Backend) {
 			t.Run("attention/packing", func(t *testing.T) { attentionPacking(t, two, dtype) })
 			t.Run("special numbers", func(t *testing.T) { specialNumbers(t, two, dtype) })
 			t.Run("adamw", func(t *testing.T) { optimiser(t, one, three, dtype) })
+			for _, op := range Ops {
+				require.True(t, covered[op], "op %s has no case", op)
+			}
+			require.Len(t, covered, len(Ops), "an op of the cases is not listed")
 		})
 	}
 	t.Run("gradients", func(t *testing.T) { gradients(t, two) })
 	t.Run("bad input", func(t *testing.T) { badInput(t, two) })
-	for _, op := range Ops {
-		require.True(t, covered[op], "op %s has no case", op)
-	}
-	require.Len(t, covered, len(Ops), "an op of the cases is not listed")
 }
 
 func requireSameBits(t *testing.T, what string, want, got []float64) {
