@@ -141,7 +141,7 @@ func TestTrainScoreAndResume(t *testing.T) {
 	require.NoFileExists(t, scores+".part")
 
 	bad := write(t, filepath.Join(dir, "bad.jsonl"), `{"id":"a","problem":"p","steps":["s"]}`+"\n"+`{"id":"b","problem":5}`+"\n"+`{"id":"c","problem":"p","steps":["s"]}`+"\n")
-	code, stdout, stderr = prmCommand("score", "--in", bad, "--model", trained)
+	code, _, stderr = prmCommand("score", "--in", bad, "--model", trained)
 	require.Equal(t, 1, code)
 	require.Contains(t, stderr, "bad.jsonl:2")
 	code, stdout, stderr = prmCommand("score", "--in", bad, "--model", trained, "--on-bad", "skip")
@@ -307,6 +307,30 @@ func TestParity(t *testing.T) {
 	code, stdout, stderr := prmCommand("parity", "../../internal/parity/testdata/wide", "--dtype", "f64", "--backend", "portable")
 	require.Equal(t, 0, code, stderr)
 	require.Contains(t, stdout, "1 folders agree with PyTorch in f64 on cpu/portable")
+
+	changed := filepath.Join(t.TempDir(), "changed")
+	require.NoError(t, os.CopyFS(changed, os.DirFS("../../internal/parity/testdata/wide")))
+	path := filepath.Join(changed, "forward.json")
+	var forward map[string]map[string]any
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(content, &forward))
+	forward["f64"]["loss_final"] = forward["f64"]["loss_final"].(float64) * 1.01
+	content, err = json.Marshal(forward)
+	require.NoError(t, err)
+	write(t, path, string(content))
+	code, stdout, stderr = prmCommand("parity", "--json", changed, "../../internal/parity/testdata/wide", "--dtype", "f64")
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "changed: beyond tolerance (f64 on ")
+	var reports []struct {
+		OK   bool
+		Rows []struct{ Quantity string }
+	}
+	require.NoError(t, json.Unmarshal([]byte(stdout), &reports))
+	require.Len(t, reports, 2, "the other folder is compared all the same")
+	require.False(t, reports[0].OK)
+	require.True(t, reports[1].OK)
+	require.NotEmpty(t, reports[1].Rows)
 }
 
 func TestTokenize(t *testing.T) {

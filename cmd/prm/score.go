@@ -184,7 +184,11 @@ func countRows(paths []string) int {
 		return 0
 	}
 	rows := 0
-	for range data.Lines(files, data.ReadOptions{}) {
+	for _, err := range data.Lines(files, data.ReadOptions{}) {
+		var row *data.RowError
+		if err != nil && !errors.As(err, &row) {
+			break // scoring will meet it again, and report it
+		}
 		rows++
 	}
 	return rows
