@@ -146,7 +146,8 @@ func (s *scoring) onBad(err error) error {
 }
 
 // input yields the trajectories that are to be scored. Those of an unfinished output's lines are passed over; what lies
-// between them must be what could not be scored then, so it is tried again and must be bad again.
+// between them must be what could not be scored then, so it is tried again: if it is not bad again, its scores come where
+// the first line to check is expected.
 func (s *scoring) input(yield func(*data.Trajectory, error) bool) {
 	done := s.resumed.ids
 	for t, err := range data.Read(s.command.In, data.ReadOptions{Stdin: s.stdin}) {
@@ -158,13 +159,7 @@ func (s *scoring) input(yield func(*data.Trajectory, error) bool) {
 			done = done[1:]
 			continue
 		}
-		bad := s.bad
 		if !yield(t, err) {
-			return
-		}
-		if len(done) > 0 && s.bad == bad {
-			s.unmatched = s.resumed.other()
-			yield(nil, s.unmatched)
 			return
 		}
 	}
