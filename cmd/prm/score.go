@@ -67,7 +67,6 @@ type scoring struct {
 
 	scored, bad int
 	ended       error // ended the input; no single trajectory is to blame
-	unmatched   error // the input does not go with the unfinished output
 }
 
 // run writes a line for each trajectory after those that an unfinished output holds, in the order of the input.
@@ -78,9 +77,6 @@ func (s *scoring) run(w io.Writer) error {
 	s.scored = len(s.resumed.ids)
 	options := prm.ScoreOptions{Alpha: s.command.Alpha, Parts: s.command.Parts, OnBad: s.onBad}
 	for score, err := range s.model.ScoreAll(s.ctx, s.input, options) {
-		if s.unmatched != nil {
-			return s.unmatched
-		}
 		if err == nil {
 			err = s.put(w, score)
 		}
@@ -138,7 +134,7 @@ func (s *scoring) put(w io.Writer, score *prm.Score) error {
 
 func (s *scoring) onBad(err error) error {
 	s.bad++
-	if s.command.OnBad == "error" || s.ended != nil || s.unmatched != nil {
+	if s.command.OnBad == "error" || s.ended != nil {
 		return err
 	}
 	s.console.Warnf("skipped: %s", oneLine(err))
@@ -162,10 +158,6 @@ func (s *scoring) input(yield func(*data.Trajectory, error) bool) {
 		if !yield(t, err) {
 			return
 		}
-	}
-	if len(done) > 0 && s.ended == nil {
-		s.unmatched = s.resumed.other()
-		yield(nil, s.unmatched)
 	}
 }
 
