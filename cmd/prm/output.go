@@ -22,10 +22,15 @@ func (p *program) output(path string, inputs []string, write func(io.Writer) err
 		return atomicfile.WriteFile(path, write)
 	}
 	w := bufio.NewWriter(p.stdout)
-	if err := write(w); err != nil {
-		return errors.Join(err, w.Flush())
+	return flush(w, write(w))
+}
+
+// flush writes what w still holds and joins what goes wrong to err, once: a writer that has failed keeps its error.
+func flush(w *bufio.Writer, err error) error {
+	if flushed := w.Flush(); flushed != nil && !errors.Is(err, flushed) {
+		return errors.Join(err, flushed)
 	}
-	return w.Flush()
+	return err
 }
 
 // outputTarget is the file that path stands for, links followed. It refuses what a rename must not replace: an input, and

@@ -28,7 +28,7 @@ func (s *scoring) toFile(target string) (err error) {
 		return err
 	}
 	w := bufio.NewWriter(f)
-	err = errors.Join(s.run(w), w.Flush())
+	err = flush(w, s.run(w))
 	if err == nil {
 		err = f.Sync()
 	}

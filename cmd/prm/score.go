@@ -67,16 +67,20 @@ type scoring struct {
 
 	scored, bad int
 	ended       error // ended the input; no single trajectory is to blame
+	unmatched   bool  // the input lacks rows of the unfinished output, or has others between them
 }
 
 // run writes a line for each trajectory after those that an unfinished output holds, in the order of the input.
 func (s *scoring) run(w io.Writer) error {
-	if rows := countRows(s.command.In); rows > 0 && !s.quiet {
-		s.console.Start("score", len(s.resumed.ids), rows)
+	if !s.quiet { // counting reads the input once more
+		s.console.Start("score", len(s.resumed.ids), countRows(s.command.In))
 	}
 	s.scored = len(s.resumed.ids)
 	options := prm.ScoreOptions{Alpha: s.command.Alpha, Parts: s.command.Parts, OnBad: s.onBad}
 	for score, err := range s.model.ScoreAll(s.ctx, s.input, options) {
+		if s.unmatched {
+			return s.resumed.other()
+		}
 		if err == nil {
 			err = s.put(w, score)
 		}
@@ -92,7 +96,7 @@ func (s *scoring) run(w io.Writer) error {
 	if s.ctx.Err() != nil {
 		return s.interrupted()
 	}
-	if len(s.resumed.check) > 0 {
+	if s.unmatched || len(s.resumed.check) > 0 {
 		return s.resumed.other()
 	}
 	s.console.Finish()
@@ -142,8 +146,8 @@ func (s *scoring) onBad(err error) error {
 }
 
 // input yields the trajectories that are to be scored. Those of an unfinished output's lines are passed over; what lies
-// between them must be what could not be scored then, so it is tried again: if it is not bad again, its scores come where
-// the first line to check is expected.
+// between them must be what could not be scored then, so it is tried again and must be bad again. The lines to check do not
+// tell: an input that begins with them would have the same scores.
 func (s *scoring) input(yield func(*data.Trajectory, error) bool) {
 	done := s.resumed.ids
 	for t, err := range data.Read(s.command.In, data.ReadOptions{Stdin: s.stdin}) {
@@ -155,7 +159,12 @@ func (s *scoring) input(yield func(*data.Trajectory, error) bool) {
 			done = done[1:]
 			continue
 		}
+		bad := s.bad
 		if !yield(t, err) {
+			return
+		}
+		if len(done) > 0 && s.bad == bad {
+			s.unmatched = true
 			return
 		}
 	}
