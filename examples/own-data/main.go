@@ -1,16 +1,17 @@
 // Command own-data trains a reward model on a program's own records, labelled by the program itself, and scores new ones.
+//
+//	go run ./examples/own-data MODEL_FOLDER
 package main
 
 import (
 	"context"
 	"fmt"
+	"io"
 	"log"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/goprm/goprm/data"
-	"github.com/goprm/goprm/internal/tinymodel"
 	"github.com/goprm/goprm/prm"
 )
 
@@ -21,21 +22,21 @@ type derivation struct {
 	sound          []bool // as far as somebody looked
 }
 
-// trajectory labels a derivation: a sound line is worth 1, an unsound one 0; the whole is worth the share of sound lines.
+// trajectory labels a derivation: a sound line is worth 1, an unsound one 0; the whole, once every line was looked at, is
+// worth the share of sound lines.
 func (d derivation) trajectory() *data.Trajectory {
 	t := &data.Trajectory{ID: d.name, Problem: d.question, ResponseSteps: d.lines}
 	good := 0.0
-	for _, ok := range d.sound {
+	for _, sound := range d.sound {
 		reward := 0.0
-		if ok {
+		if sound {
 			reward = 1
 		}
 		good += reward
-		t.Labels.Steps = append(t.Labels.Steps, &reward)
+		t.Labels.Steps = append(t.Labels.Steps, data.Float(reward))
 	}
 	if len(d.sound) == len(d.lines) {
-		share := good / float64(len(d.lines))
-		t.Labels.Trajectory = &share
+		t.Labels.Trajectory = data.Float(good / float64(len(d.lines)))
 	}
 	return t
 }
@@ -44,37 +45,31 @@ func (d derivation) trajectory() *data.Trajectory {
 func records() []derivation {
 	var list []derivation
 	for i := range 60 {
-		d := derivation{name: fmt.Sprint("d", i), question: fmt.Sprintf("Double %d twice.", i)}
 		slip := i % 3
-		d.lines = []string{fmt.Sprintf("%d doubled is %d.", i, 2*i), fmt.Sprintf("%d doubled is %d.", 2*i, 4*i+slip)}
-		d.sound = []bool{true, slip == 0}
-		list = append(list, d)
+		list = append(list, derivation{
+			name: fmt.Sprint("d", i), question: fmt.Sprintf("Double %d twice.", i),
+			lines: []string{fmt.Sprintf("%d doubled is %d.", i, 2*i), fmt.Sprintf("%d doubled is %d.", 2*i, 4*i+slip)},
+			sound: []bool{true, slip == 0},
+		})
 	}
 	return list
 }
 
 func main() {
-	model := "" // a folder from Hugging Face; without one, a tiny untrained model stands in
-	if len(os.Args) > 1 {
-		model = os.Args[1]
+	if len(os.Args) != 2 {
+		log.Fatal("wants one argument: a model folder, such as Qwen2.5-0.5B's")
 	}
-	if err := run(model); err != nil {
+	dir, err := os.MkdirTemp("", "own-data-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := run(context.Background(), os.Args[1], filepath.Join(dir, "run"), os.Stdout); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(model string) error {
-	dir, err := os.MkdirTemp("", "own-data-")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	if model == "" {
-		model = filepath.Join(dir, "tiny")
-		if err := tinymodel.Write(model, tinymodel.Options{}); err != nil {
-			return err
-		}
-	}
+// run trains on the records into the folder out and scores two derivations that nobody labelled.
+func run(ctx context.Context, model, out string, to io.Writer) error {
 	trajectories := func(yield func(*data.Trajectory, error) bool) {
 		for _, d := range records() {
 			if !yield(d.trajectory(), nil) {
@@ -82,8 +77,7 @@ func run(model string) error {
 			}
 		}
 	}
-	ctx := context.Background()
-	result, err := prm.Train(ctx, prm.TrainConfig{Model: model, Train: "lora", Out: filepath.Join(dir, "run"), Data: prm.DataConfig{Trajectories: trajectories}})
+	result, err := prm.Train(ctx, prm.TrainConfig{Model: model, Out: out, Data: prm.DataConfig{Trajectories: trajectories}})
 	if err != nil {
 		return err
 	}
@@ -92,13 +86,21 @@ func run(model string) error {
 		return err
 	}
 	defer func() { _ = trained.Close() }()
-	score, err := trained.Score(ctx, derivation{question: "Double 70 twice.", lines: []string{"70 doubled is 140.", "140 doubled is 280."}}.trajectory())
-	if err != nil {
-		return err
+	for _, last := range []string{"140 doubled is 280.", "140 doubled is 281."} {
+		d := derivation{question: "Double 70 twice.", lines: []string{"70 doubled is 140.", last}}
+		score, err := trained.Score(ctx, d.trajectory())
+		if err != nil {
+			return err
+		}
+		for i, step := range score.Steps {
+			if _, err := fmt.Fprintf(to, "%.3f  %s\n", step.Score, d.lines[i]); err != nil {
+				return err
+			}
+		}
+		if _, err := fmt.Fprintf(to, "%.3f  reward\n", score.Reward); err != nil {
+			return err
+		}
 	}
-	for i, s := range score.Steps {
-		fmt.Printf("step %d: %.3f\n", i+1, s.Score)
-	}
-	_, err = fmt.Println(strings.TrimSpace(fmt.Sprintf("reward %.3f after %d steps", score.Reward, result.Steps)))
+	_, err = fmt.Fprintf(to, "%d steps of training; the model is in %s\n", result.Steps, result.Model)
 	return err
 }

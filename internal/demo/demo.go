@@ -13,6 +13,7 @@ import (
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/atomicfile"
 	"github.com/goprm/goprm/internal/metrics"
+	"github.com/goprm/goprm/internal/runlog"
 	"github.com/goprm/goprm/internal/tinymodel"
 	"github.com/goprm/goprm/prm"
 )
@@ -42,15 +43,17 @@ type Result struct {
 	Shortest     metrics.Float `json:"shortest"`
 	FirstErrorF1 metrics.Float `json:"first_error_f1"`
 	StepECE      metrics.Float `json:"step_ece"`
-	Trajectory   metrics.Float `json:"trajectory_spearman"`
+	Trajectory   metrics.Float `json:"trajectory_spearman"` // of the whole's score and the share of right steps
 	Passed       bool          `json:"passed"`
 	Out          string        `json:"out"`
+
+	shuffles int // trainings behind ShuffledAUROC
 }
 
 // Sizes of the demonstration.
 const (
-	trainProblems  = 3000
-	evalProblems   = 200
+	trainProblems  = 750 // eight trajectories each
+	evalProblems   = 96
 	bestOfProblems = 150
 	bestOf         = 8
 	shuffles       = 3
@@ -59,6 +62,7 @@ const (
 // session is one demonstration under way.
 type session struct {
 	Options
+	console     *runlog.Console
 	train, eval []*data.Trajectory
 	answers     [][]*data.Trajectory
 	scores      map[string]*prm.Score
@@ -74,10 +78,13 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if o.Progress == nil {
 		o.Progress = io.Discard
 	}
-	if err := os.Mkdir(o.Out, 0o777); err != nil {
+	if err := os.MkdirAll(filepath.Dir(filepath.Clean(o.Out)), 0o777); err != nil {
 		return nil, fmt.Errorf("the demonstration's folder: %w", err)
 	}
-	s := &session{Options: o}
+	if err := os.Mkdir(o.Out, 0o777); err != nil {
+		return nil, fmt.Errorf("the demonstration's folder: %w; name a new one", err)
+	}
+	s := &session{Options: o, console: runlog.NewConsole(o.Progress, o.Quiet)}
 	for _, part := range []func(context.Context) error{s.makeData, s.learn, s.judge, s.control} {
 		if err := part(ctx); err != nil {
 			return nil, err
@@ -85,16 +92,8 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	}
 	s.result.Seconds = time.Since(began).Seconds()
 	s.result.Out = o.Out
-	s.result.Passed = s.passed()
+	s.result.Passed = s.result.passed()
 	return &s.result, s.writePage()
-}
-
-// passed is the learning test: far better than what needs no model, and nothing from labels that mean nothing.
-func (s *session) passed() bool {
-	control := max(s.result.Controls["depth"], s.result.Controls["length"])
-	return s.result.StepAUROC >= 0.9 && s.result.WithinAUROC >= 0.9 &&
-		s.result.StepAUROC >= control+0.1 && s.result.WithinAUROC >= control+0.1 &&
-		s.result.ShuffledAUROC >= 0.45 && s.result.ShuffledAUROC <= 0.55
 }
 
 func (s *session) path(names ...string) string {
@@ -123,8 +122,12 @@ func (s *session) makeData(context.Context) error {
 			return err
 		}
 	}
+	s.console.Infof("made %d trajectories of %d problems to train on, %d of %d others to judge by, and %d answers to each of %d more",
+		len(s.train), trainProblems, len(s.eval), evalProblems, bestOf, bestOfProblems)
+	// Frequencies of rotation for texts of a hundred tokens (theta 50): with Qwen2's, which serve thousands, neighbours look
+	// alike to a small head, and it learns several times more slowly.
 	return tinymodel.Write(s.path("untrained"), tinymodel.Options{Hidden: 64, Intermediate: 160, Layers: 2, Heads: 4, KVHeads: 2,
-		MaxPositions: 512, Merges: merges(vocabulary), Scale: 0.1, Seed: s.Seed})
+		MaxPositions: 512, RopeTheta: 50, Merges: merges(vocabulary), Scale: 0.1, Seed: s.Seed})
 }
 
 // config is the training of one model.
@@ -135,7 +138,7 @@ func (s *session) config(name string, train []*data.Trajectory, epochs int) prm.
 	c.Text.Template, c.Text.Separator, c.Text.ThinkTags = "{problem}\n", "\n", []string{"<think>\n", "</think>\n"}
 	c.Text.Final = "last_token" // the answer's last token; the template has none that closes the turn
 	c.Head.Final = "own"
-	c.Loss.LambdaFinal.Value = 0.1
+	c.Loss.LambdaFinal.Value = 0.5 // one read-out against many: the steps are to lead
 	c.Batch.Trajectories = 16
 	c.Optim.LR, c.Optim.HeadLR, c.Optim.Betas, c.Optim.Warmup, c.Optim.Epochs = 2e-3, 2e-3, []float64{0.9, 0.99}, 0.1, epochs
 	c.Eval.Every, c.Checkpoint.Every = 500, 1000000
@@ -147,7 +150,7 @@ func (s *session) config(name string, train []*data.Trajectory, epochs int) prm.
 }
 
 func (s *session) learn(ctx context.Context) error {
-	epochs := 8
+	epochs := 10
 	if s.Quick {
 		epochs = 2
 	}
@@ -206,7 +209,7 @@ func (s *session) judge(ctx context.Context) error {
 			for _, step := range append(append([]string{}, t.Steps...), t.ResponseSteps...) {
 				length += len(step)
 			}
-			samples = append(samples, metrics.Sample{Answer: string(t.Meta["pred"]), Correct: *t.Labels.Trajectory == 1, Score: s.scores[t.ID].Reward,
+			samples = append(samples, metrics.Sample{Answer: string(t.Meta["pred"]), Correct: solved(t), Score: s.scores[t.ID].Reward,
 				Length: length, Steps: len(t.Steps)})
 		}
 		problems = append(problems, samples)
@@ -217,16 +220,18 @@ func (s *session) judge(ctx context.Context) error {
 	return nil
 }
 
-// control trains on labels shuffled over all steps: what it finds then was not in the labels.
+// control trains once over the data on labels shuffled over all steps: what it finds then was not in the labels. More
+// epochs would only learn the shuffled labels by heart.
 func (s *session) control(ctx context.Context) error {
 	sum, times, train := metrics.Float(0), shuffles, s.train
 	if s.Quick {
 		times, train = 1, s.train[:len(s.train)/3]
 	}
 	for i := range times {
+		s.console.Infof("control %d of %d: the same on shuffled labels", i+1, times)
 		c := s.config(fmt.Sprintf("shuffled-%d", i+1), shuffled(train, s.Seed+uint64(i)), 1)
 		c.Seed += uint64(i)
-		c.Quiet = true
+		c.Progress = nil
 		r, err := prm.Train(ctx, c)
 		if err != nil {
 			return err
@@ -236,7 +241,7 @@ func (s *session) control(ctx context.Context) error {
 		}
 		sum += r.Eval.StepAUROC
 	}
-	s.result.ShuffledAUROC = sum / metrics.Float(times)
+	s.result.ShuffledAUROC, s.result.shuffles = sum/metrics.Float(times), times
 	return nil
 }
 

@@ -3,112 +3,168 @@ package demo
 import (
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/metrics"
 	"github.com/stretchr/testify/require"
 )
 
-// numbers reads the number words of a step.
-func numbers(text string) []int {
-	var list []int
-	for _, w := range strings.FieldsFunc(text, func(r rune) bool { return !('a' <= r && r <= 'z') }) {
-		for i, name := range words {
-			if w == name {
-				list = append(list, i)
-			}
+// A step's text, as this test reads it.
+var (
+	worksOut = regexp.MustCompile(`^(First|Then|Wait,|Maybe) ([1-9])([-+*])([1-4])=([1-9])\.$`)
+	saysOnly = regexp.MustCompile(`^(No, back to|We get|The answer is) ([1-9])\.$`)
+)
+
+// reader recomputes rewards from the texts alone; it begins with the problem's first number.
+type reader struct{ value, before int }
+
+func (r *reader) reward(t *testing.T, text string) float64 {
+	if m := saysOnly.FindStringSubmatch(text); m != nil {
+		was := r.value
+		r.value = number(m[2])
+		if was == r.value {
+			return 1
 		}
+		return 0
 	}
-	return list
+	m := worksOut.FindStringSubmatch(text)
+	require.NotNil(t, m, text)
+	from, by, to := number(m[2]), number(m[4]), number(m[5])
+	result := map[string]int{"+": from + by, "-": from - by, "*": from * by}[m[3]]
+	begins := from == r.value
+	switch m[1] {
+	case "Then":
+		r.before = r.value
+	case "Wait,":
+		begins = from == r.before
+	}
+	if m[1] != "Maybe" {
+		r.value = to
+	}
+	switch {
+	case !begins || result != to:
+		return 0
+	case m[1] == "Maybe":
+		return 0.7
+	}
+	return 1
 }
 
-// check recomputes a step's reward from its text and the values before it: an independent reading of the rules.
-func check(text string, value, before *int) float64 {
-	n := numbers(text)
-	sign := 1
-	if strings.Contains(text, " minus ") {
-		sign = -1
-	}
-	switch strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == ',' })[0] {
-	case "First":
-		*value = n[2]
-		if n[0]*n[1] == n[2] {
-			return 1
-		}
-	case "Then", "Wait":
-		if strings.HasPrefix(text, "Then") {
-			*before = *value
-		}
-		*value = n[2]
-		if n[0] == *before && n[0]+sign*n[1] == n[2] {
-			return 1
-		}
-	case "Maybe":
-		if n[0] == *value && n[0]+sign*n[1] == n[2] {
-			return 0.5
-		}
-	default: // No, We, The: a value said again
-		was := *value
-		*value = n[0]
-		if was == n[0] {
-			return 1
+func number(digit string) int { return int(digit[0] - '0') }
+
+// solve computes a problem's answer from its text.
+func solve(t *testing.T, text string) int {
+	found := regexp.MustCompile(`has ([1-9]) boxes of ([1-9])|Compute ([1-9])\*([1-9])`).FindStringSubmatch(text)
+	require.NotNil(t, found, text)
+	digits := found[1] + found[2] + found[3] + found[4]
+	value := number(digits[:1]) * number(digits[1:])
+	for _, m := range regexp.MustCompile(`then ([-+*])([1-9])|It (gets) ([1-9])|It (sells) ([1-9])|it (has) ([1-9]) times`).FindAllStringSubmatch(text, -1) {
+		by := number(m[2] + m[4] + m[6] + m[8])
+		switch m[1] + m[3] + m[5] + m[7] {
+		case "+", "gets":
+			value += by
+		case "-", "sells":
+			value -= by
+		default:
+			value *= by
 		}
 	}
-	return 0
+	return value
 }
 
 func checkAll(t *testing.T, tr *data.Trajectory) {
-	value, before := 0, 0
+	r := reader{value: number(anyNumber.FindString(tr.Problem))}
+	right := 0.0
 	for i, text := range append(append([]string{}, tr.Steps...), tr.ResponseSteps...) {
-		require.Equal(t, check(text, &value, &before), *tr.Labels.Steps[i], "%s: %q", tr.ID, text)
+		want := r.reward(t, text)
+		require.Equal(t, want, *tr.Labels.Steps[i], "%s: %q", tr.ID, text)
+		if want > 0 {
+			right++
+		}
 	}
-	final := 0.0
-	if fmt.Sprint(value) == tr.Answer {
-		final = 1
-	}
-	require.Equal(t, final, *tr.Labels.Trajectory, tr.ID)
+	require.InDelta(t, right/float64(len(tr.Labels.Steps)), *tr.Labels.Trajectory, 1e-12, tr.ID)
+	answer := solve(t, tr.Problem)
+	require.Equal(t, fmt.Sprint(answer), tr.Answer, tr.Problem)
+	require.Equal(t, r.value == answer, solved(tr), tr.ID)
 	require.NoError(t, tr.Validate())
 }
 
-// Rewards follow from the texts; twins are of one problem, place, form and length, one right and one wrong.
-func TestDataIsWhatItSays(t *testing.T) {
+// Rewards follow from the texts, no problem is in two sets, and the seed determines everything.
+func TestRewardsFollowFromTheTexts(t *testing.T) {
 	seen := map[string]bool{}
-	train := set(newDice(7, "train"), 300, "t", seen)
-	problems := len(seen)
-	eval := set(newDice(7, "eval"), 100, "e", seen)
-	require.Equal(t, problems+100, len(seen), "no problem is in both")
-	for _, list := range [][]*data.Trajectory{train, eval} {
-		for i := 0; i < len(list); i += 2 {
-			a, b := list[i], list[i+1]
-			checkAll(t, a)
-			checkAll(t, b)
-			require.Equal(t, a.Problem, b.Problem)
-			require.Len(t, b.Labels.Steps, len(a.Labels.Steps))
-			for j := range a.Labels.Steps {
-				require.NotEqual(t, *a.Labels.Steps[j] >= 0.5, *b.Labels.Steps[j] >= 0.5, "%s, step %d", a.ID, j)
-			}
-			for j := range a.Steps {
-				require.Equal(t, strings.Fields(a.Steps[j])[0], strings.Fields(b.Steps[j])[0])
-				require.Len(t, strings.Fields(b.Steps[j]), len(strings.Fields(a.Steps[j])))
-			}
+	train := set(newDice(7, "train"), 60, "t", seen)
+	eval := set(newDice(7, "eval"), 20, "e", seen)
+	answers := samples(newDice(7, "answers"), 20, 8, seen)
+	require.Equal(t, train, set(newDice(7, "train"), 60, "t", map[string]bool{}))
+	problems := map[string]int{}
+	for i, list := range append([][]*data.Trajectory{train, eval}, answers...) {
+		for _, tr := range list {
+			checkAll(t, tr)
+			where, ok := problems[tr.Problem]
+			require.True(t, !ok || where == i, "%q is in two sets", tr.Problem)
+			problems[tr.Problem] = i
 		}
 	}
-	again := set(newDice(7, "train"), 300, "t", map[string]bool{})
-	require.Equal(t, train, again, "the seed determines everything")
-	for _, list := range samples(newDice(7, "answers"), 20, 8, seen) {
-		require.Len(t, list, 8)
-		for _, a := range list {
-			checkAll(t, a)
-			require.Equal(t, list[0].Problem, a.Problem)
+	kinds := map[string]bool{}
+	for _, tr := range train {
+		for _, text := range tr.Steps {
+			kinds[strings.Fields(text)[0]] = true
 		}
+	}
+	require.Len(t, kinds, 5, "sums, second looks, ways that are left, goings back")
+	for _, list := range answers {
+		require.Len(t, list, 8)
+		require.Equal(t, list[0].Problem, list[7].Problem)
+	}
+}
+
+var anyNumber = regexp.MustCompile(`[1-9]`)
+
+// Every wrong step has right twins of one problem, place, form and length, the same share everywhere; so what needs no
+// model finds nothing.
+func TestTwins(t *testing.T) {
+	list := set(newDice(7, "eval"), 200, "e", map[string]bool{})
+	var all []metrics.Trajectory
+	for i := 0; i < len(list); i += familySize {
+		family := list[i : i+familySize]
+		mistakes := []int{1, familySize / 2}[i/familySize%2]
+		for at := range family[0].Labels.Steps {
+			wrong := 0
+			for _, tr := range family {
+				texts := append(append([]string{}, tr.Steps...), tr.ResponseSteps...)
+				first := append(append([]string{}, family[0].Steps...), family[0].ResponseSteps...)
+				require.Equal(t, anyNumber.ReplaceAllString(first[at], "0"), anyNumber.ReplaceAllString(texts[at], "0"), "one form")
+				if *tr.Labels.Steps[at] < 0.5 {
+					wrong++
+				}
+			}
+			require.Equal(t, mistakes, wrong)
+		}
+		for _, tr := range family {
+			require.Equal(t, family[0].Problem, tr.Problem)
+			m := metrics.Trajectory{}
+			for at, text := range append(append([]string{}, tr.Steps...), tr.ResponseSteps...) {
+				m.Scores, m.Targets, m.Lengths = append(m.Scores, 0), append(m.Targets, *tr.Labels.Steps[at]), append(m.Lengths, len(text))
+			}
+			all = append(all, m)
+		}
+	}
+	r, err := metrics.Evaluate(all, 0.5)
+	require.NoError(t, err)
+	for name, c := range r.Controls {
+		require.InDelta(t, 0.5, float64(c.StepAUROC), 0.03, name)
+		require.InDelta(t, 0.5, float64(c.WithinAUROC), 0.03, name)
 	}
 }
 
 func TestShuffledKeepsTheLabelsButNotTheirPlaces(t *testing.T) {
-	list := set(newDice(7, "train"), 200, "t", map[string]bool{})
+	list := set(newDice(7, "train"), 50, "t", map[string]bool{})
 	mixed := shuffled(list, 1)
 	count := func(list []*data.Trajectory) (n map[float64]int, same, all int) {
 		n = map[float64]int{}
@@ -129,6 +185,30 @@ func TestShuffledKeepsTheLabelsButNotTheirPlaces(t *testing.T) {
 	require.InDelta(t, 0.46, float64(same)/float64(all), 0.1, "about as often equal as by chance")
 }
 
+func TestVerdict(t *testing.T) {
+	good := func() *Result {
+		return &Result{StepAUROC: 0.95, WithinAUROC: 0.93, Controls: map[string]metrics.Float{"depth": 0.51, "length": 0.5}, ShuffledAUROC: 0.52}
+	}
+	require.True(t, good().passed())
+	for name, spoil := range map[string]func(*Result){
+		"steps":         func(r *Result) { r.StepAUROC = 0.89 },
+		"within":        func(r *Result) { r.WithinAUROC = 0.89 },
+		"depth":         func(r *Result) { r.Controls["depth"] = 0.84 },
+		"length":        func(r *Result) { r.Controls["length"] = 0.84 },
+		"shuffled high": func(r *Result) { r.ShuffledAUROC = 0.56 },
+		"shuffled low":  func(r *Result) { r.ShuffledAUROC = 0.44 },
+		"not defined":   func(r *Result) { r.StepAUROC = metrics.Float(math.NaN()) },
+	} {
+		r := good()
+		spoil(r)
+		require.False(t, r.passed(), name)
+		var table strings.Builder
+		require.NoError(t, r.Write(&table))
+		require.Contains(t, table.String(), ": NO", name)
+		require.Contains(t, table.String(), "FAILED", name)
+	}
+}
+
 // The short form runs every part and learns something.
 func TestQuick(t *testing.T) {
 	if testing.Short() {
@@ -137,9 +217,10 @@ func TestQuick(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "demo")
 	r, err := Run(context.Background(), Options{Out: out, Quick: true})
 	require.NoError(t, err)
-	require.Greater(t, float64(r.StepAUROC), 0.6)
+	require.Greater(t, float64(r.StepAUROC), 0.6) // 0.78 and more at seeds 1 to 4; nothing learned: 0.5 ± 0.01
+	require.Greater(t, float64(r.WithinAUROC), 0.6)
 	require.InDelta(t, 0.5, float64(r.ShuffledAUROC), 0.05)
-	require.InDelta(t, 0.5, float64(r.Controls["depth"]), 0.001, "twins: depth tells nothing")
+	require.InDelta(t, 0.5, float64(r.Controls["depth"]), 0.03, "twins: depth tells nothing")
 	require.InDelta(t, 0.5, float64(r.Controls["length"]), 0.03)
 	require.Less(t, float64(r.Random), float64(r.Oracle))
 	var table strings.Builder

@@ -7,41 +7,72 @@ import (
 	"io"
 	"math"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
-	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/atomicfile"
 	"github.com/goprm/goprm/internal/metrics"
 	"github.com/goprm/goprm/internal/report"
 )
 
-// rows are the result as a table: what, how much, and what it means.
-func (r *Result) rows() [][]string {
+// row is one line of the table.
+type row struct {
+	name, value, meaning string
+	wanted               string // "": this line cannot fail
+	met                  bool
+}
+
+// rows are the result as a table, with the learning test: far better than what needs no model, and nothing from labels
+// that mean nothing. A number that is not defined meets nothing.
+func (r *Result) rows() []row {
 	number := func(f metrics.Float) string { return fmt.Sprintf("%.3f", f) }
 	percent := func(f metrics.Float) string { return fmt.Sprintf("%.1f %%", 100*f) }
-	return [][]string{
-		{"step AUROC", number(r.StepAUROC), "right steps score above wrong ones, on unseen problems (0.9 or more)"},
-		{"… within trajectories", number(r.WithinAUROC), "the same among the steps of one trajectory (0.9 or more)"},
-		{"depth alone", number(r.Controls["depth"]), "what a step's place tells without a model"},
-		{"length alone", number(r.Controls["length"]), "what a step's length tells without a model"},
-		{"shuffled labels", number(r.ShuffledAUROC), fmt.Sprintf("the same training on labels that mean nothing, mean of %d (0.45 to 0.55)", shuffles)},
-		{"first-error F1", number(r.FirstErrorF1), "finds the first wrong step, or that there is none"},
-		{"calibration error", number(r.StepECE), "distance of scores from frequencies"},
-		{"trajectory", number(r.Trajectory), "rank correlation of the whole's score with the whole's reward"},
-		{"best of 8", percent(r.BestOf8), "right answers when the model picks one of eight"},
-		{"random", percent(r.Random), "… when chance picks"},
-		{"majority", percent(r.Majority), "… when the most frequent answer is taken"},
-		{"shortest", percent(r.Shortest), "… when the shortest is taken"},
-		{"oracle", percent(r.Oracle), "… when any of the eight is right"},
+	depth, length := r.Controls["depth"], r.Controls["length"]
+	worse := min(r.StepAUROC, r.WithinAUROC)
+	return []row{
+		{"step AUROC", number(r.StepAUROC), "right steps score above wrong ones, on unseen problems", "0.90 or more", r.StepAUROC >= 0.9},
+		{"… within trajectories", number(r.WithinAUROC), "the same among the steps of one trajectory", "0.90 or more", r.WithinAUROC >= 0.9},
+		{"depth alone", number(depth), "what a step's place tells without a model", "0.10 less", worse >= depth+0.1},
+		{"length alone", number(length), "what a step's length tells without a model", "0.10 less", worse >= length+0.1},
+		{"shuffled labels", number(r.ShuffledAUROC), fmt.Sprintf("the model trained on labels that mean nothing, mean of %d", r.shuffles), "0.45 to 0.55", r.ShuffledAUROC >= 0.45 && r.ShuffledAUROC <= 0.55},
+		{"first-error F1", number(r.FirstErrorF1), "finds the first wrong step, or that there is none; 1 is perfect", "", true},
+		{"calibration error", number(r.StepECE), "mean distance of scores from rewards, by bins; 0 is perfect", "", true},
+		{"trajectory", number(r.Trajectory), "rank correlation of the whole's score with its share of right steps", "", true},
+		{"best of 8", percent(r.BestOf8), "right answers when the model picks one of eight", "", true},
+		{"random", percent(r.Random), "… when chance picks", "", true},
+		{"majority", percent(r.Majority), "… when the most frequent answer is taken", "", true},
+		{"shortest", percent(r.Shortest), "… when the shortest is taken", "", true},
+		{"oracle", percent(r.Oracle), "… when any of the eight is right", "", true},
 	}
+}
+
+// passed tells whether every line that can fail is met.
+func (r *Result) passed() bool {
+	return !slices.ContainsFunc(r.rows(), func(l row) bool { return !l.met })
+}
+
+// cells are the table's texts.
+func (r *Result) cells() [][]string {
+	var list [][]string
+	for _, l := range r.rows() {
+		wanted := l.wanted
+		if wanted != "" && l.met {
+			wanted += ": yes"
+		} else if wanted != "" {
+			wanted += ": NO"
+		}
+		list = append(list, []string{l.name, l.value, wanted, l.meaning})
+	}
+	return list
 }
 
 // Write prints the table and the verdict.
 func (r *Result) Write(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, row := range r.rows() {
-		if _, err := fmt.Fprintln(t, strings.Join(row, "\t")); err != nil {
+	for _, line := range r.cells() {
+		if _, err := fmt.Fprintln(t, strings.Join(line, "\t")); err != nil {
 			return err
 		}
 	}
@@ -50,9 +81,9 @@ func (r *Result) Write(w io.Writer) error {
 	}
 	verdict := "passed: the model learned what the labels say"
 	if !r.Passed {
-		verdict = "FAILED: see the bounds above"
+		verdict = "FAILED: see the lines that say NO"
 	}
-	_, err := fmt.Fprintf(w, "\n%s; %.0f s\nreport: %s/report.html   model: %s/run/model\n", verdict, r.Seconds, r.Out, r.Out)
+	_, err := fmt.Fprintf(w, "\n%s; %.0f s\nreport: %s   model: %s\n", verdict, r.Seconds, filepath.Join(r.Out, "report.html"), filepath.Join(r.Out, "run", "model"))
 	return err
 }
 
@@ -61,16 +92,19 @@ func (s *session) writePage() error {
 	if err != nil {
 		return err
 	}
-	right, wrong := s.groups()
+	steps, wholes := s.groups()
 	page := report.Page{
 		Title: "goprm: a reward model from scratch",
 		Lead: fmt.Sprintf("A small transformer was trained on %d trajectories with step and trajectory rewards and judged on %d of other problems, in %.0f seconds.",
 			len(s.train), len(s.eval), s.result.Seconds),
 		Sections: []report.Section{
-			{Title: "Result", Blocks: []report.Block{report.Table{Columns: []string{"", "", "meaning"}, Rows: s.result.rows()}}},
+			{Title: "Result", Blocks: []report.Block{report.Table{Columns: []string{"", "", "wanted", "meaning"}, Rows: s.result.cells()}}},
 			{Title: "Training", Blocks: training},
-			{Title: "Scores of right and wrong steps", Text: "Steps of unseen problems. Every wrong step has a right twin of equal place, form and length.",
-				Blocks: []report.Block{report.Histogram{XLabel: "score", Low: 0, Top: 1, Groups: []report.Group{{Name: "right", Values: right}, {Name: "wrong", Values: wrong}}}}},
+			{Title: "Scores of right and wrong steps", Text: "Every wrong step has right twins of equal place, form and length. A right step that leads nowhere is labelled 0.7.",
+				Blocks: []report.Block{
+					report.Histogram{Title: "steps of unseen problems", XLabel: "score", Low: 0, Top: 1, Groups: steps},
+					report.Histogram{Title: "answers among eight to pick from", XLabel: "reward: mean score of the steps + score of the whole", Groups: wholes},
+				}},
 			{Title: "One trajectory", Text: "Each step's score, and what it was labelled.", Blocks: []report.Block{s.example()}},
 		},
 	}
@@ -85,8 +119,11 @@ func (s *session) curves() ([]report.Block, error) {
 	}
 	defer func() { _ = file.Close() }()
 	var steps, loss, evals, pooled, within []float64
-	for lines := bufio.NewScanner(file); lines.Scan(); {
-		var row struct {
+	const averaged = 25
+	sum, summed := 0.0, 0
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		var line struct {
 			Step float64
 			Loss *float64
 			Eval *struct {
@@ -94,52 +131,66 @@ func (s *session) curves() ([]report.Block, error) {
 				WithinAUROC float64 `json:"within_auroc"`
 			}
 		}
-		if err := json.Unmarshal(lines.Bytes(), &row); err != nil {
+		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
 			return nil, err
 		}
-		if row.Loss != nil {
-			steps, loss = append(steps, row.Step), append(loss, *row.Loss)
+		if line.Loss != nil {
+			sum += *line.Loss
+			if summed++; summed == averaged {
+				steps, loss = append(steps, line.Step), append(loss, sum/averaged)
+				sum, summed = 0, 0
+			}
 		}
-		if row.Eval != nil {
-			evals, pooled, within = append(evals, row.Step), append(pooled, row.Eval.StepAUROC), append(within, row.Eval.WithinAUROC)
+		if line.Eval != nil {
+			evals, pooled, within = append(evals, line.Step), append(pooled, line.Eval.StepAUROC), append(within, line.Eval.WithinAUROC)
 		}
 	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("%s: %w", file.Name(), err)
+	}
 	return []report.Block{
-		report.LineChart{Title: "loss of the batch", XLabel: "optimiser step", Series: []report.Series{{Name: "loss", X: steps, Y: loss}}},
+		report.LineChart{Title: "loss, mean of 25 batches", XLabel: "optimiser step", Series: []report.Series{{Name: "loss", X: steps, Y: loss}}},
 		report.LineChart{Title: "AUROC on unseen problems", XLabel: "optimiser step", Series: []report.Series{{Name: "all steps", X: evals, Y: pooled}, {Name: "within trajectories", X: evals, Y: within}}},
 	}, nil
 }
 
-// groups are the scores of the evaluation's right and wrong steps.
-func (s *session) groups() (right, wrong []float64) {
+// groups are the scores of the evaluation's right and wrong steps, and the rewards of the right and wrong answers.
+func (s *session) groups() (steps, wholes []report.Group) {
+	steps = []report.Group{{Name: "right"}, {Name: "wrong"}}
 	for _, t := range s.eval {
 		for i, step := range s.scores[t.ID].Steps {
-			if *t.Labels.Steps[i] >= 0.5 {
-				right = append(right, step.Score)
-			} else {
-				wrong = append(wrong, step.Score)
+			g := &steps[0]
+			if *t.Labels.Steps[i] < 0.5 {
+				g = &steps[1]
 			}
+			g.Values = append(g.Values, step.Score)
 		}
 	}
-	return right, wrong
+	wholes = []report.Group{{Name: "right answer"}, {Name: "wrong answer"}}
+	for _, list := range s.answers {
+		for _, t := range list {
+			g := &wholes[0]
+			if !solved(t) {
+				g = &wholes[1]
+			}
+			g.Values = append(g.Values, s.scores[t.ID].Reward)
+		}
+	}
+	return steps, wholes
 }
 
-// example is the evaluation's first long trajectory with both right and wrong steps.
+// example is the evaluation's trajectory with the most kinds of steps among those of which few but not none are wrong.
 func (s *session) example() report.Steps {
-	var best *data.Trajectory
+	best, most := s.eval[0], 0
 	for _, t := range s.eval {
-		wrong := 0
-		for _, l := range t.Labels.Steps {
-			if *l < 0.5 {
-				wrong++
-			}
+		kinds := map[string]bool{}
+		for _, step := range t.Steps {
+			kinds[strings.Fields(step)[0]] = true
 		}
-		if wrong >= 2 && wrong < len(t.Labels.Steps)-2 && (best == nil || len(t.Labels.Steps) > len(best.Labels.Steps)) {
-			best = t
+		wrong := len(t.Labels.Steps) - rightSteps(t)
+		if richness := 100*len(kinds) + len(t.Steps); wrong >= 2 && wrong <= 3 && richness > most {
+			best, most = t, richness
 		}
-	}
-	if best == nil {
-		best = s.eval[0]
 	}
 	steps := report.Steps{Problem: best.Problem}
 	for i, text := range append(append([]string{}, best.Steps...), best.ResponseSteps...) {
