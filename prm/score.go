@@ -61,7 +61,7 @@ type ScoreOptions struct {
 	Parts  string   // which steps the reward averages: trained, thinking, response, all; "": the model's choice
 	Tokens int      // most tokens run at once: memory only, it changes no score; 0: 8192
 	// OnBad is called for a trajectory that cannot be scored; nil from it skips that one, an error ends the sequence. A nil
-	// OnBad ends it at the first.
+	// OnBad ends it at the first. An error of the input that is no *data.RowError ends the sequence without asking.
 	OnBad func(error) error
 }
 
@@ -100,6 +100,8 @@ func (m *Model) ScoreAll(ctx context.Context, trajectories iter.Seq2[*data.Traje
 		}
 		b := scoreBatch{model: m, opt: opt}
 		for t, err := range trajectories {
+			var row *data.RowError
+			one := err == nil || errors.As(err, &row) // else the input ends here
 			if err == nil && t == nil {
 				err = errors.New("a trajectory is nil")
 			}
@@ -108,7 +110,7 @@ func (m *Model) ScoreAll(ctx context.Context, trajectories iter.Seq2[*data.Traje
 				t, e, err = m.example(t)
 			}
 			if err != nil {
-				if opt.OnBad != nil {
+				if one && opt.OnBad != nil {
 					err = opt.OnBad(err)
 				}
 				if err == nil {

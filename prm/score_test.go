@@ -3,12 +3,14 @@ package prm
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/shareddata"
+	"github.com/goprm/goprm/internal/tinymodel"
 	"github.com/stretchr/testify/require"
 )
 
@@ -58,4 +60,32 @@ func TestPublicFormats(t *testing.T) {
 	}
 	_, err := Open(filepath.Join(heads, "qwen_math_prm"), OpenOptions{Format: "pure"})
 	require.ErrorContains(t, err, `format "pure" does not fit; what fits is qwen_math_prm`)
+}
+
+// A row that is bad may be skipped; an input that breaks ends the sequence whatever OnBad says.
+func TestOnBadIsAskedAboutRowsAlone(t *testing.T) {
+	m, err := Open(train(t, config(t, tiny(t, tinymodel.Options{}))).Model, OpenOptions{})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, m.Close()) }()
+	good := &data.Trajectory{ID: "a", Problem: "p", ResponseSteps: []string{"s"}}
+	broken := errors.New("the disk is gone")
+	for _, c := range []struct {
+		fault  error
+		asked  int
+		scored int
+	}{{&data.RowError{File: "f", Line: 2, Err: errors.New("bad row")}, 1, 2}, {broken, 0, 1}} {
+		input := func(yield func(*data.Trajectory, error) bool) {
+			_ = yield(good, nil) && yield(nil, c.fault) && yield(good, nil)
+		}
+		asked, scored := 0, 0
+		var last error
+		for _, err := range m.ScoreAll(context.Background(), input, ScoreOptions{OnBad: func(error) error { asked++; return nil }}) {
+			if last = err; err == nil {
+				scored++
+			}
+		}
+		require.Equal(t, c.asked, asked)
+		require.Equal(t, c.scored, scored)
+		require.Equal(t, c.asked == 0, errors.Is(last, broken))
+	}
 }

@@ -263,3 +263,15 @@ func decode(raw []byte, dtype tensor.Dtype) []float64 {
 	}
 	return x
 }
+
+// elements counts the numbers of the inputs and the result.
+func (c *call) elements() int {
+	n := 1
+	for _, d := range c.out.shape {
+		n *= d
+	}
+	for _, in := range c.in {
+		n += len(in.floats) + len(in.ints)
+	}
+	return n
+}

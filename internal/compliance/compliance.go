@@ -25,7 +25,11 @@ var Ops = [...]string{
 // spareRows is how many dead rows a case gets when its capacity exceeds its live counts.
 const spareRows = 5
 
-// Run checks the backends that open returns; open closes none of them and workers is Options.Workers.
+// shortElements is how many numbers a call may have to take part in short tests, which run under the race detector.
+const shortElements = 1500
+
+// Run checks the backends that open returns; open closes none of them and workers is Options.Workers. Short tests run
+// each op's small cases in f32.
 func Run(t *testing.T, open func(workers int) engine.Backend) {
 	one, two, three := device{open(1)}, device{open(2)}, device{open(3)}
 	t.Cleanup(func() {
@@ -35,11 +39,17 @@ func Run(t *testing.T, open func(workers int) engine.Backend) {
 	})
 	for _, dtype := range []tensor.Dtype{engine.F32, engine.F64} {
 		t.Run(engine.DTypeName(dtype), func(t *testing.T) {
+			if testing.Short() && dtype != engine.F32 {
+				t.Skip("short")
+			}
 			covered := map[string]bool{"adamw": true}
 			for i, k := range cases() {
 				seed := uint64(i)
 				exact := k.build(newMaker(seed, 0, dtype))
 				covered[exact.op] = true
+				if testing.Short() && exact.elements() > shortElements {
+					continue
+				}
 				t.Run(fmt.Sprintf("%s/%s", exact.op, k.name), func(t *testing.T) {
 					want := exact.want()
 					got := two.run(t, exact, placement{countAllocs: true})
@@ -61,6 +71,9 @@ func Run(t *testing.T, open func(workers int) engine.Backend) {
 					}
 				})
 			}
+			if testing.Short() {
+				return
+			}
 			t.Run("attention/packing", func(t *testing.T) { attentionPacking(t, two, dtype) })
 			t.Run("special numbers", func(t *testing.T) { specialNumbers(t, two, dtype) })
 			t.Run("adamw", func(t *testing.T) { optimiser(t, one, three, dtype) })
@@ -70,7 +83,9 @@ func Run(t *testing.T, open func(workers int) engine.Backend) {
 			require.Len(t, covered, len(Ops), "an op of the cases is not listed")
 		})
 	}
-	t.Run("gradients", func(t *testing.T) { gradients(t, two) })
+	if !testing.Short() {
+		t.Run("gradients", func(t *testing.T) { gradients(t, two) })
+	}
 	t.Run("bad input", func(t *testing.T) { badInput(t, two) })
 }
 

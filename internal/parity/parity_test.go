@@ -59,6 +59,9 @@ func TestSharedGoldens(t *testing.T) {
 
 // A comparison that cannot fail proves nothing: each quantity, changed by one percent, must be found.
 func TestEachChangedQuantityIsFound(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: twenty-two whole comparisons")
+	}
 	for quantity, change := range map[string]func(dir string){
 		"hidden": func(dir string) { scaleTensors(t, filepath.Join(dir, "forward.safetensors"), "hidden_f") },
 		"logits": func(dir string) { scaleNumber(t, filepath.Join(dir, "forward.json"), "logits", 0) },
