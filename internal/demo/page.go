@@ -34,9 +34,9 @@ func (r *Result) rows() []row {
 	return []row{
 		{"step AUROC", number(r.StepAUROC), "right steps score above wrong ones, on unseen problems", "0.90 or more", r.StepAUROC >= 0.9},
 		{"… within trajectories", number(r.WithinAUROC), "the same among the steps of one trajectory", "0.90 or more", r.WithinAUROC >= 0.9},
-		{"depth alone", number(depth), "what a step's place tells without a model", "0.10 less", worse >= depth+0.1},
-		{"length alone", number(length), "what a step's length tells without a model", "0.10 less", worse >= length+0.1},
-		{"shuffled labels", number(r.ShuffledAUROC), fmt.Sprintf("the model trained on labels that mean nothing, mean of %d", r.shuffles), "0.45 to 0.55", r.ShuffledAUROC >= 0.45 && r.ShuffledAUROC <= 0.55},
+		{"depth alone", number(depth), "what a step's place tells without a model", "0.10 below", worse >= depth+0.1},
+		{"length alone", number(length), "what a step's length tells without a model", "0.10 below", worse >= length+0.1},
+		{"shuffled labels", number(r.ShuffledAUROC), fmt.Sprintf("one pass over labels that were shuffled, mean of %d: nothing to learn", r.shuffles), "0.45 to 0.55", r.ShuffledAUROC >= 0.45 && r.ShuffledAUROC <= 0.55},
 		{"first-error F1", number(r.FirstErrorF1), "finds the first wrong step, or that there is none; 1 is perfect", "", true},
 		{"calibration error", number(r.StepECE), "mean distance of scores from rewards, by bins; 0 is perfect", "", true},
 		{"trajectory", number(r.Trajectory), "rank correlation of the whole's score with its share of right steps", "", true},
