@@ -1,4 +1,5 @@
-// Command randommodel writes a model folder of a published shape with random weights, for measurements of speed and memory.
+// Command randommodel writes a model folder of a published shape with random weights, for measurements of speed and
+// memory. With --head it is a token classifier, which prm score reads as a process reward model.
 package main
 
 import (
@@ -34,20 +35,24 @@ func shape(hidden, layers, heads, keyHeads, intermediate, vocab int) map[string]
 func main() {
 	name := flag.String("shape", "0.5b", "tiny, 0.5b or 1.5b")
 	dtype := flag.String("dtype", "F32", "F32 or BF16")
+	head := flag.Bool("head", false, "with a two-class head on every token")
 	out := flag.String("out", "", "folder to make")
 	flag.Parse()
-	if err := write(*out, shapes[*name], safetensors.DType(*dtype)); err != nil {
+	if err := write(*out, shapes[*name], safetensors.DType(*dtype), *head); err != nil {
 		fmt.Fprintln(os.Stderr, "randommodel:", err)
 		os.Exit(1)
 	}
 }
 
-func write(dir string, config map[string]any, dtype safetensors.DType) error {
+func write(dir string, config map[string]any, dtype safetensors.DType, head bool) error {
 	if config == nil || dir == "" {
 		return fmt.Errorf("wants --out DIR and one of the shapes it lists with --help")
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
+	}
+	if head {
+		config["architectures"] = []string{"Qwen2ForTokenClassification"}
 	}
 	text, err := json.MarshalIndent(config, "", " ")
 	if err != nil {
@@ -67,8 +72,15 @@ func write(dir string, config map[string]any, dtype safetensors.DType) error {
 		return err
 	}
 	var tensors []safetensors.Tensor
-	for _, t := range parsed.TrunkTensors() {
-		tensors = append(tensors, safetensors.Tensor{Name: "model." + t.Name, DType: dtype, Shape: t.Shape, Write: func(w io.Writer) error {
+	specs := parsed.TrunkTensors()
+	for i := range specs {
+		specs[i].Name = "model." + specs[i].Name
+	}
+	if head {
+		specs = append(specs, hfmodel.Spec{Name: "score.weight", Shape: []int{2, parsed.HiddenSize}}, hfmodel.Spec{Name: "score.bias", Shape: []int{2}})
+	}
+	for _, t := range specs {
+		tensors = append(tensors, safetensors.Tensor{Name: t.Name, DType: dtype, Shape: t.Shape, Write: func(w io.Writer) error {
 			return random(w, t, dtype)
 		}})
 	}
