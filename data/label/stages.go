@@ -1,0 +1,88 @@
+// Package label makes the rewards that a process reward model is trained on (ReasonFlux-PRM, arXiv 2506.18896, section 4):
+// a step reward, fused from alignment, quality and coherence, and a trajectory reward, the share of a policy's answers that
+// are right when it follows the trajectory's template.
+package label
+
+import (
+	"context"
+	"encoding/json"
+)
+
+// Case is one trajectory in steps, as the stages see it.
+type Case struct {
+	ID       string
+	Problem  string   // x
+	Thinking []string // s_1..s_T
+	Response []string // a_1..a_M; empty where the thinking was never closed
+	Answer   string   // the gold answer; "" if unknown
+	Source   string
+}
+
+// Encoder is Φ: cosines between its vectors say how alike two texts are. It is safe for concurrent use.
+type Encoder interface {
+	// ID names everything that the vectors depend on besides the text: the model, its weights' hash, its pooling.
+	ID() string
+	// Encode returns one vector for each text, all of one length.
+	Encode(ctx context.Context, texts []string) ([][]float32, error)
+}
+
+// Sees says what a judge is shown besides the problem and the steps up to the judged one. It is stored with the label.
+type Sees string
+
+const (
+	SeesResponse Sees = "prefix+response" // the whole response: the paper's J(s_t | x, s_<t, a)
+	SeesAnswer   Sees = "prefix+answer"   // the final answer alone
+	SeesPrefix   Sees = "prefix"          // nothing more
+	SeesFuture   Sees = "sees_future"     // all steps at once, in one call a trajectory
+)
+
+// Verdict is what a judge says of one step.
+type Verdict struct {
+	// Score is in [0,1]; it means nothing where Unchecked is set.
+	Score float64 `json:"score"`
+	// Unchecked says why the judge has no opinion ("nothing to check"): an answer, and final, but never a label.
+	Unchecked string `json:"unchecked,omitempty"`
+	// Raw holds the answers that the score was made of, as they came.
+	Raw []json.RawMessage `json:"raw,omitempty"`
+}
+
+// Judge is J: it gives a step its quality. It is safe for concurrent use.
+type Judge interface {
+	// ID names everything that a verdict depends on besides the case: kind, model, prompt version, parameters.
+	ID() string
+	// Sees says what it is shown.
+	Sees() Sees
+	// StepsPerCall is how many steps one call of Judge takes at most; 0: a trajectory's steps all together.
+	StepsPerCall() int
+	// Judge returns one verdict for each of the named thinking steps (indices into c.Thinking). After an error nothing was
+	// judged: the steps stay open and are asked again.
+	Judge(ctx context.Context, c *Case, steps []int) ([]Verdict, error)
+}
+
+// Templater extracts from a trajectory the reasoning template that another attempt can follow. It is safe for concurrent use.
+type Templater interface {
+	ID() string
+	// Template makes a new attempt; attempts count from 0, and the same attempt may be answered from a cache.
+	Template(ctx context.Context, c *Case, attempt int) (string, error)
+}
+
+// Prompt is what a policy goes on from.
+type Prompt struct {
+	Problem  string
+	Template string   // to follow; "" for none
+	Prefix   []string // steps already taken; nil for none
+}
+
+// Policy is π: it answers problems. It is safe for concurrent use.
+type Policy interface {
+	ID() string
+	// Answer returns one sampled answer; the seed tells samples apart.
+	Answer(ctx context.Context, p Prompt, seed uint64) (string, error)
+}
+
+// Verifier tells whether a text's final answer equals the gold answer. It is safe for concurrent use.
+type Verifier interface {
+	ID() string
+	// Verify returns an error where it cannot decide (code problems, no gold answer): then there is no label.
+	Verify(gold, text string) (right bool, reason string, err error)
+}
