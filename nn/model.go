@@ -5,6 +5,7 @@ import (
 
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/ops"
+	"github.com/goprm/goprm/internal/rng"
 	"github.com/goprm/goprm/loss"
 	"gorgonia.org/gorgonia"
 )
@@ -31,6 +32,7 @@ type model struct {
 
 	ids, positions *gorgonia.Node // i32 [T]
 	keys           ops.Keys
+	dropKeys       *gorgonia.Node // i32 [T, 2], nil without dropout
 	reads, column  *gorgonia.Node // i32 [R]
 	target, weight *gorgonia.Node // [R]
 
@@ -91,6 +93,9 @@ func (m *model) trunk(bf16 func(string) bool) *gorgonia.Node {
 		RangeOffsets: m.Input("range_offsets", engine.I32, m.cap.Segments+1),
 		Ranges:       m.Input("key_ranges", engine.I32, m.cap.Ranges, ops.RangeLen),
 	}
+	if m.spec.dropsOut() {
+		m.dropKeys = m.Input("dropout_keys", engine.I32, m.cap.Tokens, 2)
+	}
 	full := m.spec.Train == TrainFull
 	table := m.matrix("model.embed_tokens.weight", bf16, c.VocabSize, c.HiddenSize)
 	x := m.Embedding(table, m.ids, m.spec.DType, full) // [T, D]
@@ -136,7 +141,7 @@ func (m *model) layer(i int, x *gorgonia.Node, bf16 func(string) bool) *gorgonia
 	return m.Add(x, m.linear(i, "mlp", "down_proj", m.SwiGLU(gate, up), c.HiddenSize, false, bf16), 1)    // [T, D]
 }
 
-// linear is one projection of layer i, with its adapter where there is one: W·x + b + (alpha/rank)·B·(A·x).
+// linear is one projection of layer i, with its adapter where there is one: W·x + b + (alpha/rank)·B·(A·dropout(x)).
 func (m *model) linear(i int, block, module string, x *gorgonia.Node, out int, bias bool, bf16 func(string) bool) *gorgonia.Node {
 	if m.Err() != nil {
 		return nil
@@ -153,6 +158,9 @@ func (m *model) linear(i int, block, module string, x *gorgonia.Node, out int, b
 		return y
 	}
 	train, rank := m.spec.Train == TrainLoRA, m.spec.LoRA.Rank
+	if m.dropKeys != nil {
+		x = m.Dropout(x, m.dropKeys, ops.Dropout{P: m.spec.LoRA.Dropout, Salt: rng.Hash(name)}) // [T, in]
+	}
 	down := m.Linear(engine.Tokens, x, m.input(name+".lora_A.weight", train, false, rank, in), nil, train, false)                                               // [T, r]
 	return m.Add(y, m.Linear(engine.Tokens, down, m.input(name+".lora_B.weight", train, false, out, rank), nil, train, false), m.spec.LoRA.Alpha/float64(rank)) // [T, out]
 }

@@ -16,6 +16,8 @@ import (
 type Micro struct {
 	*data.Batch
 	Features []byte // [R, hidden] in the compute dtype; nil unless Spec.Train is TrainHead
+	// DropoutKeys [T] say what LoRA dropout drops of each token's row, see DropoutKeys; nil: nothing, as for scores.
+	DropoutKeys []uint64
 }
 
 // Network is a model with weights on a backend. It compiles itself for the largest batch it has seen, and is not safe
@@ -194,6 +196,20 @@ func (n *Network) run(what output, b Micro) (*engine.Machine, error) {
 				data []byte
 			}{u.node, bytesOf(u.data)})
 		}
+	}
+	if m.dropKeys != nil {
+		keys := b.DropoutKeys
+		if keys == nil {
+			keys = make([]uint64, tokens)
+		}
+		words := make([]int32, 0, 2*len(keys))
+		for _, k := range keys {
+			words = append(words, int32(k), int32(k>>32))
+		}
+		uploads = append(uploads, struct {
+			node *gorgonia.Node
+			data []byte
+		}{m.dropKeys, bytesOf(words)})
 	}
 	for _, u := range uploads {
 		if err := machine.Upload(u.node, u.data); err != nil {

@@ -55,7 +55,7 @@ func (o *opener) open(spec nn.Spec) *nn.Network {
 	if spec.Head.Kind == "" {
 		spec.Head = nn.HeadSpec{Kind: nn.Scalar, Activation: "sigmoid", Final: "shared"}
 	}
-	spec.LoRA = nn.LoRASpec{Rank: 3, Alpha: 4, Targets: []string{"q_proj", "v_proj", "o_proj", "down_proj"}}
+	spec.LoRA = nn.LoRASpec{Rank: 3, Alpha: 4, Targets: []string{"q_proj", "v_proj", "o_proj", "down_proj"}, Dropout: spec.LoRA.Dropout}
 	n, err := nn.New(spec, o.backend, nn.Files{nn.InWeights(o.weights)})
 	require.NoError(o.t, err)
 	for _, p := range n.Parameters() {
@@ -218,31 +218,36 @@ func TestHeadGradientsByCentralDifferences(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(c.head, c.loss), func(t *testing.T) {
 			n := o.open(nn.Spec{Train: nn.TrainLoRA, DType: engine.F64, Head: c.head, Loss: c.loss, Recompute: true})
-			batch := micros(t, examples(4), 0)
-			_, grads, err := n.Gradients(batch)
-			require.NoError(t, err)
-			for _, p := range n.Parameters() {
-				if !p.Trained {
-					continue
-				}
-				v, err := n.Get(p.Name)
-				require.NoError(t, err)
-				for _, i := range []int{0, len(v) / 2, len(v) - 1} {
-					const h = 1e-5
-					at := func(x float64) float64 {
-						moved := append([]float64{}, v...)
-						moved[i] = x
-						require.NoError(t, n.Set(p.Name, moved))
-						r, _, err := n.Gradients(batch)
-						require.NoError(t, err)
-						return r.Loss
-					}
-					want := (at(v[i]+h) - at(v[i]-h)) / (2 * h)
-					require.InDelta(t, want, grads[p.Name][i], 1e-8+1e-6*math.Abs(want), "%s[%d]", p.Name, i)
-				}
-				require.NoError(t, n.Set(p.Name, v))
-			}
+			requireCentralDifferences(t, n, micros(t, examples(4), 0))
 		})
+	}
+}
+
+// requireCentralDifferences checks the gradients of some elements of every trained parameter of a float64 network.
+func requireCentralDifferences(t *testing.T, n *nn.Network, batch []nn.Micro) {
+	t.Helper()
+	_, grads, err := n.Gradients(batch)
+	require.NoError(t, err)
+	for _, p := range n.Parameters() {
+		if !p.Trained {
+			continue
+		}
+		v, err := n.Get(p.Name)
+		require.NoError(t, err)
+		for _, i := range []int{0, len(v) / 2, len(v) - 1} {
+			const h = 1e-5
+			at := func(x float64) float64 {
+				moved := append([]float64{}, v...)
+				moved[i] = x
+				require.NoError(t, n.Set(p.Name, moved))
+				r, _, err := n.Gradients(batch)
+				require.NoError(t, err)
+				return r.Loss
+			}
+			want := (at(v[i]+h) - at(v[i]-h)) / (2 * h)
+			require.InDelta(t, want, grads[p.Name][i], 1e-8+1e-6*math.Abs(want), "%s[%d]", p.Name, i)
+		}
+		require.NoError(t, n.Set(p.Name, v))
 	}
 }
 

@@ -32,10 +32,11 @@ type HeadSpec struct {
 	Final      string // scalar heads: "shared", or "own" for a second row that reads the trajectory
 }
 
-// LoRASpec describes adapters: y = W·x + (Alpha/Rank)·B·A·x.
+// LoRASpec describes adapters: y = W·x + (Alpha/Rank)·B·A·dropout(x).
 type LoRASpec struct {
 	Rank    int
 	Alpha   float64
+	Dropout float64  // probability with which an element of an adapter's input is dropped while training; in [0, 1)
 	Targets []string // module names, e.g. "q_proj"
 	Layers  []int    // nil: all
 }
@@ -95,6 +96,9 @@ func (s Spec) Validate() error {
 	if s.LoRA.Rank < 1 || s.LoRA.Rank > s.Config.HiddenSize {
 		return fmt.Errorf("lora.rank: %d is outside 1..%d", s.LoRA.Rank, s.Config.HiddenSize)
 	}
+	if !(s.LoRA.Dropout >= 0 && s.LoRA.Dropout < 1) {
+		return fmt.Errorf("lora.dropout: %v is not in [0, 1)", s.LoRA.Dropout)
+	}
 	for _, t := range s.LoRA.Targets {
 		if !slices.Contains(loraTargets, t) {
 			return fmt.Errorf("lora.targets: %q is none of %s", t, strings.Join(loraTargets, ", "))
@@ -112,6 +116,9 @@ func (s Spec) Validate() error {
 }
 
 func (s Spec) hasAdapters() bool { return s.Train == TrainLoRA || s.Adapters }
+
+// dropsOut reports whether the graph has dropout: it does nothing to a micro-batch without keys.
+func (s Spec) dropsOut() bool { return s.Train == TrainLoRA && s.LoRA.Dropout > 0 }
 
 func (s Spec) adapted(layer int, module string) bool {
 	return s.hasAdapters() && slices.Contains(s.LoRA.Targets, module) && (s.LoRA.Layers == nil || slices.Contains(s.LoRA.Layers, layer))

@@ -91,7 +91,7 @@ type HeadConfig struct {
 type LoRAConfig struct {
 	Rank    int      `yaml:"rank"`    // 16
 	Alpha   float64  `yaml:"alpha"`   // 32; the adapter is scaled by Alpha/Rank
-	Dropout float64  `yaml:"dropout"` // only 0
+	Dropout float64  `yaml:"dropout"` // in [0, 1), of each adapter's input while training; 0
 	Targets []string `yaml:"targets"` // all seven projections
 	Layers  Layers   `yaml:"layers"`  // all
 }

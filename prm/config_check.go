@@ -65,12 +65,11 @@ func (c *TrainConfig) validateData() error {
 }
 
 func (c *TrainConfig) validateModel() error {
-	if c.LoRA.Dropout != 0 {
-		return fmt.Errorf("lora.dropout: %v: dropout is not available, only 0", c.LoRA.Dropout)
-	}
 	switch l := &c.LoRA; {
 	case l.Rank < 1:
 		return fmt.Errorf("lora.rank: %d is less than 1", l.Rank)
+	case !(l.Dropout >= 0 && l.Dropout < 1):
+		return fmt.Errorf("lora.dropout: %v is not in [0, 1)", l.Dropout)
 	case !positive(l.Alpha):
 		return fmt.Errorf("lora.alpha: %v is not a number above 0", l.Alpha)
 	case c.Head.Init == "":

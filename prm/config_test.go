@@ -103,7 +103,7 @@ func TestConfigValues(t *testing.T) {
 func TestConfigRefuses(t *testing.T) {
 	for line, message := range map[string]string{
 		"optim: {lrr: 1}":                          "run.yaml:4: unknown key optim.lrr: the nearest known key is optim.lr",
-		"lora: {dropout: 0.1}":                     "lora.dropout: 0.1: dropout is not available",
+		"lora: {dropout: 1}":                       "lora.dropout: 1 is not in [0, 1)",
 		"lora: {layers: some}":                     "lora.layers",
 		"lora: {layers: []}":                       "lora.layers",
 		"lora: {rank: 0}":                          "lora.rank: 0",

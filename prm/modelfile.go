@@ -212,7 +212,7 @@ func (t *trainer) adapterConfig() ([]byte, error) {
 	l := t.c.LoRA
 	text, err := json.MarshalIndent(map[string]any{
 		"peft_type": "LORA", "task_type": nil, "base_model_name_or_path": absolute(t.folder.rootDir), "inference_mode": true,
-		"r": l.Rank, "lora_alpha": l.Alpha, "lora_dropout": 0.0, "target_modules": l.Targets, "layers_to_transform": l.Layers,
+		"r": l.Rank, "lora_alpha": l.Alpha, "lora_dropout": l.Dropout, "target_modules": l.Targets, "layers_to_transform": l.Layers,
 		"bias": "none", "fan_in_fan_out": false, "init_lora_weights": true, "modules_to_save": nil, "use_rslora": false, "use_dora": false,
 	}, "", "  ")
 	return append(text, '\n'), err

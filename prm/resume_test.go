@@ -59,7 +59,7 @@ func TestResumeEqualsUninterrupted(t *testing.T) {
 	base := tiny(t, tinymodel.Options{})
 	for _, mode := range []string{"full", "lora", "head"} {
 		whole := config(t, base)
-		whole.Train = mode
+		whole.Train, whole.LoRA.Dropout = mode, 0.1
 		r := train(t, whole)
 		require.Equal(t, 14, r.Steps)
 		best := r.Best
@@ -69,7 +69,7 @@ func TestResumeEqualsUninterrupted(t *testing.T) {
 		}
 		for i, k := range stops {
 			c := config(t, base)
-			c.Train, c.Threads, c.Cache = mode, 1+i%2, whole.Cache
+			c.Train, c.Threads, c.Cache, c.LoRA.Dropout = mode, 1+i%2, whole.Cache, 0.1
 			interrupt(t, c, k)
 			c = again(c)
 			c.Threads = 2 - i%2

@@ -119,7 +119,9 @@ func (s *session) checkStart() error {
 	if s.c.Train != nn.TrainLoRA {
 		return fmt.Errorf("it has adapters, which train: %s would leave out; merge them first, or use train: lora", s.c.Train)
 	}
-	if mine := s.lora(); !reflect.DeepEqual(mine, lora) {
+	mine := s.lora()
+	mine.Dropout = lora.Dropout // concerns training alone
+	if !reflect.DeepEqual(mine, lora) {
 		return fmt.Errorf("lora: its adapters are %+v, the configuration says %+v", lora, mine)
 	}
 	return nil
@@ -127,7 +129,7 @@ func (s *session) checkStart() error {
 
 func (s *session) lora() nn.LoRASpec {
 	l := s.c.LoRA
-	return nn.LoRASpec{Rank: l.Rank, Alpha: l.Alpha, Targets: l.Targets, Layers: l.Layers}
+	return nn.LoRASpec{Rank: l.Rank, Alpha: l.Alpha, Dropout: l.Dropout, Targets: l.Targets, Layers: l.Layers}
 }
 
 // spec describes the network for a mode of training.

@@ -231,7 +231,13 @@ func (t *trainer) micros(list []*data.Example) (micros []nn.Micro, labelled bool
 			return nil, false, err
 		}
 	}
-	return t.withFeatures(batches, list), labelled, nil
+	micros = t.withFeatures(batches, list)
+	if c := &t.c; c.Train == nn.TrainLoRA && c.LoRA.Dropout > 0 {
+		for i, b := range batches {
+			micros[i].DropoutKeys = nn.DropoutKeys(b, c.Seed, t.meta.Step)
+		}
+	}
+	return micros, labelled, nil
 }
 
 // withFeatures makes micro-batches of batches of the listed examples.

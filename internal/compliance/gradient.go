@@ -115,6 +115,8 @@ func gradients(t *testing.T, d device) {
 		}, []int{wide + 2*narrow}, []int{0, 1, 2}})
 	}
 	check("", tokens("swiglu", nil, []int{3, 5}, fixed(3, 5), fixed(3, 5)), backward{"swiglu_backward", nil, same("0", "1", "dy"), []int{30}, []int{0, 1}})
+	check("", tokens("dropout", ops.Dropout{P: 0.4, Salt: 9}, []int{3, 5}, fixed(3, 5), m.rowKeys(3)),
+		backward{"dropout", ops.Dropout{P: 0.4, Salt: 9}, same("dy", "1"), []int{3, 5}, []int{0}})
 	plus := engine.AddAttr{Scale: -0.7}
 	check("", tokens("add", plus, []int{3, 5}, fixed(3, 5), fixed(3, 5)), backward{"scale", plus, same("dy"), []int{3, 5}, []int{1}})
 	check("", reads("gather", []int{4, 5}, fixed(6, 5), value{dtype: engine.I32, shape: []int{4}, ints: []int32{5, 0, 2, 5}}),

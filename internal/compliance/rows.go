@@ -84,6 +84,7 @@ func rowCases() []kase {
 				return y
 			}}, tokens, false)
 		})
+		add(name, func(m *maker) *call { return m.dropout(tokens, k) })
 		for _, factor := range []float64{1, -0.37} {
 			add(fmt.Sprintf("%s/%g", name, factor), func(m *maker) *call {
 				a, b, f := m.perRow(1, tokens, k), m.perRow(1, tokens, k), round(factor, m.dtype)
@@ -166,5 +167,43 @@ func (m *maker) rope(tokens, heads, d int, inverse bool) *call {
 			}
 		}
 		return y
+	}}, tokens, true)
+}
+
+// rowKeys draws a 64-bit key for each row; the second row's is 0.
+func (m *maker) rowKeys(rows int) value {
+	v := value{dtype: engine.I32, shape: []int{rows + m.spare, 2}, perRow: true}
+	for range 2 * rows {
+		v.ints = append(v.ints, int32(m.Uint32()))
+	}
+	if rows > 1 {
+		v.ints[2], v.ints[3] = 0, 0
+	}
+	for range 2 * m.spare {
+		v.ints = append(v.ints, -1)
+	}
+	return v
+}
+
+func (m *maker) dropout(tokens, k int) *call {
+	x, keys, attr := m.perRow(1, tokens, k), m.rowKeys(tokens), ops.Dropout{P: 0.3, Salt: 5}
+	// splitmix64's steps (Steele, Lea, Flood 2014), written out again
+	mix := func(z uint64) uint64 {
+		z += 0x9e3779b97f4a7c15
+		z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9
+		z = (z ^ (z >> 27)) * 0x94d049bb133111eb
+		return z ^ (z >> 31)
+	}
+	return m.byToken(&call{op: "dropout", attr: attr, inPlace: true, in: []value{x, keys}, out: m.result(tokens+m.spare, k), want: func() []float64 {
+		return outer(tokens+m.spare, tokens, k, func(t, j int) float64 {
+			key := uint64(uint32(keys.ints[2*t])) | uint64(uint32(keys.ints[2*t+1]))<<32
+			switch u := float64(mix(mix(key^attr.Salt)+uint64(j))>>32) / (1 << 32); {
+			case key == 0:
+				return x.floats[t*k+j]
+			case u < attr.P:
+				return 0
+			}
+			return x.floats[t*k+j] / (1 - attr.P)
+		})
 	}}, tokens, true)
 }

@@ -17,6 +17,7 @@ var portable = map[string]compile{
 	"attention_backward": floats(attentionBackward[float32], attentionBackward[float64]),
 	"swiglu":             floats(swiglu[float32], swiglu[float64]),
 	"swiglu_backward":    floats(swigluBackward[float32], swigluBackward[float64]),
+	"dropout":            floats(dropout[float32], dropout[float64]),
 	"add":                floats(add[float32], add[float64]),
 	"scale":              floats(scale[float32], scale[float64]),
 	"gather":             floats(gather[float32], gather[float64]),

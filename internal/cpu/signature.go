@@ -33,6 +33,7 @@ var signatures = map[string]signature{
 	"attention_backward": {reflect.TypeFor[ops.Attention](), []string{"f:TQ f:TG f:TG i:S i:S i:N5 f:P f:TQ > f:B", "f:TQ f:TG f:TG i:S i:S i:N5 f:CG f:CG f:P f:TQ > f:B"}},
 	"swiglu":             {nil, []string{"f:TN f:TN > f:TN"}},
 	"swiglu_backward":    {nil, []string{"f:TN f:TN f:TN > f:P"}},
+	"dropout":            {reflect.TypeFor[ops.Dropout](), []string{"f:TK i:T2 > f:TK"}},
 	"add":                {reflect.TypeFor[engine.AddAttr](), []string{"f:* f:* > f:*"}},
 	"scale":              {reflect.TypeFor[engine.AddAttr](), []string{"f:* > f:*"}},
 	"gather":             {nil, []string{"f:TK i:R > f:RK"}},

@@ -10,6 +10,14 @@ type RoPE struct {
 	Inverse bool
 }
 
+// Dropout zeroes an element with probability P and multiplies the others by 1/(1−P). Element j of a row with the key k is
+// zeroed if the upper half of Mix(Mix(k XOR Salt) + j) is below P·2³², where Mix is internal/rng's; a row with the key 0
+// stays as it is. So a row's mask depends on nothing but its key, whatever the packing.
+type Dropout struct {
+	P    float64
+	Salt uint64 // tells the dropouts of one graph apart
+}
+
 // Attention is grouped-query attention: query head h reads key/value head h·KVHeads/Heads; scores are scaled by 1/√HeadDim.
 type Attention struct{ Heads, KVHeads, HeadDim int }
 

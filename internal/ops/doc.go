@@ -22,6 +22,7 @@
 //	attention_backward Attention      the same six (or eight), packed, do [T, H·D] → packed [T·H·D | T·G·D | T·G·D]: dq, dk, dv
 //	swiglu                            gate [T, N], up [T, N] → silu(gate)·up
 //	swiglu_backward                   gate, up, dy → packed [T·N | T·N]: dgate, dup
+//	dropout            Dropout        x [T, K], keys i32 [T, 2] (halves of a 64-bit key, the lower first) → [T, K]; may overwrite x
 //	add                engine.AddAttr a, b → a + Scale·b; may overwrite a
 //	scale              engine.AddAttr a → Scale·a
 //	gather                            x [T, K], reads i32 [R] → [R, K]

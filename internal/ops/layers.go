@@ -90,6 +90,18 @@ func (b *Builder) Add(x, y *gorgonia.Node, scale float64) *gorgonia.Node {
 	return b.apply(op, x.Dtype(), x.Shape(), x, y)
 }
 
+// Dropout drops elements of x [T, K]; keys i32 [T, 2] say which, or that none is.
+func (b *Builder) Dropout(x, keys *gorgonia.Node, attr Dropout) *gorgonia.Node {
+	if !b.hasShape("dropout", "x", x, -1, -1) || !b.hasShape("dropout", "keys", keys, x.Shape()[0], 2) {
+		return nil
+	}
+	op := &engine.Op{Kernel: "dropout", Attr: attr, Rows: engine.Tokens, InPlace: true, Differentiable: []bool{true, false}}
+	op.Gradient = b.gradient(func(in gorgonia.Nodes, _, dy *gorgonia.Node) gorgonia.Nodes {
+		return gorgonia.Nodes{b.Dropout(dy, in[1], attr), nil}
+	})
+	return b.apply(op, x.Dtype(), x.Shape(), x, keys)
+}
+
 // RoPE rotates the heads of x [T, H·D] to their positions i32 [T].
 func (b *Builder) RoPE(x, positions *gorgonia.Node, attr RoPE) *gorgonia.Node {
 	if !b.hasShape("rope", "x", x, -1, -1) || !b.hasShape("rope", "positions", positions, x.Shape()[0]) {

@@ -9,8 +9,8 @@ import (
 
 // The first outputs of splitmix64 seeded with 0, as published with the algorithm.
 func TestMixIsSplitmix64(t *testing.T) {
-	require.Equal(t, uint64(0xe220a8397b1dcdaf), mix(0))
-	require.Equal(t, uint64(0x6e789e6aa1b965f4), mix(0x9e3779b97f4a7c15))
+	require.Equal(t, uint64(0xe220a8397b1dcdaf), Mix(0))
+	require.Equal(t, uint64(0x6e789e6aa1b965f4), Mix(0x9e3779b97f4a7c15))
 }
 
 func TestStreamsDiffer(t *testing.T) {
