@@ -7,7 +7,7 @@ COMMIT   := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint race noasm arm64 fuzz generate tokenizers goldens learn-real bench
+.PHONY: help build demo test lint race noasm arm64 fuzz generate tokenizers goldens learn-real bench exports
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,9 @@ goldens: ## regenerate internal/parity/testdata with PyTorch (needs Python; 6 GB
 
 learn-real: ## train heads on SmolLM2-135M and PRM800K, compare with PyTorch's results (needs Python and ../shared)
 	scripts/learn_real.sh
+
+exports: ## load exported models with transformers and PEFT and compare scores (needs Python; 6 GB)
+	scripts/exports/run.sh
 
 bench: ## time scoring and a LoRA step at the 0.5B shape against PyTorch, in turn (needs Python and ../shared; nothing else running)
 	scripts/bench.sh

@@ -62,6 +62,7 @@ type cardHead struct {
 type cardLoRA struct {
 	Rank    int      `json:"rank"`
 	Alpha   float64  `json:"alpha"`
+	Dropout float64  `json:"dropout,omitempty"` // while training
 	Targets []string `json:"targets"`
 	Layers  []int    `json:"layers"` // null: all
 }

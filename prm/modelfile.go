@@ -39,7 +39,7 @@ func (t *trainer) card(stores string) *card {
 		k.Base = &baseRef{Path: absolute(t.folder.rootDir), SHA256: t.folder.rootSum}
 	}
 	if c.Train == nn.TrainLoRA {
-		k.LoRA = &cardLoRA{Rank: c.LoRA.Rank, Alpha: c.LoRA.Alpha, Targets: c.LoRA.Targets, Layers: c.LoRA.Layers}
+		k.LoRA = &cardLoRA{Rank: c.LoRA.Rank, Alpha: c.LoRA.Alpha, Dropout: c.LoRA.Dropout, Targets: c.LoRA.Targets, Layers: c.LoRA.Layers}
 	}
 	if id, ok := t.renderer.StepMark(); ok {
 		k.StepMarkID = &id
@@ -68,7 +68,11 @@ func (t *trainer) fillModel(dir *atomicfile.Dir) error {
 	if err := dir.WriteFile(cardName, writeBytes(text)); err != nil {
 		return err
 	}
-	if err := t.copyTokenizer(dir); err != nil {
+	var rename func([]byte) ([]byte, error) // where the step mark takes over another token
+	if from, to, _, renamed := t.renderer.Rename(); renamed {
+		rename = func(text []byte) ([]byte, error) { return renameToken(text, from, to) }
+	}
+	if err := copyTokenizer(dir, t.folder.textDir, rename); err != nil {
 		return err
 	}
 	save := func(name, prefix string, choose func(p *nn.Parameter) bool) error {
@@ -91,13 +95,13 @@ func (t *trainer) fillModel(dir *atomicfile.Dir) error {
 		if err := save(adapterName, peftPrefix, func(p *nn.Parameter) bool { return strings.Contains(p.Name, ".lora_") }); err != nil {
 			return err
 		}
-		config, err := t.adapterConfig()
+		config, err := peftConfig(t.card(stores).LoRA, absolute(t.folder.rootDir), "", nil)
 		if err != nil {
 			return err
 		}
 		return dir.WriteFile("adapter_config.json", writeBytes(config))
 	}
-	config, err := t.modelConfig()
+	config, err := configWithHead(t.folder.config, t.card(stores).Head, t.configDType())
 	if err != nil {
 		return err
 	}
@@ -121,19 +125,18 @@ func (t *trainer) saveDType(p *nn.Parameter) safetensors.DType {
 	return safetensors.F32
 }
 
-// copyTokenizer copies the tokenizer's files, with the step mark's name where it takes over another token.
-func (t *trainer) copyTokenizer(dir *atomicfile.Dir) error {
-	from, to, _, renamed := t.renderer.Rename()
+// copyTokenizer copies the tokenizer's files; rename, if not nil, changes the JSON ones.
+func copyTokenizer(dir *atomicfile.Dir, source string, rename func([]byte) ([]byte, error)) error {
 	for _, name := range tokenizerFiles {
-		text, err := os.ReadFile(filepath.Join(t.folder.textDir, name))
+		text, err := os.ReadFile(filepath.Join(source, name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		if renamed && strings.HasSuffix(name, ".json") {
-			if text, err = renameToken(text, from, to); err != nil {
+		if rename != nil && strings.HasSuffix(name, ".json") {
+			if text, err = rename(text); err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
 		}
@@ -159,18 +162,18 @@ func renameToken(text []byte, from, to string) ([]byte, error) {
 	return []byte(strings.ReplaceAll(plain, names[0], names[1])), nil
 }
 
-// modelConfig is the base's config.json as a model with this head has it.
-func (t *trainer) modelConfig() ([]byte, error) {
-	config := t.folder.config
+// configWithHead is a base's config.json as a model with this head has it. dtype is what it says of the weights; "" leaves
+// it as it was.
+func configWithHead(config *hfmodel.Config, head cardHead, dtype string) ([]byte, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(config.Raw, &fields); err != nil {
 		return nil, err
 	}
 	labels, architecture := 2, "ForTokenClassification"
 	switch {
-	case t.c.Head.Kind == nn.TwoClassMLP:
+	case head.Kind == nn.TwoClassMLP:
 		architecture = "ForProcessRewardModel"
-	case t.c.Head.Kind == nn.Scalar && t.c.Head.Final != "own":
+	case head.Kind == nn.Scalar && head.Final != "own":
 		labels = 1
 	}
 	class := map[string]string{"qwen2": "Qwen2", "mistral": "Mistral", "llama": "Llama"}[config.ModelType]
@@ -183,7 +186,7 @@ func (t *trainer) modelConfig() ([]byte, error) {
 	if architecture == "ForProcessRewardModel" && config.ModelType != "qwen2" {
 		delete(set, "architectures")
 	}
-	if dtype := t.configDType(); dtype != "" {
+	if dtype != "" {
 		for _, key := range []string{"dtype", "torch_dtype"} {
 			if _, there := fields[key]; there || key == "torch_dtype" && config.TorchDtype == "" {
 				set[key] = dtype
@@ -207,13 +210,16 @@ func (t *trainer) configDType() string {
 	return map[string]string{"f32": "float32", "bf16": "bfloat16"}[t.c.SaveDType]
 }
 
-// adapterConfig is what PEFT reads beside the adapter's weights.
-func (t *trainer) adapterConfig() ([]byte, error) {
-	l := t.c.LoRA
+// peftConfig is what PEFT reads beside an adapter's weights. modules are trained parts of the model that are no adapters.
+func peftConfig(l *cardLoRA, base, task string, modules []string) ([]byte, error) {
+	var taskType *string // null: none
+	if task != "" {
+		taskType = &task
+	}
 	text, err := json.MarshalIndent(map[string]any{
-		"peft_type": "LORA", "task_type": nil, "base_model_name_or_path": absolute(t.folder.rootDir), "inference_mode": true,
+		"peft_type": "LORA", "task_type": taskType, "base_model_name_or_path": base, "inference_mode": true,
 		"r": l.Rank, "lora_alpha": l.Alpha, "lora_dropout": l.Dropout, "target_modules": l.Targets, "layers_to_transform": l.Layers,
-		"bias": "none", "fan_in_fan_out": false, "init_lora_weights": true, "modules_to_save": nil, "use_rslora": false, "use_dora": false,
+		"bias": "none", "fan_in_fan_out": false, "init_lora_weights": true, "modules_to_save": modules, "use_rslora": false, "use_dora": false,
 	}, "", "  ")
 	return append(text, '\n'), err
 }

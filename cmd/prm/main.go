@@ -25,6 +25,7 @@ type commands struct {
 	Inspect  inspectCommand  `cmd:"" help:"Say what a model, checkpoint, safetensors file or tokenizer holds, and whether it is sound."`
 	Tokenize tokenizeCommand `cmd:"" help:"Turn texts into token ids."`
 	Parity   parityCommand   `cmd:"" help:"Compare with the numbers that PyTorch computed for golden folders."`
+	Export   exportCommand   `cmd:"" help:"Write a model as transformers, vLLM or PEFT load it."`
 	Demo     demoCommand     `cmd:"" help:"See it learn: data, training, evaluation and best of N in a few minutes."`
 	Version  versionCommand  `cmd:"" help:"Print version, commit and the kernels in use."`
 

@@ -1,0 +1,53 @@
+package prm
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// readme is the model card.
+func (x *export) readme() string {
+	c := &x.card
+	var s strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&s, format+"\n", args...) }
+	line("---\ntags: [process-reward-model, goprm]\nlibrary_name: %s", map[bool]string{true: "peft", false: "transformers"}[x.To == ToPEFT])
+	if base := x.folder.card.Base; base != nil {
+		line("base_model: %s", quoted(base.Path))
+	}
+	line("---\n\n# Process reward model\n\nTrained with goprm (%s), exported as %s.\n", c.Version, x.To)
+	line("| | |\n|---|---|")
+	if base := x.folder.card.Base; base != nil {
+		line("| base | `%s`, SHA-256 of its content %s; its licence holds for this model too |", base.Path, base.SHA256)
+	} else {
+		line("| licence | that of the backbone it was trained from |")
+	}
+	line("| trained | %s, on labels of: %s |", c.Trained, strings.Join(c.Parts, ", "))
+	line("| adapters merged | %d |", x.result.Merged)
+	line("| score | softmax of the two logits, second entry, at each read-out |")
+	line("| a step counts as wrong | below %v |", c.Threshold)
+	line("| reward | mean score of the steps (%s) + %v × the trajectory's score, where it has one |", c.Over, c.Alpha)
+	line("| text | template %s, order %s, thinking between %s, separator %s, step mark %s, read at %s, trajectory read at %s |",
+		quoted(c.Text.Template), c.Text.Order, quoted(strings.Join(c.Text.ThinkTags, " … ")), quoted(c.Text.Separator), quoted(c.Text.StepMark), c.Text.Read, c.Text.Final)
+	line("\n`goprm.json` holds these settings; `prm score --model .` follows them. Elsewhere the text must be laid out the same way:\n")
+	line("```python\n%s\n```", x.snippet())
+	return s.String()
+}
+
+func quoted(text string) string {
+	raw, err := json.Marshal(text)
+	if err != nil { // no string fails
+		return text
+	}
+	return "`" + string(raw) + "`"
+}
+
+func (x *export) snippet() string {
+	switch x.To {
+	case ToPEFT:
+		return "from peft import AutoPeftModelForTokenClassification\nmodel = AutoPeftModelForTokenClassification.from_pretrained(\".\")\nscores = model(input_ids).logits.softmax(-1)[..., 1]  # read at each step's last token"
+	case ToProcessReward:
+		return "# vllm serve . --runner pooling; POST /pooling gives [p_wrong, p_right] at each <extra_0>"
+	}
+	return "from transformers import AutoModelForTokenClassification\nmodel = AutoModelForTokenClassification.from_pretrained(\".\")\nscores = model(input_ids).logits.softmax(-1)[..., 1]  # read at each step's last token"
+}
