@@ -119,8 +119,10 @@ func TestReadBadFiles(t *testing.T) {
 		"empty":           {"a.jsonl", nil, "a.jsonl: empty file"},
 		"blank":           {"a.jsonl", []byte("\n \n"), "a.jsonl: no rows"},
 		"empty gzip":      {"a.gz", gz(t, nil), "a.gz: no rows"},
-		"parquet":         {"a.parquet", []byte("PAR1...."), "a.parquet: parquet is not read here: convert it to JSONL"},
-		"hidden parquet":  {"a.jsonl", []byte("PAR1...."), "a.jsonl: parquet is not read here"},
+		"parquet cut":     {"a.parquet", []byte("PAR1...."), "a.parquet: 8 bytes are too few for a parquet file"},
+		"hidden parquet":  {"a.jsonl", []byte("PAR1............"), "a.jsonl: ends with \"....\", not with \"PAR1\""},
+		"no parquet":      {"a.parquet", text, "a.parquet: begins with \"{\\\"pr\", not with \"PAR1\""},
+		"parquet in gzip": {"a.parquet.gz", gz(t, []byte("PAR1............")), "a.parquet.gz: parquet cannot be read from a stream or compressed as a whole"},
 		"not gzip":        {"a.gz", text, "a.gz: named .gz, but"},
 		"not zstd":        {"a.zst", text, "a.zst: named .zst, but"},
 		"gzip cut":        {"a.gz", z[:len(z)-20], "compressed data ends too early"},
@@ -129,7 +131,7 @@ func TestReadBadFiles(t *testing.T) {
 		"zstd cut":        {"a.zst", s[:len(s)-20], "compressed data ends too early"},
 		"zstd big window": {"a.zst", []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa8, 0x01, 0x00, 0x00}, "a.zst: "},
 		"byte order mark": {"a.jsonl", append([]byte{0xef, 0xbb, 0xbf}, text...), "byte order mark"},
-		"unknown kind":    {"a.jsonl", []byte(`{"question":"q","thinking":"t"}`), "a.jsonl:1: unknown kind of row with the fields [question, thinking]"},
+		"unknown kind":    {"a.jsonl", []byte(`{"question":"q","text":"t"}`), "a.jsonl:1: unknown kind of row with the fields [question, text]: known are ProcessBench (problem, steps, label"},
 		"missing file":    {"", nil, "no such file"},
 	} {
 		path := filepath.Join(t.TempDir(), "none")

@@ -1,0 +1,341 @@
+package parquetfile
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"slices"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/snappy"
+	"github.com/klauspost/compress/zstd"
+	"github.com/parquet-go/parquet-go/encoding/thrift"
+	"github.com/parquet-go/parquet-go/format"
+)
+
+const (
+	maxHeader = 64 << 10
+	// maxPage is the largest page read. Writers make pages of 1 MiB, larger ones for larger values.
+	maxPage = 256 << 20
+	// A page may be maxRatio times as large as it is compressed (gzip cannot do better than 1032), small ones excepted.
+	maxRatio  = 1100
+	smallPage = 1 << 20
+)
+
+var codecs = []format.CompressionCodec{format.Uncompressed, format.Snappy, format.Gzip, format.Zstd}
+
+// pageStream reads a column chunk's pages one by one, checks and decompresses them, and hands them on, each with a header
+// that says so, as if they lay uncompressed in a file from the end of the magic on.
+type pageStream struct {
+	f      *File
+	leaf   *node
+	codec  format.CompressionCodec
+	at     int64 // the next page's place in the file
+	end    int64
+	left   int64 // values to come
+	dict   bool  // a dictionary page was seen
+	page   []byte
+	offset int64 // of page in the stream
+	err    error // why there is no next page, in our own words
+}
+
+func (f *File) pages(c *format.ColumnChunk, leaf *node) *pageStream {
+	m := &c.MetaData
+	start := chunkStart(m)
+	return &pageStream{f: f, leaf: leaf, codec: m.Codec, at: start, end: start + m.TotalCompressedSize, left: m.NumValues, offset: int64(len(Magic))}
+}
+
+// ReadAt serves the stream's bytes, which are asked for in order.
+func (s *pageStream) ReadAt(b []byte, offset int64) (int, error) {
+	if offset < s.offset {
+		return 0, errors.New("pages are read in order")
+	}
+	for offset >= s.offset+int64(len(s.page)) {
+		s.offset += int64(len(s.page))
+		s.page = nil
+		if s.left == 0 {
+			return 0, io.EOF
+		}
+		at := s.at
+		if err := s.next(); err != nil {
+			s.err = fmt.Errorf("page at offset %d: %w", at, err)
+			return 0, s.err
+		}
+	}
+	return copy(b, s.page[offset-s.offset:]), nil // fewer bytes are not the end; the library's buffered reader asks again
+}
+
+// next reads the page at s.at into s.page.
+func (s *pageStream) next() error {
+	head := make([]byte, min(maxHeader, s.end-s.at))
+	if err := readAt(s.f.in, head, s.at); err != nil {
+		return err
+	}
+	n, err := thriftLength(head, false)
+	if err != nil {
+		return err
+	}
+	var h format.PageHeader
+	if err := decode(head[:n], false, &h); err != nil {
+		return err
+	}
+	size, full := int64(h.CompressedPageSize), int64(h.UncompressedPageSize)
+	switch left := s.end - s.at - int64(n); {
+	case size < 0 || size > left:
+		return fmt.Errorf("%d bytes where %d are left", size, left)
+	case full < 0 || full > maxPage || full > smallPage+maxRatio*size:
+		return fmt.Errorf("%d bytes that decompress to %d (at most %d are read)", size, full, min(maxPage, smallPage+maxRatio*max(size, 0)))
+	}
+	data := make([]byte, size)
+	if err := readAt(s.f.in, data, s.at+int64(n)); err != nil {
+		return err
+	}
+	if h.CRC != 0 && uint32(h.CRC) != crc32.ChecksumIEEE(data) {
+		return errors.New("checksum does not fit: the page is damaged")
+	}
+	s.at += int64(n) + size
+	switch h.Type {
+	case format.DictionaryPage:
+		return s.dictionary(&h, data)
+	case format.DataPage:
+		return s.dataV1(&h, data)
+	case format.DataPageV2:
+		return s.dataV2(&h, data)
+	}
+	return fmt.Errorf("unknown page type %d", h.Type)
+}
+
+// put makes page the stream's next.
+func (s *pageStream) put(h *format.PageHeader, data []byte) error {
+	h.CompressedPageSize, h.UncompressedPageSize, h.CRC = int32(len(data)), int32(len(data)), 0
+	head, err := thrift.Marshal(&thrift.CompactProtocol{}, h)
+	s.page = append(head, data...)
+	return err
+}
+
+func (s *pageStream) dictionary(h *format.PageHeader, data []byte) error {
+	d := h.DictionaryPageHeader
+	if !d.Valid || s.dict || s.leaf.kind == format.Boolean {
+		return errors.New("a dictionary page that should not be")
+	}
+	if e := d.V.Encoding; e != format.Plain && e != format.PlainDictionary {
+		return fmt.Errorf("a dictionary in the encoding %s", e)
+	}
+	data, err := s.decompress(s.codec, data, int(h.UncompressedPageSize))
+	if err != nil {
+		return err
+	}
+	if d.V.NumValues < 0 || int(d.V.NumValues) > len(data) {
+		return fmt.Errorf("a dictionary of %d values in %d bytes", d.V.NumValues, len(data))
+	}
+	s.dict = true
+	return s.put(h, data)
+}
+
+func (s *pageStream) count(values int32) error {
+	if values < 0 || int64(values) > s.left {
+		return fmt.Errorf("%d values where %d are left", values, s.left)
+	}
+	s.left -= int64(values)
+	return nil
+}
+
+func (s *pageStream) dataV1(h *format.PageHeader, data []byte) error {
+	d := &h.DataPageHeader
+	if !d.Valid {
+		return errThrift
+	}
+	if err := s.count(d.V.NumValues); err != nil {
+		return err
+	}
+	data, err := s.decompress(s.codec, data, int(h.UncompressedPageSize))
+	if err != nil {
+		return err
+	}
+	rest := data
+	for _, level := range []struct {
+		max      int
+		encoding format.Encoding
+	}{{s.leaf.maxRep, d.V.RepetitionLevelEncoding}, {s.leaf.maxDef, d.V.DefinitionLevelEncoding}} {
+		if level.max == 0 {
+			continue
+		}
+		if level.encoding != format.RLE {
+			return fmt.Errorf("levels in the encoding %s", level.encoding)
+		}
+		if len(rest) < 4 || int64(binary.LittleEndian.Uint32(rest)) > int64(len(rest)-4) {
+			return errors.New("levels go beyond the page")
+		}
+		n := int(binary.LittleEndian.Uint32(rest))
+		if err := checkRuns(rest[4:4+n], bitsFor(level.max), int(d.V.NumValues)); err != nil {
+			return fmt.Errorf("levels: %w", err)
+		}
+		rest = rest[4+n:]
+	}
+	if err := s.checkValues(d.V.Encoding, rest, int(d.V.NumValues)); err != nil {
+		return err
+	}
+	d.V.Statistics = format.Statistics{}
+	return s.put(h, data)
+}
+
+func (s *pageStream) dataV2(h *format.PageHeader, data []byte) error {
+	d := &h.DataPageHeaderV2
+	if !d.Valid {
+		return errThrift
+	}
+	if err := s.count(d.V.NumValues); err != nil {
+		return err
+	}
+	rep, def := int64(d.V.RepetitionLevelsByteLength), int64(d.V.DefinitionLevelsByteLength)
+	if rep < 0 || def < 0 || rep+def > int64(len(data)) || rep+def > int64(h.UncompressedPageSize) ||
+		d.V.NumNulls < 0 || d.V.NumNulls > d.V.NumValues || d.V.NumRows < 0 || d.V.NumRows > d.V.NumValues {
+		return errors.New("levels or counts go beyond the page")
+	}
+	if rep > 0 && s.leaf.maxRep == 0 || def > 0 && s.leaf.maxDef == 0 {
+		return errors.New("levels of a column that has none")
+	}
+	for _, l := range []struct {
+		b   []byte
+		max int
+	}{{data[:rep], s.leaf.maxRep}, {data[rep : rep+def], s.leaf.maxDef}} {
+		if err := checkRuns(l.b, bitsFor(l.max), int(d.V.NumValues)); err != nil {
+			return fmt.Errorf("levels: %w", err)
+		}
+	}
+	levels, values := data[:rep+def], data[rep+def:]
+	codec := s.codec
+	if d.V.IsCompressed.Valid && !d.V.IsCompressed.V {
+		codec = format.Uncompressed
+	}
+	values, err := s.decompress(codec, values, int(h.UncompressedPageSize)-len(levels))
+	if err != nil {
+		return err
+	}
+	if err := s.checkValues(d.V.Encoding, values, int(d.V.NumValues)); err != nil {
+		return err
+	}
+	d.V.Statistics = format.Statistics{}
+	return s.put(h, append(slices.Clip(levels), values...))
+}
+
+// checkValues checks what the encodings count for themselves.
+func (s *pageStream) checkValues(e format.Encoding, data []byte, values int) error {
+	switch e {
+	case format.Plain, format.ByteStreamSplit:
+		return nil
+	case format.PlainDictionary, format.RLEDictionary:
+		switch {
+		case !s.dict:
+			return errors.New("a page without its dictionary")
+		case len(data) == 0:
+			return nil
+		case data[0] > 32:
+			return fmt.Errorf("dictionary indices of %d bits", data[0])
+		}
+		return checkRuns(data[1:], int(data[0]), values)
+	case format.RLE:
+		if s.leaf.kind != format.Boolean || len(data) < 4 {
+			break
+		}
+		return checkRuns(data[4:], 1, values)
+	case format.DeltaBinaryPacked, format.DeltaLengthByteArray:
+		// The block's size, the number of its miniblocks, the number of values.
+		total := uint64(0)
+		for range 3 {
+			v, n := binary.Uvarint(data)
+			if n <= 0 {
+				return errors.New("no header of the encoding " + e.String())
+			}
+			total, data = v, data[n:]
+		}
+		if total > uint64(values) {
+			return fmt.Errorf("%d values in a page of %d", total, values)
+		}
+		return nil
+	}
+	return fmt.Errorf("values of the type %s in the encoding %s are not read: write them plain or with a dictionary", s.leaf.kind, e)
+}
+
+func bitsFor(max int) int {
+	n := 0
+	for ; max > 0; max >>= 1 {
+		n++
+	}
+	return n
+}
+
+// checkRuns checks that the runs of the hybrid of run lengths and bit packing lie in b, and hold no more than most values
+// (and the padding of a last bit-packed run).
+func checkRuns(b []byte, width, most int) error {
+	const padding = 64
+	for total := 0; len(b) > 0; {
+		head, n := binary.Uvarint(b)
+		if n <= 0 {
+			return errors.New("a run without its length")
+		}
+		b = b[n:]
+		if head>>1 > uint64(most+padding) {
+			return fmt.Errorf("a run of %d in a page of %d values", head>>1, most)
+		}
+		count, size := int(head>>1), (width+7)/8
+		if head&1 == 1 {
+			size = count * width
+			count *= 8
+		}
+		if total += count; total > most+padding || size > len(b) {
+			return fmt.Errorf("runs of more than the page's %d values or %d bytes", most, len(b))
+		}
+		b = b[size:]
+	}
+	return nil
+}
+
+// newZstd makes a decoder that never writes beyond the buffer it is given.
+func newZstd() (*zstd.Decoder, error) {
+	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecodeAllCapLimit(true))
+}
+
+// decompress returns exactly size bytes, or an error; it never holds more.
+func (s *pageStream) decompress(codec format.CompressionCodec, data []byte, size int) ([]byte, error) {
+	out, err := s.decompressed(codec, data, size)
+	if err != nil {
+		return nil, fmt.Errorf("%s data is damaged: %w", codec, err)
+	}
+	if len(out) != size {
+		return nil, fmt.Errorf("%s data of %d bytes, the page's header says %d", codec, len(out), size)
+	}
+	return out, nil
+}
+
+func (s *pageStream) decompressed(codec format.CompressionCodec, data []byte, size int) ([]byte, error) {
+	if size == 0 && len(data) == 0 {
+		return nil, nil
+	}
+	switch codec {
+	case format.Snappy:
+		if n, err := snappy.DecodedLen(data); err != nil || n != size {
+			return nil, fmt.Errorf("%d bytes where %d are expected (%w)", n, size, err)
+		}
+		return snappy.Decode(nil, data)
+	case format.Zstd:
+		return s.f.zstd.DecodeAll(data, make([]byte, 0, size))
+	case format.Gzip:
+		z, err := gzip.NewReader(bytes.NewReader(data))
+		if err != nil {
+			return nil, err
+		}
+		out := make([]byte, size)
+		if _, err := io.ReadFull(z, out); err != nil {
+			return nil, err
+		}
+		if n, err := io.Copy(io.Discard, io.LimitReader(z, 1)); n > 0 || err != nil {
+			return nil, fmt.Errorf("more than %d bytes (%w)", size, err)
+		}
+		return out, nil
+	}
+	return data, nil
+}
