@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	maxHeader = 64 << 10
+	shortHeader = 512
+	maxHeader   = 64 << 10
 	// maxPage is the largest page read. Writers make pages of 1 MiB, larger ones for larger values.
 	maxPage = 256 << 20
 	// A page may be maxRatio times as large as it is compressed (gzip cannot do better than 1032), small ones excepted.
@@ -39,13 +40,14 @@ type pageStream struct {
 	dict   bool  // a dictionary page was seen
 	page   []byte
 	offset int64 // of page in the stream
+	head   []byte
 	err    error // why there is no next page, in our own words
 }
 
 func (f *File) pages(c *format.ColumnChunk, leaf *node) *pageStream {
 	m := &c.MetaData
 	start := chunkStart(m)
-	return &pageStream{f: f, leaf: leaf, codec: m.Codec, at: start, end: start + m.TotalCompressedSize, left: m.NumValues, offset: int64(len(Magic))}
+	return &pageStream{f: f, leaf: leaf, codec: m.Codec, at: start, end: start + m.TotalCompressedSize, left: m.NumValues, offset: int64(len(Magic)), head: make([]byte, min(maxHeader, m.TotalCompressedSize))}
 }
 
 // ReadAt serves the stream's bytes, which are asked for in order.
@@ -55,7 +57,7 @@ func (s *pageStream) ReadAt(b []byte, offset int64) (int, error) {
 	}
 	for offset >= s.offset+int64(len(s.page)) {
 		s.offset += int64(len(s.page))
-		s.page = nil
+		s.page = nil // and stays so after a page without values, as pyarrow writes
 		if s.left == 0 {
 			return 0, io.EOF
 		}
@@ -70,16 +72,9 @@ func (s *pageStream) ReadAt(b []byte, offset int64) (int, error) {
 
 // next reads the page at s.at into s.page.
 func (s *pageStream) next() error {
-	head := make([]byte, min(maxHeader, s.end-s.at))
-	if err := readAt(s.f.in, head, s.at); err != nil {
-		return err
-	}
-	n, err := thriftLength(head, false)
-	if err != nil {
-		return err
-	}
 	var h format.PageHeader
-	if err := decode(head[:n], false, &h); err != nil {
+	n, err := s.header(&h)
+	if err != nil {
 		return err
 	}
 	size, full := int64(h.CompressedPageSize), int64(h.UncompressedPageSize)
@@ -106,6 +101,20 @@ func (s *pageStream) next() error {
 		return s.dataV2(&h, data)
 	}
 	return fmt.Errorf("unknown page type %d", h.Type)
+}
+
+// header reads the header at s.at and returns its length. Most are short; statistics can make them long.
+func (s *pageStream) header(h *format.PageHeader) (int, error) {
+	for _, size := range []int64{shortHeader, maxHeader} {
+		head := s.head[:min(size, s.end-s.at)]
+		if err := readAt(s.f.in, head, s.at); err != nil {
+			return 0, err
+		}
+		if n, err := thriftLength(head, false); err == nil {
+			return n, decode(head[:n], false, h)
+		}
+	}
+	return 0, errThrift
 }
 
 // put makes page the stream's next.
@@ -148,7 +157,7 @@ func (s *pageStream) dataV1(h *format.PageHeader, data []byte) error {
 	if !d.Valid {
 		return errThrift
 	}
-	if err := s.count(d.V.NumValues); err != nil {
+	if err := s.count(d.V.NumValues); err != nil || d.V.NumValues == 0 {
 		return err
 	}
 	data, err := s.decompress(s.codec, data, int(h.UncompressedPageSize))
@@ -178,6 +187,10 @@ func (s *pageStream) dataV1(h *format.PageHeader, data []byte) error {
 	if err := s.checkValues(d.V.Encoding, rest, int(d.V.NumValues)); err != nil {
 		return err
 	}
+	if d.V.Encoding == format.RLE {
+		data = append(data[:len(data)-len(rest)], plainBooleans(rest)...)
+		d.V.Encoding = format.Plain
+	}
 	d.V.Statistics = format.Statistics{}
 	return s.put(h, data)
 }
@@ -187,7 +200,7 @@ func (s *pageStream) dataV2(h *format.PageHeader, data []byte) error {
 	if !d.Valid {
 		return errThrift
 	}
-	if err := s.count(d.V.NumValues); err != nil {
+	if err := s.count(d.V.NumValues); err != nil || d.V.NumValues == 0 {
 		return err
 	}
 	rep, def := int64(d.V.RepetitionLevelsByteLength), int64(d.V.DefinitionLevelsByteLength)
@@ -195,8 +208,8 @@ func (s *pageStream) dataV2(h *format.PageHeader, data []byte) error {
 		d.V.NumNulls < 0 || d.V.NumNulls > d.V.NumValues || d.V.NumRows < 0 || d.V.NumRows > d.V.NumValues {
 		return errors.New("levels or counts go beyond the page")
 	}
-	if rep > 0 && s.leaf.maxRep == 0 || def > 0 && s.leaf.maxDef == 0 {
-		return errors.New("levels of a column that has none")
+	if (rep > 0) != (s.leaf.maxRep > 0) || (def > 0) != (s.leaf.maxDef > 0) {
+		return errors.New("levels of a column that has none, or none of one that has")
 	}
 	for _, l := range []struct {
 		b   []byte
@@ -218,6 +231,10 @@ func (s *pageStream) dataV2(h *format.PageHeader, data []byte) error {
 	if err := s.checkValues(d.V.Encoding, values, int(d.V.NumValues)); err != nil {
 		return err
 	}
+	if d.V.Encoding == format.RLE {
+		values = plainBooleans(values)
+		d.V.Encoding = format.Plain
+	}
 	d.V.Statistics = format.Statistics{}
 	return s.put(h, append(slices.Clip(levels), values...))
 }
@@ -238,8 +255,11 @@ func (s *pageStream) checkValues(e format.Encoding, data []byte, values int) err
 		}
 		return checkRuns(data[1:], int(data[0]), values)
 	case format.RLE:
-		if s.leaf.kind != format.Boolean || len(data) < 4 {
+		if s.leaf.kind != format.Boolean {
 			break
+		}
+		if len(data) < 4 || int64(binary.LittleEndian.Uint32(data)) != int64(len(data)-4) {
+			return errors.New("runs that do not fill the page")
 		}
 		return checkRuns(data[4:], 1, values)
 	case format.DeltaBinaryPacked, format.DeltaLengthByteArray:
@@ -292,6 +312,38 @@ func checkRuns(b []byte, width, most int) error {
 		b = b[size:]
 	}
 	return nil
+}
+
+// plainBooleans writes checked runs of booleans as plain ones: a bit each, from the lowest. parquet-go 0.32.0 takes a run of
+// true for one true in eight.
+func plainBooleans(data []byte) []byte {
+	var out []byte
+	n := 0
+	put := func(bit byte) {
+		if n%8 == 0 {
+			out = append(out, 0)
+		}
+		out[n/8] |= bit << (n % 8)
+		n++
+	}
+	for b := data[4:]; len(b) > 0; {
+		head, size := binary.Uvarint(b)
+		b = b[size:]
+		if head&1 == 0 {
+			for range head >> 1 {
+				put(b[0] & 1)
+			}
+			b = b[1:]
+			continue
+		}
+		for _, bits := range b[:head>>1] {
+			for i := range 8 {
+				put(bits >> i & 1)
+			}
+		}
+		b = b[head>>1:]
+	}
+	return out
 }
 
 // newZstd makes a decoder that never writes beyond the buffer it is given.
