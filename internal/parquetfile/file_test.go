@@ -70,9 +70,9 @@ func TestPyarrow(t *testing.T) {
 
 // TestDamage flips bits and cuts: never a panic, a hang, or memory out of proportion to the file.
 func TestDamage(t *testing.T) {
-	step := 1
+	step := 23
 	if testing.Short() {
-		step = 29
+		step = 101
 	}
 	for _, name := range []string{"types_snappy.parquet", "types_zstd_v2.parquet", "types_gzip_plain.parquet", "types_delta_v2.parquet", "prm800k.parquet", "openthoughts.parquet"} {
 		whole := load(t, name)

@@ -41,6 +41,7 @@ type pageStream struct {
 	page   []byte
 	offset int64 // of page in the stream
 	head   []byte
+	gzip   gzip.Reader
 	err    error // why there is no next page, in our own words
 }
 
@@ -72,6 +73,9 @@ func (s *pageStream) ReadAt(b []byte, offset int64) (int, error) {
 
 // next reads the page at s.at into s.page.
 func (s *pageStream) next() error {
+	if s.at == s.end {
+		return fmt.Errorf("the column chunk ends %d values too early", s.left)
+	}
 	var h format.PageHeader
 	n, err := s.header(&h)
 	if err != nil {
@@ -376,15 +380,14 @@ func (s *pageStream) decompressed(codec format.CompressionCodec, data []byte, si
 	case format.Zstd:
 		return s.f.zstd.DecodeAll(data, make([]byte, 0, size))
 	case format.Gzip:
-		z, err := gzip.NewReader(bytes.NewReader(data))
-		if err != nil {
+		if err := s.gzip.Reset(bytes.NewReader(data)); err != nil {
 			return nil, err
 		}
 		out := make([]byte, size)
-		if _, err := io.ReadFull(z, out); err != nil {
+		if _, err := io.ReadFull(&s.gzip, out); err != nil {
 			return nil, err
 		}
-		if n, err := io.Copy(io.Discard, io.LimitReader(z, 1)); n > 0 || err != nil {
+		if n, err := io.Copy(io.Discard, io.LimitReader(&s.gzip, 1)); n > 0 || err != nil {
 			return nil, fmt.Errorf("more than %d bytes (%w)", size, err)
 		}
 		return out, nil

@@ -78,10 +78,10 @@ func (f *File) groupRows(g, limit int) *groupReader {
 	return r
 }
 
-func (r *groupReader) next(w *rowWriter, number int) (row []byte, err error) {
-	defer rescue(&err)
+func (r *groupReader) next(w *rowWriter, number int) ([]byte, error) {
 	var tooLong error
 	for i, c := range r.cursors {
+		var err error
 		if r.row[i], err = c.row(r.row[i][:0]); errors.Is(err, errTooLong) {
 			tooLong = err
 		} else if err != nil {
@@ -155,7 +155,8 @@ func (c *cursor) peek() (*value, error) {
 }
 
 // row appends the next row's values to into. A row too long is read to its end, and errTooLong returned.
-func (c *cursor) row(into []value) ([]value, error) {
+func (c *cursor) row(into []value) (row []value, err error) {
+	defer rescue(&err)
 	size := 0
 	for first := true; ; first = false {
 		v, err := c.peek()
