@@ -213,7 +213,9 @@ func TestHostileFooter(t *testing.T) {
 	group := func(children int32) format.SchemaElement {
 		return format.SchemaElement{Name: "g", NumChildren: thrift.New(children)}
 	}
-	leaf := func(kind format.Type) format.SchemaElement { return format.SchemaElement{Name: "x", Type: thrift.New(kind)} }
+	leaf := func(kind format.Type) format.SchemaElement {
+		return format.SchemaElement{Name: "x", Type: thrift.New(kind)}
+	}
 	typed := leaf(format.Int32)
 	typed.NumChildren = thrift.New[int32](1)
 	decimal := leaf(format.Int64)
