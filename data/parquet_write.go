@@ -13,14 +13,14 @@ import (
 )
 
 // rowGroupBytes is how much text a ParquetWriter holds before it writes a row group.
-const rowGroupBytes = 32 << 20
+const rowGroupBytes = 16 << 20
 
 type parquetLabels struct {
-	Steps            []*float64 `parquet:"steps,list"`
+	Steps            []*float64 `parquet:"steps,optional,list"`
 	Trajectory       *float64   `parquet:"trajectory,optional"`
-	Weights          []*float64 `parquet:"weights,list"`
+	Weights          []*float64 `parquet:"weights,optional,list"`
 	TrajectoryWeight *float64   `parquet:"trajectory_weight,optional"`
-	Extra            string     `parquet:"extra"`
+	Extra            string     `parquet:"extra,optional"`
 }
 
 type parquetRow struct {
@@ -28,26 +28,29 @@ type parquetRow struct {
 	Problem       string        `parquet:"problem"`
 	Thinking      string        `parquet:"thinking"`
 	Response      string        `parquet:"response"`
-	Steps         []string      `parquet:"steps,list"`
-	ResponseSteps []string      `parquet:"response_steps,list"`
+	Steps         []string      `parquet:"steps,optional,list"`
+	ResponseSteps []string      `parquet:"response_steps,optional,list"`
 	Labels        parquetLabels `parquet:"labels"`
 	Source        string        `parquet:"source"`
 	Answer        string        `parquet:"answer"`
-	Meta          string        `parquet:"meta"`
+	Meta          string        `parquet:"meta,optional"`
 }
 
 // ParquetWriter writes trajectories as a parquet file that Read reads back equal. Its columns are the fields of the JSON form;
 // meta, and labels.extra for the fields of labels that are not targets, hold a JSON object as text.
 type ParquetWriter struct {
 	w    *parquet.GenericWriter[parquetRow]
-	held int
+	held int // bytes of text since the last row group
 }
 
 // NewParquetWriter writes to w, from its beginning. Nothing is readable before Close.
 func NewParquetWriter(w io.Writer) *ParquetWriter {
-	return &ParquetWriter{w: parquet.NewGenericWriter[parquetRow](w,
-		parquet.Compression(&zstd.Codec{}), parquet.DataPageStatistics(false),
-		parquet.KeyValueMetadata(parquetfile.JSONKey, "meta"), parquet.KeyValueMetadata(parquetfile.InlineKey, "labels.extra"))}
+	options := []parquet.WriterOption{parquet.Compression(&zstd.Codec{}), parquet.DefaultEncodingFor(parquet.ByteArray, &parquet.Plain), parquet.DataPageStatistics(false),
+		parquet.KeyValueMetadata(parquetfile.JSONKey, "meta"), parquet.KeyValueMetadata(parquetfile.InlineKey, "labels.extra")}
+	for _, path := range parquet.SchemaOf(parquetRow{}).Columns() {
+		options = append(options, parquet.SkipPageBounds(path...)) // else whole texts stand in the footer, as bounds
+	}
+	return &ParquetWriter{w: parquet.NewGenericWriter[parquetRow](w, options...)}
 }
 
 // Write adds a trajectory.
@@ -94,7 +97,7 @@ func (p *ParquetWriter) Close() error { return p.w.Close() }
 
 func objectText(object map[string]json.RawMessage) (string, error) {
 	if len(object) == 0 {
-		return "{}", nil
+		return "", nil // null in the file
 	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

@@ -18,7 +18,7 @@ import (
 
 const (
 	shortHeader = 512
-	maxHeader   = 64 << 10
+	maxHeader   = 32 << 20
 	// maxPage is the largest page read. Writers make pages of 1 MiB, larger ones for larger values.
 	maxPage = 256 << 20
 	// A page may be maxRatio times as large as it is compressed (gzip cannot do better than 1032), small ones excepted.
@@ -48,7 +48,7 @@ type pageStream struct {
 func (f *File) pages(c *format.ColumnChunk, leaf *node) *pageStream {
 	m := &c.MetaData
 	start := chunkStart(m)
-	return &pageStream{f: f, leaf: leaf, codec: m.Codec, at: start, end: start + m.TotalCompressedSize, left: m.NumValues, offset: int64(len(Magic)), head: make([]byte, min(maxHeader, m.TotalCompressedSize))}
+	return &pageStream{f: f, leaf: leaf, codec: m.Codec, at: start, end: start + m.TotalCompressedSize, left: m.NumValues, offset: int64(len(Magic))}
 }
 
 // ReadAt serves the stream's bytes, which are asked for in order.
@@ -107,18 +107,26 @@ func (s *pageStream) next() error {
 	return fmt.Errorf("unknown page type %d", h.Type)
 }
 
-// header reads the header at s.at and returns its length. Most are short; statistics can make them long.
+// header reads the header at s.at and returns its length. Most are short; statistics of long texts make them long.
 func (s *pageStream) header(h *format.PageHeader) (int, error) {
-	for _, size := range []int64{shortHeader, maxHeader} {
-		head := s.head[:min(size, s.end-s.at)]
+	left := s.end - s.at
+	for size := int64(shortHeader); ; size *= 16 {
+		size = min(size, left, maxHeader)
+		if int64(len(s.head)) < size {
+			s.head = make([]byte, size)
+		}
+		head := s.head[:size]
 		if err := readAt(s.f.in, head, s.at); err != nil {
 			return 0, err
 		}
-		if n, err := thriftLength(head, false); err == nil {
+		n, err := thriftLength(head, false)
+		if err == nil {
 			return n, decode(head[:n], false, h)
 		}
+		if size == min(left, maxHeader) {
+			return 0, err
+		}
 	}
-	return 0, errThrift
 }
 
 // put makes page the stream's next.

@@ -228,6 +228,9 @@ func (w *rowWriter) members(n *node, values [][]value) error {
 	if len(values[0]) != 1 {
 		return errShape
 	}
+	if values[0][0].IsNull() {
+		return nil
+	}
 	text, begins := bytes.CutPrefix(bytes.TrimSpace(values[0][0].ByteArray()), []byte("{"))
 	text, ends := bytes.CutSuffix(text, []byte("}"))
 	if text = bytes.TrimSpace(text); begins && ends && len(text) > 0 {
