@@ -115,6 +115,17 @@ func takeAll(r row, prefix string, fields ...field) error {
 	return nil
 }
 
+// takeID decodes an id, which other data sets than our own may have as a whole number.
+func takeID(r row, name string, into *string) error {
+	var number json.Number
+	if raw := r[name]; len(raw) > 0 && (raw[0] == '-' || raw[0] >= '0' && raw[0] <= '9') {
+		err := take(r, "", name, &number)
+		*into = number.String()
+		return err
+	}
+	return take(r, "", name, into)
+}
+
 func readTrajectory(r row) (*Trajectory, error) {
 	if err := need(r, "trajectory", "problem"); err != nil {
 		return nil, err
@@ -130,7 +141,10 @@ func readStepwise(r row) (*Trajectory, error) {
 	}
 	t := &Trajectory{Source: "trl"}
 	var labels []json.RawMessage
-	if err := takeAll(r, "", field{"id", &t.ID}, field{"prompt", &t.Problem}, field{"completions", &t.ResponseSteps}); err != nil {
+	if err := takeID(r, "id", &t.ID); err != nil {
+		return nil, err
+	}
+	if err := takeAll(r, "", field{"prompt", &t.Problem}, field{"completions", &t.ResponseSteps}); err != nil {
 		return nil, err
 	}
 	if err := json.Unmarshal(r["labels"], &labels); err != nil {

@@ -54,7 +54,7 @@ func TestReadOpenThoughts(t *testing.T) {
 	rows := upstream(t, "openthoughts")
 	require.Len(t, rows, 3)
 	require.Equal(t, Trajectory{ID: "openthoughts:1", Problem: `Return your final response within \boxed{}. 1+1?`, Thinking: "One and one.\n\nIs two.", Response: `It is \boxed{2}`,
-		Source: "openthoughts", Meta: map[string]json.RawMessage{"system": json.RawMessage(`"Your role"`)}, Where: "testdata/parquet/openthoughts.parquet:1"}, *rows[0])
+		Meta: map[string]json.RawMessage{"system": json.RawMessage(`"Your role"`)}, Where: "testdata/parquet/openthoughts.parquet:1"}, *rows[0])
 	require.Equal(t, []string{"Never\n\nclosed", "", "hi"}, []string{rows[1].Thinking, rows[1].Response, rows[2].Response})
 	require.Equal(t, []bool{false, true, false}, []bool{rows[0].Unclosed(), rows[1].Unclosed(), rows[2].Unclosed()})
 	again := parse(t, jsonOf(t, rows[1]))
@@ -128,8 +128,8 @@ func TestReadKinds(t *testing.T) {
 		"trace, marked, unclosed": {`{"id":"t","question":"q","response":"<think>a"}`, `{"id":"t","problem":"q","thinking":"a","meta":{"think_closed":false}}`},
 		"trace, chunks": {`{"id":"t","question":"q","thinking":"a b c","response":"r","chunks":[{"chunk":"a","accuracy":0.1},{"chunk":"b","accuracy":0.2},{"chunk":"c","accuracy":0.3}]}`,
 			`{"id":"t","problem":"q","thinking":"a b c","response":"r","steps":["a","b","c"],"labels":{"steps":[0.2,0.3,null]},"meta":{"chunks":[{"chunk":"a","accuracy":0.1},{"chunk":"b","accuracy":0.2},{"chunk":"c","accuracy":0.3}]}}`},
-		"ShareGPT": {`{"id":"t","conversations":[{"from":"human","value":"q"},{"from":"gpt","value":"<think>\na\n</think>\n\nb"}]}`,
-			`{"id":"stdin:1","problem":"q","thinking":"a","response":"b","source":"openthoughts","meta":{"id":"t"}}`},
+		"ShareGPT": {`{"id":17,"source":"mine","conversations":[{"from":"human","value":"q"},{"from":"gpt","value":"<think>\na\n</think>\n\nb"}]}`,
+			`{"id":"17","problem":"q","thinking":"a","response":"b","source":"mine"}`},
 		"a trajectory's own response is left as it is": {`{"id":"t","problem":"p","response":"<think>a</think>b"}`, `{"id":"t","problem":"p","response":"<think>a</think>b"}`},
 	} {
 		rows, errs := readAll(ReadOptions{Stdin: strings.NewReader(c.row)}, "-")
@@ -151,6 +151,7 @@ func TestReadKindErrors(t *testing.T) {
 		{"", `{"modified_question":"m","modified_process":["a"],"error_steps":["1"]}`, "error_steps: string where a list of integers is expected"},
 		{`{"question":"q","thinking":"a"}`, `{"question":"q","thinking":"","response":""}`, "thinking, response: neither thinking nor a response"},
 		{"", `{"thinking":"a"}`, "question: missing (the file's first row is a trace row)"},
+		{"", `{"id":["a"],"question":"q","thinking":"a"}`, "id: array where a string is expected"},
 		{"", `{"question":"q","thinking":7}`, "thinking: number where a string is expected"},
 		{"", `{"question":"q","thinking":"a","chunks":[{"accuracy":1}]}`, "chunks[0].chunk: missing"},
 		{"", `{"question":"q","thinking":"a","chunks":[{"chunk":"a","accuracy":"1"}]}`, "chunks: not a list of objects with chunk, a text, and accuracy, a number"},

@@ -24,7 +24,8 @@ func readOpenThoughtsMetadata(r row) (*Trajectory, error) {
 }
 
 // readConversation reads a row of OpenThoughts-114k, config default, or another of that form (ShareGPT's "human" and "gpt"
-// too): a user's turn and the assistant's, with the marks of thinking.
+// too): a user's turn and the assistant's, with the marks of thinking. Nothing in the row tells whose data it is, so the source
+// is what a column of that name says.
 func readConversation(r row) (*Trajectory, error) {
 	if err := need(r, "conversation", "conversations"); err != nil {
 		return nil, err
@@ -33,7 +34,13 @@ func readConversation(r row) (*Trajectory, error) {
 	if err := json.Unmarshal(r["conversations"], &turns); err != nil {
 		return nil, fieldErr("conversations", "not a list of objects with from and value")
 	}
-	t := &Trajectory{Source: "openthoughts"}
+	t := &Trajectory{}
+	if err := takeID(r, "id", &t.ID); err != nil {
+		return nil, err
+	}
+	if err := take(r, "", "source", &t.Source); err != nil {
+		return nil, err
+	}
 	text, users, assistants := "", 0, 0
 	for i, turn := range turns {
 		var from, value string
@@ -59,7 +66,7 @@ func readConversation(r row) (*Trajectory, error) {
 		return nil, fieldErr("conversations", "%d turns of the user and %d of the assistant, where one of each is a trajectory", users, assistants)
 	}
 	t.setText(text)
-	t.addMeta(r, []string{"conversations"})
+	t.addMeta(r, []string{"id", "source", "conversations"})
 	return t, t.needText("conversations")
 }
 
@@ -130,7 +137,10 @@ func readTrace(r row) (*Trajectory, error) {
 	}
 	t := &Trajectory{}
 	var options []string
-	if err := takeAll(r, "", field{"id", &t.ID}, field{"question", &t.Problem}, field{"options", &options}, field{"thinking", &t.Thinking},
+	if err := takeID(r, "id", &t.ID); err != nil {
+		return nil, err
+	}
+	if err := takeAll(r, "", field{"question", &t.Problem}, field{"options", &options}, field{"thinking", &t.Thinking},
 		field{"response", &t.Response}, field{"gold", &t.Answer}, field{"source", &t.Source}); err != nil {
 		return nil, err
 	}

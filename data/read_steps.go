@@ -60,7 +60,7 @@ func readPRM800K(r row) ([]part, error) {
 	if err := takeAll(r, "", field{"question", &question}, field{"label", &label}); err != nil {
 		return nil, err
 	}
-	if err := need(question, "PRM800K", "problem"); err != nil {
+	if need(question, "", "problem") != nil {
 		return nil, fieldErr("question.problem", "missing")
 	}
 	main := Trajectory{Source: "prm800k"}
@@ -140,7 +140,10 @@ func readProcessBench(r row) (*Trajectory, error) {
 	}
 	t := &Trajectory{Source: "processbench"}
 	var first int
-	if err := takeAll(r, "", field{"id", &t.ID}, field{"problem", &t.Problem}, field{"steps", &t.ResponseSteps}, field{"label", &first}); err != nil {
+	if err := takeID(r, "id", &t.ID); err != nil {
+		return nil, err
+	}
+	if err := takeAll(r, "", field{"problem", &t.Problem}, field{"steps", &t.ResponseSteps}, field{"label", &first}); err != nil {
 		return nil, err
 	}
 	if first < -1 || first >= len(t.ResponseSteps) {
@@ -165,7 +168,10 @@ func readPRMBench(r row) (*Trajectory, error) {
 	}
 	t := &Trajectory{Source: "prmbench"}
 	var wrong []int
-	if err := takeAll(r, "", field{"idx", &t.ID}, field{"modified_question", &t.Problem}, field{"modified_process", &t.ResponseSteps}, field{"error_steps", &wrong}); err != nil {
+	if err := takeID(r, "idx", &t.ID); err != nil {
+		return nil, err
+	}
+	if err := takeAll(r, "", field{"modified_question", &t.Problem}, field{"modified_process", &t.ResponseSteps}, field{"error_steps", &wrong}); err != nil {
 		return nil, err
 	}
 	for range t.ResponseSteps {

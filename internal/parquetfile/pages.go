@@ -26,6 +26,9 @@ const (
 	smallPage = 1 << 20
 )
 
+// plainDictionary is what older writers call the encodings of a dictionary (PLAIN) and of indices into one (RLE_DICTIONARY).
+const plainDictionary format.Encoding = 2
+
 var codecs = []format.CompressionCodec{format.Uncompressed, format.Snappy, format.Gzip, format.Zstd}
 
 // pageStream reads a column chunk's pages one by one, checks and decompresses them, and hands them on, each with a header
@@ -142,7 +145,7 @@ func (s *pageStream) dictionary(h *format.PageHeader, data []byte) error {
 	if !d.Valid || s.dict || s.leaf.kind == format.Boolean {
 		return errors.New("a dictionary page that should not be")
 	}
-	if e := d.V.Encoding; e != format.Plain && e != format.PlainDictionary {
+	if e := d.V.Encoding; e != format.Plain && e != plainDictionary {
 		return fmt.Errorf("a dictionary in the encoding %s", e)
 	}
 	data, err := s.decompress(s.codec, data, int(h.UncompressedPageSize))
@@ -256,7 +259,7 @@ func (s *pageStream) checkValues(e format.Encoding, data []byte, values int) err
 	switch e {
 	case format.Plain, format.ByteStreamSplit:
 		return nil
-	case format.PlainDictionary, format.RLEDictionary:
+	case plainDictionary, format.RLEDictionary:
 		switch {
 		case !s.dict:
 			return errors.New("a page without its dictionary")
