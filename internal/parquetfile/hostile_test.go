@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"io"
 	"math"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -169,7 +170,7 @@ func TestHostile(t *testing.T) {
 		{change(func(h *handmade) {
 			h.page.DataPageHeader.V.Encoding = format.DeltaLengthByteArray
 			h.raw = append(append(uvarint(128), uvarint(4)...), uvarint(1<<40)...)
-		}), "1099511627776 values in a page of 2"},
+		}), "2147483647 values in a page of 2"},
 		{change(func(h *handmade) { binary.LittleEndian.PutUint32(h.raw, 1<<31) }), "row 1: column s: "},
 		{compressed(format.Snappy, append(uvarint(1<<31), 0), 5), "SNAPPY data is damaged"},
 		{compressed(format.Snappy, append(uvarint(5), 1, 2, 3), 5), "SNAPPY data is damaged"},
@@ -245,6 +246,7 @@ func TestHostileFooter(t *testing.T) {
 		{withFooter(Magic, schema(group(math.MaxInt32), leaf(format.ByteArray))), "schema: damaged metadata"},
 		{withFooter(Magic, schema(group(1), leaf(format.ByteArray), leaf(format.ByteArray))), "schema: damaged metadata"},
 		{withFooter(Magic, schema(nested...)), "schema: damaged metadata"},
+		{withFooter(Magic, schema(group(2), leaf(format.ByteArray), leaf(format.Int64))), "schema: two columns x"},
 		{withFooter(Magic, schema(group(1), typed, leaf(format.ByteArray))), "has a type and children"},
 		{withFooter(Magic, schema(leaf(format.ByteArray))), "schema: damaged metadata"},
 		{withFooter(Magic, schema(group(1), leaf(format.Int96))), "column x: values of the type INT96 are not read"},
@@ -301,6 +303,41 @@ func TestRowErrors(t *testing.T) {
 	inlined := texts(`{"a":1}`, " { } ", "[1]", `{"a":1},{"b":2}`)
 	inlined.meta.KeyValueMetadata = []format.KeyValue{{Key: InlineKey, Value: "s"}}
 	check(inlined, 100, []string{`{"a":1}`, `{}`}, "row 3: column s: its text is not a JSON object", "row 4: column s: its text is not a JSON object")
+}
+
+// TestRowOverPages has a list whose values lie one in each of many pages, which are large only once they are decompressed:
+// the row holds its values, not the pages.
+func TestRowOverPages(t *testing.T) {
+	const pages, size = 24, 1 << 20
+	enc, err := zstd.NewWriter(nil)
+	require.NoError(t, err)
+	h := texts("x")
+	h.element.RepetitionType = thrift.New(format.Repeated)
+	h.chunk.MetaData.Codec, h.chunk.MetaData.NumValues = format.Zstd, pages
+	body := append([]byte{}, Magic...)
+	for i := range pages {
+		raw := []byte{2, 0, 0, 0, 1 << 1, byte(min(i, 1))}             // repetition: 0 begins the row
+		definition := append([]byte{1 << 1, 1}, make([]byte, size)...) // there is a value; then runs of nothing
+		raw = append(append(binary.LittleEndian.AppendUint32(raw, uint32(len(definition))), definition...), 4, 0, 0, 0, 'f', 'o', 'u', 'r')
+		z := enc.EncodeAll(raw, nil)
+		h.page.CompressedPageSize, h.page.UncompressedPageSize = int32(len(z)), int32(len(raw))
+		body = append(append(body, marshal(t, &h.page)...), z...)
+	}
+	h.chunk.MetaData.DataPageOffset, h.chunk.MetaData.TotalCompressedSize = int64(len(Magic)), int64(len(body)-len(Magic))
+	h.meta.Schema = []format.SchemaElement{{Name: "schema", NumChildren: thrift.New[int32](1)}, h.element}
+	h.meta.RowGroups = []format.RowGroup{{Columns: []format.ColumnChunk{h.chunk}, NumRows: 1}}
+	b := withFooter(body, marshal(t, &h.meta))
+	f, err := Open(bytes.NewReader(b), int64(len(b)))
+	require.NoError(t, err)
+	r := f.groupRows(0, 1<<20)
+	text, err := r.next(newRowWriter(1<<20), 1)
+	require.NoError(t, err)
+	require.Equal(t, pages, bytes.Count(text, []byte(`"`))/2-1)
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	require.Less(t, m.HeapAlloc, uint64(pages*size/4))
+	runtime.KeepAlive(r)
 }
 
 // TestReadError has a file that cannot be read further.

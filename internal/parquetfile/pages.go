@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
+	"math/bits"
 	"slices"
 
 	"github.com/klauspost/compress/gzip"
@@ -179,11 +181,12 @@ func (s *pageStream) dataV1(h *format.PageHeader, data []byte) error {
 	if err != nil {
 		return err
 	}
-	rest := data
+	rest, full := data, int(d.V.NumValues)
 	for _, level := range []struct {
 		max      int
 		encoding format.Encoding
-	}{{s.leaf.maxRep, d.V.RepetitionLevelEncoding}, {s.leaf.maxDef, d.V.DefinitionLevelEncoding}} {
+		full     *int
+	}{{s.leaf.maxRep, d.V.RepetitionLevelEncoding, new(int)}, {s.leaf.maxDef, d.V.DefinitionLevelEncoding, &full}} {
 		if level.max == 0 {
 			continue
 		}
@@ -194,12 +197,12 @@ func (s *pageStream) dataV1(h *format.PageHeader, data []byte) error {
 			return errors.New("levels go beyond the page")
 		}
 		n := int(binary.LittleEndian.Uint32(rest))
-		if err := checkRuns(rest[4:4+n], bitsFor(level.max), int(d.V.NumValues)); err != nil {
+		if *level.full, err = checkLevels(rest[4:4+n], level.max, int(d.V.NumValues)); err != nil {
 			return fmt.Errorf("levels: %w", err)
 		}
 		rest = rest[4+n:]
 	}
-	if err := s.checkValues(d.V.Encoding, rest, int(d.V.NumValues)); err != nil {
+	if err := s.checkValues(d.V.Encoding, rest, full); err != nil {
 		return err
 	}
 	if d.V.Encoding == format.RLE {
@@ -226,13 +229,22 @@ func (s *pageStream) dataV2(h *format.PageHeader, data []byte) error {
 	if (rep > 0) != (s.leaf.maxRep > 0) || (def > 0) != (s.leaf.maxDef > 0) {
 		return errors.New("levels of a column that has none, or none of one that has")
 	}
+	full := int(d.V.NumValues)
 	for _, l := range []struct {
-		b   []byte
-		max int
-	}{{data[:rep], s.leaf.maxRep}, {data[rep : rep+def], s.leaf.maxDef}} {
-		if err := checkRuns(l.b, bitsFor(l.max), int(d.V.NumValues)); err != nil {
+		b    []byte
+		max  int
+		full *int
+	}{{data[:rep], s.leaf.maxRep, new(int)}, {data[rep : rep+def], s.leaf.maxDef, &full}} {
+		if l.max == 0 {
+			continue
+		}
+		var err error
+		if *l.full, err = checkLevels(l.b, l.max, int(d.V.NumValues)); err != nil {
 			return fmt.Errorf("levels: %w", err)
 		}
+	}
+	if full != int(d.V.NumValues-d.V.NumNulls) {
+		return fmt.Errorf("%d values of %d are not null, the page's header says %d", full, d.V.NumValues, d.V.NumValues-d.V.NumNulls)
 	}
 	levels, values := data[:rep+def], data[rep+def:]
 	codec := s.codec
@@ -243,7 +255,7 @@ func (s *pageStream) dataV2(h *format.PageHeader, data []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := s.checkValues(d.V.Encoding, values, int(d.V.NumValues)); err != nil {
+	if err := s.checkValues(d.V.Encoding, values, full); err != nil {
 		return err
 	}
 	if d.V.Encoding == format.RLE {
@@ -254,67 +266,91 @@ func (s *pageStream) dataV2(h *format.PageHeader, data []byte) error {
 	return s.put(h, append(slices.Clip(levels), values...))
 }
 
-// checkValues checks what the encodings count for themselves.
+// checkValues checks that data holds the given number of values, so far as their encoding counts them.
 func (s *pageStream) checkValues(e format.Encoding, data []byte, values int) error {
+	total := 0
+	var err error
 	switch e {
 	case format.Plain, format.ByteStreamSplit:
-		return nil
+		total, err = s.countPlain(data, values)
 	case plainDictionary, format.RLEDictionary:
 		switch {
 		case !s.dict:
 			return errors.New("a page without its dictionary")
 		case len(data) == 0:
-			return nil
 		case data[0] > 32:
 			return fmt.Errorf("dictionary indices of %d bits", data[0])
+		default:
+			total, err = countRuns(data[1:], int(data[0]), values)
 		}
-		return checkRuns(data[1:], int(data[0]), values)
 	case format.RLE:
 		if s.leaf.kind != format.Boolean {
-			break
+			return s.unread(e)
 		}
 		if len(data) < 4 || int64(binary.LittleEndian.Uint32(data)) != int64(len(data)-4) {
 			return errors.New("runs that do not fill the page")
 		}
-		return checkRuns(data[4:], 1, values)
+		total, err = countRuns(data[4:], 1, values)
 	case format.DeltaBinaryPacked, format.DeltaLengthByteArray:
 		// The block's size, the number of its miniblocks, the number of values.
-		total := uint64(0)
 		for range 3 {
 			v, n := binary.Uvarint(data)
 			if n <= 0 {
 				return errors.New("no header of the encoding " + e.String())
 			}
-			total, data = v, data[n:]
+			total, data = int(min(v, math.MaxInt32)), data[n:]
 		}
-		if total > uint64(values) {
-			return fmt.Errorf("%d values in a page of %d", total, values)
+		if total != values {
+			err = fmt.Errorf("%d values in a page of %d", total, values)
 		}
-		return nil
+	default:
+		return s.unread(e)
 	}
+	if err == nil && total < values {
+		err = fmt.Errorf("%d values in a page of %d", total, values)
+	}
+	return err
+}
+
+func (s *pageStream) unread(e format.Encoding) error {
 	return fmt.Errorf("values of the type %s in the encoding %s are not read: write them plain or with a dictionary", s.leaf.kind, e)
 }
 
-func bitsFor(max int) int {
-	n := 0
-	for ; max > 0; max >>= 1 {
-		n++
+// countPlain counts plain values, which must fill data.
+func (s *pageStream) countPlain(data []byte, values int) (int, error) {
+	size := map[format.Type]int{format.Int32: 4, format.Float: 4, format.Int64: 8, format.Double: 8}[s.leaf.kind]
+	switch {
+	case s.leaf.kind == format.Boolean && len(data) == (values+7)/8, size > 0 && len(data) == size*values:
+		return values, nil
+	case s.leaf.kind != format.ByteArray:
+		return 0, fmt.Errorf("%d bytes for %d values of the type %s", len(data), values, s.leaf.kind)
 	}
-	return n
+	n := 0
+	for ; len(data) >= 4; n++ {
+		length := int64(binary.LittleEndian.Uint32(data))
+		if length > int64(len(data)-4) {
+			return 0, fmt.Errorf("value %d of %d bytes where %d are left", n, length, len(data)-4)
+		}
+		data = data[4+length:]
+	}
+	if len(data) > 0 || n > values {
+		return 0, fmt.Errorf("more than the page's %d values", values)
+	}
+	return n, nil
 }
 
-// checkRuns checks that the runs of the hybrid of run lengths and bit packing lie in b, and hold no more than most values
+// countRuns counts the values of a hybrid of run lengths and bit packing, which must lie in b and be no more than most
 // (and the padding of a last bit-packed run).
-func checkRuns(b []byte, width, most int) error {
+func countRuns(b []byte, width, most int) (total int, err error) {
 	const padding = 64
-	for total := 0; len(b) > 0; {
+	for len(b) > 0 {
 		head, n := binary.Uvarint(b)
 		if n <= 0 {
-			return errors.New("a run without its length")
+			return 0, errors.New("a run without its length")
 		}
 		b = b[n:]
 		if head>>1 > uint64(most+padding) {
-			return fmt.Errorf("a run of %d in a page of %d values", head>>1, most)
+			return 0, fmt.Errorf("a run of %d in a page of %d values", head>>1, most)
 		}
 		count, size := int(head>>1), (width+7)/8
 		if head&1 == 1 {
@@ -322,11 +358,51 @@ func checkRuns(b []byte, width, most int) error {
 			count *= 8
 		}
 		if total += count; total > most+padding || size > len(b) {
-			return fmt.Errorf("runs of more than the page's %d values or %d bytes", most, len(b))
+			return 0, fmt.Errorf("runs of more than the page's %d values or %d bytes", most, len(b))
 		}
 		b = b[size:]
 	}
-	return nil
+	return total, nil
+}
+
+// checkLevels checks runs of levels, one for each value, none above max, and returns how many are max.
+func checkLevels(b []byte, max, values int) (full int, err error) {
+	width := bits.Len(uint(max))
+	total, err := countRuns(b, width, values)
+	if err == nil && total < values {
+		err = fmt.Errorf("%d in a page of %d values", total, values)
+	}
+	if err != nil {
+		return 0, err
+	}
+	put := func(level, times int) {
+		times = min(times, values)
+		if values -= times; level == max {
+			full += times
+		} else if level > max && times > 0 {
+			err = fmt.Errorf("%d where at most %d can be", level, max)
+		}
+	}
+	for len(b) > 0 {
+		head, n := binary.Uvarint(b)
+		b = b[n:]
+		if head&1 == 0 {
+			put(int(b[0]), int(head>>1))
+			b = b[1:]
+			continue
+		}
+		size := int(head>>1) * width
+		for i := range int(head>>1) * 8 {
+			at := i * width
+			level := int(b[at/8]) >> (at % 8)
+			if at%8+width > 8 {
+				level |= int(b[at/8+1]) << (8 - at%8)
+			}
+			put(level&(1<<width-1), 1)
+		}
+		b = b[size:]
+	}
+	return full, err
 }
 
 // plainBooleans writes checked runs of booleans as plain ones: a bit each, from the lowest. parquet-go 0.32.0 takes a run of

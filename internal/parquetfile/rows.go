@@ -36,14 +36,12 @@ type value = parquet.Value
 func (f *File) Rows(limit int) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		number := 0
-		w := rowWriter{limit: limit}
-		w.json = json.NewEncoder(&w.text)
-		w.json.SetEscapeHTML(false)
+		w := newRowWriter(limit)
 		for g := range f.meta.RowGroups {
 			r := f.groupRows(g, limit)
 			for range f.meta.RowGroups[g].NumRows {
 				number++
-				row, err := r.next(&w, number)
+				row, err := r.next(w, number)
 				var bad *RowError
 				ended := err != nil && !errors.As(err, &bad)
 				if ended {
@@ -123,6 +121,7 @@ type cursor struct {
 	stream *pageStream
 	pages  *parquet.FilePages
 	values parquet.ValueReader
+	loaded int // pages
 	buf    [64]value
 	at, n  int // the values of buf that are not yet taken
 }
@@ -140,6 +139,7 @@ func (c *cursor) peek() (*value, error) {
 			}
 			// The page is never released: that would return its memory to a pool while values of the row still point into it.
 			c.values = page.Values()
+			c.loaded++
 		}
 		n, err := c.values.ReadValues(c.buf[:])
 		c.at, c.n = 0, n
@@ -157,7 +157,7 @@ func (c *cursor) peek() (*value, error) {
 // row appends the next row's values to into. A row too long is read to its end, and errTooLong returned.
 func (c *cursor) row(into []value) (row []value, err error) {
 	defer rescue(&err)
-	size := 0
+	size, copied, loaded := 0, 0, c.loaded
 	for first := true; ; first = false {
 		v, err := c.peek()
 		switch {
@@ -175,6 +175,13 @@ func (c *cursor) row(into []value) (row []value, err error) {
 			}
 			return into, nil
 		}
+		if c.loaded != loaded {
+			// A row over many pages must not hold them all.
+			for ; copied < len(into); copied++ {
+				into[copied] = into[copied].Clone()
+			}
+			loaded = c.loaded
+		}
 		c.at++
 		if v.Kind() == parquet.ByteArray {
 			size += len(v.ByteArray())
@@ -190,6 +197,13 @@ type rowWriter struct {
 	text  bytes.Buffer
 	json  *json.Encoder // into text, for strings
 	limit int
+}
+
+func newRowWriter(limit int) *rowWriter {
+	w := &rowWriter{limit: limit}
+	w.json = json.NewEncoder(&w.text)
+	w.json.SetEscapeHTML(false)
+	return w
 }
 
 // group writes the node's children as an object; of each of its leaves, values holds those of this one object.

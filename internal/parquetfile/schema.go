@@ -60,6 +60,7 @@ func (f *File) setSchema() error {
 			}
 			f.leaves = append(f.leaves, n)
 		}
+		names := map[string]bool{}
 		for range e.NumChildren.V {
 			if e.Type.Valid {
 				return nil, fmt.Errorf("schema: column %s has a type and children", n.path)
@@ -68,6 +69,10 @@ func (f *File) setSchema() error {
 			if err != nil {
 				return nil, err
 			}
+			if names[child.name] {
+				return nil, fmt.Errorf("schema: two columns %s", child.path)
+			}
+			names[child.name] = true
 			n.children = append(n.children, child)
 		}
 		n.end = len(f.leaves)
