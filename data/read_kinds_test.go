@@ -2,6 +2,7 @@ package data
 
 import (
 	"encoding/json"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -103,6 +104,22 @@ func TestReadPRM800KOriginal(t *testing.T) {
 	require.JSONEq(t, `{"labeler":"l","timestamp":"2022-07-17T16:56:51.323252","generation":9,"is_quality_control_question":false,"is_initial_screening_question":false,
 		"ground_truth_solution":"2+6=8","pre_generated_steps":["2*3=6","8"],"pre_generated_answer":"8","pre_generated_verifier_score":0.25,"total_time":1000,"finish_reason":"solution"}`, metaOf(t, rows[0]))
 	require.Equal(t, metaOf(t, rows[0]), metaOf(t, rows[3]))
+
+	// Branches keep their own steps, however long the path grows.
+	var steps []string
+	for i := range 9 {
+		steps = append(steps, fmt.Sprintf(`{"completions":[{"text":"main %d","rating":1},{"text":"other %d","rating":-1}],"chosen_completion":0}`, i, i))
+	}
+	rows, errs := readAll(ReadOptions{Stdin: strings.NewReader(`{"question":{"problem":"p"},"label":{"steps":[` + strings.Join(steps, ",") + `]}}`)}, "-")
+	require.Empty(t, errs)
+	require.Len(t, rows, 10)
+	for i, r := range rows[1:] {
+		want := []string{}
+		for j := range i {
+			want = append(want, fmt.Sprint("main ", j))
+		}
+		require.Equal(t, append(want, fmt.Sprint("other ", i)), r.ResponseSteps)
+	}
 }
 
 func TestReadStepwiseParquet(t *testing.T) {
