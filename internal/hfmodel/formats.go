@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-// RewardHeadNames are the files in which ReasonFlux-PRM-1.5B keeps its head beside a plain causal LM: as published, and converted.
+// rewardHeadNames are the files in which ReasonFlux-PRM-1.5B keeps its head beside a plain causal LM: as published, and converted.
 // The converted one, where there is one, is read.
-var RewardHeadNames = [...]string{"reward_head.safetensors", "reward_head.pt"}
+var rewardHeadNames = [...]string{"reward_head.safetensors", "reward_head.pt"}
 
 // rewardHead is the name of the folder's file with a head, "" if there is none.
 func rewardHead(dir string) string {
-	for _, name := range RewardHeadNames {
+	for _, name := range rewardHeadNames {
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
 			return name
 		}
@@ -26,7 +26,7 @@ func rewardHead(dir string) string {
 func OpenRewardHead(dir string) (File, error) {
 	name := rewardHead(dir)
 	if name == "" {
-		return nil, fmt.Errorf("%s: neither %s nor %s is there", dir, RewardHeadNames[0], RewardHeadNames[1])
+		return nil, fmt.Errorf("%s: neither %s nor %s is there", dir, rewardHeadNames[0], rewardHeadNames[1])
 	}
 	return openFile(filepath.Join(dir, name))
 }
