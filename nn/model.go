@@ -30,7 +30,7 @@ type model struct {
 	params []*Parameter
 
 	ids, positions *gorgonia.Node // i32 [T]
-	keys           ops.Keys
+	keys, sliding  ops.Keys       // of all layers; of those with a window, where some have one
 	reads, column  *gorgonia.Node // i32 [R]
 	target, weight *gorgonia.Node // [R]
 
@@ -91,6 +91,10 @@ func (m *model) trunk(bf16 func(string) bool) *gorgonia.Node {
 		RangeOffsets: m.Input("range_offsets", engine.I32, m.cap.Segments+1),
 		Ranges:       m.Input("key_ranges", engine.I32, m.cap.Ranges, ops.RangeLen),
 	}
+	if c.SlidingWindow > 0 {
+		m.sliding = m.keys
+		m.sliding.Ranges = m.Input("sliding_key_ranges", engine.I32, m.cap.Ranges, ops.RangeLen)
+	}
 	full := m.spec.Train == TrainFull
 	table := m.matrix("model.embed_tokens.weight", bf16, c.VocabSize, c.HiddenSize)
 	x := m.Embedding(table, m.ids, m.spec.DType, full) // [T, D]
@@ -120,15 +124,19 @@ func (m *model) layer(i int, x *gorgonia.Node, bf16 func(string) bool) *gorgonia
 	c, full := m.spec.Config, m.spec.Train == TrainFull
 	name := func(s string) string { return fmt.Sprintf("model.layers.%d.%s", i, s) }
 	heads, groups := c.NumAttentionHeads*c.HeadDim, c.NumKeyValueHeads*c.HeadDim
-	rope := ops.RoPE{HeadDim: c.HeadDim, Theta: c.RopeTheta}
+	rope := ops.RoPE{HeadDim: c.HeadDim, Theta: c.RopeTheta, Scaling: ops.RoPEScaling(c.RopeScaling)}
 
 	h := m.RMSNorm(x, m.vector(name("input_layernorm.weight"), c.HiddenSize), c.RMSNormEps, full) // [T, D]
 	q := m.linear(i, "self_attn", "q_proj", h, heads, c.AttentionBias, bf16)                      // [T, H·Dh]
 	k := m.linear(i, "self_attn", "k_proj", h, groups, c.AttentionBias, bf16)                     // [T, G·Dh]
 	v := m.linear(i, "self_attn", "v_proj", h, groups, c.AttentionBias, bf16)                     // [T, G·Dh]
 	q, k = m.RoPE(q, m.positions, rope), m.RoPE(k, m.positions, rope)
-	a := m.Attention(q, k, v, m.keys, ops.Attention{Heads: c.NumAttentionHeads, KVHeads: c.NumKeyValueHeads, HeadDim: c.HeadDim}) // [T, H·Dh]
-	x = m.Add(x, m.linear(i, "self_attn", "o_proj", a, c.HiddenSize, false, bf16), 1)                                             // [T, D]
+	keys := m.keys
+	if c.Window(i) > 0 {
+		keys = m.sliding
+	}
+	a := m.Attention(q, k, v, keys, ops.Attention{Heads: c.NumAttentionHeads, KVHeads: c.NumKeyValueHeads, HeadDim: c.HeadDim}) // [T, H·Dh]
+	x = m.Add(x, m.linear(i, "self_attn", "o_proj", a, c.HiddenSize, false, bf16), 1)                                           // [T, D]
 
 	h = m.RMSNorm(x, m.vector(name("post_attention_layernorm.weight"), c.HiddenSize), c.RMSNormEps, full) // [T, D]
 	gate := m.linear(i, "mlp", "gate_proj", h, c.IntermediateSize, false, bf16)                           // [T, F]

@@ -189,7 +189,7 @@ func (b *scoreBatch) flush(ctx context.Context, yield func(*Score, error) bool) 
 
 // read runs the network over the examples.
 func (m *Model) read(list []*data.Example, tokens int, scores *readScores) error {
-	batches, err := packShared(list, tokens)
+	batches, err := packShared(list, tokens, m.folder.config)
 	if err != nil {
 		return err
 	}

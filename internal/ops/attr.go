@@ -3,13 +3,6 @@ package ops
 // RMSNorm holds the epsilon added to the mean square.
 type RMSNorm struct{ Eps float64 }
 
-// RoPE rotates each head's halves by positions·Theta^(−2i/HeadDim); Inverse rotates back (the gradient).
-type RoPE struct {
-	HeadDim int
-	Theta   float64
-	Inverse bool
-}
-
 // Attention is grouped-query attention: query head h reads key/value head h·KVHeads/Heads; scores are scaled by 1/√HeadDim.
 type Attention struct{ Heads, KVHeads, HeadDim int }
 
