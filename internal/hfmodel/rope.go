@@ -109,7 +109,7 @@ func (c *Config) readScaling(rope, top *fields) RopeScaling {
 	if s.Original != 0 && top.has("original_max_position_embeddings") { // as Phi-3 keeps it; transformers gives it priority
 		s.Original = top.number("original_max_position_embeddings", 0)
 	}
-	if rope.err == nil && s.Kind == "yarn" && s.Original <= 2*math.Pi*s.BetaFast && s.Original <= 0 {
+	if rope.err == nil && s.Original < 0 || s.Original > maxTheta {
 		rope.fail("original_max_position_embeddings %g is not positive", s.Original)
 	}
 	return s
