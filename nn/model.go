@@ -31,7 +31,7 @@ type model struct {
 
 	ids, positions *gorgonia.Node // i32 [T]
 	keys, sliding  ops.Keys       // of all layers; of those with a window, where some have one
-	reads, column  *gorgonia.Node // i32 [R]
+	reads, column  *gorgonia.Node // i32 [R]; column is a head's own row, or the token that is the label
 	target, weight *gorgonia.Node // [R]
 
 	hidden   *gorgonia.Node // after the final norm [T, D]; nil when the graph starts at cached features
@@ -56,7 +56,7 @@ func newModel(spec Spec, capacity Capacity, bf16 func(name string) bool, oracle 
 		m.hidden = m.trunk(bf16)
 		m.features = m.Gather(m.hidden, m.reads) // [R, D]
 	}
-	m.head()
+	m.head(bf16)
 	m.objective()
 	if err := m.Err(); err != nil {
 		return nil, err
@@ -165,7 +165,7 @@ func (m *model) linear(i int, block, module string, x *gorgonia.Node, out int, b
 	return m.Add(y, m.Linear(engine.Tokens, down, m.input(name+".lora_B.weight", train, false, out, rank), nil, train, false), m.spec.LoRA.Alpha/float64(rank)) // [T, out]
 }
 
-func (m *model) head() {
+func (m *model) head(bf16 func(name string) bool) {
 	if m.Err() != nil {
 		return
 	}
@@ -190,6 +190,9 @@ func (m *model) head() {
 	case TwoClassMLP:
 		m.logits = linear(m.ReLU(linear(m.features, "score.0", hidden)), "score.2", 2) // [R, 2]
 		m.values = m.Good(m.logits)                                                    // [R, 1]
+	case TokenLogProb:
+		m.logits = m.logProb(bf16) // [R, 1]
+		m.values = m.logits
 	}
 }
 

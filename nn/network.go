@@ -16,7 +16,8 @@ import (
 // Micro is one packed micro-batch. A network that trains the head alone reads cached hidden states instead of tokens.
 type Micro struct {
 	*data.Batch
-	Features []byte // [R, hidden] in the compute dtype; nil unless Spec.Train is TrainHead
+	Labels   []int32 // [R] tokens, for a head of kind TokenLogProb; else nil
+	Features []byte  // [R, hidden] in the compute dtype; nil unless Spec.Train is TrainHead
 }
 
 // Network is a model with weights on a backend. It compiles itself for the largest batch it has seen, and is not safe
@@ -159,6 +160,9 @@ func (n *Network) run(what output, b Micro) (*engine.Machine, error) {
 			return nil, fmt.Errorf("features: %d bytes for %d read-outs, want %d", len(b.Features), len(b.Reads), want)
 		}
 	}
+	if err := n.checkLabels(b); err != nil {
+		return nil, err
+	}
 	machine, err := n.machine(what, n.need(b))
 	if err != nil {
 		return nil, err
@@ -169,6 +173,9 @@ func (n *Network) run(what output, b Micro) (*engine.Machine, error) {
 		if k == data.Final {
 			columns[i] = 1
 		}
+	}
+	if b.Labels != nil {
+		columns = b.Labels
 	}
 	uploads := []struct {
 		node *gorgonia.Node

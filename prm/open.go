@@ -21,6 +21,8 @@ type OpenOptions struct {
 	DType   string // of the arithmetic: auto, f32, f64
 	// Format names the public format of a folder that has no goprm.json; "": what the folder shows, if that is one format.
 	Format string
+	// Reference is the folder of the language model that an implicit reward is relative to; for the format eurus alone.
+	Reference string
 	// Base is where the base of an adapter or a head lies now; "": where it lay in training.
 	Base string
 }
@@ -37,6 +39,9 @@ type Model struct {
 	folder  *folder
 	backend engine.Backend
 	network *nn.Network
+	// reference and its folder are there for implicit rewards alone.
+	reference       *nn.Network
+	referenceFolder *folder
 	// render returns the texts in which the trajectory's steps are read, each of them in one.
 	render func(t *data.Trajectory) ([]*data.Example, error)
 	cut    func(t *data.Trajectory) (thinking, response data.Cut)
@@ -99,7 +104,36 @@ func (m *Model) open(opt OpenOptions, dtypeName string) error {
 	} else if err := m.checkParts(spec.Head); err != nil {
 		return err
 	}
-	m.network, err = nn.New(spec, m.backend, nn.Files{heads, m.folder.trunk})
+	if m.network, err = nn.New(spec, m.backend, nn.Files{heads, m.folder.trunk}); err != nil {
+		return err
+	}
+	return m.openReference(opt.Reference, spec)
+}
+
+// openReference opens the language model that an implicit reward is relative to.
+func (m *Model) openReference(dir string, spec nn.Spec) (err error) {
+	implicit := m.public != nil && m.public.Implicit != 0
+	switch {
+	case implicit && dir == "":
+		return fmt.Errorf("%s: format %s scores relative to a reference model (Qwen2.5-Math-7B-Instruct for the published ones); name its folder", m.folder.dir, m.format)
+	case !implicit && dir != "":
+		return fmt.Errorf("%s: a reference model is of no use to the format %s", m.folder.dir, m.format)
+	case !implicit:
+		return nil
+	}
+	if m.referenceFolder, err = openFolder(dir, ""); err != nil {
+		return err
+	}
+	config := m.referenceFolder.config
+	if config.VocabSize != m.folder.config.VocabSize {
+		return fmt.Errorf("%s: a vocabulary of %d, but %d of %s: it is not its reference model", dir, config.VocabSize, m.folder.config.VocabSize, m.folder.dir)
+	}
+	tensors, err := formats.VocabularyTensors(config, m.referenceFolder.root)
+	if err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
+	}
+	spec.Config, spec.Bias = config, config.AttentionBias
+	m.reference, err = nn.New(spec, m.backend, nn.Files{tensors, m.referenceFolder.trunk})
 	return err
 }
 
@@ -202,8 +236,13 @@ func (m *Model) hasTrajectory() bool { return slices.Contains(m.card.Parts, part
 // Close unmaps the weights and releases the device.
 func (m *Model) Close() error {
 	var failed []error
-	if m.network != nil {
-		failed = append(failed, m.network.Close())
+	for _, n := range []*nn.Network{m.network, m.reference} {
+		if n != nil {
+			failed = append(failed, n.Close())
+		}
+	}
+	if m.referenceFolder != nil {
+		failed = append(failed, m.referenceFolder.Close())
 	}
 	if m.backend != nil {
 		failed = append(failed, m.backend.Close())

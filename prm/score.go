@@ -194,7 +194,7 @@ func (m *Model) read(list []*data.Example, tokens int, scores *readScores) error
 		return err
 	}
 	for _, batch := range batches {
-		s, err := m.network.Score(nn.Micro{Batch: batch})
+		s, err := m.scoreBatch(batch, list)
 		if err != nil {
 			return err
 		}
@@ -215,6 +215,30 @@ func (m *Model) read(list []*data.Example, tokens int, scores *readScores) error
 	return nil
 }
 
+// scoreBatch runs one batch; of implicit rewards it returns the log-ratios.
+func (m *Model) scoreBatch(batch *data.Batch, list []*data.Example) (nn.Scores, error) {
+	micro := nn.Micro{Batch: batch}
+	if m.reference != nil {
+		micro.Labels = make([]int32, len(batch.Reads))
+		for i, at := range batch.Trajectory {
+			e := list[at]
+			micro.Labels[i] = e.Tokens[e.Reads[batch.Read[i]].Pos+1]
+		}
+	}
+	s, err := m.network.Score(micro)
+	if err != nil || m.reference == nil {
+		return s, err
+	}
+	reference, err := m.reference.Score(micro)
+	if err != nil {
+		return s, err
+	}
+	for i, v := range reference.Values {
+		s.Values[i] -= v
+	}
+	return s, nil
+}
+
 // score puts the values that a trajectory's texts were read with into their places. Steps that no text reads are left out.
 func (m *Model) score(t *data.Trajectory, texts []*data.Example, values [][]float64, opt ScoreOptions) *Score {
 	thinking, response := m.cut(t)
@@ -229,14 +253,26 @@ func (m *Model) score(t *data.Trajectory, texts []*data.Example, values [][]floa
 			Part: part, Start: span.Start, End: span.End, CharStart: span.CharStart, CharEnd: span.CharEnd, TextOf: cut.TextOf, Score: math.NaN(),
 		}
 	}
-	final := 0.0
+	final, implicit := 0.0, 0.0
+	if m.public != nil {
+		implicit = m.public.Implicit
+	}
+	for i := range s.Steps {
+		if implicit != 0 {
+			s.Steps[i].Score = 0
+		}
+	}
 	for i, e := range texts {
 		for j, r := range e.Reads {
-			if r.Kind == data.Final {
+			switch {
+			case implicit != 0:
+				s.Steps[r.Index].Score += implicit * values[i][j]
+				final += implicit * values[i][j]
+			case r.Kind == data.Final:
 				final = values[i][j]
-				continue
+			default:
+				s.Steps[r.Index].Score = values[i][j]
 			}
-			s.Steps[r.Index].Score = values[i][j]
 		}
 	}
 	s.Steps = slices.DeleteFunc(s.Steps, func(s StepScore) bool { return math.IsNaN(s.Score) })

@@ -94,6 +94,50 @@ func TestPublicFormats(t *testing.T) {
 	require.ErrorContains(t, err, `format "pure" does not fit; what fits is qwen_math_prm`)
 }
 
+// The formats that the shared goldens lack, from their texts on; numbers of scripts/goldens/heads.py.
+func TestOwnGoldenFormats(t *testing.T) {
+	problem := "A tank holds 20 litres; 7 are poured out, then 5 in. How many are in it?"
+	steps := []string{"It holds 20 - 7 = 13 litres.", "Then 13 + 5 = 18, hm, that is right.", "The answer is \\boxed{18}."}
+	for folder, format := range map[string]string{
+		"rlhflow": "rlhflow", "eurus": "eurus", "pure_linear": "pure", "yarn_window": "token_classification", "mistral_window": "math_shepherd", "sequence_dynamic": "",
+	} {
+		dir, options := filepath.Join("..", "internal", "parity", "testdata", "heads", folder), OpenOptions{Format: format, DType: "f64"}
+		if format == "eurus" {
+			_, err := Open(dir, options)
+			require.ErrorContains(t, err, "scores relative to a reference model")
+			options.Reference = filepath.Join(dir, "reference")
+		}
+		var want struct {
+			IDs []int32 `json:"input_ids"`
+			F64 struct{ Scores, Accumulated []float64 }
+		}
+		text, err := os.ReadFile(filepath.Join(dir, "expected.json"))
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal(text, &want))
+		m, err := Open(dir, options)
+		require.NoError(t, err)
+		given := &data.Trajectory{ID: "a", Problem: problem, ResponseSteps: steps}
+		list, err := m.render(given)
+		require.NoError(t, err)
+		require.Equal(t, want.IDs, list[0].Tokens, folder)
+		got, err := m.Score(context.Background(), given)
+		require.NoError(t, err)
+		if len(want.F64.Scores) == 1 {
+			require.InEpsilon(t, want.F64.Scores[0], *got.Trajectory, 1e-9)
+		}
+		for i, s := range got.Steps {
+			require.InEpsilon(t, want.F64.Scores[i], s.Score, 1e-9, folder)
+		}
+		if format == "eurus" {
+			require.InEpsilon(t, want.F64.Accumulated[2], *got.Trajectory, 1e-9)
+			require.InEpsilon(t, want.F64.Accumulated[2], got.Reward, 1e-9)
+		}
+		require.NoError(t, m.Close())
+	}
+	_, err := Open(filepath.Join("..", "internal", "parity", "testdata", "heads", "pure_linear"), OpenOptions{Format: "pure", Reference: "x"})
+	require.ErrorContains(t, err, "a reference model is of no use to the format pure")
+}
+
 // A model of whole texts scores a step with what it says of the text up to that step's end.
 func TestPrefixScores(t *testing.T) {
 	m, err := Open(filepath.Join(shareddata.Dir(t), "data", "goldens", "heads", "reasonflux_1_5b"), OpenOptions{})

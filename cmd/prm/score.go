@@ -14,15 +14,16 @@ import (
 )
 
 type scoreCommand struct {
-	Model  string   `required:"" help:"Model folder."`
-	In     []string `required:"" sep:"none" help:"Trajectories: JSON lines, plain, .gz or .zst, a folder of them, - for stdin; may be given more than once."`
-	Out    string   `help:"File for the scores, one line a trajectory; stdout by default."`
-	Format string   `help:"Public format of a folder that fits several, e.g. qwen_math_prm."`
-	Alpha  *float64 `help:"Weight of the trajectory's own score in the reward; the model's by default."`
-	Parts  string   `enum:"trained,thinking,response,all," default:"" help:"Steps that the reward averages: trained, thinking, response or all; the model's choice by default."`
-	DType  string   `name:"dtype" default:"auto" help:"Arithmetic: auto, f32 or f64."`
-	Resume bool     `help:"Go on with an output that was not finished."`
-	OnBad  string   `enum:"error,skip" default:"error" help:"What a trajectory that cannot be scored does: error or skip."`
+	Model     string   `required:"" help:"Model folder."`
+	In        []string `required:"" sep:"none" help:"Trajectories: JSON lines, plain, .gz or .zst, a folder of them, - for stdin; may be given more than once."`
+	Out       string   `help:"File for the scores, one line a trajectory; stdout by default."`
+	Format    string   `help:"Public format of a folder that fits several, e.g. qwen_math_prm."`
+	Reference string   `help:"Folder of the language model that an implicit reward (format eurus) is relative to."`
+	Alpha     *float64 `help:"Weight of the trajectory's own score in the reward; the model's by default."`
+	Parts     string   `enum:"trained,thinking,response,all," default:"" help:"Steps that the reward averages: trained, thinking, response or all; the model's choice by default."`
+	DType     string   `name:"dtype" default:"auto" help:"Arithmetic: auto, f32 or f64."`
+	Resume    bool     `help:"Go on with an output that was not finished."`
+	OnBad     string   `enum:"error,skip" default:"error" help:"What a trajectory that cannot be scored does: error or skip."`
 	machineFlags
 }
 
@@ -44,7 +45,7 @@ func (c scoreCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	model, err := prm.Open(c.Model, prm.OpenOptions{Device: c.Device, Backend: c.Backend, Threads: p.threads, DType: c.DType, Format: c.Format})
+	model, err := prm.Open(c.Model, prm.OpenOptions{Device: c.Device, Backend: c.Backend, Threads: p.threads, DType: c.DType, Format: c.Format, Reference: c.Reference})
 	if err != nil {
 		return err
 	}

@@ -46,6 +46,9 @@ type Format struct {
 	Outcome bool
 	// Raw formats score with a number that has no bounds, for which a sigmoid is reported too.
 	Raw bool
+	// Implicit, if not 0, is the factor of what implicit rewards sum: a read-out is about the token after it, namely by how much its
+	// log-probability exceeds that by a reference model.
+	Implicit float64
 	// Threshold: a step that scores below it counts as wrong.
 	Threshold float64
 
@@ -59,6 +62,7 @@ type Format struct {
 var table = map[string]func(f *Folder) (*Format, error){
 	QwenMathPRM: openQwen, Skywork: openSkywork, MathShepherd: openShepherd, RLHFlow: openRLHFlow, ReasonFlux: openReasonFlux,
 	TokenClassification: openTokenClassification, Pure: openPure, SequenceClassification: openSequence,
+	Eurus: openEurus,
 }
 
 // Open opens a format on a folder whose files it fits, see [hfmodel.Formats].

@@ -27,6 +27,7 @@ type expected struct {
 
 	InputIDs      []int32 `json:"input_ids"`
 	ReadPositions []int32 `json:"read_positions"`
+	FirstPosition *int32  `json:"first_position"` // of what is summed; ReadPositions are where each step's sum ends
 	PlusID        *int32  `json:"plus_id"`
 	MinusID       *int32  `json:"minus_id"`
 	StepTagID     *int32  `json:"step_tag_id"`
@@ -93,7 +94,7 @@ func (c *comparer) head(dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := c.tokens(tok, pieces, &want); err != nil {
+	if err := c.tokens(tok, dir, pieces, &want); err != nil {
 		return err
 	}
 	config, err := hfmodel.ReadConfig(dir)
@@ -125,15 +126,84 @@ func (c *comparer) head(dir string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, net.Close()) }()
+	if format.Implicit != 0 {
+		return c.implicit(net, filepath.Join(dir, "reference"), format, &want)
+	}
 	return c.numbers(net, format, &want)
+}
+
+// implicit compares the log-ratios of a pair of language models, and what they add up to.
+func (c *comparer) implicit(net *nn.Network, dir string, format *formats.Format, want *expected) (err error) {
+	config, err := hfmodel.ReadConfig(dir)
+	if err != nil {
+		return err
+	}
+	weights, err := hfmodel.OpenWeights(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, weights.Close()) }()
+	tensors, err := formats.VocabularyTensors(config, weights)
+	if err != nil {
+		return err
+	}
+	reference, err := nn.New(nn.Spec{Config: config, DType: c.opt.DType, Head: format.Head}, c.opt.Backend, nn.Files{tensors, nn.InWeights(weights)})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, reference.Close()) }()
+	micro := nn.Micro{Batch: single(want.InputIDs, upTo(len(want.InputIDs)-1)), Labels: want.InputIDs[1:]}
+	policy, err := net.Score(micro)
+	if err != nil {
+		return err
+	}
+	base, err := reference.Score(micro)
+	if err != nil {
+		return err
+	}
+	for i, v := range base.Values {
+		policy.Values[i] -= v
+	}
+	numbers := c.of(want)
+	c.tensor("log_ratios", c.limits.value, want.Format, policy.Values, numbers.numbers("log_ratios"))
+	if want.FirstPosition == nil {
+		return errors.New("expected.json has no first_position")
+	}
+	var scores, accumulated []float64
+	from, total := *want.FirstPosition, 0.0
+	for _, at := range want.ReadPositions {
+		sum := 0.0
+		for ; from <= at; from++ {
+			sum += format.Implicit * policy.Values[from]
+		}
+		total += sum
+		scores, accumulated = append(scores, sum), append(accumulated, total)
+	}
+	c.list("scores", c.limits.value, want.Format, scores, numbers.numbers("scores"))
+	c.list("accumulated", c.limits.value, want.Format, accumulated, numbers.numbers("accumulated"))
+	return nil
+}
+
+// of are the golden numbers of the compute dtype.
+func (c *comparer) of(want *expected) outputs {
+	if c.key == "f64" {
+		return want.F64
+	}
+	return want.F32
+}
+
+// upTo is 0 to n-1.
+func upTo(n int) []int32 {
+	list := make([]int32, n)
+	for i := range list {
+		list[i] = int32(i)
+	}
+	return list
 }
 
 // numbers compares what the network says with every number that the file has.
 func (c *comparer) numbers(net *nn.Network, format *formats.Format, want *expected) error {
-	numbers := want.F32
-	if c.key == "f64" {
-		numbers = want.F64
-	}
+	numbers := c.of(want)
 	got, err := net.Score(nn.Micro{Batch: single(want.InputIDs, want.ReadPositions)})
 	if err != nil {
 		return err
@@ -144,11 +214,7 @@ func (c *comparer) numbers(net *nn.Network, format *formats.Format, want *expect
 			got.Values[i] = format.Score(got.Logits[i*columns : (i+1)*columns])
 		}
 	}
-	everywhere := make([]int32, len(want.InputIDs))
-	for i := range everywhere {
-		everywhere[i] = int32(i)
-	}
-	all, err := net.Score(nn.Micro{Batch: single(want.InputIDs, everywhere)})
+	all, err := net.Score(nn.Micro{Batch: single(want.InputIDs, upTo(len(want.InputIDs)))})
 	if err != nil {
 		return err
 	}
@@ -186,7 +252,14 @@ func sigmoids(logits []float64) []float64 {
 }
 
 // tokens compares the ids of the text, and those with a meaning.
-func (c *comparer) tokens(t tokenizer.Tokenizer, pieces []string, want *expected) error {
+func (c *comparer) tokens(t tokenizer.Tokenizer, dir string, pieces []string, want *expected) error {
+	var before, after []int32
+	if want.Format == formats.MathShepherd || want.Format == formats.ReasonFlux { // tokenised as tokenizer(text) does
+		var err error
+		if before, after, err = tokenizer.Surround(dir); err != nil {
+			return err
+		}
+	}
 	encode := func(pieces ...string) (ids []int32, err error) {
 		for _, p := range pieces {
 			more, _, err := t.Encode(p)
@@ -197,40 +270,36 @@ func (c *comparer) tokens(t tokenizer.Tokenizer, pieces []string, want *expected
 		}
 		return ids, nil
 	}
-	equal := func(quantity string, want []int32, pieces ...string) error {
-		got, err := encode(pieces...)
-		if err != nil {
-			return err
-		}
+	equal := func(quantity string, want, got []int32) {
 		differ := 0.0
 		if !slices.Equal(got, want) {
 			differ = 1
 		}
 		c.record(quantity, 0, differ, fmt.Sprintf("%d ids", len(want)))
-		return nil
 	}
-	if err := equal("token ids", want.InputIDs, pieces...); err != nil {
+	ids, err := encode(pieces...)
+	if err != nil {
 		return err
 	}
+	equal("token ids", want.InputIDs, slices.Concat(before, ids, after))
 	for _, special := range []struct {
 		id   *int32
 		text string
 	}{{want.PlusID, "+"}, {want.MinusID, "-"}, {want.StepTagID, " ки"}, {want.StepTokenID, "<extra_0>"}, {want.NewlineID, "\n"}} {
-		if special.id != nil {
-			if err := equal("special ids", []int32{*special.id}, special.text); err != nil {
-				return err
-			}
+		if special.id == nil {
+			continue
 		}
+		ids, err := encode(special.text)
+		if err != nil {
+			return err
+		}
+		equal("special ids", []int32{*special.id}, ids[max(0, len(ids)-1):]) // SentencePiece begins with a mark
 	}
 	return nil
 }
 
 // single packs one text that is read at the given positions.
 func single(ids, reads []int32) *data.Batch {
-	b := &data.Batch{Tokens: ids, Positions: make([]int32, len(ids)), CuSeqlens: []int32{0, int32(len(ids))}, Reads: reads,
+	return &data.Batch{Tokens: ids, Positions: upTo(len(ids)), CuSeqlens: []int32{0, int32(len(ids))}, Reads: reads,
 		Target: make([]float64, len(reads)), Weight: make([]float64, len(reads)), Kind: make([]data.Kind, len(reads))}
-	for i := range ids {
-		b.Positions[i] = int32(i)
-	}
-	return b
 }
