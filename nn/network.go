@@ -160,7 +160,7 @@ func (n *Network) run(what output, b Micro) (*engine.Machine, error) {
 			return nil, fmt.Errorf("features: %d bytes for %d read-outs, want %d", len(b.Features), len(b.Reads), want)
 		}
 	}
-	if err := n.checkLabels(b); err != nil {
+	if err := n.checkLabels(what, b); err != nil {
 		return nil, err
 	}
 	machine, err := n.machine(what, n.need(b))

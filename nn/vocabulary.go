@@ -40,8 +40,8 @@ func (m *model) logProb(bf16 func(name string) bool) *gorgonia.Node {
 }
 
 // checkLabels makes sure that every read-out has a token to be the label.
-func (n *Network) checkLabels(b Micro) error {
-	if n.spec.Head.Kind != TokenLogProb {
+func (n *Network) checkLabels(what output, b Micro) error {
+	if n.spec.Head.Kind != TokenLogProb || what != outValues {
 		return nil
 	}
 	if len(b.Labels) != len(b.Reads) {
