@@ -47,6 +47,7 @@ type Example struct {
 	// Reads are in the order of their positions, the Final one, if there is one, last.
 	Reads   []ReadOut
 	Problem ProblemKey
+	Window  int // which part of a longer text it is, see Windows
 }
 
 // labelled counts the labelled steps and tells whether the trajectory has a label.

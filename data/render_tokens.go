@@ -115,19 +115,19 @@ func crossing(text string, ends []int, token, at int, name string) error {
 		strings.ToValidUTF8(text[start:end], "?"), name)
 }
 
-// example puts the read-outs on the tokens, after cutting what is too long.
-func (r *Renderer) example(t *Trajectory, s steps, l *laid) (*Example, Dropped, error) {
+// example puts the read-outs on the tokens, after cutting what is longer than limit, if that is not 0.
+func (r *Renderer) example(t *Trajectory, s steps, l *laid, limit int) (*Example, Dropped, error) {
 	var dropped Dropped
 	kept := l.order
-	if r.maxTokens > 0 && len(l.tokens) > r.maxTokens {
+	if limit > 0 && len(l.tokens) > limit {
 		switch r.opt.Long {
 		case "error":
-			return nil, dropped, fmt.Errorf("%d tokens, %d more than text.max_tokens (%d); set text.long to truncate or drop", len(l.tokens), len(l.tokens)-r.maxTokens, r.maxTokens)
+			return nil, dropped, fmt.Errorf("%d tokens, %d more than text.max_tokens (%d); set text.long to truncate or drop", len(l.tokens), len(l.tokens)-limit, limit)
 		case "drop":
 			kept = nil
 		case "truncate":
 			n := 0
-			for n < len(kept) && int(l.end(kept[n])) < r.maxTokens {
+			for n < len(kept) && int(l.end(kept[n])) < limit {
 				n++
 			}
 			kept = kept[:n]

@@ -23,6 +23,9 @@ type OpenOptions struct {
 	Format string
 	// Reference is the folder of the language model that an implicit reward is relative to; for the format eurus alone.
 	Reference string
+	// MaxTokens is the longest text that is read at once, at most what the model was trained for; 0: that. Longer trajectories are read
+	// in windows over whole steps, see data.Windows.
+	MaxTokens int
 	// Base is where the base of an adapter or a head lies now; "": where it lay in training.
 	Base string
 }
@@ -82,7 +85,7 @@ func (m *Model) open(opt OpenOptions, dtypeName string) error {
 	if err := m.recognise(opt.Format); err != nil {
 		return err
 	}
-	if err := m.setText(); err != nil {
+	if err := m.setText(opt.MaxTokens); err != nil {
 		return err
 	}
 	dtype, err := engine.ParseDType(dtypeName)
@@ -194,8 +197,13 @@ func (m *Model) checkParts(head nn.HeadSpec) error {
 	return nil
 }
 
-func (m *Model) setText() error {
+func (m *Model) setText(maxTokens int) error {
 	if m.public != nil {
+		if maxTokens != 0 {
+			if err := m.public.SetLimit(maxTokens); err != nil {
+				return fmt.Errorf("max_tokens: %w", err)
+			}
+		}
 		m.card.Text.MaxTokens = m.public.MaxTokens()
 		m.cut = m.public.Cut
 		m.render = func(t *data.Trajectory) ([]*data.Example, error) {
@@ -208,16 +216,22 @@ func (m *Model) setText() error {
 		return nil
 	}
 	text := m.card.Text
-	text.Long = "error" // a score of a part would pass for one of the whole
+	text.Long = "error" // nothing is cut off; RenderWindows has its own way
 	r, err := textOf(m.folder, text)
 	if err != nil {
 		return err
 	}
-	m.card.Text.MaxTokens = r.MaxTokens()
+	limit := r.MaxTokens()
+	if maxTokens < 0 || limit > 0 && maxTokens > limit {
+		return fmt.Errorf("max_tokens: %d is not from 1 to the model's %d", maxTokens, limit)
+	}
+	if maxTokens != 0 {
+		limit = maxTokens
+	}
+	m.card.Text.MaxTokens = limit
 	m.cut = func(t *data.Trajectory) (data.Cut, data.Cut) { return t.Cut(text.Split) }
 	m.render = func(t *data.Trajectory) ([]*data.Example, error) {
-		e, _, err := r.Render(t)
-		return []*data.Example{e}, err
+		return r.RenderWindows(t, limit)
 	}
 	return nil
 }

@@ -36,7 +36,9 @@ type StepScore struct {
 	CharEnd   int         `json:"char_end"`
 	TextOf    data.TextOf `json:"text_of"` // given or joined
 	Score     float64     `json:"score"`
-	Window    int         `json:"window"` // 0: the step was scored with everything before it
+	// Window is the part of a trajectory too long for the model in which the step was read, see data.Windows. In the first, 0, it was
+	// read with everything before it.
+	Window int `json:"window"`
 }
 
 // MarshalJSON writes an undefined reward as null.
@@ -271,7 +273,7 @@ func (m *Model) score(t *data.Trajectory, texts []*data.Example, values [][]floa
 			case r.Kind == data.Final:
 				final = values[i][j]
 			default:
-				s.Steps[r.Index].Score = values[i][j]
+				s.Steps[r.Index].Score, s.Steps[r.Index].Window = values[i][j], e.Window
 			}
 		}
 	}

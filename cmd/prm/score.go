@@ -19,6 +19,7 @@ type scoreCommand struct {
 	Out       string   `help:"File for the scores, one line a trajectory; stdout by default."`
 	Format    string   `help:"Public format of a folder that fits several, e.g. qwen_math_prm."`
 	Reference string   `help:"Folder of the language model that an implicit reward (format eurus) is relative to."`
+	MaxTokens int      `help:"Most tokens read at once; longer trajectories are read in windows over whole steps. 0: what the model was trained for."`
 	Alpha     *float64 `help:"Weight of the trajectory's own score in the reward; the model's by default."`
 	Parts     string   `enum:"trained,thinking,response,all," default:"" help:"Steps that the reward averages: trained, thinking, response or all; the model's choice by default."`
 	DType     string   `name:"dtype" default:"auto" help:"Arithmetic: auto, f32 or f64."`
@@ -45,7 +46,7 @@ func (c scoreCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	model, err := prm.Open(c.Model, prm.OpenOptions{Device: c.Device, Backend: c.Backend, Threads: p.threads, DType: c.DType, Format: c.Format, Reference: c.Reference})
+	model, err := prm.Open(c.Model, prm.OpenOptions{Device: c.Device, Backend: c.Backend, Threads: p.threads, DType: c.DType, Format: c.Format, Reference: c.Reference, MaxTokens: c.MaxTokens})
 	if err != nil {
 		return err
 	}

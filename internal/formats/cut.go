@@ -44,6 +44,21 @@ func lines(text string) data.Cut {
 // partBreak stands between thinking and response where a format takes a trajectory as one text.
 const partBreak = "\n\n"
 
+// starts is where in content's text each step begins.
+func starts(thinking, response data.Cut) []int {
+	var list []int
+	at := 0
+	for _, part := range []data.Cut{thinking, response} {
+		for _, span := range part.Spans {
+			list = append(list, at+span.Start)
+		}
+		if part.Text != "" {
+			at += len(part.Text) + len(partBreak)
+		}
+	}
+	return list
+}
+
 // content is the trajectory as one text, and where in it each step ends.
 func content(thinking, response data.Cut) (text string, ends []int) {
 	for _, part := range []data.Cut{thinking, response} {

@@ -55,7 +55,7 @@ type Format struct {
 	cut    cutter
 	lay    layout
 	render func(t *data.Trajectory, f *Format) ([]*data.Example, error) // nil: one text, by lay
-	limit  int                                                          // tokens
+	limit  int                                                          // tokens; longer texts are read in windows
 }
 
 // table says how each format is opened.
@@ -85,6 +85,15 @@ func Open(name string, f *Folder) (*Format, error) {
 	return format, nil
 }
 
+// SetLimit lowers the longest text below the model's trained length.
+func (f *Format) SetLimit(tokens int) error {
+	if tokens < 1 || tokens > f.limit {
+		return fmt.Errorf("%d tokens is not from 1 to the model's %d", tokens, f.limit)
+	}
+	f.limit = tokens
+	return nil
+}
+
 // MaxTokens is the longest text.
 func (f *Format) MaxTokens() int { return f.limit }
 
@@ -103,11 +112,26 @@ func (f *Format) Render(t *data.Trajectory) ([]*data.Example, error) {
 	if len(steps) == 0 {
 		return nil, errNoSteps
 	}
-	e, err := f.example(t, steps)
+	e, err := f.example(t, steps, 0)
+	if err != nil || len(e.Tokens) <= f.limit {
+		return []*data.Example{e}, err
+	}
+	windows, err := data.Windows(len(steps), f.limit, func(from, to int) (int, error) {
+		tokens, _, err := f.lay(t.Problem, steps[from:to])
+		return len(tokens), err
+	})
 	if err != nil {
 		return nil, err
 	}
-	return []*data.Example{e}, nil
+	var list []*data.Example
+	for i, w := range windows {
+		if e, err = f.example(t, steps[w.From:w.To], w.Read-w.From); err != nil {
+			return nil, err
+		}
+		e.Window = i
+		list = append(list, e)
+	}
+	return list, nil
 }
 
 var errNoSteps = errors.New("no steps: thinking and response are empty")
@@ -131,21 +155,18 @@ func (f *Format) steps(t *data.Trajectory) []step {
 	return steps
 }
 
-// layout turns a problem and some of its steps, in order, into tokens, and says at which one each step is read.
+// layout turns a problem and some of its steps, in order, into tokens, and says at which one each step is read. There may be no step.
 type layout func(problem string, steps []step) (tokens []int32, reads []int32, err error)
 
-// example lays out one text.
-func (f *Format) example(t *data.Trajectory, steps []step) (*data.Example, error) {
+// example lays out one text, in which the steps from first on are read.
+func (f *Format) example(t *data.Trajectory, steps []step, first int) (*data.Example, error) {
 	tokens, reads, err := f.lay(t.Problem, steps)
 	if err != nil {
 		return nil, err
 	}
-	if err := f.checkLength(len(tokens)); err != nil {
-		return nil, err
-	}
 	e := &data.Example{ID: t.ID, Tokens: tokens, Problem: data.KeyOf(t.Problem)}
-	for i, s := range steps {
-		e.Reads = append(e.Reads, data.ReadOut{Pos: reads[i], Kind: data.Step, Part: s.part, Index: s.index})
+	for i, s := range steps[first:] {
+		e.Reads = append(e.Reads, data.ReadOut{Pos: reads[first+i], Kind: data.Step, Part: s.part, Index: s.index})
 	}
 	return e, nil
 }

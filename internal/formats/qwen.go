@@ -1,7 +1,7 @@
 package formats
 
 import (
-	"fmt"
+	"slices"
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/nn"
@@ -18,28 +18,21 @@ func openQwen(f *Folder) (*Format, error) {
 	}
 	text := data.DefaultText()
 	text.ThinkTags, text.Separator, text.StepMark, text.Read = nil, "", "<extra_0>", "mark"
-	text.MaxTokens = f.Config.MaxPositionEmbeddings
 	r, err := data.NewRenderer(text, f.Tokenizer, f.Text)
 	if err != nil {
 		return nil, err
 	}
-	render := func(t *data.Trajectory, _ *Format) ([]*data.Example, error) {
+	render := func(t *data.Trajectory, format *Format) ([]*data.Example, error) {
 		bare := *t
 		bare.Where = "" // the caller says where
-		e, _, err := r.Render(&bare)
+		list, err := r.RenderWindows(&bare, format.limit)
 		if err != nil {
 			return nil, err
 		}
-		steps := e.Reads[:0]
-		for _, read := range e.Reads {
-			if read.Kind == data.Step { // nobody trained it to judge the whole
-				steps = append(steps, read)
-			}
+		for _, e := range list { // nobody trained it to judge the whole
+			e.Reads = slices.DeleteFunc(e.Reads, func(read data.ReadOut) bool { return read.Kind == data.Final })
 		}
-		if e.Reads = steps; len(steps) == 0 {
-			return nil, fmt.Errorf("no step is read")
-		}
-		return []*data.Example{e}, nil
+		return list, nil
 	}
 	head := nn.HeadSpec{Kind: nn.TwoClassMLP, Final: "shared"}
 	return &Format{Head: head, Tensors: tensors, Threshold: 0.5, render: render}, nil

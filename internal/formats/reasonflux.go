@@ -40,26 +40,51 @@ func openReasonFlux(f *Folder) (*Format, error) {
 		if len(ends) == 0 {
 			return nil, errNoSteps
 		}
-		var list []*data.Example
-		for i := 0; i <= len(ends); i++ {
-			upTo, read := whole, data.ReadOut{Kind: data.Final, Part: data.Whole, Index: -1}
-			if i < len(ends) {
-				upTo, read = whole[:ends[i]], data.ReadOut{Kind: data.Step, Part: data.Thinking, Index: i}
-				if i >= len(thinking.Steps) {
-					read.Part = data.Response
+		// begins is where each step's window begins in the text, and which window it is.
+		begins, window := make([]int, len(ends)), make([]int, len(ends))
+		all, err := text(t.Problem + whole)
+		if err != nil {
+			return nil, err
+		}
+		if len(all) > format.limit {
+			starts := starts(thinking, response)
+			windows, err := data.Windows(len(ends), format.limit, func(from, to int) (int, error) {
+				ids, err := text(t.Problem)
+				if err == nil && to > from {
+					ids, err = text(t.Problem + whole[starts[from]:ends[to-1]])
 				}
-			}
-			ids, err := text(t.Problem + upTo)
-			if err == nil {
-				err = format.checkLength(len(ids))
-			}
+				return len(ids), err
+			})
 			if err != nil {
 				return nil, err
 			}
-			read.Pos = int32(len(ids) - 1)
-			list = append(list, &data.Example{ID: t.ID, Tokens: ids, Problem: data.KeyOf(t.Problem), Reads: []data.ReadOut{read}})
+			for w, run := range windows {
+				for i := run.Read; i < run.To; i++ {
+					begins[i], window[i] = starts[run.From], w
+				}
+			}
 		}
-		return list, nil
+		var list []*data.Example
+		add := func(upTo string, window int, read data.ReadOut) error {
+			ids, err := text(t.Problem + upTo)
+			if err != nil {
+				return err
+			}
+			read.Pos = int32(len(ids) - 1)
+			list = append(list, &data.Example{ID: t.ID, Tokens: ids, Problem: data.KeyOf(t.Problem), Reads: []data.ReadOut{read}, Window: window})
+			return nil
+		}
+		for i, end := range ends {
+			part := data.Thinking
+			if i >= len(thinking.Steps) {
+				part = data.Response
+			}
+			if err := add(whole[begins[i]:end], window[i], data.ReadOut{Kind: data.Step, Part: part, Index: i}); err != nil {
+				return nil, err
+			}
+		}
+		last := len(ends) - 1
+		return list, add(whole[begins[last]:], window[last], data.ReadOut{Kind: data.Final, Part: data.Whole, Index: -1})
 	}
 	head := nn.HeadSpec{Kind: nn.Scalar, Activation: "sigmoid", Final: "shared"}
 	return &Format{Head: head, Tensors: tensors, Threshold: 0.5, Outcome: true, render: render}, nil

@@ -32,6 +32,9 @@ func openRLHFlow(f *Folder) (*Format, error) {
 			}
 			turns = append(turns, data.Turn{Role: "user", Content: said}, data.Turn{Role: "assistant", Content: "+"})
 		}
+		if len(steps) == 0 {
+			turns = append(turns, data.Turn{Role: "user", Content: problem})
+		}
 		text, places, err := chat.Render(turns)
 		if err != nil {
 			return nil, nil, err

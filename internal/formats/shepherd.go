@@ -70,6 +70,9 @@ func plusMinus(tok tokenizer.Tokenizer) (plus, minus int32, err error) {
 // such a beginning itself.
 func numbered(steps []step) []string {
 	texts := make([]string, len(steps))
+	if len(steps) == 0 {
+		return texts
+	}
 	given := strings.HasPrefix(steps[0].text, fmt.Sprintf("Step %d:", steps[0].index+1))
 	for i, s := range steps {
 		texts[i] = s.text
