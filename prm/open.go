@@ -26,6 +26,9 @@ type OpenOptions struct {
 	// MaxTokens is the longest text that is read at once, at most what the model was trained for; 0: that. Longer trajectories are read
 	// in windows over whole steps, see data.Windows.
 	MaxTokens int
+	// LowMemory gives the memory of weights back as soon as they were used, so that a model needs no more of it than its largest
+	// matrix; it is slower and changes no score. It is set by itself for models of more than half of the memory that is available.
+	LowMemory bool
 	// Base is where the base of an adapter or a head lies now; "": where it lay in training.
 	Base string
 }
@@ -95,6 +98,9 @@ func (m *Model) open(opt OpenOptions, dtypeName string) error {
 	if m.backend, err = openBackend(opt.Device, opt.Backend, opt.Threads); err != nil {
 		return err
 	}
+	if opt.LowMemory || exceeds(m.folder.root) {
+		m.backend = releasingFor(m.backend, m.folder.root)
+	}
 	spec := nn.Spec{
 		Config: m.folder.config, DType: dtype, Train: nn.TrainNothing, Bias: m.folder.config.AttentionBias, Head: m.card.Head.spec(),
 	}
@@ -136,7 +142,11 @@ func (m *Model) openReference(dir string, spec nn.Spec) (err error) {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
 	spec.Config, spec.Bias = config, config.AttentionBias
-	m.reference, err = nn.New(spec, m.backend, nn.Files{tensors, m.referenceFolder.trunk})
+	backend := m.backend
+	if r, ok := backend.(*releasing); ok {
+		backend = releasingFor(r.Backend, m.referenceFolder.root)
+	}
+	m.reference, err = nn.New(spec, backend, nn.Files{tensors, m.referenceFolder.trunk})
 	return err
 }
 
