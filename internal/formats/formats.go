@@ -5,6 +5,7 @@ package formats
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/data/tokenizer"
@@ -140,17 +141,21 @@ var errNoSteps = errors.New("no steps: thinking and response are empty")
 type step struct {
 	text  string
 	part  data.Part
-	index int // over thinking, then response
+	index int  // over thinking, then response
+	given bool // the trajectory's steps bring the beginning "Step k:"
 }
 
 func (f *Format) steps(t *data.Trajectory) []step {
 	thinking, response := f.cut(t)
 	var steps []step
 	for _, s := range thinking.Steps {
-		steps = append(steps, step{s, data.Thinking, len(steps)})
+		steps = append(steps, step{text: s, part: data.Thinking, index: len(steps)})
 	}
 	for _, s := range response.Steps {
-		steps = append(steps, step{s, data.Response, len(steps)})
+		steps = append(steps, step{text: s, part: data.Response, index: len(steps)})
+	}
+	for i := range steps {
+		steps[i].given = strings.HasPrefix(steps[0].text, "Step 1:")
 	}
 	return steps
 }

@@ -47,8 +47,8 @@ func openShepherd(f *Folder) (*Format, error) {
 		}
 		for i, end := range at {
 			n, ok := tokensTo(ends, end)
-			if !ok || ids[n-1] != tag {
-				return nil, nil, fmt.Errorf("step %d: the tag %q after it is not the one token %d", steps[i].index, stepTag, tag)
+			if before, _ := tokensTo(ends, end-len(stepTag)); !ok || n-before != 1 || ids[n-1] != tag {
+				return nil, nil, fmt.Errorf("step %d: the tag %q after it is not one token of this tokenizer", steps[i].index, stepTag)
 			}
 			reads = append(reads, int32(len(before)+n-1))
 		}
@@ -66,17 +66,13 @@ func plusMinus(tok tokenizer.Tokenizer) (plus, minus int32, err error) {
 	return plus, minus, err
 }
 
-// numbered are the steps' texts, each beginning with "Step k: " as in the training data, unless the first of the trajectory brings
-// such a beginning itself.
+// numbered are the steps' texts, each beginning with "Step k: " as in the training data, unless the trajectory's bring such beginnings
+// themselves.
 func numbered(steps []step) []string {
 	texts := make([]string, len(steps))
-	if len(steps) == 0 {
-		return texts
-	}
-	given := strings.HasPrefix(steps[0].text, fmt.Sprintf("Step %d:", steps[0].index+1))
 	for i, s := range steps {
 		texts[i] = s.text
-		if !given {
+		if !s.given {
 			texts[i] = fmt.Sprintf("Step %d: %s", s.index+1, s.text)
 		}
 	}
