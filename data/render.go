@@ -138,7 +138,8 @@ func (s steps) name(i int) string {
 
 // Render returns the trajectory as an Example, and what was dropped on the way. The Example is nil if all was: where the text is too long and
 // text.long says drop, or truncate and not even the first step fits. A truncated Example ends with the last step that fits; it
-// has no Final read-out, so its trajectory label is dropped. Errors name the trajectory and the step.
+// has no Final read-out, so its trajectory label is dropped. Where text.long says window, a text that is too long has windows instead.
+// Errors name the trajectory and the step.
 func (r *Renderer) Render(t *Trajectory) (*Example, Dropped, error) {
 	e, dropped, err := r.render(t)
 	if err != nil {
@@ -157,6 +158,15 @@ func (r *Renderer) at(t *Trajectory, err error) error {
 }
 
 func (r *Renderer) render(t *Trajectory) (*Example, Dropped, error) {
+	if r.opt.Long == "window" {
+		list, err := r.renderWindows(t, r.maxTokens)
+		if err != nil {
+			return nil, Dropped{}, err
+		}
+		e := join(list)
+		r.countShared(e)
+		return e, Dropped{}, nil
+	}
 	s, err := r.cut(t)
 	if err != nil {
 		return nil, Dropped{}, err
@@ -165,7 +175,21 @@ func (r *Renderer) render(t *Trajectory) (*Example, Dropped, error) {
 	if err != nil {
 		return nil, Dropped{}, err
 	}
-	return r.example(t, s, laid, r.maxTokens)
+	e, dropped, err := r.example(t, s, laid, r.maxTokens)
+	if err == nil && e != nil {
+		r.countShared(e)
+	}
+	return e, dropped, err
+}
+
+// countShared counts the examples in which two labels meet at one token.
+func (r *Renderer) countShared(e *Example) {
+	if n := len(e.Reads); n > 1 {
+		last, final := e.Reads[n-2], e.Reads[n-1]
+		if final.Kind == Final && last.Pos == final.Pos && last.HasTarget && final.HasTarget {
+			r.sharedReads.Add(1)
+		}
+	}
 }
 
 // cut checks the trajectory and returns its steps.

@@ -143,7 +143,9 @@ func (r *Renderer) renderWindows(t *Trajectory, limit int) ([]*Example, error) {
 		if i == len(windows)-1 {
 			e.Reads = append(e.Reads, final)
 		}
-		e.Window = i
+		for j := range e.Reads {
+			e.Reads[j].Window = i
+		}
 		list = append(list, e)
 	}
 	return list, nil

@@ -102,6 +102,9 @@ func (c *featureCache) key(list []*data.Example) string {
 		for _, r := range e.Reads {
 			buffer = binary.LittleEndian.AppendUint32(buffer, uint32(r.Pos))
 		}
+		for _, begin := range e.Windows {
+			buffer = binary.LittleEndian.AppendUint64(buffer, uint64(begin))
+		}
 		_, _ = sum.Write(buffer) // a hash's Write never fails
 	}
 	return hex.EncodeToString(sum.Sum(nil))

@@ -273,7 +273,7 @@ func (m *Model) score(t *data.Trajectory, texts []*data.Example, values [][]floa
 			case r.Kind == data.Final:
 				final = values[i][j]
 			default:
-				s.Steps[r.Index].Score, s.Steps[r.Index].Window = values[i][j], e.Window
+				s.Steps[r.Index].Score, s.Steps[r.Index].Window = values[i][j], r.Window
 			}
 		}
 	}

@@ -129,7 +129,9 @@ func (f *Format) Render(t *data.Trajectory) ([]*data.Example, error) {
 		if e, err = f.example(t, steps[w.From:w.To], w.Read-w.From); err != nil {
 			return nil, err
 		}
-		e.Window = i
+		for j := range e.Reads {
+			e.Reads[j].Window = i
+		}
 		list = append(list, e)
 	}
 	return list, nil

@@ -70,8 +70,8 @@ func openReasonFlux(f *Folder) (*Format, error) {
 			if err != nil {
 				return err
 			}
-			read.Pos = int32(len(ids) - 1)
-			list = append(list, &data.Example{ID: t.ID, Tokens: ids, Problem: data.KeyOf(t.Problem), Reads: []data.ReadOut{read}, Window: window})
+			read.Pos, read.Window = int32(len(ids)-1), window
+			list = append(list, &data.Example{ID: t.ID, Tokens: ids, Problem: data.KeyOf(t.Problem), Reads: []data.ReadOut{read}})
 			return nil
 		}
 		for i, end := range ends {
