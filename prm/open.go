@@ -119,37 +119,6 @@ func (m *Model) open(opt OpenOptions, dtypeName string) error {
 	return m.openReference(opt.Reference, spec)
 }
 
-// openReference opens the language model that an implicit reward is relative to.
-func (m *Model) openReference(dir string, spec nn.Spec) (err error) {
-	implicit := m.public != nil && m.public.Implicit != 0
-	switch {
-	case implicit && dir == "":
-		return fmt.Errorf("%s: format %s scores relative to a reference model (Qwen2.5-Math-7B-Instruct for the published ones); name its folder", m.folder.dir, m.format)
-	case !implicit && dir != "":
-		return fmt.Errorf("%s: a reference model is of no use to the format %s", m.folder.dir, m.format)
-	case !implicit:
-		return nil
-	}
-	if m.referenceFolder, err = openFolder(dir, ""); err != nil {
-		return err
-	}
-	config := m.referenceFolder.config
-	if config.VocabSize != m.folder.config.VocabSize {
-		return fmt.Errorf("%s: a vocabulary of %d, but %d of %s: it is not its reference model", dir, config.VocabSize, m.folder.config.VocabSize, m.folder.dir)
-	}
-	tensors, err := formats.VocabularyTensors(config, m.referenceFolder.root)
-	if err != nil {
-		return fmt.Errorf("%s: %w", dir, err)
-	}
-	spec.Config, spec.Bias = config, config.AttentionBias
-	backend := m.backend
-	if r, ok := backend.(*releasing); ok {
-		backend = releasingFor(r.Backend, m.referenceFolder.root)
-	}
-	m.reference, err = nn.New(spec, backend, nn.Files{tensors, m.referenceFolder.trunk})
-	return err
-}
-
 // recognise finds the format, and what a public format stands for.
 func (m *Model) recognise(format string) error {
 	if m.folder.card != nil {

@@ -201,7 +201,7 @@ func (m *Model) read(list []*data.Example, tokens int, scores *readScores) error
 			return err
 		}
 		if m.public != nil && m.public.Score != nil {
-			columns := len(s.Logits) / len(s.Values)
+			columns := len(s.Logits) / max(1, len(s.Values))
 			for i := range s.Values {
 				s.Values[i] = m.public.Score(s.Logits[i*columns : (i+1)*columns])
 			}
@@ -215,30 +215,6 @@ func (m *Model) read(list []*data.Example, tokens int, scores *readScores) error
 		scores.put(batch, s, 0)
 	}
 	return nil
-}
-
-// scoreBatch runs one batch; of implicit rewards it returns the log-ratios.
-func (m *Model) scoreBatch(batch *data.Batch, list []*data.Example) (nn.Scores, error) {
-	micro := nn.Micro{Batch: batch}
-	if m.reference != nil {
-		micro.Labels = make([]int32, len(batch.Reads))
-		for i, at := range batch.Trajectory {
-			e := list[at]
-			micro.Labels[i] = e.Tokens[e.Reads[batch.Read[i]].Pos+1]
-		}
-	}
-	s, err := m.network.Score(micro)
-	if err != nil || m.reference == nil {
-		return s, err
-	}
-	reference, err := m.reference.Score(micro)
-	if err != nil {
-		return s, err
-	}
-	for i, v := range reference.Values {
-		s.Values[i] -= v
-	}
-	return s, nil
 }
 
 // score puts the values that a trajectory's texts were read with into their places. Steps that no text reads are left out.
@@ -255,28 +231,7 @@ func (m *Model) score(t *data.Trajectory, texts []*data.Example, values [][]floa
 			Part: part, Start: span.Start, End: span.End, CharStart: span.CharStart, CharEnd: span.CharEnd, TextOf: cut.TextOf, Score: math.NaN(),
 		}
 	}
-	final, implicit := 0.0, 0.0
-	if m.public != nil {
-		implicit = m.public.Implicit
-	}
-	for i := range s.Steps {
-		if implicit != 0 {
-			s.Steps[i].Score = 0
-		}
-	}
-	for i, e := range texts {
-		for j, r := range e.Reads {
-			switch {
-			case implicit != 0:
-				s.Steps[r.Index].Score += implicit * values[i][j]
-				final += implicit * values[i][j]
-			case r.Kind == data.Final:
-				final = values[i][j]
-			default:
-				s.Steps[r.Index].Score, s.Steps[r.Index].Window = values[i][j], r.Window
-			}
-		}
-	}
+	final := m.place(s.Steps, texts, values)
 	s.Steps = slices.DeleteFunc(s.Steps, func(s StepScore) bool { return math.IsNaN(s.Score) })
 	alpha := m.card.Alpha
 	if opt.Alpha != nil {
@@ -292,6 +247,31 @@ func (m *Model) score(t *data.Trajectory, texts []*data.Example, values [][]floa
 		s.Reward += alpha * final
 	}
 	return s
+}
+
+// place gives the steps their scores and returns the trajectory's. Implicit rewards are sums over tokens.
+func (m *Model) place(steps []StepScore, texts []*data.Example, values [][]float64) (final float64) {
+	implicit := m.public != nil && m.public.Implicit != 0
+	for i := range steps {
+		if implicit {
+			steps[i].Score = 0
+		}
+	}
+	for i, e := range texts {
+		for j, r := range e.Reads {
+			v := values[i][j]
+			switch {
+			case implicit:
+				steps[r.Index].Score += m.public.Implicit * v
+				final += m.public.Implicit * v
+			case r.Kind == data.Final:
+				final = v
+			default:
+				steps[r.Index].Score, steps[r.Index].Window = v, r.Window
+			}
+		}
+	}
+	return final
 }
 
 // meanStep averages the steps of the chosen parts. Where none of the parts was trained it is 0: then the trajectory's

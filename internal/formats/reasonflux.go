@@ -67,6 +67,9 @@ func openReasonFlux(f *Folder) (*Format, error) {
 		var list []*data.Example
 		add := func(upTo string, window int, read data.ReadOut) error {
 			ids, err := text(t.Problem + upTo)
+			if err == nil {
+				err = format.checkLength(len(ids)) // white space behind the last step may be too much
+			}
 			if err != nil {
 				return err
 			}
@@ -84,7 +87,8 @@ func openReasonFlux(f *Folder) (*Format, error) {
 			}
 		}
 		last := len(ends) - 1
-		return list, add(whole[begins[last]:], window[last], data.ReadOut{Kind: data.Final, Part: data.Whole, Index: -1})
+		err = add(whole[begins[last]:], window[last], data.ReadOut{Kind: data.Final, Part: data.Whole, Index: -1})
+		return list, err
 	}
 	head := nn.HeadSpec{Kind: nn.Scalar, Activation: "sigmoid", Final: "shared"}
 	return &Format{Head: head, Tensors: tensors, Threshold: 0.5, Outcome: true, render: render}, nil
