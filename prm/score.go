@@ -10,7 +10,6 @@ import (
 	"slices"
 
 	"github.com/goprm/goprm/data"
-	"github.com/goprm/goprm/nn"
 )
 
 // Score is what a model says about one trajectory; its JSON form is a line of prm score.
