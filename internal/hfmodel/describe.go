@@ -57,6 +57,8 @@ type ModelDescription struct {
 	VocabSize             int                   `json:"vocab_size"`
 	MaxPositionEmbeddings int                   `json:"max_position_embeddings"`
 	RopeTheta             float64               `json:"rope_theta"`
+	RopeScaling           string                `json:"rope_scaling,omitempty"`   // linear, dynamic, llama3 or yarn
+	SlidingWindow         int                   `json:"sliding_window,omitempty"` // of some layers at least; 0: none
 	TieWordEmbeddings     bool                  `json:"tie_word_embeddings"`
 	Parameters            int64                 `json:"parameters"`       // elements of all tensors
 	TrunkParameters       int64                 `json:"trunk_parameters"` // embeddings included, lm_head not
@@ -207,6 +209,7 @@ func describeWeights(c *Config, w *Weights) (*ModelDescription, error) {
 		Architectures: c.Architectures, ModelType: c.ModelType, NumHiddenLayers: c.NumHiddenLayers, HiddenSize: c.HiddenSize,
 		IntermediateSize: c.IntermediateSize, NumAttentionHeads: c.NumAttentionHeads, NumKeyValueHeads: c.NumKeyValueHeads,
 		HeadDim: c.HeadDim, VocabSize: c.VocabSize, MaxPositionEmbeddings: c.MaxPositionEmbeddings, RopeTheta: c.RopeTheta,
+		RopeScaling: c.RopeScaling.Kind, SlidingWindow: c.SlidingWindow,
 		TieWordEmbeddings: c.TieWordEmbeddings, TrunkParameters: trunk.Parameters, DTypes: map[string]int{}, Files: len(w.files),
 		Head: head.description, Formats: head.formats, Extra: trunk.Extra,
 	}

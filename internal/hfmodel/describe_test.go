@@ -52,6 +52,17 @@ func TestGoldenFormats(t *testing.T) {
 	}
 }
 
+// The own goldens have what the shared ones lack: scaled rotation, windows.
+func TestDescribeScaling(t *testing.T) {
+	heads := filepath.Join("..", "parity", "testdata", "heads")
+	for folder, want := range map[string]string{
+		"yarn_window": "512, rotary base 10000, scaling yarn, sliding window 20", "mistral_window": "512, rotary base 10000, sliding window 24",
+		"rlhflow": "512, rotary base 500, scaling llama3", "eurus": "512, rotary base 10000\n",
+	} {
+		require.Contains(t, describe(t, filepath.Join(heads, folder)).String(), want)
+	}
+}
+
 func TestFormats(t *testing.T) {
 	type edit func(m *model)
 	without := func(m *model) { delete(m.tensors, lmHead) }
