@@ -1,6 +1,9 @@
 package data
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Kind tells what a read-out is about.
 type Kind uint8
@@ -38,6 +41,7 @@ type ReadOut struct {
 	Target    float64 // if HasTarget
 	HasTarget bool
 	Weight    float64 // of the label, 1 unless given
+	Window    int     // of a text that is too long: which part of it
 }
 
 // Example is a trajectory as tokens with read-outs.
@@ -47,6 +51,60 @@ type Example struct {
 	// Reads are in the order of their positions, the Final one, if there is one, last.
 	Reads   []ReadOut
 	Problem ProblemKey
+	// Windows is where each further window of a text that is too long begins in Tokens, see Windows; nil: it is one text.
+	Windows []int32
+}
+
+// window is a stretch of an example that is a text of its own.
+type window struct {
+	from, to            int // tokens
+	firstRead, lastRead int // read-outs [firstRead, lastRead)
+}
+
+// windows are the example's texts: it as a whole, if it is not too long.
+func (e *Example) windows() []window {
+	list := make([]window, 0, 1+len(e.Windows))
+	read := 0
+	for i := range 1 + len(e.Windows) {
+		w := window{to: len(e.Tokens), firstRead: read}
+		if i > 0 {
+			w.from = int(e.Windows[i-1])
+		}
+		if i < len(e.Windows) {
+			w.to = int(e.Windows[i])
+		}
+		for read < len(e.Reads) && int(e.Reads[read].Pos) < w.to {
+			read++
+		}
+		w.lastRead = read
+		list = append(list, w)
+	}
+	return list
+}
+
+// Longest is how many tokens its longest text has.
+func (e *Example) Longest() int {
+	longest := 0
+	for _, w := range e.windows() {
+		longest = max(longest, w.to-w.from)
+	}
+	return longest
+}
+
+// join makes one example of a trajectory's windows.
+func join(list []*Example) *Example {
+	whole := *list[0]
+	whole.Tokens, whole.Reads = slices.Clone(whole.Tokens), slices.Clone(whole.Reads)
+	for _, e := range list[1:] {
+		begin := int32(len(whole.Tokens))
+		whole.Windows = append(whole.Windows, begin)
+		whole.Tokens = append(whole.Tokens, e.Tokens...)
+		for _, r := range e.Reads {
+			r.Pos += begin
+			whole.Reads = append(whole.Reads, r)
+		}
+	}
+	return &whole
 }
 
 // labelled counts the labelled steps and tells whether the trajectory has a label.
@@ -68,6 +126,13 @@ func (e *Example) check() error {
 		if r.Pos < 0 || int(r.Pos) >= len(e.Tokens) {
 			return fmt.Errorf("example %q: %s read-out %d at position %d of %d tokens", e.ID, r.Kind, r.Index, r.Pos, len(e.Tokens))
 		}
+	}
+	end := int32(0)
+	for i, begin := range e.Windows {
+		if begin <= end || int(begin) >= len(e.Tokens) {
+			return fmt.Errorf("example %q: window %d begins at token %d of %d", e.ID, i+1, begin, len(e.Tokens))
+		}
+		end = begin
 	}
 	return nil
 }

@@ -99,24 +99,27 @@ func firstFit(examples []*Example, tokens int, weights func(*Example) []float64)
 			return nil, err
 		}
 		w := weights(e)
-		if w != nil && allNaN(w) {
-			continue
-		}
-		var into *Batch
-		for _, b := range batches {
-			if len(b.Tokens)+len(e.Tokens) <= tokens {
-				into = b
-				break
+		for _, part := range e.windows() {
+			if w != nil && allNaN(w[part.firstRead:part.lastRead]) {
+				continue
 			}
+			size := part.to - part.from
+			var into *Batch
+			for _, b := range batches {
+				if len(b.Tokens)+size <= tokens {
+					into = b
+					break
+				}
+			}
+			if into == nil {
+				into = &Batch{CuSeqlens: []int32{0}}
+				batches = append(batches, into)
+			}
+			if len(into.Tokens)+size > math.MaxInt32 {
+				return nil, errors.New("a batch of more than 2^31 tokens")
+			}
+			into.addWindow(int32(i), e, part, w)
 		}
-		if into == nil {
-			into = &Batch{CuSeqlens: []int32{0}}
-			batches = append(batches, into)
-		}
-		if len(into.Tokens)+len(e.Tokens) > math.MaxInt32 {
-			return nil, errors.New("a batch of more than 2^31 tokens")
-		}
-		into.addExample(int32(i), e, w)
 	}
 	return batches, nil
 }
@@ -130,16 +133,16 @@ func allNaN(w []float64) bool {
 	return true
 }
 
-func (b *Batch) addExample(index int32, e *Example, weights []float64) {
-	start := int32(len(b.Tokens))
-	b.addSegment(-1, 0, e.Tokens)
-	for i, r := range e.Reads {
+func (b *Batch) addWindow(index int32, e *Example, part window, weights []float64) {
+	start := int32(len(b.Tokens) - part.from)
+	b.addSegment(-1, 0, e.Tokens[part.from:part.to])
+	for i := part.firstRead; i < part.lastRead; i++ {
 		w := 0.0
 		if weights != nil {
 			w = weights[i]
 		}
 		if !math.IsNaN(w) {
-			b.addRead(start+r.Pos, w, index, int32(i), r)
+			b.addRead(start+e.Reads[i].Pos, w, index, int32(i), e.Reads[i])
 		}
 	}
 }

@@ -17,7 +17,7 @@ func PackTree(examples []*Example, tokens int) ([]*Batch, error) {
 	if tokens == 0 {
 		tokens = math.MaxInt32
 	}
-	order := make([]int, len(examples))
+	var texts []treeText
 	for i, e := range examples {
 		if len(e.Tokens) == 0 {
 			return nil, fmt.Errorf("example %q has no tokens", e.ID)
@@ -25,41 +25,50 @@ func PackTree(examples []*Example, tokens int) ([]*Batch, error) {
 		if err := e.check(); err != nil {
 			return nil, err
 		}
-		order[i] = i
+		for _, w := range e.windows() {
+			texts = append(texts, treeText{i, w, e.Tokens[w.from:w.to]})
+		}
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return slices.Compare(examples[a].Tokens, examples[b].Tokens) })
+	slices.SortStableFunc(texts, func(a, b treeText) int { return slices.Compare(a.tokens, b.tokens) })
 	var batches []*Batch
-	for lo := 0; lo < len(order); {
-		used := len(examples[order[lo]].Tokens)
+	for lo := 0; lo < len(texts); {
+		used := len(texts[lo].tokens)
 		hi := lo + 1
-		for ; hi < len(order); hi++ {
-			e := examples[order[hi]].Tokens
-			own := len(e) - commonPrefix(examples[order[hi-1]].Tokens, e)
+		for ; hi < len(texts); hi++ {
+			e := texts[hi].tokens
+			own := len(e) - commonPrefix(texts[hi-1].tokens, e)
 			if used+own > tokens {
 				break
 			}
 			used += own
 		}
-		batches = append(batches, tree(examples, order[lo:hi]))
+		batches = append(batches, tree(examples, texts[lo:hi]))
 		lo = hi
 	}
 	return batches, nil
 }
 
-// branch is a run of examples that share their first depth tokens, which are already laid out.
+// treeText is an example, or a window of one.
+type treeText struct {
+	example int
+	window
+	tokens []int32
+}
+
+// branch is a run of texts that share their first depth tokens, which are already laid out.
 type branch struct {
 	lo, hi int // in the sorted order
 	depth  int
 	parent int32
 }
 
-// tree lays out the examples listed in order, which sorts them by their tokens.
-func tree(examples []*Example, order []int) *Batch {
+// tree lays out texts that are sorted by their tokens.
+func tree(examples []*Example, texts []treeText) *Batch {
 	b := &Batch{CuSeqlens: []int32{0}}
-	// places[i] holds, for the example order[i], where its tokens are: pairs of (first position, index in b.Tokens).
-	places := make([][][2]int32, len(order))
-	tokens := func(i int) []int32 { return examples[order[i]].Tokens }
-	todo := []branch{{0, len(order), 0, -1}}
+	// places[i] holds, for text i, where its tokens are: pairs of (first position, index in b.Tokens).
+	places := make([][][2]int32, len(texts))
+	tokens := func(i int) []int32 { return texts[i].tokens }
+	todo := []branch{{0, len(texts), 0, -1}}
 	for len(todo) > 0 {
 		at := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
@@ -90,13 +99,14 @@ func tree(examples []*Example, order []int) *Batch {
 			hi = start
 		}
 	}
-	for i, e := range order {
-		for j, r := range examples[e].Reads {
-			k := len(places[i]) - 1
-			for places[i][k][0] > r.Pos {
+	for i, text := range texts {
+		for j := text.firstRead; j < text.lastRead; j++ {
+			r := examples[text.example].Reads[j]
+			at, k := r.Pos-int32(text.from), len(places[i])-1
+			for places[i][k][0] > at {
 				k--
 			}
-			b.addRead(places[i][k][1]+r.Pos-places[i][k][0], 0, int32(e), int32(j), r)
+			b.addRead(places[i][k][1]+at-places[i][k][0], 0, int32(text.example), int32(j), r)
 		}
 	}
 	return b

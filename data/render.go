@@ -138,44 +138,85 @@ func (s steps) name(i int) string {
 
 // Render returns the trajectory as an Example, and what was dropped on the way. The Example is nil if all was: where the text is too long and
 // text.long says drop, or truncate and not even the first step fits. A truncated Example ends with the last step that fits; it
-// has no Final read-out, so its trajectory label is dropped. Errors name the trajectory and the step.
+// has no Final read-out, so its trajectory label is dropped. Where text.long says window, a text that is too long has windows instead.
+// Errors name the trajectory and the step.
 func (r *Renderer) Render(t *Trajectory) (*Example, Dropped, error) {
 	e, dropped, err := r.render(t)
 	if err != nil {
-		where := ""
-		if t.Where != "" {
-			where = t.Where + ": "
-		}
-		return nil, Dropped{}, fmt.Errorf("%strajectory %q: %w", where, t.ID, err)
+		return nil, Dropped{}, r.at(t, err)
 	}
 	return e, dropped, nil
 }
 
+// at names the trajectory.
+func (r *Renderer) at(t *Trajectory, err error) error {
+	where := ""
+	if t.Where != "" {
+		where = t.Where + ": "
+	}
+	return fmt.Errorf("%strajectory %q: %w", where, t.ID, err)
+}
+
 func (r *Renderer) render(t *Trajectory) (*Example, Dropped, error) {
-	if err := t.Validate(); err != nil {
+	if r.opt.Long == "window" {
+		list, err := r.renderWindows(t, r.maxTokens)
+		if err != nil {
+			return nil, Dropped{}, err
+		}
+		e := join(list)
+		r.countShared(e)
+		return e, Dropped{}, nil
+	}
+	s, err := r.cut(t)
+	if err != nil {
 		return nil, Dropped{}, err
+	}
+	laid, err := r.lay(t.Problem, s, nil)
+	if err != nil {
+		return nil, Dropped{}, err
+	}
+	e, dropped, err := r.example(t, s, laid, r.maxTokens)
+	if err == nil && e != nil {
+		r.countShared(e)
+	}
+	return e, dropped, err
+}
+
+// countShared counts the examples in which two labels meet at one token.
+func (r *Renderer) countShared(e *Example) {
+	if n := len(e.Reads); n > 1 {
+		last, final := e.Reads[n-2], e.Reads[n-1]
+		if final.Kind == Final && last.Pos == final.Pos && last.HasTarget && final.HasTarget {
+			r.sharedReads.Add(1)
+		}
+	}
+}
+
+// cut checks the trajectory and returns its steps.
+func (r *Renderer) cut(t *Trajectory) (steps, error) {
+	if err := t.Validate(); err != nil {
+		return steps{}, err
 	}
 	thinking, response := t.Cut(r.opt.Split)
 	s := steps{append(append([]string{}, thinking.Steps...), response.Steps...), len(thinking.Steps)}
 	if len(s.texts) == 0 {
-		return nil, Dropped{}, errors.New("no steps: thinking and response are empty")
+		return steps{}, errors.New("no steps: thinking and response are empty")
 	}
-	if err := t.Labels.fit(len(s.texts)); err != nil {
-		return nil, Dropped{}, err
-	}
-	pieces, suffix, err := r.layout(t.Problem, s)
-	if err != nil {
-		return nil, Dropped{}, err
-	}
-	laid, err := r.tokenize(pieces, suffix, s)
-	if err != nil {
-		return nil, Dropped{}, err
-	}
-	return r.example(t, s, laid)
+	return s, t.Labels.fit(len(s.texts))
 }
 
-// layout returns the whole text in pieces; the last one is what follows the assistant's text if suffix is true.
-func (r *Renderer) layout(problem string, s steps) (pieces []piece, suffix bool, err error) {
+// lay turns the problem and the steps for which keep is true, or all if it is nil, into tokens.
+func (r *Renderer) lay(problem string, s steps, keep []bool) (*laid, error) {
+	pieces, suffix, err := r.layout(problem, s, keep)
+	if err != nil {
+		return nil, err
+	}
+	return r.tokenize(pieces, suffix, s)
+}
+
+// layout returns the text of the kept steps in pieces; the last one is what follows the assistant's text if suffix is true.
+func (r *Renderer) layout(problem string, s steps, keep []bool) (pieces []piece, suffix bool, err error) {
+	kept := func(i int) bool { return keep == nil || keep[i] }
 	if r.mark != "" {
 		if strings.Contains(problem, r.mark) {
 			return nil, false, fmt.Errorf("the problem contains the step mark %q", r.mark)
@@ -189,6 +230,9 @@ func (r *Renderer) layout(problem string, s steps) (pieces []piece, suffix bool,
 	var content []piece
 	add := func(from, to int) {
 		for i := from; i < to; i++ {
+			if !kept(i) {
+				continue
+			}
 			content = append(content, piece{s.texts[i] + r.opt.Separator, i, false})
 			if r.mark != "" {
 				content = append(content, piece{r.mark, i, true})
@@ -198,7 +242,10 @@ func (r *Renderer) layout(problem string, s steps) (pieces []piece, suffix bool,
 	if r.opt.Order == "response_first" {
 		add(s.thinking, len(s.texts))
 	}
-	tags := s.thinking > 0 && len(r.opt.ThinkTags) == 2
+	tags := false
+	for i := 0; i < s.thinking && len(r.opt.ThinkTags) == 2; i++ {
+		tags = tags || kept(i)
+	}
 	if tags {
 		content = append(content, piece{r.opt.ThinkTags[0], -1, false})
 	}

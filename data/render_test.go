@@ -188,7 +188,7 @@ func TestTooLong(t *testing.T) {
 		return r.Render(tr)
 	}
 	_, _, err := render("error", 16, sample())
-	require.EqualError(t, err, `trajectory "x": 17 tokens, 1 more than text.max_tokens (16); set text.long to truncate or drop`)
+	require.EqualError(t, err, `trajectory "x": 17 tokens, 1 more than text.max_tokens (16); set text.long to window, truncate or drop`)
 	e, dropped, err := render("error", 17, sample())
 	require.NoError(t, err)
 	require.Zero(t, dropped)
@@ -274,8 +274,7 @@ func TestTextOptionsErrors(t *testing.T) {
 		`text.final: mark needs text.step_mark`:                                       func(o *TextOptions) { o.Final = "mark" },
 		`text.final: "end" is none of auto, turn_end, mark, last_token`:               func(o *TextOptions) { o.Final = "end" },
 		`text.tokenize: "both" is none of joined, pieces`:                             func(o *TextOptions) { o.Tokenize = "both" },
-		`text.long: window is not available; use error, truncate or drop`:             func(o *TextOptions) { o.Long = "window" },
-		`text.long: "cut" is none of error, truncate, drop`:                           func(o *TextOptions) { o.Long = "cut" },
+		`text.long: "cut" is none of error, window, truncate, drop`:                   func(o *TextOptions) { o.Long = "cut" },
 		`text.max_tokens: -1 is negative`:                                             func(o *TextOptions) { o.MaxTokens = -1 },
 		`text.separator: not valid UTF-8`:                                             func(o *TextOptions) { o.Separator = "\xff" },
 		`text.think_tags[1]: not valid UTF-8`:                                         func(o *TextOptions) { o.ThinkTags = []string{"", "\xff"} },

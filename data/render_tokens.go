@@ -115,19 +115,19 @@ func crossing(text string, ends []int, token, at int, name string) error {
 		strings.ToValidUTF8(text[start:end], "?"), name)
 }
 
-// example puts the read-outs on the tokens, after cutting what is too long.
-func (r *Renderer) example(t *Trajectory, s steps, l *laid) (*Example, Dropped, error) {
+// example puts the read-outs on the tokens, after cutting what is longer than limit, if that is not 0.
+func (r *Renderer) example(t *Trajectory, s steps, l *laid, limit int) (*Example, Dropped, error) {
 	var dropped Dropped
 	kept := l.order
-	if r.maxTokens > 0 && len(l.tokens) > r.maxTokens {
+	if limit > 0 && len(l.tokens) > limit {
 		switch r.opt.Long {
 		case "error":
-			return nil, dropped, fmt.Errorf("%d tokens, %d more than text.max_tokens (%d); set text.long to truncate or drop", len(l.tokens), len(l.tokens)-r.maxTokens, r.maxTokens)
+			return nil, dropped, fmt.Errorf("%d tokens, %d more than text.max_tokens (%d); set text.long to window, truncate or drop", len(l.tokens), len(l.tokens)-limit, limit)
 		case "drop":
 			kept = nil
 		case "truncate":
 			n := 0
-			for n < len(kept) && int(l.end(kept[n])) < r.maxTokens {
+			for n < len(kept) && int(l.end(kept[n])) < limit {
 				n++
 			}
 			kept = kept[:n]
@@ -166,11 +166,7 @@ func (r *Renderer) example(t *Trajectory, s steps, l *laid) (*Example, Dropped, 
 	}
 	read := ReadOut{Pos: at, Kind: Final, Part: Whole, Index: -1}
 	read.Target, read.Weight, read.HasTarget = t.Labels.final()
-	last := e.Reads[len(e.Reads)-1]
 	e.Reads = append(e.Reads, read)
-	if last.Pos == read.Pos && last.HasTarget && read.HasTarget {
-		r.sharedReads.Add(1)
-	}
 	return e, dropped, nil
 }
 
@@ -193,16 +189,32 @@ func (r *Renderer) finalAt(l *laid) (int32, error) {
 	return 0, fmt.Errorf("the token %q that closes the assistant's turn is not one token after the text; set text.tokenize: pieces, or text.final: last_token", name)
 }
 
-// Marked writes the example as text with its read-outs: after the token that a read-out reads stands ⟦thinking 0 = 0.5⟧, or ⟦final⟧ where there is no target.
+// Marked writes the example as text with its read-outs: after the token that a read-out reads stands ⟦thinking 0 = 0.5⟧, or ⟦final⟧ where there is no target;
+// before each further window of a long text ⟦window 1⟧.
 func (r *Renderer) Marked(e *Example) (string, error) {
 	var b strings.Builder
-	at := 0
-	for i := range e.Reads {
+	for i, w := range e.windows() {
+		if i > 0 {
+			fmt.Fprintf(&b, "⟦window %d⟧", i)
+		}
+		if err := r.markedWindow(&b, e, w); err != nil {
+			return "", err
+		}
+	}
+	if r.renamed {
+		return strings.ReplaceAll(b.String(), qwenOldMark, qwenMark), nil
+	}
+	return b.String(), nil
+}
+
+func (r *Renderer) markedWindow(b *strings.Builder, e *Example, w window) error {
+	at := w.from
+	for i := w.firstRead; i < w.lastRead; i++ {
 		read := &e.Reads[i]
 		if next := int(read.Pos) + 1; next > at {
 			text, err := r.tok.Decode(e.Tokens[at:next])
 			if err != nil {
-				return "", err
+				return err
 			}
 			b.WriteString(text)
 			at = next
@@ -219,13 +231,7 @@ func (r *Renderer) Marked(e *Example) (string, error) {
 		}
 		b.WriteString("⟦" + name + "⟧")
 	}
-	text, err := r.tok.Decode(e.Tokens[at:])
-	if err != nil {
-		return "", err
-	}
+	text, err := r.tok.Decode(e.Tokens[at:w.to])
 	b.WriteString(text)
-	if r.renamed {
-		return strings.ReplaceAll(b.String(), qwenOldMark, qwenMark), nil
-	}
-	return b.String(), nil
+	return err
 }

@@ -32,7 +32,8 @@ type TextOptions struct {
 	Tokenize string `yaml:"tokenize" json:"tokenize"`
 	// MaxTokens is the longest text; 0 means the length the model was trained for.
 	MaxTokens int `yaml:"max_tokens" json:"max_tokens"`
-	// Long is what becomes of longer ones: "error", "truncate" (cut after the last step that fits) or "drop".
+	// Long is what becomes of longer ones: "error", "window" (several texts over whole steps, see Windows), "truncate" (cut after the last
+	// step that fits) or "drop".
 	Long string `yaml:"long" json:"long"`
 }
 
@@ -62,9 +63,6 @@ func (o TextOptions) Validate() error {
 	if n := len(o.ThinkTags); n != 0 && n != 2 {
 		return fmt.Errorf("text.think_tags: %d tags; give two, or [] for none", n)
 	}
-	if o.Long == "window" {
-		return errors.New("text.long: window is not available; use error, truncate or drop")
-	}
 	for _, f := range []struct {
 		key, value string
 		allowed    []string
@@ -73,7 +71,7 @@ func (o TextOptions) Validate() error {
 		{"read", o.Read, []string{"last_token", "mark"}},
 		{"final", o.Final, []string{"auto", "turn_end", "mark", "last_token"}},
 		{"tokenize", o.Tokenize, []string{"joined", "pieces"}},
-		{"long", o.Long, []string{"error", "truncate", "drop"}},
+		{"long", o.Long, []string{"error", "window", "truncate", "drop"}},
 	} {
 		if err := oneOf("text."+f.key, f.value, f.allowed); err != nil {
 			return err

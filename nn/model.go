@@ -31,9 +31,9 @@ type model struct {
 	params []*Parameter
 
 	ids, positions *gorgonia.Node // i32 [T]
-	keys           ops.Keys
+	keys, sliding  ops.Keys       // of all layers; of those with a window, where some have one
 	dropKeys       *gorgonia.Node // i32 [T, 2], nil without dropout
-	reads, column  *gorgonia.Node // i32 [R]
+	reads, column  *gorgonia.Node // i32 [R]; column is a head's own row, or the token that is the label
 	target, weight *gorgonia.Node // [R]
 
 	hidden   *gorgonia.Node // after the final norm [T, D]; nil when the graph starts at cached features
@@ -58,7 +58,7 @@ func newModel(spec Spec, capacity Capacity, bf16 func(name string) bool, oracle 
 		m.hidden = m.trunk(bf16)
 		m.features = m.Gather(m.hidden, m.reads) // [R, D]
 	}
-	m.head()
+	m.head(bf16)
 	m.objective()
 	if err := m.Err(); err != nil {
 		return nil, err
@@ -96,6 +96,10 @@ func (m *model) trunk(bf16 func(string) bool) *gorgonia.Node {
 	if m.spec.dropsOut() {
 		m.dropKeys = m.Input("dropout_keys", engine.I32, m.cap.Tokens, 2)
 	}
+	if c.SlidingWindow > 0 {
+		m.sliding = m.keys
+		m.sliding.Ranges = m.Input("sliding_key_ranges", engine.I32, m.cap.Ranges, ops.RangeLen)
+	}
 	full := m.spec.Train == TrainFull
 	table := m.matrix("model.embed_tokens.weight", bf16, c.VocabSize, c.HiddenSize)
 	x := m.Embedding(table, m.ids, m.spec.DType, full) // [T, D]
@@ -125,15 +129,19 @@ func (m *model) layer(i int, x *gorgonia.Node, bf16 func(string) bool) *gorgonia
 	c, full := m.spec.Config, m.spec.Train == TrainFull
 	name := func(s string) string { return fmt.Sprintf("model.layers.%d.%s", i, s) }
 	heads, groups := c.NumAttentionHeads*c.HeadDim, c.NumKeyValueHeads*c.HeadDim
-	rope := ops.RoPE{HeadDim: c.HeadDim, Theta: c.RopeTheta}
+	rope := ops.RoPE{HeadDim: c.HeadDim, Theta: c.RopeTheta, Scaling: ops.RoPEScaling(c.RopeScaling)}
 
 	h := m.RMSNorm(x, m.vector(name("input_layernorm.weight"), c.HiddenSize), c.RMSNormEps, full) // [T, D]
 	q := m.linear(i, "self_attn", "q_proj", h, heads, c.AttentionBias, bf16)                      // [T, H·Dh]
 	k := m.linear(i, "self_attn", "k_proj", h, groups, c.AttentionBias, bf16)                     // [T, G·Dh]
 	v := m.linear(i, "self_attn", "v_proj", h, groups, c.AttentionBias, bf16)                     // [T, G·Dh]
 	q, k = m.RoPE(q, m.positions, rope), m.RoPE(k, m.positions, rope)
-	a := m.Attention(q, k, v, m.keys, ops.Attention{Heads: c.NumAttentionHeads, KVHeads: c.NumKeyValueHeads, HeadDim: c.HeadDim}) // [T, H·Dh]
-	x = m.Add(x, m.linear(i, "self_attn", "o_proj", a, c.HiddenSize, false, bf16), 1)                                             // [T, D]
+	keys := m.keys
+	if c.Window(i) > 0 {
+		keys = m.sliding
+	}
+	a := m.Attention(q, k, v, keys, ops.Attention{Heads: c.NumAttentionHeads, KVHeads: c.NumKeyValueHeads, HeadDim: c.HeadDim}) // [T, H·Dh]
+	x = m.Add(x, m.linear(i, "self_attn", "o_proj", a, c.HiddenSize, false, bf16), 1)                                           // [T, D]
 
 	h = m.RMSNorm(x, m.vector(name("post_attention_layernorm.weight"), c.HiddenSize), c.RMSNormEps, full) // [T, D]
 	gate := m.linear(i, "mlp", "gate_proj", h, c.IntermediateSize, false, bf16)                           // [T, F]
@@ -165,7 +173,7 @@ func (m *model) linear(i int, block, module string, x *gorgonia.Node, out int, b
 	return m.Add(y, m.Linear(engine.Tokens, down, m.input(name+".lora_B.weight", train, false, out, rank), nil, train, false), m.spec.LoRA.Alpha/float64(rank)) // [T, out]
 }
 
-func (m *model) head() {
+func (m *model) head(bf16 func(name string) bool) {
 	if m.Err() != nil {
 		return
 	}
@@ -190,6 +198,9 @@ func (m *model) head() {
 	case TwoClassMLP:
 		m.logits = linear(m.ReLU(linear(m.features, "score.0", hidden)), "score.2", 2) // [R, 2]
 		m.values = m.Good(m.logits)                                                    // [R, 1]
+	case TokenLogProb:
+		m.logits = m.logProb(bf16) // [R, 1]
+		m.values = m.logits
 	}
 }
 

@@ -3,6 +3,7 @@ package nn
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"unsafe"
 
 	"github.com/goprm/goprm/data"
@@ -15,7 +16,8 @@ import (
 // Micro is one packed micro-batch. A network that trains the head alone reads cached hidden states instead of tokens.
 type Micro struct {
 	*data.Batch
-	Features []byte // [R, hidden] in the compute dtype; nil unless Spec.Train is TrainHead
+	Labels   []int32 // [R] tokens, for a head of kind TokenLogProb; else nil
+	Features []byte  // [R, hidden] in the compute dtype; nil unless Spec.Train is TrainHead
 	// DropoutKeys [T] say what LoRA dropout drops of each token's row, see DropoutKeys; nil: nothing, as for scores.
 	DropoutKeys []uint64
 }
@@ -160,6 +162,9 @@ func (n *Network) run(what output, b Micro) (*engine.Machine, error) {
 			return nil, fmt.Errorf("features: %d bytes for %d read-outs, want %d", len(b.Features), len(b.Reads), want)
 		}
 	}
+	if err := n.checkLabels(what, b); err != nil {
+		return nil, err
+	}
 	machine, err := n.machine(what, n.need(b))
 	if err != nil {
 		return nil, err
@@ -170,6 +175,9 @@ func (n *Network) run(what output, b Micro) (*engine.Machine, error) {
 		if k == data.Final {
 			columns[i] = 1
 		}
+	}
+	if b.Labels != nil {
+		columns = b.Labels
 	}
 	uploads := []struct {
 		node *gorgonia.Node
@@ -186,7 +194,16 @@ func (n *Network) run(what output, b Micro) (*engine.Machine, error) {
 			data []byte
 		}{m.features, b.Features})
 	} else {
+		if err := n.checkPositions(b.Batch); err != nil {
+			return nil, err
+		}
 		offsets, ranges := keyRanges(b.Batch)
+		if window := n.spec.Config.SlidingWindow; window > 0 {
+			uploads = append(uploads, struct {
+				node *gorgonia.Node
+				data []byte
+			}{m.sliding.Ranges, bytesOf(slidingRanges(ranges, window))})
+		}
 		for _, u := range []struct {
 			node *gorgonia.Node
 			data []int32
@@ -245,6 +262,31 @@ func keyRanges(b *data.Batch) (offsets, ranges []int32) {
 		ranges = append(ranges, ops.BufferBatch, b.CuSeqlens[s], b.CuSeqlens[s+1], ops.MaskCausal, 0)
 	}
 	return append(offsets, int32(len(ranges)/ops.RangeLen)), ranges
+}
+
+// slidingRanges are the same ranges with a window; each is a segment's own.
+func slidingRanges(ranges []int32, window int) []int32 {
+	sliding := slices.Clone(ranges)
+	for i := 0; i < len(sliding); i += ops.RangeLen {
+		sliding[i+3], sliding[i+4] = ops.MaskWindow, int32(window)
+	}
+	return sliding
+}
+
+// checkPositions refuses what the configuration gives no meaning.
+func (n *Network) checkPositions(b *data.Batch) error {
+	c := n.spec.Config
+	if c.SlidingWindow > 0 && slices.ContainsFunc(b.Parents, func(p int32) bool { return p >= 0 }) {
+		return errors.New("a prefix tree for a model with a sliding window: its segments would have to see only a part of their ancestors")
+	}
+	if c.RopeScaling.Kind == "dynamic" {
+		for _, p := range b.Positions {
+			if int(p) >= c.MaxPositionEmbeddings {
+				return fmt.Errorf("position %d is beyond the %d up to which dynamic RoPE scaling changes nothing", p, c.MaxPositionEmbeddings)
+			}
+		}
+	}
+	return nil
 }
 
 // parent of a segment, or −1. Parents come before their children, so chains end.

@@ -151,6 +151,46 @@ func TestScoresDependOnTheirOwnTextAlone(t *testing.T) {
 	}
 }
 
+// Windows of a long text are texts of their own: the same bits as separate ones, packed or in a prefix tree.
+func TestWindowsAreTextsOfTheirOwn(t *testing.T) {
+	n := newOpener(t, "auto").open(nn.Spec{})
+	separate := examples(9)
+	joined := []*data.Example{{ID: "long"}, separate[8]}
+	for _, e := range separate[:8] {
+		begin := int32(len(joined[0].Tokens))
+		if begin > 0 {
+			joined[0].Windows = append(joined[0].Windows, begin)
+		}
+		joined[0].Tokens = append(joined[0].Tokens, e.Tokens...)
+		for _, r := range e.Reads {
+			r.Pos += begin
+			joined[0].Reads = append(joined[0].Reads, r)
+		}
+	}
+	batches, err := data.PackAll(separate, 0)
+	require.NoError(t, err)
+	var want []float64
+	scores := byRead(t, n, batches)
+	for i, e := range separate {
+		for j := range e.Reads {
+			want = append(want, scores[[2]int32{int32(i), int32(j)}])
+		}
+	}
+	for _, pack := range []func([]*data.Example, int) ([]*data.Batch, error){data.PackAll, data.PackTree} {
+		for _, tokens := range []int{1, 64, 0} {
+			batches, err := pack(joined, tokens)
+			require.NoError(t, err)
+			scores, got := byRead(t, n, batches), []float64{}
+			for i, e := range joined {
+				for j := range e.Reads {
+					got = append(got, scores[[2]int32{int32(i), int32(j)}])
+				}
+			}
+			require.Equal(t, want, got)
+		}
+	}
+}
+
 // Recomputing changes no bit; splitting a batch rounds only.
 func TestGradientsDoNotDependOnMemorySettings(t *testing.T) {
 	o := newOpener(t, "auto")

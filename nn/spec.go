@@ -23,11 +23,12 @@ const (
 	Scalar         = "scalar"           // one linear to 1 (or 2 rows with Final "own")
 	LinearTwoClass = "linear_two_class" // one linear to 2 logits
 	TwoClassMLP    = "two_class_mlp"    // linear, ReLU, linear to 2 logits, as Qwen2.5-Math-PRM
+	TokenLogProb   = "token_log_prob"   // the language model's own head: log-probability of a given token; for scoring
 )
 
 // HeadSpec describes a value head.
 type HeadSpec struct {
-	Kind       string // Scalar, LinearTwoClass or TwoClassMLP
+	Kind       string // Scalar, LinearTwoClass, TwoClassMLP or TokenLogProb
 	Activation string // scalar heads: "sigmoid" or "identity"
 	Final      string // scalar heads: "shared", or "own" for a second row that reads the trajectory
 }
@@ -70,6 +71,10 @@ func (s Spec) Validate() error {
 	case LinearTwoClass, TwoClassMLP:
 		if s.Head.Final == "own" {
 			return fmt.Errorf("head.final: own needs head.kind scalar, not %s", s.Head.Kind)
+		}
+	case TokenLogProb:
+		if s.Train != TrainNothing {
+			return fmt.Errorf("head.kind: %s is for scoring, not for training", s.Head.Kind)
 		}
 	default:
 		return fmt.Errorf("head.kind: %q is none of scalar, two_class_mlp, linear_two_class", s.Head.Kind)

@@ -108,7 +108,7 @@ func TestConfigRefuses(t *testing.T) {
 		"lora: {layers: []}":                       "lora.layers",
 		"lora: {rank: 0}":                          "lora.rank: 0",
 		"lora: {alpha: .inf}":                      "lora.alpha",
-		"text: {long: window}":                     "text.long: window",
+		"text: {long: cut}":                        "text.long: \"cut\"",
 		"text: {read: mark}":                       "text.read: mark needs text.step_mark",
 		"text: {order: sideways}":                  "text.order",
 		"train: some":                              `train: "some" is none of head, lora, full`,

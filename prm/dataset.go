@@ -43,6 +43,7 @@ type Counts struct {
 	Overlap          int `json:"overlapping_problems"`
 
 	Truncated           int `json:"truncated_trajectories"`
+	Windowed            int `json:"windowed_trajectories"` // too long, and read in windows
 	DroppedTrajectories int `json:"dropped_trajectories"`
 	DroppedSteps        int `json:"dropped_steps"`
 	DroppedStepLabels   int `json:"dropped_step_labels"`
@@ -237,7 +238,10 @@ func (d *dataset) count(dropped data.Dropped) {
 	labelled := map[data.Part]int{}
 	for _, e := range d.train {
 		c.Tokens += len(e.Tokens)
-		c.LongestTokens = max(c.LongestTokens, len(e.Tokens))
+		c.LongestTokens = max(c.LongestTokens, e.Longest())
+		if e.Windows != nil {
+			c.Windowed++
+		}
 		labels := 0
 		for _, read := range e.Reads {
 			if read.Kind == data.Step {

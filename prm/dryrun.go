@@ -119,7 +119,7 @@ func (s *session) timeMicroBatch(r *DryRunReport, network *nn.Network, batch *da
 			_, err := network.Features(batch)
 			return err
 		}
-		shared, err := packShared(append(append([]*data.Example{}, s.set.train...), s.set.eval...), s.c.Batch.Tokens)
+		shared, err := packShared(append(append([]*data.Example{}, s.set.train...), s.set.eval...), s.c.Batch.Tokens, network.Spec().Config)
 		if err != nil {
 			return err
 		}

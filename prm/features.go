@@ -13,6 +13,7 @@ import (
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/checkpoint"
+	"github.com/goprm/goprm/internal/hfmodel"
 	"github.com/goprm/goprm/internal/safetensors"
 	"github.com/goprm/goprm/nn"
 )
@@ -100,6 +101,9 @@ func (c *featureCache) key(list []*data.Example) string {
 		}
 		for _, r := range e.Reads {
 			buffer = binary.LittleEndian.AppendUint32(buffer, uint32(r.Pos))
+		}
+		for _, begin := range e.Windows {
+			buffer = binary.LittleEndian.AppendUint64(buffer, uint64(begin))
 		}
 		_, _ = sum.Write(buffer) // a hash's Write never fails
 	}
@@ -192,7 +196,7 @@ func (c *featureCache) write(ctx context.Context, w io.Writer, list []*data.Exam
 
 // compute runs the trunk over some examples and returns their rows in order.
 func (c *featureCache) compute(ctx context.Context, list []*data.Example, size int, network *nn.Network, tell func(int)) ([]byte, error) {
-	batches, err := packShared(list, c.tokens)
+	batches, err := packShared(list, c.tokens, network.Spec().Config)
 	if err != nil {
 		return nil, err
 	}
@@ -218,9 +222,12 @@ func (c *featureCache) compute(ctx context.Context, list []*data.Example, size i
 	return block, nil
 }
 
-// packShared packs for scoring, with common beginnings stored once where that saves at least a tenth of the tokens; no
-// score depends on it.
-func packShared(list []*data.Example, tokens int) ([]*data.Batch, error) {
+// packShared packs for scoring, with common beginnings stored once where that saves at least a tenth of the tokens and the
+// model allows it; no score depends on it.
+func packShared(list []*data.Example, tokens int, config *hfmodel.Config) ([]*data.Batch, error) {
+	if config.SlidingWindow > 0 {
+		return data.PackAll(list, tokens)
+	}
 	tree, err := data.PackTree(list, tokens)
 	if err != nil {
 		return nil, err

@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"github.com/goprm/goprm/data"
-	"github.com/goprm/goprm/data/tokenizer"
 	"github.com/goprm/goprm/internal/engine"
+	"github.com/goprm/goprm/internal/formats"
 	"github.com/goprm/goprm/internal/hfmodel"
 	"github.com/goprm/goprm/nn"
 )
@@ -21,26 +21,36 @@ type OpenOptions struct {
 	DType   string // of the arithmetic: auto, f32, f64
 	// Format names the public format of a folder that has no goprm.json; "": what the folder shows, if that is one format.
 	Format string
+	// Reference is the folder of the language model that an implicit reward is relative to; for the format eurus alone.
+	Reference string
+	// MaxTokens is the longest text that is read at once, at most what the model was trained for; 0: that. Longer trajectories are read
+	// in windows over whole steps, see data.Windows.
+	MaxTokens int
+	// LowMemory gives the memory of weights back as soon as they were used, so that a model needs no more of it than its largest
+	// matrix; it is slower and changes no score. It is set by itself for models of more than half of the memory that is available.
+	LowMemory bool
 	// Base is where the base of an adapter or a head lies now; "": where it lay in training.
 	Base string
 }
 
-// Formats that Open reads besides its own.
-const (
-	formatGoprm               = "goprm"
-	formatQwenMathPRM         = "qwen_math_prm"
-	formatTokenClassification = "token_classification"
-)
+// formatGoprm is the format of folders with a goprm.json.
+const formatGoprm = "goprm"
 
 // Model is a process reward model, open for scoring. Its weights stay in their files, mapped into memory. It is not safe
 // for concurrent use.
 type Model struct {
 	format  string
+	public  *formats.Format // nil: goprm's own
 	card    card
 	folder  *folder
 	backend engine.Backend
 	network *nn.Network
-	render  func(t *data.Trajectory) (*data.Example, error)
+	// reference and its folder are there for implicit rewards alone.
+	reference       *nn.Network
+	referenceFolder *folder
+	// render returns the texts in which the trajectory's steps are read, each of them in one.
+	render func(t *data.Trajectory) ([]*data.Example, error)
+	cut    func(t *data.Trajectory) (thinking, response data.Cut)
 }
 
 // ModelInfo describes an open model.
@@ -57,8 +67,8 @@ type ModelInfo struct {
 	HasTrajectory bool // it scores trajectories as a whole
 }
 
-// Open opens a model folder: one that Train wrote, a checkpoint of a run, or one of the public formats qwen_math_prm and
-// token_classification. The content of the base of an adapter or a head is checked by its hash.
+// Open opens a model folder: one that Train wrote, a checkpoint of a run, or one of the public formats that internal/formats
+// describes. The content of the base of an adapter or a head is checked by its hash.
 func Open(dir string, opt OpenOptions) (*Model, error) {
 	dtype, err := resolveDType(opt.DType)
 	if err != nil {
@@ -78,6 +88,9 @@ func (m *Model) open(opt OpenOptions, dtypeName string) error {
 	if err := m.recognise(opt.Format); err != nil {
 		return err
 	}
+	if err := m.setText(opt.MaxTokens); err != nil {
+		return err
+	}
 	dtype, err := engine.ParseDType(dtypeName)
 	if err != nil {
 		return fmt.Errorf("dtype: %w", err)
@@ -85,19 +98,25 @@ func (m *Model) open(opt OpenOptions, dtypeName string) error {
 	if m.backend, err = openBackend(opt.Device, opt.Backend, opt.Threads); err != nil {
 		return err
 	}
+	if opt.LowMemory || exceeds(m.folder.root) {
+		m.backend = releasingFor(m.backend, m.folder.root)
+	}
 	spec := nn.Spec{
 		Config: m.folder.config, DType: dtype, Train: nn.TrainNothing, Bias: m.folder.config.AttentionBias, Head: m.card.Head.spec(),
 	}
 	if lora, ok := m.folder.lora(); ok {
 		spec.Adapters, spec.LoRA = true, lora
 	}
-	if err := m.checkParts(spec.Head); err != nil {
+	heads := m.folder.heads
+	if m.public != nil {
+		spec.Head, heads = m.public.Head, m.public.Tensors
+	} else if err := m.checkParts(spec.Head); err != nil {
 		return err
 	}
-	if m.network, err = nn.New(spec, m.backend, nn.Files{m.folder.heads, m.folder.trunk}); err != nil {
+	if m.network, err = nn.New(spec, m.backend, nn.Files{heads, m.folder.trunk}); err != nil {
 		return err
 	}
-	return m.setText()
+	return m.openReference(opt.Reference, spec)
 }
 
 // recognise finds the format, and what a public format stands for.
@@ -121,17 +140,21 @@ func (m *Model) recognise(format string) error {
 		format = fits[0]
 	}
 	m.format = format
-	m.card = card{Parts: []string{partThinking, partResponse}, Over: "trained", Alpha: 1, Threshold: 0.5}
-	switch format {
-	case formatQwenMathPRM:
-		m.card.Head = cardHead{Kind: nn.TwoClassMLP, Final: "shared"}
-		m.card.Text = data.DefaultText()
-		m.card.Text.ThinkTags, m.card.Text.Separator, m.card.Text.StepMark, m.card.Text.Read = nil, "", "<extra_0>", "mark"
-	case formatTokenClassification:
-		m.card.Head = cardHead{Kind: nn.LinearTwoClass, Final: "shared"}
-		m.card.Text = data.DefaultText() // of it only where the steps are cut
-	default:
-		return fmt.Errorf("%s: the format %s is not readable yet", m.folder.dir, format)
+	tok, err := openTokenizer(m.folder)
+	if err != nil {
+		return err
+	}
+	text, err := data.ReadModelText(m.folder.textDir)
+	if err != nil {
+		return err
+	}
+	source := &formats.Folder{Dir: m.folder.dir, Config: m.folder.config, Weights: m.folder.root, Tokenizer: tok, Text: text}
+	if m.public, err = formats.Open(format, source); err != nil {
+		return err
+	}
+	m.card = card{Parts: []string{partThinking, partResponse}, Over: "trained", Alpha: 1, Threshold: m.public.Threshold}
+	if m.public.Outcome {
+		m.card.Parts = []string{partTrajectory}
 	}
 	return nil
 }
@@ -153,26 +176,41 @@ func (m *Model) checkParts(head nn.HeadSpec) error {
 	return nil
 }
 
-func (m *Model) setText() error {
-	if m.format == formatTokenClassification {
-		tok, err := openTokenizer(m.folder)
-		if err != nil {
-			return err
+func (m *Model) setText(maxTokens int) error {
+	if m.public != nil {
+		if maxTokens != 0 {
+			if err := m.public.SetLimit(maxTokens); err != nil {
+				return fmt.Errorf("max_tokens: %w", err)
+			}
 		}
-		r := stepwiseText{tok: tok, split: m.card.Text.Split, maxTokens: m.folder.config.MaxPositionEmbeddings}
-		m.render, m.card.Text.MaxTokens = r.render, r.maxTokens
+		m.card.Text.MaxTokens = m.public.MaxTokens()
+		m.cut = m.public.Cut
+		m.render = func(t *data.Trajectory) ([]*data.Example, error) {
+			list, err := m.public.Render(t)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", whereOf(t, 0), err)
+			}
+			return list, nil
+		}
 		return nil
 	}
 	text := m.card.Text
-	text.Long = "error" // a score of a part would pass for one of the whole
+	text.Long = "error" // nothing is cut off; RenderWindows has its own way
 	r, err := textOf(m.folder, text)
 	if err != nil {
 		return err
 	}
-	m.card.Text.MaxTokens = r.MaxTokens()
-	m.render = func(t *data.Trajectory) (*data.Example, error) {
-		e, _, err := r.Render(t)
-		return e, err
+	limit := r.MaxTokens()
+	if maxTokens < 0 || limit > 0 && maxTokens > limit {
+		return fmt.Errorf("max_tokens: %d is not from 1 to the model's %d", maxTokens, limit)
+	}
+	if maxTokens != 0 {
+		limit = maxTokens
+	}
+	m.card.Text.MaxTokens = limit
+	m.cut = func(t *data.Trajectory) (data.Cut, data.Cut) { return t.Cut(text.Split) }
+	m.render = func(t *data.Trajectory) ([]*data.Example, error) {
+		return r.RenderWindows(t, limit)
 	}
 	return nil
 }
@@ -191,55 +229,16 @@ func (m *Model) hasTrajectory() bool { return slices.Contains(m.card.Parts, part
 // Close unmaps the weights and releases the device.
 func (m *Model) Close() error {
 	var failed []error
-	if m.network != nil {
-		failed = append(failed, m.network.Close())
+	for _, n := range []*nn.Network{m.network, m.reference} {
+		if n != nil {
+			failed = append(failed, n.Close())
+		}
+	}
+	if m.referenceFolder != nil {
+		failed = append(failed, m.referenceFolder.Close())
 	}
 	if m.backend != nil {
 		failed = append(failed, m.backend.Close())
 	}
 	return errors.Join(append(failed, m.folder.Close())...)
-}
-
-// stepwiseText is the text of TRL's stepwise models: the problem, then each step and a newline, every piece tokenised on
-// its own; a step is read at its newline.
-type stepwiseText struct {
-	tok       tokenizer.Tokenizer
-	split     string
-	maxTokens int
-}
-
-func (s stepwiseText) render(t *data.Trajectory) (*data.Example, error) {
-	fail := func(format string, args ...any) (*data.Example, error) {
-		return nil, fmt.Errorf("%s: %w", whereOf(t, 0), fmt.Errorf(format, args...))
-	}
-	if err := t.Validate(); err != nil {
-		return fail("%w", err)
-	}
-	e := &data.Example{ID: t.ID, Problem: data.KeyOf(t.Problem)}
-	add := func(text string) error {
-		ids, _, err := s.tok.Encode(text)
-		e.Tokens = append(e.Tokens, ids...)
-		return err
-	}
-	if err := add(t.Problem); err != nil {
-		return fail("problem: %w", err)
-	}
-	thinking, response := t.Cut(s.split)
-	for i, step := range slices.Concat(thinking.Steps, response.Steps) {
-		if err := errors.Join(add(step), add("\n")); err != nil {
-			return fail("step %d: %w", i, err)
-		}
-		part := data.Thinking
-		if i >= len(thinking.Steps) {
-			part = data.Response
-		}
-		e.Reads = append(e.Reads, data.ReadOut{Pos: int32(len(e.Tokens) - 1), Kind: data.Step, Part: part, Index: i})
-	}
-	if len(e.Reads) == 0 {
-		return fail("no steps: thinking and response are empty")
-	}
-	if len(e.Tokens) > s.maxTokens {
-		return fail("%d tokens, the model was trained for %d", len(e.Tokens), s.maxTokens)
-	}
-	return e, nil
 }

@@ -10,7 +10,6 @@ import (
 	"slices"
 
 	"github.com/goprm/goprm/data"
-	"github.com/goprm/goprm/nn"
 )
 
 // Score is what a model says about one trajectory; its JSON form is a line of prm score.
@@ -19,6 +18,8 @@ type Score struct {
 	Steps []StepScore
 	// Trajectory is the score of the whole; nil if the model was not trained to give one.
 	Trajectory *float64
+	// Sigmoid is the sigmoid of Trajectory, for the formats whose trajectories score without bounds; else nil.
+	Sigmoid *float64
 	// Reward is the mean score of the steps of the chosen parts, plus alpha times Trajectory. NaN (null in JSON) if the
 	// trajectory has no step in these parts.
 	Reward float64
@@ -34,7 +35,9 @@ type StepScore struct {
 	CharEnd   int         `json:"char_end"`
 	TextOf    data.TextOf `json:"text_of"` // given or joined
 	Score     float64     `json:"score"`
-	Window    int         `json:"window"` // 0: the step was scored with everything before it
+	// Window is the part of a trajectory too long for the model in which the step was read, see data.Windows. In the first, 0, it was
+	// read with everything before it.
+	Window int `json:"window"`
 }
 
 // MarshalJSON writes an undefined reward as null.
@@ -51,8 +54,9 @@ func (s Score) MarshalJSON() ([]byte, error) {
 		ID         string      `json:"id"`
 		Steps      []StepScore `json:"steps"`
 		Trajectory *float64    `json:"trajectory"`
+		Sigmoid    *float64    `json:"sigmoid,omitempty"`
 		Reward     *float64    `json:"reward"`
-	}{s.ID, steps, s.Trajectory, reward})
+	}{s.ID, steps, s.Trajectory, s.Sigmoid, reward})
 }
 
 // ScoreOptions say how trajectories are scored together; the zero value takes what was saved with the model.
@@ -105,9 +109,9 @@ func (m *Model) ScoreAll(ctx context.Context, trajectories iter.Seq2[*data.Traje
 			if err == nil && t == nil {
 				err = errors.New("a trajectory is nil")
 			}
-			var e *data.Example
+			var texts []*data.Example
 			if err == nil {
-				t, e, err = m.example(t)
+				t, texts, err = m.texts(t)
 			}
 			if err != nil {
 				if one && opt.OnBad != nil {
@@ -121,21 +125,25 @@ func (m *Model) ScoreAll(ctx context.Context, trajectories iter.Seq2[*data.Traje
 				}
 				return
 			}
-			if (b.tokens+len(e.Tokens) > opt.Tokens || len(b.examples) == scoreChunk) && !b.flush(ctx, yield) {
+			tokens := 0
+			for _, e := range texts {
+				tokens += len(e.Tokens)
+			}
+			if (b.tokens+tokens > opt.Tokens || len(b.trajectories) == scoreChunk) && !b.flush(ctx, yield) {
 				return
 			}
-			b.add(t, e)
+			b.add(t, texts, tokens)
 		}
 		b.flush(ctx, yield)
 	}
 }
 
-// example is the trajectory without its labels, as tokens.
-func (m *Model) example(t *data.Trajectory) (*data.Trajectory, *data.Example, error) {
+// texts are the trajectory without its labels, and the texts in which it is read.
+func (m *Model) texts(t *data.Trajectory) (*data.Trajectory, []*data.Example, error) {
 	bare := *t
 	bare.Labels = data.Labels{}
-	e, err := m.render(&bare)
-	return &bare, e, err
+	list, err := m.render(&bare)
+	return &bare, list, err
 }
 
 // scoreBatch is what is scored at once.
@@ -143,17 +151,19 @@ type scoreBatch struct {
 	model        *Model
 	opt          ScoreOptions
 	trajectories []*data.Trajectory
+	first        []int // each trajectory's first text
 	examples     []*data.Example
 	tokens       int
 }
 
-func (b *scoreBatch) add(t *data.Trajectory, e *data.Example) {
-	b.trajectories, b.examples, b.tokens = append(b.trajectories, t), append(b.examples, e), b.tokens+len(e.Tokens)
+func (b *scoreBatch) add(t *data.Trajectory, texts []*data.Example, tokens int) {
+	b.trajectories, b.first = append(b.trajectories, t), append(b.first, len(b.examples))
+	b.examples, b.tokens = append(b.examples, texts...), b.tokens+tokens
 }
 
 // flush scores what was added and reports whether to go on.
 func (b *scoreBatch) flush(ctx context.Context, yield func(*Score, error) bool) bool {
-	if len(b.examples) == 0 {
+	if len(b.trajectories) == 0 {
 		return true
 	}
 	err := ctx.Err()
@@ -166,7 +176,11 @@ func (b *scoreBatch) flush(ctx context.Context, yield func(*Score, error) bool) 
 		return false
 	}
 	for i, t := range b.trajectories {
-		if !yield(b.model.score(t, b.examples[i], scores.values[i], b.opt), nil) {
+		from, to := b.first[i], len(b.examples)
+		if i+1 < len(b.first) {
+			to = b.first[i+1]
+		}
+		if !yield(b.model.score(t, b.examples[from:to], scores.values[from:to], b.opt), nil) {
 			return false
 		}
 	}
@@ -176,14 +190,20 @@ func (b *scoreBatch) flush(ctx context.Context, yield func(*Score, error) bool) 
 
 // read runs the network over the examples.
 func (m *Model) read(list []*data.Example, tokens int, scores *readScores) error {
-	batches, err := packShared(list, tokens)
+	batches, err := packShared(list, tokens, m.folder.config)
 	if err != nil {
 		return err
 	}
 	for _, batch := range batches {
-		s, err := m.network.Score(nn.Micro{Batch: batch})
+		s, err := m.scoreBatch(batch, list)
 		if err != nil {
 			return err
+		}
+		if m.public != nil && m.public.Score != nil {
+			columns := len(s.Logits) / max(1, len(s.Values))
+			for i := range s.Values {
+				s.Values[i] = m.public.Score(s.Logits[i*columns : (i+1)*columns])
+			}
 		}
 		for i, v := range s.Values {
 			if math.IsNaN(v) || math.IsInf(v, 0) {
@@ -196,9 +216,9 @@ func (m *Model) read(list []*data.Example, tokens int, scores *readScores) error
 	return nil
 }
 
-// score puts a trajectory's values into their places.
-func (m *Model) score(t *data.Trajectory, e *data.Example, values []float64, opt ScoreOptions) *Score {
-	thinking, response := t.Cut(m.card.Text.Split)
+// score puts the values that a trajectory's texts were read with into their places. Steps that no text reads are left out.
+func (m *Model) score(t *data.Trajectory, texts []*data.Example, values [][]float64, opt ScoreOptions) *Score {
+	thinking, response := m.cut(t)
 	s := &Score{ID: t.ID, Steps: make([]StepScore, len(thinking.Steps)+len(response.Steps))}
 	for i := range s.Steps {
 		part, cut, at := partThinking, thinking, i
@@ -210,14 +230,8 @@ func (m *Model) score(t *data.Trajectory, e *data.Example, values []float64, opt
 			Part: part, Start: span.Start, End: span.End, CharStart: span.CharStart, CharEnd: span.CharEnd, TextOf: cut.TextOf, Score: math.NaN(),
 		}
 	}
-	final := 0.0
-	for i, r := range e.Reads {
-		if r.Kind == data.Final {
-			final = values[i]
-			continue
-		}
-		s.Steps[r.Index].Score = values[i]
-	}
+	final := m.place(s.Steps, texts, values)
+	s.Steps = slices.DeleteFunc(s.Steps, func(s StepScore) bool { return math.IsNaN(s.Score) })
 	alpha := m.card.Alpha
 	if opt.Alpha != nil {
 		alpha = *opt.Alpha
@@ -225,9 +239,38 @@ func (m *Model) score(t *data.Trajectory, e *data.Example, values []float64, opt
 	s.Reward = m.meanStep(s.Steps, opt.Parts)
 	if m.hasTrajectory() {
 		s.Trajectory = &final
+		if m.public != nil && m.public.Raw {
+			sigmoid := 1 / (1 + math.Exp(-final))
+			s.Sigmoid = &sigmoid
+		}
 		s.Reward += alpha * final
 	}
 	return s
+}
+
+// place gives the steps their scores and returns the trajectory's. Implicit rewards are sums over tokens.
+func (m *Model) place(steps []StepScore, texts []*data.Example, values [][]float64) (final float64) {
+	implicit := m.public != nil && m.public.Implicit != 0
+	for i := range steps {
+		if implicit {
+			steps[i].Score = 0
+		}
+	}
+	for i, e := range texts {
+		for j, r := range e.Reads {
+			v := values[i][j]
+			switch {
+			case implicit:
+				steps[r.Index].Score += m.public.Implicit * v
+				final += m.public.Implicit * v
+			case r.Kind == data.Final:
+				final = v
+			default:
+				steps[r.Index].Score, steps[r.Index].Window = v, r.Window
+			}
+		}
+	}
+	return final
 }
 
 // meanStep averages the steps of the chosen parts. Where none of the parts was trained it is 0: then the trajectory's

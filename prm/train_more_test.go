@@ -208,6 +208,28 @@ func TestLongTrajectories(t *testing.T) {
 	r = train(t, c)
 	require.Equal(t, 11, r.Counts.Trajectories)
 	require.Equal(t, 1, r.Counts.DroppedTrajectories)
+
+	// In windows nothing is lost: as many labels as with room for all, and the model scores every step, in windows too.
+	whole := c
+	whole.Text.Long, whole.Text.MaxTokens, whole.Out = "error", 0, c.Out+"3"
+	all := train(t, whole).Counts
+	for _, mode := range []string{"lora", "head"} {
+		c.Text.Long, c.Train, c.Out = "window", mode, c.Out+mode
+		r = train(t, c)
+		require.Equal(t, 1, r.Counts.Windowed)
+		require.LessOrEqual(t, r.Counts.LongestTokens, 100)
+		require.Greater(t, all.LongestTokens, 200)
+		require.Equal(t, all.Trajectories, r.Counts.Trajectories)
+		require.Equal(t, all.Steps, r.Counts.Steps)
+		require.Equal(t, all.StepLabels+all.FinalLabels, r.Counts.StepLabels+r.Counts.FinalLabels)
+	}
+	m, err := Open(r.Model, OpenOptions{})
+	require.NoError(t, err)
+	s, err := m.Score(context.Background(), list[0])
+	require.NoError(t, err)
+	require.Len(t, s.Steps, len(list[0].ResponseSteps))
+	require.Greater(t, s.Steps[len(s.Steps)-1].Window, 1)
+	require.NoError(t, m.Close())
 }
 
 // A batch without labels is a step without gradient; AdamW's own part of it happens.

@@ -291,7 +291,7 @@ func (t *trainer) scoreAll(list []*data.Example) (*readScores, error) {
 	scores := newReadScores(list)
 	for lo := 0; lo < len(list); lo += scoreChunk {
 		chunk := list[lo:min(lo+scoreChunk, len(list))]
-		batches, err := packShared(chunk, t.c.Batch.Tokens)
+		batches, err := packShared(chunk, t.c.Batch.Tokens, t.network.Spec().Config)
 		if err != nil {
 			return nil, err
 		}

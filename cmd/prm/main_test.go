@@ -403,3 +403,23 @@ func TestInspectVerdicts(t *testing.T) {
 		}
 	}
 }
+
+// PyTorch's weights become safetensors that score the same; windows and low memory go through to the model.
+func TestConvertAndWindows(t *testing.T) {
+	in := filepath.Join(shareddata.Dir(t), "data", "goldens", "heads", "skywork_prm")
+	out := filepath.Join(t.TempDir(), "out")
+	code, _, stderr := prmCommand("convert", "--in", in, "--out", out)
+	require.Equal(t, 0, code, stderr)
+	require.Contains(t, stderr, "pytorch_model-00001-of-00002.bin: now model-00001-of-00002.safetensors")
+	code, _, stderr = prmCommand("convert", "--in", in, "--out", out)
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "exists already")
+	rows := filepath.Join(t.TempDir(), "rows.jsonl")
+	require.NoError(t, os.WriteFile(rows, []byte(`{"id":"a","problem":"1+1?","response":"one\ntwo, and more of it\nthree"}`+"\n"), 0o644))
+	_, want, stderr := prmCommand("score", "--model", in, "--in", rows)
+	require.Contains(t, want, `"window":0`, stderr)
+	_, got, _ := prmCommand("score", "--model", out, "--in", rows, "--low-memory")
+	require.Equal(t, want, got)
+	_, got, stderr = prmCommand("score", "--model", out, "--in", rows, "--max-tokens", "34")
+	require.Contains(t, got, `"window":1`, stderr)
+}

@@ -14,15 +14,18 @@ import (
 )
 
 type scoreCommand struct {
-	Model  string   `required:"" help:"Model folder."`
-	In     []string `required:"" sep:"none" help:"Trajectories: JSON lines, plain, .gz or .zst, a folder of them, - for stdin; may be given more than once."`
-	Out    string   `help:"File for the scores, one line a trajectory; stdout by default."`
-	Format string   `help:"Public format of a folder that fits several, e.g. qwen_math_prm."`
-	Alpha  *float64 `help:"Weight of the trajectory's own score in the reward; the model's by default."`
-	Parts  string   `enum:"trained,thinking,response,all," default:"" help:"Steps that the reward averages: trained, thinking, response or all; the model's choice by default."`
-	DType  string   `name:"dtype" default:"auto" help:"Arithmetic: auto, f32 or f64."`
-	Resume bool     `help:"Go on with an output that was not finished."`
-	OnBad  string   `enum:"error,skip" default:"error" help:"What a trajectory that cannot be scored does: error or skip."`
+	Model     string   `required:"" help:"Model folder."`
+	In        []string `required:"" sep:"none" help:"Trajectories: JSON lines, plain, .gz or .zst, a folder of them, - for stdin; may be given more than once."`
+	Out       string   `help:"File for the scores, one line a trajectory; stdout by default."`
+	Format    string   `help:"Public format of a folder that fits several: qwen_math_prm, skywork, math_shepherd, rlhflow, reasonflux_1_5b, token_classification, pure, sequence_classification or eurus."`
+	Reference string   `help:"Folder of the language model that an implicit reward (format eurus) is relative to."`
+	MaxTokens int      `help:"Most tokens read at once; longer trajectories are read in windows over whole steps. 0: what the model was trained for."`
+	LowMemory bool     `help:"Hold no more than one matrix of the model in memory at a time: slower; by itself for models of more than half of the memory."`
+	Alpha     *float64 `help:"Weight of the trajectory's own score in the reward; the model's by default."`
+	Parts     string   `enum:"trained,thinking,response,all," default:"" help:"Steps that the reward averages: trained, thinking, response or all; the model's choice by default."`
+	DType     string   `name:"dtype" default:"auto" help:"Arithmetic: auto, f32 or f64."`
+	Resume    bool     `help:"Go on with an output that was not finished."`
+	OnBad     string   `enum:"error,skip" default:"error" help:"What a trajectory that cannot be scored does: error or skip."`
 	machineFlags
 }
 
@@ -44,7 +47,7 @@ func (c scoreCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	model, err := prm.Open(c.Model, prm.OpenOptions{Device: c.Device, Backend: c.Backend, Threads: p.threads, DType: c.DType, Format: c.Format})
+	model, err := prm.Open(c.Model, prm.OpenOptions{Device: c.Device, Backend: c.Backend, Threads: p.threads, DType: c.DType, Format: c.Format, Reference: c.Reference, MaxTokens: c.MaxTokens, LowMemory: c.LowMemory})
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ type file struct {
 	*vocabulary
 	raw, normalized *matcher
 	nfc             bool
+	marks           *marking // of a vocabulary made by SentencePiece, else nil
 	stages          []splitter
 	*merges
 }
@@ -97,6 +98,9 @@ func parse(data []byte) (*file, error) {
 	}
 	f := new(file)
 	var err error
+	if m.ByteFallback {
+		return f, f.readSPM(&j, &m)
+	}
 	if f.nfc, err = parseNormalizer(j.Normalizer); err != nil {
 		return nil, fmt.Errorf("normalizer%w", err)
 	}
@@ -106,16 +110,55 @@ func parse(data []byte) (*file, error) {
 	if err = checkDecoder(j.Decoder); err != nil {
 		return nil, fmt.Errorf("decoder%w", err)
 	}
-	if f.vocabulary, err = newVocabulary(m.Vocab.ids, j.AddedTokens); err != nil {
+	if f.vocabulary, err = newVocabulary(m.Vocab.ids, j.AddedTokens, tokenBytes); err != nil {
 		return nil, err
 	}
 	if f.merges, err = newMerges(m.Vocab.ids, m.Merges, m.IgnoreMerges); err != nil {
 		return nil, fmt.Errorf("model.%w", err)
 	}
-	if f.raw, f.normalized, err = newMatchers(j.AddedTokens, f.nfc); err != nil {
+	normalize := func(s string) string { return s }
+	if f.nfc {
+		normalize = func(s string) string { s, _ = nfc(s); return s }
+	}
+	if f.raw, f.normalized, err = newMatchers(j.AddedTokens, normalize); err != nil {
 		return nil, fmt.Errorf("added_tokens: %w", err)
 	}
 	return f, nil
+}
+
+// readSPM reads the rest of a file whose model spells in bytes.
+func (f *file) readSPM(j *fileJSON, m *modelJSON) (err error) {
+	if f.marks, f.stages, err = parseSPM(j); err != nil {
+		return err
+	}
+	written := func(token string) string {
+		if b, ok := byteToken(token); ok {
+			return string([]byte{b})
+		}
+		return token
+	}
+	if f.vocabulary, err = newVocabulary(m.Vocab.ids, j.AddedTokens, written); err != nil {
+		return err
+	}
+	if f.merges, err = newSPMMerges(m.Vocab.ids, m.Merges, m.IgnoreMerges); err != nil {
+		return fmt.Errorf("model.%w", err)
+	}
+	normalize := func(s string) string {
+		if f.marks.late {
+			return s
+		}
+		s, _ = f.marks.mark(s, true)
+		return s
+	}
+	for _, a := range j.AddedTokens {
+		if a.Normalized { // as the library's own decoder gives them back
+			f.bytes[*a.ID] = normalize(*a.Content)
+		}
+	}
+	if f.raw, f.normalized, err = newMatchers(j.AddedTokens, normalize); err != nil {
+		return fmt.Errorf("added_tokens: %w", err)
+	}
+	return nil
 }
 
 // strict decodes one JSON value and refuses keys that v does not have.

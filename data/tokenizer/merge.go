@@ -1,12 +1,16 @@
 package tokenizer
 
-import "fmt"
+import (
+	"fmt"
+	"unicode/utf8"
+)
 
 // merges are the rules of byte pair encoding: which neighbours become one token, and in which order.
 type merges struct {
 	byteID [256]int32       // token of a single byte, -1 if the vocabulary has none
 	rank   map[uint64]int32 // pairKey of two ids -> rank; the lowest rank merges first
 	result []int32          // rank -> id of the merged token
+	chars  map[string]int32 // where words are merged from characters and not from bytes: the vocabulary, for those it has; else nil
 	whole  map[string]int32 // with ignore_merges: words that are tokens as they are, by their bytes; else nil
 }
 
@@ -46,17 +50,14 @@ func (w *mergeWork) reset(n int) {
 // merge returns the ids of a word: of all neighbours that have a rule, the pair of lowest rank merges, the leftmost
 // first, until none has. O(n log n) in the word's bytes. The result is valid until the next call with the same w.
 func (m *merges) merge(w *mergeWork, word string) ([]int32, error) {
-	n := len(word)
-	w.reset(n)
+	w.reset(len(word))
 	if id, ok := m.whole[word]; ok {
 		w.out = append(w.out, id)
 		return w.out, nil
 	}
-	for i := range n {
-		w.id[i], w.prev[i], w.next[i], w.rank[i] = m.byteID[word[i]], int32(i-1), int32(i+1), -1
-		if w.id[i] < 0 {
-			return nil, fmt.Errorf("the vocabulary has no token for byte 0x%02x, which %.20q needs", word[i], word)
-		}
+	n, err := m.symbols(w, word)
+	if err != nil {
+		return nil, err
 	}
 	for i := range n - 1 {
 		if w.rank[i] = m.rankOf(w.id[i], w.id[i+1]); w.rank[i] >= 0 {
@@ -87,6 +88,35 @@ func (m *merges) merge(w *mergeWork, word string) ([]int32, error) {
 		w.out = append(w.out, w.id[i])
 	}
 	return w.out, nil
+}
+
+// symbols fills the room with what the word is merged from, and returns how many there are: its bytes; or its characters, those that
+// no token has in bytes.
+func (m *merges) symbols(w *mergeWork, word string) (n int, err error) {
+	add := func(id int32) {
+		w.id[n], w.prev[n], w.next[n], w.rank[n] = id, int32(n-1), int32(n+1), -1
+		n++
+	}
+	for i := 0; i < len(word); {
+		size := 1
+		if m.chars != nil {
+			_, size = utf8.DecodeRuneInString(word[i:])
+		}
+		if id, ok := m.chars[word[i:i+size]]; ok {
+			add(id)
+			i += size
+			continue
+		}
+		for _, b := range []byte(word[i : i+size]) {
+			if m.byteID[b] < 0 {
+				return 0, fmt.Errorf("the vocabulary has no token for byte 0x%02x, which %.20q needs", b, word)
+			}
+			add(m.byteID[b])
+		}
+		i += size
+	}
+	w.id = w.id[:n]
+	return n, nil
 }
 
 // rerank looks up the pair that now begins at pos.

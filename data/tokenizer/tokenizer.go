@@ -1,6 +1,7 @@
 // Package tokenizer turns text into token ids and back, as a Hugging Face tokenizer.json says.
 //
-// It reads the byte-level BPE of GPT-2 and its descendants (Qwen2, 2.5 and 3, Llama 3, SmolLM2). Everything
+// It reads the byte-level BPE of GPT-2 and its descendants (Qwen2, 2.5 and 3, Llama 3, SmolLM2), and the BPE that SentencePiece made
+// for Llama 2 and Mistral. Everything
 // comes from the file: which added tokens there are, how text is normalised and split, which pairs merge.
 // What the file asks for and this package does not know is refused by name, never approximated.
 //
@@ -66,6 +67,7 @@ type bpe struct {
 	raw        *matcher   // added tokens to be found in the text as given
 	normalized *matcher   // added tokens to be found in the normalised text
 	nfc        bool       // normalise
+	marks      *marking   // spaces have a mark of their own
 	stages     []splitter // each cuts the pieces of the one before it
 	*merges
 
@@ -75,7 +77,7 @@ type bpe struct {
 
 func newBPE(f *file) *bpe {
 	return &bpe{
-		vocabulary: f.vocabulary, raw: f.raw, normalized: f.normalized, nfc: f.nfc, stages: f.stages, merges: f.merges,
+		vocabulary: f.vocabulary, raw: f.raw, normalized: f.normalized, nfc: f.nfc, marks: f.marks, stages: f.stages, merges: f.merges,
 		cache:    newWordCache(),
 		encoders: sync.Pool{New: func() any { return new(encoder) }},
 	}
@@ -137,14 +139,23 @@ func checkText(text string) error {
 // piece encodes text between two added tokens, which begins at offset base.
 func (t *bpe) piece(e *encoder, text string, base int) {
 	norm, rewrites := text, []rewrite(nil)
-	if t.nfc {
+	switch {
+	case t.nfc:
 		norm, rewrites = nfc(text)
+	case t.marks != nil && !t.marks.late:
+		norm, rewrites = t.marks.mark(text, base == 0)
 	}
 	first := len(e.ends)
 	t.normalized.split(norm, func(id int32, start, end int) {
-		if id >= 0 {
+		switch {
+		case id >= 0:
 			e.add(id, end)
-		} else {
+		case t.marks != nil && t.marks.late:
+			first := len(e.ends)
+			marked, rewrites := t.marks.mark(norm[start:end], base+start == 0)
+			t.words(e, marked, 0, t.stages)
+			toOriginal(rewrites, start, e.ends[first:])
+		default:
 			t.words(e, norm[start:end], start, t.stages)
 		}
 	})
@@ -183,6 +194,9 @@ func (t *bpe) word(e *encoder, word string, base int) {
 }
 
 func (t *bpe) Decode(ids []int32) (string, error) {
+	if t.marks != nil {
+		return t.decodeSPM(ids)
+	}
 	text, err := t.joined(ids)
 	if err != nil || utf8.ValidString(text) {
 		return text, err

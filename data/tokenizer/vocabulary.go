@@ -34,8 +34,6 @@ func (m *modelJSON) check() error {
 		return fmt.Errorf("continuing_subword_prefix: %q is not known", m.ContinuingSubwordPrefix)
 	case m.EndOfWordSuffix != "":
 		return fmt.Errorf("end_of_word_suffix: %q is not known", m.EndOfWordSuffix)
-	case m.ByteFallback:
-		return errors.New("byte_fallback: true is not known")
 	case len(m.Vocab.ids) == 0:
 		return errors.New("vocab: missing or empty")
 	}
@@ -127,7 +125,8 @@ type vocabulary struct {
 	bytes   []string // by id, what the token stands for in a text
 }
 
-func newVocabulary(ids map[string]int32, added []addedToken) (*vocabulary, error) {
+// written gives what a token of the vocabulary stands for in a text.
+func newVocabulary(ids map[string]int32, added []addedToken, written func(token string) string) (*vocabulary, error) {
 	v := &vocabulary{ids: ids, added: make(map[string]int32, len(added))}
 	// A file of a few bytes must not ask for gigabytes by one huge id.
 	limit := int64(8*(len(ids)+len(added)) + 4096)
@@ -156,7 +155,7 @@ func newVocabulary(ids map[string]int32, added []addedToken) (*vocabulary, error
 		if other := v.content[id]; other != "" {
 			return nil, fmt.Errorf("model.vocab: %q and %q have the same id %d", min(token, other), max(token, other), id)
 		}
-		v.content[id], v.bytes[id] = token, tokenBytes(token)
+		v.content[id], v.bytes[id] = token, written(token)
 	}
 	return v, v.addTokens(added)
 }
@@ -257,16 +256,13 @@ func newMerges(ids map[string]int32, pairs mergeJSON, ignoreMerges bool) (*merge
 }
 
 // newMatchers sorts the added tokens by the text they are looked for in.
-func newMatchers(added []addedToken, normalize bool) (raw, normalized *matcher, err error) {
+func newMatchers(added []addedToken, normalize func(string) string) (raw, normalized *matcher, err error) {
 	raw, normalized = newMatcher(), newMatcher()
 	for i := range added {
 		a := &added[i]
 		m, content := raw, *a.Content
 		if a.Normalized {
-			m = normalized
-			if normalize {
-				content, _ = nfc(content)
-			}
+			m, content = normalized, normalize(content)
 		}
 		if err := m.add(content, a); err != nil {
 			return nil, nil, err

@@ -17,7 +17,7 @@ import (
 // Ops is every op that a backend has.
 var Ops = [...]string{
 	"add", "adamw", "attention", "attention_backward", "bce", "bce_dz", "ce", "ce_dz", "dropout", "embedding", "embedding_dtable",
-	"gather", "gather_dx", "good", "good_dx", "linear", "linear_db", "linear_dw", "linear_dx", "pick", "pick_dx",
+	"gather", "gather_dx", "good", "good_dx", "linear", "linear_db", "linear_dw", "linear_dx", "log_prob", "log_prob_block", "pick", "pick_dx",
 	"relu", "relu_dx", "rmsnorm", "rmsnorm_dw", "rmsnorm_dx", "rope", "scale", "sigmoid", "sigmoid_dx",
 	"squared_error", "squared_error_dy", "sum_squares", "swiglu", "swiglu_backward",
 }
@@ -117,5 +117,5 @@ type kase struct {
 }
 
 func cases() []kase {
-	return slices.Concat(productCases(), rowCases(), headCases(), attentionCases(), optimiserCases())
+	return slices.Concat(productCases(), rowCases(), headCases(), vocabularyCases(), attentionCases(), optimiserCases())
 }

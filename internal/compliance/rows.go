@@ -113,6 +113,11 @@ func rowCases() []kase {
 			add(fmt.Sprintf("%d/%v", d, inverse), func(m *maker) *call { return m.rope(19, 3, d, inverse) })
 		}
 	}
+	for _, s := range ropeScalings {
+		add(s.scaling.Kind, func(m *maker) *call {
+			return m.scaledRope(19, 3, 16, false, s.scaling, s.scale, max(1, s.scaling.Attention))
+		})
+	}
 	return all
 }
 
@@ -148,7 +153,36 @@ func eachRMS(x value, rows, k int) []float64 {
 }
 
 func (m *maker) rope(tokens, heads, d int, inverse bool) *call {
-	attr := ops.RoPE{HeadDim: d, Theta: 1e6, Inverse: inverse}
+	return m.scaledRope(tokens, heads, d, inverse, ops.RoPEScaling{}, func(_ int, f float64) float64 { return f }, 1)
+}
+
+// ropeScalings are the kinds of scaling, each with what it makes of the frequency of pair i of a head of 16 with θ = 1e6, written
+// out by hand: for llama3, 1024 positions make 162.97 turns of the first pair, and 10^(3/4) times fewer from pair to pair; yarn passes
+// over from pair ⌊16·ln(1024/64π)/(2·ln 1e6)⌋ = 0 to ⌈16·ln(1024/2π)/(2·ln 1e6)⌉ = 3.
+var ropeScalings = []struct {
+	scaling ops.RoPEScaling
+	scale   func(i int, f float64) float64
+}{
+	{ops.RoPEScaling{Kind: "linear", Factor: 4}, func(_ int, f float64) float64 { return f / 4 }},
+	{ops.RoPEScaling{Kind: "dynamic", Factor: 4}, func(_ int, f float64) float64 { return f }},
+	{ops.RoPEScaling{Kind: "llama3", Factor: 8, Original: 1024, LowFreq: 1, HighFreq: 10}, func(i int, f float64) float64 {
+		switch i {
+		case 0, 1:
+			return f
+		case 2:
+			kept := (5.153711319499473 - 1) / 9
+			return kept*f + (1-kept)*f/8
+		}
+		return f / 8
+	}},
+	{ops.RoPEScaling{Kind: "yarn", Factor: 4, Original: 1024, BetaFast: 32, BetaSlow: 1, Attention: 1.25}, func(i int, f float64) float64 {
+		stretched := min(1, float64(i)/3)
+		return stretched*f/4 + (1-stretched)*f
+	}},
+}
+
+func (m *maker) scaledRope(tokens, heads, d int, inverse bool, scaling ops.RoPEScaling, scale func(i int, f float64) float64, amplitude float64) *call {
+	attr := ops.RoPE{HeadDim: d, Theta: 1e6, Scaling: scaling, Inverse: inverse}
 	x, positions := m.perRow(1, tokens, heads*d), m.ids(tokens, 9000)
 	positions.ints[0] = 0
 	return m.byToken(&call{op: "rope", attr: attr, inPlace: true, in: []value{x, positions}, out: m.result(tokens+m.spare, heads*d), want: func() []float64 {
@@ -156,13 +190,14 @@ func (m *maker) rope(tokens, heads, d int, inverse bool) *call {
 		for t := range tokens {
 			for h := range heads {
 				for i := range d / 2 {
-					angle := float64(positions.ints[t]) / math.Pow(1e6, float64(2*i)/float64(d))
+					angle := float64(positions.ints[t]) * scale(i, math.Pow(1e6, -float64(2*i)/float64(d)))
 					if inverse {
 						angle = -angle
 					}
 					at := (t*heads+h)*d + i
 					u, v := x.floats[at], x.floats[at+d/2]
-					y[at], y[at+d/2] = u*math.Cos(angle)-v*math.Sin(angle), v*math.Cos(angle)+u*math.Sin(angle)
+					cos, sin := amplitude*math.Cos(angle), amplitude*math.Sin(angle)
+					y[at], y[at+d/2] = u*cos-v*sin, v*cos+u*sin
 				}
 			}
 		}

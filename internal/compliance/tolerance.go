@@ -24,12 +24,12 @@ var tolerances = []class{
 	// One or two roundings.
 	{[]string{"add", "scale", "dropout"}, tolerance{1e-7, 2.4e-7}, tolerance{2e-16, 4.5e-16}},
 	// A few roundings, and functions good to some units in the last place.
-	{[]string{"sigmoid", "sigmoid_dx", "good", "good_dx", "swiglu", "swiglu_backward", "rmsnorm", "squared_error_dy", "bce_dz", "ce_dz"},
+	{[]string{"sigmoid", "sigmoid_dx", "good", "good_dx", "log_prob", "swiglu", "swiglu_backward", "rmsnorm", "squared_error_dy", "bce_dz", "ce_dz"},
 		tolerance{5e-7, 1e-6}, tolerance{1e-15, 4e-15}},
 	// Angles near 10⁴ lose 10⁴ of float64's precision before the sine, which f32 does not notice.
 	{[]string{"rope"}, tolerance{5e-7, 5e-7}, tolerance{1e-11, 1e-13}},
 	// Sums of up to a few hundred terms of order K^−½, or of float64 terms rounded once.
-	{[]string{"linear", "linear_dx", "linear_dw", "linear_db", "embedding_dtable", "gather_dx", "rmsnorm_dx", "rmsnorm_dw", "squared_error", "bce", "ce", "sum_squares"},
+	{[]string{"linear", "linear_dx", "linear_dw", "linear_db", "embedding_dtable", "gather_dx", "rmsnorm_dx", "rmsnorm_dw", "squared_error", "bce", "ce", "sum_squares", "log_prob_block"},
 		tolerance{4e-6, 2e-6}, tolerance{1e-14, 4e-15}},
 	// Scores of order one from up to 128 terms, their exponentials, sums of up to some hundred values.
 	{[]string{"attention"}, tolerance{4e-6, 4e-6}, tolerance{1e-14, 1e-14}},

@@ -102,10 +102,7 @@ func avx2RoPE(b *backend, c engine.Call) (engine.Launch, error) {
 		return nil, nil
 	}
 	capacity, width, half := c.In[0].Shape()[0], c.In[0].Shape()[1], a.HeadDim/2
-	frequency := make([]float64, half)
-	for i := range frequency {
-		frequency[i] = math.Pow(a.Theta, -2*float64(i)/float64(a.HeadDim))
-	}
+	frequency, amplitude := a.Frequencies()
 	return b.rowwise(c, capacity, rowChunk(width), func(from, to int) {
 		var table [2][maxHeadDim / 2]float32
 		cos, sin := &table[0], &table[1]
@@ -116,7 +113,7 @@ func avx2RoPE(b *backend, c engine.Call) (engine.Launch, error) {
 				if a.Inverse {
 					s = -s
 				}
-				cos[i], sin[i] = float32(co), float32(s)
+				cos[i], sin[i] = float32(amplitude*co), float32(amplitude*s)
 			}
 			for at := t * width; at < (t+1)*width; at += a.HeadDim {
 				vecRotate(f32At(c.Out, at), f32At(c.In[0], at), &cos[0], &sin[0], half/8)

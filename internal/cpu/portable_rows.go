@@ -159,14 +159,11 @@ func rmsnormDW[T float](b *backend, c engine.Call) (engine.Launch, error) {
 	}, nil
 }
 
-// rope rotates the pair (i, i+D/2) of each head by position·θ^(−2i/D): angle and its sine in float64, then rounded.
+// rope rotates the pair (i, i+D/2) of each head by position·frequency: angle and its sine in float64, then rounded.
 func rope[T float](b *backend, c engine.Call) (engine.Launch, error) {
 	a := c.Attr.(ops.RoPE)
 	capacity, width, half := c.In[0].Shape()[0], c.In[0].Shape()[1], a.HeadDim/2
-	frequency := make([]float64, half)
-	for i := range frequency {
-		frequency[i] = math.Pow(a.Theta, -2*float64(i)/float64(a.HeadDim))
-	}
+	frequency, amplitude := a.Frequencies()
 	return b.rowwise(c, capacity, rowChunk(width), func(from, to int) {
 		x, positions, out := engine.Slice[T](c.In[0]), engine.Slice[int32](c.In[1]), engine.Slice[T](c.Out)
 		for t := from; t < to; t++ {
@@ -175,7 +172,7 @@ func rope[T float](b *backend, c engine.Call) (engine.Launch, error) {
 				if a.Inverse {
 					s = -s
 				}
-				sin, cos := T(s), T(co)
+				sin, cos := T(amplitude*s), T(amplitude*co)
 				for at := t*width + i; at < (t+1)*width; at += a.HeadDim {
 					u, v := x[at], x[at+half]
 					out[at] = T(u*cos) - T(v*sin)

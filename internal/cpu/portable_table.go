@@ -36,6 +36,8 @@ var portable = map[string]compile{
 	"bce_dz":             floats(bceDZ[float32], bceDZ[float64]),
 	"ce":                 floats(ce[float32], ce[float64]),
 	"ce_dz":              floats(ceDZ[float32], ceDZ[float64]),
+	"log_prob_block":     floats(logProbBlock[float32], logProbBlock[float64]),
+	"log_prob":           floats(logProb[float32], logProb[float64]),
 	"adamw":              floats(adamw[float32], adamw[float64]),
 	"sum_squares":        sumSquares,
 }

@@ -52,6 +52,8 @@ var signatures = map[string]signature{
 	"bce_dz":             {nil, []string{"f:R1 f:R f:R f: > f:R1"}},
 	"ce":                 {nil, []string{"f:R2 f:R f:R > f:"}},
 	"ce_dz":              {nil, []string{"f:R2 f:R f:R f: > f:R2"}},
+	"log_prob_block":     {reflect.TypeFor[ops.LogProbBlock](), []string{"f:RN i:R > f:R3", "f:RN i:R f:R3 > f:R3"}},
+	"log_prob":           {nil, []string{"f:R3 > f:R1"}},
 	"adamw":              {nil, []string{"f:* f:* f:* f:* d:8 > f:*"}},
 	"sum_squares":        {nil, []string{"f:* > d:1"}},
 }

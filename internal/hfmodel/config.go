@@ -6,8 +6,6 @@ package hfmodel
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
-	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -29,6 +27,7 @@ type Config struct {
 	HeadDim               int // even; hidden_size/num_attention_heads unless given
 	RMSNormEps            float64
 	RopeTheta             float64
+	RopeScaling           RopeScaling
 	MaxPositionEmbeddings int
 	VocabSize             int
 	TieWordEmbeddings     bool
@@ -36,6 +35,8 @@ type Config struct {
 	AttentionBias         bool   // q, k and v have biases: qwen2 yes, mistral and llama no
 	NumLabels             int    // of a classification head; transformers' default is 2
 	TorchDtype            string // as written: "bfloat16", "float32" ...; "" if absent
+	SlidingWindow         int    // tokens that a token of a sliding layer attends to, itself included; 0: all layers attend to all
+	slides                []bool // by layer, if SlidingWindow is not 0
 	// Raw is the file's text, for writing back what is not read here.
 	Raw json.RawMessage
 }
@@ -48,6 +49,7 @@ const (
 	maxPositions = 1 << 30
 	maxHeadDim   = 1 << 12
 	maxLabels    = 1 << 20
+	maxTheta     = 1e30
 )
 
 // families lists the accepted model types and the class names' beginning in "architectures".
@@ -102,6 +104,7 @@ func ParseConfig(text []byte) (*Config, error) {
 	c.NumLabels = f.count("num_labels", max(1, labelDefault(f)), maxLabels)
 	c.readHeadDim(f)
 	c.readRope(f)
+	c.readWindow(f)
 	c.checkNumbers(f)
 	c.refuse(f)
 	if f.err != nil {
@@ -181,46 +184,8 @@ func (c *Config) checkNumbers(f *fields) {
 		f.fail("num_attention_heads %d times head_dim %d is beyond %d", c.NumAttentionHeads, c.HeadDim, maxHidden)
 	case !(c.RMSNormEps > 0 && c.RMSNormEps < 1):
 		f.fail("rms_norm_eps %g is not between 0 and 1", c.RMSNormEps)
-	case !(c.RopeTheta > 0 && c.RopeTheta <= math.MaxFloat32):
+	case !(c.RopeTheta > 0 && c.RopeTheta <= maxTheta):
 		f.fail("rope_theta %g is not a positive number", c.RopeTheta)
-	}
-}
-
-// readRope reads the rotary base from either dialect and refuses every kind of scaling.
-func (c *Config) readRope(f *fields) {
-	const standard = 10000 // where no dialect gives one
-	top := f.number("rope_theta", 0)
-	c.RopeTheta = top
-	for _, key := range []string{"rope_parameters", "rope_scaling"} {
-		values := read(f, key, "an object", map[string]json.RawMessage(nil))
-		if values == nil {
-			continue
-		}
-		rope := &fields{values: values}
-		kind := oneOf(rope, "type", "rope_type")
-		if kind != "" && kind != "default" {
-			rope.fail("kind %q is not supported", kind)
-		}
-		for _, name := range slices.Sorted(maps.Keys(values)) {
-			if !slices.Contains([]string{"type", "rope_type", "rope_theta"}, name) && rope.has(name) {
-				rope.fail("%s %s is not supported", name, shorten(values[name]))
-			}
-		}
-		if theta := rope.number("rope_theta", 0); rope.has("rope_theta") {
-			if f.has("rope_theta") && theta != top {
-				rope.fail("rope_theta is %g, but %g beside it", theta, top)
-			}
-			c.RopeTheta = theta
-		}
-		if rope.err != nil {
-			f.fail("RoPE scaling: %s: %w", key, rope.err)
-		}
-	}
-	if c.RopeTheta == 0 && !f.has("rope_theta") {
-		c.RopeTheta = standard
-	}
-	if factor := f.number("partial_rotary_factor", 1); factor != 1 {
-		f.fail("partial_rotary_factor %g is not supported", factor)
 	}
 }
 
@@ -228,17 +193,6 @@ func (c *Config) readRope(f *fields) {
 func (c *Config) refuse(f *fields) {
 	if c.HiddenAct != "silu" {
 		f.fail("hidden_act %q is not supported; silu is", c.HiddenAct)
-	}
-	switch window := f.number("sliding_window", math.Inf(1)); {
-	case c.ModelType == "qwen2" && f.flag("use_sliding_window"):
-		f.fail("sliding window attention is not supported: use_sliding_window is true")
-	case c.ModelType != "qwen2" && window < float64(c.MaxPositionEmbeddings):
-		f.fail("sliding window attention is not supported: sliding_window %g is smaller than max_position_embeddings %d", window, c.MaxPositionEmbeddings)
-	}
-	for i, kind := range read(f, "layer_types", "a list of names", []string(nil)) {
-		if kind != "full_attention" {
-			f.fail("layer_types: layer %d is %q; only full_attention is supported", i, kind)
-		}
 	}
 	for _, key := range []string{"mlp_bias", "qk_norm", "use_qk_norm", "qk_layernorm"} {
 		if f.flag(key) {

@@ -3,6 +3,7 @@ package hfmodel
 import (
 	"encoding/json"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -81,7 +82,23 @@ func TestConfigDialectsAndDefaults(t *testing.T) {
 		"no architectures":        {map[string]string{"architectures": ""}, func(c *Config) bool { return len(c.Architectures) == 0 }},
 		"llama without groups":    {map[string]string{"model_type": `"llama"`, "architectures": `["LlamaForCausalLM"]`, "num_key_value_heads": "", "sliding_window": "null"}, func(c *Config) bool { return c.NumKeyValueHeads == 4 && !c.AttentionBias }},
 		"mistral, idle window":    {map[string]string{"model_type": `"mistral"`, "architectures": `["MistralForCausalLM"]`, "sliding_window": "4096"}, func(c *Config) bool { return !c.AttentionBias }},
-		"all layers full":         {map[string]string{"layer_types": `["full_attention","full_attention"]`}, func(c *Config) bool { return true }},
+		"mistral, window": {map[string]string{"model_type": `"mistral"`, "architectures": `["MistralForCausalLM"]`, "sliding_window": "4095"},
+			func(c *Config) bool { return c.Window(0) == 4095 && c.Window(1) == 4095 }},
+		"some layers slide": {map[string]string{"use_sliding_window": "true", "sliding_window": "16", "max_window_layers": "1"},
+			func(c *Config) bool { return c.Window(0) == 0 && c.Window(1) == 16 }},
+		"layers slide by name": {map[string]string{"use_sliding_window": "true", "sliding_window": "16", "layer_types": `["sliding_attention","full_attention"]`},
+			func(c *Config) bool { return c.Window(0) == 16 && c.Window(1) == 0 && c.SlidingWindow == 16 }},
+		"too few layers to slide": {map[string]string{"use_sliding_window": "true", "sliding_window": "16"}, func(c *Config) bool { return c.SlidingWindow == 0 }},
+		"linear":                  {map[string]string{"rope_scaling": `{"type": "linear", "factor": 2.5}`}, func(c *Config) bool { return c.RopeScaling == RopeScaling{Kind: "linear", Factor: 2.5} }},
+		"llama3": {map[string]string{"rope_scaling": `{"rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4, "original_max_position_embeddings": 8192}`},
+			func(c *Config) bool {
+				return c.RopeScaling == RopeScaling{Kind: "llama3", Factor: 8, LowFreq: 1, HighFreq: 4, Original: 8192}
+			}},
+		"yarn with defaults": {map[string]string{"rope_scaling": `{"type": "yarn", "factor": 4, "original_max_position_embeddings": 1024}`},
+			func(c *Config) bool {
+				return c.RopeScaling == RopeScaling{Kind: "yarn", Factor: 4, Original: 1024, BetaFast: 32, BetaSlow: 1, Attention: 0.1*math.Log(4) + 1}
+			}},
+		"all layers full": {map[string]string{"layer_types": `["full_attention","full_attention"]`}, func(c *Config) bool { return true }},
 	} {
 		config, err := ParseConfig(tinyConfig(t, c.edits))
 		require.NoError(t, err, name)
@@ -102,11 +119,14 @@ func TestConfigRefusals(t *testing.T) {
 		edits   map[string]string
 		message string
 	}{
-		{set("rope_scaling", `{"rope_type":"llama3","factor":8.0}`), `RoPE scaling: rope_scaling: kind "llama3" is not supported`},
-		{set("rope_scaling", `{"type":"yarn","factor":4.0,"original_max_position_embeddings":32768}`), `kind "yarn"`},
-		{set("rope_scaling", `{"type":"linear","factor":2.0}`), `kind "linear"`},
-		{set("rope_scaling", `{"type":"dynamic","factor":2.0}`), `kind "dynamic"`},
-		{set("rope_parameters", `{"rope_type":"yarn","rope_theta":1000000.0}`), `rope_parameters: kind "yarn"`},
+		{set("rope_scaling", `{"rope_type":"llama3","factor":8.0}`), `RoPE scaling: rope_scaling: low_freq_factor is missing`},
+		{set("rope_scaling", `{"rope_type":"llama3","factor":8,"low_freq_factor":4,"high_freq_factor":4}`), `high_freq_factor 4 is not above low_freq_factor 4`},
+		{set("rope_scaling", `{"type":"longrope","factor":4.0,"original_max_position_embeddings":32768}`), `kind "longrope" is not supported`},
+		{set("rope_scaling", `{"type":"linear"}`), `factor is missing or not a positive number`},
+		{set("rope_scaling", `{"type":"dynamic","factor":-2.0}`), `factor is missing or not a positive number`},
+		{set("rope_scaling", `{"type":"linear","factor":2.0,"beta_fast":32}`), "beta_fast 32 is not supported"},
+		{set("rope_parameters", `{"rope_type":"yarn","rope_theta":1000000.0,"factor":"4"}`), `rope_parameters: factor is "4", not a number`},
+		{with(set("rope_parameters", `{"rope_type":"linear","factor":2}`), "rope_scaling", `{"type":"linear","factor":3}`), "it differs from rope_parameters"},
 		{set("rope_scaling", `{"factor":2.0}`), "factor 2.0 is not supported"},
 		{set("rope_parameters", `{"full_attention":{"rope_type":"default"}}`), `full_attention {"rope_type":"default"} is not supported`},
 		{set("rope_parameters", `{"rope_type":"default","rope_theta":10000}`), "rope_theta is 10000, but 1e+06 beside it"},
@@ -115,9 +135,11 @@ func TestConfigRefusals(t *testing.T) {
 		{set("rope_theta", "-1"), "rope_theta -1"},
 		{set("partial_rotary_factor", "0.5"), "partial_rotary_factor 0.5"},
 		{set("dtype", `"float32"`), `torch_dtype is "bfloat16" but dtype is "float32"`},
-		{set("use_sliding_window", "true"), "use_sliding_window is true"},
-		{set("layer_types", `["full_attention","sliding_attention"]`), `layer_types: layer 1 is "sliding_attention"`},
-		{with(mistral, "sliding_window", "4095"), "sliding_window 4095 is smaller than max_position_embeddings 4096"},
+		{with(set("use_sliding_window", "true"), "sliding_window", "null"), "use_sliding_window is true, but sliding_window is missing"},
+		{set("layer_types", `["full_attention","sliding_attention"]`), `layer_types: layer 1 is "sliding_attention", but no sliding_window is in use`},
+		{set("layer_types", `["full_attention","chunked_attention"]`), `layer 1 is "chunked_attention"`},
+		{set("layer_types", `["full_attention"]`), `1 entries for 2 layers`},
+		{with(mistral, "sliding_window", "0"), "sliding_window is 0, not from 1"},
 		{set("model_type", `"qwen3"`), `model_type "qwen3" is not supported (it normalises queries and keys)`},
 		{set("model_type", `"gpt2"`), `model_type "gpt2" is not supported`},
 		{set("model_type", ""), "model_type is missing"},

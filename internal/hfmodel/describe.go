@@ -19,7 +19,7 @@ const goprmName = "goprm.json"
 // Description is what a path holds; one of the pointers is set, by Kind.
 type Description struct {
 	Path       string                 `json:"path"`
-	Kind       string                 `json:"kind"` // "safetensors", "model", "adapter", "checkpoint", "tokenizer"
+	Kind       string                 `json:"kind"` // "safetensors", "torch", "model", "adapter", "checkpoint", "tokenizer"
 	Tensors    *TensorsDescription    `json:"safetensors,omitempty"`
 	Model      *ModelDescription      `json:"model,omitempty"`
 	Adapter    *AdapterDescription    `json:"adapter,omitempty"`
@@ -27,7 +27,7 @@ type Description struct {
 	Tokenizer  *TokenizerDescription  `json:"tokenizer,omitempty"`
 }
 
-// TensorsDescription is a safetensors file's content.
+// TensorsDescription is the content of a safetensors file, or of a state dict of PyTorch.
 type TensorsDescription struct {
 	Bytes    int64               `json:"bytes"`    // of the file
 	Elements int64               `json:"elements"` // of all tensors
@@ -57,6 +57,8 @@ type ModelDescription struct {
 	VocabSize             int                   `json:"vocab_size"`
 	MaxPositionEmbeddings int                   `json:"max_position_embeddings"`
 	RopeTheta             float64               `json:"rope_theta"`
+	RopeScaling           string                `json:"rope_scaling,omitempty"`   // linear, dynamic, llama3 or yarn
+	SlidingWindow         int                   `json:"sliding_window,omitempty"` // of some layers at least; 0: none
 	TieWordEmbeddings     bool                  `json:"tie_word_embeddings"`
 	Parameters            int64                 `json:"parameters"`       // elements of all tensors
 	TrunkParameters       int64                 `json:"trunk_parameters"` // embeddings included, lm_head not
@@ -79,7 +81,7 @@ type CheckpointDescription struct {
 	Meta  json.RawMessage  `json:"meta"`
 }
 
-// Describe says what path holds: a safetensors file, a tokenizer.json, a model, adapter, checkpoint or tokenizer
+// Describe says what path holds: a safetensors file, a state dict of PyTorch, a tokenizer.json, a model, adapter, checkpoint or tokenizer
 // folder.
 // What it describes it has checked, so the error of a bad one is the reason why it cannot be used.
 func Describe(path string) (*Description, error) {
@@ -111,10 +113,11 @@ func (d *Description) file(path string, info fs.FileInfo) (err error) {
 	case extension == ".json":
 		d.Kind = "tokenizer"
 		d.Tokenizer, err = describeTokenizer(path)
-	case extension == ".bin" || extension == ".pt" || extension == ".pth":
-		return fmt.Errorf("%s: PyTorch weights are not read here; convert them to safetensors", path)
+	case isTorch(path):
+		d.Kind = "torch"
+		d.Tensors, err = describeTensors(path)
 	default:
-		return fmt.Errorf("%s: neither a safetensors file, a tokenizer.json nor a folder", path)
+		return fmt.Errorf("%s: neither a safetensors file, a state dict of PyTorch, a tokenizer.json nor a folder", path)
 	}
 	return err
 }
@@ -144,11 +147,14 @@ func (d *Description) folder(path string) (err error) {
 }
 
 func describeTensors(path string) (*TensorsDescription, error) {
-	file, err := safetensors.Open(path)
+	file, err := openFile(path)
 	if err != nil {
 		return nil, err
 	}
-	found := &TensorsDescription{Bytes: file.Size(), Metadata: file.Metadata(), DTypes: map[string]int{}, Tensors: []TensorDescription{}}
+	found := &TensorsDescription{Bytes: file.Size(), DTypes: map[string]int{}, Tensors: []TensorDescription{}}
+	if f, ok := file.(*safetensors.File); ok {
+		found.Metadata = f.Metadata()
+	}
 	for _, tensor := range file.Tensors() {
 		found.Elements += tensor.Elements()
 		found.DTypes[string(tensor.DType)]++
@@ -203,6 +209,7 @@ func describeWeights(c *Config, w *Weights) (*ModelDescription, error) {
 		Architectures: c.Architectures, ModelType: c.ModelType, NumHiddenLayers: c.NumHiddenLayers, HiddenSize: c.HiddenSize,
 		IntermediateSize: c.IntermediateSize, NumAttentionHeads: c.NumAttentionHeads, NumKeyValueHeads: c.NumKeyValueHeads,
 		HeadDim: c.HeadDim, VocabSize: c.VocabSize, MaxPositionEmbeddings: c.MaxPositionEmbeddings, RopeTheta: c.RopeTheta,
+		RopeScaling: c.RopeScaling.Kind, SlidingWindow: c.SlidingWindow,
 		TieWordEmbeddings: c.TieWordEmbeddings, TrunkParameters: trunk.Parameters, DTypes: map[string]int{}, Files: len(w.files),
 		Head: head.description, Formats: head.formats, Extra: trunk.Extra,
 	}

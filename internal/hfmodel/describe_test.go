@@ -38,6 +38,7 @@ func TestGoldenFormats(t *testing.T) {
 		"math_shepherd_qwen2":     {[]string{"math_shepherd", "rlhflow", "eurus"}, "lm_head"},
 		"math_shepherd_mistral":   {[]string{"math_shepherd", "rlhflow", "eurus"}, "lm_head"},
 		"reasonflux_1_5b":         {[]string{"reasonflux_1_5b"}, "reward_head.pt"},
+		"skywork_prm":             {[]string{"skywork"}, "v_head"},
 		"token_classification":    {[]string{"token_classification", "pure"}, "linear to 2 with bias"},
 		"sequence_classification": {[]string{"sequence_classification"}, "without bias"},
 	} {
@@ -49,8 +50,17 @@ func TestGoldenFormats(t *testing.T) {
 		require.Contains(t, found.String(), strings.Join(want.formats, ", "))
 		require.False(t, found.Model.Goprm)
 	}
-	_, err := Describe(filepath.Join(heads, "skywork_prm"))
-	require.ErrorContains(t, err, "convert them to safetensors")
+}
+
+// The own goldens have what the shared ones lack: scaled rotation, windows.
+func TestDescribeScaling(t *testing.T) {
+	heads := filepath.Join("..", "parity", "testdata", "heads")
+	for folder, want := range map[string]string{
+		"yarn_window": "512, rotary base 10000, scaling yarn, sliding window 20", "mistral_window": "512, rotary base 10000, sliding window 24",
+		"rlhflow": "512, rotary base 500, scaling llama3", "eurus": "512, rotary base 10000\n",
+	} {
+		require.Contains(t, describe(t, filepath.Join(heads, folder)).String(), want)
+	}
 }
 
 func TestFormats(t *testing.T) {
@@ -190,8 +200,8 @@ func TestDescribeRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ content, message string }{
 		"empty.safetensors":  {"", "the file is empty"},
 		"empty.json":         {"", "the file is empty"},
-		"pytorch_model.bin":  {"x", "convert them to safetensors"},
-		"notes.txt":          {"x", "neither a safetensors file, a tokenizer.json nor a folder"},
+		"pytorch_model.bin":  {"x", "not a file that torch.save writes"},
+		"notes.txt":          {"x", "neither a safetensors file, a state dict of PyTorch, a tokenizer.json nor a folder"},
 		"other.json":         {`{"a":1}`, "not a tokenizer: model.vocab is missing"},
 		"novocab.json":       {`{"model":{"vocab":{}}}`, "model.vocab is missing or empty"},
 		"badvocab.json":      {`{"model":{"vocab":{"a":"b"}}}`, "model.vocab: "},

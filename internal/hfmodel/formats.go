@@ -1,14 +1,35 @@
 package hfmodel
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 )
 
-// rewardHeadName is the head that ReasonFlux-PRM-1.5B keeps beside a plain causal LM.
-const rewardHeadName = "reward_head.pt"
+// rewardHeadNames are the files in which ReasonFlux-PRM-1.5B keeps its head beside a plain causal LM: as published, and converted.
+// The converted one, where there is one, is read.
+var rewardHeadNames = [...]string{"reward_head.safetensors", "reward_head.pt"}
+
+// rewardHead is the name of the folder's file with a head, "" if there is none.
+func rewardHead(dir string) string {
+	for _, name := range rewardHeadNames {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			return name
+		}
+	}
+	return ""
+}
+
+// OpenRewardHead opens the folder's file with a head.
+func OpenRewardHead(dir string) (File, error) {
+	name := rewardHead(dir)
+	if name == "" {
+		return nil, fmt.Errorf("%s: neither %s nor %s is there", dir, rewardHeadNames[0], rewardHeadNames[1])
+	}
+	return openFile(filepath.Join(dir, name))
+}
 
 // head is what stands on the trunk.
 type head struct {
@@ -51,13 +72,13 @@ func headOf(c *Config, w *Weights) head {
 			return head{"linear to 2 with bias (score)", []string{"token_classification", "pure"}}
 		case has("score.bias", shape[0]):
 			return head{"linear with bias (score)", nil}
-		case !w.Has("score.bias") && is("ForSequenceClassification"):
-			return head{"linear without bias (score)", []string{"sequence_classification"}}
+		case !w.Has("score.bias") && shape[0] == 1 && is("ForSequenceClassification"):
+			return head{"linear to 1 without bias (score)", []string{"sequence_classification"}}
 		}
 		return head{"linear (score)", nil}
 	}
-	if _, err := os.Stat(filepath.Join(w.dir, rewardHeadName)); err == nil && is("ForCausalLM") {
-		return head{"value head in " + rewardHeadName, []string{"reasonflux_1_5b"}}
+	if name := rewardHead(w.dir); name != "" && is("ForCausalLM") {
+		return head{"value head in " + name, []string{"reasonflux_1_5b"}}
 	}
 	if has(lmHead, c.VocabSize, h) && is("ForCausalLM") {
 		return head{"language model (lm_head)", causalFormats()}

@@ -14,14 +14,11 @@ import (
 // Hash is the SHA-256, in hex, over config.json and the weights' files (with their index) of a model folder: each file's name and size
 // on a line, then its content. It reads all of them every time: sizes and dates say too little about what a folder holds.
 func Hash(dir string) (string, error) {
-	index, names, err := weightFiles(dir)
+	listed, err := weightFiles(dir)
 	if err != nil {
 		return "", err
 	}
-	names = append(names, ConfigName)
-	if index != nil {
-		names = append(names, IndexName)
-	}
+	names := append(listed.all(), ConfigName)
 	slices.Sort(names)
 	sum := sha256.New()
 	for _, name := range names {

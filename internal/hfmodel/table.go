@@ -54,7 +54,14 @@ func (m *ModelDescription) rows(row rowFunc) {
 	row("layers", "%d", m.NumHiddenLayers)
 	row("hidden size", "%d, intermediate %d", m.HiddenSize, m.IntermediateSize)
 	row("heads", "%d, key/value %d, of %d each", m.NumAttentionHeads, m.NumKeyValueHeads, m.HeadDim)
-	row("positions", "%d, rotary base %g", m.MaxPositionEmbeddings, m.RopeTheta)
+	positions := fmt.Sprintf("%d, rotary base %g", m.MaxPositionEmbeddings, m.RopeTheta)
+	if m.RopeScaling != "" {
+		positions += ", scaling " + m.RopeScaling
+	}
+	if m.SlidingWindow > 0 {
+		positions += fmt.Sprintf(", sliding window %d", m.SlidingWindow)
+	}
+	row("positions", "%s", positions)
 	row("vocabulary", "%d, embeddings tied: %t", m.VocabSize, m.TieWordEmbeddings)
 	row("head", "%s", m.Head)
 	row("formats that fit", "%s", list(m.Formats))

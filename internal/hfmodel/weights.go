@@ -10,8 +10,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/goprm/goprm/internal/safetensors"
+	"github.com/goprm/goprm/internal/torchfile"
 )
 
 // File names of weights in a model folder.
@@ -20,12 +22,38 @@ const (
 	IndexName  = "model.safetensors.index.json"
 )
 
-// pickledNames are weights in PyTorch's own format, which are not read.
-var pickledNames = []string{"pytorch_model.bin", "pytorch_model.bin.index.json"}
+// Names of weights in PyTorch's own format.
+const (
+	TorchName      = "pytorch_model.bin"
+	TorchIndexName = "pytorch_model.bin.index.json"
+)
+
+// File is an open weights file: a safetensors file, or one of PyTorch's.
+type File interface {
+	Path() string
+	Size() int64
+	Tensors() []safetensors.Info
+	Info(name string) (safetensors.Info, bool)
+	Bytes(name string) []byte
+	Close() error
+}
+
+// openFile opens a file by its ending.
+func openFile(path string) (File, error) {
+	if isTorch(path) {
+		return torchfile.Open(path)
+	}
+	return safetensors.Open(path)
+}
+
+// isTorch reports whether a name is one that PyTorch's own files have.
+func isTorch(name string) bool {
+	return slices.Contains([]string{".bin", ".pt", ".pth"}, strings.ToLower(filepath.Ext(name)))
+}
 
 // Tensor is one tensor of a model, in the mapping of its file.
 type Tensor struct {
-	File  *safetensors.File
+	File  File
 	Info  safetensors.Info
 	Bytes []byte // read only, valid until the weights are closed
 }
@@ -33,23 +61,26 @@ type Tensor struct {
 // Weights are a model folder's mapped tensors.
 type Weights struct {
 	dir    string
-	files  []*safetensors.File
+	files  []File
+	names  []string       // what the weights are, without their folder: the files, and their index
 	byName map[string]int // index into files
 }
 
-// OpenWeights maps the safetensors files of a model folder: model.safetensors, or where there is none the shards that
-// model.safetensors.index.json lists. Every shard must be there, hold each tensor the index says it holds, and no tensor may be in two.
+// OpenWeights maps the weights' files of a model folder: the first there is of model.safetensors, the shards that
+// model.safetensors.index.json lists, pytorch_model.bin, and the shards of its index. Every shard must be there, hold each tensor the
+// index says it holds, and no tensor may be in two.
 func OpenWeights(dir string) (*Weights, error) {
-	index, names, err := weightFiles(dir)
+	listed, err := weightFiles(dir)
 	if err != nil {
 		return nil, err
 	}
-	w := &Weights{dir: dir, byName: map[string]int{}}
+	index, names := listed.index, listed.names
+	w := &Weights{dir: dir, byName: map[string]int{}, names: listed.all()}
 	for i, name := range names {
-		file, err := safetensors.Open(filepath.Join(dir, name))
+		file, err := openFile(filepath.Join(dir, name))
 		if err != nil {
 			if index != nil && errors.Is(err, fs.ErrNotExist) {
-				err = fmt.Errorf("%s: shard %q is missing", filepath.Join(dir, IndexName), name)
+				err = fmt.Errorf("%s: shard %q is missing", filepath.Join(dir, listed.indexName), name)
 			}
 			return nil, errors.Join(err, w.Close())
 		}
@@ -65,31 +96,48 @@ func OpenWeights(dir string) (*Weights, error) {
 	for _, tensor := range slices.Sorted(maps.Keys(index)) {
 		i, found := w.byName[tensor]
 		if !found || names[i] != index[tensor] {
-			err := fmt.Errorf("%s: tensor %q is not in shard %q", filepath.Join(dir, IndexName), tensor, index[tensor])
+			err := fmt.Errorf("%s: tensor %q is not in shard %q", filepath.Join(dir, listed.indexName), tensor, index[tensor])
 			return nil, errors.Join(err, w.Close())
 		}
 	}
 	return w, nil
 }
 
-// weightFiles returns the weights' file names, sorted, and for shards the index: tensor name to shard name.
-func weightFiles(dir string) (index map[string]string, names []string, err error) {
-	if _, err := os.Stat(filepath.Join(dir, SingleName)); err == nil {
-		return nil, []string{SingleName}, nil
+// weightList is what a folder's weights are stored in.
+type weightList struct {
+	names     []string          // of the files with tensors, sorted
+	index     map[string]string // tensor name to file name; nil for a single file
+	indexName string
+}
+
+// all are the names of all files.
+func (l weightList) all() []string {
+	if l.index == nil {
+		return l.names
 	}
-	path := filepath.Join(dir, IndexName)
-	text, err := readJSON(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, noWeights(dir)
+	return append(slices.Clone(l.names), l.indexName)
+}
+
+func weightFiles(dir string) (weightList, error) {
+	for _, form := range []struct{ single, index, ending string }{{SingleName, IndexName, ".safetensors"}, {TorchName, TorchIndexName, ".bin"}} {
+		if _, err := os.Stat(filepath.Join(dir, form.single)); err == nil {
+			return weightList{names: []string{form.single}}, nil
+		}
+		path := filepath.Join(dir, form.index)
+		text, err := readJSON(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return weightList{}, err
+		}
+		index, err := parseIndex(text, form.ending)
+		if err != nil {
+			return weightList{}, fmt.Errorf("%s: %w", path, err)
+		}
+		return weightList{slices.Compact(slices.Sorted(maps.Values(index))), index, form.index}, nil
 	}
-	if err != nil {
-		return nil, nil, err
-	}
-	if index, err = parseIndex(text); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", path, err)
-	}
-	names = slices.Compact(slices.Sorted(maps.Values(index)))
-	return index, names, nil
+	return weightList{}, noWeights(dir)
 }
 
 // noWeights says what is there instead.
@@ -99,16 +147,11 @@ func noWeights(dir string) error {
 	} else if !info.IsDir() {
 		return fmt.Errorf("%s: not a folder", dir)
 	}
-	for _, name := range pickledNames {
-		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
-			return fmt.Errorf("%s: PyTorch weights are not read here; convert them to safetensors (%s)", filepath.Join(dir, name), SingleName)
-		}
-	}
-	return fmt.Errorf("%s: holds no weights: neither %s nor %s", dir, SingleName, IndexName)
+	return fmt.Errorf("%s: holds no weights: neither %s nor %s, nor %s or its index", dir, SingleName, IndexName, TorchName)
 }
 
-// parseIndex reads the weight_map of an index.
-func parseIndex(text []byte) (map[string]string, error) {
+// parseIndex reads the weight_map of an index, whose files have the given ending.
+func parseIndex(text []byte, ending string) (map[string]string, error) {
 	var document struct {
 		WeightMap json.RawMessage `json:"weight_map"`
 	}
@@ -136,8 +179,8 @@ func parseIndex(text []byte) (map[string]string, error) {
 			return nil, fmt.Errorf("weight_map: tensor %q: shard is not a text", tensor)
 		case taken:
 			return nil, fmt.Errorf("weight_map: tensor %q is listed twice", tensor)
-		case filepath.Base(shard) != shard || filepath.Ext(shard) != ".safetensors":
-			return nil, fmt.Errorf("weight_map: tensor %q: %q is not the name of a safetensors file in this folder", tensor, shard)
+		case filepath.Base(shard) != shard || filepath.Ext(shard) != ending:
+			return nil, fmt.Errorf("weight_map: tensor %q: %q is not the name of a %s file in this folder", tensor, shard, ending)
 		}
 		index[tensor] = shard
 	}
@@ -151,7 +194,10 @@ func parseIndex(text []byte) (map[string]string, error) {
 func (w *Weights) Dir() string { return w.dir }
 
 // Files are the weights' files, by name.
-func (w *Weights) Files() []*safetensors.File { return slices.Clone(w.files) }
+func (w *Weights) Files() []File { return slices.Clone(w.files) }
+
+// FileNames are the names of the weights' files, with that of their index where there is one.
+func (w *Weights) FileNames() []string { return slices.Clone(w.names) }
 
 // Names lists the tensors' names, sorted.
 func (w *Weights) Names() []string { return slices.Sorted(maps.Keys(w.byName)) }

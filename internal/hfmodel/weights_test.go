@@ -212,19 +212,19 @@ func TestShardFaults(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, os.Truncate(filepath.Join(dir, second), info.Size()-1))
 		},
-		`"../model.safetensors" is not the name of a safetensors file in this folder`: func(t *testing.T, dir string) { writeIndex(t, dir, edited("x", "../model.safetensors")) },
-		`"/etc/x.safetensors" is not the name`:                                        func(t *testing.T, dir string) { writeIndex(t, dir, edited("x", "/etc/x.safetensors")) },
-		`"pytorch_model.bin" is not the name`:                                         func(t *testing.T, dir string) { writeIndex(t, dir, edited("x", "pytorch_model.bin")) },
-		`weight_map is empty`:                                                         func(t *testing.T, dir string) { writeIndex(t, dir, map[string]string{}) },
-		`weight_map is not an object`:                                                 func(t *testing.T, dir string) { overwrite(t, dir, IndexName, `{"metadata":{}}`) },
+		`"../model.safetensors" is not the name of a .safetensors file in this folder`: func(t *testing.T, dir string) { writeIndex(t, dir, edited("x", "../model.safetensors")) },
+		`"/etc/x.safetensors" is not the name`:                                         func(t *testing.T, dir string) { writeIndex(t, dir, edited("x", "/etc/x.safetensors")) },
+		`"pytorch_model.bin" is not the name`:                                          func(t *testing.T, dir string) { writeIndex(t, dir, edited("x", "pytorch_model.bin")) },
+		`weight_map is empty`:                                                          func(t *testing.T, dir string) { writeIndex(t, dir, map[string]string{}) },
+		`weight_map is not an object`:                                                  func(t *testing.T, dir string) { overwrite(t, dir, IndexName, `{"metadata":{}}`) },
 		`"a" is listed twice`: func(t *testing.T, dir string) {
 			overwrite(t, dir, IndexName, `{"weight_map":{"a":"x.safetensors","a":"y.safetensors"}}`)
 		},
 		`tensor "a": shard is not a text`: func(t *testing.T, dir string) { overwrite(t, dir, IndexName, `{"weight_map":{"a":["x.safetensors"]}}`) },
 		IndexName + `: the file is empty`: func(t *testing.T, dir string) { overwrite(t, dir, IndexName, "") },
 		`neither model.safetensors nor`:   func(t *testing.T, dir string) { require.NoError(t, os.Remove(filepath.Join(dir, IndexName))) },
-		`PyTorch weights are not read here; convert them to safetensors`: func(t *testing.T, dir string) {
-			require.NoError(t, os.Rename(filepath.Join(dir, IndexName), filepath.Join(dir, "pytorch_model.bin.index.json")))
+		`is not the name of a .bin file in this folder`: func(t *testing.T, dir string) {
+			require.NoError(t, os.Rename(filepath.Join(dir, IndexName), filepath.Join(dir, TorchIndexName)))
 		},
 	} {
 		dir := tinyModel(t, nil).write(t, byLayer)

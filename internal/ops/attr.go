@@ -3,13 +3,6 @@ package ops
 // RMSNorm holds the epsilon added to the mean square.
 type RMSNorm struct{ Eps float64 }
 
-// RoPE rotates each head's halves by positions·Theta^(−2i/HeadDim); Inverse rotates back (the gradient).
-type RoPE struct {
-	HeadDim int
-	Theta   float64
-	Inverse bool
-}
-
 // Dropout zeroes an element with probability P and multiplies the others by 1/(1−P). Element j of a row with the key k is
 // zeroed if the upper half of Mix(Mix(k XOR Salt) + j) is below P·2³², where Mix is internal/rng's; a row with the key 0
 // stays as it is. So a row's mask depends on nothing but its key, whatever the packing.

@@ -1,56 +1,87 @@
 package parity
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/data/tokenizer"
+	"github.com/goprm/goprm/internal/formats"
 	"github.com/goprm/goprm/internal/hfmodel"
-	"github.com/goprm/goprm/loss"
 	"github.com/goprm/goprm/nn"
 )
 
-// expected is a head format's expected.json; which texts are there depends on the format.
+// expected is a head format's expected.json; which texts, ids and numbers are there depends on the format.
 type expected struct {
 	Format      string   `json:"format"`
 	Text        string   `json:"text"`
+	Problem     string   `json:"problem"`
+	Response    string   `json:"response"`
 	Prompt      string   `json:"prompt"`
 	Completions []string `json:"completions"`
 	Separator   string   `json:"separator"`
 
 	InputIDs      []int32 `json:"input_ids"`
 	ReadPositions []int32 `json:"read_positions"`
-	F32           outputs `json:"f32"`
-	F64           outputs `json:"f64"`
+	FirstPosition *int32  `json:"first_position"` // of what is summed; ReadPositions are where each step's sum ends
+	PlusID        *int32  `json:"plus_id"`
+	MinusID       *int32  `json:"minus_id"`
+	StepTagID     *int32  `json:"step_tag_id"`
+	StepTokenID   *int32  `json:"step_token_id"`
+	NewlineID     *int32  `json:"newline_token_id"`
+
+	F32 outputs `json:"f32"`
+	F64 outputs `json:"f64"`
 }
 
-type outputs struct {
-	Scores []float64   `json:"scores"`
-	Logits [][]float64 `json:"logits"`
+// outputs are lists of numbers, or lists of lists, by their names.
+type outputs map[string]any
+
+// numbers flattens one of the outputs; nil if it is not there.
+func (o outputs) numbers(name string) []float64 {
+	var flat []float64
+	var add func(v any)
+	add = func(v any) {
+		switch v := v.(type) {
+		case float64:
+			flat = append(flat, v)
+		case []any:
+			for _, item := range v {
+				add(item)
+			}
+		}
+	}
+	add(o[name])
+	return flat
 }
 
 // pieces are the texts that the format tokenises on their own.
 func (e *expected) pieces() ([]string, error) {
 	switch e.Format {
-	case "qwen_math_prm":
+	case formats.QwenMathPRM, formats.MathShepherd, formats.ReasonFlux, formats.SequenceClassification, formats.RLHFlow, formats.Eurus:
 		return []string{e.Text}, nil
-	case "token_classification": // as TRL builds its training rows: completion and separator each on its own
+	case formats.TokenClassification, formats.Pure: // as TRL builds its training rows: completion and separator each on its own
 		pieces := []string{e.Prompt}
 		for _, c := range e.Completions {
 			pieces = append(pieces, c, e.Separator)
 		}
 		return pieces, nil
+	case formats.Skywork:
+		pieces := []string{"<|im_start|>" + e.Problem + "\n"}
+		for line := range strings.SplitSeq(e.Response, "\n") {
+			pieces = append(pieces, line, "\n")
+		}
+		return pieces, nil
 	}
-	return nil, fmt.Errorf("format %q: this version compares qwen_math_prm and token_classification", e.Format)
+	return nil, fmt.Errorf("format %q is not known", e.Format)
 }
 
-// headKinds are the value heads of the formats.
-var headKinds = map[string]string{"qwen_math_prm": nn.TwoClassMLP, "token_classification": nn.LinearTwoClass}
-
-// head compares a public reward model: token ids, logits and scores at the read-outs.
-func (c *comparer) head(dir string) error {
+// head compares a public reward model: token ids, and every number at the read-outs or at all tokens.
+func (c *comparer) head(dir string) (err error) {
 	var want expected
 	if err := readJSON(filepath.Join(dir, "expected.json"), &want); err != nil {
 		return err
@@ -59,12 +90,12 @@ func (c *comparer) head(dir string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
-	if err := c.tokens(dir, pieces, want.InputIDs); err != nil {
+	tok, err := tokenizer.Open(dir)
+	if err != nil {
 		return err
 	}
-	numbers := want.F32
-	if c.key == "f64" {
-		numbers = want.F64
+	if err := c.tokens(tok, dir, pieces, &want); err != nil {
+		return err
 	}
 	config, err := hfmodel.ReadConfig(dir)
 	if err != nil {
@@ -74,48 +105,201 @@ func (c *comparer) head(dir string) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = weights.Close() }()
-	spec := nn.Spec{Config: config, DType: c.opt.DType, Head: nn.HeadSpec{Kind: headKinds[want.Format], Final: "shared"}, Loss: loss.MSE}
-	net, err := nn.New(spec, c.opt.Backend, nn.Files{nn.InWeights(weights)})
+	defer func() { err = errors.Join(err, weights.Close()) }()
+	if _, err := hfmodel.CheckTrunk(config, weights); err != nil {
+		return err
+	}
+	if fits := hfmodel.Formats(config, weights); !slices.Contains(fits, want.Format) {
+		return fmt.Errorf("%s: format %s does not fit; what fits is %s", dir, want.Format, strings.Join(fits, ", "))
+	}
+	text, err := data.ReadModelText(dir)
 	if err != nil {
 		return err
 	}
-	scores, err := net.Score(nn.Micro{Batch: single(want.InputIDs, want.ReadPositions)})
+	format, err := formats.Open(want.Format, &formats.Folder{Dir: dir, Config: config, Weights: weights, Tokenizer: tok, Text: text})
 	if err != nil {
 		return err
 	}
-	c.tensor("logits", c.limits.value, want.Format, scores.Logits, slices.Concat(numbers.Logits...))
-	c.list("scores", c.limits.value, want.Format, scores.Values, numbers.Scores)
+	spec := nn.Spec{Config: config, DType: c.opt.DType, Head: format.Head}
+	net, err := nn.New(spec, c.opt.Backend, nn.Files{format.Tensors, nn.InWeights(weights)})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, net.Close()) }()
+	if format.Implicit != 0 {
+		return c.implicit(net, filepath.Join(dir, "reference"), format, &want)
+	}
+	return c.numbers(net, format, &want)
+}
+
+// implicit compares the log-ratios of a pair of language models, and what they add up to.
+func (c *comparer) implicit(net *nn.Network, dir string, format *formats.Format, want *expected) (err error) {
+	config, err := hfmodel.ReadConfig(dir)
+	if err != nil {
+		return err
+	}
+	weights, err := hfmodel.OpenWeights(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, weights.Close()) }()
+	tensors, err := formats.VocabularyTensors(config, weights)
+	if err != nil {
+		return err
+	}
+	reference, err := nn.New(nn.Spec{Config: config, DType: c.opt.DType, Head: format.Head}, c.opt.Backend, nn.Files{tensors, nn.InWeights(weights)})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, reference.Close()) }()
+	micro := nn.Micro{Batch: single(want.InputIDs, upTo(len(want.InputIDs)-1)), Labels: want.InputIDs[1:]}
+	policy, err := net.Score(micro)
+	if err != nil {
+		return err
+	}
+	base, err := reference.Score(micro)
+	if err != nil {
+		return err
+	}
+	for i, v := range base.Values {
+		policy.Values[i] -= v
+	}
+	numbers := c.of(want)
+	c.tensor("log_ratios", c.limits.value, want.Format, policy.Values, numbers.numbers("log_ratios"))
+	if want.FirstPosition == nil {
+		return errors.New("expected.json has no first_position")
+	}
+	var scores, accumulated []float64
+	from, total := *want.FirstPosition, 0.0
+	for _, at := range want.ReadPositions {
+		sum := 0.0
+		for ; from <= at; from++ {
+			sum += format.Implicit * policy.Values[from]
+		}
+		total += sum
+		scores, accumulated = append(scores, sum), append(accumulated, total)
+	}
+	c.list("scores", c.limits.value, want.Format, scores, numbers.numbers("scores"))
+	c.list("accumulated", c.limits.value, want.Format, accumulated, numbers.numbers("accumulated"))
 	return nil
 }
 
-func (c *comparer) tokens(dir string, pieces []string, want []int32) error {
-	t, err := tokenizer.Open(dir)
+// of are the golden numbers of the compute dtype.
+func (c *comparer) of(want *expected) outputs {
+	if c.key == "f64" {
+		return want.F64
+	}
+	return want.F32
+}
+
+// upTo is 0 to n-1.
+func upTo(n int) []int32 {
+	list := make([]int32, n)
+	for i := range list {
+		list[i] = int32(i)
+	}
+	return list
+}
+
+// numbers compares what the network says with every number that the file has.
+func (c *comparer) numbers(net *nn.Network, format *formats.Format, want *expected) error {
+	numbers := c.of(want)
+	got, err := net.Score(nn.Micro{Batch: single(want.InputIDs, want.ReadPositions)})
 	if err != nil {
 		return err
 	}
-	var got []int32
-	for _, p := range pieces {
-		ids, _, err := t.Encode(p)
+	if format.Score != nil {
+		columns := len(got.Logits) / max(1, len(got.Values))
+		for i := range got.Values {
+			got.Values[i] = format.Score(got.Logits[i*columns : (i+1)*columns])
+		}
+	}
+	all, err := net.Score(nn.Micro{Batch: single(want.InputIDs, upTo(len(want.InputIDs)))})
+	if err != nil {
+		return err
+	}
+	if want.PlusID != nil { // listed good before bad
+		for i := 0; i+1 < len(got.Logits); i += 2 {
+			got.Logits[i], got.Logits[i+1] = got.Logits[i+1], got.Logits[i]
+		}
+	}
+	found := map[string][]float64{
+		"logits": got.Logits, "logit": got.Logits, "sigmoid": sigmoids(got.Logits),
+		"values_all_tokens": all.Logits, "sigmoid_all_tokens": all.Values,
+	}
+	if len(numbers.numbers("scores")) == 0 {
+		return errors.New("expected.json has no scores")
+	}
+	for _, name := range sortedKeys(numbers) {
+		switch values, ok := found[name]; {
+		case name == "scores":
+			c.list(name, c.limits.value, want.Format, got.Values, numbers.numbers(name))
+		case !ok:
+			return fmt.Errorf("expected.json has %q, which is not compared here", name)
+		default:
+			c.tensor(name, c.limits.value, want.Format, values, numbers.numbers(name))
+		}
+	}
+	return nil
+}
+
+func sigmoids(logits []float64) []float64 {
+	values := make([]float64, len(logits))
+	for i, z := range logits {
+		values[i] = 1 / (1 + math.Exp(-z))
+	}
+	return values
+}
+
+// tokens compares the ids of the text, and those with a meaning.
+func (c *comparer) tokens(t tokenizer.Tokenizer, dir string, pieces []string, want *expected) error {
+	var before, after []int32
+	if want.Format == formats.MathShepherd || want.Format == formats.ReasonFlux { // tokenised as tokenizer(text) does
+		var err error
+		if before, after, err = tokenizer.Surround(dir); err != nil {
+			return err
+		}
+	}
+	encode := func(pieces ...string) (ids []int32, err error) {
+		for _, p := range pieces {
+			more, _, err := t.Encode(p)
+			if err != nil {
+				return nil, err
+			}
+			ids = append(ids, more...)
+		}
+		return ids, nil
+	}
+	equal := func(quantity string, want, got []int32) {
+		differ := 0.0
+		if !slices.Equal(got, want) {
+			differ = 1
+		}
+		c.record(quantity, 0, differ, fmt.Sprintf("%d ids", len(want)))
+	}
+	ids, err := encode(pieces...)
+	if err != nil {
+		return err
+	}
+	equal("token ids", want.InputIDs, slices.Concat(before, ids, after))
+	for _, special := range []struct {
+		id   *int32
+		text string
+	}{{want.PlusID, "+"}, {want.MinusID, "-"}, {want.StepTagID, " ки"}, {want.StepTokenID, "<extra_0>"}, {want.NewlineID, "\n"}} {
+		if special.id == nil {
+			continue
+		}
+		ids, err := encode(special.text)
 		if err != nil {
 			return err
 		}
-		got = append(got, ids...)
+		equal("special ids", []int32{*special.id}, ids[max(0, len(ids)-1):]) // SentencePiece begins with a mark
 	}
-	differ := 0.0
-	if !slices.Equal(got, want) {
-		differ = 1
-	}
-	c.record("token ids", 0, differ, fmt.Sprintf("%d ids", len(want)))
 	return nil
 }
 
 // single packs one text that is read at the given positions.
 func single(ids, reads []int32) *data.Batch {
-	b := &data.Batch{Tokens: ids, Positions: make([]int32, len(ids)), CuSeqlens: []int32{0, int32(len(ids))}, Reads: reads,
+	return &data.Batch{Tokens: ids, Positions: upTo(len(ids)), CuSeqlens: []int32{0, int32(len(ids))}, Reads: reads,
 		Target: make([]float64, len(reads)), Weight: make([]float64, len(reads)), Kind: make([]data.Kind, len(reads))}
-	for i := range ids {
-		b.Positions[i] = int32(i)
-	}
-	return b
 }

@@ -41,14 +41,23 @@ func agrees(t *testing.T, dir string) {
 }
 
 func TestGoldens(t *testing.T) {
-	for _, name := range []string{"wide", "sharded"} {
-		agrees(t, filepath.Join("testdata", name))
+	heads, err := filepath.Glob("testdata/heads/*")
+	require.NoError(t, err)
+	require.Len(t, heads, 6)
+	for _, dir := range append(heads, "testdata/wide", "testdata/sharded") {
+		agrees(t, dir)
 	}
 }
 
 func TestSharedGoldens(t *testing.T) {
 	goldens := filepath.Join(shareddata.Dir(t), "data", "goldens")
-	names := []string{"heads/qwen_math_prm", "heads/token_classification"}
+	entries, err := os.ReadDir(filepath.Join(goldens, "heads"))
+	require.NoError(t, err)
+	var names []string
+	for _, entry := range entries {
+		names = append(names, filepath.Join("heads", entry.Name()))
+	}
+	require.NotEmpty(t, names)
 	if !testing.Short() {
 		names = append(names, "D", "E")
 	}
@@ -97,6 +106,49 @@ func TestEachChangedQuantityIsFound(t *testing.T) {
 				require.Contains(t, failed, quantity+",", engine.DTypeName(dtype))
 			}
 		})
+	}
+}
+
+// Every number and id of a head's expected.json, changed a little, must be found.
+func TestEachChangedHeadNumberIsFound(t *testing.T) {
+	for folder, fields := range map[string]map[string]string{
+		"rlhflow":          {"logits": "logits", "scores": "scores", "input_ids": "token ids", "minus_id": "special ids"},
+		"eurus":            {"log_ratios": "log_ratios", "scores": "scores", "accumulated": "accumulated", "input_ids": "token ids"},
+		"mistral_window":   {"logits": "logits", "scores": "scores", "step_tag_id": "special ids"},
+		"sequence_dynamic": {"logits": "logits", "scores": "scores", "sigmoid": "sigmoid"},
+	} {
+		for field, quantity := range fields {
+			dir := filepath.Join(t.TempDir(), "changed")
+			require.NoError(t, os.CopyFS(dir, os.DirFS(filepath.Join("testdata/heads", folder))))
+			var document map[string]any
+			path := filepath.Join(dir, "expected.json")
+			require.NoError(t, readJSON(path, &document))
+			if list, ok := document[field].([]any); ok {
+				list[len(list)-1] = list[len(list)-1].(float64) - 1
+			} else if id, ok := document[field].(float64); ok {
+				document[field] = id + 1
+			} else {
+				for _, dtype := range []string{"f32", "f64"} {
+					list := document[dtype].(map[string]any)[field].([]any)
+					if inner, ok := list[0].([]any); ok {
+						list = inner
+					}
+					list[0] = list[0].(float64) * 1.02
+				}
+			}
+			text, err := json.Marshal(document)
+			require.NoError(t, err)
+			require.NoError(t, os.WriteFile(path, text, 0o644))
+			report, err := run(t, dir, engine.F32, "auto")
+			require.NoError(t, err)
+			var failed []string
+			for _, row := range report.Rows {
+				if !row.OK() {
+					failed = append(failed, row.Quantity)
+				}
+			}
+			require.Contains(t, failed, quantity, "%s %s", folder, field)
+		}
 	}
 }
 

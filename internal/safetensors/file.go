@@ -11,6 +11,8 @@ import (
 	"math"
 	"os"
 	"slices"
+
+	"github.com/goprm/goprm/internal/mmap"
 )
 
 // File is an open, checked file whose data are mapped into memory, read only. Its methods may be called by several goroutines, Close
@@ -67,7 +69,7 @@ func open(path string, disk *os.File) (*File, error) {
 	if info.Size() > math.MaxInt {
 		return nil, fmt.Errorf("%s: %d bytes are too many to map on this machine", path, info.Size())
 	}
-	data, unmap, err := mapFile(disk, int(info.Size()))
+	data, unmap, err := mmap.Map(disk, int(info.Size()))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

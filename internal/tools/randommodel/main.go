@@ -4,7 +4,9 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -23,6 +25,13 @@ var shapes = map[string]map[string]any{
 	"tiny": shape(64, 2, 4, 2, 160, 512),
 	"0.5b": shape(896, 24, 14, 2, 4864, 151936),
 	"1.5b": shape(1536, 28, 12, 2, 8960, 151936),
+	"7b":   untied(shape(3584, 28, 28, 4, 18944, 152064)),
+	"72b":  untied(shape(8192, 80, 64, 8, 29568, 152064)),
+}
+
+func untied(config map[string]any) map[string]any {
+	config["tie_word_embeddings"] = false
+	return config
 }
 
 func shape(hidden, layers, heads, keyHeads, intermediate, vocab int) map[string]any {
@@ -33,18 +42,19 @@ func shape(hidden, layers, heads, keyHeads, intermediate, vocab int) map[string]
 }
 
 func main() {
-	name := flag.String("shape", "0.5b", "tiny, 0.5b or 1.5b")
+	name := flag.String("shape", "0.5b", "tiny, 0.5b, 1.5b, 7b or 72b")
+	sparse := flag.Bool("sparse", false, "all weights 0, as holes in the file, which then takes no room on the disk")
 	dtype := flag.String("dtype", "F32", "F32 or BF16")
 	head := flag.Bool("head", false, "with a two-class head on every token")
 	out := flag.String("out", "", "folder to make")
 	flag.Parse()
-	if err := write(*out, shapes[*name], safetensors.DType(*dtype), *head); err != nil {
+	if err := write(*out, shapes[*name], safetensors.DType(*dtype), *head, *sparse); err != nil {
 		fmt.Fprintln(os.Stderr, "randommodel:", err)
 		os.Exit(1)
 	}
 }
 
-func write(dir string, config map[string]any, dtype safetensors.DType, head bool) error {
+func write(dir string, config map[string]any, dtype safetensors.DType, head, sparse bool) error {
 	if config == nil || dir == "" {
 		return fmt.Errorf("wants --out DIR and one of the shapes it lists with --help")
 	}
@@ -79,12 +89,55 @@ func write(dir string, config map[string]any, dtype safetensors.DType, head bool
 	if head {
 		specs = append(specs, hfmodel.Spec{Name: "score.weight", Shape: []int{2, parsed.HiddenSize}}, hfmodel.Spec{Name: "score.bias", Shape: []int{2}})
 	}
+	if sparse {
+		return holes(filepath.Join(dir, "model.safetensors"), specs, dtype)
+	}
 	for _, t := range specs {
 		tensors = append(tensors, safetensors.Tensor{Name: t.Name, DType: dtype, Shape: t.Shape, Write: func(w io.Writer) error {
 			return random(w, t, dtype)
 		}})
 	}
 	return safetensors.Save(filepath.Join(dir, "model.safetensors"), tensors, nil)
+}
+
+// holes writes a file whose data were never written.
+func holes(path string, specs []hfmodel.Spec, dtype safetensors.DType) error {
+	var tensors []safetensors.Tensor
+	for _, t := range specs {
+		size := dtype.Size()
+		for _, d := range t.Shape {
+			size *= int64(d)
+		}
+		tensors = append(tensors, safetensors.Tensor{Name: t.Name, DType: dtype, Shape: t.Shape, Write: func(w io.Writer) error {
+			_, err := io.CopyN(w, zeros{}, size)
+			return err
+		}})
+	}
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	end := int64(0)
+	err = safetensors.Write(writer(func(p []byte) (int, error) {
+		at := end
+		end += int64(len(p))
+		if bytes.Count(p, []byte{0}) == len(p) {
+			return len(p), nil
+		}
+		return file.WriteAt(p, at)
+	}), tensors, nil)
+	return errors.Join(err, file.Truncate(end), file.Close())
+}
+
+type writer func([]byte) (int, error)
+
+func (w writer) Write(p []byte) (int, error) { return w(p) }
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
 }
 
 // random writes norms around 1 and everything else uniform with the deviation of Qwen's initialisation, 0.02.

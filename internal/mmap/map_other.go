@@ -1,11 +1,11 @@
 //go:build !linux
 
-package safetensors
+package mmap
 
 import "os"
 
-// mapFile reads the file into memory where mapping is not implemented.
-func mapFile(file *os.File, size int) (data []byte, release func() error, err error) {
+// Map reads the file into memory where mapping is not implemented.
+func Map(file *os.File, size int) (data []byte, release func() error, err error) {
 	data = make([]byte, size)
 	if _, err := file.ReadAt(data, 0); err != nil {
 		return nil, nil, err

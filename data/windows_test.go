@@ -1,0 +1,153 @@
+package data
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Lengths by hand: the problem has 10 tokens, step i has lengths[i].
+func TestWindows(t *testing.T) {
+	for name, c := range map[string]struct {
+		lengths []int
+		limit   int
+		want    []Window
+		fault   string
+	}{
+		"all fit":     {[]int{5, 5}, 20, []Window{{0, 0, 2}}, ""},
+		"even":        {[]int{5, 5, 5, 5, 5, 5, 5}, 30, []Window{{0, 0, 4}, {2, 4, 6}, {4, 6, 7}}, ""},
+		"no context":  {[]int{20, 20, 3}, 30, []Window{{0, 0, 1}, {1, 1, 2}, {2, 2, 3}}, ""},
+		"less of it":  {[]int{4, 4, 4, 18}, 30, []Window{{0, 0, 3}, {3, 3, 4}}, ""},
+		"a little":    {[]int{8, 8, 2, 18}, 30, []Window{{0, 0, 3}, {2, 3, 4}}, ""},
+		"too long":    {[]int{5, 21}, 30, nil, "step 1 alone has 31 tokens with the problem, at most 30 fit"},
+		"the problem": {[]int{5}, 9, nil, "step 0 alone has 15 tokens"},
+	} {
+		tokens := func(from, to int) (int, error) {
+			n := 10
+			for _, l := range c.lengths[from:to] {
+				n += l
+			}
+			return n, nil
+		}
+		got, err := Windows(len(c.lengths), c.limit, tokens)
+		if c.fault != "" {
+			require.ErrorContains(t, err, c.fault, name)
+			continue
+		}
+		require.NoError(t, err, name)
+		require.Equal(t, c.want, got, name)
+	}
+}
+
+// Windows of a rendered trajectory: every step is read once, with the problem, in a text that is the whole one's where it fits.
+func TestRenderWindows(t *testing.T) {
+	for _, order := range []string{"thinking_first", "response_first"} {
+		opt := DefaultText()
+		opt.Template, opt.Order, opt.ThinkTags = "none", order, []string{"<", ">"}
+		r, err := NewRenderer(opt, fakeTokenizer{}, ModelText{})
+		require.NoError(t, err)
+		trajectory := &Trajectory{ID: "a", Problem: "PROBLEM"}
+		for i := range 9 {
+			trajectory.Steps = append(trajectory.Steps, fmt.Sprintf("t%d%s", i, strings.Repeat("x", i)))
+		}
+		for i := range 5 {
+			trajectory.ResponseSteps = append(trajectory.ResponseSteps, fmt.Sprintf("r%d", i))
+		}
+		whole, _, err := r.Render(trajectory)
+		require.NoError(t, err)
+		for _, limit := range []int{0, len(whole.Tokens)} {
+			list, err := r.RenderWindows(trajectory, limit)
+			require.NoError(t, err)
+			require.Equal(t, []*Example{whole}, list)
+		}
+		for limit := 30; limit < len(whole.Tokens); limit++ {
+			list, err := r.RenderWindows(trajectory, limit)
+			require.NoError(t, err)
+			require.Greater(t, len(list), 1)
+			var read []int
+			for i, e := range list {
+				require.LessOrEqual(t, len(e.Tokens), limit)
+				text, err := r.tok.Decode(e.Tokens)
+				require.NoError(t, err)
+				require.True(t, strings.HasPrefix(text, "PROBLEM\n\n"), text)
+				require.Equal(t, strings.Contains(text, "t"), strings.Contains(text, "<"), "tags stand around thinking alone: %q", text)
+				for _, at := range e.Reads {
+					require.Equal(t, i, at.Window)
+					if at.Kind == Final {
+						require.Equal(t, len(list)-1, i)
+						continue
+					}
+					read = append(read, at.Index)
+					name := append(append([]string{}, trajectory.Steps...), trajectory.ResponseSteps...)[at.Index]
+					upTo, err := r.tok.Decode(e.Tokens[:at.Pos+1])
+					require.NoError(t, err)
+					require.True(t, strings.HasSuffix(upTo, name+"\n\n"), "%q", upTo)
+				}
+			}
+			want := []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13}
+			if order == "response_first" {
+				want = append(append([]int{}, want[9:]...), want[:9]...)
+			}
+			require.Equal(t, want, read)
+			require.Equal(t, Final, list[len(list)-1].Reads[len(list[len(list)-1].Reads)-1].Kind)
+		}
+	}
+}
+
+// In training a long trajectory is one example with windows: packed as texts of their own, weighed as one trajectory.
+func TestWindowsInTraining(t *testing.T) {
+	opt := DefaultText()
+	opt.Template, opt.ThinkTags, opt.Long, opt.MaxTokens = "none", nil, "window", 24
+	r, err := NewRenderer(opt, fakeTokenizer{}, ModelText{})
+	require.NoError(t, err)
+	trajectory := &Trajectory{ID: "a", Problem: "PROBLEM", Labels: Labels{Trajectory: Float(0.5)}}
+	for i := range 6 {
+		trajectory.ResponseSteps = append(trajectory.ResponseSteps, fmt.Sprintf("r%d", i))
+		trajectory.Labels.Steps = append(trajectory.Labels.Steps, Float(float64(i)/8))
+	}
+	e, dropped, err := r.Render(trajectory)
+	require.NoError(t, err)
+	require.Equal(t, Dropped{}, dropped)
+	// A problem of 9 tokens with its break and steps of 4: three fit into 24; the next windows begin with one that was read.
+	require.Equal(t, []int32{21, 42, 59}, append(append([]int32{}, e.Windows...), int32(len(e.Tokens)))[:3])
+	require.Equal(t, 21, e.Longest())
+	marked, err := r.Marked(e)
+	require.NoError(t, err)
+	require.Equal(t, "PROBLEM\n\nr0\n\n⟦response 0 = 0⟧r1\n\n⟦response 1 = 0.125⟧r2\n\n⟦response 2 = 0.25⟧⟦window 1⟧PROBLEM\n\nr2\n\nr3\n\n⟦response 3 = 0.375⟧r4\n\n⟦response 4 = 0.5⟧"+
+		"⟦window 2⟧PROBLEM\n\nr4\n\nr5\n\n⟦response 5 = 0.625⟧⟦final = 0.5⟧", marked)
+	require.Len(t, r.Warnings(), 1, "the last step and the whole are read at one token")
+
+	for _, tokens := range []int{1, 50, 0} {
+		batches, err := Pack([]*Example{e}, PackOptions{Tokens: tokens, N: 2, LambdaStep: 3, LambdaFinal: 1})
+		require.NoError(t, err)
+		require.Len(t, batches, map[int]int{1: 3, 50: 2, 0: 1}[tokens])
+		read := map[int32]float64{}
+		for _, b := range batches {
+			for s := range len(b.CuSeqlens) - 1 {
+				require.Zero(t, b.Positions[b.CuSeqlens[s]])
+				require.Equal(t, int32('P'), b.Tokens[b.CuSeqlens[s]])
+			}
+			for i, at := range b.Reads {
+				require.Equal(t, int32('\n'), b.Tokens[at])
+				read[b.Read[i]] = b.Weight[i]
+			}
+		}
+		require.Equal(t, map[int32]float64{0: 0.25, 1: 0.25, 2: 0.25, 3: 0.25, 4: 0.25, 5: 0.25, 6: 0.5}, read, "3/(2·6) each, and 1/2")
+	}
+	tree, err := PackTree([]*Example{e}, 0)
+	require.NoError(t, err)
+	require.Len(t, tree, 1)
+	require.Less(t, len(tree[0].Tokens), len(e.Tokens), "the problem is there once")
+	for i, at := range tree[0].Reads {
+		want := e.Reads[tree[0].Read[i]]
+		require.Equal(t, e.Tokens[want.Pos], tree[0].Tokens[at])
+	}
+	require.Len(t, tree[0].Reads, 7)
+
+	broken := *e
+	broken.Windows = []int32{21, 21}
+	_, err = PackAll([]*Example{&broken}, 0)
+	require.ErrorContains(t, err, "window 2 begins at token 21")
+}

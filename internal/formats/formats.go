@@ -1,0 +1,186 @@
+// Package formats knows the public process reward models: the text that each was trained on, the tokens where it is read, what its
+// head is made of, and what its number means. A file is one format.
+package formats
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/data/tokenizer"
+	"github.com/goprm/goprm/internal/hfmodel"
+	"github.com/goprm/goprm/nn"
+)
+
+// Names of the formats, as --format takes them.
+const (
+	QwenMathPRM            = "qwen_math_prm"
+	Skywork                = "skywork"
+	MathShepherd           = "math_shepherd"
+	RLHFlow                = "rlhflow"
+	ReasonFlux             = "reasonflux_1_5b"
+	TokenClassification    = "token_classification"
+	Pure                   = "pure"
+	SequenceClassification = "sequence_classification"
+	Eurus                  = "eurus"
+)
+
+// Folder is a model folder that has been opened.
+type Folder struct {
+	Dir       string
+	Config    *hfmodel.Config
+	Weights   *hfmodel.Weights
+	Tokenizer tokenizer.Tokenizer
+	Text      data.ModelText
+}
+
+// Format is one format, open on a folder.
+type Format struct {
+	Name string
+	Head nn.HeadSpec
+	// Tensors finds the head's tensors by the names that the network has for them. A bias that the format lacks is not found.
+	Tensors nn.Find
+	// Score is what a read-out scores, of its logits; nil: the network's own value.
+	Score func(logits []float64) float64
+	// Outcome formats judge the whole trajectory; a score of one of their steps, if there is one, is that of the text up to its end.
+	Outcome bool
+	// Raw formats score with a number that has no bounds, for which a sigmoid is reported too.
+	Raw bool
+	// Implicit, if not 0, is the factor of what implicit rewards sum: a read-out is about the token after it, namely by how much its
+	// log-probability exceeds that by a reference model.
+	Implicit float64
+	// Threshold: a step that scores below it counts as wrong.
+	Threshold float64
+
+	cut    cutter
+	lay    layout
+	render func(t *data.Trajectory, f *Format) ([]*data.Example, error) // nil: one text, by lay
+	limit  int                                                          // tokens; longer texts are read in windows
+}
+
+// table says how each format is opened.
+var table = map[string]func(f *Folder) (*Format, error){
+	QwenMathPRM: openQwen, Skywork: openSkywork, MathShepherd: openShepherd, RLHFlow: openRLHFlow, ReasonFlux: openReasonFlux,
+	TokenClassification: openTokenClassification, Pure: openPure, SequenceClassification: openSequence,
+	Eurus: openEurus,
+}
+
+// Open opens a format on a folder whose files it fits, see [hfmodel.Formats].
+func Open(name string, f *Folder) (*Format, error) {
+	open, ok := table[name]
+	if !ok {
+		return nil, fmt.Errorf("format %q is not known", name)
+	}
+	if size := f.Tokenizer.Size(); size > f.Config.VocabSize {
+		return nil, fmt.Errorf("%s: the tokenizer has ids up to %d, but the model's vocabulary is %d: they do not belong together", f.Dir, size-1, f.Config.VocabSize)
+	}
+	format, err := open(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: format %s: %w", f.Dir, name, err)
+	}
+	format.Name, format.limit = name, f.Config.MaxPositionEmbeddings
+	if format.cut == nil {
+		format.cut = cutAt("\n\n")
+	}
+	return format, nil
+}
+
+// SetLimit lowers the longest text below the model's trained length.
+func (f *Format) SetLimit(tokens int) error {
+	if tokens < 1 || tokens > f.limit {
+		return fmt.Errorf("%d tokens is not from 1 to the model's %d", tokens, f.limit)
+	}
+	f.limit = tokens
+	return nil
+}
+
+// MaxTokens is the longest text.
+func (f *Format) MaxTokens() int { return f.limit }
+
+// Cut returns the trajectory's parts in steps, as the format takes them.
+func (f *Format) Cut(t *data.Trajectory) (thinking, response data.Cut) { return f.cut(t) }
+
+// Render returns the texts in which the trajectory's steps are read.
+func (f *Format) Render(t *data.Trajectory) ([]*data.Example, error) {
+	if err := t.Validate(); err != nil {
+		return nil, err
+	}
+	if f.render != nil {
+		return f.render(t, f)
+	}
+	steps := f.steps(t)
+	if len(steps) == 0 {
+		return nil, errNoSteps
+	}
+	e, err := f.example(t, steps, 0)
+	if err != nil || len(e.Tokens) <= f.limit {
+		return []*data.Example{e}, err
+	}
+	windows, err := data.Windows(len(steps), f.limit, func(from, to int) (int, error) {
+		tokens, _, err := f.lay(t.Problem, steps[from:to])
+		return len(tokens), err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var list []*data.Example
+	for i, w := range windows {
+		if e, err = f.example(t, steps[w.From:w.To], w.Read-w.From); err != nil {
+			return nil, err
+		}
+		for j := range e.Reads {
+			e.Reads[j].Window = i
+		}
+		list = append(list, e)
+	}
+	return list, nil
+}
+
+var errNoSteps = errors.New("no steps: thinking and response are empty")
+
+// step is one step of a trajectory.
+type step struct {
+	text  string
+	part  data.Part
+	index int  // over thinking, then response
+	given bool // the trajectory's steps bring the beginning "Step k:"
+}
+
+func (f *Format) steps(t *data.Trajectory) []step {
+	thinking, response := f.cut(t)
+	var steps []step
+	for _, s := range thinking.Steps {
+		steps = append(steps, step{text: s, part: data.Thinking, index: len(steps)})
+	}
+	for _, s := range response.Steps {
+		steps = append(steps, step{text: s, part: data.Response, index: len(steps)})
+	}
+	for i := range steps {
+		steps[i].given = strings.HasPrefix(steps[0].text, "Step 1:")
+	}
+	return steps
+}
+
+// layout turns a problem and some of its steps, in order, into tokens, and says at which one each step is read. There may be no step.
+type layout func(problem string, steps []step) (tokens []int32, reads []int32, err error)
+
+// example lays out one text, in which the steps from first on are read.
+func (f *Format) example(t *data.Trajectory, steps []step, first int) (*data.Example, error) {
+	tokens, reads, err := f.lay(t.Problem, steps)
+	if err != nil {
+		return nil, err
+	}
+	e := &data.Example{ID: t.ID, Tokens: tokens, Problem: data.KeyOf(t.Problem)}
+	for i, s := range steps[first:] {
+		e.Reads = append(e.Reads, data.ReadOut{Pos: reads[first+i], Kind: data.Step, Part: s.part, Index: s.index})
+	}
+	return e, nil
+}
+
+func (f *Format) checkLength(tokens int) error {
+	if tokens > f.limit {
+		return fmt.Errorf("%d tokens, the model was trained for %d", tokens, f.limit)
+	}
+	return nil
+}

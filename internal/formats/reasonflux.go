@@ -1,0 +1,111 @@
+package formats
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/data/tokenizer"
+	"github.com/goprm/goprm/internal/hfmodel"
+	"github.com/goprm/goprm/nn"
+)
+
+// openReasonFlux opens ReasonFlux-PRM-1.5B: the problem and the answer, end to end, with what the tokenizer adds of its own; sigmoid
+// of a linear head at the last token. The head lies in a file of its own. The model scores whole texts; here a step's score is that
+// of the text up to its end, tokenised as such. See utils/rm_utils.py of Gen-Verse/ReasonFlux.
+func openReasonFlux(f *Folder) (*Format, error) {
+	weights, err := hfmodel.OpenRewardHead(f.Dir)
+	if err != nil {
+		return nil, err
+	}
+	tensors, err := ownHead(weights, f.Config.HiddenSize)
+	if err := errors.Join(err, weights.Close()); err != nil {
+		return nil, err
+	}
+	before, after, err := tokenizer.Surround(f.Dir)
+	if err != nil {
+		return nil, err
+	}
+	text := func(s string) ([]int32, error) {
+		ids, _, err := f.Tokenizer.Encode(s)
+		if err == nil && len(before)+len(ids)+len(after) == 0 {
+			err = errors.New("a text without tokens")
+		}
+		return slices.Concat(before, ids, after), err
+	}
+	render := func(t *data.Trajectory, format *Format) ([]*data.Example, error) {
+		thinking, response := format.cut(t)
+		whole, ends := content(thinking, response)
+		if len(ends) == 0 {
+			return nil, errNoSteps
+		}
+		// begins is where each step's window begins in the text, and which window it is.
+		begins, window := make([]int, len(ends)), make([]int, len(ends))
+		all, err := text(t.Problem + whole)
+		if err != nil {
+			return nil, err
+		}
+		if len(all) > format.limit {
+			starts := starts(thinking, response)
+			windows, err := data.Windows(len(ends), format.limit, func(from, to int) (int, error) {
+				ids, err := text(t.Problem)
+				if err == nil && to > from {
+					ids, err = text(t.Problem + whole[starts[from]:ends[to-1]])
+				}
+				return len(ids), err
+			})
+			if err != nil {
+				return nil, err
+			}
+			for w, run := range windows {
+				for i := run.Read; i < run.To; i++ {
+					begins[i], window[i] = starts[run.From], w
+				}
+			}
+		}
+		var list []*data.Example
+		add := func(upTo string, window int, read data.ReadOut) error {
+			ids, err := text(t.Problem + upTo)
+			if err == nil {
+				err = format.checkLength(len(ids)) // white space behind the last step may be too much
+			}
+			if err != nil {
+				return err
+			}
+			read.Pos, read.Window = int32(len(ids)-1), window
+			list = append(list, &data.Example{ID: t.ID, Tokens: ids, Problem: data.KeyOf(t.Problem), Reads: []data.ReadOut{read}})
+			return nil
+		}
+		for i, end := range ends {
+			part := data.Thinking
+			if i >= len(thinking.Steps) {
+				part = data.Response
+			}
+			if err := add(whole[begins[i]:end], window[i], data.ReadOut{Kind: data.Step, Part: part, Index: i}); err != nil {
+				return nil, err
+			}
+		}
+		last := len(ends) - 1
+		err = add(whole[begins[last]:], window[last], data.ReadOut{Kind: data.Final, Part: data.Whole, Index: -1})
+		return list, err
+	}
+	head := nn.HeadSpec{Kind: nn.Scalar, Activation: "sigmoid", Final: "shared"}
+	return &Format{Head: head, Tensors: tensors, Threshold: 0.5, Outcome: true, render: render}, nil
+}
+
+// ownHead copies weight [1, h] and bias [1] out of their file, which nothing else needs.
+func ownHead(file hfmodel.File, hidden int) (nn.Find, error) {
+	found := map[string]nn.Stored{}
+	for name, shape := range map[string][]int{"weight": {1, hidden}, "bias": {1}} {
+		info, ok := file.Info(name)
+		if !ok || !slices.Equal(info.Shape, shape) || !info.DType.IsFloat() {
+			return nil, fmt.Errorf("%s: holds no %q of shape %v", file.Path(), name, shape)
+		}
+		found["score."+name] = nn.Stored{File: file.Path(), Info: info, Data: slices.Clone(file.Bytes(name))}
+	}
+	if n := len(file.Tensors()); n != 2 {
+		return nil, fmt.Errorf("%s: %d tensors, where a linear head has two", file.Path(), n)
+	}
+	return lookup(found), nil
+}

@@ -1,0 +1,2 @@
+// Package mmap maps files into memory, read only.
+package mmap

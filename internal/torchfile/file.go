@@ -1,0 +1,145 @@
+// Package torchfile reads PyTorch's own files (torch.save's zip archives: .bin, .pt, .pth) as state dicts: names with tensors,
+// nothing else.
+//
+// Such a file holds a pickle, a program that normally may call anything. Here a machine of the few instructions that a state dict
+// needs reads it: it knows four names, calls nothing, and refuses the rest with the instruction's offset. Sizes are checked against
+// the archive before anything is taken from them. Tensors stay where they are: they are views of the mapped file.
+package torchfile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"slices"
+
+	"github.com/goprm/goprm/internal/mmap"
+	"github.com/goprm/goprm/internal/safetensors"
+)
+
+// File is an open, checked file. Its methods mean what those of safetensors.File do.
+type File struct {
+	path     string
+	tensors  []safetensors.Info // by name; places are in the file
+	byName   map[string]int
+	data     []byte
+	archive  *archive
+	unmapped func() error
+}
+
+// Open checks and maps a file. Errors name it.
+func Open(path string) (*File, error) {
+	// Asked before opening, which for a named pipe would wait for a writer.
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: not a regular file", path)
+	}
+	disk, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	f, err := open(path, disk)
+	if closed := disk.Close(); err == nil && closed != nil { // a mapping outlives the descriptor
+		err = errors.Join(closed, f.Close())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return f, nil
+}
+
+func open(path string, disk *os.File) (*File, error) {
+	info, err := disk.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() == 0 {
+		return nil, errors.New("the file is empty")
+	}
+	if info.Size() > math.MaxInt {
+		return nil, fmt.Errorf("%d bytes are too many to map on this machine", info.Size())
+	}
+	data, unmap, err := mmap.Map(disk, int(info.Size()))
+	if err != nil {
+		return nil, err
+	}
+	f, err := parse(data)
+	if err != nil {
+		return nil, errors.Join(err, unmap())
+	}
+	f.path, f.unmapped = path, unmap
+	return f, nil
+}
+
+// parse reads the content of a whole file.
+func parse(data []byte) (*File, error) {
+	archive, err := openArchive(data)
+	if err != nil {
+		return nil, err
+	}
+	f := &File{data: data, archive: archive, byName: map[string]int{}}
+	if f.tensors, err = readState(archive); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(f.tensors, func(a, b safetensors.Info) int { return bytes.Compare([]byte(a.Name), []byte(b.Name)) })
+	for i, t := range f.tensors {
+		f.byName[t.Name] = i
+	}
+	return f, nil
+}
+
+// Path is the path the file was opened by.
+func (f *File) Path() string { return f.path }
+
+// Size is the whole file's size in bytes.
+func (f *File) Size() int64 { return int64(len(f.data)) }
+
+// Tensors lists the tensors by name.
+func (f *File) Tensors() []safetensors.Info { return slices.Clone(f.tensors) }
+
+// Info describes the tensor of that name.
+func (f *File) Info(name string) (safetensors.Info, bool) {
+	i, ok := f.byName[name]
+	if !ok {
+		return safetensors.Info{}, false
+	}
+	return f.tensors[i], true
+}
+
+// Bytes is the tensor's data in the mapping itself: read only, valid until Close; nil for an unknown name. Tensors may share them.
+func (f *File) Bytes(name string) []byte {
+	info, ok := f.Info(name)
+	if !ok {
+		return nil
+	}
+	return f.data[info.Begin:info.End:info.End]
+}
+
+// Verify reads the whole file and compares each part with the checksum that the archive keeps.
+func (f *File) Verify() error {
+	for _, part := range f.archive.parts {
+		r, err := part.Open()
+		if err == nil {
+			_, err = io.Copy(io.Discard, r)
+			err = errors.Join(err, r.Close())
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %s: %w", f.path, part.Name, err)
+		}
+	}
+	return nil
+}
+
+// Close unmaps the file. A second Close does nothing.
+func (f *File) Close() error {
+	if f.data == nil {
+		return nil
+	}
+	f.data, f.tensors, f.byName = nil, nil, nil
+	return f.unmapped()
+}

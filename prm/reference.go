@@ -1,0 +1,64 @@
+package prm
+
+import (
+	"fmt"
+
+	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/formats"
+	"github.com/goprm/goprm/nn"
+)
+
+// openReference opens the language model that an implicit reward is relative to.
+func (m *Model) openReference(dir string, spec nn.Spec) (err error) {
+	implicit := m.public != nil && m.public.Implicit != 0
+	switch {
+	case implicit && dir == "":
+		return fmt.Errorf("%s: format %s scores relative to a reference model (Qwen2.5-Math-7B-Instruct for the published ones); name its folder", m.folder.dir, m.format)
+	case !implicit && dir != "":
+		return fmt.Errorf("%s: a reference model is of no use to the format %s", m.folder.dir, m.format)
+	case !implicit:
+		return nil
+	}
+	if m.referenceFolder, err = openFolder(dir, ""); err != nil {
+		return err
+	}
+	config := m.referenceFolder.config
+	if config.VocabSize != m.folder.config.VocabSize {
+		return fmt.Errorf("%s: a vocabulary of %d, but %d of %s: it is not its reference model", dir, config.VocabSize, m.folder.config.VocabSize, m.folder.dir)
+	}
+	tensors, err := formats.VocabularyTensors(config, m.referenceFolder.root)
+	if err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
+	}
+	spec.Config, spec.Bias = config, config.AttentionBias
+	backend := m.backend
+	if r, ok := backend.(*releasing); ok {
+		backend = releasingFor(r.Backend, m.referenceFolder.root)
+	}
+	m.reference, err = nn.New(spec, backend, nn.Files{tensors, m.referenceFolder.trunk})
+	return err
+}
+
+// scoreBatch runs one batch; of implicit rewards it returns the log-ratios.
+func (m *Model) scoreBatch(batch *data.Batch, list []*data.Example) (nn.Scores, error) {
+	micro := nn.Micro{Batch: batch}
+	if m.reference != nil {
+		micro.Labels = make([]int32, len(batch.Reads))
+		for i, at := range batch.Trajectory {
+			e := list[at]
+			micro.Labels[i] = e.Tokens[e.Reads[batch.Read[i]].Pos+1]
+		}
+	}
+	s, err := m.network.Score(micro)
+	if err != nil || m.reference == nil {
+		return s, err
+	}
+	reference, err := m.reference.Score(micro)
+	if err != nil {
+		return s, err
+	}
+	for i, v := range reference.Values {
+		s.Values[i] -= v
+	}
+	return s, nil
+}
