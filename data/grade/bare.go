@@ -62,7 +62,7 @@ func findEnd(s, delimiter string) int {
 
 var (
 	lastNumber = regexp.MustCompile(`-?(?:\d{1,3}(?:,(?:\\!)?\d{3})+|\d+)?(?:\.\d+|\d)(?:\s*/\s*\d+)?(?:\s*(?:\\?%|percent))?`)
-	command    = regexp.MustCompile(`\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|operatorname)\s*\{[^{}]*\}|\\[A-Za-z]+`)
+	command    = regexp.MustCompile(`\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|operatorname|begin|end)\s*\{[^{}]*\}|\\[A-Za-z]+`)
 	latinWord  = regexp.MustCompile(`[A-Za-z]{2,}`)
 	prose      = setOf(`is are the so of to be we it that this these which there then thus hence therefore answer for with from has have has was were its an as by
 		find get can if so let value result equals total number where when each`)

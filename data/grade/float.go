@@ -69,7 +69,7 @@ func (c *constants) log(x *big.Float) *big.Float {
 
 // atan is the arc tangent.
 func (c *constants) atan(x *big.Float) *big.Float {
-	if log2(x) > 0 { // |x| >= 1: π/2 - atan(1/x), with x's sign
+	if log2(x) > 1 { // |x| >= 2: π/2 - atan(1/x), with the sign of x
 		half := scale(c.piOf(), -1)
 		if x.Sign() < 0 {
 			half.Neg(half)

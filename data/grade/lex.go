@@ -165,6 +165,9 @@ func (l *lexer) next(s string) (int, error) {
 		return size, nil
 	}
 	switch c {
+	case '≈':
+		l.add(tPunct, "≈")
+		return size, nil
 	case '$', '~', '€', '£', '¥', '"', '`': // delimiters, blanks and currencies
 		return size, nil
 	case '@', '#':

@@ -38,7 +38,7 @@ var (
 		Upsilon \Upsilon Phi \Phi Psi \Psi Omega \Omega pi \pi infty \infty ell \ell hbar \hbar exponentialE e imaginaryI i
 		emptyset \emptyset varnothing \emptyset R \mathbb{R} Reals \mathbb{R} partial \partial nabla \nabla dots \dots ldots \dots cdots \dots vdots \dots ddots \dots`)
 	punctCommands = pairs(`cdot * times * ast * bullet * div / le <= leq <= leqslant <= leqq <= ge >= geq >= geqslant >= geqq >= lt < gt > ne != neq !=
-		approx = simeq = thickapprox = doteq = equiv \equiv sim \sim cong \cong in \in notin \notin subset \subset subseteq \subset to -> rightarrow -> longrightarrow ->
+		approx ≈ simeq ≈ thickapprox ≈ doteq ≈ equiv \equiv sim \sim cong \cong in \in notin \notin subset \subset subseteq \subset to -> rightarrow -> longrightarrow ->
 		Rightarrow => Longrightarrow => mapsto -> implies => iff <=> Leftrightarrow <=> cup \cup bigcup \cup cap \cap bigcap \cap setminus \setminus backslash \setminus
 		smallsetminus \setminus lbrace \{ rbrace \} lbrack [ rbrack ] lparen ( rparen ) langle \langle rangle \rangle lvert |( rvert |) vert | mid \mid Vert | lVert |( rVert |)
 		colon : degree ° circ ° prime ' mod \mod bmod \mod wedge \wedge land \wedge lor \vee vee \vee perp \perp parallel \parallel sp ^ sb _ newline \\ cr \\`)

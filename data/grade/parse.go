@@ -36,7 +36,7 @@ func parse(answer string, separators bool) (n *node, ambiguous bool, err error) 
 		return nil, false, err
 	}
 	p := &parser{tokens: l.out}
-	for p.isPunct("=") || p.isPunct("->") || p.isPunct("=>") || p.isPunct(":") { // "= 5"
+	for p.isPunct("=") || p.isPunct("≈") || p.isPunct("->") || p.isPunct("=>") || p.isPunct(":") { // "= 5"
 		p.at++
 	}
 	n = p.list()
@@ -128,7 +128,7 @@ func (p *parser) list() *node {
 
 var closers = []string{")", "]", "}", `\}`, "|)", `\rangle`, `\\`, "&"}
 
-var relations = []string{"=", "<", ">", "<=", ">=", "!=", `\in`, `\notin`, `\subset`, `\equiv`, `\sim`, `\cong`, "->", "=>", "<=>", `\perp`, `\parallel`, `\wedge`, `\vee`}
+var relations = []string{"=", "≈", "<", ">", "<=", ">=", "!=", `\in`, `\notin`, `\subset`, `\equiv`, `\sim`, `\cong`, "->", "=>", "<=>", `\perp`, `\parallel`, `\wedge`, `\vee`}
 
 func (p *parser) relation() *node {
 	args, ops := []*node{p.setOp()}, []string(nil)

@@ -391,12 +391,15 @@ func (g *grader) realSets(gold, pred *realSet) Decision {
 	return result
 }
 
-// wordSet is the set that words name; nil for other words.
+// wordSet is the empty set or the real numbers, by a symbol or in words; nil for everything else.
 func wordSet(n *node) *node {
 	if n.kind == symbol && n.name == `\emptyset` || n.kind == set && len(n.args) == 0 {
 		return named(symbol, `\emptyset`)
 	}
 	if n.kind != words {
+		if n.kind == symbol && n.name == `\mathbb{R}` {
+			return n
+		}
 		return nil
 	}
 	switch strings.ToLower(strings.Trim(n.name, ". ")) {

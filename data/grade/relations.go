@@ -5,15 +5,22 @@ import (
 	"strings"
 )
 
-// definition splits "name = value", whose last value counts in a chain, where the left side only names what is asked for:
-// x, f(x), AB, (p, q), A:B. It returns nil for everything else; in "2x + z = 1" nothing is named.
+// definition splits "name = value" where the left side only names what is asked for: x, f(x), AB, (p, q), A:B. Of a chain the
+// last value counts that is no approximation: in x = √2 ≈ 1.41 it is √2. It returns nil for everything else; in "2x + z = 1"
+// nothing is named.
 func definition(n *node) (name, value *node) {
-	if n.kind != relation || slices.ContainsFunc(n.ops, func(op string) bool { return op != "=" }) {
+	if n.kind != relation || slices.ContainsFunc(n.ops, func(op string) bool { return op != "=" && op != "≈" }) {
 		return nil, nil
 	}
-	left, right := n.args[0], n.args[len(n.args)-1]
-	if isName(left) || len(freeVariables(left)) == 0 && len(freeVariables(right)) == 0 {
-		return left, right
+	last := slices.Index(n.ops, "≈")
+	if last < 0 {
+		last = len(n.ops)
+	}
+	switch left, right := n.args[0], n.args[len(n.args)-1]; {
+	case isName(left):
+		return left, n.args[max(last, 1)]
+	case len(freeVariables(left)) == 0 && len(freeVariables(right)) == 0:
+		return left, n.args[last]
 	}
 	return nil, nil
 }
@@ -116,6 +123,8 @@ func (g *grader) single(gold, pred *node) Decision {
 	switch {
 	case op != pred.ops[0]:
 		return g.no("the relations differ")
+	case op == `\equiv`:
+		return g.congruences(gold, pred)
 	case mirrored[op] == "":
 		return g.all(gold.args, pred.args)
 	}
@@ -133,6 +142,26 @@ func (g *grader) single(gold, pred *node) Decision {
 		return d
 	}
 	return g.multiples(difference(gold), difference(pred), op)
+}
+
+// congruences compares a ≡ b (mod m): b may differ by a multiple of m.
+func (g *grader) congruences(gold, pred *node) Decision {
+	a, b := gold.args[1], pred.args[1]
+	isMod := func(n *node) bool { return n.kind == function && (n.name == "mod" || n.name == "pmod") }
+	if !isMod(a) || !isMod(b) {
+		return g.all(gold.args, pred.args)
+	}
+	if d := g.all([]*node{gold.args[0], a.args[1]}, []*node{pred.args[0], b.args[1]}); d != Yes {
+		return d
+	}
+	v, err := g.eval(newNode(quotient, newNode(sum, a.args[0], newNode(negative, b.args[0])), a.args[1]))
+	if err != nil || v.rat == nil {
+		return g.same(a.args[0], b.args[0])
+	}
+	if !v.rat.IsInt() {
+		return g.no("the residues differ")
+	}
+	return Yes
 }
 
 func scalars(n *node) bool {

@@ -30,8 +30,6 @@ month months
 year years yr yrs
 L l liter liters litre litres
 mL ml milliliter milliliters
-mph
-kph kmh km/h
 dollar dollars usd USD
 cent cents
 yuan rmb RMB
@@ -54,6 +52,7 @@ rad radian radians`, "\n") {
 			m[name] = f[0]
 		}
 	}
+	m["mph"], m["kph"], m["kmh"], m["fps"] = "mi/h", "km/h", "km/h", "ft/s"
 	return m
 }()
 
