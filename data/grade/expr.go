@@ -47,7 +47,8 @@ type node struct {
 	ops      []string
 	args     []*node
 
-	key string // canon's memory
+	key   string // canon's memory
+	nodes int    // size's memory
 }
 
 func newNode(k kind, args ...*node) *node            { return &node{kind: k, args: args} }

@@ -2,6 +2,7 @@ package grade
 
 import (
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -30,7 +31,6 @@ type token struct {
 }
 
 var (
-	errLong    = errors.New("the answer is too long to be parsed")
 	errUnknown = errors.New("unknown command")
 )
 
@@ -83,9 +83,6 @@ func keepDigits(s string) string {
 }
 
 func lex(answer string, separators bool) (*lexer, error) {
-	if len(answer) > maxAnswer {
-		return nil, errLong
-	}
 	l := &lexer{in: answer, separators: separators}
 	if m := spacedNumber.FindStringSubmatch(answer); m != nil {
 		l.in = strings.ReplaceAll(m[1], " ", "") + m[2]
@@ -99,7 +96,7 @@ func lex(answer string, separators bool) (*lexer, error) {
 			break
 		}
 		if len(l.out) >= maxTokens {
-			return nil, errLong
+			return nil, fmt.Errorf("more than %d tokens", maxTokens)
 		}
 		before := len(l.out)
 		n, err := l.next(l.in[i:])

@@ -71,3 +71,18 @@ func choiceLetter(answer, gold string) string {
 	}
 	return ""
 }
+
+// options are the ways in which a text names the option it takes.
+var options = regexp.MustCompile(`(?im)(?:\b(?:option|choice|answer(?:\s+is)?)\b|উত্তর)[^\pL\d]{0,12}([A-J])(?:[^\pL\d]|$)|\*\*\(?([A-J])(?:[).:]|\s*\*\*)|^\s*\(?([A-J])[).:]?\s*$`)
+
+// chosen is the option that a text names last, "" for none. It is asked only where the gold answer is a letter and the text does
+// not end with one.
+func chosen(text string) string {
+	text, _ = response(text)
+	all := options.FindAllStringSubmatch(text, -1)
+	if len(all) == 0 {
+		return ""
+	}
+	m := all[len(all)-1]
+	return strings.ToUpper(m[1] + m[2] + m[3])
+}
