@@ -47,8 +47,9 @@ var (
 	grouped = regexp.MustCompile(`^\d{1,3}(?:,\d{3})+(?:\.\d+)?`)
 	spaced  = regexp.MustCompile(`^\d{1,3}(?:(?:\{,\}|,\\!\s*|\\,\s*|\\;\s*|~)\d{3})+(?:\.\d+)?`)
 	// spacedNumber is an answer that is one number with spaces between its thousands.
-	spacedNumber = regexp.MustCompile(`^[\s$]*(-?\d{1,3}(?: \d{3})+)((?:\.\d+)?[\s$]*)$`)
+	spacedNumber = regexp.MustCompile(`^-?\d{1,3}(?: \d{3})+(?:\.\d+)?$`)
 	plain        = regexp.MustCompile(`^(?:\d+\.\d+|\d+|\.\d+)(?:[eE][+-]?\d+)?`)
+	fullStop     = regexp.MustCompile(`^[.\s$]*(?:\\[\])])?[.\s$]*$`) // and nothing else follows
 	repeated     = regexp.MustCompile(`^(\d*)\.(\d*)\\(?:overline|bar|dot)\s*(?:\{\s*(\d+)\s*\}|(\d))`)
 )
 
@@ -84,8 +85,8 @@ func keepDigits(s string) string {
 
 func lex(answer string, separators bool) (*lexer, error) {
 	l := &lexer{in: answer, separators: separators}
-	if m := spacedNumber.FindStringSubmatch(answer); m != nil {
-		l.in = strings.ReplaceAll(m[1], " ", "") + m[2]
+	if text := plainText(answer); spacedNumber.MatchString(text) {
+		l.in = strings.ReplaceAll(text, " ", "")
 	}
 	for i := 0; i < len(l.in); {
 		space := false
@@ -165,6 +166,10 @@ func (l *lexer) next(s string) (int, error) {
 	case '≈':
 		l.add(tPunct, "≈")
 		return size, nil
+	case '.':
+		if fullStop.MatchString(s) {
+			return len(s), nil
+		}
 	case '$', '~', '€', '£', '¥', '"', '`': // delimiters, blanks and currencies
 		return size, nil
 	case '@', '#':

@@ -19,7 +19,7 @@ const (
 )
 
 const (
-	precision = 320 // bits of inexact values
-	sameBits  = 180 // two values are equal if they differ by less than 2^-sameBits, relative to the larger one or to 1
-	farBits   = 100 // and different if they differ by more than 2^-farBits; in between nothing is said
+	precision = 512 // bits of inexact values
+	sameBits  = 300 // two values are equal if they differ by less than 2^-sameBits, relative to the larger one or to 1
+	farBits   = 240 // and different if they differ by more than 2^-farBits; in between nothing is said
 )
