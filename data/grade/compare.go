@@ -44,13 +44,18 @@ func (g *grader) same(gold, pred *node) Decision {
 	return g.sets(gold, pred)
 }
 
-// settle rewrites what has one plain form: a product of matrices, {x} around a single element.
+// settle rewrites what has one plain form: a product of matrices, {x | x > 3} is x > 3.
 func settle(n *node) *node {
 	if m := matrixOf(n); m != nil {
 		return m
 	}
-	if n.kind == setWhere && len(n.args) == 2 && n.args[1].kind == relation && n.args[0].kind == symbol {
-		return n.args[1]
+	if n.kind == setWhere && n.args[1].kind == relation {
+		switch member := n.args[0]; {
+		case member.kind == symbol:
+			return n.args[1]
+		case member.kind == relation && member.args[0].kind == symbol:
+			return named(list, "and", member, n.args[1])
+		}
 	}
 	return n
 }

@@ -108,7 +108,7 @@ func (g *grader) answers(gold, pred string) Decision {
 	if sameText(gold, pred) {
 		return Yes
 	}
-	a, b := choiceLetter(gold, ""), choiceLetter(pred, gold)
+	a, b := choiceLetter(gold, pred), choiceLetter(pred, gold)
 	if a != "" && b != "" {
 		if strings.EqualFold(a, b) && (a == b || len(a) > 1) {
 			return Yes

@@ -68,6 +68,17 @@ var cases = []struct {
 	// letters and words
 	{"A", "(A)", Yes}, {`\text{(A)}`, "A", Yes}, {"A", "B", No}, {"A", `\textbf{(A)}`, Yes}, {"B", "(B) 12", Yes}, {"B", "B. 12", Yes}, {"B", "(C) 12", No}, {`\text{Evelyn}`, "Evelyn", Yes}, {`\text{Evelyn}`, "evelyn", Yes}, {`\text{Evelyn}`, "Carla", No},
 	{`\text{yes}`, "Yes", Yes}, {"Yes", "No", No}, {"even", `\text{odd}`, No}, {`\text{Friday}`, "5", No}, {"5", "Friday", No}, {`\text{east}`, `\text{ east }`, Yes}, {"infinity", `\infty`, Yes}, {`\infty`, `-\infty`, No}, {"True", "true", Yes},
+	// other spellings
+	{`\sqrt{2}`, "√2", Yes}, {`\frac{\pi}{2}`, "π/2", Yes}, {`\frac12`, "½", Yes}, {"x^2+1", "x²+1", Yes}, {"x^{-12}", "x⁻¹²", Yes}, {"x_1+x_2", "x₁+x₂", Yes}, {`[0,\infty)`, "[0, ∞)", Yes}, {`x\le 3`, "x ≤ 3", Yes}, {`3\pm\sqrt2`, "3 ± √2", Yes},
+	{`2\times3`, "2×3", Yes}, {`\mathbb{R}`, "ℝ", Yes}, {`15\text{ m}^2`, "15 m²", Yes}, {`\alpha+1`, "α + 1", Yes}, {"x^2", "x³", No}, {"(1,2)", "（1，2）", Yes},
+	{`\frac{2}{3}`, "0.6666666666666666", Yes}, {`\frac{2}{3}`, "0.6667", Yes}, {`\frac{2}{3}`, "0.6666", No}, {"0.3", "0.30000000000000004", Yes}, {"0.3", "0.3000001", No}, {`\frac{1}{12}`, "0.0833333333333333", Yes},
+	{`\ln 9`, "ln(9)", Yes}, {"3x", `3\cdot x`, Yes}, {`\begin{cases}x=1\\y=2\end{cases}`, "x=1, y=2", Yes}, {`\{(1,2),(3,4)\}`, "(3,4),(1,2)", Yes}, {"x=2,-3", "x=-3 or x=2", Yes}, {`5 \text{ or } 6`, "6, 5", Yes}, {"sqrt(2)/2", `\frac{\sqrt 2}{2}`, Yes},
+	{`\frac{\sqrt{3}}{2}\text{ square units}`, `\frac{\sqrt3}{2}`, Yes}, {`\$32,\!348`, "32348", Yes}, {`$32,348`, "32348", Yes}, {"x**2", "x^2", Yes}, {"3*x + 2", "2+3x", Yes}, {`\log_{10} 2`, `\log 2`, Yes}, {`y=3+2x`, "y = 2x + 3", Yes},
+	{`\left\{ x \in \mathbb{R} \mid x > 2 \right\}`, `(2,\infty)`, Yes}, {`\mathrm{C}`, "C", Yes}, {`\textbf{(B)}\ 12`, "B", Yes}, {`\text{(B)}`, `\text{B}`, Yes}, {`\frac{1}{2}\%`, "0.5%", Yes}, {`\dfrac{3}{4}\text{ cup}`, "3/4", Yes},
+	{"1/2, 1/3", `\frac13, \frac12`, Yes}, {`2^{\frac{1}{2}}`, `\sqrt2`, Yes}, {`-\frac{1}{2}`, `\frac{-1}{2}`, Yes}, {`|x|<3`, "-3<x<3", Undecided}, {`10^{-3}`, "0.001", Yes}, {`\frac{3\pi}{4}`, `\frac{3}{4}\pi`, Yes}, {`\angle ABC=60^\circ`, "60", Yes},
+	{`(x-1)^2+(y+2)^2=9`, `x^2-2x+y^2+4y=4`, Yes}, {`y=x^2`, `x=y^2`, No}, {`\frac{x^2}{4}+\frac{y^2}{9}=1`, `9x^2+4y^2=36`, Yes}, {`2n+1`, "2k+1", No}, {`a^2b`, "ab^2", No}, {"12:00", "0:00", No}, {`f(x)=2x`, `f(x)=3x`, No},
+	{`\frac{9}{2},3`, "3, 4.5", Yes}, {`6\sqrt{2}\text{ cm}`, `6\sqrt2\text{ m}`, No}, {`\frac{7!}{2}`, "2520", Yes}, {`i`, `\sqrt{-1}`, Yes}, {`\cos\theta+i\sin\theta`, `e^{i\theta}`, Yes}, {`4\text{ hours }30\text{ minutes}`, `4\text{ hours }30\text{ minutes}`, Yes},
+	{`1+\frac{1}{2}+\frac14`, `\frac74`, Yes}, {`\sqrt[4]{16}`, "2", Yes}, {`3\frac{1}{7}`, `\frac{22}{7}`, Yes}, {`\vec{v}`, `\vec{w}`, No}, {`0.1\overline{23}`, `0.1232323\ldots`, Undecided}, {`\text{none}`, `\emptyset`, Yes},
 	// what cannot be read
 	{`\foo{3}`, `\foo{3}`, Yes}, {`\foo{3}`, `\foo{4}`, Undecided}, {"3", `\foo{3}`, Undecided}, {"3", "((3", No}, {"", "3", Undecided}, {"3", "", No}, {`{"inputs": ["1"], "outputs": ["2"]}`, "2", Undecided}, {"10^{10^{10}}", "10^{10^{10}}", Yes}, {"10^{10^{10}}", "10^{10^{9}}", Undecided},
 	{"1/0", "1/0", Yes}, {"1", "1/0", No},

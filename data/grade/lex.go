@@ -84,7 +84,7 @@ func keepDigits(s string) string {
 }
 
 func lex(answer string, separators bool) (*lexer, error) {
-	l := &lexer{in: answer, separators: separators}
+	l := &lexer{in: asLatex(answer), separators: separators}
 	if text := plainText(answer); spacedNumber.MatchString(text) {
 		l.in = strings.ReplaceAll(text, " ", "")
 	}

@@ -19,7 +19,8 @@ const (
 )
 
 const (
-	precision = 512 // bits of inexact values
-	sameBits  = 300 // two values are equal if they differ by less than 2^-sameBits, relative to the larger one or to 1
-	farBits   = 240 // and different if they differ by more than 2^-farBits; in between nothing is said
+	precision  = 512 // bits of inexact values
+	sameBits   = 300 // two values are equal if they differ by less than 2^-sameBits, relative to the larger one or to 1
+	doubleBits = 50  // of the 53 bits of a double, those that rounding errors leave
+	farBits    = 240 // and different if they differ by more than 2^-farBits; in between nothing is said
 )

@@ -265,7 +265,7 @@ func (g *grader) inequality(n *node) *realSet {
 		return out
 	}
 	at := slices.IndexFunc(n.args, func(a *node) bool { return len(freeVariables(a)) > 0 })
-	if at < 0 || !isName(n.args[at]) {
+	if at < 0 || n.args[at].kind != symbol && n.args[at].kind != applied {
 		return nil
 	}
 	result := &realSet{variable: n.args[at].canon(), spans: []span{wholeLine}}

@@ -56,15 +56,15 @@ var (
 	firstChoice = regexp.MustCompile(`^(?:option|choice)?\s*(?:\(([A-Z])\)|([A-Z])[.):])\s*\S`)
 )
 
-// choiceLetter is the letter of an option, "" where the answer is none. Where the gold answer is a letter alone, the option's
+// choiceLetter is the letter of an option, "" where the answer is none. Where the other answer is a letter alone, the option's
 // text may follow: (B) 12.
-func choiceLetter(answer, gold string) string {
+func choiceLetter(answer, other string) string {
 	s := plainText(answer)
 	s = strings.TrimPrefix(strings.TrimPrefix(s, "Option "), "option ")
 	if m := soleChoice.FindStringSubmatch(s); m != nil {
 		return m[1]
 	}
-	if gold != "" && soleChoice.MatchString(plainText(gold)) {
+	if soleChoice.MatchString(plainText(other)) {
 		if m := firstChoice.FindStringSubmatch(s); m != nil {
 			return m[1] + m[2]
 		}
