@@ -98,7 +98,7 @@ func (n *node) variables(into map[string]bool) {
 
 // isConstant tells which symbols stand for one value, or for none that can be computed.
 func isConstant(name string) bool {
-	return slices.Contains([]string{`\pi`, "e", "i", `\infty`, `\dots`, `\emptyset`}, name)
+	return slices.Contains([]string{`\pi`, "e", "i", `\infty`, `\dots`}, name)
 }
 
 // canon is a text that two nodes share if they differ only in the order of terms and factors and in how they were written.
