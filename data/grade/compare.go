@@ -44,10 +44,13 @@ func (g *grader) same(gold, pred *node) Decision {
 	return g.sets(gold, pred)
 }
 
-// settle rewrites what has one plain form: a product of matrices, {x | x > 3} is x > 3.
+// settle rewrites what has one plain form: a product of matrices, {x | x > 3} is x > 3, x ∈ {1, 2} is {1, 2}.
 func settle(n *node) *node {
 	if m := matrixOf(n); m != nil {
 		return m
+	}
+	if n.kind == relation && len(n.ops) == 1 && n.ops[0] == `\in` && n.args[1].kind == set && isName(n.args[0]) {
+		return n.args[1]
 	}
 	if n.kind == setWhere && n.args[1].kind == relation {
 		switch member := n.args[0]; {

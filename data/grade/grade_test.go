@@ -79,6 +79,13 @@ var cases = []struct {
 	{`(x-1)^2+(y+2)^2=9`, `x^2-2x+y^2+4y=4`, Yes}, {`y=x^2`, `x=y^2`, No}, {`\frac{x^2}{4}+\frac{y^2}{9}=1`, `9x^2+4y^2=36`, Yes}, {`2n+1`, "2k+1", No}, {`a^2b`, "ab^2", No}, {"12:00", "0:00", No}, {`f(x)=2x`, `f(x)=3x`, No},
 	{`\frac{9}{2},3`, "3, 4.5", Yes}, {`6\sqrt{2}\text{ cm}`, `6\sqrt2\text{ m}`, No}, {`\frac{7!}{2}`, "2520", Yes}, {`i`, `\sqrt{-1}`, Yes}, {`\cos\theta+i\sin\theta`, `e^{i\theta}`, Yes}, {`4\text{ hours }30\text{ minutes}`, `4\text{ hours }30\text{ minutes}`, Yes},
 	{`1+\frac{1}{2}+\frac14`, `\frac74`, Yes}, {`\sqrt[4]{16}`, "2", Yes}, {`3\frac{1}{7}`, `\frac{22}{7}`, Yes}, {`\vec{v}`, `\vec{w}`, No}, {`0.1\overline{23}`, `0.1232323\ldots`, Undecided}, {`\text{none}`, `\emptyset`, Yes},
+	// accidents that must not happen
+	{"5", ".5", No}, {".5", "5", No}, {"360", `12\text{ hours }30\text{ minutes}`, No}, {"x", "-x", No}, {`x\leftarrow 3`, `x\rightarrow 3`, Undecided}, {"12", "1 2", No}, {"1.2", "1,2", No}, {"2^3", "23", No}, {`\frac{1}{23}`, `\frac{12}{3}`, No}, {"3", "-(-3)", Yes},
+	{`\sqrt{12}`, `\sqrt{1}2`, No}, {"x_{12}", "x_12", Yes}, {"(1,2)", "(1.2)", No}, {"1/2/3", "1/(2/3)", No}, {"-1^2", "1", No}, {"(-1)^2", "1", Yes}, {"2^{-1}", "-2", No}, {`\sin x`, "sinx", Yes}, {`\ln 2`, "1n 2", No},
+	{"10", "ten", No}, {"1", "l", No}, {"0", "O", No}, {`\frac{a}{b}`, `\frac{b}{a}`, No}, {"a-b", "b-a", No}, {"x^2", "2x", No}, {"1000", "1.000", No}, {`3+\sqrt{5}`, `3-\sqrt5`, No}, {"1e5", "10^5", Yes}, {"5", "5, 6", No},
+	{"2", "2 or 3", No}, {`\pm2`, "2", No}, {"x>2", "2", No}, {"2", "x>2", No}, {"x=2", "x>2", No}, {"x=2", `x\ne2`, No}, {"[1,2]", "1,2", Yes}, {`\{1\}`, `\{1,2\}`, No}, {"(0,1)", "(0,1,0)", No}, {"a+b", "a+b+0", Yes}, {"|x|", "x", No}, {`\sqrt{x^2}`, "-x", No},
+	{`\frac{x^2-1}{x-1}`, "x-1", No}, {`\ln(x^2)`, `2\ln x`, Yes}, {`\arcsin(\sin x)`, "x", No}, {"x^{1/3}", "x^3", No}, {`2\pi r`, `\pi r^2`, No}, {"n(n+1)/2", "n(n-1)/2", No}, {"100%", "100", Yes}, {"1%", "100", No},
+	{`\text{12 cm}`, "12", Yes}, {`\text{A, C}`, "C, A", Yes}, {`\text{A, C}`, "A, B", No}, {`\frac12\text{ m}`, "0.5", Yes}, {`\frac12\,\mathrm{m}`, "0.5", Yes}, {`x\in\{1,2\}`, "2, 1", Yes},
 	// what cannot be read
 	{`\foo{3}`, `\foo{3}`, Yes}, {`\foo{3}`, `\foo{4}`, Undecided}, {"3", `\foo{3}`, Undecided}, {"3", "((3", No}, {"", "3", Undecided}, {"3", "", No}, {`{"inputs": ["1"], "outputs": ["2"]}`, "2", Undecided}, {"10^{10^{10}}", "10^{10^{10}}", Yes}, {"10^{10^{10}}", "10^{10^{9}}", Undecided},
 	{"1/0", "1/0", Yes}, {"1", "1/0", No},

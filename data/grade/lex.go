@@ -68,9 +68,6 @@ func (l *lexer) readNumber(s string) (string, int) {
 		return keepDigits(m) + tail, len(m) + len(tail)
 	}
 	m := plain.FindString(s)
-	if i := strings.IndexAny(m, "eE"); i >= 0 && m[i] == 'e' && !strings.ContainsAny(m[i:], "+-") && !strings.Contains(m[:i], ".") {
-		m = m[:i] // 2e3 is rather 2·e·3 than 2000
-	}
 	return m, len(m)
 }
 
@@ -214,7 +211,7 @@ func (l *lexer) run(s string) {
 	case strings.HasPrefix(s, "or") && last.kind == tNumber && len(s) <= 4: // "1orW(x)"
 		l.add(tJoin, "or")
 		l.run(s[2:])
-	case len(s) > 1 && units[s] != "" && (last.kind == tNumber || last.kind == tText || last.text == "}" || last.text == ")" || last.text == "/"):
+	case len(s) > 1 && units[s] != "" && l.afterQuantity():
 		l.add(tText, s)
 	case splitFunction(s) > 0:
 		n := splitFunction(s)
@@ -352,10 +349,17 @@ func (l *lexer) text(content string) {
 		l.add(tPunct, "%")
 	case slices.Contains(degreeWords, lower):
 		l.add(tPunct, "°")
+	case l.afterQuantity() && units[lower] != "":
+		l.add(tText, content)
 	case choice.MatchString(content):
 		l.add(tLetter, choice.FindStringSubmatch(content)[1])
-	case plain.FindString(content) == content:
-		l.add(tNumber, content)
+	case quantity.MatchString(content), choices.MatchString(content): // \text{12 cm}, \text{A, C}
+		inner, err := lex(content, l.separators)
+		if err != nil {
+			l.add(tText, content)
+			return
+		}
+		l.out = append(l.out, inner.out...)
 	case functionWords[content] != "":
 		l.add(tCommand, functionWords[content])
 	default:
@@ -363,8 +367,20 @@ func (l *lexer) text(content string) {
 	}
 }
 
-// choice is a letter that names an option, alone.
-var choice = regexp.MustCompile(`^\(?([A-Za-z])\)?[.:]?$`)
+var (
+	choice   = regexp.MustCompile(`^\(?([A-Za-z])\)?[.:]?$`) // a letter that names an option, alone
+	choices  = regexp.MustCompile(`^\(?[A-Z]\)?(?:\s*(?:,|;|\band\b)\s*\(?[A-Z]\)?)+$`)
+	quantity = regexp.MustCompile(`^[-+$]?(?:\d|\.\d)[^{}]*$`)
+)
+
+// afterQuantity tells whether a unit may follow.
+func (l *lexer) afterQuantity() bool {
+	if len(l.out) == 0 {
+		return false
+	}
+	last := l.out[len(l.out)-1]
+	return last.kind == tNumber || last.kind == tText || last.text == "}" || last.text == ")" || last.text == "/"
+}
 
 // font adds what \mathrm{} and its like hold: a letter, a function, a unit, or mathematics.
 func (l *lexer) font(name, content string) {
@@ -374,7 +390,7 @@ func (l *lexer) font(name, content string) {
 		l.add(tLetter, `\`+name+"{"+strings.Join(strings.Fields(trimmed), "")+"}")
 	case name == "operatorname" && functionWords[trimmed] != "":
 		l.add(tCommand, functionWords[trimmed])
-	case len(trimmed) > 1 && isWord(trimmed):
+	case len(trimmed) > 1 && isWord(trimmed), units[trimmed] != "" && l.afterQuantity():
 		l.text(trimmed)
 	case trimmed == "" || strings.ContainsAny(trimmed, `{}\`):
 		if inner, err := lex(content, l.separators); err == nil && len(inner.out) > 0 {

@@ -238,6 +238,8 @@ func (p *parser) term() *node {
 			left = newNode(sum, left, newNode(quotient, whole, p.factor()))
 		case t.kind == tNumber && p.at > 0 && p.tokens[p.at-1].kind == tNumber:
 			return p.fail("two numbers side by side")
+		case left.kind == unit: // 4 hours 30 minutes
+			return p.fail("two quantities side by side")
 		default:
 			right := p.factor()
 			if lone && left.isInteger() && right.kind == quotient && right.args[0].isInteger() && right.args[1].isInteger() && t.kind == tCommand { // 12\frac35
