@@ -54,7 +54,7 @@ var (
 )
 
 // readNumber returns the number at the beginning of s and how many bytes it takes.
-func (l *lexer) readNumber(s string) (string, int) {
+func (l *lexer) readNumber(s string) (text string, length int) {
 	if m := repeated.FindStringSubmatch(s); m != nil {
 		return m[1] + "." + m[2] + "(" + m[3] + m[4] + ")", len(m[0])
 	}
@@ -67,8 +67,8 @@ func (l *lexer) readNumber(s string) (string, int) {
 		tail := plain.FindString("0" + s[len(m):])[1:]
 		return keepDigits(m) + tail, len(m) + len(tail)
 	}
-	m := plain.FindString(s)
-	return m, len(m)
+	text = plain.FindString(s)
+	return text, len(text)
 }
 
 func keepDigits(s string) string {

@@ -25,7 +25,6 @@ type parser struct {
 	depth     int
 	bars      int  // |...| that are open
 	integrand bool // a letter d before a variable ends the term
-	bound     string
 	err       error
 }
 
