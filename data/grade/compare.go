@@ -26,10 +26,8 @@ func (g *grader) same(gold, pred *node) Decision {
 		return g.relations(gold, pred)
 	case gold.kind == matrix && pred.kind == matrix:
 		return g.matrices(gold, pred)
-	case gold.kind == matrix && pred.kind == tuple:
-		return g.vector(gold, pred.args)
-	case gold.kind == tuple && pred.kind == matrix:
-		return g.vector(pred, gold.args)
+	case gold.kind == matrix && pred.kind == tuple, gold.kind == tuple && pred.kind == matrix:
+		return g.vectors(gold, pred)
 	case gold.kind == ratio || pred.kind == ratio:
 		return g.ratios(gold, pred)
 	case gold.kind == tuple && pred.kind == tuple:

@@ -349,7 +349,7 @@ func (l *lexer) text(content string) {
 		l.add(tPunct, "%")
 	case slices.Contains(degreeWords, lower):
 		l.add(tPunct, "°")
-	case l.afterQuantity() && units[lower] != "":
+	case l.afterQuantity() && (units[lower] != "" || len(lower) == 1 && isLetter(lower[0])):
 		l.add(tText, content)
 	case choice.MatchString(content):
 		l.add(tLetter, choice.FindStringSubmatch(content)[1])

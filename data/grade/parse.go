@@ -241,8 +241,8 @@ func (p *parser) term() *node {
 			return p.fail("two quantities side by side")
 		default:
 			right := p.factor()
-			if lone && left.isInteger() && right.kind == quotient && right.args[0].isInteger() && right.args[1].isInteger() && t.kind == tCommand { // 12\frac35
-				left = newNode(sum, left, right)
+			if mixed := mixedNumber(left, right); lone && mixed != nil && t.kind == tCommand {
+				left = mixed
 			} else {
 				left = newNode(product, left, right)
 			}
@@ -250,6 +250,20 @@ func (p *parser) term() *node {
 		lone = false
 	}
 	return left
+}
+
+// mixedNumber is 12\frac35, which is a sum; a mark behind it belongs to all of it. It is nil where there is none.
+func mixedNumber(whole, part *node) *node {
+	if part.kind == percent || part.kind == degree {
+		if inner := mixedNumber(whole, part.args[0]); inner != nil {
+			return newNode(part.kind, inner)
+		}
+		return nil
+	}
+	if whole.isInteger() && part.kind == quotient && part.args[0].isInteger() && part.args[1].isInteger() {
+		return newNode(sum, whole, part)
+	}
+	return nil
 }
 
 // divisor reads what stands behind a slash: the factors without space between them, save that a fraction of two numbers is a
