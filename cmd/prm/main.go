@@ -23,6 +23,7 @@ type commands struct {
 	Train    trainCommand    `cmd:"" help:"Train a model on labelled trajectories, or resume a run."`
 	Score    scoreCommand    `cmd:"" help:"Score every step of trajectories."`
 	Convert  convertCommand  `cmd:"" help:"Turn PyTorch's .bin and .pt weights into safetensors, safely."`
+	Grade    gradeCommand    `cmd:"" help:"Tell whether answers equal their gold answers."`
 	Inspect  inspectCommand  `cmd:"" help:"Say what a model, checkpoint, safetensors file or tokenizer holds, and whether it is sound."`
 	Tokenize tokenizeCommand `cmd:"" help:"Turn texts into token ids."`
 	Parity   parityCommand   `cmd:"" help:"Compare with the numbers that PyTorch computed for golden folders."`
