@@ -3,7 +3,6 @@
 package llm
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -220,7 +219,7 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	text := string(e.Kind) + ": " + e.Reason
+	text := e.Short()
 	if e.Err != nil {
 		text += ": " + e.Err.Error()
 	}
@@ -237,16 +236,8 @@ func (e *Error) Fatal() bool {
 	return e.Kind == Budget || e.quota || e.Kind == Rejected && (e.Status == 401 || e.Status == 403 || e.Status == 404)
 }
 
-// Reason is a short text for an error, for counting: the kind and reason of an *Error, else the error.
-func Reason(err error) string {
-	if e, ok := errors.AsType[*Error](err); ok {
-		return string(e.Kind) + ": " + e.Reason
-	}
-	if errors.Is(err, context.Canceled) {
-		return "cancelled"
-	}
-	return err.Error()
-}
+// Short is the error without what differs from call to call, so that failures can be counted by it.
+func (e *Error) Short() string { return string(e.Kind) + ": " + e.Reason }
 
 // excerpt bounds what is kept of a bad answer.
 const excerpt = 300

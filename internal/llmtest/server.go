@@ -370,6 +370,6 @@ func orElse(text, other string) string {
 
 func hashed(parts ...any) *rand.Rand {
 	h := fnv.New64a()
-	fmt.Fprintln(h, parts...)
+	_, _ = fmt.Fprintln(h, parts...)
 	return rand.New(rand.NewPCG(h.Sum64(), 0))
 }
