@@ -193,6 +193,21 @@ func (s *Server) answer(call *Call) (status int, response []byte) {
 	problem := func(status int, text string) (int, []byte) {
 		return status, fmt.Appendf(nil, `{"error":{"message":%q}}`, text)
 	}
+	var err error
+	var texts struct {
+		Input []string `json:"input"`
+	}
+	switch call.Path {
+	case "/v1/chat/completions":
+		err = json.Unmarshal(call.Body, &call.Chat)
+	case "/v1/embeddings":
+		err = json.Unmarshal(call.Body, &texts)
+	default:
+		return problem(http.StatusNotFound, "no such path")
+	}
+	if err != nil {
+		return problem(http.StatusBadRequest, err.Error())
+	}
 	switch call.Fault {
 	case RateLimit, RateLimitDate:
 		return problem(http.StatusTooManyRequests, "slow down")
@@ -200,22 +215,10 @@ func (s *Server) answer(call *Call) (status int, response []byte) {
 		return problem(http.StatusServiceUnavailable, "loading")
 	}
 	var answer any
-	switch call.Path {
-	case "/v1/chat/completions":
-		if err := json.Unmarshal(call.Body, &call.Chat); err != nil {
-			return problem(http.StatusBadRequest, err.Error())
-		}
+	if call.Path == "/v1/embeddings" {
+		answer = s.embed(call, texts.Input)
+	} else {
 		answer = s.chat(call)
-	case "/v1/embeddings":
-		var q struct {
-			Input []string `json:"input"`
-		}
-		if err := json.Unmarshal(call.Body, &q); err != nil {
-			return problem(http.StatusBadRequest, err.Error())
-		}
-		answer = s.embed(call, q.Input)
-	default:
-		return problem(http.StatusNotFound, "no such path")
 	}
 	if call.Fault == ServerError {
 		return problem(http.StatusInternalServerError, "out of memory after the answer was made")

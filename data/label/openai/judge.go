@@ -225,7 +225,7 @@ func (j *Judge) Plan(c *label.Case) (Estimate, error) {
 	if j.unseen(c) != "" {
 		return e, nil
 	}
-	answer := tokens(len(formOf(j.o.Reason, false)) + len(aspects))
+	answer := int64(len(formOf(j.o.Reason, false))) / 2 // names, quotes and digits: two bytes a token
 	if j.o.Reason {
 		answer += int64(j.o.MaxTokens) / 4
 	}

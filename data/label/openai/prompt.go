@@ -84,7 +84,7 @@ func NewPrompt(name, text string) (*Prompt, error) {
 	if t.Lookup("user") == nil {
 		return nil, fmt.Errorf(`prompt %s: it must hold {{define "user"}}…{{end}}`, name)
 	}
-	p := &Prompt{version: fmt.Sprintf("%s@%.12x", name, sha256.Sum256([]byte(text))), text: t}
+	p := &Prompt{version: fmt.Sprintf("%s@%.6x", name, sha256.Sum256([]byte(text))), text: t}
 	_, err = p.messages(&View{Problem: "p", Response: "r", Answer: "a", Steps: []string{"s", "s"}, Template: "t", Form: "f"})
 	return p, err
 }
