@@ -29,7 +29,7 @@ func (c *Client) call(ctx context.Context, path string, request any, bound Usage
 		return ctx.Err()
 	}
 	for attempt := 0; ; attempt++ {
-		wait, err := c.attempt(ctx, path, body, bound, read)
+		err := c.attempt(ctx, path, body, bound, read)
 		if err == nil {
 			return nil
 		}
@@ -37,35 +37,35 @@ func (c *Client) call(ctx context.Context, path string, request any, bound Usage
 			return fmt.Errorf("llm: %w", ctx.Err())
 		}
 		e, ok := errors.AsType[*Error](err)
-		if !ok || e.Kind != Transient || attempt+1 >= c.o.Attempts || wait > c.o.MaxRetryAfter {
+		if !ok || e.Kind != Transient || e.late || attempt+1 >= c.o.Attempts {
 			return fmt.Errorf("llm: %s%s: %w", c.base, path, err)
 		}
-		if err := sleep(ctx, max(wait, c.backoff(attempt))); err != nil {
+		if err := sleep(ctx, c.backoff(attempt)); err != nil {
 			return fmt.Errorf("llm: %w", err)
 		}
 	}
 }
 
 // attempt makes one request. The reservation is on the disk before the request leaves.
-func (c *Client) attempt(ctx context.Context, path string, body []byte, bound Usage, read func([]byte) (Usage, error)) (wait time.Duration, err error) {
+func (c *Client) attempt(ctx context.Context, path string, body []byte, bound Usage, read func([]byte) (Usage, error)) (err error) {
 	if err := c.pause.wait(ctx); err != nil {
-		return 0, err
+		return err
 	}
 	if err := c.requests.take(ctx, 1); err != nil {
-		return 0, err
+		return err
 	}
 	if err := c.tokens.take(ctx, float64(bound.tokens())); err != nil {
-		return 0, err
+		return err
 	}
 	settle := func(*store.Amount) error { return nil }
 	if c.o.Ledger != nil {
 		id, err := c.o.Ledger.Reserve(c.o.Prices.bound(bound))
 		if errors.Is(err, store.ErrBudget) {
 			c.tokens.give(float64(bound.tokens()))
-			return 0, &Error{Kind: Budget, Reason: "the budget is spent", Err: err}
+			return &Error{Kind: Budget, Reason: "the budget is spent", Err: err}
 		}
 		if err != nil {
-			return 0, err
+			return err
 		}
 		settle = func(actual *store.Amount) error {
 			if actual == nil {
@@ -92,7 +92,7 @@ func (c *Client) attempt(ctx context.Context, path string, body []byte, bound Us
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+path, bytes.NewReader(body))
 	if err != nil {
 		charge = free
-		return 0, err
+		return err
 	}
 	request.Header.Set("Content-Type", "application/json")
 	if c.key != "" {
@@ -103,7 +103,7 @@ func (c *Client) attempt(ctx context.Context, path string, body []byte, bound Us
 		if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
 			charge = free
 		}
-		return 0, c.failed(ctx, "no response", err)
+		return c.failed(ctx, "no response", err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	answer, err := io.ReadAll(io.LimitReader(response.Body, c.o.MaxBody+1))
@@ -112,17 +112,17 @@ func (c *Client) attempt(ctx context.Context, path string, body []byte, bound Us
 		return c.refusedByServer(response, answer)
 	}
 	if err != nil {
-		return 0, c.failed(ctx, "the response broke off", err)
+		return c.failed(ctx, "the response broke off", err)
 	}
 	if int64(len(answer)) > c.o.MaxBody {
-		return 0, &Error{Kind: BadAnswer, Status: 200, Reason: fmt.Sprintf("the response is longer than %d bytes", c.o.MaxBody)}
+		return &Error{Kind: BadAnswer, Status: 200, Reason: fmt.Sprintf("the response is longer than %d bytes", c.o.MaxBody)}
 	}
 	usage, err := read([]byte(c.redact(string(answer))))
 	if usage != (Usage{}) {
 		cost := c.o.Prices.Cost(usage)
 		charge = &cost
 	}
-	return 0, err
+	return err
 }
 
 // freeStatus: a server that turns a request away at the door charges nothing; one that fails or gives up on the way may.
@@ -141,28 +141,28 @@ func (c *Client) failed(ctx context.Context, reason string, err error) *Error {
 }
 
 // refusedByServer sorts responses other than 200.
-func (c *Client) refusedByServer(response *http.Response, body []byte) (time.Duration, error) {
+func (c *Client) refusedByServer(response *http.Response, body []byte) error {
 	status := response.StatusCode
 	e := &Error{Kind: Rejected, Status: status, Reason: fmt.Sprintf("HTTP status %d", status), Raw: Excerpt(c.redact(string(body)))}
 	switch {
 	case status == http.StatusTooManyRequests && bytes.Contains(body, []byte("insufficient_quota")):
 		e.quota, e.Reason = true, "the account's quota is spent (HTTP status 429)"
-		return 0, e
+		return e
 	case status >= 300 && status < 400:
 		e.Reason += ": the server redirects; set the URL to where it points"
-		return 0, e
+		return e
 	case status != 408 && status != 409 && status != 425 && status != 429 && status < 500, status == 501, status == 505:
-		return 0, e
+		return e
 	}
 	e.Kind = Transient
 	wait := retryAfter(response.Header, time.Now())
-	if wait > 0 && wait <= c.o.MaxRetryAfter {
-		c.pause.set(time.Now().Add(wait))
-	}
 	if wait > c.o.MaxRetryAfter {
+		e.late = true
 		e.Reason += fmt.Sprintf(": the server asks for a wait longer than %v", c.o.MaxRetryAfter)
+	} else if wait > 0 {
+		c.pause.set(time.Now().Add(wait)) // for this call's next attempt and for all others
 	}
-	return wait, e
+	return e
 }
 
 // redact takes the key out of what a server may echo.

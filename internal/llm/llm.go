@@ -216,6 +216,8 @@ type Error struct {
 
 	// quota: the account, not the rate, is at its end.
 	quota bool
+	// late: the server asks for a wait beyond what we grant.
+	late bool
 }
 
 func (e *Error) Error() string {
