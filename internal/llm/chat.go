@@ -52,7 +52,7 @@ func (q *Chat) bound(overhead int) Usage {
 	return Usage{Prompt: n * prompt, Completion: n * int64(q.MaxTokens)}
 }
 
-func (q *Chat) fields(limitField string) (map[string]any, error) {
+func (q *Chat) fields(limitField, schemaAs string) (map[string]any, error) {
 	m := map[string]any{
 		"model": q.Model, "messages": q.Messages, limitField: q.MaxTokens, "temperature": q.Temperature, "seed": q.Seed,
 	}
@@ -62,7 +62,11 @@ func (q *Chat) fields(limitField string) (map[string]any, error) {
 	if q.TopP > 0 {
 		m["top_p"] = q.TopP
 	}
-	if q.Schema != nil {
+	switch {
+	case q.Schema == nil || schemaAs == "none":
+	case schemaAs == "json_object":
+		m["response_format"] = map[string]any{"type": "json_object", "schema": q.Schema.Schema}
+	default:
 		m["response_format"] = map[string]any{"type": "json_schema", "json_schema": q.Schema}
 	}
 	for k, v := range q.Extra {
@@ -70,7 +74,7 @@ func (q *Chat) fields(limitField string) (map[string]any, error) {
 		switch {
 		case v == nil && (k == "temperature" || k == "seed"):
 			delete(m, k)
-		case taken || k == "n" || k == "stream" || k == "max_tokens" || k == "max_completion_tokens":
+		case taken || k == "n" || k == "stream" || k == "response_format" || k == "max_tokens" || k == "max_completion_tokens":
 			return nil, fmt.Errorf("llm: the extra field %q is set by an option of its own", k)
 		default:
 			m[k] = v
@@ -84,7 +88,7 @@ func (c *Client) Chat(ctx context.Context, q Chat) (texts []string, usage Usage,
 	if q.MaxTokens <= 0 || q.N < 0 || len(q.Messages) == 0 {
 		return nil, Usage{}, fmt.Errorf("llm: a chat needs messages, a positive limit of tokens (%d) and no negative number of completions (%d)", q.MaxTokens, q.N)
 	}
-	fields, err := q.fields(c.o.LimitField)
+	fields, err := q.fields(c.o.LimitField, c.o.SchemaAs)
 	if err != nil {
 		return nil, Usage{}, err
 	}

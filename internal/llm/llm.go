@@ -55,7 +55,10 @@ type Options struct {
 	Overhead int
 	// LimitField is the request's field for the limit of completion tokens: max_tokens (""), or max_completion_tokens.
 	LimitField string
-	Prices     Prices
+	// SchemaAs is how a server takes a JSON schema: json_schema (""), json_object (llama-cpp-python), or none: the prompt's words
+	// must do.
+	SchemaAs string
+	Prices   Prices
 	// Ledger accounts for the calls; nil: nobody does.
 	Ledger Ledger
 	// Transport carries the requests; nil: one of net/http, with the proxy that the environment names.
@@ -80,6 +83,13 @@ func (o Options) Validate() error {
 	}
 	if err == nil && o.LimitField != "" && o.LimitField != "max_tokens" && o.LimitField != "max_completion_tokens" {
 		err = fmt.Errorf("llm: limit field is %q, must be max_tokens or max_completion_tokens", o.LimitField)
+	}
+	switch o.SchemaAs {
+	case "", "json_schema", "json_object", "none":
+	default:
+		if err == nil {
+			err = fmt.Errorf("llm: schema as %q must be json_schema, json_object or none", o.SchemaAs)
+		}
 	}
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -63,12 +64,24 @@ func TestWire(t *testing.T) {
 	require.Equal(t, call.Tokens, usage.Prompt+usage.Completion)
 	require.Equal(t, usage.Prompt/2, usage.Cached)
 
+	for as, want := range map[string]string{"none": `null`, "json_object": `{"type":"json_object","schema":{"type":"object"}}`} {
+		c := client(t, llm.Options{URL: s.URL(), SchemaAs: as})
+		_, _, err = c.Chat(t.Context(), q)
+		require.NoError(t, err)
+		calls := s.Calls()
+		var sent struct {
+			Format json.RawMessage `json:"response_format"`
+		}
+		require.NoError(t, json.Unmarshal(calls[len(calls)-1].Body, &sent))
+		require.JSONEq(t, want, orElse(string(sent.Format), "null"))
+	}
+
 	c = client(t, llm.Options{URL: s.URL(), LimitField: "max_completion_tokens"})
 	q = ask("x")
 	q.Extra = map[string]any{"temperature": nil, "seed": nil}
 	_, _, err = c.Chat(t.Context(), q)
 	require.NoError(t, err)
-	require.JSONEq(t, `{"model":"m","messages":[{"role":"user","content":"x"}],"max_completion_tokens":50}`, string(s.Calls()[1].Body))
+	require.JSONEq(t, `{"model":"m","messages":[{"role":"user","content":"x"}],"max_completion_tokens":50}`, string(s.Calls()[3].Body))
 	for _, field := range []string{"n", "model", "max_tokens", "stream"} {
 		q.Extra = map[string]any{field: 1}
 		_, _, err = c.Chat(t.Context(), q)
@@ -78,7 +91,14 @@ func TestWire(t *testing.T) {
 	q.MaxTokens = 0
 	_, _, err = c.Chat(t.Context(), q)
 	require.ErrorContains(t, err, "positive limit")
-	require.Len(t, s.Calls(), 2)
+	require.Len(t, s.Calls(), 4)
+}
+
+func orElse(text, other string) string {
+	if text == "" {
+		return other
+	}
+	return text
 }
 
 // TestFaults: what every fault becomes, and how often it is asked again.
@@ -359,8 +379,14 @@ func TestKeyStaysSecret(t *testing.T) {
 	t.Setenv("GOPRM_TEST_KEY", "")
 	_, err := llm.New(llm.Options{URL: "http://host/v1", KeyEnv: "GOPRM_TEST_KEY"})
 	require.ErrorContains(t, err, "GOPRM_TEST_KEY")
-	_, err = llm.New(llm.Options{URL: "localhost:8000"})
-	require.ErrorContains(t, err, "http://localhost:8000/v1")
+	for want, o := range map[string]llm.Options{
+		"http://localhost:8000/v1": {URL: "localhost:8000"}, "schema as": {SchemaAs: "x"}, "limit field": {LimitField: "x"}, "attempts": {Attempts: -1},
+		"price": {Prices: llm.Prices{Prompt: math.NaN()}},
+	} {
+		o.URL = orElse(o.URL, "http://host/v1")
+		_, err = llm.New(o)
+		require.ErrorContains(t, err, want)
+	}
 }
 
 func TestRejectedAndFatal(t *testing.T) {
