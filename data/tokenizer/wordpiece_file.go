@@ -15,11 +15,13 @@ import (
 // OpenWordPiece reads the WordPiece tokenizer of a BERT folder: tokenizer.json, or vocab.txt where there is none, and what
 // tokenizer_config.json says besides. Truncation, padding and the decoder of the file are not applied. What the files ask
 // for and this package does not know is refused by name, and so is a tokenizer_config.json that contradicts tokenizer.json.
-func OpenWordPiece(dir string) (*WordPiece, error) {
+// lower makes text lowercase even where the files do not; accents then stay as the files say.
+func OpenWordPiece(dir string, lower bool) (*WordPiece, error) {
 	config, err := readWordPieceConfig(filepath.Join(dir, "tokenizer_config.json"))
 	if err != nil {
 		return nil, err
 	}
+	config.lowerAnyway = lower
 	t := &WordPiece{maxLength: config.maxLength()}
 	path, data, err := readBytes(filepath.Join(dir, "tokenizer.json"))
 	switch {
@@ -54,6 +56,8 @@ type wordPieceConfig struct {
 	Pad            special  `json:"pad_token"`
 	Cls            special  `json:"cls_token"`
 	Mask           special  `json:"mask_token"`
+
+	lowerAnyway bool
 }
 
 // special is a token's content, or an object that has it.
@@ -122,7 +126,7 @@ func (c wordPieceConfig) normalizer(file bertNormalizerJSON) (bertNormalizer, er
 			return bertNormalizer{}, fmt.Errorf("normalizer: tokenizer_config.json has %s %v, which contradicts %v here: make them agree", s.name, *s.here, s.file)
 		}
 	}
-	return bertNormalizer{clean: file.CleanText, cjk: file.HandleChineseChars, strip: strip, lower: lower}, nil
+	return bertNormalizer{clean: file.CleanText, cjk: file.HandleChineseChars, strip: strip, lower: lower || c.lowerAnyway}, nil
 }
 
 type bertNormalizerJSON struct {

@@ -14,7 +14,7 @@ const wordPieceData = "testdata/wordpiece"
 
 func openWordPiece(t testing.TB, name string) *WordPiece {
 	t.Helper()
-	tok, err := OpenWordPiece(filepath.Join(wordPieceData, name))
+	tok, err := OpenWordPiece(filepath.Join(wordPieceData, name), false)
 	require.NoError(t, err)
 	return tok
 }
@@ -80,7 +80,7 @@ func TestWordPieceRefusals(t *testing.T) {
 		require.NotEqual(t, string(file), spoiled, c.from)
 		dir := t.TempDir()
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "tokenizer.json"), []byte(spoiled), 0o644))
-		_, err := OpenWordPiece(dir)
+		_, err := OpenWordPiece(dir, false)
 		require.ErrorContains(t, err, c.want)
 		require.ErrorContains(t, err, "tokenizer.json")
 	}
@@ -99,7 +99,7 @@ func TestWordPieceRefusals(t *testing.T) {
 		dir := t.TempDir()
 		require.NoError(t, os.WriteFile(filepath.Join(dir, c.name), []byte(c.content), 0o644))
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "tokenizer_config.json"), []byte(c.config), 0o644))
-		_, err := OpenWordPiece(dir)
+		_, err := OpenWordPiece(dir, false)
 		require.ErrorContains(t, err, c.want)
 	}
 }
