@@ -21,6 +21,7 @@ var folders = []string{"mean", "cls", "dense"}
 type golden struct {
 	dir, prompt string
 	texts       []string
+	truncated   int64
 	f32, f64    [][]float64
 }
 
@@ -29,8 +30,9 @@ func readGolden(t testing.TB, dir string) *golden {
 	raw, err := os.ReadFile(filepath.Join(dir, "texts.json"))
 	require.NoError(t, err)
 	var texts struct {
-		Prompt string
-		Texts  []string
+		Prompt    string
+		Texts     []string
+		Truncated int64
 	}
 	require.NoError(t, json.Unmarshal(raw, &texts))
 	file, err := safetensors.Open(filepath.Join(dir, "embeddings.safetensors"))
@@ -44,7 +46,7 @@ func readGolden(t testing.TB, dir string) *golden {
 		}
 		return out
 	}
-	g := &golden{dir: dir, prompt: texts.Prompt, texts: texts.Texts, f32: rows("f32"), f64: rows("f64")}
+	g := &golden{dir: dir, prompt: texts.Prompt, texts: texts.Texts, truncated: texts.Truncated, f32: rows("f32"), f64: rows("f64")}
 	require.NoError(t, file.Close())
 	require.Len(t, g.f32, len(g.texts))
 	return g
@@ -92,6 +94,7 @@ func TestGoldens(t *testing.T) {
 						require.LessOrEqual(t, largest(t, g.f32, got), bound)
 					}
 					require.Equal(t, len(g.f64[0]), e.Dim())
+					require.Equal(t, g.truncated, e.Truncated())
 				})
 			}
 		}

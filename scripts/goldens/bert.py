@@ -110,7 +110,9 @@ def folder(out, name, seed, pooling, hidden, heads, activation="gelu", headed=Fa
         tensors[label] = encoder.encode(TEXTS, convert_to_tensor=True, batch_size=3, prompt=own_prompt).contiguous()
         assert tensors[label].dtype == precision
     save_file(tensors, d / "embeddings.safetensors")
-    write(d / "texts.json", {"prompt": own_prompt or "", "texts": TEXTS})
+    prompt = own_prompt or (prompts or {}).get(default_prompt, "")
+    truncated = sum(len(ids) > encoder.max_seq_length for ids in encoder.tokenizer([prompt + t for t in TEXTS], truncation=False)["input_ids"])
+    write(d / "texts.json", {"prompt": own_prompt or "", "texts": TEXTS, "truncated": truncated})
     assert load_file(d / "embeddings.safetensors")["f64"].isfinite().all()
     print(name, tuple(tensors["f64"].shape), (tensors["f32"] - tensors["f64"]).abs().max().item())
 
