@@ -1,3 +1,5 @@
+//go:build unix
+
 package bert
 
 import (
@@ -7,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 func minilm(t *testing.T) string {
@@ -48,10 +51,17 @@ func TestRealMiniLMSpeed(t *testing.T) {
 		tokens += len(ids)
 	}
 	for range 3 {
-		start := time.Now()
+		start, processor := time.Now(), processorSeconds(t)
 		_, err := e.Encode(context.Background(), texts)
 		require.NoError(t, err)
 		wall := time.Since(start).Seconds()
-		t.Logf("%s: %.1f texts/s, %.0f tokens/s", e.backend.Name(), float64(len(texts))/wall, float64(tokens)/wall)
+		t.Logf("%s: %.1f texts/s, %.0f tokens/s, %.0f tokens in a processor's second", e.backend.Name(), float64(len(texts))/wall, float64(tokens)/wall, float64(tokens)/(processorSeconds(t)-processor))
 	}
+}
+
+// processorSeconds is what this process has used, which tells more than the clock where others use the machine.
+func processorSeconds(t *testing.T) float64 {
+	var u unix.Rusage
+	require.NoError(t, unix.Getrusage(unix.RUSAGE_SELF, &u))
+	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
 }
