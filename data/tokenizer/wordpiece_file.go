@@ -60,6 +60,9 @@ type wordPieceConfig struct {
 	lowerAnyway bool
 }
 
+// wordPieceClasses: the last two stand for whatever tokenizer.json says, in transformers 4 and 5.
+var wordPieceClasses = []string{"BertTokenizer", "BertTokenizerFast", "PreTrainedTokenizerFast", "TokenizersBackend"}
+
 // special is a token's content, or an object that has it.
 type special string
 
@@ -90,8 +93,8 @@ func readWordPieceConfig(path string) (wordPieceConfig, error) {
 		return c, fmt.Errorf("tokenizer: %s: %s", path, shortened(err))
 	}
 	switch {
-	case c.Class != nil && !slices.Contains([]string{"BertTokenizer", "BertTokenizerFast", "PreTrainedTokenizerFast"}, *c.Class):
-		err = fmt.Errorf("tokenizer_class: %q is not known (known: BertTokenizer, BertTokenizerFast, PreTrainedTokenizerFast)", *c.Class)
+	case c.Class != nil && !slices.Contains(wordPieceClasses, *c.Class):
+		err = fmt.Errorf("tokenizer_class: %q is not known (known: %s)", *c.Class, strings.Join(wordPieceClasses, ", "))
 	case c.DoBasic != nil && !*c.DoBasic:
 		err = errors.New("do_basic_tokenize: false is not known")
 	case len(c.NeverSplit) > 0:
