@@ -60,6 +60,9 @@ type wordPieceConfig struct {
 	lowerAnyway bool
 }
 
+// maxWordChars bounds the time that a word can take, which grows with its square and more. Files have 100.
+const maxWordChars = 500
+
 // wordPieceClasses: the last two stand for whatever tokenizer.json says, in transformers 4 and 5.
 var wordPieceClasses = []string{"BertTokenizer", "BertTokenizerFast", "PreTrainedTokenizerFast", "TokenizersBackend"}
 
@@ -177,8 +180,8 @@ func (t *WordPiece) parse(data []byte, config wordPieceConfig) error {
 	if m.MaxChars != nil {
 		t.maxChars = *m.MaxChars
 	}
-	if t.maxChars < 1 {
-		return fmt.Errorf("model.max_input_chars_per_word: %d is not positive", t.maxChars)
+	if t.maxChars < 1 || t.maxChars > maxWordChars {
+		return fmt.Errorf("model.max_input_chars_per_word: %d is not from 1 to %d", t.maxChars, maxWordChars)
 	}
 	if err := expectType("normalizer", j.Normalizer, "BertNormalizer"); err != nil {
 		return err

@@ -73,6 +73,7 @@ func TestWordPieceRefusals(t *testing.T) {
 		{`{"Sequence":{"id":"A","type_id":0}},`, ``, "the text is there 0 times"},
 		{`"ids":[2]`, `"ids":[90000]`, "90000 is no token"},
 		{`"max_input_chars_per_word":100`, `"max_input_chars_per_word":0`, "max_input_chars_per_word"},
+		{`"max_input_chars_per_word":100`, `"max_input_chars_per_word":1000000`, "max_input_chars_per_word"},
 		{`"unk_token":"[UNK]"`, `"unk_token":"[NO]"`, `"[NO]" is not in vocab`},
 		{`"version":"1.0"`, `"version":"2.0"`, "version"},
 	} {
