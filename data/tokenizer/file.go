@@ -46,13 +46,18 @@ func readFile(path string) (*file, []byte, error) {
 	}
 	f, err := parse(data)
 	if err != nil {
-		text := err.Error()
-		if len(text) > 1000 { // it quotes the file, where anything may stand
-			text = strings.ToValidUTF8(text[:1000], "") + "..."
-		}
-		return nil, nil, fmt.Errorf("tokenizer: %s: %s", path, text)
+		return nil, nil, fmt.Errorf("tokenizer: %s: %s", path, shortened(err))
 	}
 	return f, data, nil
+}
+
+// shortened cuts an error that quotes the file, where anything may stand.
+func shortened(err error) string {
+	text := err.Error()
+	if len(text) > 1000 {
+		text = strings.ToValidUTF8(text[:1000], "") + "..."
+	}
+	return text
 }
 
 func readBytes(path string) (string, []byte, error) {
@@ -116,9 +121,11 @@ func parse(data []byte) (*file, error) {
 	if f.merges, err = newMerges(m.Vocab.ids, m.Merges, m.IgnoreMerges); err != nil {
 		return nil, fmt.Errorf("model.%w", err)
 	}
-	normalize := func(s string) string { return s }
-	if f.nfc {
-		normalize = func(s string) string { s, _ = nfc(s); return s }
+	normalize := func(text string) string {
+		if f.nfc {
+			text, _ = nfc(text)
+		}
+		return text
 	}
 	if f.raw, f.normalized, err = newMatchers(j.AddedTokens, normalize); err != nil {
 		return nil, fmt.Errorf("added_tokens: %w", err)

@@ -255,7 +255,7 @@ func newMerges(ids map[string]int32, pairs mergeJSON, ignoreMerges bool) (*merge
 	return m, nil
 }
 
-// newMatchers sorts the added tokens by the text they are looked for in.
+// newMatchers sorts the added tokens by the text they are looked for in: as given, or normalised.
 func newMatchers(added []addedToken, normalize func(string) string) (raw, normalized *matcher, err error) {
 	raw, normalized = newMatcher(), newMatcher()
 	for i := range added {
@@ -263,6 +263,9 @@ func newMatchers(added []addedToken, normalize func(string) string) (raw, normal
 		m, content := raw, *a.Content
 		if a.Normalized {
 			m, content = normalized, normalize(content)
+			if content == "" {
+				return nil, nil, fmt.Errorf("%q: nothing is left of it when it is normalised", *a.Content)
+			}
 		}
 		if err := m.add(content, a); err != nil {
 			return nil, nil, err

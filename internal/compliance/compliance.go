@@ -16,10 +16,11 @@ import (
 
 // Ops is every op that a backend has.
 var Ops = [...]string{
-	"add", "adamw", "attention", "attention_backward", "bce", "bce_dz", "ce", "ce_dz", "dropout", "embedding", "embedding_dtable",
-	"gather", "gather_dx", "good", "good_dx", "linear", "linear_db", "linear_dw", "linear_dx", "log_prob", "log_prob_block", "pick", "pick_dx",
-	"relu", "relu_dx", "rmsnorm", "rmsnorm_dw", "rmsnorm_dx", "rope", "scale", "sigmoid", "sigmoid_dx",
-	"squared_error", "squared_error_dy", "sum_squares", "swiglu", "swiglu_backward",
+	"adamw", "add", "attention", "attention_backward", "bce", "bce_dz", "ce", "ce_dz", "dropout", "embedding",
+	"embedding_dtable", "gather", "gather_dx", "gelu", "good", "good_dx", "layernorm", "linear", "linear_db", "linear_dw",
+	"linear_dx", "log_prob", "log_prob_block", "pick", "pick_dx", "pool", "relu", "relu_dx", "rmsnorm", "rmsnorm_dw",
+	"rmsnorm_dx", "rope", "scale", "sigmoid", "sigmoid_dx", "squared_error", "squared_error_dy", "sum_squares", "swiglu",
+	"swiglu_backward", "tanh",
 }
 
 // spareRows is how many dead rows a case gets when its capacity exceeds its live counts.
@@ -117,5 +118,5 @@ type kase struct {
 }
 
 func cases() []kase {
-	return slices.Concat(productCases(), rowCases(), headCases(), vocabularyCases(), attentionCases(), optimiserCases())
+	return slices.Concat(productCases(), rowCases(), encoderCases(), headCases(), vocabularyCases(), attentionCases(), optimiserCases())
 }

@@ -38,6 +38,10 @@ var portable = map[string]compile{
 	"ce_dz":              floats(ceDZ[float32], ceDZ[float64]),
 	"log_prob_block":     floats(logProbBlock[float32], logProbBlock[float64]),
 	"log_prob":           floats(logProb[float32], logProb[float64]),
+	"layernorm":          floats(layernorm[float32], layernorm[float64]),
+	"gelu":               floats(gelu[float32], gelu[float64]),
+	"pool":               floats(poolSegments[float32], poolSegments[float64]),
+	"tanh":               floats(tanh[float32], tanh[float64]),
 	"adamw":              floats(adamw[float32], adamw[float64]),
 	"sum_squares":        sumSquares,
 }

@@ -11,6 +11,15 @@ type Dropout struct {
 	Salt uint64 // tells the dropouts of one graph apart
 }
 
+// LayerNorm holds the epsilon added to the variance.
+type LayerNorm struct{ Eps float64 }
+
+// GELU is x·Φ(x); Tanh takes the approximation with tanh, Hugging Face's gelu_new.
+type GELU struct{ Tanh bool }
+
+// Pool says how a segment's rows become one: their mean, or each column's maximum.
+type Pool struct{ Max bool }
+
 // Attention is grouped-query attention: query head h reads key/value head h·KVHeads/Heads; scores are scaled by 1/√HeadDim.
 type Attention struct{ Heads, KVHeads, HeadDim int }
 
