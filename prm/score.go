@@ -19,8 +19,9 @@ type Score struct {
 	Steps []StepScore
 	// Trajectory is the score of the whole; nil if the model was not trained to give one.
 	Trajectory *float64
-	// Reward is the mean score of the steps of the chosen parts, plus alpha times Trajectory. NaN (null in JSON) if the
-	// trajectory has no step in these parts.
+	// Mean is the mean score of the steps of the chosen parts; NaN (null in JSON) if the trajectory has no step in these parts.
+	Mean float64
+	// Reward is Mean plus alpha times Trajectory.
 	Reward float64
 }
 
@@ -37,11 +38,11 @@ type StepScore struct {
 	Window    int         `json:"window"` // 0: the step was scored with everything before it
 }
 
-// MarshalJSON writes an undefined reward as null.
+// MarshalJSON writes an undefined mean and reward as null.
 func (s Score) MarshalJSON() ([]byte, error) {
-	var reward *float64
+	var mean, reward *float64
 	if !math.IsNaN(s.Reward) {
-		reward = &s.Reward
+		mean, reward = &s.Mean, &s.Reward
 	}
 	steps := s.Steps
 	if steps == nil {
@@ -51,8 +52,9 @@ func (s Score) MarshalJSON() ([]byte, error) {
 		ID         string      `json:"id"`
 		Steps      []StepScore `json:"steps"`
 		Trajectory *float64    `json:"trajectory"`
+		Mean       *float64    `json:"mean"`
 		Reward     *float64    `json:"reward"`
-	}{s.ID, steps, s.Trajectory, reward})
+	}{s.ID, steps, s.Trajectory, mean, reward})
 }
 
 // ScoreOptions say how trajectories are scored together; the zero value takes what was saved with the model.
@@ -222,7 +224,8 @@ func (m *Model) score(t *data.Trajectory, e *data.Example, values []float64, opt
 	if opt.Alpha != nil {
 		alpha = *opt.Alpha
 	}
-	s.Reward = m.meanStep(s.Steps, opt.Parts)
+	s.Mean = m.meanStep(s.Steps, opt.Parts)
+	s.Reward = s.Mean
 	if m.hasTrajectory() {
 		s.Trajectory = &final
 		s.Reward += alpha * final
