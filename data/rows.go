@@ -11,6 +11,7 @@ import (
 type Row struct {
 	File   string
 	Line   int // from 1
+	id     string
 	prefix string
 	fields map[string]json.RawMessage
 }
@@ -37,7 +38,11 @@ func NewRow(line Line) (*Row, error) {
 	if err != nil {
 		return nil, &RowError{File: line.File, Line: line.Number, Err: err}
 	}
-	return &Row{File: line.File, Line: line.Number, fields: fields}, nil
+	row := &Row{File: line.File, Line: line.Number, fields: fields}
+	if row.TakeText("id", &row.id) != nil {
+		row.id = ""
+	}
+	return row, nil
 }
 
 // Has tells whether the row has the field, with a value other than null.
@@ -97,7 +102,7 @@ func (r *Row) Objects(name string) ([]*Row, error) {
 	}
 	rows := make([]*Row, len(list))
 	for i, raw := range list {
-		rows[i] = &Row{File: r.File, Line: r.Line, prefix: fmt.Sprintf("%s%s[%d].", r.prefix, name, i)}
+		rows[i] = &Row{File: r.File, Line: r.Line, id: r.id, prefix: fmt.Sprintf("%s%s[%d].", r.prefix, name, i)}
 		if err := json.Unmarshal(raw, &rows[i].fields); err != nil || rows[i].fields == nil {
 			return nil, r.FailField(fmt.Sprintf("%s[%d]", name, i), "not an object")
 		}
@@ -110,11 +115,7 @@ func (r *Row) Fail(err error) error {
 	if err == nil {
 		return nil
 	}
-	id := ""
-	if r.TakeText("id", &id) != nil || r.prefix != "" {
-		id = ""
-	}
-	return &RowError{File: r.File, Line: r.Line, ID: id, Err: err}
+	return &RowError{File: r.File, Line: r.Line, ID: r.id, Err: err}
 }
 
 // FailField says what is wrong with a field of the row.
