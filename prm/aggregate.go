@@ -71,16 +71,16 @@ func (a Aggregation) Validate() error {
 	return fmt.Errorf("aggregation: %q is none of %s", string(a), strings.Join(names, ", "))
 }
 
-// readOut refuses to rank what a model with a trajectory read-out has scored with what one without has.
-type readOut struct {
+// ReadOut refuses to rank what a model with a trajectory read-out has scored with what one without has.
+type ReadOut struct {
 	known, has bool
 	where      string
 }
 
-// check compares one more item with the first.
-func (r *readOut) check(has bool, where string) error {
+// Check compares one more item with the first: whether it has a trajectory score, and where it stands.
+func (r *ReadOut) Check(has bool, where string) error {
 	if !r.known {
-		*r = readOut{true, has, where}
+		*r = ReadOut{true, has, where}
 		return nil
 	}
 	if has == r.has {

@@ -113,7 +113,7 @@ func BestOfN(ctx context.Context, problems iter.Seq2[*data.SampledProblem, error
 type samplePool struct {
 	opt      BestOfNOptions
 	problems []sampledKeys
-	readOut  readOut
+	readOut  ReadOut
 	result   BestOfNResult
 	texts    int // samples that have a text
 	ways     []scoring
@@ -151,7 +151,7 @@ func (p *samplePool) add(problem *data.SampledProblem) error {
 			return fmt.Errorf("%s: %w", where, err)
 		}
 		if len(s.Scores) > 0 || s.Trajectory != nil {
-			if err := p.readOut.check(s.Trajectory != nil, where); err != nil {
+			if err := p.readOut.Check(s.Trajectory != nil, where); err != nil {
 				return err
 			}
 		} else {

@@ -71,6 +71,17 @@ func storedScore(row *data.Row) (*StoredScore, error) {
 	return s, err
 }
 
+// Reward is the mean of the steps that count plus alpha times the trajectory's score, if the model gives one; NaN: undefined.
+func (s *StoredScore) Reward(alpha float64) float64 {
+	if s.Trajectory == nil {
+		return s.Mean
+	}
+	if math.IsNaN(s.Mean) && len(s.Steps) == 0 {
+		return alpha * *s.Trajectory
+	}
+	return s.Mean + alpha**s.Trajectory
+}
+
 // rewarded are the scores of the steps that the reward averages: those of the parts whose mean is the line's.
 func (s *StoredScore) rewarded() []float64 {
 	if s.Parts == nil || math.IsNaN(s.Mean) {

@@ -23,6 +23,7 @@ type commands struct {
 	Train    trainCommand    `cmd:"" help:"Train a model on labelled trajectories, or resume a run."`
 	Score    scoreCommand    `cmd:"" help:"Score every step of trajectories."`
 	BestOfN  bestofnCommand  `cmd:"" name:"bestofn" help:"Judge ways of picking one of N samples: by score, by vote, and without a model."`
+	Eval     evalCommand     `cmd:"" help:"Run a model or stored scores against a benchmark."`
 	Inspect  inspectCommand  `cmd:"" help:"Say what a model, checkpoint, safetensors file or tokenizer holds, and whether it is sound."`
 	Tokenize tokenizeCommand `cmd:"" help:"Turn texts into token ids."`
 	Parity   parityCommand   `cmd:"" help:"Compare with the numbers that PyTorch computed for golden folders."`
@@ -148,6 +149,7 @@ func (p *program) execute(parsed *kong.Context) error {
 func (trainCommand) watchesContext()    {}
 func (scoreCommand) watchesContext()    {}
 func (bestofnCommand) watchesContext()  {}
+func (evalCommand) watchesContext()     {}
 func (tokenizeCommand) watchesContext() {}
 func (demoCommand) watchesContext()     {}
 
