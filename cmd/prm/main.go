@@ -24,6 +24,7 @@ type commands struct {
 	Score    scoreCommand    `cmd:"" help:"Score every step of trajectories."`
 	BestOfN  bestofnCommand  `cmd:"" name:"bestofn" help:"Judge ways of picking one of N samples: by score, by vote, and without a model."`
 	Eval     evalCommand     `cmd:"" help:"Run a model or stored scores against a benchmark."`
+	Grade    gradeCommand    `cmd:"" help:"Tell whether answers equal their gold answers."`
 	Inspect  inspectCommand  `cmd:"" help:"Say what a model, checkpoint, safetensors file or tokenizer holds, and whether it is sound."`
 	Tokenize tokenizeCommand `cmd:"" help:"Turn texts into token ids."`
 	Parity   parityCommand   `cmd:"" help:"Compare with the numbers that PyTorch computed for golden folders."`
