@@ -43,11 +43,20 @@ var (
 //
 // Of a gold answer that GSM8K writes behind "####", that part is taken.
 func ReadSamples(paths []string, opt ReadOptions) iter.Seq2[*SampledProblem, error] {
+	return readProblems(paths, opt, sampledProblem)
+}
+
+// ReadProblems yields the problems of files that hold no samples, as MATH-500, AIME, GPQA and GSM8K are published.
+func ReadProblems(paths []string, opt ReadOptions) iter.Seq2[*SampledProblem, error] {
+	return readProblems(paths, opt, problemOf)
+}
+
+func readProblems(paths []string, opt ReadOptions, read func(*Row) (*SampledProblem, error)) iter.Seq2[*SampledProblem, error] {
 	return func(yield func(*SampledProblem, error) bool) {
 		for row, err := range Rows(paths, opt) {
 			var p *SampledProblem
 			if err == nil {
-				p, err = sampledProblem(row)
+				p, err = read(row)
 			}
 			if err != nil {
 				p = nil

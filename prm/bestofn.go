@@ -22,8 +22,13 @@ type BestOfNOptions struct {
 	Alphas       []float64     // weights of the trajectory's score in the reward; nil: 1
 	Seed         uint64        // of the intervals, and of subsets where not all are counted
 	Split        string        // cuts a sample's text into steps to count them; "": "\n\n"
-	// Verifier grades samples that do not say whether they are right; nil: such a sample is an error.
+	// Verifier grades samples that do not say whether they are right, by their answer, else their text; nil: such a sample is
+	// an error.
 	Verifier label.Verifier
+	// Extract finds the answer of a sample that has none (Pred); nil: such a sample does not vote.
+	Extract func(text string) (answer string, ok bool)
+	// Same tells whether two answers are the same vote; nil: only equal texts are.
+	Same func(a, b string) bool
 }
 
 // Validate reports the first option that cannot be used.
@@ -52,7 +57,8 @@ type BestOfNResult struct {
 	Samples    int             `json:"samples"`
 	Unscored   int             `json:"unscored"`   // samples without scores: never picked by score
 	Unanswered int             `json:"unanswered"` // samples without an answer: they do not vote
-	Ungraded   int             `json:"ungraded"`   // samples on which the verifier could not decide: they count as wrong
+	Graded     int             `json:"graded"`     // samples that the verifier decided on
+	Ungraded   int             `json:"ungraded"`   // samples on which it could not decide: they count as wrong
 	Results    []BestOfNMethod `json:"results"`
 	Warnings   []string        `json:"warnings,omitempty"`
 }
@@ -143,7 +149,7 @@ func (p *samplePool) add(problem *data.SampledProblem) error {
 	if len(problem.Samples) == 0 {
 		return fmt.Errorf("%s has no samples", k.where)
 	}
-	numbers := map[string]int{}
+	votes := ballotBox{same: p.opt.Same, numbers: map[string]int{}}
 	for i, s := range problem.Samples {
 		where := fmt.Sprintf("%s: sample %d", k.where, i)
 		right, err := p.grade(problem, s)
@@ -160,15 +166,8 @@ func (p *samplePool) add(problem *data.SampledProblem) error {
 		if s.Text != "" || len(s.Steps) > 0 {
 			p.texts++
 		}
-		answer := -1
-		if s.Pred != nil && *s.Pred != "" {
-			number, seen := numbers[*s.Pred]
-			if !seen {
-				number = len(numbers)
-				numbers[*s.Pred] = number
-			}
-			answer = number
-		} else {
+		answer := votes.number(p.answer(s))
+		if answer < 0 {
 			p.result.Unanswered++
 		}
 		length, steps := size(s, p.opt.Split)
@@ -200,11 +199,67 @@ func size(s data.Sample, split string) (length, steps int) {
 	return length, steps
 }
 
-func (p *samplePool) grade(problem *data.SampledProblem, s data.Sample) (bool, error) {
-	if s.Correct != nil {
-		return *s.Correct, nil
+// answer is a sample's answer, "" if it has none.
+func (p *samplePool) answer(s data.Sample) string {
+	if s.Pred != nil {
+		return *s.Pred
 	}
-	return false, errors.New("it does not say whether it is correct")
+	if p.opt.Extract != nil {
+		if answer, ok := p.opt.Extract(s.Text); ok {
+			return answer
+		}
+	}
+	return ""
+}
+
+// ballotBox numbers the answers of one problem.
+type ballotBox struct {
+	same    func(a, b string) bool
+	numbers map[string]int
+	firsts  []string // the first answer of each number
+}
+
+// number is −1 for "". An answer that is the same as several others joins the first of them.
+func (b *ballotBox) number(answer string) int {
+	if answer == "" {
+		return -1
+	}
+	if n, seen := b.numbers[answer]; seen {
+		return n
+	}
+	n := -1
+	if b.same != nil {
+		n = slices.IndexFunc(b.firsts, func(first string) bool { return b.same(first, answer) })
+	}
+	if n < 0 {
+		n = len(b.firsts)
+		b.firsts = append(b.firsts, answer)
+	}
+	b.numbers[answer] = n
+	return n
+}
+
+// grade tells whether a sample is right.
+func (p *samplePool) grade(problem *data.SampledProblem, s data.Sample) (bool, error) {
+	switch {
+	case s.Correct != nil:
+		return *s.Correct, nil
+	case p.opt.Verifier == nil:
+		return false, errors.New("it does not say whether it is correct, and there is no verifier")
+	case problem.Gold == "":
+		return false, errors.New("it does not say whether it is correct, and the problem has no gold answer to compare with")
+	}
+	text := s.Text
+	if s.Pred != nil {
+		text = *s.Pred
+	}
+	right, _, err := p.opt.Verifier.Verify(problem.Gold, text)
+	if err != nil {
+		p.result.Ungraded++
+		return false, nil
+	}
+	p.result.Graded++
+	return right, nil
 }
 
 // choose settles the sizes and the ways of scoring.
@@ -223,6 +278,9 @@ func (p *samplePool) choose() error {
 	}
 	if n := slices.Max(p.opt.N); n > most {
 		return fmt.Errorf("%s has %d samples, fewer than n = %d", fewest.where, most, n)
+	}
+	if p.result.Ungraded > 0 {
+		p.warnf("the verifier could not decide on %d of %d samples; they count as wrong", p.result.Ungraded, p.result.Samples)
 	}
 	if p.result.Unscored == p.result.Samples {
 		p.warnf("no sample has scores: nothing is picked by score")

@@ -2,6 +2,7 @@ package prm
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"math"
 	"slices"
@@ -120,7 +121,7 @@ func TestBestOfNRefusesAndWarns(t *testing.T) {
 		"alpha: NaN is not a finite number":                                         {two(func(*data.SampledProblem) {}), BestOfNOptions{Alphas: []float64{math.NaN()}}},
 		"no trajectory scores to weigh":                                             {two(func(*data.SampledProblem) {}), BestOfNOptions{Alphas: []float64{1}}},
 		"sample 1 has a trajectory score and f:3: problem \"p\": sample 0 has none": {two(func(p *data.SampledProblem) { p.Samples[1].Trajectory = &whole }), BestOfNOptions{}},
-		"sample 1: it does not say whether it is correct":                           {two(func(p *data.SampledProblem) { p.Samples[1].Correct = nil }), BestOfNOptions{}},
+		"sample 1: it does not say whether it is correct, and there is no verifier": {two(func(p *data.SampledProblem) { p.Samples[1].Correct = nil }), BestOfNOptions{}},
 		`problem "p" has no samples`:                                                {two(func(p *data.SampledProblem) { p.Samples = nil }), BestOfNOptions{}},
 		"a problem is nil":                                                          {nil, BestOfNOptions{}},
 	} {
@@ -153,6 +154,42 @@ func TestBestOfNRefusesAndWarns(t *testing.T) {
 	}
 	require.Equal(t, []string{"oracle", "random", "oracle", "random"}, methods, "no scores, no texts, no answers: what is left, for n = 1 and 2")
 	require.Len(t, r.Warnings, 2)
+}
+
+type verifier func(gold, text string) (bool, error)
+
+func (verifier) ID() string { return "test" }
+func (v verifier) Verify(gold, text string) (bool, string, error) {
+	right, err := v(gold, text)
+	return right, "", err
+}
+
+func TestBestOfNWithAVerifier(t *testing.T) {
+	pred := "7.0"
+	p := &data.SampledProblem{ID: "p", Gold: "7", Samples: []data.Sample{
+		{Text: "so 8", Scores: []float64{0.9}}, {Text: "so 7", Scores: []float64{0.1}}, {Text: "so 8", Pred: &pred, Scores: []float64{0.2}}, {Text: "odd", Scores: []float64{0.3}},
+	}}
+	opt := BestOfNOptions{N: []int{4}, Aggregations: []Aggregation{Last},
+		Verifier: verifier(func(gold, text string) (bool, error) {
+			if text == "odd" {
+				return true, errors.New("undecided")
+			}
+			return strings.TrimSuffix(strings.TrimPrefix(text, "so "), ".0") == gold, nil
+		}),
+		Extract: func(text string) (string, bool) { return strings.TrimPrefix(text, "so "), text != "odd" },
+		Same:    func(a, b string) bool { return strings.TrimSuffix(a, ".0") == strings.TrimSuffix(b, ".0") },
+	}
+	r, err := BestOfN(context.Background(), problemsOf(p), opt)
+	require.NoError(t, err)
+	require.Equal(t, []int{3, 1, 1}, []int{r.Graded, r.Ungraded, r.Unanswered})
+	require.Contains(t, r.Warnings[0], "could not decide on 1 of 4")
+	require.Equal(t, 0.5, row(t, r, "random", "", 4).Accuracy, "a sample with an answer is graded by it, the undecided one is wrong")
+	require.Equal(t, 1.0, row(t, r, "majority", "", 4).Accuracy, "7 and 7.0 are two votes for one answer")
+	require.Equal(t, 0.0, row(t, r, "weighted", Last, 4).Accuracy)
+	opt.Same = nil
+	r, err = BestOfN(context.Background(), problemsOf(p), opt)
+	require.NoError(t, err)
+	require.Equal(t, 0.0, row(t, r, "majority", "", 4).Accuracy, "three votes for three texts: the first")
 }
 
 // At n = N there is one subset, and the picks of metrics.BestOfN know it.

@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/data/grade"
 	"github.com/goprm/goprm/prm"
 )
 
@@ -17,6 +18,8 @@ type bestofnCommand struct {
 	N           []int             `name:"n" help:"How many samples are picked from, e.g. 1,2,4,8; by default the powers of two that every problem has samples for."`
 	Aggregation []prm.Aggregation `help:"How the steps' scores become the sample's: min, last, mean, prod, reward; all by default."`
 	Alpha       []float64         `help:"Weights of the trajectory's score in the reward, e.g. 0,0.5,1: a sweep in one go; the model's, else 1, by default."`
+	Problems    []string          `sep:"none" help:"Files of problems with gold answers, as MATH-500, AIME or GPQA are published, for samples whose rows have no answer; found by the problem's text."`
+	Votes       string            `enum:"equal,text" default:"equal" help:"Which answers are one vote: equal ones, as prm grade sees it, or equal texts."`
 	Seed        uint64            `default:"1" help:"Seed of the intervals and of drawn subsets."`
 	JSON        bool              `help:"Print JSON."`
 	scorerFlags
@@ -25,6 +28,7 @@ type bestofnCommand struct {
 func (bestofnCommand) Help() string {
 	return `A row is {"problem","answer","samples":[{"text","pred","correct","scores":[...],"trajectory"}]}, or one of search-and-learn (completions, scores) or of Qwen2.5-Math's evaluation (code, pred, score, pred_score). ` +
 		"Each accuracy is the mean over the problems and over all subsets of n of a problem's samples: by formula, or, for votes, by counting up to 20,000 subsets and drawing 4,000 where there are more. " +
+		"A sample without \"correct\" is graded against the gold answer, one without \"pred\" votes for the answer that its text ends with, both as prm grade does. " +
 		"Ties go to the earliest sample; intervals are 95 %, by bootstrap over the problems. Example:\n\n  prm bestofn --model runs/one/model --in samples.jsonl --n 1,2,4,8 --keep scores.jsonl"
 }
 
@@ -33,8 +37,16 @@ func (c bestofnCommand) Run(p *program) error {
 	if err := errors.Join(opt.Validate(), c.validate()); err != nil {
 		return usageError(oneLine(err))
 	}
+	opt.Verifier, opt.Extract = grade.Verifier{}, grade.Extract
+	if c.Votes == "equal" {
+		opt.Same = func(a, b string) bool { return grade.Equal(a, b).Equal == grade.Yes }
+	}
+	gold, err := c.gold()
+	if err != nil {
+		return err
+	}
 	pool := func() iter.Seq2[*data.SampledProblem, error] {
-		return data.ReadSamples(c.In, data.ReadOptions{Stdin: p.stdin})
+		return withGold(data.ReadSamples(c.In, data.ReadOptions{Stdin: p.stdin}), gold)
 	}
 	judge := func(problems iter.Seq2[*data.SampledProblem, error]) error {
 		result, err := prm.BestOfN(p.ctx, problems, opt)
@@ -71,6 +83,39 @@ func (c bestofnCommand) Run(p *program) error {
 			}
 			return judge(prm.WithScores(pool(), scores))
 		})
+}
+
+// gold are the answers of --problems.
+func (c bestofnCommand) gold() (map[data.ProblemKey]string, error) {
+	gold := map[data.ProblemKey]string{}
+	if len(c.Problems) == 0 {
+		return gold, nil
+	}
+	for p, err := range data.ReadProblems(c.Problems, data.ReadOptions{}) {
+		if err != nil {
+			return nil, err
+		}
+		key := data.KeyOf(p.Problem)
+		if other, seen := gold[key]; seen && other != p.Gold {
+			return nil, fmt.Errorf("%s: problem %q has two gold answers, %q and %q", p.Where, p.ID, other, p.Gold)
+		}
+		gold[key] = p.Gold
+	}
+	return gold, nil
+}
+
+// withGold fills in gold answers where the samples' rows have none.
+func withGold(problems iter.Seq2[*data.SampledProblem, error], gold map[data.ProblemKey]string) iter.Seq2[*data.SampledProblem, error] {
+	return func(yield func(*data.SampledProblem, error) bool) {
+		for p, err := range problems {
+			if err == nil && p.Gold == "" {
+				p.Gold = gold[data.KeyOf(p.Problem)]
+			}
+			if !yield(p, err) {
+				return
+			}
+		}
+	}
 }
 
 // samplesOf yields every sample as a trajectory to score.

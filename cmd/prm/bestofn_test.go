@@ -63,6 +63,41 @@ func TestBestOfNWithAModelIsTheSameFromItsScores(t *testing.T) {
 	require.Contains(t, table, "5 problems, 20 samples")
 }
 
+func TestBestOfNGradesAgainstPublishedFiles(t *testing.T) {
+	dir := t.TempDir()
+	problems := write(t, filepath.Join(dir, "problems.jsonl"), `{"problem":"Half of  one?","solution":"","answer":"\\frac{1}{2}","subject":"Algebra","level":1,"unique_id":"test/algebra/1.json"}
+{"problem_idx":1,"problem":"Nine and four?","answer":13}
+{"Question":"Which one?","Correct Answer":"mitosis","Incorrect Answer 1":"meiosis","Record ID":"rec"}
+`)
+	samples := write(t, filepath.Join(dir, "samples.jsonl"), `{"problem":"Half of one?","completions":["So it is $0.5$.","It is \\boxed{2}.","The answer is 1/2"],"scores":[[0.9],[0.1],[0.2]]}
+{"problem":"Nine and four?","completions":["14","\\boxed{13}","12"],"scores":[[0.9],[0.1],[0.2]]}
+{"question":"Which one?","completions":["mitosis","meiosis","meiosis"],"scores":[[0.3],[0.2],[0.2]]}
+`)
+	code, stdout, stderr := prmCommand("bestofn", "--in", samples, "--problems", problems, "--n", "3", "--json", "--aggregation", "last")
+	require.Equal(t, 0, code, stderr)
+	var result prm.BestOfNResult
+	require.NoError(t, json.Unmarshal([]byte(stdout), &result))
+	require.Equal(t, 9, result.Graded)
+	got := map[string]float64{}
+	for _, m := range result.Results {
+		got[m.Method] = m.Accuracy
+	}
+	require.InDelta(t, 2.0/3, got["best"], 1e-12)     // 0.5 and mitosis, but 14
+	require.InDelta(t, 1.0/3, got["majority"], 1e-12) // 0.5 and 1/2 are one vote
+	require.InDelta(t, 1.0, got["oracle"], 1e-12)
+	code, stdout, _ = prmCommand("bestofn", "--in", samples, "--problems", problems, "--n", "3", "--json", "--votes", "text")
+	require.Equal(t, 0, code)
+	require.NoError(t, json.Unmarshal([]byte(stdout), &result))
+	for _, m := range result.Results {
+		if m.Method == "majority" {
+			require.InDelta(t, 1.0/3, m.Accuracy, 1e-12, "0.5, 2 and 1/2 tie as texts, the first is right; the first of 14, 13 and 12 is not")
+		}
+	}
+	code, _, stderr = prmCommand("bestofn", "--in", samples)
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "the problem has no gold answer")
+}
+
 func TestBestOfNUsage(t *testing.T) {
 	in := write(t, filepath.Join(t.TempDir(), "s.jsonl"), `{"problem":"p","samples":[{"pred":"1","correct":true,"scores":[1]}]}`)
 	for args, want := range map[string]string{
