@@ -77,11 +77,11 @@ func (c bestofnCommand) Run(p *program) error {
 		}
 	}
 	return p.scored(&c.scorerFlags, c.In, func() iter.Seq2[*data.Trajectory, error] { return samplesOf(pool()) }, total,
-		func(scores iter.Seq2[*prm.StoredScore, error], info *prm.ModelInfo) error {
+		func(scores func() iter.Seq2[*prm.StoredScore, error], info *prm.ModelInfo) error {
 			if info != nil && info.HasTrajectory && opt.Alphas == nil {
 				opt.Alphas = []float64{info.Alpha}
 			}
-			return judge(prm.WithScores(pool(), scores))
+			return judge(prm.WithScores(pool(), scores()))
 		})
 }
 

@@ -86,8 +86,8 @@ func (c evalCommand) Run(p *program) error {
 			}
 		}
 	}
-	return p.scored(&c.scorerFlags, append(c.Data, c.Tune...), source, total, func(scores iter.Seq2[*prm.StoredScore, error], info *prm.ModelInfo) error {
-		return c.judge(p, sets, scores, info)
+	return p.scored(&c.scorerFlags, append(c.Data, c.Tune...), source, total, func(scores func() iter.Seq2[*prm.StoredScore, error], info *prm.ModelInfo) error {
+		return c.judge(p, sets, scores(), info)
 	})
 }
 

@@ -37,10 +37,12 @@ func (f *scorerFlags) validate() error {
 }
 
 // scored calls use with the stored scores, or with those that the model gives to the source's trajectories, of which there
-// are total. What the model said is in a file before anything is made of it: the one to keep, or a temporary one.
-func (p *program) scored(f *scorerFlags, inputs []string, source func() iter.Seq2[*data.Trajectory, error], total int, use func(scores iter.Seq2[*prm.StoredScore, error], info *prm.ModelInfo) error) (err error) {
+// are total; scores() reads them anew each time. What the model said is in a file before anything is made of it: the one to keep, or a temporary one.
+func (p *program) scored(f *scorerFlags, inputs []string, source func() iter.Seq2[*data.Trajectory, error], total int, use func(scores func() iter.Seq2[*prm.StoredScore, error], info *prm.ModelInfo) error) (err error) {
 	if f.Model == "" {
-		return use(prm.ReadScores(f.Scores, data.ReadOptions{Stdin: p.stdin}), nil)
+		return use(func() iter.Seq2[*prm.StoredScore, error] {
+			return prm.ReadScores(f.Scores, data.ReadOptions{Stdin: p.stdin})
+		}, nil)
 	}
 	keep := f.Keep
 	if keep == "" {
@@ -58,7 +60,7 @@ func (p *program) scored(f *scorerFlags, inputs []string, source func() iter.Seq
 	if err != nil {
 		return err
 	}
-	return use(prm.ReadScores([]string{keep}, data.ReadOptions{}), info)
+	return use(func() iter.Seq2[*prm.StoredScore, error] { return prm.ReadScores([]string{keep}, data.ReadOptions{}) }, info)
 }
 
 func (p *program) scoreTo(path string, f *scorerFlags, source func() iter.Seq2[*data.Trajectory, error], total int) (*prm.ModelInfo, error) {
