@@ -1,6 +1,7 @@
 package data
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -83,6 +84,26 @@ func TestReadSamplesRefuses(t *testing.T) {
 	}
 	_, errs := samplesOf(`{"problem":"p","id":"q","samples":[{"scores":[1,null]}]}`)
 	require.Equal(t, `stdin:1 (id "q"): samples[0].scores[1]: null where a number is expected`, errs[0])
+}
+
+func FuzzReadSamples(f *testing.F) {
+	for _, s := range []string{`{"id":"x","problem":"p","answer":7,"samples":[{"text":"<think>a</think>b","pred":"7","correct":true,"scores":[0.5,1]},{"steps":["a"],"trajectory":1}]}`,
+		`{"question":"p","gt":"7","code":["a","b"],"pred":["7","8"],"score":[true,false],"pred_score":[[0.5,1],[-2]]}`,
+		`{"problem":"p","completions":["a","b"],"scores":[[0.5],null],"preds":["a","b"]}`, `{"Question":"p","Record ID":1,"samples":[null]}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for p, err := range ReadSamples([]string{"-"}, ReadOptions{Stdin: bytes.NewReader(b), MaxLine: 1 << 16}) {
+			if err != nil {
+				require.Nil(t, p)
+				continue
+			}
+			require.NotEmpty(t, p.Samples)
+			for i := range p.Samples {
+				require.NoError(t, p.Trajectory(i).Validate())
+			}
+		}
+	})
 }
 
 func TestSampleTrajectory(t *testing.T) {

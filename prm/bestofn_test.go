@@ -225,7 +225,7 @@ func scoresOf(t *testing.T, text string) iter.Seq2[*StoredScore, error] {
 
 func TestWithScores(t *testing.T) {
 	problems := func() iter.Seq2[*data.SampledProblem, error] {
-		return problemsOf(&data.SampledProblem{ID: "a", Samples: make([]data.Sample, 2)}, &data.SampledProblem{ID: "b", Samples: make([]data.Sample, 2)})
+		return problemsOf(&data.SampledProblem{ID: "a", Samples: []data.Sample{{}, {Scores: []float64{9}}}}, &data.SampledProblem{ID: "b", Samples: make([]data.Sample, 2)})
 	}
 	collect := func(scores string) (got [][]float64, failed error) {
 		for p, err := range WithScores(problems(), scoresOf(t, scores)) {

@@ -102,7 +102,7 @@ func (s *StoredScore) rewarded() []float64 {
 }
 
 // WithScores puts scores into the samples that they are of: those of SampledProblem.Trajectory, by their ids, in the same
-// order. Samples that have none among the scores stay as they are; scores that are of no sample are an error.
+// order, instead of those that the rows had. Samples may lack one; scores that are of no sample are an error.
 func WithScores(problems iter.Seq2[*data.SampledProblem, error], scores iter.Seq2[*StoredScore, error]) iter.Seq2[*data.SampledProblem, error] {
 	return func(yield func(*data.SampledProblem, error) bool) {
 		next := newAlong(scores)
@@ -110,6 +110,7 @@ func WithScores(problems iter.Seq2[*data.SampledProblem, error], scores iter.Seq
 		for p, err := range problems {
 			for i := 0; err == nil && i < len(p.Samples); i++ {
 				var s *StoredScore
+				p.Samples[i].Scores, p.Samples[i].Trajectory = nil, nil
 				if s, err = next.of(p.SampleID(i)); s != nil {
 					p.Samples[i].Scores, p.Samples[i].Trajectory = s.rewarded(), s.Trajectory
 				}

@@ -228,6 +228,28 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
+func FuzzRead(f *testing.F) {
+	for _, bench := range Names() {
+		text, err := os.ReadFile(filepath.Join("testdata", bench+".jsonl"))
+		require.NoError(f, err)
+		line, _, _ := bytes.Cut(text, []byte("\n"))
+		f.Add(bench, line)
+	}
+	f.Fuzz(func(t *testing.T, bench string, b []byte) {
+		s, err := Read(bench, []string{"-"}, ReadOptions{ReadOptions: data.ReadOptions{Stdin: bytes.NewReader(b), MaxLine: 1 << 16}})
+		if err != nil {
+			return
+		}
+		scores := s.standIn("longer_is_better")
+		m := s.measured(scores, 0.5, 0.5, true)
+		require.Len(t, m.of(s.once()), len(m.names))
+		for _, c := range s.Cases {
+			require.Len(t, c.Targets, len(c.lengths))
+			require.NoError(t, c.Trajectory.Validate())
+		}
+	})
+}
+
 func TestSecondPRMBenchRowIsLeftOutAndSaid(t *testing.T) {
 	row := `{"idx":"i","classification":"redundency","modified_question":"q","modified_process":["a","b"],"error_steps":[1,3],"original_question":"q","original_process":["a"]}`
 	s := readGood(t, "prmbench", row+"\n"+row+"\n")
