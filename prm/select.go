@@ -28,11 +28,27 @@ type SelectOptions struct {
 	Unique     string
 	Similarity float64 // 0: 0.8
 	// Contamination holds texts whose problems must not be kept; nil: none.
-	Contamination *overlap.Grams
+	Contamination *Contamination
 	// OnBad is called for a row that cannot be read; nil from it passes it over. A nil OnBad ends the selection.
 	OnBad func(error) error
 	// OnRow is called now and then, for progress: pass counts from 1, rows from 0 in each.
 	OnRow func(pass, rows int)
+}
+
+// Contamination holds texts, such as a benchmark's problems: another one repeats one of them if all its words are equal, or
+// eight in a row. See ReadContamination.
+type Contamination = overlap.Grams
+
+// ReadContamination reads the problems of benchmark files as they are published.
+func ReadContamination(paths []string) (*Contamination, error) {
+	var held Contamination
+	for problem, err := range data.ReadProblems(paths, data.ReadOptions{}) {
+		if err != nil {
+			return nil, err
+		}
+		held.Add(problem.Problem, problem.Where)
+	}
+	return &held, nil
 }
 
 const (

@@ -71,6 +71,47 @@ func storedScore(row *data.Row) (*StoredScore, error) {
 	return s, err
 }
 
+// Stored is the score as a file would hold it.
+func (s *Score) Stored() *StoredScore {
+	stored := &StoredScore{ID: s.ID, Trajectory: s.Trajectory, Mean: s.Mean, Where: fmt.Sprintf("trajectory %q", s.ID)}
+	for _, step := range s.Steps {
+		stored.Steps, stored.Parts = append(stored.Steps, step.Score), append(stored.Parts, step.Part)
+	}
+	return stored
+}
+
+// Stored hands on what a model says, as ScoreAll yields it, to where stored scores are taken.
+func Stored(scores iter.Seq2[*Score, error]) iter.Seq2[*StoredScore, error] {
+	return func(yield func(*StoredScore, error) bool) {
+		for s, err := range scores {
+			var stored *StoredScore
+			if err == nil {
+				stored = s.Stored()
+			}
+			if !yield(stored, err) {
+				return
+			}
+		}
+	}
+}
+
+// Samples yields every sample of the problems as a trajectory to score; see WithScores.
+func Samples(problems iter.Seq2[*data.SampledProblem, error]) iter.Seq2[*data.Trajectory, error] {
+	return func(yield func(*data.Trajectory, error) bool) {
+		for p, err := range problems {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for i := range p.Samples {
+				if !yield(p.Trajectory(i), nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // Reward is the mean of the steps that count plus alpha times the trajectory's score, if the model gives one; NaN: undefined.
 func (s *StoredScore) Reward(alpha float64) float64 {
 	if s.Trajectory == nil {

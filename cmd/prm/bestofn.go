@@ -76,7 +76,7 @@ func (c bestofnCommand) Run(p *program) error {
 			total += len(problem.Samples)
 		}
 	}
-	return p.scored(&c.scorerFlags, c.In, func() iter.Seq2[*data.Trajectory, error] { return samplesOf(pool()) }, total,
+	return p.scored(&c.scorerFlags, c.In, func() iter.Seq2[*data.Trajectory, error] { return prm.Samples(pool()) }, total,
 		func(scores func() iter.Seq2[*prm.StoredScore, error], info *prm.ModelInfo) error {
 			if info != nil && info.HasTrajectory && opt.Alphas == nil {
 				opt.Alphas = []float64{info.Alpha}
@@ -113,23 +113,6 @@ func withGold(problems iter.Seq2[*data.SampledProblem, error], gold map[data.Pro
 			}
 			if !yield(p, err) {
 				return
-			}
-		}
-	}
-}
-
-// samplesOf yields every sample as a trajectory to score.
-func samplesOf(problems iter.Seq2[*data.SampledProblem, error]) iter.Seq2[*data.Trajectory, error] {
-	return func(yield func(*data.Trajectory, error) bool) {
-		for p, err := range problems {
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			for i := range p.Samples {
-				if !yield(p.Trajectory(i), nil) {
-					return
-				}
 			}
 		}
 	}

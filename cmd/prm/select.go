@@ -9,7 +9,6 @@ import (
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/atomicfile"
-	"github.com/goprm/goprm/internal/overlap"
 	"github.com/goprm/goprm/prm"
 )
 
@@ -65,12 +64,12 @@ func (c selectCommand) Run(p *program) error {
 	}
 	opt := c.options()
 	if len(c.Decontaminate) > 0 {
-		grams, err := benchmarkTexts(c.Decontaminate)
+		held, err := prm.ReadContamination(c.Decontaminate)
 		if err != nil {
 			return err
 		}
-		p.console.Infof("%d benchmark problems to keep out", grams.Texts())
-		opt.Contamination = grams
+		p.console.Infof("%d benchmark problems to keep out", held.Texts())
+		opt.Contamination = held
 	}
 	rows := 0
 	if !p.quiet {
@@ -97,18 +96,6 @@ func (c selectCommand) Run(p *program) error {
 		}
 		return c.write(p, selection, opt, inputs)
 	})
-}
-
-// benchmarkTexts reads the problems of published benchmark files.
-func benchmarkTexts(paths []string) (*overlap.Grams, error) {
-	var grams overlap.Grams
-	for problem, err := range data.ReadProblems(paths, data.ReadOptions{}) {
-		if err != nil {
-			return nil, err
-		}
-		grams.Add(problem.Problem, problem.Where)
-	}
-	return &grams, nil
 }
 
 func (c selectCommand) write(p *program, s *prm.Selection, opt prm.SelectOptions, inputs []string) error {
