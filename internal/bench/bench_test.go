@@ -240,7 +240,7 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			return
 		}
-		scores := s.standIn("longer_is_better")
+		scores := s.standIn(control{"longer_is_better", 1, true})
 		m := s.measured(scores, 0.5, 0.5, true)
 		require.Len(t, m.of(s.once()), len(m.names))
 		for _, c := range s.Cases {

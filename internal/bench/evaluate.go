@@ -59,24 +59,43 @@ type Result struct {
 	Cut           float64
 	Model         Evaluation
 	Controls      map[string]Evaluation
+	controlNames  []string // in the order in which they are shown
 	Warnings      []string
 	Histogram     [2][]float64 // scores of good and of bad steps, or rewards of better and of worse traces
 }
 
-// Controls, in the order in which they are shown: what a step's place and its length tell without any model, each in both
-// directions, since the better one is known only afterwards. Of pairs they are the number of steps and the length.
-var controlNames = []string{"later_is_better", "earlier_is_better", "longer_is_better", "shorter_is_better"}
+// control is what needs no model: what a step's place, or its length in characters, tells. Each is there in both directions,
+// since the better one is known only afterwards. Of pairs it is the number of steps, or the length of all.
+type control struct {
+	name   string
+	sign   float64
+	length bool
+}
+
+// controls, in the order in which they are shown.
+func (s *Set) controls() []control {
+	more, less := "later_is_better", "earlier_is_better"
+	if s.Bench == "pairs" {
+		more, less = "more_steps_is_better", "fewer_steps_is_better"
+	}
+	return []control{{more, 1, false}, {less, -1, false}, {"longer_is_better", 1, true}, {"shorter_is_better", -1, true}}
+}
 
 // standIn are a control's scores.
-func (s *Set) standIn(control string) Scores {
-	out := Scores{Steps: make([][]float64, len(s.Cases)), Rewards: make([]float64, len(s.Cases))}
+func (s *Set) standIn(by control) Scores {
+	out := NewScores(len(s.Cases))
 	for i, c := range s.Cases {
 		out.Steps[i] = make([]float64, len(c.lengths))
 		for k, length := range c.lengths {
-			out.Steps[i][k] = map[string]float64{"later_is_better": float64(k), "earlier_is_better": -float64(k), "longer_is_better": float64(length), "shorter_is_better": -float64(length)}[control]
+			out.Steps[i][k] = by.sign * float64(k)
+			if by.length {
+				out.Steps[i][k] = by.sign * float64(length)
+			}
 		}
-		out.Rewards[i] = map[string]float64{"later_is_better": float64(len(c.lengths)), "earlier_is_better": -float64(len(c.lengths)),
-			"longer_is_better": float64(total(c.lengths)), "shorter_is_better": -float64(total(c.lengths))}[control]
+		out.Rewards[i] = by.sign * float64(len(c.lengths))
+		if by.length {
+			out.Rewards[i] = by.sign * float64(total(c.lengths))
+		}
 	}
 	return out
 }
@@ -126,14 +145,14 @@ func (s *Set) Evaluate(scores Scores, opt Options) (*Result, error) {
 		return nil, fmt.Errorf("no step has a label")
 	}
 	r.Model = s.evaluation(scores, opt.Threshold, opt, s.Bench == "steps")
-	for _, control := range controlNames {
-		stand := s.standIn(control).only(scores)
-		tuned := s
-		tuneScores := stand
+	for _, by := range s.controls() {
+		stand := s.standIn(by).only(scores)
+		tuned, tuneScores := s, stand
 		if opt.Tune != nil {
-			tuned, tuneScores = opt.Tune, opt.Tune.standIn(control)
+			tuned, tuneScores = opt.Tune, opt.Tune.standIn(by)
 		}
-		r.Controls[control] = s.evaluation(stand, tuned.BestThreshold(tuneScores, opt.Cut), opt, false)
+		r.Controls[by.name] = s.evaluation(stand, tuned.BestThreshold(tuneScores, opt.Cut), opt, false)
+		r.controlNames = append(r.controlNames, by.name)
 	}
 	return r, nil
 }

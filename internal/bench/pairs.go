@@ -49,6 +49,9 @@ func readPair(s *Set, row *data.Row) error {
 	return nil
 }
 
+// pairsMetric counts the pairs of equal length.
+const pairsMetric = "pairs"
+
 // Bins of the overlap, and how far the lengths of a matched pair may be apart.
 const (
 	overlapBins   = 20
@@ -59,7 +62,7 @@ const (
 // has the higher reward, a tie counting half, also of the pairs alone whose lengths differ by at most a quarter; overlap is
 // the area that the two histograms share, in 20 bins over their common range: 1 tells nothing apart, 0 everything.
 func pairMeasures(s *Set, rewards []float64) measures {
-	m := measures{names: []name{{"all", "auroc"}, {"all", "accuracy"}, {"all", "overlap"}, {"length_matched", "auroc"}, {"length_matched", "accuracy"}, {"length_matched", "pairs"}}}
+	m := measures{names: []name{{"all", "auroc"}, {"all", "accuracy"}, {"all", "overlap"}, {"length_matched", "auroc"}, {"length_matched", "accuracy"}, {"length_matched", pairsMetric}}}
 	type pair struct {
 		problem       int
 		better, worse float64

@@ -62,13 +62,17 @@ func (r *Result) MarshalJSON() ([]byte, error) {
 
 // table is the result as cells, the controls beside the model.
 func (r *Result) table() (columns []string, rows [][]string) {
-	columns = append([]string{"group", "metric", "value", "95 % interval"}, controlNames...)
+	columns = append([]string{"group", "metric", "value", "95 % interval"}, r.controlNames...)
 	for i, m := range r.Model.Metrics {
+		number := number
+		if m.Name == pairsMetric {
+			number = func(f metrics.Float) string { return fmt.Sprintf("%.0f", f) }
+		}
 		row := []string{m.Group, m.Name, number(m.Value), "-"}
 		if m.Low.Defined() {
 			row[3] = number(m.Low) + " to " + number(m.High)
 		}
-		for _, n := range controlNames {
+		for _, n := range r.controlNames {
 			cell := "-"
 			if list := r.Controls[n].Metrics; i < len(list) {
 				cell = number(list[i].Value)
@@ -81,11 +85,8 @@ func (r *Result) table() (columns []string, rows [][]string) {
 }
 
 func number(f metrics.Float) string {
-	switch {
-	case !f.Defined():
+	if !f.Defined() {
 		return "-"
-	case f > 2 && f == metrics.Float(int(f)):
-		return fmt.Sprintf("%d", int(f))
 	}
 	return fmt.Sprintf("%.3f", f)
 }
@@ -102,8 +103,14 @@ func (r *Result) lead() string {
 	if r.Model.Threshold.Defined() {
 		text += fmt.Sprintf("; threshold %.4g, %s", r.Model.Threshold, r.ThresholdFrom)
 	}
-	return text + ". Intervals are by bootstrap over the problems. The columns to the right need no model; where they need a threshold, they have the best one" +
-		map[bool]string{true: " of the data that the threshold was tuned on.", false: " for this very data."}[strings.HasPrefix(r.ThresholdFrom, "tuned")]
+	text += ". Intervals are by bootstrap over the problems. The columns to the right need no model"
+	switch {
+	case !r.Model.Threshold.Defined():
+		return text + "."
+	case strings.HasPrefix(r.ThresholdFrom, "tuned"):
+		return text + "; their thresholds are tuned on the same data as the model's."
+	}
+	return text + "; their thresholds are the best ones for this very data, which is in their favour."
 }
 
 // WriteTable prints the result for a terminal.
