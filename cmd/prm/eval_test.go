@@ -42,7 +42,7 @@ func TestEvalEveryBenchmarkWithAModel(t *testing.T) {
 		for _, file := range []string{page, markdown} {
 			text, err := os.ReadFile(file)
 			require.NoError(t, err)
-			require.Contains(t, string(text), "shorter_is_better")
+			require.Contains(t, string(text), "shorter is better")
 		}
 		args := []string{"eval", "--bench", bench, "--data", data, "--scores", keep}
 		code, stored, stderr := prmCommand(args...)
@@ -50,7 +50,7 @@ func TestEvalEveryBenchmarkWithAModel(t *testing.T) {
 		require.Equal(t, strings.ReplaceAll(direct, "saved with the model", "the default"), stored)
 		code, table, _ := prmCommand(append(args, "--as", "table")...)
 		require.Equal(t, 0, code)
-		require.Contains(t, table, "longer_is_better")
+		require.Contains(t, table, "longer is better")
 		if bench != "pairs" {
 			require.Equal(t, "saved with the model", r.ThresholdFrom)
 		}

@@ -62,7 +62,10 @@ func (r *Result) MarshalJSON() ([]byte, error) {
 
 // table is the result as cells, the controls beside the model.
 func (r *Result) table() (columns []string, rows [][]string) {
-	columns = append([]string{"group", "metric", "value", "95 % interval"}, r.controlNames...)
+	columns = []string{"group", "metric", "value", "95 % interval"}
+	for _, n := range r.controlNames {
+		columns = append(columns, strings.ReplaceAll(n, "_", " "))
+	}
 	for i, m := range r.Model.Metrics {
 		number := number
 		if m.Name == pairsMetric {
