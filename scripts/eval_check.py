@@ -30,6 +30,7 @@ def cases(bench, path):
             targets = [1 if label < 0 or i < label else 0 if i == label else None for i in range(n)]
             yield r["id"], r["id"].rpartition("-")[0], key(r["problem"]), n, targets, r
         elif bench == "prmbench":
+            r["idx"] = r["idx"].removeprefix(r["classification"] + "_")
             if r["classification"] == "redundency" and "correct_" + r["idx"] not in seen:
                 seen.add("correct_" + r["idx"])
                 n = len(r["original_process"])

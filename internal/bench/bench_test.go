@@ -259,6 +259,8 @@ func TestSecondPRMBenchRowIsLeftOutAndSaid(t *testing.T) {
 	require.Len(t, s.Warnings, 2)
 	require.Contains(t, s.Warnings[0], "error step 3 of 2")
 	require.Contains(t, s.Warnings[1], "a second")
+	s = readGood(t, "prmbench", strings.ReplaceAll(row, `"idx":"i"`, `"idx":"redundency_i"`))
+	require.Equal(t, []string{"correct_i", "redundency_i"}, []string{s.Cases[0].ID, s.Cases[1].ID})
 }
 
 func TestResultForms(t *testing.T) {

@@ -48,7 +48,7 @@ func (t tally) measures(s *Set) measures {
 		sums := make([]float64, len(t.groups)*t.width)
 		for i, c := range s.Cases {
 			w := times[c.problem]
-			if w == 0 || t.counts[i] == nil {
+			if w == 0 {
 				continue
 			}
 			for _, g := range t.members[i] {

@@ -3,6 +3,7 @@ package bench
 import (
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/metrics"
@@ -18,7 +19,8 @@ const (
 	manySolutions    = "multi_solutions"
 )
 
-// readPRMBench reads PRMBench's rows. A case's id is class_idx, as there; a second row of one id is left out, as there.
+// readPRMBench reads PRMBench's rows. A case's id is class_idx, as there, whether or not the row's idx begins with the class
+// already; a second row of one id is left out, as there.
 func readPRMBench(s *Set, row *data.Row) error {
 	var idx, class, question, originalQuestion string
 	var steps, original []string
@@ -35,6 +37,7 @@ func readPRMBench(s *Set, row *data.Row) error {
 	if !slices.Contains(prmClasses, class) || class == correctClass {
 		return row.FailField("classification", "%q is no class of PRMBench", class)
 	}
+	idx = strings.TrimPrefix(idx, class+"_")
 	if class == classOfOriginals && !s.ids[correctClass+"_"+idx] {
 		c := &Case{ID: correctClass + "_" + idx, Group: correctClass, Targets: make([]float64, len(original))}
 		c.Trajectory = &data.Trajectory{ID: c.ID, Problem: originalQuestion, ResponseSteps: original}

@@ -119,7 +119,7 @@ func TestBinomial(t *testing.T) {
 func TestBootstrapOfAMean(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 7))
 	const n = 400
-	values, hits := make([]float64, n), 0.0
+	values, hits, often := make([]float64, n), 0.0, make([]float64, n)
 	for i := range values {
 		if r.IntN(10) < 3 {
 			values[i], hits = 1, hits+1
@@ -128,6 +128,7 @@ func TestBootstrapOfAMean(t *testing.T) {
 	mean := func(times []float64) []Float {
 		sum, drawn := 0.0, 0.0
 		for i, v := range values {
+			often[i] += times[i]
 			sum += times[i] * v
 			drawn += times[i]
 		}
@@ -135,6 +136,9 @@ func TestBootstrapOfAMean(t *testing.T) {
 		return []Float{Float(sum / drawn), undefined()}
 	}
 	got := Bootstrap(n, 1, mean)
+	for i, times := range often { // Poisson with a mean of BootstrapRounds, nearly
+		require.InDelta(t, BootstrapRounds, times, 5*math.Sqrt(BootstrapRounds), "unit %d", i)
+	}
 	p := hits / n
 	half := 1.96 * math.Sqrt(p*(1-p)/n) // the normal approximation; the quantiles of 1000 rounds scatter by some 5 %
 	require.InDelta(t, p-half, float64(got[0].Low), 0.15*half)
