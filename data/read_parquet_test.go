@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func columns[T any](t *testing.T, rows ...T) string {
+func parquetOf[T any](t *testing.T, rows ...T) string {
 	t.Helper()
 	var b bytes.Buffer
 	require.NoError(t, parquet.Write(&b, rows))
@@ -23,7 +23,7 @@ func TestReadParquetErrors(t *testing.T) {
 		Steps    []*int  `parquet:"response_steps,optional,list"`
 	}
 	p, zero := "p", 0
-	path := columns(t, trajectory{&p, "a", nil}, trajectory{&p, "\xff", nil}, trajectory{nil, "a", nil}, trajectory{&p, "a", []*int{&zero}}, trajectory{&p, string(make([]byte, 300)), nil}, trajectory{&p, "b", nil})
+	path := parquetOf(t, trajectory{&p, "a", nil}, trajectory{&p, "\xff", nil}, trajectory{nil, "a", nil}, trajectory{&p, "a", []*int{&zero}}, trajectory{&p, string(make([]byte, 300)), nil}, trajectory{&p, "b", nil})
 	rows, errs := readAll(ReadOptions{MaxLine: 200}, path)
 	require.Equal(t, []string{
 		path + ":2: column thinking: not valid UTF-8",
@@ -38,7 +38,7 @@ func TestReadParquetErrors(t *testing.T) {
 		Text  string `parquet:"text"`
 		Label int64  `parquet:"label"`
 	}
-	path = columns(t, other{"a", 1}, other{"b", 2})
+	path = parquetOf(t, other{"a", 1}, other{"b", 2})
 	_, errs = readAll(ReadOptions{}, path)
 	require.Len(t, errs, 1, "an unknown kind ends the file")
 	require.Contains(t, errs[0], path+":1: unknown kind of row with the fields [label, text]: known are ProcessBench (")

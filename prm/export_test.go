@@ -22,8 +22,8 @@ func export1(t *testing.T, o ExportOptions) *ExportResult {
 	return r
 }
 
-// stored reads one tensor of a folder's file, widened.
-func stored(t *testing.T, dir, file, name string) []float64 {
+// tensorIn reads one tensor of a folder's file, widened.
+func tensorIn(t *testing.T, dir, file, name string) []float64 {
 	t.Helper()
 	f, err := safetensors.Open(filepath.Join(dir, file))
 	require.NoError(t, err)
@@ -62,9 +62,9 @@ func TestExportTokenClassification(t *testing.T) {
 		require.Less(t, r.MaxDifference, map[safetensors.DType]float64{safetensors.F32: 1e-6, safetensors.BF16: 2e-2}[dtype])
 
 		name := "model.layers.1.self_attn.q_proj"
-		want := stored(t, base, "model.safetensors", name+".weight")
-		a, b := stored(t, model, adapterName, peftPrefix+name+".lora_A.weight"), stored(t, model, adapterName, peftPrefix+name+".lora_B.weight")
-		got := stored(t, o.Out, "model.safetensors", name+".weight")
+		want := tensorIn(t, base, "model.safetensors", name+".weight")
+		a, b := tensorIn(t, model, adapterName, peftPrefix+name+".lora_A.weight"), tensorIn(t, model, adapterName, peftPrefix+name+".lora_B.weight")
+		got := tensorIn(t, o.Out, "model.safetensors", name+".weight")
 		changed := 0
 		for i := range want {
 			row, column, sum := i/32, i%32, want[i]
@@ -77,9 +77,9 @@ func TestExportTokenClassification(t *testing.T) {
 			}
 		}
 		require.Positive(t, changed)
-		w := stored(t, model, headName, "score.weight")
-		require.Equal(t, append(make([]float64, 32), w...), stored(t, o.Out, "model.safetensors", "score.weight"))
-		require.Equal(t, []float64{0, stored(t, model, headName, "score.bias")[0]}, stored(t, o.Out, "model.safetensors", "score.bias"))
+		w := tensorIn(t, model, headName, "score.weight")
+		require.Equal(t, append(make([]float64, 32), w...), tensorIn(t, o.Out, "model.safetensors", "score.weight"))
+		require.Equal(t, []float64{0, tensorIn(t, model, headName, "score.bias")[0]}, tensorIn(t, o.Out, "model.safetensors", "score.bias"))
 
 		var config struct {
 			Architectures []string

@@ -20,8 +20,9 @@ type Score struct {
 	Trajectory *float64
 	// Sigmoid is the sigmoid of Trajectory, for the formats whose trajectories score without bounds; else nil.
 	Sigmoid *float64
-	// Reward is the mean score of the steps of the chosen parts, plus alpha times Trajectory. NaN (null in JSON) if the
-	// trajectory has no step in these parts.
+	// Mean is the mean score of the steps of the chosen parts; NaN (null in JSON) if the trajectory has no step in these parts.
+	Mean float64
+	// Reward is Mean plus alpha times Trajectory.
 	Reward float64
 }
 
@@ -40,11 +41,11 @@ type StepScore struct {
 	Window int `json:"window"`
 }
 
-// MarshalJSON writes an undefined reward as null.
+// MarshalJSON writes an undefined mean and reward as null.
 func (s Score) MarshalJSON() ([]byte, error) {
-	var reward *float64
+	var mean, reward *float64
 	if !math.IsNaN(s.Reward) {
-		reward = &s.Reward
+		mean, reward = &s.Mean, &s.Reward
 	}
 	steps := s.Steps
 	if steps == nil {
@@ -55,8 +56,9 @@ func (s Score) MarshalJSON() ([]byte, error) {
 		Steps      []StepScore `json:"steps"`
 		Trajectory *float64    `json:"trajectory"`
 		Sigmoid    *float64    `json:"sigmoid,omitempty"`
+		Mean       *float64    `json:"mean"`
 		Reward     *float64    `json:"reward"`
-	}{s.ID, steps, s.Trajectory, s.Sigmoid, reward})
+	}{s.ID, steps, s.Trajectory, s.Sigmoid, mean, reward})
 }
 
 // ScoreOptions say how trajectories are scored together; the zero value takes what was saved with the model.
@@ -236,7 +238,8 @@ func (m *Model) score(t *data.Trajectory, texts []*data.Example, values [][]floa
 	if opt.Alpha != nil {
 		alpha = *opt.Alpha
 	}
-	s.Reward = m.meanStep(s.Steps, opt.Parts)
+	s.Mean = m.meanStep(s.Steps, opt.Parts)
+	s.Reward = s.Mean
 	if m.hasTrajectory() {
 		s.Trajectory = &final
 		if m.public != nil && m.public.Raw {

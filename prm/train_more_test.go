@@ -327,7 +327,7 @@ func TestModelFolders(t *testing.T) {
 				text, err := json.Marshal(s)
 				require.NoError(t, err)
 				require.Contains(t, string(text), `"reward":null`)
-				require.Equal(t, []string{"id", "reward", "steps", "trajectory"}, fields(t, text))
+				require.Equal(t, []string{"id", "mean", "reward", "steps", "trajectory"}, fields(t, text))
 			}
 			require.NoError(t, m.Close())
 		}

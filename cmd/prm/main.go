@@ -23,6 +23,9 @@ type commands struct {
 	Train    trainCommand    `cmd:"" help:"Train a model on labelled trajectories, or resume a run."`
 	Score    scoreCommand    `cmd:"" help:"Score every step of trajectories."`
 	Convert  convertCommand  `cmd:"" help:"Turn PyTorch's .bin and .pt weights into safetensors, safely."`
+	BestOfN  bestofnCommand  `cmd:"" name:"bestofn" help:"Judge ways of picking one of N samples: by score, by vote, and without a model."`
+	Select   selectCommand   `cmd:"" help:"Keep the best trajectories of a pool, to train on."`
+	Eval     evalCommand     `cmd:"" help:"Run a model or stored scores against a benchmark."`
 	Grade    gradeCommand    `cmd:"" help:"Tell whether answers equal their gold answers."`
 	Inspect  inspectCommand  `cmd:"" help:"Say what a model, checkpoint, safetensors file or tokenizer holds, and whether it is sound."`
 	Tokenize tokenizeCommand `cmd:"" help:"Turn texts into token ids."`
@@ -149,6 +152,8 @@ func (p *program) execute(parsed *kong.Context) error {
 
 func (trainCommand) watchesContext()    {}
 func (scoreCommand) watchesContext()    {}
+func (bestofnCommand) watchesContext()  {}
+func (evalCommand) watchesContext()     {}
 func (tokenizeCommand) watchesContext() {}
 func (demoCommand) watchesContext()     {}
 

@@ -62,11 +62,12 @@ func outputTarget(path string, inputs []string) (string, error) {
 }
 
 // printJSON writes v indented.
-func (p *program) printJSON(v any) error {
-	e := json.NewEncoder(p.stdout)
-	e.SetEscapeHTML(false)
+func (p *program) printJSON(v any) error { return indentedJSON(p.stdout).Encode(v) }
+
+func indentedJSON(w io.Writer) *json.Encoder {
+	e := jsonLines(w)
 	e.SetIndent("", "  ")
-	return e.Encode(v)
+	return e
 }
 
 // jsonLines writes values one a line.

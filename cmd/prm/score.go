@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"slices"
 
@@ -66,6 +67,8 @@ type scoring struct {
 	*program
 	command scoreCommand
 	model   *prm.Model
+	source  func() iter.Seq2[*data.Trajectory, error] // nil: the command's input
+	total   int                                       // trajectories of the source; 0: unknown
 	resumed unfinished
 
 	scored, bad int
@@ -75,9 +78,15 @@ type scoring struct {
 
 // run writes a line for each trajectory after those that an unfinished output holds, in the order of the input.
 func (s *scoring) run(w io.Writer) error {
-	if !s.quiet { // counting reads the input once more
-		s.console.Start("score", len(s.resumed.ids), countRows(s.command.In))
+	if s.source == nil {
+		s.source = func() iter.Seq2[*data.Trajectory, error] {
+			return data.Read(s.command.In, data.ReadOptions{Stdin: s.stdin})
+		}
+		if !s.quiet { // counting reads the input once more
+			s.total = countRows(s.command.In)
+		}
 	}
+	s.console.Start("score", len(s.resumed.ids), s.total)
 	s.scored = len(s.resumed.ids)
 	options := prm.ScoreOptions{Alpha: s.command.Alpha, Parts: s.command.Parts, OnBad: s.onBad}
 	for score, err := range s.model.ScoreAll(s.ctx, s.input, options) {
@@ -153,7 +162,7 @@ func (s *scoring) onBad(err error) error {
 // tell: an input that begins with them would have the same scores.
 func (s *scoring) input(yield func(*data.Trajectory, error) bool) {
 	done := s.resumed.ids
-	for t, err := range data.Read(s.command.In, data.ReadOptions{Stdin: s.stdin}) {
+	for t, err := range s.source() {
 		var row *data.RowError
 		if err != nil && !errors.As(err, &row) {
 			s.ended = err

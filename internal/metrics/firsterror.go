@@ -38,11 +38,12 @@ func FirstError(trajectories []Trajectory, threshold float64) FirstErrorResult {
 		}
 	}
 	r.AccError, r.AccCorrect = ratio(named, float64(r.NError)), ratio(passed, float64(r.NCorrect))
-	r.F1 = harmonic(r.AccError, r.AccCorrect)
+	r.F1 = Harmonic(r.AccError, r.AccCorrect)
 	return r
 }
 
-func harmonic(a, b Float) Float {
+// Harmonic is the harmonic mean of two shares, 0 where both are 0.
+func Harmonic(a, b Float) Float {
 	if a == 0 && b == 0 {
 		return 0
 	}
@@ -120,7 +121,7 @@ func BestThreshold(trajectories []Trajectory) (threshold float64, f1 Float) {
 		if i == len(edges) {
 			break // above every edge no correct trajectory passes: F1 is 0
 		}
-		here := harmonic(Float(right[1]/count[1]), Float(right[0]/count[0]))
+		here := Harmonic(Float(right[1]/count[1]), Float(right[0]/count[0]))
 		middle := at + (edges[i].at-at)/2
 		if middle <= at {
 			middle = edges[i].at

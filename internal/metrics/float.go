@@ -35,7 +35,9 @@ func (f Float) Defined() bool { return !math.IsNaN(float64(f)) }
 
 func undefined() Float { return Float(math.NaN()) }
 
-// ratio is a/b, undefined for b = 0.
+// Ratio is a/b, undefined for b = 0.
+func Ratio(a, b float64) Float { return ratio(a, b) }
+
 func ratio(a, b float64) Float {
 	if b == 0 {
 		return undefined()

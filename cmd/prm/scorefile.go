@@ -1,0 +1,80 @@
+package main
+
+import (
+	"errors"
+	"iter"
+	"os"
+	"path/filepath"
+
+	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/prm"
+)
+
+// scorerFlags are those of commands that use the scores of a model, or stored ones.
+type scorerFlags struct {
+	Model  string   `help:"Model folder that scores."`
+	Format string   `help:"Public format of a model folder that fits several, e.g. qwen_math_prm."`
+	Parts  string   `enum:"trained,thinking,response,all," default:"" help:"Steps that the reward averages: trained, thinking, response or all; the model's choice by default."`
+	DType  string   `name:"dtype" default:"auto" help:"Arithmetic of the model: auto, f32 or f64."`
+	Keep   string   `help:"File that the model's scores are kept in, as prm score writes them; a later run may take it as --scores."`
+	Resume bool     `help:"Go on with a --keep file that was not finished."`
+	OnBad  string   `enum:"error,skip" default:"error" help:"What a text that the model cannot score does: error or skip."`
+	Scores []string `sep:"none" help:"Stored scores in the order of the input: lines of prm score, or {\"id\",\"scores\":[...]}. May be given more than once."`
+	machineFlags
+}
+
+// validate checks what kong cannot.
+func (f *scorerFlags) validate() error {
+	switch {
+	case f.Model != "" && len(f.Scores) > 0:
+		return usageError("--model and --scores exclude each other")
+	case f.Model == "" && (f.Keep != "" || f.Resume):
+		return usageError("--keep and --resume need --model")
+	case f.Resume && f.Keep == "":
+		return usageError("--resume needs --keep")
+	}
+	return nil
+}
+
+// scored calls use with the stored scores, or with those that the model gives to the source's trajectories, of which there
+// are total; scores() reads them anew each time. What the model said is in a file before anything is made of it: the one to keep, or a temporary one.
+func (p *program) scored(f *scorerFlags, inputs []string, source func() iter.Seq2[*data.Trajectory, error], total int, use func(scores func() iter.Seq2[*prm.StoredScore, error], info *prm.ModelInfo) error) (err error) {
+	if f.Model == "" {
+		return use(func() iter.Seq2[*prm.StoredScore, error] {
+			return prm.ReadScores(f.Scores, data.ReadOptions{Stdin: p.stdin})
+		}, nil)
+	}
+	keep := f.Keep
+	if keep == "" {
+		dir, err := os.MkdirTemp("", "prm-scores-")
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+		keep = filepath.Join(dir, "scores.jsonl")
+	}
+	if keep, err = outputTarget(keep, inputs); err != nil {
+		return err
+	}
+	info, err := p.scoreTo(keep, f, source, total)
+	if err != nil {
+		return err
+	}
+	return use(func() iter.Seq2[*prm.StoredScore, error] { return prm.ReadScores([]string{keep}, data.ReadOptions{}) }, info)
+}
+
+func (p *program) scoreTo(path string, f *scorerFlags, source func() iter.Seq2[*data.Trajectory, error], total int) (*prm.ModelInfo, error) {
+	model, err := prm.Open(f.Model, prm.OpenOptions{Device: f.Device, Backend: f.Backend, Threads: p.threads, DType: f.DType, Format: f.Format})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = model.Close() }()
+	info := model.Info()
+	p.console.Infof("%s: %s, %d layers, %s on %s", f.Model, info.Format, info.Layers, info.DType, info.Backend)
+	s := &scoring{program: p, model: model, source: source, total: total,
+		command: scoreCommand{Out: path, Parts: f.Parts, Resume: f.Resume, OnBad: f.OnBad}}
+	if f.Keep == "" {
+		s.command.Out = "" // nothing to go on with
+	}
+	return &info, s.toFile(path)
+}

@@ -1,0 +1,99 @@
+package bench
+
+import (
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/metrics"
+)
+
+// readProcessBench reads {"id","problem","steps","label"}: label is the index of the first wrong step, −1 if there is none.
+// The subset stands before the id's number: gsm8k-0.
+func readProcessBench(s *Set, row *data.Row) error {
+	t, label := &data.Trajectory{}, 0
+	for _, f := range []struct {
+		name string
+		into any
+	}{{"id", &t.ID}, {"problem", &t.Problem}, {"steps", &t.ResponseSteps}, {"label", &label}} {
+		if err := row.Need(f.name, f.into); err != nil {
+			return err
+		}
+	}
+	if label < -1 || label >= len(t.ResponseSteps) {
+		return row.FailField("label", "%d is neither -1 nor the index of one of %d steps", label, len(t.ResponseSteps))
+	}
+	c := &Case{ID: t.ID, Group: row.DefaultID(), Trajectory: t, Targets: make([]float64, len(t.ResponseSteps))}
+	c.Group, _, _ = strings.Cut(c.Group, ":")
+	if i := strings.LastIndex(t.ID, "-"); i > 0 {
+		c.Group = t.ID[:i]
+	}
+	for i := range c.Targets {
+		switch {
+		case label < 0 || i < label:
+			c.Targets[i] = 1
+		case i > label:
+			c.Targets[i] = math.NaN() // nobody said
+		}
+	}
+	s.Cases = append(s.Cases, c)
+	return nil
+}
+
+// firstErrors are ProcessBench's metrics: a trajectory's first step that scores below the threshold is said to be its first
+// error. acc_err is the share of erroneous trajectories in which that is the first bad step, acc_corr that of the others in
+// which there is none, f1 their harmonic mean; the average is over the subsets. Steps without a label are passed over.
+func firstErrors(s *Set, scores [][]float64, threshold, cut float64) measures {
+	t := tally{groups: s.groups(), metrics: []string{"acc_err", "acc_corr", "f1"}, width: 4}
+	if s.Bench == "steps" {
+		t.groups, t.metrics = []string{"all"}, []string{"first_error_acc_err", "first_error_acc_corr", "first_error_f1"}
+	}
+	t.members, t.counts = make([][]int, len(s.Cases)), make([][]float64, len(s.Cases))
+	for i, c := range s.Cases {
+		truth, said, labelled := -1, -1, false
+		for k, target := range c.Targets {
+			if target != target || scores[i] == nil {
+				continue
+			}
+			labelled = true
+			if truth < 0 && target < cut {
+				truth = k
+			}
+			if said < 0 && scores[i][k] < threshold {
+				said = k
+			}
+		}
+		t.members[i] = []int{max(0, slices.Index(t.groups, c.Group))}
+		if !labelled {
+			continue
+		}
+		t.counts[i] = make([]float64, 4)
+		at := 2
+		if truth >= 0 {
+			at = 0
+		}
+		t.counts[i][at+1] = 1
+		if said == truth {
+			t.counts[i][at] = 1
+		}
+	}
+	t.finish = func(_ string, sums []float64) []metrics.Float {
+		wrong, right := ratio(sums[0], sums[1]), ratio(sums[2], sums[3])
+		return []metrics.Float{wrong, right, metrics.Harmonic(wrong, right)}
+	}
+	m := t.measures(s)
+	if s.Bench == "steps" {
+		return m
+	}
+	of := m.of
+	m.names = append(m.names, name{"average", "f1"})
+	m.of = func(times []float64) []metrics.Float {
+		values, sum := of(times), metrics.Float(0)
+		for g := range t.groups {
+			sum += values[3*g+2]
+		}
+		return append(values, sum/metrics.Float(len(t.groups)))
+	}
+	return m
+}

@@ -1,0 +1,124 @@
+package metrics
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// Ranked is a list of items of two classes in the order of their scores, so that what depends on that order alone is a
+// single pass for any weights: a bootstrap draws whole units, and weighs each item by how often its unit was drawn.
+type Ranked struct {
+	items     []rankedItem // by ascending score
+	undefined bool         // a score is NaN
+}
+
+type rankedItem struct {
+	score float64
+	good  bool
+	unit  int
+}
+
+// NewRanked takes items with a score, whether they are good, and the unit that each belongs to.
+func NewRanked(scores []float64, good []bool, unit []int) Ranked {
+	r := Ranked{items: make([]rankedItem, len(scores))}
+	for i, s := range scores {
+		r.items[i] = rankedItem{s, good[i], unit[i]}
+		r.undefined = r.undefined || math.IsNaN(s)
+	}
+	slices.SortFunc(r.items, func(a, b rankedItem) int { return cmp.Compare(a.score, b.score) })
+	return r
+}
+
+// ties visits runs of equal scores from the lowest to the highest, with the weight of their good and bad items.
+func (r Ranked) ties(times []float64, visit func(good, bad float64)) {
+	for i := 0; i < len(r.items); {
+		good, bad := 0.0, 0.0
+		score := r.items[i].score
+		for ; i < len(r.items) && r.items[i].score == score; i++ {
+			if w := times[r.items[i].unit]; r.items[i].good {
+				good += w
+			} else {
+				bad += w
+			}
+		}
+		visit(good, bad)
+	}
+}
+
+// AUROC is the chance that a good item scores higher than a bad one, ties counting half; see [AUROC].
+func (r Ranked) AUROC(times []float64) Float {
+	if r.undefined {
+		return undefined()
+	}
+	won, good, bad := 0.0, 0.0, 0.0
+	r.ties(times, func(g, b float64) {
+		won += g * (bad + b/2)
+		good, bad = good+g, bad+b
+	})
+	return ratio(won, good*bad)
+}
+
+// AveragePrecision is the area under the precision-recall curve as a step function: the precisions at each distinct score,
+// weighted by the recall that it adds. For the good items the highest scores are taken first; for the bad ones the lowest.
+func (r Ranked) AveragePrecision(times []float64) (good, bad Float) {
+	if r.undefined {
+		return undefined(), undefined()
+	}
+	type run struct{ good, bad float64 }
+	var runs []run
+	r.ties(times, func(g, b float64) { runs = append(runs, run{g, b}) })
+	var area, hits, all float64
+	for _, t := range runs {
+		hits, all = hits+t.bad, all+t.good+t.bad
+		if t.bad > 0 {
+			area += t.bad * hits / all
+		}
+	}
+	bad = ratio(area, hits)
+	area, hits, all = 0, 0, 0
+	for _, t := range slices.Backward(runs) {
+		hits, all = hits+t.good, all+t.good+t.bad
+		if t.good > 0 {
+			area += t.good * hits / all
+		}
+	}
+	return ratio(area, hits), bad
+}
+
+// Calibration is the weighted sums that ECE and the Brier score are made of.
+type Calibration struct {
+	gap            [CalibrationBins]float64
+	squares, count float64
+}
+
+// Add counts one item; see [ECE] for the bins.
+func (c *Calibration) Add(score, target, weight float64) {
+	bin := int(math.Max(0, math.Min(CalibrationBins-1, math.Floor(score*CalibrationBins))))
+	c.gap[bin] += weight * (score - target)
+	c.squares += weight * (score - target) * (score - target)
+	c.count += weight
+}
+
+// ECE is the expected calibration error.
+func (c *Calibration) ECE() Float {
+	sum := 0.0
+	for _, g := range c.gap {
+		sum += math.Abs(g)
+	}
+	return ratio(sum, c.count)
+}
+
+// Brier is the mean squared difference between scores and targets, which may be soft.
+func (c *Calibration) Brier() Float { return ratio(c.squares, c.count) }
+
+// PairsWon counts the (good, bad) pairs of a list and those in which the good one scores higher, a tie counting half.
+func PairsWon(scores []float64, good []bool) (won, all float64) {
+	targets := make([]float64, len(good))
+	for i, g := range good {
+		if g {
+			targets[i] = 1
+		}
+	}
+	return pairs(scores, targets)
+}

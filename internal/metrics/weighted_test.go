@@ -1,0 +1,53 @@
+package metrics
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestWeightsAreRepetitions(t *testing.T) {
+	r := rand.New(rand.NewPCG(8, 8))
+	for range 200 {
+		n := 1 + r.IntN(12)
+		var scores, targets, times, repeatedScores, repeatedTargets []float64
+		var good []bool
+		var unit []int
+		var c Calibration
+		for range 4 {
+			times = append(times, float64(r.IntN(4)))
+		}
+		for i := range n {
+			scores, good, unit = append(scores, float64(r.IntN(6))/5), append(good, r.IntN(2) == 0), append(unit, r.IntN(4))
+			targets = append(targets, 0.3)
+			if good[i] {
+				targets[i] = 0.8
+			}
+			c.Add(scores[i], targets[i], times[unit[i]])
+			for range int(times[unit[i]]) {
+				repeatedScores, repeatedTargets = append(repeatedScores, scores[i]), append(repeatedTargets, targets[i])
+			}
+		}
+		same(t, AUROC(repeatedScores, repeatedTargets), NewRanked(scores, good, unit).AUROC(times))
+		same(t, ECE(repeatedScores, repeatedTargets), c.ECE())
+		same(t, MSE(repeatedScores, repeatedTargets), c.Brier())
+		won, all := PairsWon(scores, good)
+		same(t, AUROC(scores, targets), ratio(won, all))
+	}
+	require.False(t, NewRanked([]float64{nan, 1}, []bool{true, false}, []int{0, 0}).AUROC([]float64{1}).Defined())
+}
+
+func TestAveragePrecisionByHand(t *testing.T) {
+	// sklearn.metrics.average_precision_score: y = [0, 0, 1, 1], s = [0.1, 0.4, 0.35, 0.8] gives 0.8333
+	ranked := NewRanked([]float64{0.1, 0.4, 0.35, 0.8}, []bool{false, false, true, true}, []int{0, 0, 0, 0})
+	good, bad := ranked.AveragePrecision([]float64{1})
+	require.InDelta(t, 0.5*1+0.5*2/3, float64(good), 1e-15)
+	require.InDelta(t, 0.5*1+0.5*2/3, float64(bad), 1e-15) // 0.1, then 0.35 (good), then 0.4: 1 and 2/3
+	// a tie is one point of the curve: y = [1, 0, 1], s = [0.5, 0.5, 0.2]: 0.5·1/2 + 0.5·2/3
+	good, _ = NewRanked([]float64{0.5, 0.5, 0.2}, []bool{true, false, true}, []int{0, 0, 0}).AveragePrecision([]float64{1})
+	require.InDelta(t, 0.25+1.0/3, float64(good), 1e-15)
+	good, bad = NewRanked([]float64{0.5}, []bool{true}, []int{0}).AveragePrecision([]float64{1})
+	require.Equal(t, Float(1), good)
+	require.False(t, bad.Defined())
+}
