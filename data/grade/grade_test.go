@@ -91,6 +91,7 @@ var cases = []struct {
 	{"x=1,y=2", "$x = 1$ and $y=2$", Yes}, {"{2}", "2", Yes}, {`\frac{\sqrt{6}+\sqrt{2}}{4}`, `\sin 75^\circ`, Yes}, {`\frac{1}{3}`, `33\frac{1}{3}\%`, Yes}, {`2\sqrt{3}+4`, `4+\sqrt{12}`, Yes}, {"2.0", "2", Yes}, {`\boxed{3}`, "3", Yes}, {`3\cdot 2^{5}`, "96", Yes}, {`(2,\infty)`, `x>2`, Yes},
 	{`\frac{3}{2}x^2`, `\frac{3x^2}{2}`, Yes}, {`\tfrac{1}{2}(x+y)`, `\frac{x+y}2`, Yes}, {"(x+2)(x+3)=0", "x^2+5x+6=0", Yes}, {"a_n=2n", "2n", Yes}, {"a_{n}=2n", "a_n = 2n", Yes}, {`\{-1,0,1\}`, "-1,0,1", Yes}, {`\text{A and B}`, "A, B", Yes}, {"6,8,10", "(6,8,10)", Yes},
 	{`8\pi\text{ square inches}`, `8\pi`, Yes}, {`\approx 3.14`, "3.14", Yes}, {`9.8\,\mathrm{m/s^2}`, "9.8", Yes}, {`9.8\,\mathrm{m/s^2}`, `9.8\text{ m/s}^2`, Yes}, {`1.6\times10^{-19}\text{ C}`, `1.6\times10^{-19}`, Yes}, {`3\text{ kg}`, "3 kg", Yes}, {"3:4:5", "3 : 4 : 5", Yes}, {`n\geq 3`, `n \in [3,\infty)`, Yes},
+	{`\frac12`, "0.5%", No}, {`\frac{100}{3}\%`, `\frac{100}{3}`, Yes}, {`\frac12`, "50%", Yes},
 	// what cannot be read
 	{`\foo{3}`, `\foo{3}`, Yes}, {`\foo{3}`, `\foo{4}`, Undecided}, {"3", `\foo{3}`, Undecided}, {"3", "((3", No}, {"", "3", Undecided}, {"3", "", No}, {`{"inputs": ["1"], "outputs": ["2"]}`, "2", Undecided}, {"10^{10^{10}}", "10^{10^{10}}", Yes}, {"10^{10^{10}}", "10^{10^{9}}", Undecided},
 	{"1/0", "1/0", Yes}, {"1", "1/0", No},
