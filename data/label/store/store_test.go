@@ -134,6 +134,12 @@ func TestRefusedFiles(t *testing.T) {
 	}
 	refuse("text", []byte("a text that is not a store, longer than a header would be"), ErrDamaged)
 	refuse("truncated", whole[:len(whole)/4], ErrDamaged)
+	db, err := bolt.Open(good, 0o644, &bolt.Options{ReadOnly: true})
+	require.NoError(t, err)
+	var used int64
+	require.NoError(t, db.View(func(tx *bolt.Tx) error { used = tx.Size(); return nil }))
+	require.NoError(t, db.Close())
+	refuse("last byte", whole[:used-1], ErrDamaged)
 	refuse("header only", whole[:2*os.Getpagesize()], ErrDamaged)
 
 	edit := func(name string, change func(tx *bolt.Tx) error) []byte {
