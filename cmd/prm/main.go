@@ -22,6 +22,7 @@ import (
 type commands struct {
 	Train    trainCommand    `cmd:"" help:"Train a model on labelled trajectories, or resume a run."`
 	Score    scoreCommand    `cmd:"" help:"Score every step of trajectories."`
+	Grade    gradeCommand    `cmd:"" help:"Tell whether answers equal their gold answers."`
 	Inspect  inspectCommand  `cmd:"" help:"Say what a model, checkpoint, safetensors file or tokenizer holds, and whether it is sound."`
 	Tokenize tokenizeCommand `cmd:"" help:"Turn texts into token ids."`
 	Parity   parityCommand   `cmd:"" help:"Compare with the numbers that PyTorch computed for golden folders."`

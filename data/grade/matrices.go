@@ -1,0 +1,121 @@
+package grade
+
+// matrixOf carries out sums, products and multiples of matrices; nil where n is none.
+func matrixOf(n *node) *node {
+	if !n.has(matrix) {
+		return nil
+	}
+	switch n.kind {
+	case matrix:
+		return n
+	case negative:
+		if m := matrixOf(n.args[0]); m != nil {
+			return m.each(func(a *node) *node { return newNode(negative, a) })
+		}
+	case quotient:
+		if m := matrixOf(n.args[0]); m != nil && !n.args[1].has(matrix) {
+			return m.each(func(a *node) *node { return newNode(quotient, a, n.args[1]) })
+		}
+	case sum:
+		var total *node
+		for _, a := range n.args {
+			m := matrixOf(a)
+			if m == nil || total != nil && (len(m.args) != len(total.args) || m.cols != total.cols) {
+				return nil
+			}
+			if total == nil {
+				total = m
+				continue
+			}
+			i, before := -1, total
+			total = m.each(func(a *node) *node { i++; return newNode(sum, before.args[i], a) })
+		}
+		return total
+	case product:
+		var total *node
+		for _, a := range n.args {
+			m := matrixOf(a)
+			if m == nil && a.has(matrix) {
+				return nil
+			}
+			if m == nil {
+				m = a
+			}
+			if total = multiply(total, m); total == nil {
+				return nil
+			}
+		}
+		return total
+	}
+	return nil
+}
+
+func (n *node) each(f func(*node) *node) *node {
+	m := &node{kind: matrix, cols: n.cols, args: make([]*node, len(n.args))}
+	for i, a := range n.args {
+		m.args[i] = f(a)
+	}
+	return m
+}
+
+// size is the number of nodes of the tree. Entries of products share nodes, so that the tree may be exponentially larger than
+// what it takes in memory, and everything that walks it as well.
+func (n *node) size() int {
+	if n.nodes == 0 {
+		n.nodes = 1
+		for _, a := range n.args {
+			n.nodes = min(n.nodes+a.size(), 2*maxNodes)
+		}
+	}
+	return n.nodes
+}
+
+// multiply multiplies matrices and numbers; nil where the shapes do not fit or the entries become too large.
+func multiply(a, b *node) *node {
+	switch {
+	case a == nil:
+		return b
+	case a.kind != matrix && b.kind != matrix:
+		return newNode(product, a, b)
+	case a.size()*len(b.args)+b.size()*len(a.args) > maxNodes:
+		return nil
+	case a.kind != matrix:
+		return b.each(func(x *node) *node { return newNode(product, a, x) })
+	case b.kind != matrix:
+		return a.each(func(x *node) *node { return newNode(product, x, b) })
+	}
+	inner, cols := a.cols, b.cols
+	rows := len(a.args) / inner
+	if len(b.args)/cols != inner || rows*cols > maxElements {
+		return nil
+	}
+	m := &node{kind: matrix, cols: cols}
+	for r := range rows {
+		for c := range cols {
+			terms := make([]*node, inner)
+			for k := range inner {
+				terms[k] = newNode(product, a.args[r*inner+k], b.args[k*cols+c])
+			}
+			m.args = append(m.args, newNode(sum, terms...))
+		}
+	}
+	if m.size() > maxNodes {
+		return nil
+	}
+	return m
+}
+
+func (g *grader) matrices(gold, pred *node) Decision {
+	if gold.cols != pred.cols {
+		return g.no("the matrices have different shapes")
+	}
+	return g.all(gold.args, pred.args)
+}
+
+// vector compares a matrix of one row or column with a tuple.
+func (g *grader) vector(m *node, elements []*node) Decision {
+	if m.cols != 1 && m.cols != len(m.args) {
+		return g.no("a matrix and a tuple")
+	}
+	return g.all(m.args, elements)
+}

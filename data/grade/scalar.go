@@ -1,0 +1,190 @@
+package grade
+
+import (
+	"fmt"
+	"math/big"
+)
+
+// scalar compares two expressions: as written, then exactly or with many digits at several points.
+func (g *grader) scalar(gold, pred *node) Decision {
+	if gold.canon() == pred.canon() {
+		return Yes
+	}
+	gold, goldUnit := withoutUnit(gold)
+	pred, predUnit := withoutUnit(pred)
+	if unitsClash(goldUnit, predUnit) {
+		return g.no("the units differ: %s and %s", goldUnit, predUnit)
+	}
+	if d := g.marked(gold, pred); d != Undecided {
+		return d
+	}
+	d := g.value(gold, pred)
+	if d == Yes {
+		return d
+	}
+	// "5 m" against "5": only numbers have units
+	if inner, name, ok := bareUnit(pred); ok && (gold.kind == number || gold.kind == negative) && !unitsClash(goldUnit, name) {
+		return g.value(gold, inner)
+	}
+	if inner, name, ok := bareUnit(gold); ok && (pred.kind == number || pred.kind == negative) && !unitsClash(name, predUnit) {
+		return g.value(inner, pred)
+	}
+	return d
+}
+
+// marked compares 28% with 28 and 0.28, and 90° with 90 and π/2: the mark may be left out, since the question implies it.
+func (g *grader) marked(gold, pred *node) Decision {
+	a, b := gold, pred
+	sign := func(n *node) (*node, kind) {
+		if n.kind == negative && (n.args[0].kind == percent || n.args[0].kind == degree) {
+			return newNode(negative, n.args[0].args[0]), n.args[0].kind
+		}
+		if n.kind == percent || n.kind == degree {
+			return n.args[0], n.kind
+		}
+		return n, number
+	}
+	a, markA := sign(a)
+	b, markB := sign(b)
+	if markA == markB || markA != number && markB != number {
+		return Undecided
+	}
+	if g.value(a, b) == Yes {
+		return Yes
+	}
+	return Undecided
+}
+
+// value compares what two expressions evaluate to.
+func (g *grader) value(gold, pred *node) Decision {
+	if gold.canon() == pred.canon() {
+		return Yes
+	}
+	if gold.isInfinity() != 0 || pred.isInfinity() != 0 {
+		if gold.isInfinity() == pred.isInfinity() {
+			return Yes
+		}
+		return g.no("the values differ")
+	}
+	variables := map[string]bool{}
+	gold.variables(variables)
+	pred.variables(variables)
+	if len(variables) == 0 {
+		return g.numeric(gold, pred)
+	}
+	d, tried := Undecided, 0
+	g.points(gold, pred, variables, func(a, b value) bool {
+		switch nearlyEqual(a, b) {
+		case -1:
+			d = g.no("the expressions differ")
+			return false
+		case 0:
+			d = g.undecided("the expressions are too near to tell apart")
+			return false
+		}
+		tried++
+		return true
+	})
+	if d == Undecided && tried >= enoughPoints {
+		return Yes
+	}
+	if d == Undecided {
+		g.undecided("the expressions cannot be evaluated: %s and %s are written differently", brief(gold), brief(pred))
+	}
+	return d
+}
+
+func (g *grader) numeric(gold, pred *node) Decision {
+	a, err := g.eval(gold)
+	if err != nil {
+		return g.undecided("the gold answer cannot be evaluated: %v", err)
+	}
+	b, err := g.eval(pred)
+	if err != nil {
+		if err == errUndefined {
+			return g.no("the answer has no value")
+		}
+		return g.undecided("the answer cannot be evaluated: %v", err)
+	}
+	switch nearlyEqual(a, b) {
+	case 1:
+		return Yes
+	case 0:
+		return g.undecided("the values are too near to tell apart")
+	}
+	if rounded(gold, pred, a, b) {
+		return Yes
+	}
+	return g.no("the values differ")
+}
+
+// literal returns a number that stands alone, perhaps with a sign.
+func literal(n *node) *node {
+	for n.kind == negative || n.kind == percent || n.kind == degree {
+		n = n.args[0]
+	}
+	if n.kind == number {
+		return n
+	}
+	return nil
+}
+
+// rounded tells whether one answer is the other rounded to the decimals it shows:
+//   - the gold answer is a decimal with at least two decimals and three significant digits, and the answer has more decimals
+//     or is exact (gold 0.333 and 1/3; gold 0.33 says too little, gold 0.5 and 5 are exact);
+//   - the answer is a decimal with at least four decimals and four significant digits, and the gold answer is no decimal
+//     (gold 8/3 and 2.6667; gold 8/3 and 2.67 differ); with six decimals it may be cut off instead of rounded;
+//   - the answer is a double in all its digits, and the gold answer the same double but for the last bits.
+func rounded(gold, pred *node, a, b value) bool {
+	if !a.isReal() || !b.isReal() {
+		return false
+	}
+	x, _ := a.parts()
+	y, _ := b.parts()
+	within := func(decimals int, share int64) bool { // half a unit of the last decimal, or all of it
+		most := new(big.Rat).SetFrac(big.NewInt(1), new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(decimals)), nil))
+		most.Quo(most, big.NewRat(share, 1))
+		return float().Abs(sub(x, y)).Cmp(float().SetRat(most)) <= 0
+	}
+	g, p := literal(gold), literal(pred)
+	if gold.has(percent, degree) != pred.has(percent, degree) {
+		return false
+	}
+	if g != nil && g.decimals >= 2 && g.digits >= 3 && (p == nil || p.decimals > g.decimals) {
+		return within(g.decimals, 2)
+	}
+	if p != nil && p.digits >= 15 && p.digits <= 18 && p.decimals > 0 && log2(sub(x, y)) < log2(x)-doubleBits {
+		return true
+	}
+	if p == nil || p.decimals < 4 || p.digits < 4 || g != nil || finiteDecimal(a) {
+		return false
+	}
+	return within(p.decimals, 2) || p.decimals >= 6 && float().Abs(x).Cmp(float().Abs(y)) > 0 && within(p.decimals, 1)
+}
+
+// finiteDecimal tells whether the exact value can be written as a decimal, so that a rounded one is wrong.
+func finiteDecimal(v value) bool {
+	if v.rat == nil {
+		return false
+	}
+	d := new(big.Int).Set(v.rat.Denom())
+	for _, prime := range []int64{2, 5} {
+		for {
+			q, m := new(big.Int).QuoRem(d, big.NewInt(prime), new(big.Int))
+			if m.Sign() != 0 {
+				break
+			}
+			d = q
+		}
+	}
+	return d.IsInt64() && d.Int64() == 1
+}
+
+// brief is a node's text for a reason.
+func brief(n *node) string {
+	s := n.canon()
+	if len(s) > 40 {
+		s = s[:40] + "…"
+	}
+	return fmt.Sprintf("%q", s)
+}
