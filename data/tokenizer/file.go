@@ -45,13 +45,18 @@ func readFile(path string) (*file, []byte, error) {
 	}
 	f, err := parse(data)
 	if err != nil {
-		text := err.Error()
-		if len(text) > 1000 { // it quotes the file, where anything may stand
-			text = strings.ToValidUTF8(text[:1000], "") + "..."
-		}
-		return nil, nil, fmt.Errorf("tokenizer: %s: %s", path, text)
+		return nil, nil, fmt.Errorf("tokenizer: %s: %s", path, shortened(err))
 	}
 	return f, data, nil
+}
+
+// shortened cuts an error that quotes the file, where anything may stand.
+func shortened(err error) string {
+	text := err.Error()
+	if len(text) > 1000 {
+		text = strings.ToValidUTF8(text[:1000], "") + "..."
+	}
+	return text
 }
 
 func readBytes(path string) (string, []byte, error) {
@@ -112,7 +117,13 @@ func parse(data []byte) (*file, error) {
 	if f.merges, err = newMerges(m.Vocab.ids, m.Merges, m.IgnoreMerges); err != nil {
 		return nil, fmt.Errorf("model.%w", err)
 	}
-	if f.raw, f.normalized, err = newMatchers(j.AddedTokens, f.nfc); err != nil {
+	normalize := func(text string) string {
+		if f.nfc {
+			text, _ = nfc(text)
+		}
+		return text
+	}
+	if f.raw, f.normalized, err = newMatchers(j.AddedTokens, normalize); err != nil {
 		return nil, fmt.Errorf("added_tokens: %w", err)
 	}
 	return f, nil

@@ -1,6 +1,7 @@
 // Package tokenizer turns text into token ids and back, as a Hugging Face tokenizer.json says.
 //
-// It reads the byte-level BPE of GPT-2 and its descendants (Qwen2, 2.5 and 3, Llama 3, SmolLM2). Everything
+// It reads the byte-level BPE of GPT-2 and its descendants (Qwen2, 2.5 and 3, Llama 3, SmolLM2) and, for sentence
+// encoders, the WordPiece of BERT (OpenWordPiece, which does add the special tokens). Everything
 // comes from the file: which added tokens there are, how text is normalised and split, which pairs merge.
 // What the file asks for and this package does not know is refused by name, never approximated.
 //

@@ -256,16 +256,16 @@ func newMerges(ids map[string]int32, pairs mergeJSON, ignoreMerges bool) (*merge
 	return m, nil
 }
 
-// newMatchers sorts the added tokens by the text they are looked for in.
-func newMatchers(added []addedToken, normalize bool) (raw, normalized *matcher, err error) {
+// newMatchers sorts the added tokens by the text they are looked for in: as given, or normalised.
+func newMatchers(added []addedToken, normalize func(string) string) (raw, normalized *matcher, err error) {
 	raw, normalized = newMatcher(), newMatcher()
 	for i := range added {
 		a := &added[i]
 		m, content := raw, *a.Content
 		if a.Normalized {
-			m = normalized
-			if normalize {
-				content, _ = nfc(content)
+			m, content = normalized, normalize(content)
+			if content == "" {
+				return nil, nil, fmt.Errorf("%q: nothing is left of it when it is normalised", *a.Content)
 			}
 		}
 		if err := m.add(content, a); err != nil {

@@ -40,6 +40,16 @@ func packed(lengths ...int) *layout {
 	return l
 }
 
+// bidirectional is segments of the given lengths whose tokens all see each other, as in BERT.
+func bidirectional(lengths ...int) *layout {
+	l := packed(lengths...)
+	l.name = "bidirectional"
+	for s := range l.ranges {
+		l.ranges[s][0][3] = ops.MaskFull
+	}
+	return l
+}
+
 // tree has a prefix of 70 tokens, two children (20 and 5) and a grandchild of the first (30).
 func tree() *layout {
 	l := packed(70, 20, 5, 30)
@@ -80,7 +90,7 @@ var headShapes = []ops.Attention{{Heads: 1, KVHeads: 1, HeadDim: 16}, {Heads: 2,
 
 func attentionCases() []kase {
 	var all []kase
-	for _, l := range []*layout{packed(1), packed(1, 17, 65, 3, 130), tree(), windowed(33), windowed(1), cached(), blind()} {
+	for _, l := range []*layout{packed(1), packed(1, 17, 65, 3, 130), bidirectional(1, 17, 65, 3, 130), tree(), windowed(33), windowed(1), cached(), blind()} {
 		for _, shape := range headShapes {
 			name := fmt.Sprintf("%s of %d/%d,%d,%d", l.name, l.tokens(), shape.Heads, shape.KVHeads, shape.HeadDim)
 			all = append(all,
@@ -287,8 +297,15 @@ func attentionPacking(t *testing.T, d device, dtype tensor.Dtype) {
 			return &qkv{q: rows(x.q, wide, parts...), k: rows(x.k, narrow, parts...), v: rows(x.v, narrow, parts...), dout: rows(x.dout, wide, parts...)}
 		}
 
+		both := bidirectional(1, 17, 65, 3, 130)
+		x := m.drawAttention(both, a)
+		for s := range both.ranges {
+			from, to := both.starts[s], both.starts[s+1]
+			check("bidirectional segment alone", both, x, from, to, bidirectional(to-from), pick(x, [2]int{from, to}), 0)
+		}
+
 		batch := packed(1, 17, 65, 3, 130)
-		x := m.drawAttention(batch, a)
+		x = m.drawAttention(batch, a)
 		for s := range batch.ranges {
 			from, to := batch.starts[s], batch.starts[s+1]
 			alone, y := packed(to-from), pick(x, [2]int{from, to})

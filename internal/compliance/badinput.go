@@ -51,6 +51,11 @@ func badInput(t *testing.T, d device) {
 	tooLive := m.linear(m.perRow(1, 4, 3), m.fixed(m.dtype, 1, 2, 3), 4)
 	tooLive.live[engine.Tokens] = 5
 	launchError(tooLive, "linear", "5", "4")
+	for _, cu := range [][]int32{{-1, 2, 4}, {0, 3, 2}, {0, 2, 5}} {
+		pool := m.pool([]int{2, 2}, 3, false)
+		pool.in[1].ints = cu
+		launchError(pool, "pool", "segment")
+	}
 
 	a := ops.Attention{Heads: 2, KVHeads: 1, HeadDim: 4}
 	for _, spoil := range []func(cu, offsets, ranges []int32){

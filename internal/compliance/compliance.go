@@ -17,9 +17,9 @@ import (
 // Ops is every op that a backend has.
 var Ops = [...]string{
 	"add", "adamw", "attention", "attention_backward", "bce", "bce_dz", "ce", "ce_dz", "embedding", "embedding_dtable",
-	"gather", "gather_dx", "good", "good_dx", "linear", "linear_db", "linear_dw", "linear_dx", "pick", "pick_dx",
-	"relu", "relu_dx", "rmsnorm", "rmsnorm_dw", "rmsnorm_dx", "rope", "scale", "sigmoid", "sigmoid_dx",
-	"squared_error", "squared_error_dy", "sum_squares", "swiglu", "swiglu_backward",
+	"gather", "gather_dx", "gelu", "good", "good_dx", "layernorm", "linear", "linear_db", "linear_dw", "linear_dx",
+	"pick", "pick_dx", "pool", "relu", "relu_dx", "rmsnorm", "rmsnorm_dw", "rmsnorm_dx", "rope", "scale", "sigmoid",
+	"sigmoid_dx", "squared_error", "squared_error_dy", "sum_squares", "swiglu", "swiglu_backward", "tanh",
 }
 
 // spareRows is how many dead rows a case gets when its capacity exceeds its live counts.
@@ -117,5 +117,5 @@ type kase struct {
 }
 
 func cases() []kase {
-	return slices.Concat(productCases(), rowCases(), headCases(), attentionCases(), optimiserCases())
+	return slices.Concat(productCases(), rowCases(), encoderCases(), headCases(), attentionCases(), optimiserCases())
 }

@@ -32,6 +32,10 @@ func specialNumbers(t *testing.T, d device, dtype tensor.Dtype) {
 			func(m *maker) *call {
 				return m.byToken(&call{op: "swiglu", in: []value{m.perRow(1, rows, k), m.perRow(1, rows, k)}, out: m.result(rows, k)}, rows, true)
 			},
+			func(m *maker) *call { return m.layernorm(m.perRow(1, rows, k), rows, k) },
+			func(m *maker) *call {
+				return m.byToken(&call{op: "gelu", attr: ops.GELU{}, in: []value{m.perRow(1, rows, k)}, out: m.result(rows, k)}, rows, true)
+			},
 			func(m *maker) *call { return m.rope(rows, 2, k/2, false) },
 			func(m *maker) *call { return m.attention(l, a, m.drawAttention(l, a)) }, // row 4 is the last that sees its segment
 			func(m *maker) *call {

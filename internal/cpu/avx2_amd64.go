@@ -27,6 +27,8 @@ func avx2Kernels() map[string]compile {
 		"swiglu_backward": avx2SwiGLUBackward,
 		"rmsnorm":         avx2RMSNorm,
 		"rmsnorm_dx":      avx2RMSNormDX,
+		"layernorm":       avx2LayerNorm,
+		"gelu":            avx2GELU,
 		"rope":            avx2RoPE,
 		"adamw":           avx2AdamW,
 		"sum_squares":     avx2SumSquares,

@@ -39,6 +39,21 @@ func vecSwiGLU(out *float32, gate *float32, up *float32, n8 int)
 //go:noescape
 func vecSwiGLUBackward(dgate *float32, dup *float32, gate *float32, up *float32, dy *float32, n8 int)
 
+// vecGELU: out[i] = x[i]·Φ(x[i]), for i < 8·n8.
+//
+//go:noescape
+func vecGELU(out *float32, x *float32, n8 int)
+
+// vecGELUTanh: out[i] = x[i]/(1+e^−2z), z = √(2/π)·(x[i] + 0.044715·x[i]³), for i < 8·n8.
+//
+//go:noescape
+func vecGELUTanh(out *float32, x *float32, n8 int)
+
+// vecLayerNorm: out[i] = ((x[i]−high)−low)·s·w[i] + b[i], for i < 8·n8.
+//
+//go:noescape
+func vecLayerNorm(out *float32, x *float32, w *float32, b *float32, high float32, low float32, s float32, n8 int)
+
 // vecAdamW updates 8·n8 parameters. hyper: keep, β₁, 1−β₁, β₂, 1−β₂, step, root, eps, gradient scale.
 // g = scale·grad; m = β₁·m + (1−β₁)·g; v = β₂·v + (1−β₂)·g·g; out = keep·param − step·(m/(√v/root + eps)).
 //
@@ -65,3 +80,13 @@ func vecSumProducts(x *float32, y *float32, n8 int) float64
 //
 //go:noescape
 func vecSumProducts3(x *float32, y *float32, z *float32, n8 int) float64
+
+// vecSum is Σ x[i] over i < 8·n8, in float64.
+//
+//go:noescape
+func vecSum(x *float32, n8 int) float64
+
+// vecSumCentred is Σ (x[i]−centre)² over i < 8·n8, in float64.
+//
+//go:noescape
+func vecSumCentred(x *float32, centre float64, n8 int) float64

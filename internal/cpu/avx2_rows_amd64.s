@@ -273,6 +273,161 @@ done:
 	VZEROUPPER
 	RET
 
+// func vecGELU(out *float32, x *float32, n8 int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·vecGELU(SB), NOSPLIT, $0-24
+	MOVQ  out+0(FP), AX
+	MOVQ  x+8(FP), CX
+	MOVQ  n8+16(FP), DX
+	XORQ  BX, BX
+	TESTQ DX, DX
+	JZ    done
+
+loop:
+	VMOVUPS      (CX)(BX*1), Y0
+	VANDPS       rowConstants<>+448(SB), Y0, Y1
+	VMOVUPS      rowConstants<>+352(SB), Y3
+	VMOVAPS      Y3, Y2
+	VFMADD231PS  rowConstants<>+480(SB), Y1, Y2
+	VDIVPS       Y2, Y3, Y2
+	VMULPS       Y1, Y1, Y4
+	VMULPS       rowConstants<>+512(SB), Y4, Y4
+	VMOVUPS      rowConstants<>+0(SB), Y3
+	VMAXPS       Y4, Y3, Y4
+	VMOVUPS      rowConstants<>+32(SB), Y3
+	VMINPS       Y4, Y3, Y4
+	VMULPS       rowConstants<>+64(SB), Y4, Y3
+	VROUNDPS     $0x08, Y3, Y3
+	VFNMADD231PS rowConstants<>+96(SB), Y3, Y4
+	VFNMADD231PS rowConstants<>+128(SB), Y3, Y4
+	VMOVUPS      rowConstants<>+160(SB), Y5
+	VFMADD213PS  rowConstants<>+192(SB), Y4, Y5
+	VFMADD213PS  rowConstants<>+224(SB), Y4, Y5
+	VFMADD213PS  rowConstants<>+256(SB), Y4, Y5
+	VFMADD213PS  rowConstants<>+288(SB), Y4, Y5
+	VFMADD213PS  rowConstants<>+320(SB), Y4, Y5
+	VMULPS       Y4, Y4, Y6
+	VFMADD213PS  Y4, Y6, Y5
+	VADDPS       rowConstants<>+352(SB), Y5, Y5
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y6
+	VPSUBD       Y6, Y3, Y3
+	VPADDD       rowConstants<>+384(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       rowConstants<>+384(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y6, Y5, Y5
+	VMULPS       Y3, Y5, Y4
+	VMOVUPS      rowConstants<>+544(SB), Y3
+	VFMADD213PS  rowConstants<>+576(SB), Y2, Y3
+	VFMADD213PS  rowConstants<>+608(SB), Y2, Y3
+	VFMADD213PS  rowConstants<>+640(SB), Y2, Y3
+	VFMADD213PS  rowConstants<>+672(SB), Y2, Y3
+	VFMADD213PS  rowConstants<>+704(SB), Y2, Y3
+	VFMADD213PS  rowConstants<>+736(SB), Y2, Y3
+	VFMADD213PS  rowConstants<>+768(SB), Y2, Y3
+	VFMADD213PS  rowConstants<>+800(SB), Y2, Y3
+	VMULPS       Y2, Y3, Y3
+	VMULPS       Y4, Y3, Y3
+	VXORPS       Y2, Y2, Y2
+	VMAXPS       Y0, Y2, Y2
+	VFNMADD231PS Y3, Y1, Y2
+	VMOVUPS      Y2, (AX)(BX*1)
+	ADDQ         $0x20, BX
+	DECQ         DX
+	JNZ          loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func vecGELUTanh(out *float32, x *float32, n8 int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·vecGELUTanh(SB), NOSPLIT, $0-24
+	MOVQ  out+0(FP), AX
+	MOVQ  x+8(FP), CX
+	MOVQ  n8+16(FP), DX
+	XORQ  BX, BX
+	TESTQ DX, DX
+	JZ    done
+
+loop:
+	VMOVUPS      (CX)(BX*1), Y0
+	VMULPS       Y0, Y0, Y1
+	VMULPS       rowConstants<>+832(SB), Y1, Y1
+	VADDPS       rowConstants<>+864(SB), Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VXORPS       rowConstants<>+416(SB), Y1, Y1
+	VMOVUPS      rowConstants<>+0(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VMOVUPS      rowConstants<>+32(SB), Y2
+	VMINPS       Y1, Y2, Y1
+	VMULPS       rowConstants<>+64(SB), Y1, Y2
+	VROUNDPS     $0x08, Y2, Y2
+	VFNMADD231PS rowConstants<>+96(SB), Y2, Y1
+	VFNMADD231PS rowConstants<>+128(SB), Y2, Y1
+	VMOVUPS      rowConstants<>+160(SB), Y3
+	VFMADD213PS  rowConstants<>+192(SB), Y1, Y3
+	VFMADD213PS  rowConstants<>+224(SB), Y1, Y3
+	VFMADD213PS  rowConstants<>+256(SB), Y1, Y3
+	VFMADD213PS  rowConstants<>+288(SB), Y1, Y3
+	VFMADD213PS  rowConstants<>+320(SB), Y1, Y3
+	VMULPS       Y1, Y1, Y4
+	VFMADD213PS  Y1, Y4, Y3
+	VADDPS       rowConstants<>+352(SB), Y3, Y3
+	VCVTPS2DQ    Y2, Y2
+	VPSRAD       $0x01, Y2, Y4
+	VPSUBD       Y4, Y2, Y2
+	VPADDD       rowConstants<>+384(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       rowConstants<>+384(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y4, Y3, Y3
+	VMULPS       Y2, Y3, Y1
+	VADDPS       rowConstants<>+352(SB), Y1, Y1
+	VDIVPS       Y1, Y0, Y1
+	VMOVUPS      Y1, (AX)(BX*1)
+	ADDQ         $0x20, BX
+	DECQ         DX
+	JNZ          loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func vecLayerNorm(out *float32, x *float32, w *float32, b *float32, high float32, low float32, s float32, n8 int)
+// Requires: AVX
+TEXT ·vecLayerNorm(SB), NOSPLIT, $0-56
+	MOVQ         out+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         w+16(FP), DX
+	MOVQ         b+24(FP), BX
+	MOVQ         n8+48(FP), SI
+	VBROADCASTSS high+32(FP), Y0
+	VBROADCASTSS low+36(FP), Y1
+	VBROADCASTSS s+40(FP), Y2
+	XORQ         DI, DI
+	TESTQ        SI, SI
+	JZ           done
+
+loop:
+	VMOVUPS (CX)(DI*1), Y3
+	VMOVUPS (DX)(DI*1), Y4
+	VMOVUPS (BX)(DI*1), Y5
+	VSUBPS  Y0, Y3, Y3
+	VSUBPS  Y1, Y3, Y3
+	VMULPS  Y2, Y3, Y3
+	VMULPS  Y4, Y3, Y3
+	VADDPS  Y5, Y3, Y3
+	VMOVUPS Y3, (AX)(DI*1)
+	ADDQ    $0x20, DI
+	DECQ    SI
+	JNZ     loop
+
+done:
+	VZEROUPPER
+	RET
+
 // func vecAdamW(out *float32, param *float32, grad *float32, m *float32, v *float32, hyper *float32, n8 int)
 // Requires: AVX
 TEXT ·vecAdamW(SB), NOSPLIT, $0-56
@@ -461,6 +616,67 @@ done:
 	VZEROUPPER
 	RET
 
+// func vecSum(x *float32, n8 int) float64
+// Requires: AVX, SSE2
+TEXT ·vecSum(SB), NOSPLIT, $0-24
+	MOVQ   x+0(FP), AX
+	MOVQ   n8+8(FP), CX
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	TESTQ  CX, CX
+	JZ     done
+
+loop:
+	VCVTPS2PD (AX), Y2
+	VADDPD    Y2, Y0, Y0
+	VCVTPS2PD 16(AX), Y2
+	VADDPD    Y2, Y1, Y1
+	ADDQ      $0x20, AX
+	DECQ      CX
+	JNZ       loop
+
+done:
+	VADDPD       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VADDSD       X1, X0, X0
+	MOVSD        X0, ret+16(FP)
+	VZEROUPPER
+	RET
+
+// func vecSumCentred(x *float32, centre float64, n8 int) float64
+// Requires: AVX, FMA3, SSE2
+TEXT ·vecSumCentred(SB), NOSPLIT, $0-32
+	MOVQ         x+0(FP), AX
+	VBROADCASTSD centre+8(FP), Y0
+	MOVQ         n8+16(FP), CX
+	VXORPD       Y1, Y1, Y1
+	VXORPD       Y2, Y2, Y2
+	TESTQ        CX, CX
+	JZ           done
+
+loop:
+	VCVTPS2PD   (AX), Y3
+	VSUBPD      Y0, Y3, Y3
+	VFMADD231PD Y3, Y3, Y1
+	VCVTPS2PD   16(AX), Y3
+	VSUBPD      Y0, Y3, Y3
+	VFMADD231PD Y3, Y3, Y2
+	ADDQ        $0x20, AX
+	DECQ        CX
+	JNZ         loop
+
+done:
+	VADDPD       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPD       X0, X1, X1
+	VPERMILPD    $0x01, X1, X0
+	VADDSD       X0, X1, X1
+	MOVSD        X1, ret+24(FP)
+	VZEROUPPER
+	RET
+
 DATA rowConstants<>+0(SB)/4, $0xc2d00000
 DATA rowConstants<>+4(SB)/4, $0xc2d00000
 DATA rowConstants<>+8(SB)/4, $0xc2d00000
@@ -573,4 +789,116 @@ DATA rowConstants<>+432(SB)/4, $0x80000000
 DATA rowConstants<>+436(SB)/4, $0x80000000
 DATA rowConstants<>+440(SB)/4, $0x80000000
 DATA rowConstants<>+444(SB)/4, $0x80000000
-GLOBL rowConstants<>(SB), RODATA|NOPTR, $448
+DATA rowConstants<>+448(SB)/4, $0x7fffffff
+DATA rowConstants<>+452(SB)/4, $0x7fffffff
+DATA rowConstants<>+456(SB)/4, $0x7fffffff
+DATA rowConstants<>+460(SB)/4, $0x7fffffff
+DATA rowConstants<>+464(SB)/4, $0x7fffffff
+DATA rowConstants<>+468(SB)/4, $0x7fffffff
+DATA rowConstants<>+472(SB)/4, $0x7fffffff
+DATA rowConstants<>+476(SB)/4, $0x7fffffff
+DATA rowConstants<>+480(SB)/4, $0x3eb33333
+DATA rowConstants<>+484(SB)/4, $0x3eb33333
+DATA rowConstants<>+488(SB)/4, $0x3eb33333
+DATA rowConstants<>+492(SB)/4, $0x3eb33333
+DATA rowConstants<>+496(SB)/4, $0x3eb33333
+DATA rowConstants<>+500(SB)/4, $0x3eb33333
+DATA rowConstants<>+504(SB)/4, $0x3eb33333
+DATA rowConstants<>+508(SB)/4, $0x3eb33333
+DATA rowConstants<>+512(SB)/4, $0xbf000000
+DATA rowConstants<>+516(SB)/4, $0xbf000000
+DATA rowConstants<>+520(SB)/4, $0xbf000000
+DATA rowConstants<>+524(SB)/4, $0xbf000000
+DATA rowConstants<>+528(SB)/4, $0xbf000000
+DATA rowConstants<>+532(SB)/4, $0xbf000000
+DATA rowConstants<>+536(SB)/4, $0xbf000000
+DATA rowConstants<>+540(SB)/4, $0xbf000000
+DATA rowConstants<>+544(SB)/4, $0xbceec346
+DATA rowConstants<>+548(SB)/4, $0xbceec346
+DATA rowConstants<>+552(SB)/4, $0xbceec346
+DATA rowConstants<>+556(SB)/4, $0xbceec346
+DATA rowConstants<>+560(SB)/4, $0xbceec346
+DATA rowConstants<>+564(SB)/4, $0xbceec346
+DATA rowConstants<>+568(SB)/4, $0xbceec346
+DATA rowConstants<>+572(SB)/4, $0xbceec346
+DATA rowConstants<>+576(SB)/4, $0x3e136d3b
+DATA rowConstants<>+580(SB)/4, $0x3e136d3b
+DATA rowConstants<>+584(SB)/4, $0x3e136d3b
+DATA rowConstants<>+588(SB)/4, $0x3e136d3b
+DATA rowConstants<>+592(SB)/4, $0x3e136d3b
+DATA rowConstants<>+596(SB)/4, $0x3e136d3b
+DATA rowConstants<>+600(SB)/4, $0x3e136d3b
+DATA rowConstants<>+604(SB)/4, $0x3e136d3b
+DATA rowConstants<>+608(SB)/4, $0xbe82ece7
+DATA rowConstants<>+612(SB)/4, $0xbe82ece7
+DATA rowConstants<>+616(SB)/4, $0xbe82ece7
+DATA rowConstants<>+620(SB)/4, $0xbe82ece7
+DATA rowConstants<>+624(SB)/4, $0xbe82ece7
+DATA rowConstants<>+628(SB)/4, $0xbe82ece7
+DATA rowConstants<>+632(SB)/4, $0xbe82ece7
+DATA rowConstants<>+636(SB)/4, $0xbe82ece7
+DATA rowConstants<>+640(SB)/4, $0x3e22fe6b
+DATA rowConstants<>+644(SB)/4, $0x3e22fe6b
+DATA rowConstants<>+648(SB)/4, $0x3e22fe6b
+DATA rowConstants<>+652(SB)/4, $0x3e22fe6b
+DATA rowConstants<>+656(SB)/4, $0x3e22fe6b
+DATA rowConstants<>+660(SB)/4, $0x3e22fe6b
+DATA rowConstants<>+664(SB)/4, $0x3e22fe6b
+DATA rowConstants<>+668(SB)/4, $0x3e22fe6b
+DATA rowConstants<>+672(SB)/4, $0xbcbd504b
+DATA rowConstants<>+676(SB)/4, $0xbcbd504b
+DATA rowConstants<>+680(SB)/4, $0xbcbd504b
+DATA rowConstants<>+684(SB)/4, $0xbcbd504b
+DATA rowConstants<>+688(SB)/4, $0xbcbd504b
+DATA rowConstants<>+692(SB)/4, $0xbcbd504b
+DATA rowConstants<>+696(SB)/4, $0xbcbd504b
+DATA rowConstants<>+700(SB)/4, $0xbcbd504b
+DATA rowConstants<>+704(SB)/4, $0x3dd8148b
+DATA rowConstants<>+708(SB)/4, $0x3dd8148b
+DATA rowConstants<>+712(SB)/4, $0x3dd8148b
+DATA rowConstants<>+716(SB)/4, $0x3dd8148b
+DATA rowConstants<>+720(SB)/4, $0x3dd8148b
+DATA rowConstants<>+724(SB)/4, $0x3dd8148b
+DATA rowConstants<>+728(SB)/4, $0x3dd8148b
+DATA rowConstants<>+732(SB)/4, $0x3dd8148b
+DATA rowConstants<>+736(SB)/4, $0x3df56af0
+DATA rowConstants<>+740(SB)/4, $0x3df56af0
+DATA rowConstants<>+744(SB)/4, $0x3df56af0
+DATA rowConstants<>+748(SB)/4, $0x3df56af0
+DATA rowConstants<>+752(SB)/4, $0x3df56af0
+DATA rowConstants<>+756(SB)/4, $0x3df56af0
+DATA rowConstants<>+760(SB)/4, $0x3df56af0
+DATA rowConstants<>+764(SB)/4, $0x3df56af0
+DATA rowConstants<>+768(SB)/4, $0x3e0f37f3
+DATA rowConstants<>+772(SB)/4, $0x3e0f37f3
+DATA rowConstants<>+776(SB)/4, $0x3e0f37f3
+DATA rowConstants<>+780(SB)/4, $0x3e0f37f3
+DATA rowConstants<>+784(SB)/4, $0x3e0f37f3
+DATA rowConstants<>+788(SB)/4, $0x3e0f37f3
+DATA rowConstants<>+792(SB)/4, $0x3e0f37f3
+DATA rowConstants<>+796(SB)/4, $0x3e0f37f3
+DATA rowConstants<>+800(SB)/4, $0x3e0ef8ea
+DATA rowConstants<>+804(SB)/4, $0x3e0ef8ea
+DATA rowConstants<>+808(SB)/4, $0x3e0ef8ea
+DATA rowConstants<>+812(SB)/4, $0x3e0ef8ea
+DATA rowConstants<>+816(SB)/4, $0x3e0ef8ea
+DATA rowConstants<>+820(SB)/4, $0x3e0ef8ea
+DATA rowConstants<>+824(SB)/4, $0x3e0ef8ea
+DATA rowConstants<>+828(SB)/4, $0x3e0ef8ea
+DATA rowConstants<>+832(SB)/4, $0x3d922279
+DATA rowConstants<>+836(SB)/4, $0x3d922279
+DATA rowConstants<>+840(SB)/4, $0x3d922279
+DATA rowConstants<>+844(SB)/4, $0x3d922279
+DATA rowConstants<>+848(SB)/4, $0x3d922279
+DATA rowConstants<>+852(SB)/4, $0x3d922279
+DATA rowConstants<>+856(SB)/4, $0x3d922279
+DATA rowConstants<>+860(SB)/4, $0x3d922279
+DATA rowConstants<>+864(SB)/4, $0x3fcc422a
+DATA rowConstants<>+868(SB)/4, $0x3fcc422a
+DATA rowConstants<>+872(SB)/4, $0x3fcc422a
+DATA rowConstants<>+876(SB)/4, $0x3fcc422a
+DATA rowConstants<>+880(SB)/4, $0x3fcc422a
+DATA rowConstants<>+884(SB)/4, $0x3fcc422a
+DATA rowConstants<>+888(SB)/4, $0x3fcc422a
+DATA rowConstants<>+892(SB)/4, $0x3fcc422a
+GLOBL rowConstants<>(SB), RODATA|NOPTR, $896

@@ -60,3 +60,25 @@ func TestExpOverItsWholeRange(t *testing.T) {
 	require.True(t, out[4] != out[4])
 	require.Equal(t, float32(math.SmallestNonzeroFloat32), out[5])
 }
+
+// GELU is within a few units in the last place of x·Φ(x) where that is of order x, and within 1e-6 of it in proportion on
+// the left down to −5, where the square in the exponent is what rounds.
+func TestGELUOverItsWholeRange(t *testing.T) {
+	needAVX2(t)
+	in, out := make([]float32, 8), make([]float32, 8)
+	for x := -14.0; x < 14; x += 1.0 / 512 {
+		for i := range in {
+			in[i] = float32(x + float64(i)/4096)
+		}
+		vecGELU(&out[0], &in[0], 1)
+		for i, v := range in {
+			v := float64(v)
+			want := v / 2 * math.Erfc(-v/math.Sqrt2)
+			relative := 3e-7
+			if v < 0 {
+				relative = 5e-7 + v*v*4e-8
+			}
+			require.InDelta(t, want, float64(out[i]), math.Abs(want)*relative+1e-37, "gelu(%g)", v)
+		}
+	}
+}

@@ -35,6 +35,10 @@ var portable = map[string]compile{
 	"bce_dz":             floats(bceDZ[float32], bceDZ[float64]),
 	"ce":                 floats(ce[float32], ce[float64]),
 	"ce_dz":              floats(ceDZ[float32], ceDZ[float64]),
+	"layernorm":          floats(layernorm[float32], layernorm[float64]),
+	"gelu":               floats(gelu[float32], gelu[float64]),
+	"pool":               floats(poolSegments[float32], poolSegments[float64]),
+	"tanh":               floats(tanh[float32], tanh[float64]),
 	"adamw":              floats(adamw[float32], adamw[float64]),
 	"sum_squares":        sumSquares,
 }

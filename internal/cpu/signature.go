@@ -51,6 +51,10 @@ var signatures = map[string]signature{
 	"bce_dz":             {nil, []string{"f:R1 f:R f:R f: > f:R1"}},
 	"ce":                 {nil, []string{"f:R2 f:R f:R > f:"}},
 	"ce_dz":              {nil, []string{"f:R2 f:R f:R f: > f:R2"}},
+	"layernorm":          {reflect.TypeFor[ops.LayerNorm](), []string{"f:TK f:K f:K > f:TK"}},
+	"gelu":               {reflect.TypeFor[ops.GELU](), []string{"f:TN > f:TN"}},
+	"pool":               {reflect.TypeFor[ops.Pool](), []string{"f:TK i:C > f:SK"}},
+	"tanh":               {nil, []string{"f:RC > f:RC"}},
 	"adamw":              {nil, []string{"f:* f:* f:* f:* d:8 > f:*"}},
 	"sum_squares":        {nil, []string{"f:* > d:1"}},
 }
@@ -153,6 +157,8 @@ func attrFits(c engine.Call) bool {
 	case "rope":
 		a := c.Attr.(ops.RoPE)
 		return a.HeadDim > 0 && a.HeadDim%2 == 0 && a.Theta > 0 && c.In[0].Shape()[1]%a.HeadDim == 0
+	case "pool":
+		return c.In[1].Size() == c.Out.Shape()[0]+1
 	case "swiglu_backward":
 		return c.Out.Size() == 2*c.In[0].Size()
 	case "attention", "attention_backward":

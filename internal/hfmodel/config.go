@@ -1,6 +1,6 @@
 // Package hfmodel reads model folders as Hugging Face lays them out: config.json, safetensors weights (one file or shards with an
-// index), tokenizer files. It checks that a folder holds a model whose trunk is Qwen2's, and refuses by name what would change the
-// numbers and is not implemented; nothing of that kind is ignored.
+// index), tokenizer files. It checks that a folder holds a model whose trunk is Qwen2's, or BERT's as sentence-transformers lays it
+// out, and refuses by name what would change the numbers and is not implemented; nothing of that kind is ignored.
 package hfmodel
 
 import (

@@ -3,6 +3,15 @@ package ops
 // RMSNorm holds the epsilon added to the mean square.
 type RMSNorm struct{ Eps float64 }
 
+// LayerNorm holds the epsilon added to the variance.
+type LayerNorm struct{ Eps float64 }
+
+// GELU is x·Φ(x); Tanh takes the approximation with tanh, Hugging Face's gelu_new.
+type GELU struct{ Tanh bool }
+
+// Pool says how a segment's rows become one: their mean, or each column's maximum.
+type Pool struct{ Max bool }
+
 // RoPE rotates each head's halves by positions·Theta^(−2i/HeadDim); Inverse rotates back (the gradient).
 type RoPE struct {
 	HeadDim int

@@ -11,6 +11,8 @@
 //	rmsnorm            RMSNorm        x [T, K], w [K] → x·w/√(mean(x²)+eps)
 //	rmsnorm_dx         RMSNorm        x, w, dy → [T, K]
 //	rmsnorm_dw         RMSNorm        x, dy → [K]
+//	layernorm          LayerNorm      x [T, K], w [K], b [K] → (x − mean(x))/√(variance(x)+eps)·w + b; variance over K, not K−1
+//	gelu               GELU           x [T, N] → x·Φ(x), or x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³)))
 //	linear                            x [T, K], w [N, K] (float or bf16) [, b [N]] → x·wᵀ + b [T, N]
 //	linear_dx                         dy [T, N], w [N, K] (float or bf16) → dy·w [T, K]
 //	linear_dw                         dy [T, N], x [T, K] → dyᵀ·x [N, K]
@@ -26,6 +28,8 @@
 //	scale              engine.AddAttr a → Scale·a
 //	gather                            x [T, K], reads i32 [R] → [R, K]
 //	gather_dx                         dy [R, K], reads i32 [R] → [T, K], rows that nobody reads are 0, rows read twice add up
+//	pool               Pool           x [T, K], cu_seqlens i32 [S+1] → [S, K], rows of empty segments are 0
+//	tanh                              x [R, C] → same shape
 //	sigmoid, relu                     x [R, C] → same shape
 //	sigmoid_dx, relu_dx               y (the op's result), dy → same shape
 //	good                              logits [R, 2] → softmax(logits)[1] [R, 1]
@@ -38,6 +42,8 @@
 //	bce_dz                            z, target, weight, dL → [R, 1]
 //	ce                                z [R, 2] logits, target, weight → the same on z1 − z0
 //	ce_dz                             z, target, weight, dL → [R, 2]
+//
+// layernorm, gelu, pool and tanh belong to encoders that only infer: no gradient flows through them.
 //
 // A segment s holds the tokens cu_seqlens[s] to cu_seqlens[s+1]; its keys are the logical sequence made by laying the
 // ranges range_offsets[s] to range_offsets[s+1] end to end. A range is {buffer, start, end, mask, window}: tokens of this

@@ -2,6 +2,8 @@
 package main
 
 import (
+	"math"
+
 	"github.com/goprm/goprm/internal/cpu/_gen/vector"
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
@@ -44,13 +46,65 @@ func main() {
 	})
 	elementwise("vecSwiGLUBackward", "with σ = 1/(1+e^−gate[i]): dup[i] = dy[i]·gate[i]·σ, dgate[i] = dy[i]·up[i]·σ·(1 + gate[i]·(1−σ))",
 		[]string{"dgate", "dup"}, []string{"gate", "up", "dy"}, nil, swigluBackward)
+	elementwise("vecGELU", "out[i] = x[i]·Φ(x[i])", []string{"out"}, []string{"x"}, nil, func(in, _ []reg.VecVirtual) []reg.VecVirtual {
+		return []reg.VecVirtual{gelu(in[0])}
+	})
+	elementwise("vecGELUTanh", "out[i] = x[i]/(1+e^−2z), z = √(2/π)·(x[i] + 0.044715·x[i]³)", []string{"out"}, []string{"x"}, nil, func(in, _ []reg.VecVirtual) []reg.VecVirtual {
+		z := YMM()
+		VMULPS(in[0], in[0], z)
+		VMULPS(constants.F32(float32(2*math.Sqrt(2/math.Pi)*0.044715)), z, z)
+		VADDPS(constants.F32(float32(2*math.Sqrt(2/math.Pi))), z, z)
+		VMULPS(in[0], z, z)
+		e := onePlusExpMinus(z)
+		VDIVPS(e, in[0], e)
+		return []reg.VecVirtual{e}
+	})
+	elementwise("vecLayerNorm", "out[i] = ((x[i]−high)−low)·s·w[i] + b[i]", []string{"out"}, []string{"x", "w", "b"}, []string{"high", "low", "s"}, func(in, s []reg.VecVirtual) []reg.VecVirtual {
+		VSUBPS(s[0], in[0], in[0])
+		VSUBPS(s[1], in[0], in[0])
+		VMULPS(s[2], in[0], in[0])
+		VMULPS(in[1], in[0], in[0])
+		VADDPS(in[2], in[0], in[0])
+		return in[:1]
+	})
 	adamw()
 	rotate()
 	sumProducts("vecSumSquares", "Σ x[i]²", []string{"x"})
 	sumProducts("vecSumProducts", "Σ x[i]·y[i]", []string{"x", "y"})
 	sumProducts("vecSumProducts3", "Σ x[i]·(y[i]·z[i]), the inner product rounded to float32", []string{"x", "y", "z"})
+	sumCentred()
 	constants.Define()
 	Generate()
+}
+
+// upper is Q(z)·e^(z²/2)/t for the upper tail Q of the normal distribution and t = 1/(1+upperRate·z), as a polynomial in t
+// from the highest power down: the minimax fit of _gen/rows/upper.py.
+var (
+	upperRate = float32(0.35)
+	upper     = []float32{-0.02914584875, 0.143971362, -0.2557136845, 0.1591736482, -0.02310957572, 0.1055079325, 0.1198328765, 0.1398618697, 0.1396214042}
+)
+
+// gelu is max(x, 0) − |x|·Q(|x|). An infinity gives NaN, as its product with a tail of 0 does.
+func gelu(x reg.VecVirtual) reg.VecVirtual {
+	z, t, p, e, positive := YMM(), YMM(), YMM(), YMM(), YMM()
+	VANDPS(constants.Bits(1<<31-1), x, z)
+	VMOVUPS(constants.F32(1), p)
+	VMOVAPS(p, t)
+	VFMADD231PS(constants.F32(upperRate), z, t)
+	VDIVPS(t, p, t)
+	VMULPS(z, z, e)
+	VMULPS(constants.F32(-0.5), e, e)
+	vector.Exp(constants, e)
+	VMOVUPS(constants.F32(upper[0]), p)
+	for _, a := range upper[1:] {
+		VFMADD213PS(constants.F32(a), t, p)
+	}
+	VMULPS(t, p, p)
+	VMULPS(e, p, p)
+	VXORPS(positive, positive, positive)
+	VMAXPS(x, positive, positive)
+	VFNMADD231PS(p, z, positive)
+	return positive
 }
 
 func onePlusExpMinus(g reg.VecVirtual) reg.VecVirtual {
@@ -272,6 +326,11 @@ func sumProducts(name, what string, factors []string) {
 	DECQ(n)
 	JNZ(LabelRef("loop"))
 	Label("done")
+	returnSum(low, high)
+}
+
+// returnSum adds the lanes: i and i+4, then the rest upwards.
+func returnSum(low, high reg.VecVirtual) {
 	VADDPD(high, low, low)
 	upper, t := XMM(), XMM()
 	VEXTRACTF128(Imm(1), low, upper)
@@ -281,4 +340,47 @@ func sumProducts(name, what string, factors []string) {
 	Store(t, ReturnIndex(0))
 	VZEROUPPER()
 	RET()
+}
+
+// sumCentred emits the two sums of a variance, in float64, in the lanes of sumProducts.
+func sumCentred() {
+	for _, square := range []bool{false, true} {
+		name, signature, what := "vecSum", "func(x *float32, n8 int) float64", "Σ x[i]"
+		if square {
+			name, signature, what = "vecSumCentred", "func(x *float32, centre float64, n8 int) float64", "Σ (x[i]−centre)²"
+		}
+		TEXT(name, NOSPLIT, signature)
+		Pragma("noescape")
+		Doc(name + " is " + what + " over i < 8·n8, in float64.")
+		x := Load(Param("x"), GP64())
+		centre := YMM()
+		if square {
+			p, err := Param("centre").Resolve()
+			if err != nil {
+				panic(err)
+			}
+			VBROADCASTSD(p.Addr, centre)
+		}
+		n := Load(Param("n8"), GP64())
+		low, high, v := YMM(), YMM(), YMM()
+		VXORPD(low, low, low)
+		VXORPD(high, high, high)
+		TESTQ(n, n)
+		JZ(LabelRef("done"))
+		Label("loop")
+		for half, acc := range []reg.VecVirtual{low, high} {
+			VCVTPS2PD(Mem{Base: x, Disp: 16 * half}, v)
+			if square {
+				VSUBPD(centre, v, v)
+				VFMADD231PD(v, v, acc)
+			} else {
+				VADDPD(v, acc, acc)
+			}
+		}
+		ADDQ(Imm(32), x)
+		DECQ(n)
+		JNZ(LabelRef("loop"))
+		Label("done")
+		returnSum(low, high)
+	}
 }
