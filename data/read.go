@@ -10,11 +10,14 @@ import (
 	"iter"
 	"path/filepath"
 	"strings"
+
+	"github.com/goprm/goprm/internal/parquetfile"
 )
 
 // ReadOptions says how Read reads; the zero value reads whole files from disk.
 type ReadOptions struct {
 	// MaxLine is the longest line accepted, in bytes; 0 means 64 MiB. It bounds Read's memory.
+	// Of a parquet file it is the longest row, as JSON.
 	MaxLine int
 	// Stdin is read for the path "-"; nil means os.Stdin.
 	Stdin io.Reader
@@ -33,7 +36,7 @@ func (o ReadOptions) Validate() error {
 // RowError is a row that cannot be used. Reading goes on with the next row if the caller keeps ranging.
 type RowError struct {
 	File string
-	Line int    // from 1
+	Line int    // from 1; of a parquet file, the row
 	ID   string // the row's id, if it got that far
 	Err  error  // a *FieldError where one field is to blame
 }
@@ -47,11 +50,12 @@ func (e *RowError) Error() string {
 }
 func (e *RowError) Unwrap() error { return e.Err }
 
-// Read yields the trajectories of the paths one by one, holding one row in memory. A path is a file, a folder (its
-// data files in the order of their names, see Files) or "-". Files may be compressed with gzip or Zstandard, which
-// their first bytes tell. The kind of a file's rows is decided by the fields of its first row.
+// Read yields the trajectories of the paths one by one, holding one row in memory (of parquet, a page of each column). A path
+// is a file, a folder (its data files in the order of their names, see Files) or "-". Files hold JSON lines, which may be
+// compressed with gzip or Zstandard, or parquet; their first bytes tell. The kind of a file's rows is decided by the fields of its first row.
 //
-// A row without an id gets "file-stem:line". Ids need not be unique. Blank lines are passed over.
+// A row without an id gets "file-stem:line"; where a row holds several trajectories each has its name appended after a slash.
+// Ids need not be unique. Blank lines are passed over.
 //
 // With each error the trajectory is nil. A *RowError concerns one row; after any other error the sequence ends.
 func Read(paths []string, opt ReadOptions) iter.Seq2[*Trajectory, error] {
@@ -88,11 +92,51 @@ func readFile(file string, opt ReadOptions, yield func(*Trajectory, error) bool)
 				return false
 			}
 		}
-		return yield(finish(row, kind, line.File, line.Number, err))
+		if err != nil {
+			return yield(nil, &RowError{File: line.File, Line: line.Number, Err: err})
+		}
+		parts, err := readRow(row, kind, line)
+		if err != nil {
+			return yield(nil, err)
+		}
+		for _, p := range parts {
+			if !yield(p.Trajectory, nil) {
+				return false
+			}
+		}
+		return true
 	})
 }
 
-// Line is one line of a text file.
+// readRow reads all trajectories of a row, or none: its error is a *RowError.
+func readRow(r row, kind rowKind, line Line) ([]part, error) {
+	fail := func(id string, err error) ([]part, error) {
+		return nil, &RowError{File: line.File, Line: line.Number, ID: id, Err: err}
+	}
+	parts, err := kind.read(r)
+	if err != nil {
+		id := ""
+		if json.Unmarshal(r["id"], &id) != nil {
+			id = ""
+		}
+		return fail(id, err)
+	}
+	for _, p := range parts {
+		if p.ID == "" {
+			p.ID = fmt.Sprintf("%s:%d", stem(line.File), line.Number)
+		}
+		if p.name != "" {
+			p.ID += "/" + p.name
+		}
+		p.Where = fmt.Sprintf("%s:%d", line.File, line.Number)
+		if err := p.Validate(); err != nil {
+			return fail(p.ID, err)
+		}
+	}
+	return parts, nil
+}
+
+// Line is one line of a text file, or one row of a parquet file as a JSON object.
 type Line struct {
 	File   string
 	Number int    // from 1
@@ -122,17 +166,24 @@ func Lines(paths []string, opt ReadOptions) iter.Seq2[Line, error] {
 
 // readLines reports whether the next file should be read.
 func readLines(file string, opt ReadOptions, yield func(Line, error) bool) bool {
+	limit := opt.MaxLine
+	if limit == 0 {
+		limit = defaultMaxLine
+	}
+	if isParquet(file) {
+		return readParquet(file, limit, yield)
+	}
 	name, in, err := open(file, opt)
 	if err != nil {
 		yield(Line{}, err)
 		return false
 	}
 	defer func() { _ = in.Close() }() // nothing was written
-	limit := opt.MaxLine
-	if limit == 0 {
-		limit = defaultMaxLine
-	}
 	lines := lineReader{in: bufio.NewReaderSize(in, 64<<10), limit: limit}
+	if head, _ := lines.in.Peek(len(parquetfile.Magic)); bytes.Equal(head, parquetfile.Magic) {
+		yield(Line{}, fmt.Errorf("%s: parquet cannot be read from a stream or compressed as a whole: give the path of the plain file", name))
+		return false
+	}
 	for rows := 0; ; {
 		text, err := lines.next()
 		line := Line{File: name, Number: lines.number, Text: text}
@@ -157,35 +208,10 @@ func readLines(file string, opt ReadOptions, yield func(Line, error) bool) bool 
 	}
 }
 
-func finish(row map[string]json.RawMessage, kind rowKind, file string, line int, err error) (*Trajectory, error) {
-	fail := func(id string, err error) (*Trajectory, error) {
-		return nil, &RowError{File: file, Line: line, ID: id, Err: err}
-	}
-	if err != nil {
-		return fail("", err)
-	}
-	t, err := kind.read(row)
-	if err != nil {
-		id := ""
-		if json.Unmarshal(row["id"], &id) != nil {
-			id = ""
-		}
-		return fail(id, err)
-	}
-	if t.ID == "" {
-		t.ID = fmt.Sprintf("%s:%d", stem(file), line)
-	}
-	t.Where = fmt.Sprintf("%s:%d", file, line)
-	if err := t.Validate(); err != nil {
-		return fail(t.ID, err)
-	}
-	return t, nil
-}
-
 // stem is the file's name without folder and without the endings that only say how it is written.
 func stem(file string) string {
 	name := filepath.Base(file)
-	for _, end := range []string{".gz", ".zst", ".jsonl", ".ndjson", ".json"} {
+	for _, end := range []string{".gz", ".zst", ".jsonl", ".ndjson", ".json", ".parquet"} {
 		name = strings.TrimSuffix(name, end)
 	}
 	return name

@@ -8,95 +8,146 @@ import (
 	"strings"
 )
 
+type row = map[string]json.RawMessage
+
 // rowKind is one data set's form of a row.
 type rowKind struct {
+	name   string
+	fields string // that tell it, for messages
+	is     func(has func(string) bool, r row) bool
+	read   func(r row) ([]part, error)
+}
+
+// part is one of a row's trajectories; its name tells them apart where a row has several.
+type part struct {
+	*Trajectory
 	name string
-	read func(row map[string]json.RawMessage) (*Trajectory, error)
+}
+
+func one(read func(row) (*Trajectory, error)) func(row) ([]part, error) {
+	return func(r row) ([]part, error) {
+		t, err := read(r)
+		return []part{{t, ""}}, err
+	}
+}
+
+// rowKinds are the known kinds; the first that fits a file's first row is taken.
+func rowKinds() []rowKind {
+	return []rowKind{
+		{"ProcessBench", "problem, steps, label, final_answer_correct", func(has func(string) bool, _ row) bool {
+			return has("problem") && has("steps") && has("label") && has("final_answer_correct")
+		}, one(readProcessBench)},
+		{"trajectory", "problem, and thinking, response, steps or response_steps", func(has func(string) bool, _ row) bool {
+			return has("problem") && (has("thinking") || has("response") || has("steps") || has("response_steps"))
+		}, one(readTrajectory)},
+		{"OpenThoughts metadata", "problem, deepseek_reasoning, deepseek_solution", func(has func(string) bool, _ row) bool {
+			return has("problem") && has("deepseek_reasoning") && has("deepseek_solution")
+		}, one(readOpenThoughtsMetadata)},
+		{"conversation", "conversations, as in OpenThoughts", func(has func(string) bool, _ row) bool {
+			return has("conversations")
+		}, one(readConversation)},
+		{"s1K-1.1", "question, deepseek_thinking_trajectory, deepseek_attempt, gemini_...", func(has func(string) bool, _ row) bool {
+			return has("question") && has("deepseek_thinking_trajectory") && has("gemini_thinking_trajectory")
+		}, readS1K11},
+		{"s1K", "question, thinking_trajectories, attempt", func(has func(string) bool, _ row) bool {
+			return has("question") && has("thinking_trajectories") && has("attempt")
+		}, one(readS1K)},
+		{"PRM800K", "question, label", func(has func(string) bool, r row) bool {
+			return has("label") && strings.HasPrefix(string(r["question"]), "{")
+		}, readPRM800K},
+		{"PRM800K step", "instruction, responses, next_response, rating", func(has func(string) bool, _ row) bool {
+			return has("instruction") && has("next_response") && has("rating")
+		}, one(readPRM800KStep)},
+		{"TRL stepwise", "prompt, completions, labels", func(has func(string) bool, _ row) bool {
+			return has("prompt") && has("completions") && has("labels")
+		}, one(readStepwise)},
+		{"PRMBench", "modified_question, modified_process, error_steps", func(has func(string) bool, _ row) bool {
+			return has("modified_question") && has("modified_process") && has("error_steps")
+		}, one(readPRMBench)},
+		{"trace", "question, and thinking or response", func(has func(string) bool, _ row) bool {
+			return has("question") && (has("thinking") || has("response"))
+		}, one(readTrace)},
+	}
 }
 
 // detect tells the kind of a file's rows from the fields of its first row.
-func detect(row map[string]json.RawMessage) (rowKind, error) {
-	has := func(name string) bool { _, ok := row[name]; return ok }
-	switch {
-	case has("problem") && (has("thinking") || has("response") || has("steps") || has("response_steps")):
-		return rowKind{"trajectory", readTrajectory}, nil
-	case has("instruction") && has("next_response") && has("rating"):
-		return rowKind{"PRM800K", readPRM800K}, nil
-	case has("prompt") && has("completions") && has("labels"):
-		return rowKind{"TRL stepwise", readStepwise}, nil
+func detect(r row) (rowKind, error) {
+	has := func(name string) bool { _, ok := r[name]; return ok }
+	var known []string
+	for _, kind := range rowKinds() {
+		if kind.is(has, r) {
+			return kind, nil
+		}
+		known = append(known, fmt.Sprintf("%s (%s)", kind.name, kind.fields))
 	}
-	keys := slices.Sorted(maps.Keys(row))
+	keys := slices.Sorted(maps.Keys(r))
 	const most = 20
 	more := ""
 	if len(keys) > most {
 		keys, more = keys[:most], ", ..."
 	}
-	return rowKind{}, fmt.Errorf("unknown kind of row with the fields [%s%s]: known are trajectories (problem, and thinking, response, steps or response_steps), "+
-		"PRM800K rows (instruction, responses, next_response, rating) and TRL stepwise rows (prompt, completions, labels)", strings.Join(keys, ", "), more)
+	return rowKind{}, fmt.Errorf("unknown kind of row with the fields [%s%s]: known are %s", strings.Join(keys, ", "), more, strings.Join(known, ", "))
 }
 
 // need refuses a row that lacks a field its kind cannot do without.
-func need(row map[string]json.RawMessage, kind string, names ...string) error {
+func need(r row, kind string, names ...string) error {
 	for _, name := range names {
-		if raw, ok := row[name]; !ok || string(raw) == "null" {
+		if raw, ok := r[name]; !ok || string(raw) == "null" {
 			return fieldErr(name, "missing (the file's first row is a %s row)", kind)
 		}
 	}
 	return nil
 }
 
-func readTrajectory(row map[string]json.RawMessage) (*Trajectory, error) {
-	if err := need(row, "trajectory", "problem"); err != nil {
-		return nil, err
-	}
-	return trajectoryOf(row)
+// field is one of a row's fields and the pointer it is decoded into.
+type field struct {
+	name string
+	into any
 }
 
-// readPRM800K reads a flat PRM800K row: the steps so far, and one more that the rating is about
-// (1 good, 0 neutral, -1 bad become the targets 1, 0.5 and 0; null leaves it unlabelled).
-func readPRM800K(row map[string]json.RawMessage) (*Trajectory, error) {
-	if err := need(row, "PRM800K", "instruction", "next_response"); err != nil {
-		return nil, err
-	}
-	t := &Trajectory{Source: "prm800k"}
-	var next string
-	var rating *float64
-	for _, f := range []struct {
-		name string
-		into any
-	}{{"instruction", &t.Problem}, {"responses", &t.ResponseSteps}, {"next_response", &next}, {"rating", &rating}} {
-		if err := take(row, "", f.name, f.into); err != nil {
-			return nil, err
+// takeAll decodes the fields; prefix names the object that holds them.
+func takeAll(r row, prefix string, fields ...field) error {
+	for _, f := range fields {
+		if err := take(r, prefix, f.name, f.into); err != nil {
+			return err
 		}
 	}
-	t.ResponseSteps = append(t.ResponseSteps, next)
-	if rating != nil {
-		if *rating != -1 && *rating != 0 && *rating != 1 {
-			return nil, fieldErr("rating", "%v is none of 1, 0, -1", *rating)
-		}
-		t.Labels.Steps = make([]*float64, len(t.ResponseSteps))
-		t.Labels.Steps[len(t.ResponseSteps)-1] = Float((*rating + 1) / 2)
-	}
-	t.addMeta(row, []string{"instruction", "responses", "next_response", "rating"})
-	return t, nil
+	return nil
 }
 
-// readStepwise reads a row of TRL's stepwise supervision: one label for each completion, true, false or a number, which is kept as it is.
-func readStepwise(row map[string]json.RawMessage) (*Trajectory, error) {
-	if err := need(row, "TRL stepwise", "prompt", "completions", "labels"); err != nil {
+// takeID decodes an id, which other data sets than our own may have as a whole number.
+func takeID(r row, name string, into *string) error {
+	var number json.Number
+	if raw := r[name]; len(raw) > 0 && (raw[0] == '-' || raw[0] >= '0' && raw[0] <= '9') {
+		err := take(r, "", name, &number)
+		*into = number.String()
+		return err
+	}
+	return take(r, "", name, into)
+}
+
+func readTrajectory(r row) (*Trajectory, error) {
+	if err := need(r, "trajectory", "problem"); err != nil {
+		return nil, err
+	}
+	return trajectoryOf(r)
+}
+
+// readStepwise reads a row of TRL's stepwise supervision (trl-lib/math_shepherd, trl-lib/prm800k): one label for each
+// completion, true, false or a number, which is kept as it is.
+func readStepwise(r row) (*Trajectory, error) {
+	if err := need(r, "TRL stepwise", "prompt", "completions", "labels"); err != nil {
 		return nil, err
 	}
 	t := &Trajectory{Source: "trl"}
 	var labels []json.RawMessage
-	for _, f := range []struct {
-		name string
-		into any
-	}{{"id", &t.ID}, {"prompt", &t.Problem}, {"completions", &t.ResponseSteps}} {
-		if err := take(row, "", f.name, f.into); err != nil {
-			return nil, err
-		}
+	if err := takeID(r, "id", &t.ID); err != nil {
+		return nil, err
 	}
-	if err := json.Unmarshal(row["labels"], &labels); err != nil {
+	if err := takeAll(r, "", field{"prompt", &t.Problem}, field{"completions", &t.ResponseSteps}); err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(r["labels"], &labels); err != nil {
 		return nil, fieldErr("labels", "not a list")
 	}
 	if len(labels) > len(t.ResponseSteps) {
@@ -116,7 +167,7 @@ func readStepwise(row map[string]json.RawMessage) (*Trajectory, error) {
 			}
 		}
 	}
-	t.addMeta(row, []string{"id", "prompt", "completions", "labels"})
+	t.addMeta(r, []string{"id", "prompt", "completions", "labels"})
 	return t, nil
 }
 

@@ -64,10 +64,9 @@ type readCloser struct {
 func (r readCloser) Close() error { return r.close() }
 
 var (
-	gzipMagic    = []byte{0x1f, 0x8b}
-	zstdMagic    = []byte{0x28, 0xb5, 0x2f, 0xfd}
-	parquetMagic = []byte("PAR1")
-	bom          = []byte{0xef, 0xbb, 0xbf}
+	gzipMagic = []byte{0x1f, 0x8b}
+	zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
+	bom       = []byte{0xef, 0xbb, 0xbf}
 )
 
 // maxZstdWindow bounds what a Zstandard frame may ask the decoder to hold.
@@ -100,8 +99,6 @@ func open(file string, opt ReadOptions) (string, io.ReadCloser, error) {
 	switch {
 	case len(head) == 0:
 		return fail(errors.New("empty file"))
-	case bytes.HasPrefix(head, parquetMagic) || strings.HasSuffix(file, ".parquet"):
-		return fail(errors.New("parquet is not read here: convert it to JSONL (one JSON object a line)"))
 	case strings.HasSuffix(file, ".gz") && !isGzip:
 		return fail(errors.New("named .gz, but its first bytes are not gzip's"))
 	case strings.HasSuffix(file, ".zst") && !isZstd:

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"errors"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -119,8 +120,10 @@ func TestReadBadFiles(t *testing.T) {
 		"empty":           {"a.jsonl", nil, "a.jsonl: empty file"},
 		"blank":           {"a.jsonl", []byte("\n \n"), "a.jsonl: no rows"},
 		"empty gzip":      {"a.gz", gz(t, nil), "a.gz: no rows"},
-		"parquet":         {"a.parquet", []byte("PAR1...."), "a.parquet: parquet is not read here: convert it to JSONL"},
-		"hidden parquet":  {"a.jsonl", []byte("PAR1...."), "a.jsonl: parquet is not read here"},
+		"parquet cut":     {"a.parquet", []byte("PAR1...."), "a.parquet: 8 bytes are too few for a parquet file"},
+		"hidden parquet":  {"a.jsonl", []byte("PAR1............"), "a.jsonl: ends with \"....\", not with \"PAR1\""},
+		"no parquet":      {"a.parquet", text, "a.parquet: begins with \"{\\\"pr\", not with \"PAR1\""},
+		"parquet in gzip": {"a.parquet.gz", gz(t, []byte("PAR1............")), "a.parquet.gz: parquet cannot be read from a stream or compressed as a whole"},
 		"not gzip":        {"a.gz", text, "a.gz: named .gz, but"},
 		"not zstd":        {"a.zst", text, "a.zst: named .zst, but"},
 		"gzip cut":        {"a.gz", z[:len(z)-20], "compressed data ends too early"},
@@ -129,7 +132,7 @@ func TestReadBadFiles(t *testing.T) {
 		"zstd cut":        {"a.zst", s[:len(s)-20], "compressed data ends too early"},
 		"zstd big window": {"a.zst", []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa8, 0x01, 0x00, 0x00}, "a.zst: "},
 		"byte order mark": {"a.jsonl", append([]byte{0xef, 0xbb, 0xbf}, text...), "byte order mark"},
-		"unknown kind":    {"a.jsonl", []byte(`{"question":"q","thinking":"t"}`), "a.jsonl:1: unknown kind of row with the fields [question, thinking]"},
+		"unknown kind":    {"a.jsonl", []byte(`{"question":"q","text":"t"}`), "a.jsonl:1: unknown kind of row with the fields [question, text]: known are ProcessBench (problem, steps, label"},
 		"missing file":    {"", nil, "no such file"},
 	} {
 		path := filepath.Join(t.TempDir(), "none")
@@ -229,29 +232,48 @@ func TestReadPRM800KRatings(t *testing.T) {
 	require.Contains(t, errs[1], "p.jsonl:6: next_response: missing")
 }
 
+// TestReadRealPRM800K reads the flat PRM800K as its publisher's parquet and as JSON lines, which must be the same.
 func TestReadRealPRM800K(t *testing.T) {
 	if testing.Short() {
-		t.Skip("reads 51,835 rows")
+		t.Skip("reads 51,835 rows twice")
 	}
-	path := filepath.Join(shareddata.Dir(t), "data/steps/prm800k/phase1_train_plus_steps.jsonl.gz")
+	dir := filepath.Join(shareddata.Dir(t), "data/steps/prm800k")
+	columns, stop := iter.Pull2(Read([]string{filepath.Join(dir, "phase1_train_plus.stepwise-critic.parquet")}, ReadOptions{}))
+	defer stop()
 	counts := map[float64]int{}
 	n, unlabelled := 0, 0
-	for tr, err := range Read([]string{path}, ReadOptions{}) {
-		require.NoError(t, err)
+	for tr, err := range Read([]string{filepath.Join(dir, "phase1_train_plus_steps.jsonl.gz")}, ReadOptions{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
 		n++
+		if twin, err, ok := columns(); !ok || err != nil || !sameButPlace(t, tr, twin) {
+			t.Fatalf("row %d as parquet: %v %v", n, twin, err)
+		}
 		if len(tr.Labels.Steps) == 0 {
 			unlabelled++
 			continue
 		}
 		last := len(tr.ResponseSteps) - 1
 		for i, l := range tr.Labels.Steps {
-			require.Equal(t, i == last, l != nil)
+			if (i == last) != (l != nil) {
+				t.Fatalf("row %d: label of step %d", n, i)
+			}
 		}
 		counts[*tr.Labels.Steps[last]]++
 	}
+	_, _, more := columns()
+	require.False(t, more)
 	require.Equal(t, 51835, n)
 	require.Equal(t, map[float64]int{0: 19656, 0.5: 10234, 1: 18782}, counts)
 	require.Equal(t, 3163, unlabelled)
+}
+
+// sameButPlace compares all but ids, which hold the file's name, and places.
+func sameButPlace(t *testing.T, a, b *Trajectory) bool {
+	x, y := *a, *b
+	x.ID, x.Where, y.ID, y.Where = "", "", "", ""
+	return jsonOf(t, &x) == jsonOf(t, &y)
 }
 
 func FuzzRead(f *testing.F) {

@@ -277,6 +277,10 @@ func jsonName(into any) string {
 		return "a list of numbers"
 	case **float64:
 		return "a number"
+	case *int:
+		return "an integer"
+	case *[]int:
+		return "a list of integers"
 	}
 	return "an object"
 }
