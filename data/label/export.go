@@ -10,12 +10,14 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/atomicfile"
 )
 
 // The files of an output folder, beside the store.
 const (
 	LabelsFile   = "labels.jsonl"
+	ParquetFile  = "labels.parquet"
 	ManifestFile = "manifest.json"
 	CardFile     = "README.md"
 )
@@ -84,25 +86,33 @@ func (p Pipeline) manifest(input string, pool *pool, s Summary) Manifest {
 type export struct {
 	dir     string
 	summary Summary
-	out     io.Writer
-	bytes   int64
-	hash    hash.Hash
+	lines   *hashed
+	parquet *data.ParquetWriter
 }
 
-func newExport(dir string) *export {
-	return &export{dir: dir, summary: newSummary(), hash: sha256.New()}
+func newExport(dir string) *export { return &export{dir: dir, summary: newSummary()} }
+
+// hashed hashes and counts what is written through it.
+type hashed struct {
+	io.Writer
+	bytes int64
+	hash  hash.Hash
 }
 
-func (e *export) Write(b []byte) (int, error) {
-	_, _ = e.hash.Write(b) // a hash's Write never fails
-	e.bytes += int64(len(b))
-	return e.out.Write(b)
+func (h *hashed) Write(b []byte) (int, error) {
+	n, err := h.Writer.Write(b)
+	_, _ = h.hash.Write(b[:n]) // a hash's Write never fails
+	h.bytes += int64(n)
+	return n, err
 }
 
 // add writes a row.
 func (e *export) add(row *Row) error {
 	e.summary.add(row)
-	return row.Trajectory.Write(e)
+	if err := row.Trajectory.Write(e.lines); err != nil {
+		return err
+	}
+	return e.parquet.Write(row.Trajectory)
 }
 
 // write makes the folder's files: the labels from the rows that rows adds, then the manifest and the card. The manifest names
@@ -111,15 +121,31 @@ func (e *export) write(rows func() error, manifest func() Manifest) error {
 	if err := os.MkdirAll(e.dir, 0o777); err != nil {
 		return err
 	}
-	err := atomicfile.WriteFile(filepath.Join(e.dir, LabelsFile), func(w io.Writer) error {
-		e.out = w
-		return rows()
+	files := map[string]File{}
+	file := func(name string, write func(w *hashed) error) error {
+		return atomicfile.WriteFile(filepath.Join(e.dir, name), func(w io.Writer) error {
+			h := &hashed{Writer: w, hash: sha256.New()}
+			if err := write(h); err != nil {
+				return err
+			}
+			files[name] = File{h.bytes, hex.EncodeToString(h.hash.Sum(nil))}
+			return nil
+		})
+	}
+	err := file(LabelsFile, func(lines *hashed) error {
+		return file(ParquetFile, func(table *hashed) error {
+			e.lines, e.parquet = lines, data.NewParquetWriter(table)
+			if err := rows(); err != nil {
+				return err
+			}
+			return e.parquet.Close()
+		})
 	})
 	if err != nil {
 		return err
 	}
 	m := manifest()
-	m.Files = map[string]File{LabelsFile: {e.bytes, hex.EncodeToString(e.hash.Sum(nil))}}
+	m.Files = files
 	text, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return err

@@ -21,15 +21,15 @@ import (
 	"github.com/goprm/goprm/internal/rng"
 )
 
-// hashed is an encoder whose vectors follow from the text's hash.
-type hashed struct {
+// hashVectors is an encoder whose vectors follow from the text's hash.
+type hashVectors struct {
 	texts atomic.Int64
 	fails func(texts []string) error
 }
 
-func (*hashed) ID() string { return "hashed/1" }
+func (*hashVectors) ID() string { return "hash-vectors/1" }
 
-func (h *hashed) Encode(_ context.Context, texts []string) ([][]float32, error) {
+func (h *hashVectors) Encode(_ context.Context, texts []string) ([][]float32, error) {
 	if h.fails != nil {
 		if err := h.fails(texts); err != nil {
 			return nil, err
@@ -177,7 +177,7 @@ func readRows(t *testing.T, dir string) []*Row {
 func TestRunLabelsEveryStepOnce(t *testing.T) {
 	all := made(60)
 	judge := &scripted{id: "j/1", sees: SeesResponse, per: 1}
-	encoder := &hashed{}
+	encoder := &hashVectors{}
 	p := Pipeline{Encoder: encoder, Judge: judge, Verifier: lastWordVerifier{}, Final: Final{Kind: Rule}, Coherence: Coherence{Negatives: 3, Tau: 0.2, Form: "probability", Positive: true, Pool: 40}}
 	dir := t.TempDir()
 	report, first := labelled(t, p, dir, all)
@@ -189,7 +189,7 @@ func TestRunLabelsEveryStepOnce(t *testing.T) {
 			t.Fatalf("row %d: %+v", i, row.Trajectory)
 		}
 		// The reference: every part computed here, plainly, from the formulas.
-		vectors, _ := (&hashed{}).Encode(t.Context(), append(append([]string{c.Problem}, c.Thinking...), c.Response...))
+		vectors, _ := (&hashVectors{}).Encode(t.Context(), append(append([]string{c.Problem}, c.Thinking...), c.Response...))
 		for k := range c.Thinking {
 			want := rng.New(5, strings.Join(c.Thinking[:k+1], "|")).Float64(0)
 			if q := row.Made.Parts[Quality][k]; q == nil || *q != want {
@@ -248,7 +248,7 @@ func TestRunLabelsEveryStepOnce(t *testing.T) {
 
 func TestShardsGiveTheBytesOfOneRun(t *testing.T) {
 	all := made(80)
-	p := Pipeline{Encoder: &hashed{}, Judge: &scripted{id: "j/1", sees: SeesPrefix}, Verifier: lastWordVerifier{}, Final: Final{Kind: Rule}, Coherence: Coherence{Negatives: 4, Tau: 0.1, Form: "log", Pool: 16, Centre: true}, Fusion: Paper}
+	p := Pipeline{Encoder: &hashVectors{}, Judge: &scripted{id: "j/1", sees: SeesPrefix}, Verifier: lastWordVerifier{}, Final: Final{Kind: Rule}, Coherence: Coherence{Negatives: 4, Tau: 0.1, Form: "log", Pool: 16, Centre: true}, Fusion: Paper}
 	root := t.TempDir()
 	_, whole := labelled(t, p, filepath.Join(root, "one"), all)
 	var dirs []string
@@ -263,7 +263,7 @@ func TestShardsGiveTheBytesOfOneRun(t *testing.T) {
 	if _, err := Merge(t.Context(), dirs, out); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{LabelsFile, ManifestFile, CardFile} {
+	for _, name := range []string{LabelsFile, ParquetFile, ManifestFile, CardFile} {
 		a, errA := os.ReadFile(filepath.Join(root, "one", name))
 		b, errB := os.ReadFile(filepath.Join(out, name))
 		if errA != nil || errB != nil || !bytes.Equal(a, b) {
@@ -439,7 +439,7 @@ func TestCancelledRunWritesNoLabels(t *testing.T) {
 
 func TestValidate(t *testing.T) {
 	s := &store.Store{}
-	judge, encoder := &scripted{}, &hashed{}
+	judge, encoder := &scripted{}, &hashVectors{}
 	good := Pipeline{Judge: judge, Encoder: encoder, Store: s, Out: "x"}
 	if err := good.Validate(); err != nil {
 		t.Fatal(err)

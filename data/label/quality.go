@@ -19,8 +19,8 @@ type opinions struct {
 }
 
 // qualityKeys names each step's verdict by what the judge is shown for it.
-func (r *run) qualityKeys(c *Case) []store.Key {
-	sees := r.Judge.Sees()
+func qualityKeys(j Judge, c *Case) []store.Key {
+	sees := j.Sees()
 	after := store.Key{}
 	switch sees {
 	case SeesPrefix:
@@ -33,15 +33,18 @@ func (r *run) qualityKeys(c *Case) []store.Key {
 	prefix := store.NewKey(c.Problem, c.Answer)
 	for t, step := range c.Thinking {
 		prefix = store.NewKey(string(prefix[:]), step)
-		keys[t] = store.NewKey(stageQuality+"/1", r.Judge.ID(), string(sees), string(prefix[:]), string(after[:]))
+		keys[t] = store.NewKey(stageQuality+"/1", j.ID(), string(sees), string(prefix[:]), string(after[:]))
 	}
 	return keys
 }
 
 // quality returns what the store has and asks the judge for the rest.
-func (r *run) quality(ctx context.Context, c *Case) (*opinions, error) {
+func (r *run) quality(ctx context.Context, j Judge, c *Case) (*opinions, error) {
+	if both, ok := j.(Consensus); ok {
+		return r.consensus(ctx, both, c)
+	}
 	o := &opinions{make([]*Verdict, len(c.Thinking)), make([]string, len(c.Thinking))}
-	keys := r.qualityKeys(c)
+	keys := qualityKeys(j, c)
 	var missing []int
 	for t, key := range keys {
 		value, found, err := r.Store.Get(stageQuality, key)
@@ -58,19 +61,44 @@ func (r *run) quality(ctx context.Context, c *Case) (*opinions, error) {
 		}
 	}
 	r.count(r.stored, stageQuality, len(keys)-len(missing))
-	per := r.Judge.StepsPerCall()
+	per := j.StepsPerCall()
 	if per < 1 {
 		per = max(1, len(missing))
 	}
-	return o, together(len(missing), per, func(from, to int) error { return r.judge(ctx, c, keys, missing[from:to], o) })
+	return o, together(len(missing), per, func(from, to int) error { return r.judge(ctx, j, c, keys, missing[from:to], o) })
+}
+
+// consensus asks each judge as if it were alone.
+func (r *run) consensus(ctx context.Context, j Consensus, c *Case) (*opinions, error) {
+	a, err := r.quality(ctx, j.A, c)
+	if err != nil {
+		return nil, err
+	}
+	b, err := r.quality(ctx, j.B, c)
+	if err != nil {
+		return nil, err
+	}
+	for t := range a.verdicts {
+		x, y := a.verdicts[t], b.verdicts[t]
+		if x == nil || y == nil {
+			a.verdicts[t], a.open[t] = nil, firstOf(a.open[t], b.open[t])
+			continue
+		}
+		v, err := j.agree(*x, *y)
+		if err != nil {
+			return nil, err
+		}
+		a.verdicts[t] = &v
+	}
+	return a, nil
 }
 
 // judge makes one call and stores what came of it.
-func (r *run) judge(ctx context.Context, c *Case, keys []store.Key, steps []int, o *opinions) error {
+func (r *run) judge(ctx context.Context, j Judge, c *Case, keys []store.Key, steps []int, o *opinions) error {
 	var verdicts []Verdict
 	why, err := r.call(ctx, r.calls, func() (err error) {
 		r.count(r.asked, stageQuality, len(steps))
-		verdicts, err = r.Judge.Judge(ctx, c, steps)
+		verdicts, err = j.Judge(ctx, c, steps)
 		if err == nil && len(verdicts) != len(steps) {
 			err = fmt.Errorf("the judge gave %d verdicts for %d steps", len(verdicts), len(steps))
 		}
@@ -120,4 +148,10 @@ func together(n, per int, fn func(from, to int) error) error {
 }
 
 // shortReason is an error as it is counted: without what differs from call to call.
-func shortReason(err error) string { return err.Error() }
+func shortReason(err error) string {
+	var short interface{ Short() string }
+	if errors.As(err, &short) {
+		return short.Short()
+	}
+	return err.Error()
+}

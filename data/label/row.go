@@ -82,7 +82,7 @@ func (r *run) label(ctx context.Context, n int, t *data.Trajectory, c *Case) (*R
 		}
 	}
 	if r.Judge != nil && len(c.Thinking) > 0 {
-		o, err := r.quality(ctx, c)
+		o, err := r.quality(ctx, r.Judge, c)
 		if err != nil {
 			return nil, fmt.Errorf("trajectory %q: %w", c.ID, err)
 		}
