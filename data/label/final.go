@@ -220,22 +220,22 @@ func (r *run) text(ctx context.Context, stage string, key store.Key, ask func() 
 	if found {
 		r.count(r.stored, stage, 1)
 	} else {
-		open, err = r.call(ctx, r.calls, func() (err error) {
+		err = r.call(ctx, r.calls, func() (err error) {
 			r.count(r.asked, stage, 1)
 			text, err = ask()
 			return err
+		}, func(why string) (err error) {
+			if open = why; open != "" {
+				return r.putOpen(stage, key, open)
+			}
+			if value, err = json.Marshal(text); err != nil {
+				return err
+			}
+			value, err = r.remember(stage, key, value)
+			return err
 		})
-		if err != nil {
-			return "", "", err
-		}
-		if open != "" {
-			return "", open, r.putOpen(stage, key, open)
-		}
-		if value, err = json.Marshal(text); err != nil {
-			return "", "", err
-		}
-		if value, err = r.remember(stage, key, value); err != nil {
-			return "", "", err
+		if err != nil || open != "" {
+			return "", open, err
 		}
 	}
 	if err := json.Unmarshal(value, &text); err != nil {

@@ -34,25 +34,25 @@ func (r *run) geometry(ctx context.Context, c *Case) (g *geometry, open string, 
 		g = &geometry{}
 		return g, "", json.Unmarshal(value, g)
 	}
-	open, err = r.call(ctx, r.encodes, func() (err error) {
+	err = r.call(ctx, r.encodes, func() (err error) {
 		r.count(r.asked, stageGeometry, 1)
 		g, err = r.measure(ctx, c)
 		return err
+	}, func(why string) error {
+		if open = why; open != "" {
+			return r.putOpen(stageGeometry, key, open)
+		}
+		value, err := json.Marshal(g)
+		if err != nil {
+			return err
+		}
+		if value, err = r.remember(stageGeometry, key, value); err != nil {
+			return err
+		}
+		g = &geometry{}
+		return json.Unmarshal(value, g)
 	})
-	if err != nil {
-		return nil, "", err
-	}
-	if open != "" {
-		return nil, open, r.putOpen(stageGeometry, key, open)
-	}
-	if value, err = json.Marshal(g); err != nil {
-		return nil, "", err
-	}
-	if value, err = r.remember(stageGeometry, key, value); err != nil {
-		return nil, "", err
-	}
-	g = &geometry{}
-	return g, "", json.Unmarshal(value, g)
+	return g, open, err
 }
 
 // measure encodes the problem and all steps in one call.

@@ -33,7 +33,7 @@ func Merge(ctx context.Context, dirs []string, out string) (Manifest, error) {
 		return nil
 	}
 	for i, dir := range dirs {
-		pull, stop := iter.Pull2(rows(dir))
+		pull, stop := iter.Pull2(ReadRows(dir))
 		defer stop()
 		next[i] = func() (*Row, error, bool) { return pull() }
 		if err := advance(i); err != nil {
@@ -117,8 +117,8 @@ func sameRun(dirs []string) (first Manifest, err error) {
 	return first, nil
 }
 
-// rows reads the labelled rows of an output folder.
-func rows(dir string) iter.Seq2[*Row, error] {
+// ReadRows reads the labelled rows of an output folder.
+func ReadRows(dir string) iter.Seq2[*Row, error] {
 	return func(yield func(*Row, error) bool) {
 		m, err := ReadManifest(dir)
 		if err != nil {

@@ -50,7 +50,7 @@ type Pipeline struct {
 	Calls int
 	// SkipBad passes over rows that cannot be read, and counts them.
 	SkipBad bool
-	// Progress, if not nil, is told of every finished trajectory, in order.
+	// Progress, if not nil, is told of every finished trajectory, in order. It must not keep the summary's maps.
 	Progress func(done Summary)
 }
 
@@ -183,8 +183,17 @@ func (p Pipeline) Run(ctx context.Context, in iter.Seq2[*data.Trajectory, error]
 	input := inputHash{hash: sha256.New()}
 	e := newExport(p.Out)
 	err := e.write(func() error {
-		return r.stream(ctx, in, &input, &report, e.add, func() { e.summary.Rows = input.rows })
+		return r.stream(ctx, in, &input, &report.Bad, func(row *Row) error {
+			if err := e.add(row); err != nil {
+				return err
+			}
+			if r.Progress != nil {
+				r.Progress(e.summary)
+			}
+			return nil
+		})
 	}, func() Manifest {
+		e.summary.Rows = input.rows
 		return p.manifest(input.sum(), r.pool, e.summary)
 	})
 	report.Summary = e.summary
@@ -195,7 +204,7 @@ func (p Pipeline) Run(ctx context.Context, in iter.Seq2[*data.Trajectory, error]
 }
 
 // stream reads, labels and hands on the rows in the order of the input. At most 4·Workers rows are held.
-func (r *run) stream(ctx context.Context, in iter.Seq2[*data.Trajectory, error], input *inputHash, report *Report, add func(*Row) error, counted func()) error {
+func (r *run) stream(ctx context.Context, in iter.Seq2[*data.Trajectory, error], input *inputHash, bad *int, add func(*Row) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var workers sync.WaitGroup
 	defer workers.Wait()
@@ -215,22 +224,22 @@ func (r *run) stream(ctx context.Context, in iter.Seq2[*data.Trajectory, error],
 		defer close(queue)
 		defer close(work)
 		for t, err := range in {
-			var bad *data.RowError
-			if errors.As(err, &bad) && r.SkipBad {
-				report.Bad++
+			var row *data.RowError
+			if errors.As(err, &row) && r.SkipBad {
+				*bad++
 				continue
 			}
 			if err != nil {
 				readErr = err
 				return
 			}
-			row := input.rows
+			n := input.rows
 			c := CaseOf(t, r.Split)
 			input.add(c)
 			if shardOf(t.Problem, r.Shards) != r.Shard {
 				continue
 			}
-			it := &item{row: row, t: t, c: c, done: make(chan struct{})}
+			it := &item{row: n, t: t, c: c, done: make(chan struct{})}
 			for _, to := range []chan *item{queue, work} {
 				select {
 				case to <- it:
@@ -252,14 +261,10 @@ func (r *run) stream(ctx context.Context, in iter.Seq2[*data.Trajectory, error],
 		if err := add(it.out); err != nil {
 			return err
 		}
-		if r.Progress != nil {
-			r.Progress(report.Summary)
-		}
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	counted()
 	return readErr
 }
 
@@ -319,29 +324,31 @@ func (r *run) count(into map[string]int, stage string, n int) {
 // stop ends the run's calls: every further one would fail in the same way.
 func (r *run) stop(reason string) { r.stopped.CompareAndSwap(nil, &reason) }
 
-// call runs one call of a stage in a slot. Its error says what the item stays open for; an error of the second kind ends the run.
-func (r *run) call(ctx context.Context, slots chan struct{}, fn func() error) (open string, err error) {
+// call runs one call of a stage, and keeps what came of it, in a slot: until it is stored it is in flight. open says why the
+// item stays open, or is empty.
+func (r *run) call(ctx context.Context, slots chan struct{}, ask func() error, keep func(open string) error) error {
 	select {
 	case slots <- struct{}{}:
 		defer func() { <-slots }()
 	case <-ctx.Done():
-		return "", ctx.Err()
+		return ctx.Err()
 	}
 	if why := r.stopped.Load(); why != nil {
-		return notAsked + *why, nil
+		return keep(notAsked + *why)
 	}
-	if err = fn(); err == nil {
-		return "", nil
+	err := ask()
+	if ctx.Err() != nil && err != nil {
+		return ctx.Err()
 	}
-	if ctx.Err() != nil {
-		return "", ctx.Err()
+	open := ""
+	if err != nil {
+		open = shortReason(err)
+		var fatal interface{ Fatal() bool }
+		if errors.As(err, &fatal) && fatal.Fatal() {
+			r.stop(open)
+		}
 	}
-	open = shortReason(err)
-	var fatal interface{ Fatal() bool }
-	if errors.As(err, &fatal) && fatal.Fatal() {
-		r.stop(open)
-	}
-	return open, nil
+	return keep(open)
 }
 
 const notAsked = "not asked: "

@@ -165,7 +165,7 @@ func tryLabel(t *testing.T, p Pipeline, dir string, all []*data.Trajectory) (Rep
 func readRows(t *testing.T, dir string) []*Row {
 	t.Helper()
 	var all []*Row
-	for row, err := range rows(dir) {
+	for row, err := range ReadRows(dir) {
 		if err != nil {
 			t.Fatal(err)
 		}

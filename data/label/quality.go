@@ -96,37 +96,36 @@ func (r *run) consensus(ctx context.Context, j Consensus, c *Case) (*opinions, e
 // judge makes one call and stores what came of it.
 func (r *run) judge(ctx context.Context, j Judge, c *Case, keys []store.Key, steps []int, o *opinions) error {
 	var verdicts []Verdict
-	why, err := r.call(ctx, r.calls, func() (err error) {
+	return r.call(ctx, r.calls, func() (err error) {
 		r.count(r.asked, stageQuality, len(steps))
 		verdicts, err = j.Judge(ctx, c, steps)
 		if err == nil && len(verdicts) != len(steps) {
 			err = fmt.Errorf("the judge gave %d verdicts for %d steps", len(verdicts), len(steps))
 		}
 		return err
-	})
-	if err != nil {
-		return err
-	}
-	return together(len(steps), 1, func(i, _ int) error { // together, so that they share a commit
-		t, open := steps[i], why
-		if open == "" {
-			v := &verdicts[i]
-			if v.Unchecked == "" && !(v.Score >= 0 && v.Score <= 1) {
+	}, func(why string) error {
+		return together(len(steps), 1, func(i, _ int) error { // together, so that they share a commit
+			t, open := steps[i], why
+			if open == "" && verdicts[i].Unchecked == "" && !(verdicts[i].Score >= 0 && verdicts[i].Score <= 1) {
 				open = "the judge's score is not in [0,1]"
-			} else {
-				value, err := json.Marshal(v)
-				if err != nil {
-					return err
-				}
-				if value, err = r.remember(stageQuality, keys[t], value); err != nil {
-					return err
-				}
-				o.verdicts[t] = &Verdict{}
-				return json.Unmarshal(value, o.verdicts[t])
 			}
-		}
-		o.open[t] = open
-		return r.putOpen(stageQuality, keys[t], open)
+			if open != "" {
+				o.open[t] = open
+				return r.putOpen(stageQuality, keys[t], open)
+			}
+			if verdicts[i].Unchecked != "" {
+				verdicts[i].Score = 0 // it means nothing
+			}
+			value, err := json.Marshal(verdicts[i])
+			if err != nil {
+				return err
+			}
+			if value, err = r.remember(stageQuality, keys[t], value); err != nil {
+				return err
+			}
+			o.verdicts[t] = &Verdict{}
+			return json.Unmarshal(value, o.verdicts[t])
+		})
 	})
 }
 
