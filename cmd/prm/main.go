@@ -31,6 +31,7 @@ type commands struct {
 	Tokenize tokenizeCommand `cmd:"" help:"Turn texts into token ids."`
 	Parity   parityCommand   `cmd:"" help:"Compare with the numbers that PyTorch computed for golden folders."`
 	Export   exportCommand   `cmd:"" help:"Write a model as transformers, vLLM or PEFT load it."`
+	Label    labelCommand    `cmd:"" help:"Make step and trajectory rewards of trajectories."`
 	Demo     demoCommand     `cmd:"" help:"See it learn: data, training, evaluation and best of N in a few minutes."`
 	Version  versionCommand  `cmd:"" help:"Print version, commit and the kernels in use."`
 

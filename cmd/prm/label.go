@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/data/label"
+	"github.com/goprm/goprm/data/label/store"
+	"github.com/goprm/goprm/internal/labelconfig"
+)
+
+type labelCommand struct {
+	Run    labelRunCommand    `cmd:"" default:"withargs" help:"Label trajectories, or go on where a run stopped (the default)."`
+	Status labelStatusCommand `cmd:"" help:"Say what an output folder holds, what is open and what was spent."`
+	Report labelReportCommand `cmd:"" help:"Write a self-contained HTML report of an output folder."`
+	Merge  labelMergeCommand  `cmd:"" help:"Join the output folders of all shards."`
+}
+
+type labelRunCommand struct {
+	Config string   `required:"" help:"YAML file."`
+	In     []string `required:"" sep:"none" help:"Trajectories: JSON lines or parquet, a file or a folder; may be given more than once. Stdin cannot be read twice, so it is not taken."`
+	Out    string   `help:"Folder for labels.jsonl, labels.parquet, manifest.json, the card and the store; needed unless --plan."`
+	Plan   bool     `help:"Call nobody: print rows, steps, calls, tokens, cost and time, and stop."`
+	Shard  string   `default:"0/1" help:"Label shard i of n, counted from 0, as 3/16; prm label merge joins them."`
+	OnBad  string   `enum:"error,skip" default:"error" help:"What a row that cannot be read does: error or skip."`
+	JSON   bool     `help:"Print the result as JSON."`
+}
+
+func (labelRunCommand) Help() string {
+	return "Every answer of a judge, an encoder or a policy is stored in OUT/labels.db as it comes, under a hash of all it depends on: run the same command again to go on. " +
+		"What fails stays open, with its reason, and is asked again then; it is never a label. Example:\n\n" +
+		"  prm label --config label.yaml --in open-thoughts/ --out labels/"
+}
+
+func (labelRunCommand) watchesContext() {}
+
+func (c labelRunCommand) Run(p *program) error {
+	shard, shards, err := parseShard(c.Shard)
+	if err != nil {
+		return usageError(err.Error())
+	}
+	if slices.Contains(c.In, "-") {
+		return usageError("--in -: stdin cannot be read twice; write it to a file")
+	}
+	config, err := labelconfig.Load(c.Config)
+	if err != nil {
+		return err
+	}
+	if p.threads > 0 {
+		config.Threads = p.threads
+	}
+	in := data.Read(c.In, data.ReadOptions{})
+	if c.Plan {
+		return c.plan(p, config)
+	}
+	if c.Out == "" {
+		return usageError("--out is needed")
+	}
+	if err := os.MkdirAll(c.Out, 0o777); err != nil {
+		return err
+	}
+	s, err := store.Open(label.StorePath(c.Out), store.Options{Budget: config.Budget.Limit()})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	stages, err := config.Open(p.ctx, s)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = stages.Close() }() // nothing was written
+	stages.Out, stages.Shard, stages.Shards, stages.SkipBad = c.Out, shard, shards, c.OnBad == "skip"
+	p.console.Start("label", 0, countRows(c.In)/shards)
+	stages.Progress = func(s label.Summary) {
+		p.console.Update(s.Trajectories, fmt.Sprintf("%d steps, %d labels, %d open", s.Steps, s.StepLabels+s.TrajectoryLabels, s.OpenItems()))
+	}
+	report, err := stages.Run(p.ctx, in)
+	p.console.Finish()
+	for _, w := range report.Warnings {
+		p.console.Warnf("%s", w)
+	}
+	if errors.Is(err, context.Canceled) {
+		return errors.New("interrupted; run it again to go on, what was answered is stored")
+	}
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		err = p.printJSON(report)
+	} else {
+		err = writeLabelling(p.stdout, report, c.Out)
+	}
+	if report.Stopped != "" {
+		err = errors.Join(err, fmt.Errorf("the calls ended early: %s; %d items are open, the labels made so far are in %s", report.Stopped, report.OpenItems(), c.Out))
+	}
+	return err
+}
+
+func parseShard(text string) (shard, shards int, err error) {
+	i, n, found := strings.Cut(text, "/")
+	shard, errI := strconv.Atoi(i)
+	shards, errN := strconv.Atoi(n)
+	if !found || errI != nil || errN != nil || shards < 1 || shard < 0 || shard >= shards {
+		return 0, 0, fmt.Errorf("--shard %q is not of the form i/n with 0 ≤ i < n", text)
+	}
+	return shard, shards, nil
+}
+
+func writeLabelling(w io.Writer, r label.Report, out string) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d trajectories, %d thinking steps: %d step labels, %d trajectory labels\n", r.Trajectories, r.Steps, r.StepLabels, r.TrajectoryLabels)
+	for _, stage := range sortedKeys(r.Asked, r.Stored) {
+		fmt.Fprintf(&b, "%s: %d asked, %d from the store\n", stage, r.Asked[stage], r.Stored[stage])
+	}
+	if r.Bad > 0 {
+		fmt.Fprintf(&b, "%d rows could not be read\n", r.Bad)
+	}
+	writeReasons(&b, "open", r.Open)
+	writeReasons(&b, "none", r.None)
+	fmt.Fprintf(&b, "labels: %s\n", filepath.Join(out, label.LabelsFile))
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func writeReasons(b *strings.Builder, title string, parts map[string]map[string]int) {
+	for _, part := range slices.Sorted(maps.Keys(parts)) {
+		for _, reason := range slices.Sorted(maps.Keys(parts[part])) {
+			fmt.Fprintf(b, "%s: %s of %d: %s\n", title, part, parts[part][reason], reason)
+		}
+	}
+}
+
+func sortedKeys(of ...map[string]int) []string {
+	all := map[string]bool{}
+	for _, m := range of {
+		for k := range m {
+			all[k] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(all))
+}
+
+func (c labelRunCommand) plan(p *program, config labelconfig.Config) error {
+	plan, err := config.MakePlan(p.ctx, data.Read(c.In, data.ReadOptions{}), c.OnBad == "skip")
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return p.printJSON(plan)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d trajectories (%d without a response), %d thinking steps, %d response steps\n", plan.Rows, plan.NoResponse, plan.Steps, plan.ResponseSteps)
+	if plan.Bad > 0 {
+		fmt.Fprintf(&b, "%d rows cannot be read\n", plan.Bad)
+	}
+	for _, s := range plan.Stages {
+		fmt.Fprintf(&b, "%s at %s: %d calls, %d prompt tokens (%d of them seen before, in a server with a prefix cache), %d completion tokens, cost %.2f\n",
+			s.Stage, s.Server, s.Calls, s.Prompt, s.Cached, s.Completion, s.Cost)
+	}
+	switch {
+	case len(plan.Stages) == 0:
+		fmt.Fprintf(&b, "no calls: every stage works here\n")
+	case plan.Minutes == 0:
+		fmt.Fprintf(&b, "cost %.2f; no limits are given to tell the time\n", plan.Cost)
+	default:
+		fmt.Fprintf(&b, "cost %.2f; %.0f minutes at the limits given\n", plan.Cost, plan.Minutes)
+	}
+	_, err = io.WriteString(p.stdout, b.String())
+	return err
+}
+
+type labelMergeCommand struct {
+	Shards []string `arg:"" help:"The output folders of all shards."`
+	Out    string   `required:"" help:"Folder for the whole."`
+}
+
+func (labelMergeCommand) Help() string {
+	return "The result is what one run without shards gives, byte for byte, and the store has the answers of all. Example:\n\n  prm label merge labels-*/ --out labels/"
+}
+
+func (labelMergeCommand) watchesContext() {}
+
+func (c labelMergeCommand) Run(p *program) error {
+	m, err := label.Merge(p.ctx, c.Shards, c.Out)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(p.stdout, "%d trajectories, %d step labels, %d trajectory labels\n", m.Summary.Trajectories, m.Summary.StepLabels, m.Summary.TrajectoryLabels)
+	return err
+}

@@ -1,0 +1,88 @@
+// Package prmjudge makes a judge of a process reward model: a step's quality is the score that the model gives it.
+package prmjudge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/data/label"
+	"github.com/goprm/goprm/prm"
+)
+
+// Options of a judge.
+type Options struct {
+	// Model is the folder of any model that prm.Open opens.
+	Model string
+	prm.OpenOptions
+}
+
+// Judge is a label.Judge. Its calls take turns, since the model uses the threads by itself.
+type Judge struct {
+	mu    sync.Mutex
+	model *prm.Model
+	id    string
+	sees  label.Sees
+}
+
+var _ label.Judge = (*Judge)(nil)
+
+// Open opens the model.
+func Open(o Options) (*Judge, error) {
+	model, err := prm.Open(o.Model, o.OpenOptions)
+	if err != nil {
+		return nil, err
+	}
+	hash, err := model.ContentHash()
+	if err != nil {
+		return nil, errors.Join(err, model.Close())
+	}
+	info, sees := model.Info(), label.SeesPrefix
+	if model.ResponseFirst() {
+		sees = label.SeesResponse
+	}
+	return &Judge{model: model, id: fmt.Sprintf("prm/1 model=%s format=%s dtype=%s", hash, info.Format, info.DType), sees: sees}, nil
+}
+
+// Close frees the model.
+func (j *Judge) Close() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.model.Close()
+}
+
+// ID names the model's files, its format and the arithmetic.
+func (j *Judge) ID() string { return j.id }
+
+// Sees is the response for a model that reads it first, else only what came before a step.
+func (j *Judge) Sees() label.Sees { return j.sees }
+
+// StepsPerCall: one pass scores all steps.
+func (j *Judge) StepsPerCall() int { return 0 }
+
+// Judge scores the trajectory. A score outside [0,1], as PURE's, is an error: it is no share of anything.
+func (j *Judge) Judge(ctx context.Context, c *label.Case, steps []int) ([]label.Verdict, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	t := &data.Trajectory{ID: c.ID, Problem: c.Problem, Steps: c.Thinking, ResponseSteps: c.Response}
+	score, err := j.model.Score(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	var thinking []float64
+	for _, s := range score.Steps {
+		if s.Part == "thinking" {
+			thinking = append(thinking, s.Score)
+		}
+	}
+	if len(thinking) != len(c.Thinking) {
+		return nil, fmt.Errorf("the model scored %d of %d steps: the trajectory is too long for it", len(thinking), len(c.Thinking))
+	}
+	verdicts := make([]label.Verdict, len(steps))
+	for i, s := range steps {
+		verdicts[i].Score = thinking[s]
+	}
+	return verdicts, nil
+}

@@ -1,0 +1,264 @@
+// Package labelreport is the page of prm label report: what was labelled, what is open and why, what was spent, and what the
+// labels look like.
+package labelreport
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+
+	"github.com/goprm/goprm/data/label"
+	"github.com/goprm/goprm/data/label/store"
+	"github.com/goprm/goprm/internal/metrics"
+	"github.com/goprm/goprm/internal/report"
+)
+
+// Input is what the page shows.
+type Input struct {
+	Dir    string // output folder of prm label
+	Stages []Stage
+	Spend  store.Spend
+}
+
+// Stage is what the store holds of one stage.
+type Stage struct {
+	Stage   string
+	Stored  int
+	Open    int
+	Reasons map[string]int
+}
+
+const (
+	shown     = 3     // trajectories shown in full
+	shownSize = 40000 // bytes of text of one of them
+	kept      = 20000 // values kept for a histogram
+)
+
+// thinned keeps at most 2·kept of a stream's values, evenly spread.
+type thinned struct {
+	values []float64
+	every  int
+	seen   int
+}
+
+func (t *thinned) add(v float64) {
+	t.every = max(t.every, 1)
+	if t.seen%t.every == 0 {
+		t.values = append(t.values, v)
+	}
+	t.seen++
+	if len(t.values) < 2*kept {
+		return
+	}
+	for i := range kept {
+		t.values[i] = t.values[2*i]
+	}
+	t.values, t.every = t.values[:kept], 2*t.every
+}
+
+// verdicts collects, by part, the values of the steps of right and of wrong trajectories, and what tells the two apart.
+type verdicts struct {
+	values             map[string]*[2]thinned // wrong, right
+	means, steps, size []float64              // one a trajectory
+	right              []float64
+}
+
+func (v *verdicts) add(row *label.Row) {
+	reward := row.Labels.Trajectory
+	side := 0
+	if reward != nil && *reward >= 0.5 {
+		side = 1
+	}
+	put := func(name string, x *float64) {
+		if x == nil {
+			return
+		}
+		if v.values[name] == nil {
+			v.values[name] = &[2]thinned{}
+		}
+		v.values[name][side].add(*x)
+	}
+	for part, values := range row.Made.Parts {
+		for _, x := range values {
+			put(string(part), x)
+		}
+	}
+	sum, n := 0.0, 0.0
+	for _, x := range row.Labels.Steps {
+		put("step", x)
+		if x != nil {
+			sum, n = sum+*x, n+1
+		}
+	}
+	if reward == nil || n == 0 {
+		return
+	}
+	size := 0
+	for _, s := range row.Steps {
+		size += len(s)
+	}
+	v.means, v.steps, v.size = append(v.means, sum/n), append(v.steps, -float64(len(row.Steps))), append(v.size, -float64(size))
+	v.right = append(v.right, float64(side))
+}
+
+// Write writes the page.
+func Write(w io.Writer, in Input) error {
+	m, err := label.ReadManifest(in.Dir)
+	if err != nil {
+		return fmt.Errorf("no output is whole yet: %w", err)
+	}
+	v := verdicts{values: map[string]*[2]thinned{}}
+	var examples []report.Block
+	for row, err := range label.ReadRows(in.Dir) {
+		if err != nil {
+			return err
+		}
+		v.add(row)
+		if len(examples) < shown {
+			if block, ok := example(row); ok {
+				examples = append(examples, block)
+			}
+		}
+	}
+	s := m.Summary
+	page := report.Page{
+		Title: "Labels",
+		Lead: fmt.Sprintf("%d trajectories; %d of %d thinking steps are labelled, %d trajectories as a whole; %d items are open.",
+			s.Trajectories, s.StepLabels, s.Steps, s.TrajectoryLabels, s.OpenItems()),
+		Sections: []report.Section{made(m), stages(in), missing(s), distributions(s), v.section(m.Trajectory.Kind)},
+	}
+	if len(examples) > 0 {
+		page.Sections = append(page.Sections, report.Section{Title: "Examples", Text: "Each thinking step on a colour that follows its label.", Blocks: examples})
+	}
+	return report.Write(w, page)
+}
+
+func made(m label.Manifest) report.Section {
+	rows := [][]string{{"step reward", fmt.Sprintf("%s of %v", m.Fusion, m.Parts)}}
+	add := func(name, value string) {
+		if value != "" {
+			rows = append(rows, []string{name, value})
+		}
+	}
+	add("encoder", m.Encoder)
+	if m.Encoder != "" {
+		c := m.Coherence
+		add("pairing", string(m.Pairing))
+		add("coherence", fmt.Sprintf("%s, %d negatives of %d, τ %v, positive in the sum %v, centred %v", c.Form, c.Negatives, m.PoolSize, c.Tau, c.Positive, c.Centre))
+	}
+	add("judge", m.Judge)
+	add("the judge sees", string(m.Sees))
+	add("trajectory reward", string(m.Trajectory.Kind))
+	add("templater", m.Templater)
+	add("policy", m.Policy)
+	add("verifier", m.Verifier)
+	add("seed", strconv.FormatUint(m.Seed, 10))
+	add("input", m.Input)
+	return report.Section{Title: "How they were made", Blocks: []report.Block{report.Table{Columns: []string{"", ""}, Rows: rows}}}
+}
+
+func stages(in Input) report.Section {
+	t := report.Table{Title: "Answers in the store", Columns: []string{"stage", "stored", "open"}}
+	reasons := report.Table{Title: "Why items are open", Columns: []string{"stage", "items", "reason"}}
+	for _, s := range in.Stages {
+		t.Rows = append(t.Rows, []string{s.Stage, strconv.Itoa(s.Stored), strconv.Itoa(s.Open)})
+		for _, why := range slices.Sorted(maps.Keys(s.Reasons)) {
+			reasons.Rows = append(reasons.Rows, []string{s.Stage, strconv.Itoa(s.Reasons[why]), why})
+		}
+	}
+	spend := report.Table{Title: "Spend", Columns: []string{"", "calls", "tokens", "money"}}
+	for _, row := range []struct {
+		name   string
+		calls  int64
+		amount store.Amount
+	}{
+		{"answered", in.Spend.Calls, in.Spend.Settled}, {"outcome unknown, counted as spent", in.Spend.LostCalls, in.Spend.Lost},
+	} {
+		spend.Rows = append(spend.Rows, []string{row.name, strconv.FormatInt(row.calls, 10), strconv.FormatInt(row.amount.Tokens, 10), fmt.Sprintf("%.4f", float64(row.amount.Nanos)/1e9)})
+	}
+	blocks := []report.Block{t, spend}
+	if len(reasons.Rows) > 0 {
+		blocks = append(blocks, reasons)
+	}
+	return report.Section{Title: "Calls", Blocks: blocks}
+}
+
+func missing(s label.Summary) report.Section {
+	t := report.Table{Columns: []string{"part", "items", "", "reason"}}
+	for _, kind := range []struct {
+		name  string
+		parts map[string]map[string]int
+	}{{"still to be asked", s.Open}, {"not to be had", s.None}} {
+		for _, part := range slices.Sorted(maps.Keys(kind.parts)) {
+			for _, why := range slices.Sorted(maps.Keys(kind.parts[part])) {
+				t.Rows = append(t.Rows, []string{part, strconv.Itoa(kind.parts[part][why]), kind.name, why})
+			}
+		}
+	}
+	return report.Section{Title: "What has no label", Text: "Neither kind is ever a label.", Blocks: []report.Block{t}}
+}
+
+func distributions(s label.Summary) report.Section {
+	t := report.Table{Columns: []string{"", "values", "coverage", "mean", "deviation", "least", "greatest"}}
+	for _, name := range slices.Sorted(maps.Keys(s.Values)) {
+		d, of := s.Values[name], s.Steps
+		if name == "trajectory" {
+			of = s.Trajectories
+		}
+		t.Rows = append(t.Rows, []string{name, strconv.Itoa(d.N), fmt.Sprintf("%.1f %%", 100*float64(d.N)/float64(of)), number(d.Mean()), number(d.Deviation()), number(d.Min), number(d.Max)})
+	}
+	return report.Section{Title: "Distributions", Blocks: []report.Block{t}}
+}
+
+func number(x float64) string {
+	if math.IsNaN(x) {
+		return "–"
+	}
+	return strconv.FormatFloat(x, 'f', 3, 64)
+}
+
+// section shows whether the labels tell right trajectories from wrong ones, where both are known.
+func (v *verdicts) section(kind label.FinalKind) report.Section {
+	s := report.Section{Title: "By the trajectory's reward", Text: "Right: a trajectory reward of at least 0.5. The histograms hold an even sample of long runs."}
+	if kind == label.NoFinal || len(v.right) == 0 {
+		s.Text = "There are no trajectory rewards to compare with: every value is in one group."
+	} else {
+		s.Blocks = append(s.Blocks, report.Table{
+			Title: "AUROC of telling right from wrong trajectories", Columns: []string{"by", "AUROC", "trajectories"},
+			Rows: [][]string{
+				{"mean of the step labels", number(float64(metrics.AUROC(v.means, v.right))), strconv.Itoa(len(v.right))},
+				{"fewer steps is better", number(float64(metrics.AUROC(v.steps, v.right))), strconv.Itoa(len(v.right))},
+				{"shorter is better", number(float64(metrics.AUROC(v.size, v.right))), strconv.Itoa(len(v.right))},
+			},
+		})
+	}
+	for _, name := range slices.Sorted(maps.Keys(v.values)) {
+		g := v.values[name]
+		h := report.Histogram{Title: name, XLabel: "value"}
+		for side, title := range []string{"wrong or unknown", "right"} {
+			if len(g[side].values) > 0 {
+				h.Groups = append(h.Groups, report.Group{Name: title, Values: g[side].values})
+			}
+		}
+		s.Blocks = append(s.Blocks, h)
+	}
+	return s
+}
+
+// example shows a trajectory that has labels and is not too long.
+func example(row *label.Row) (report.Steps, bool) {
+	block := report.Steps{Title: row.ID, Problem: row.Problem}
+	size, labelled := len(row.Problem), false
+	for i, text := range row.Steps {
+		size += len(text)
+		step := report.Step{Part: "thinking", Text: text, Score: math.NaN(), Label: math.NaN()}
+		if i < len(row.Labels.Steps) && row.Labels.Steps[i] != nil {
+			step.Score, labelled = *row.Labels.Steps[i], true
+		}
+		block.Steps = append(block.Steps, step)
+	}
+	return block, labelled && size <= shownSize
+}
