@@ -88,12 +88,15 @@ func gradeRow(w io.Writer, row []byte) (grade.Decision, error) {
 		return 0, err
 	}
 	v := grade.Equal(gold, pred)
-	if fields["equal"] != nil || fields["reason"] != nil { // an older verdict is replaced
-		delete(fields, "equal")
-		delete(fields, "reason")
-		if row, err = json.Marshal(fields); err != nil {
+	before := len(fields)
+	delete(fields, "equal")
+	delete(fields, "reason")
+	if len(fields) != before { // an older verdict is replaced
+		var line bytes.Buffer
+		if err := jsonLines(&line).Encode(fields); err != nil {
 			return 0, err
 		}
+		row = line.Bytes()
 	}
 	return v.Equal, writeVerdict(w, row, v)
 }

@@ -16,6 +16,7 @@ type segment struct {
 // segments finds what stands between $ $, $$ $$, \( \) and \[ \].
 func segments(s string) []segment {
 	var out []segment
+	missing := map[string]bool{} // delimiters that do not come any more, so that they are looked for once
 	for i := 0; i < len(s); i++ {
 		open, end := "", ""
 		switch {
@@ -33,8 +34,12 @@ func segments(s string) []segment {
 		default:
 			continue
 		}
-		n := findEnd(s[i+len(open):], end)
+		n := -1
+		if !missing[end] {
+			n = findEnd(s[i+len(open):], end)
+		}
 		if n < 0 {
+			missing[end] = true
 			i += len(open) - 1
 			continue
 		}
@@ -61,10 +66,12 @@ func findEnd(s, delimiter string) int {
 }
 
 var (
-	lastNumber = regexp.MustCompile(`-?(?:\d{1,3}(?:,(?:\\!)?\d{3})+|\d+)?(?:\.\d+|\d)(?:\s*/\s*\d+)?(?:\s*(?:\\?%|percent))?`)
+	lastNumber = regexp.MustCompile(`-?(?:\d{1,3}(?:,(?:\\!)?\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)(?:\s*/\s*\d+)?(?:\s*(?:\\?%|percent))?`)
 	command    = regexp.MustCompile(`\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|operatorname|begin|end)\s*\{[^{}]*\}|\\[A-Za-z]+`)
-	latinWord  = regexp.MustCompile(`[A-Za-z]{2,}`)
-	prose      = setOf(`is are the so of to be we it that this these which there then thus hence therefore answer for with from has have has was were its an as by
+	// emphasis is Markdown's **, which stands on one side of space or the text's end, unlike a power.
+	emphasis  = regexp.MustCompile(`(^|[\s(])\*\*|\*\*([\s.,:;)!?।]|$)`)
+	latinWord = regexp.MustCompile(`[A-Za-z]{2,}`)
+	prose     = setOf(`is are the so of to be we it that this these which there then thus hence therefore answer for with from has have has was were its an as by
 		find get can if so let value result equals total number where when each`)
 )
 
@@ -86,16 +93,18 @@ func proseWords(s string) (count int, sure bool) {
 
 // bare returns the answer in a short text: all of it if it is nothing else, else its last formulas or its last number.
 func bare(s string) string {
-	s = strings.TrimSpace(strings.Trim(s, "*\" \t\n"))
+	s = strings.TrimSpace(strings.Trim(emphasis.ReplaceAllString(s, "$1$2"), "*\" \t\n"))
 	if s == "" {
 		return ""
 	}
 	found := segments(s)
-	outside := s
-	for i := len(found) - 1; i >= 0; i-- {
-		outside = outside[:found[i].start] + " " + outside[found[i].end:]
+	var outside strings.Builder
+	at := 0
+	for _, f := range found {
+		outside.WriteString(s[at:f.start] + " ")
+		at = f.end
 	}
-	count, sure := proseWords(outside)
+	count, sure := proseWords(outside.String() + s[at:])
 	if len(found) == 0 {
 		if number := lastNumber.FindString(s); number != "" && (sure || count > 1) || strings.Contains(s, "\n\n") {
 			return tailNumber(s)
@@ -110,7 +119,7 @@ func bare(s string) string {
 		return tailNumber(tail)
 	}
 	first := last
-	for first > 0 && between.MatchString(s[found[first-1].end:found[first].start]) {
+	for first > 0 && joined(s[found[first-1].end:found[first].start]) {
 		first--
 	}
 	// a unit or a sign of percentage may stand behind the formula

@@ -1,6 +1,7 @@
 package grade
 
 import (
+	"crypto/sha256"
 	"math/big"
 	"slices"
 	"strings"
@@ -47,7 +48,8 @@ type node struct {
 	ops      []string
 	args     []*node
 
-	key string // canon's memory
+	key   string // canon's memory
+	nodes int    // size's memory
 }
 
 func newNode(k kind, args ...*node) *node            { return &node{kind: k, args: args} }
@@ -95,8 +97,9 @@ func (n *node) variables(into map[string]bool) {
 	}
 }
 
+// isConstant tells which symbols stand for one value, or for none that can be computed.
 func isConstant(name string) bool {
-	return name == `\pi` || name == "e" || name == "i" || name == `\infty`
+	return slices.Contains([]string{`\pi`, "e", "i", `\infty`, `\dots`}, name)
 }
 
 // canon is a text that two nodes share if they differ only in the order of terms and factors and in how they were written.
@@ -107,9 +110,15 @@ func (n *node) canon() string {
 	return n.key
 }
 
+const longNumber = 512 // bits
+
 func (n *node) canonical() string {
 	switch n.kind {
 	case number:
+		if n.value.Num().BitLen() > longNumber || n.value.Denom().BitLen() > longNumber { // many long ones would fill the memory
+			sum := sha256.Sum256([]byte(n.value.RatString()))
+			return "#" + string(sum[:])
+		}
 		return n.value.RatString()
 	case symbol, words:
 		return n.name

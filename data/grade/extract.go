@@ -7,10 +7,10 @@ import (
 )
 
 var (
-	doubled  = regexp.MustCompile(`(^|[^\\])\\\\([A-Za-z({\[)}\]])`)
-	singled  = regexp.MustCompile(`(?:^|[^\\])\\([A-Za-z]+)`)
-	closing2 = regexp.MustCompile(`(?i)\s*I hope (?:it|this) is correct\.?\s*$`)
-	marker   = regexp.MustCompile(`(?i)(?:\bfinal\s+answer\b(?:\s+is\b)?|\banswers?\s*(?:is|are)\b|\banswer\s*:|答案是|答案为|答案：|答案:|####)`)
+	doubled = regexp.MustCompile(`(^|[^\\])\\\\([A-Za-z({\[)}\]])`)
+	singled = regexp.MustCompile(`(?:^|[^\\])\\([A-Za-z]+)`)
+	hopeful = regexp.MustCompile(`(?i)\s*I hope (?:it|this) is correct\.?\s*$`)
+	marker  = regexp.MustCompile(`(?i)(?:\bfinal\s+answer\b(?:\s+is\b)?|\banswers?\s*(?:is|are)\b|\banswer\s*:|答案是|答案为|答案：|答案:|####)`)
 )
 
 // turns are the marks of chat templates, behind which another speaker begins.
@@ -18,14 +18,16 @@ var turns = []string{"<|im_end|>", "<|im_start|>", "<|endoftext|>", "<|eot_id|>"
 
 // Extract returns the final answer of a text, in this order: what the last \boxed{} holds (several that belong together make a
 // list), what follows "the answer is", "**Final Answer**" or "####", the last formula or number, whichever is later. A text that
-// is nothing but an answer is returned whole. ok is false where nothing is left.
+// is nothing but an answer is returned whole. What stands in <think> is passed over, and thinking that is not closed has no
+// answer. ok is false where nothing is left.
 func Extract(text string) (answer string, ok bool) {
 	if len(text) > maxText {
 		return "", false
 	}
 	text = unescape(text)
-	if i := strings.LastIndex(text, "</think>"); i >= 0 && strings.TrimSpace(text[i:]) != "</think>" {
-		text = text[i+len("</think>"):]
+	text, open := response(text)
+	if open {
+		return "", false
 	}
 	for _, turn := range turns {
 		if i := strings.Index(text, turn); i > 0 && strings.TrimSpace(text[:i]) != "" {
@@ -35,9 +37,9 @@ func Extract(text string) (answer string, ok bool) {
 	if answer, ok := boxed(text); ok {
 		return answer, true
 	}
-	text = closing2.ReplaceAllString(text, "")
+	text = hopeful.ReplaceAllString(text, "")
 	if m := marker.FindAllStringIndex(text, -1); len(m) > 0 {
-		for i := len(m) - 1; i >= 0; i-- {
+		for i := len(m) - 1; i >= max(0, len(m)-maxMarkers); i-- {
 			if answer := bare(sentence(text[m[i][1]:])); answer != "" {
 				return answer, true
 			}
@@ -45,6 +47,18 @@ func Extract(text string) (answer string, ok bool) {
 	}
 	answer = bare(strings.TrimSpace(text))
 	return answer, answer != ""
+}
+
+// response is what follows the thinking; open tells that the thinking was never closed.
+func response(text string) (rest string, open bool) {
+	end := strings.LastIndex(text, "</think>")
+	if start := strings.LastIndex(text, "<think>"); start > end {
+		return "", true
+	}
+	if end < 0 {
+		return text, false
+	}
+	return text[end+len("</think>"):], false
 }
 
 // unescape makes LaTeX of text in which every backslash was doubled, as in a JSON string that was not decoded.

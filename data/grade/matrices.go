@@ -58,14 +58,27 @@ func (n *node) each(f func(*node) *node) *node {
 	return m
 }
 
-// multiply multiplies matrices and numbers; nil where the shapes do not fit. maxMatrixWork bounds repeated products, whose
-// entries grow.
+// size is the number of nodes of the tree. Entries of products share nodes, so that the tree may be exponentially larger than
+// what it takes in memory, and everything that walks it as well.
+func (n *node) size() int {
+	if n.nodes == 0 {
+		n.nodes = 1
+		for _, a := range n.args {
+			n.nodes = min(n.nodes+a.size(), 2*maxNodes)
+		}
+	}
+	return n.nodes
+}
+
+// multiply multiplies matrices and numbers; nil where the shapes do not fit or the entries become too large.
 func multiply(a, b *node) *node {
 	switch {
 	case a == nil:
 		return b
 	case a.kind != matrix && b.kind != matrix:
 		return newNode(product, a, b)
+	case a.size()*len(b.args)+b.size()*len(a.args) > maxNodes:
+		return nil
 	case a.kind != matrix:
 		return b.each(func(x *node) *node { return newNode(product, a, x) })
 	case b.kind != matrix:
@@ -86,6 +99,9 @@ func multiply(a, b *node) *node {
 			m.args = append(m.args, newNode(sum, terms...))
 		}
 	}
+	if m.size() > maxNodes {
+		return nil
+	}
 	return m
 }
 
@@ -96,10 +112,12 @@ func (g *grader) matrices(gold, pred *node) Decision {
 	return g.all(gold.args, pred.args)
 }
 
-// vector compares a matrix of one row or column with a tuple.
-func (g *grader) vector(m *node, elements []*node) Decision {
-	if m.cols != 1 && m.cols != len(m.args) {
-		return g.no("a matrix and a tuple")
+// vectors compares a matrix of one row or column with a tuple.
+func (g *grader) vectors(gold, pred *node) Decision {
+	for _, n := range []*node{gold, pred} {
+		if n.kind == matrix && n.cols != 1 && n.cols != len(n.args) {
+			return g.no("a matrix and a tuple")
+		}
 	}
-	return g.all(m.args, elements)
+	return g.all(gold.args, pred.args)
 }

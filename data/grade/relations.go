@@ -90,7 +90,16 @@ func (g *grader) relations(gold, pred *node) Decision {
 	if mirrored := mirror(pred); slices.Equal(gold.ops, mirrored.ops) {
 		return g.all(gold.args, mirrored.args)
 	}
+	if isInequality(gold) && isInequality(pred) {
+		return g.undecided("the inequalities are of different forms")
+	}
 	return g.no("the relations differ")
+}
+
+func isInequality(n *node) bool {
+	return !slices.ContainsFunc(n.ops, func(op string) bool {
+		return !strings.ContainsAny(op, "<>") || len(op) > 2 || strings.Contains(op, "-")
+	})
 }
 
 var mirrored = map[string]string{"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "!=": "!="}

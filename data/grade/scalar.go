@@ -32,7 +32,8 @@ func (g *grader) scalar(gold, pred *node) Decision {
 	return d
 }
 
-// marked compares 28% with 28 and 0.28, and 90° with 90 and π/2: the mark may be left out, since the question implies it.
+// marked compares 28% with 28 and 0.28, and 90° with 90 and π/2: the mark may be left out, since the question implies it. A
+// fraction below 1 is no percentage without its mark: 1/2 is not 0.5%.
 func (g *grader) marked(gold, pred *node) Decision {
 	a, b := gold, pred
 	sign := func(n *node) (*node, kind) {
@@ -46,13 +47,17 @@ func (g *grader) marked(gold, pred *node) Decision {
 	}
 	a, markA := sign(a)
 	b, markB := sign(b)
-	if markA == markB || markA != number && markB != number {
+	if markA == markB || markA != number && markB != number || markA+markB == percent && (properFraction(gold) || properFraction(pred)) {
 		return Undecided
 	}
 	if g.value(a, b) == Yes {
 		return Yes
 	}
 	return Undecided
+}
+
+func properFraction(n *node) bool {
+	return n.kind == quotient && n.args[0].isInteger() && n.args[1].isInteger() && n.args[0].value.Cmp(n.args[1].value) < 0
 }
 
 // value compares what two expressions evaluate to.
@@ -133,29 +138,33 @@ func literal(n *node) *node {
 //   - the gold answer is a decimal with at least two decimals and three significant digits, and the answer has more decimals
 //     or is exact (gold 0.333 and 1/3; gold 0.33 says too little, gold 0.5 and 5 are exact);
 //   - the answer is a decimal with at least four decimals and four significant digits, and the gold answer is no decimal
-//     (gold 8/3 and 2.6667; gold 8/3 and 2.67 differ).
+//     (gold 8/3 and 2.6667; gold 8/3 and 2.67 differ); with six decimals it may be cut off instead of rounded;
+//   - the answer is a double in all its digits, and the gold answer the same double but for the last bits.
 func rounded(gold, pred *node, a, b value) bool {
 	if !a.isReal() || !b.isReal() {
 		return false
 	}
 	x, _ := a.parts()
 	y, _ := b.parts()
-	within := func(decimals int) bool {
-		half := new(big.Rat).SetFrac(big.NewInt(1), new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(decimals)), nil))
-		half.Quo(half, big.NewRat(2, 1))
-		return float().Abs(sub(x, y)).Cmp(float().SetRat(half)) <= 0
+	within := func(decimals int, share int64) bool { // half a unit of the last decimal, or all of it
+		most := new(big.Rat).SetFrac(big.NewInt(1), new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(decimals)), nil))
+		most.Quo(most, big.NewRat(share, 1))
+		return float().Abs(sub(x, y)).Cmp(float().SetRat(most)) <= 0
 	}
 	g, p := literal(gold), literal(pred)
 	if gold.has(percent, degree) != pred.has(percent, degree) {
 		return false
 	}
 	if g != nil && g.decimals >= 2 && g.digits >= 3 && (p == nil || p.decimals > g.decimals) {
-		return within(g.decimals)
+		return within(g.decimals, 2)
 	}
-	if p != nil && p.decimals >= 4 && p.digits >= 4 && g == nil && !finiteDecimal(a) {
-		return within(p.decimals)
+	if p != nil && p.digits >= 15 && p.digits <= 18 && p.decimals > 0 && log2(sub(x, y)) < log2(x)-doubleBits {
+		return true
 	}
-	return false
+	if p == nil || p.decimals < 4 || p.digits < 4 || g != nil || finiteDecimal(a) {
+		return false
+	}
+	return within(p.decimals, 2) || p.decimals >= 6 && float().Abs(x).Cmp(float().Abs(y)) > 0 && within(p.decimals, 1)
 }
 
 // finiteDecimal tells whether the exact value can be written as a decimal, so that a rounded one is wrong.

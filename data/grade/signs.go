@@ -37,7 +37,7 @@ func withSign(n *node, upper bool) *node {
 		return n
 	}
 	c := *n
-	c.key, c.args = "", make([]*node, len(n.args))
+	c.key, c.nodes, c.args = "", 0, make([]*node, len(n.args))
 	for i, a := range n.args {
 		c.args[i] = withSign(a, upper)
 	}

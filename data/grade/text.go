@@ -8,15 +8,16 @@ import (
 
 var (
 	textBraces = regexp.MustCompile(`\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|operatorname)\s*\{([^{}]*)\}`)
-	layout     = strings.NewReplacer(`\left`, "", `\right`, "", `\dfrac`, `\frac`, `\tfrac`, `\frac`, `\cfrac`, `\frac`, `\displaystyle`, "", `\!`, "", `\,`, " ", `\;`, " ",
+	sizes      = regexp.MustCompile(`\\(?:left|right|[bB]igg?[lr]?)([^A-Za-z]|$)`)
+	layout     = strings.NewReplacer(`\dfrac`, `\frac`, `\tfrac`, `\frac`, `\cfrac`, `\frac`, `\displaystyle`, "", `\!`, "", `\,`, " ", `\;`, " ",
 		`\:`, " ", `\ `, " ", `\quad`, " ", `\qquad`, " ", "~", " ", `\$`, "", "$", "", `\%`, "%", `\(`, "", `\)`, "", `\[`, "", `\]`, "", "−", "-", "\u00a0", " ")
 	blanks = regexp.MustCompile(`\s+`)
 )
 
 // plainText is the answer without what only sets its type. Space is kept where it keeps words and numbers apart.
 func plainText(s string) string {
-	s = layout.Replace(textBraces.ReplaceAllString(s, " $1 "))
-	s = strings.Trim(blanks.ReplaceAllString(s, " "), " .,:;")
+	s = layout.Replace(sizes.ReplaceAllString(textBraces.ReplaceAllString(s, " $1 "), "$1"))
+	s = strings.TrimRight(strings.TrimSpace(blanks.ReplaceAllString(s, " ")), " .,:;")
 	var b strings.Builder
 	r := []rune(s)
 	for i, c := range r {
@@ -56,18 +57,33 @@ var (
 	firstChoice = regexp.MustCompile(`^(?:option|choice)?\s*(?:\(([A-Z])\)|([A-Z])[.):])\s*\S`)
 )
 
-// choiceLetter is the letter of an option, "" where the answer is none. Where the gold answer is a letter alone, the option's
+// choiceLetter is the letter of an option, "" where the answer is none. Where the other answer is a letter alone, the option's
 // text may follow: (B) 12.
-func choiceLetter(answer, gold string) string {
+func choiceLetter(answer, other string) string {
 	s := plainText(answer)
 	s = strings.TrimPrefix(strings.TrimPrefix(s, "Option "), "option ")
 	if m := soleChoice.FindStringSubmatch(s); m != nil {
 		return m[1]
 	}
-	if gold != "" && soleChoice.MatchString(plainText(gold)) {
+	if soleChoice.MatchString(plainText(other)) {
 		if m := firstChoice.FindStringSubmatch(s); m != nil {
 			return m[1] + m[2]
 		}
 	}
 	return ""
+}
+
+// options are the ways in which a text names the option it takes.
+var options = regexp.MustCompile(`(?im)(?:\b(?:option|choice|answer(?:\s+is)?)\b|উত্তর)[^\pL\d]{0,12}([A-J])(?:[^\pL\d]|$)|\*\*\(?([A-J])(?:[).:]|\s*\*\*)|^\s*\(?([A-J])[).:]?\s*$`)
+
+// chosen is the option that a text names last, "" for none. It is asked only where the gold answer is a letter and the text does
+// not end with one.
+func chosen(text string) string {
+	text, _ = response(text)
+	all := options.FindAllStringSubmatch(text, -1)
+	if len(all) == 0 {
+		return ""
+	}
+	m := all[len(all)-1]
+	return strings.ToUpper(m[1] + m[2] + m[3])
 }
