@@ -43,7 +43,13 @@ func (p *samplePool) choose() error {
 	} else if !p.readOut.has {
 		return errors.New("alpha: the samples have no trajectory scores to weigh")
 	}
+	if !p.steps {
+		p.warnf("only the reward is picked by: whole answers have scores, steps have none that count")
+	}
 	for _, a := range p.opt.Aggregations {
+		if a != Reward && !p.steps {
+			continue
+		}
 		if a == Prod && p.beyondUnit() {
 			p.warnf("prod is left out: there are scores outside [0, 1], whose product ranks nothing")
 			continue

@@ -15,7 +15,8 @@ type samplePool struct {
 	problems []sampledKeys
 	readOut  ReadOut
 	result   BestOfNResult
-	texts    int // samples that have a text
+	texts    int  // samples that have a text
+	steps    bool // some sample has scores of its steps
 	ways     []scoring
 }
 
@@ -57,6 +58,7 @@ func (p *samplePool) add(problem *data.SampledProblem) error {
 		} else {
 			p.result.Unscored++
 		}
+		p.steps = p.steps || len(s.Scores) > 0
 		if s.Text != "" || len(s.Steps) > 0 {
 			p.texts++
 		}

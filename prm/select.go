@@ -3,6 +3,7 @@ package prm
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -133,8 +134,8 @@ type Drop struct {
 }
 
 // Select keeps the best of a pool by r̂, ties by id, then by their order. Pool and scores are read side by side, several
-// times, in the same order; a row may lack a score, a score must be of a row. However large the pool, only some thousand
-// rows are held in memory.
+// times; a row may lack a score, a score must be of a row. However large the pool, only some thousand rows are held in memory,
+// and, if the scores are not in the pool's order, those.
 func Select(ctx context.Context, pool func() iter.Seq2[*data.Trajectory, error], scores func() iter.Seq2[*StoredScore, error], opt SelectOptions) (*Selection, error) {
 	if err := opt.Validate(); err != nil {
 		return nil, err
@@ -151,6 +152,12 @@ func Select(ctx context.Context, pool func() iter.Seq2[*data.Trajectory, error],
 	}
 	for more := true; more && len(s.kept) < opt.Top; {
 		list, err := s.nextBest()
+		var order orderError
+		if errors.As(err, &order) && s.byID == nil {
+			if s.byID, err = newAnyOrder(scores()); err == nil {
+				list, err = s.nextBest()
+			}
+		}
 		if err != nil {
 			return nil, err
 		}

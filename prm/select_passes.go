@@ -34,6 +34,13 @@ type contender struct {
 	contaminated  bool
 }
 
+// scoreSource finds the scores of rows that come one after another.
+type scoreSource interface {
+	of(id string) (*StoredScore, error)
+	end() error
+	close()
+}
+
 type selecting struct {
 	ctx    context.Context
 	pool   func() iter.Seq2[*data.Trajectory, error]
@@ -41,6 +48,7 @@ type selecting struct {
 	opt    SelectOptions
 	alpha  float64
 
+	byID    *anyOrder // nil: the scores are in the pool's order
 	passes  int
 	last    *rank // of the last one judged
 	kept    []contender
@@ -56,8 +64,11 @@ func (s *selecting) room() int { return 2*s.opt.Top + 1000 }
 // each reads pool and scores side by side. The row's number counts the rows that could be read.
 func (s *selecting) each(visit func(t *data.Trajectory, r rank, scored bool)) (rows, bad int, err error) {
 	s.passes++
-	next := newAlong(s.scores())
-	defer next.stop()
+	var next scoreSource = s.byID
+	if s.byID == nil {
+		next = newAlong(s.scores())
+	}
+	defer next.close()
 	var readOut ReadOut
 	for t, err := range s.pool() {
 		var row *data.RowError

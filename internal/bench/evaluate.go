@@ -173,7 +173,11 @@ func (s *Set) fits(scores Scores) error {
 		return fmt.Errorf("%d and %d scores for %d trajectories", len(scores.Steps), len(scores.Rewards), len(s.Cases))
 	}
 	for i, c := range s.Cases {
-		if list := scores.Steps[i]; s.Bench != "pairs" && list != nil && len(list) != len(c.lengths) {
+		switch list := scores.Steps[i]; {
+		case s.Bench == "pairs" || list == nil || len(list) == len(c.lengths):
+		case len(list) == 0:
+			return fmt.Errorf("%q has no scores of its steps: what scores whole trajectories alone cannot find errors", c.ID)
+		default:
 			return fmt.Errorf("%q has %d scores for %d steps", c.ID, len(list), len(c.lengths))
 		}
 	}
