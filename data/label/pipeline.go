@@ -54,8 +54,9 @@ type Pipeline struct {
 	Progress func(done Summary)
 }
 
-// DefaultPairing is what an empty Pairing stands for.
-const DefaultPairing = Monotone
+// DefaultPairing is what an empty Pairing stands for. Measured by tools/labelworth on 20 long traces with Monte-Carlo values it is
+// the least misleading one, though none ranks steps: Spearman within traces −0.014, against −0.045 to −0.060 of the others.
+const DefaultPairing = Proportional
 
 // withDefaults fills in what the zero value leaves out.
 func (p Pipeline) withDefaults() Pipeline {
