@@ -83,16 +83,33 @@ func (r Ranked) Metrics(times []float64) RankMetrics {
 
 // Calibration is the weighted sums that ECE and the Brier score are made of.
 type Calibration struct {
-	gap            [CalibrationBins]float64
-	squares, count float64
+	gap, scores, counts [CalibrationBins]float64
+	squares, count      float64
+}
+
+// CalibrationBin is one bin of a calibration: the weight of its items, and their mean score and target, undefined without items.
+type CalibrationBin struct {
+	Count         float64
+	Score, Target Float
 }
 
 // Add counts one item; see [ECE] for the bins.
 func (c *Calibration) Add(score, target, weight float64) {
 	bin := int(math.Max(0, math.Min(CalibrationBins-1, math.Floor(score*CalibrationBins))))
 	c.gap[bin] += weight * (score - target)
+	c.scores[bin] += weight * score
+	c.counts[bin] += weight
 	c.squares += weight * (score - target) * (score - target)
 	c.count += weight
+}
+
+// Bins are the bins, from the lowest scores to the highest.
+func (c *Calibration) Bins() []CalibrationBin {
+	bins := make([]CalibrationBin, CalibrationBins)
+	for i := range bins {
+		bins[i] = CalibrationBin{c.counts[i], ratio(c.scores[i], c.counts[i]), ratio(c.scores[i]-c.gap[i], c.counts[i])}
+	}
+	return bins
 }
 
 // ECE is the expected calibration error.
