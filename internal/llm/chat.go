@@ -3,6 +3,7 @@ package llm
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 )
@@ -115,7 +116,7 @@ func readChat(body []byte, n int) ([]string, Usage, error) {
 		Usage *usageJSON `json:"usage"`
 	}
 	if err := json.Unmarshal(body, &r); err != nil {
-		return nil, Usage{}, &Error{Kind: Transient, Reason: "the response is not a chat completion in JSON", Raw: Excerpt(string(body)), Err: err}
+		return nil, r.Usage.usage(), unreadable("the response is not a chat completion in JSON", body, err)
 	}
 	usage := r.Usage.usage()
 	raw := string(body)
@@ -153,6 +154,15 @@ func readChat(body []byte, n int) ([]string, Usage, error) {
 		texts[i] = *m.Content
 	}
 	return texts, usage, nil
+}
+
+// unreadable tells a body that was cut or garbled, which may come whole the next time, from one of another form, which will not.
+func unreadable(reason string, body []byte, err error) error {
+	e := &Error{Kind: Transient, Reason: reason, Raw: Excerpt(string(body)), Err: err}
+	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		e.Kind = BadAnswer
+	}
+	return e
 }
 
 type usageJSON struct {

@@ -43,7 +43,7 @@ func readEmbeddings(body []byte, n, dimensions int) ([][]float32, Usage, error) 
 		Usage *usageJSON `json:"usage"`
 	}
 	if err := json.Unmarshal(body, &r); err != nil {
-		return nil, Usage{}, &Error{Kind: Transient, Reason: "the response is not a list of embeddings in JSON", Raw: Excerpt(string(body)), Err: err}
+		return nil, r.Usage.usage(), unreadable("the response is not a list of embeddings in JSON", body, err)
 	}
 	usage := r.Usage.usage()
 	bad := func(reason string) ([][]float32, Usage, error) { return nil, usage, Bad(reason, string(body)) }

@@ -481,6 +481,8 @@ func TestEmbed(t *testing.T) {
 		`{"data":[{"index":0,"embedding":[1,"2"]}]}`:   "not a list of embeddings",
 		`{"data":[{"index":0,"embedding":"AAAA"}]}`:    "not a list of embeddings",
 		`{"data":[{"index":0,"embedding":[0,0]}]}`:     "no direction",
+		`{"data":[{"index":0,"embedding":[[1,2]]}]}`:   "bad answer", // a vector a token: a model without pooling
+		`{"data":[{"index":0,"embedding":[NaN,2]}]}`:   "transient",
 		`{"data":[{"index":0,"embedding":[]}]}`:        "length",
 		`{"data":[{"index":1,"embedding":[1]}]}`:       "indices",
 		`{"data":[{"embedding":[1]}]}`:                 "indices",

@@ -100,6 +100,10 @@ func TestRealServer(t *testing.T) {
 	if err == nil {
 		require.Len(t, vectors, 3)
 		require.Equal(t, vectors[0], vectors[2])
+	} else { // a model that pools nothing answers with a vector a token
+		e, ok := errors.AsType[*llm.Error](err)
+		require.True(t, ok)
+		require.Equal(t, llm.BadAnswer, e.Kind)
 	}
 	for i, actual := range ledger.actual {
 		require.LessOrEqual(t, actual.Tokens, ledger.bounds[i].Tokens)

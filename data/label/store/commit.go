@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 
 	bolt "go.etcd.io/bbolt"
@@ -40,6 +41,7 @@ func (s *Store) write(change func(*bolt.Tx) error) error {
 	s.commitMu.Lock()
 	defer s.commitMu.Unlock()
 	if !r.done {
+		runtime.Gosched() // those that the last commit woke come along
 		s.queueMu.Lock()
 		batch := s.queue
 		s.queue = nil

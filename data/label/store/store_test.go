@@ -337,3 +337,30 @@ func TestMerge(t *testing.T) {
 	a := open(t, path("a"), Options{})
 	require.ErrorContains(t, a.Merge(path("copy")), "is a copy of")
 }
+
+// BenchmarkPut: a value of the size of a verdict; goroutines that wait for the disk share its commits.
+func BenchmarkPut(b *testing.B) {
+	for _, callers := range []int{1, 16, 256} {
+		b.Run(fmt.Sprint(callers), func(b *testing.B) {
+			s, err := Open(filepath.Join(b.TempDir(), "store"), Options{})
+			require.NoError(b, err)
+			defer func() { require.NoError(b, s.Close()) }()
+			next := make(chan int)
+			var all sync.WaitGroup
+			for range callers {
+				all.Go(func() {
+					for i := range next {
+						if err := s.Put("s", NewKey(fmt.Sprint(i)), make([]byte, 200)); err != nil {
+							b.Error(err)
+						}
+					}
+				})
+			}
+			for i := range b.N {
+				next <- i
+			}
+			close(next)
+			all.Wait()
+		})
+	}
+}
