@@ -119,7 +119,7 @@ func bare(s string) string {
 		return tailNumber(tail)
 	}
 	first := last
-	for first > 0 && between.MatchString(s[found[first-1].end:found[first].start]) {
+	for first > 0 && joined(s[found[first-1].end:found[first].start]) {
 		first--
 	}
 	// a unit or a sign of percentage may stand behind the formula

@@ -7,8 +7,10 @@ import (
 
 var boxCommand = regexp.MustCompile(`\\(?:boxed|fbox|framebox)\s*`)
 
-// between is what may stand between two boxes of one answer: "and", "or", commas, the ends of formulas, another name.
-var between = regexp.MustCompile(`^(?:[\s,;.$&]|\\[()\[\]\s,;!]|\\quad|\\qquad|\\text\s*\{\s*(?:and|or|,)?\s*\}|\b(?:and|or)\b|\{|\}|\(|\)|[A-Za-z](?:_\{?\w+\}?)?(?:\(\w\))?\s*=)*$`)
+// between is what may stand between two boxes of one answer: "and", "or", commas, the ends of formulas, another name; joint is
+// what must.
+var joint = regexp.MustCompile(`[,;&]|quad|\b(?:and|or)\b`)
+var between = regexp.MustCompile(`^(?:[\s,;$&]|\\[()\[\]\s,;!]|\\quad|\\qquad|\\text\s*\{\s*(?:and|or|,)?\s*\}|\b(?:and|or)\b|\{|\}|\(|\)|[A-Za-z](?:_\{?\w+\}?)?(?:\(\w\))?\s*=)*$`)
 
 type box struct {
 	content    string
@@ -47,7 +49,7 @@ func boxed(text string) (string, bool) {
 	}
 	last := len(boxes) - 1
 	first := last
-	for first > 0 && last-first < maxElements && between.MatchString(text[boxes[first-1].end:boxes[first].start]) {
+	for first > 0 && last-first < maxElements && joined(text[boxes[first-1].end:boxes[first].start]) {
 		first--
 	}
 	var parts []string
@@ -59,6 +61,8 @@ func boxed(text string) (string, bool) {
 	}
 	return strings.Join(parts, ", "), true
 }
+
+func joined(gap string) bool { return joint.MatchString(gap) && between.MatchString(gap) }
 
 // unclosed is the content of a box that is not closed.
 func unclosed(s string) string {

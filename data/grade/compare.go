@@ -26,10 +26,8 @@ func (g *grader) same(gold, pred *node) Decision {
 		return g.relations(gold, pred)
 	case gold.kind == matrix && pred.kind == matrix:
 		return g.matrices(gold, pred)
-	case gold.kind == matrix && pred.kind == tuple:
-		return g.vector(gold, pred.args)
-	case gold.kind == tuple && pred.kind == matrix:
-		return g.vector(pred, gold.args)
+	case gold.kind == matrix && pred.kind == tuple, gold.kind == tuple && pred.kind == matrix:
+		return g.vectors(gold, pred)
 	case gold.kind == ratio || pred.kind == ratio:
 		return g.ratios(gold, pred)
 	case gold.kind == tuple && pred.kind == tuple:
@@ -44,10 +42,13 @@ func (g *grader) same(gold, pred *node) Decision {
 	return g.sets(gold, pred)
 }
 
-// settle rewrites what has one plain form: a product of matrices, {x | x > 3} is x > 3.
+// settle rewrites what has one plain form: a product of matrices, {x | x > 3} is x > 3, x ∈ {1, 2} is {1, 2}.
 func settle(n *node) *node {
 	if m := matrixOf(n); m != nil {
 		return m
+	}
+	if n.kind == relation && len(n.ops) == 1 && n.ops[0] == `\in` && n.args[1].kind == set && isName(n.args[0]) {
+		return n.args[1]
 	}
 	if n.kind == setWhere && n.args[1].kind == relation {
 		switch member := n.args[0]; {

@@ -44,9 +44,11 @@ func (v value) sign() int {
 	return v.re.Sign()
 }
 
-// tidy removes an imaginary part that is rounding noise, and refuses what grew too large.
+// tidy removes an imaginary part that is rounding noise, and refuses what grew too large or too small: big.Float adds numbers
+// in memory as large as the ratio between them.
 func tidy(re, im *big.Float) (value, error) {
-	if re.IsInf() || im.IsInf() || log2(re) > maxLog2 || log2(im) > maxLog2 {
+	tiny := func(x *big.Float) bool { return x.Sign() != 0 && log2(x) < -maxLog2 }
+	if re.IsInf() || im.IsInf() || log2(re) > maxLog2 || log2(im) > maxLog2 || tiny(re) && log2(im) < -maxLog2 {
 		return value{}, errBound
 	}
 	if log2(im) < max(log2(re), 0)-precision+60 {
@@ -54,6 +56,9 @@ func tidy(re, im *big.Float) (value, error) {
 	}
 	if log2(re) < max(log2(im), 0)-precision+60 && im.Sign() != 0 {
 		re = float()
+	}
+	if tiny(re) || tiny(im) {
+		return value{}, errBound
 	}
 	return inexact(re, im), nil
 }

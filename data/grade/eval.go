@@ -2,6 +2,7 @@ package grade
 
 import (
 	"errors"
+	"maps"
 	"math/big"
 	"strings"
 )
@@ -133,15 +134,10 @@ func (e *evaluator) series(n *node) (value, error) {
 	if to-from >= maxTerms {
 		return value{}, errBound
 	}
-	outer, shadowed := e.point[variable]
-	inner := map[string]value{}
-	for name, v := range e.point {
-		inner[name] = v
-	}
-	before := e.point
+	before, inner := e.point, map[string]value{}
+	maps.Copy(inner, before)
 	e.point = inner
 	defer func() { e.point = before }()
-	_, _ = outer, shadowed
 	total, op := fromInt(0), plus
 	if n.name == "prod" {
 		total, op = fromInt(1), times

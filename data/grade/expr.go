@@ -1,6 +1,7 @@
 package grade
 
 import (
+	"crypto/sha256"
 	"math/big"
 	"slices"
 	"strings"
@@ -109,9 +110,15 @@ func (n *node) canon() string {
 	return n.key
 }
 
+const longNumber = 512 // bits
+
 func (n *node) canonical() string {
 	switch n.kind {
 	case number:
+		if n.value.Num().BitLen() > longNumber || n.value.Denom().BitLen() > longNumber { // many long ones would fill the memory
+			sum := sha256.Sum256([]byte(n.value.RatString()))
+			return "#" + string(sum[:])
+		}
 		return n.value.RatString()
 	case symbol, words:
 		return n.name

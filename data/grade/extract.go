@@ -7,10 +7,10 @@ import (
 )
 
 var (
-	doubled  = regexp.MustCompile(`(^|[^\\])\\\\([A-Za-z({\[)}\]])`)
-	singled  = regexp.MustCompile(`(?:^|[^\\])\\([A-Za-z]+)`)
-	closing2 = regexp.MustCompile(`(?i)\s*I hope (?:it|this) is correct\.?\s*$`)
-	marker   = regexp.MustCompile(`(?i)(?:\bfinal\s+answer\b(?:\s+is\b)?|\banswers?\s*(?:is|are)\b|\banswer\s*:|答案是|答案为|答案：|答案:|####)`)
+	doubled = regexp.MustCompile(`(^|[^\\])\\\\([A-Za-z({\[)}\]])`)
+	singled = regexp.MustCompile(`(?:^|[^\\])\\([A-Za-z]+)`)
+	hopeful = regexp.MustCompile(`(?i)\s*I hope (?:it|this) is correct\.?\s*$`)
+	marker  = regexp.MustCompile(`(?i)(?:\bfinal\s+answer\b(?:\s+is\b)?|\banswers?\s*(?:is|are)\b|\banswer\s*:|答案是|答案为|答案：|答案:|####)`)
 )
 
 // turns are the marks of chat templates, behind which another speaker begins.
@@ -37,7 +37,7 @@ func Extract(text string) (answer string, ok bool) {
 	if answer, ok := boxed(text); ok {
 		return answer, true
 	}
-	text = closing2.ReplaceAllString(text, "")
+	text = hopeful.ReplaceAllString(text, "")
 	if m := marker.FindAllStringIndex(text, -1); len(m) > 0 {
 		for i := len(m) - 1; i >= max(0, len(m)-maxMarkers); i-- {
 			if answer := bare(sentence(text[m[i][1]:])); answer != "" {

@@ -110,7 +110,7 @@ func (e *evaluator) combine(z value, b int64, d value) (value, error) {
 	return over(total, d)
 }
 
-var imaginary = func() value { return inexact(float(), small(1)) }
+func imaginary() value { return inexact(float(), small(1)) }
 
 func (e *evaluator) trigonometric(name string, x value) (value, error) {
 	reciprocal := map[string]string{"sec": "cos", "csc": "sin", "cot": "tan"}[name]
@@ -221,12 +221,10 @@ func binomial(n, k value) (value, error) {
 	return exact(new(big.Rat).SetInt(new(big.Int).Binomial(n.rat.Num().Int64(), k.rat.Num().Int64()))), nil
 }
 
-func floorOf(r *big.Rat) *big.Int {
-	q, m := new(big.Int).DivMod(r.Num(), r.Denom(), new(big.Int))
-	_ = m
-	return q
-}
+// floorOf divides as Euclid does, which is the floor for a positive divisor.
+func floorOf(r *big.Rat) *big.Int { return new(big.Int).Div(r.Num(), r.Denom()) }
 
+// round is floor or ceil. A value that is an integer but for rounding noise counts as one: floor(√2·√2) is 2.
 func round(name string, x value) (value, error) {
 	if !x.isReal() {
 		return value{}, errUndefined

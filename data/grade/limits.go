@@ -6,7 +6,7 @@ const (
 	maxMarkers   = 16      // places of "the answer is" that are tried, from the last one on
 	maxAnswer    = 4096    // bytes of an answer that is parsed
 	maxTokens    = 2048    // tokens of an answer
-	maxDepth     = 64      // nesting of brackets, scripts and arguments
+	maxDepth     = 256     // nesting of rules of the grammar; a pair of brackets takes four or five
 	maxExponent  = 4000    // decimal exponent of a number literal, as in 1E400
 	maxBits      = 1 << 14 // bits of an exact numerator or denominator
 	maxLog2      = 1 << 16 // magnitude of an inexact value, as a power of two

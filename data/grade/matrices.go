@@ -112,10 +112,12 @@ func (g *grader) matrices(gold, pred *node) Decision {
 	return g.all(gold.args, pred.args)
 }
 
-// vector compares a matrix of one row or column with a tuple.
-func (g *grader) vector(m *node, elements []*node) Decision {
-	if m.cols != 1 && m.cols != len(m.args) {
-		return g.no("a matrix and a tuple")
+// vectors compares a matrix of one row or column with a tuple.
+func (g *grader) vectors(gold, pred *node) Decision {
+	for _, n := range []*node{gold, pred} {
+		if n.kind == matrix && n.cols != 1 && n.cols != len(n.args) {
+			return g.no("a matrix and a tuple")
+		}
 	}
-	return g.all(m.args, elements)
+	return g.all(gold.args, pred.args)
 }

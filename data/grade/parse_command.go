@@ -127,12 +127,7 @@ func (p *parser) optional() *node {
 
 func (p *parser) series(name string) *node {
 	lower, upper := p.scripts()
-	outer := p.bound
-	if lower != nil && lower.kind == relation {
-		p.bound += "\x00" + lower.args[0].name
-	}
 	body := p.term()
-	p.bound = outer
 	if lower != nil && upper != nil && lower.kind == relation && len(lower.ops) == 1 && lower.ops[0] == "=" && lower.args[0].kind == symbol {
 		return named(series, name, lower.args[0], lower.args[1], upper, body)
 	}

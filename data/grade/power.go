@@ -74,7 +74,7 @@ func (e *evaluator) integerPower(a value, n int64) (value, error) {
 				return fromInt(1 - 2*(n&1)), nil
 			}
 		}
-		bits := int64(max(a.rat.Num().BitLen(), a.rat.Denom().BitLen()))
+		bits := int64(max(a.rat.Num().BitLen(), a.rat.Denom().BitLen())) - 1
 		if n > maxLog2 || bits*n > maxLog2 {
 			return value{}, errBound
 		}

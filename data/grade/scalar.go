@@ -32,7 +32,8 @@ func (g *grader) scalar(gold, pred *node) Decision {
 	return d
 }
 
-// marked compares 28% with 28 and 0.28, and 90° with 90 and π/2: the mark may be left out, since the question implies it.
+// marked compares 28% with 28 and 0.28, and 90° with 90 and π/2: the mark may be left out, since the question implies it. A
+// fraction below 1 is no percentage without its mark: 1/2 is not 0.5%.
 func (g *grader) marked(gold, pred *node) Decision {
 	a, b := gold, pred
 	sign := func(n *node) (*node, kind) {
@@ -46,13 +47,17 @@ func (g *grader) marked(gold, pred *node) Decision {
 	}
 	a, markA := sign(a)
 	b, markB := sign(b)
-	if markA == markB || markA != number && markB != number {
+	if markA == markB || markA != number && markB != number || markA+markB == percent && (properFraction(gold) || properFraction(pred)) {
 		return Undecided
 	}
 	if g.value(a, b) == Yes {
 		return Yes
 	}
 	return Undecided
+}
+
+func properFraction(n *node) bool {
+	return n.kind == quotient && n.args[0].isInteger() && n.args[1].isInteger() && n.args[0].value.Cmp(n.args[1].value) < 0
 }
 
 // value compares what two expressions evaluate to.

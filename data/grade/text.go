@@ -8,15 +8,16 @@ import (
 
 var (
 	textBraces = regexp.MustCompile(`\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|operatorname)\s*\{([^{}]*)\}`)
-	layout     = strings.NewReplacer(`\left`, "", `\right`, "", `\dfrac`, `\frac`, `\tfrac`, `\frac`, `\cfrac`, `\frac`, `\displaystyle`, "", `\!`, "", `\,`, " ", `\;`, " ",
+	sizes      = regexp.MustCompile(`\\(?:left|right|[bB]igg?[lr]?)([^A-Za-z]|$)`)
+	layout     = strings.NewReplacer(`\dfrac`, `\frac`, `\tfrac`, `\frac`, `\cfrac`, `\frac`, `\displaystyle`, "", `\!`, "", `\,`, " ", `\;`, " ",
 		`\:`, " ", `\ `, " ", `\quad`, " ", `\qquad`, " ", "~", " ", `\$`, "", "$", "", `\%`, "%", `\(`, "", `\)`, "", `\[`, "", `\]`, "", "−", "-", "\u00a0", " ")
 	blanks = regexp.MustCompile(`\s+`)
 )
 
 // plainText is the answer without what only sets its type. Space is kept where it keeps words and numbers apart.
 func plainText(s string) string {
-	s = layout.Replace(textBraces.ReplaceAllString(s, " $1 "))
-	s = strings.Trim(blanks.ReplaceAllString(s, " "), " .,:;")
+	s = layout.Replace(sizes.ReplaceAllString(textBraces.ReplaceAllString(s, " $1 "), "$1"))
+	s = strings.TrimRight(strings.TrimSpace(blanks.ReplaceAllString(s, " ")), " .,:;")
 	var b strings.Builder
 	r := []rune(s)
 	for i, c := range r {

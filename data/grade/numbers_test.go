@@ -1,0 +1,107 @@
+package grade
+
+import (
+	"math/big"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestDigits compares with published digits: each difference is far below what equality asks for.
+func TestDigits(t *testing.T) {
+	for expression, digits := range map[string]string{
+		`\pi`:              "3.14159265358979323846264338327950288419716939937510582097494459230781640628620899862803482534211706798214808651328230664709384",
+		"e":                "2.71828182845904523536028747135266249775724709369995957496696762772407663035354759457138217852516642742746639193200305992181741",
+		`\ln 2`:            "0.69314718055994530941723212145817656807550013436025525412068000949339362196969471560586332699641868754200148102057068573368552",
+		`\ln 10`:           "2.30258509299404568401799145468436420760110148862877297603332790096757260967735248023599720508959829834196778404228624863340952",
+		`\sqrt2`:           "1.41421356237309504880168872420969807856967187537694807317667973799073247846210703885038753432764157273501384623091229702492483",
+		`\frac{1+\sqrt5}2`: "1.61803398874989484820458683436563811772030917980576286213544862270526046281890244970720720418939113748475408807538689175212663",
+		`\sqrt[3]{2}`:      "1.25992104989487316476721060727822835057025146470150798008197511215529967651395948372939656243625509415431025603561566525939902",
+	} {
+		n, _, err := parse(expression, true)
+		require.NoError(t, err)
+		got, err := (&evaluator{}).eval(n)
+		require.NoError(t, err)
+		want, ok := new(big.Rat).SetString(digits)
+		require.True(t, ok)
+		re, im := got.parts()
+		require.Zero(t, im.Sign())
+		require.Less(t, log2(sub(re, float().SetRat(want))), -3*len(digits)+10, expression) // 3.3 bits a digit
+	}
+}
+
+// TestIdentities: equations between functions hold to the last bits at many points, in the reals and outside.
+func TestIdentities(t *testing.T) {
+	for _, pair := range [][2]string{
+		{`\sin x`, `\frac{e^{ix}-e^{-ix}}{2i}`}, {`\cosh x`, `\cos(ix)`}, {`\tan(\arctan x)`, "x"}, {`\sin(\arcsin x)`, "x"}, {`\cos(\arccos x)`, "x"}, {`\sinh(\arcsinh x)`, "x"}, {`\tanh(\arctanh x)`, "x"}, {`\cosh(\arccosh x)`, "x"},
+		{`\ln e^x`, "x"}, {`e^{\ln x}`, "x"}, {`\arctan x+\arccot x`, `\frac\pi2`}, {`\sec^2x-\tan^2x`, "1"}, {`\csc x\sin x`, "1"}, {`\cot x\tan x`, "1"}, {`\log_3 9^x`, "2x"}, {`|x|^2`, "x^2"}, {`\sqrt[5]{x}^5`, "x"},
+		{`\gcd(12n, 18n)`, "6n"}, {`\lcm(4n, 6n)`, "12n"}, {`\binom{n+1}{2}-\binom{n}{2}`, "n"}, {`\max(n, n+1)`, "n+1"}, {`\lceil x\rceil`, `-\lfloor -x\rfloor`}, {`7n \mod 7`, "0"}, {`\prod_{k=1}^{n} k`, "n!"},
+		{`\lfloor\sqrt2\sqrt2\rfloor`, "2"}, {`\lfloor-2.5\rfloor`, "-3"}, {`\arccos(-1)`, `\pi`}, {`\arcsin 1`, `\frac\pi2`}, {`i^i`, `e^{-\pi/2}`}, {`(1+i)^8`, "16"}, {`e^{\pi i/3}`, `\frac12+\frac{\sqrt3}2i`}, {`\log_{1/2} 8`, "-3"}, {`\sqrt{-9}`, "3i"},
+		{`\cos\frac{2\pi}{7}+\cos\frac{4\pi}{7}+\cos\frac{6\pi}{7}`, `-\frac12`}, {`\sqrt[3]{2+\sqrt5}+\sqrt[3]{2-\sqrt5}`, "1"}, {`4\arctan\frac15-\arctan\frac1{239}`, `\frac\pi4`}, {`\sqrt{5+2\sqrt6}`, `\sqrt2+\sqrt3`},
+	} {
+		if v := Equal(pair[0], pair[1]); v.Equal != Yes {
+			t.Errorf("Equal(%q, %q) = %v (%s)", pair[0], pair[1], v.Equal, v.Reason)
+		}
+		if v := Equal(pair[0], "("+pair[1]+")+10^{-50}"); v.Equal == Yes {
+			t.Errorf("%q and %q are equal though 10^-50 was added", pair[0], pair[1])
+		}
+	}
+}
+
+// TestLimits: what a bound allows is computed, and one more is not.
+func TestLimits(t *testing.T) {
+	r := strings.Repeat
+	for _, c := range []struct {
+		gold, pred string
+		want       Decision
+	}{
+		{"1000!/999!", "1000", Yes}, {"1001!/1000!", "1001", Undecided},
+		{`\binom{1000}{999}`, "1000", Yes}, {`\binom{1001}{1000}`, "1001", Undecided},
+		{`\sum_{k=1}^{1000} k`, "500500", Yes}, {`\sum_{k=1}^{1001} k`, "501501", Undecided},
+		{"1E4000/1E3999", "10", Yes}, {"1E4001/1E4000", "10", Undecided},
+		{"2^{65000}", "4^{32500}", Yes}, {"2^{65537}", "2\\cdot 2^{65536}", Undecided}, {"2^{-65537}", "0", Undecided},
+		{r("(", 60) + "5" + r(")", 60), "5", Yes}, {r("(", 65) + "5" + r(")", 65), "5", Undecided},
+		{r("1+", 1000) + "1", "1001", Yes}, {r("1+", 1024) + "1", "1025", Undecided},
+		{r("1,", 255) + "2", r("1, ", 255) + "2", Yes}, {r("1;", 256) + "2", "1, 2", Undecided},
+		{r(" ", 5000) + "5", "5", Yes}, {"5+" + r("0", 4094), "5", Yes}, {"5+" + r("0", 4095), "5", Undecided},
+		{"e^{20000}", "e^{10000}e^{10000}", Yes}, {"e^{70000}", "e^{35000}e^{35000}", Undecided},
+		{r(`\sqrt{\pi+`, 12) + "1" + r("}", 12), "1", No},
+		{r(`1\pm `, 4) + "1", r(`1\pm `, 4) + "1", Yes},
+		{`\sum_{a=1}^{300}\sum_{b=1}^{300} ab`, "2038522500", Undecided},
+	} {
+		if v := Equal(c.gold, c.pred); v.Equal != c.want {
+			t.Errorf("Equal(%.50q, %.50q) = %v (%s), want %v", c.gold, c.pred, v.Equal, v.Reason, c.want)
+		}
+	}
+	if v := Equal("5", r("x ", maxText)); v.Equal != Undecided {
+		t.Errorf("a text beyond the limit: %v (%s)", v.Equal, v.Reason)
+	}
+	if _, ok := Extract(r("x ", maxText)); ok {
+		t.Error("an answer was found in a text beyond the limit")
+	}
+}
+
+func TestVerifier(t *testing.T) {
+	v := Verifier{}
+	require.Equal(t, "grade/1", v.ID())
+	right, reason, err := v.Verify(`\frac{1}{2}`, `<think>1?</think>So \boxed{0.5}.`)
+	require.NoError(t, err)
+	require.True(t, right)
+	require.Empty(t, reason)
+	right, reason, err = v.Verify("3", `\boxed{4}`)
+	require.NoError(t, err)
+	require.False(t, right)
+	require.Equal(t, "the values differ", reason)
+	right, reason, err = v.Verify("3", "<think>so it is 3, wait")
+	require.NoError(t, err)
+	require.False(t, right)
+	require.Equal(t, "no final answer was found", reason)
+	for gold, want := range map[string]string{
+		"": "no gold answer", `{"inputs": ["1\n"], "outputs": ["2\n"]}`: "not graded", `{"fn_name": "f", "inputs": [[1]], "outputs": [2]}`: "not graded", "assert f(1) == 2": "not graded", "```python\nprint(1)\n```": "not graded",
+		"10^{10^{10}}": "cannot be evaluated",
+	} {
+		_, _, err := v.Verify(gold, "7")
+		require.ErrorContains(t, err, want)
+	}
+}

@@ -1,0 +1,90 @@
+package grade
+
+// brackets reads what stands between brackets.
+func (p *parser) brackets(open string) *node {
+	bars, integrand := p.bars, p.integrand
+	p.bars, p.integrand = 0, false
+	defer func() { p.bars, p.integrand = bars, integrand }()
+	inner := p.list()
+	end := p.peek().text
+	switch {
+	case open == `\langle`:
+		p.expect(`\rangle`)
+		end = ">"
+		open = "<"
+	case end == ")" || end == "]" || end == "[" && open == "]":
+		p.at++
+	default:
+		return p.fail("unclosed %s", open)
+	}
+	if inner.kind == list && inner.name == "," {
+		return named(tuple, open+end, inner.args...)
+	}
+	if open == "<" {
+		return named(tuple, "<>", inner)
+	}
+	return inner
+}
+
+// group reads {...}: an expression, a list, or {a \choose b} and {a \over b}.
+func (p *parser) group() *node {
+	bars, integrand := p.bars, p.integrand
+	p.bars, p.integrand = 0, false
+	defer func() { p.bars, p.integrand = bars, integrand }()
+	inner := p.list()
+	for p.isCommand("choose", "over") {
+		over := p.isCommand("over")
+		p.at++
+		if second := p.list(); over {
+			inner = newNode(quotient, inner, second)
+		} else {
+			inner = named(function, "binom", inner, second)
+		}
+	}
+	p.expect("}")
+	return inner
+}
+
+func (p *parser) set() *node {
+	bars, integrand := p.bars, p.integrand
+	p.bars, p.integrand = 1, false // a | separates the condition
+	defer func() { p.bars, p.integrand = bars, integrand }()
+	if p.take(`\}`) {
+		return newNode(set)
+	}
+	inner := p.list()
+	if p.take("|") || p.take(`\mid`) || p.take(":") {
+		inner = newNode(setWhere, inner, p.list())
+		p.expect(`\}`)
+		return inner
+	}
+	p.expect(`\}`)
+	if inner.kind == ratio && len(inner.args) == 2 { // {x : x > 0}, whose condition was taken for a number
+		return newNode(setWhere, inner.args...)
+	}
+	if inner.kind == relation && inner.args[0].kind == ratio && len(inner.args[0].args) == 2 {
+		first := inner.args[0]
+		return newNode(setWhere, first.args[0], &node{kind: relation, ops: inner.ops, args: append([]*node{first.args[1]}, inner.args[1:]...)})
+	}
+	if inner.kind == list {
+		return newNode(set, inner.args...)
+	}
+	return newNode(set, inner)
+}
+
+func (p *parser) absolute(open string) *node {
+	bars := p.bars
+	p.bars++
+	defer func() { p.bars = bars }()
+	if open == "|(" {
+		p.bars = 0
+	}
+	inner := p.list()
+	if !p.take("|)") && !p.take("|") {
+		return p.fail("unclosed |")
+	}
+	if inner.kind == matrix {
+		return named(function, "det", inner)
+	}
+	return named(function, "abs", inner)
+}

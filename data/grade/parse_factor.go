@@ -1,0 +1,193 @@
+package grade
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+func (p *parser) factor() *node {
+	if !p.enter() {
+		return integer(0)
+	}
+	defer p.leave()
+	if p.take("-") {
+		return newNode(negative, p.factor())
+	}
+	if p.take("+") {
+		return p.factor()
+	}
+	return p.postfix(p.primary())
+}
+
+func (p *parser) postfix(n *node) *node {
+	for p.err == nil {
+		switch {
+		case p.isPunct("^") && (p.ahead(1).text == "°" || p.ahead(1).text == "{" && p.ahead(2).text == "°" && p.ahead(3).text == "}"):
+			p.at += map[bool]int{true: 2, false: 4}[p.ahead(1).text == "°"]
+			n = newNode(degree, n)
+		case p.isPunct("^") && (p.ahead(1).text == "'" || p.ahead(1).text == "{" && p.ahead(2).text == "'"):
+			p.at++
+			n = named(function, "'"+p.raw(), n)
+		case p.take("^"):
+			n = newNode(power, n, p.script())
+		case p.take("!"):
+			n = named(function, "!", n)
+		case p.take("%"):
+			if n.any(func(m *node) bool {
+				return m.kind == symbol && !isConstant(m.name) && !strings.HasPrefix(m.name, `\variable`)
+			}) {
+				return p.fail("a percentage of a variable")
+			}
+			n = newNode(percent, n)
+		case p.take("°"):
+			n = newNode(degree, n)
+		case p.take("'"):
+			n = named(function, "'", n)
+		case p.isPunct("_") && n.kind == number:
+			p.at++
+			n = named(function, "base", n, p.script())
+		case p.isPunct("_"):
+			p.at++
+			n = named(function, "_"+p.raw(), n)
+		default:
+			return n
+		}
+	}
+	return n
+}
+
+// script reads an exponent: {...}, or what stands there alone.
+func (p *parser) script() *node {
+	if !p.enter() {
+		return integer(0)
+	}
+	defer p.leave()
+	switch {
+	case p.take("-"):
+		return newNode(negative, p.script())
+	case p.take("+"):
+		return p.script()
+	}
+	return p.primary()
+}
+
+// argument reads a command's argument: {...}, or one digit, letter or command.
+func (p *parser) argument() *node {
+	if t := p.peek(); t.kind == tNumber && len(t.text) > 1 && !strings.Contains(t.text, "(") {
+		if t.text[1] != '.' { // \frac12; and \frac1.5 is nobody's meaning
+			p.tokens = slices.Clone(p.tokens)
+			p.tokens[p.at].text = t.text[1:]
+			p.tokens[p.at].space = false
+			return p.number(t.text[:1])
+		}
+	}
+	if p.isPunct("{") || p.isPunct("(") || p.isPunct("-") {
+		return p.script()
+	}
+	return p.primary()
+}
+
+// raw takes one argument and returns its text.
+func (p *parser) raw() string {
+	if !p.isPunct("{") {
+		text := p.peek().text
+		if text == "" || slices.Contains(closers, text) {
+			p.fail("no argument")
+		}
+		p.at++
+		return text
+	}
+	var b strings.Builder
+	for depth := 0; p.at < len(p.tokens); {
+		t := p.peek()
+		p.at++
+		switch t.text {
+		case "{":
+			depth++
+		case "}":
+			depth--
+		}
+		b.WriteString(t.text)
+		if depth == 0 {
+			text := b.String()
+			if inner := strings.TrimSuffix(strings.TrimPrefix(text, "{"), "}"); len([]rune(inner)) == 1 || isDigits(inner) {
+				return inner
+			}
+			return text
+		}
+	}
+	p.fail("unclosed {")
+	return ""
+}
+
+var errNoOperand = errors.New("an operand is missing")
+
+func (p *parser) primary() *node {
+	if !p.enter() {
+		return integer(0)
+	}
+	defer p.leave()
+	t := p.peek()
+	p.at++
+	switch t.kind {
+	case tNumber:
+		return p.number(t.text)
+	case tLetter:
+		return p.letter(t.text)
+	case tText:
+		p.at--
+		return p.units(nil)
+	case tBegin:
+		return p.environment(t.text)
+	case tCommand:
+		return p.command(t.text)
+	case tPunct:
+		switch t.text {
+		case "(", "[", `\langle`:
+			return p.brackets(t.text)
+		case "]":
+			return p.brackets("]")
+		case "{":
+			return p.group()
+		case `\{`:
+			return p.set()
+		case "|", "|(":
+			return p.absolute(t.text)
+		}
+	}
+	p.at--
+	if p.err == nil {
+		p.err = errNoOperand
+		if t.kind != tEnd {
+			p.err = fmt.Errorf("unexpected %q", t.text)
+		}
+	}
+	return p.fail("")
+}
+
+// letter reads a variable with its subscript and primes, or an unknown function with its argument.
+func (p *parser) letter(name string) *node {
+	name = strings.TrimPrefix(name, "\\variable{")
+	if strings.HasPrefix(p.tokens[p.at-1].text, "\\variable{") {
+		name = "\\variable{" + name
+	}
+	for p.isPunct("_") && p.err == nil {
+		p.at++
+		name += "_" + p.raw()
+	}
+	primes := ""
+	for p.take("'") {
+		primes += "'"
+	}
+	name += primes
+	isFunction := slices.Contains([]string{"f", "g", "F", "G"}, name[:1]) && len(name) <= 3 || primes != "" ||
+		p.ahead(1).kind == tLetter && p.ahead(2).text == ")" && p.ahead(3).text == "=" // W(n) = 1
+	if isFunction && p.isPunct("(") {
+		p.at++
+		inner := p.brackets("(")
+		return named(applied, name, inner)
+	}
+	return named(symbol, name)
+}
