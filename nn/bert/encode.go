@@ -12,8 +12,7 @@ import (
 	"gorgonia.org/gorgonia"
 )
 
-// batchTokens and batchTexts are a machine's capacity, unless one text is longer: large enough for the products to run at
-// full speed, small enough for a batch's activations to stay in the processor's caches.
+// batchTokens and batchTexts are a machine's capacity, where no text is longer. They set the memory and change no embedding.
 const (
 	batchTokens = 1024
 	batchTexts  = 128
