@@ -180,7 +180,11 @@ func readLines(file string, opt ReadOptions, yield func(Line, error) bool) bool 
 	}
 	defer func() { _ = in.Close() }() // nothing was written
 	lines := lineReader{in: bufio.NewReaderSize(in, 64<<10), limit: limit}
-	if head, _ := lines.in.Peek(len(parquetfile.Magic)); bytes.Equal(head, parquetfile.Magic) {
+	switch head, err := lines.in.Peek(len(parquetfile.Magic)); {
+	case err != nil && err != io.EOF:
+		yield(Line{}, fmt.Errorf("%s: %w", name, readReason(err)))
+		return false
+	case bytes.Equal(head, parquetfile.Magic):
 		yield(Line{}, fmt.Errorf("%s: parquet cannot be read from a stream or compressed as a whole: give the path of the plain file", name))
 		return false
 	}

@@ -3,6 +3,7 @@ package parquetfile
 import (
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
@@ -68,9 +69,10 @@ func TestPyarrow(t *testing.T) {
 	}
 }
 
-// TestDamage flips bits and cuts: never a panic, a hang, or memory out of proportion to the file.
+// TestDamage flips bits and cuts: never a panic, a hang, or memory out of proportion to the file; and where pages have a
+// checksum, never other rows without an error.
 func TestDamage(t *testing.T) {
-	step := 23
+	step := 41
 	if testing.Short() {
 		step = 101
 	}
@@ -78,13 +80,14 @@ func TestDamage(t *testing.T) {
 		whole := load(t, name)
 		want, _, err := rows(whole, 1<<20)
 		require.NoError(t, err)
-		kept := 0
+		checked := name == "types_zstd_v2.parquet"
+		footer := len(whole) - tail - int(binary.LittleEndian.Uint32(whole[len(whole)-tail:]))
 		for i := 0; i < len(whole); i += step {
 			for _, flip := range []byte{1, 0x80, 0xff} {
 				b := bytes.Clone(whole)
 				b[i] ^= flip
-				if got, bad, err := bounded(t, b); err == nil && bad == 0 && strings.Join(got, "\n") == strings.Join(want, "\n") {
-					kept++
+				if got, bad, err := bounded(t, b); checked && i < footer && err == nil && bad == 0 {
+					require.Equal(t, want, got, "%s: byte %d, flipped by %x", name, i, flip)
 				}
 			}
 		}
@@ -92,8 +95,6 @@ func TestDamage(t *testing.T) {
 			_, _, err := bounded(t, whole[:n])
 			require.Error(t, err, "%s cut to %d bytes", name, n)
 		}
-		// What flips without effect is statistics, names of codecs' levels, offsets that nothing reads.
-		require.Less(t, kept, 3*len(whole)/step, name)
 	}
 }
 
