@@ -15,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/data/label/store"
@@ -389,6 +390,35 @@ func TestFailuresAreNeverLabels(t *testing.T) {
 	report, _ = labelled(t, p, dir, all)
 	if report.OpenItems() != 0 || len(judge.asked)+report.Stored[stageQuality] != report.Steps || asked == 0 {
 		t.Errorf("after the repair: open %v, %d asked, %d stored of %d", report.Open, len(judge.asked), report.Stored[stageQuality], report.Steps)
+	}
+}
+
+// Two trajectories of one text are asked about at once, and the judge says something else each time: the first answer stored
+// counts for both, then and later.
+func TestTheFirstAnswerCounts(t *testing.T) {
+	one := data.Trajectory{ID: "a", Problem: "p", Thinking: "x\n\ny\n\nz", Response: "w"}
+	two := one
+	two.ID = "b"
+	var n atomic.Int64
+	judge := &scripted{id: "j/1", sees: SeesPrefix, per: 1}
+	judge.says = func(*Case, int) (Verdict, error) {
+		time.Sleep(20 * time.Millisecond) // so that both are asked before either is stored
+		return Verdict{Score: float64(n.Add(1)) / 100}, nil
+	}
+	dir := t.TempDir()
+	p := Pipeline{Judge: judge, Parts: []Part{Quality}}
+	_, first := labelled(t, p, dir, []*data.Trajectory{&one, &two})
+	rows := readRows(t, dir)
+	for k := range 3 {
+		if *rows[0].Labels.Steps[k] != *rows[1].Labels.Steps[k] {
+			t.Errorf("step %d: %v and %v", k, *rows[0].Labels.Steps[k], *rows[1].Labels.Steps[k])
+		}
+	}
+	if n.Load() != 6 {
+		t.Errorf("%d calls; the test needs both to be asked", n.Load())
+	}
+	if _, again := labelled(t, p, dir, []*data.Trajectory{&one, &two}); !bytes.Equal(first, again) {
+		t.Error("the second run's labels differ")
 	}
 }
 

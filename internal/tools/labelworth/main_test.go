@@ -15,7 +15,9 @@ import (
 func TestRunFindsWhatIsThere(t *testing.T) {
 	dir := t.TempDir()
 	var vectors, values, faults strings.Builder
-	vector := func(text string, x, y float64) { fmt.Fprintf(&vectors, `{"text":%q,"vector":[%g,%g]}`+"\n", text, x, y) }
+	vector := func(text string, x, y float64) {
+		fmt.Fprintf(&vectors, `{"text":%q,"vector":[%g,%g]}`+"\n", text, x, y)
+	}
 	for i := range 4 {
 		var steps, labels, chunks []string
 		problem := fmt.Sprint("P", i)
