@@ -22,6 +22,7 @@ import (
 type commands struct {
 	Train    trainCommand    `cmd:"" help:"Train a model on labelled trajectories, or resume a run."`
 	Score    scoreCommand    `cmd:"" help:"Score every step of trajectories."`
+	Serve    serveCommand    `cmd:"" help:"Answer the reward requests of trainers and inference engines over HTTP."`
 	Convert  convertCommand  `cmd:"" help:"Turn PyTorch's .bin and .pt weights into safetensors, safely."`
 	Grade    gradeCommand    `cmd:"" help:"Tell whether answers equal their gold answers."`
 	Inspect  inspectCommand  `cmd:"" help:"Say what a model, checkpoint, safetensors file or tokenizer holds, and whether it is sound."`
