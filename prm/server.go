@@ -113,7 +113,7 @@ func (m *Model) served(opt ServerOptions) (*served, error) {
 		s.opt.Parts = m.card.Over
 	}
 	s.info = serve.Info{
-		Name: opt.Name, MaxTokens: m.card.Text.MaxTokens, Alpha: m.card.Alpha, Trajectory: m.hasTrajectory(), Range: m.scoreRange(), Threshold: m.card.Threshold,
+		Name: opt.Name, MaxTokens: m.card.Text.MaxTokens, Alpha: m.card.Alpha, Trajectory: m.hasTrajectory(), Range: m.scoreRange(),
 		Steps: s.opt.Parts != "trained" || len(without(m.card.Parts, partTrajectory)) > 0,
 	}
 	if s.info.Name == "" {

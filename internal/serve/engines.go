@@ -233,12 +233,13 @@ func classify(c *call) (any, error) {
 	}
 	out := make([]any, len(scores))
 	for i, s := range scores {
-		probs, name := []float64{s.Reward}, "LABEL_0"
-		if unit := c.unit.of(s.Reward); q.activated() {
-			probs = []float64{1 - unit, unit}
-			if unit > 0.5 {
-				name = "LABEL_1"
-			}
+		unit, name := c.unit.of(s.Reward), "LABEL_0"
+		if unit > 0.5 {
+			name = "LABEL_1"
+		}
+		probs := []float64{1 - unit, unit}
+		if !q.activated() {
+			probs = []float64{s.Reward}
 		}
 		out[i] = map[string]any{"index": i, "label": name, "probs": probs, "num_classes": len(probs)}
 		if len(q.Text) > 0 {

@@ -148,9 +148,9 @@ func (s *Server) guarded(h http.Handler) http.Handler {
 	}
 	want := sha256.Sum256([]byte(s.opt.Token))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		token, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		got := sha256.Sum256([]byte(token))
-		if subtle.ConstantTimeCompare(want[:], got[:]) != 1 {
+		if !bearer || subtle.ConstantTimeCompare(want[:], got[:]) != 1 {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			s.reply(w, r, nil, &statusError{http.StatusUnauthorized, errors.New("the request lacks the server's token (Authorization: Bearer ...)")})
 			return

@@ -40,8 +40,7 @@ type Info struct {
 	// Steps and Trajectory tell what the reward is made of.
 	Steps, Trajectory bool
 	Range             Range
-	Threshold         float64 // a step that scores below it counts as wrong
-	Mark              string  // the token behind each step at which the model is read; "" if it is read elsewhere
+	Mark              string // the token behind each step at which the model is read; "" if it is read elsewhere
 }
 
 // Range is where the scores of a model lie.
