@@ -10,13 +10,21 @@ import (
 	"unicode/utf8"
 )
 
-// parseObject reads one JSON object exactly: bytes that encoding/json would replace by U+FFFD are errors.
-func parseObject(b []byte) (map[string]json.RawMessage, error) {
+// CheckJSON reports what encoding/json would replace by U+FFFD in silence: bytes that are not UTF-8, and escapes of half a character.
+func CheckJSON(b []byte) error {
 	if i := invalidUTF8(b); i >= 0 {
-		return nil, fmt.Errorf("byte %d: not valid UTF-8", i)
+		return fmt.Errorf("byte %d: not valid UTF-8", i)
 	}
 	if i := loneSurrogate(b); i >= 0 {
-		return nil, fmt.Errorf("byte %d: %s is half of a surrogate pair", i, b[i:i+6])
+		return fmt.Errorf("byte %d: %s is half of a surrogate pair", i, b[i:i+6])
+	}
+	return nil
+}
+
+// parseObject reads one JSON object exactly, see CheckJSON.
+func parseObject(b []byte) (map[string]json.RawMessage, error) {
+	if err := CheckJSON(b); err != nil {
+		return nil, err
 	}
 	var row map[string]json.RawMessage
 	err := json.Unmarshal(b, &row)

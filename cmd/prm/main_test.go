@@ -55,7 +55,6 @@ func TestUsage(t *testing.T) {
 		{"--help", 0, "tokenize", ""},
 		{"train --help", 0, "--dry-run", ""},
 		{"dance", 2, "", "prm: unexpected argument dance"},
-		{"serve", 2, "", "prm: unexpected argument serve"},
 		{"train", 2, "", "missing flags: --config"},
 		{"score --model m --in f --on-bad perhaps", 2, "", "--on-bad"},
 		{"score --model m --in f --resume", 2, "", "--resume needs --out"},

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"github.com/goprm/goprm/prm"
+)
+
+// tokenVariable keeps the token out of the command line, where everybody on the machine could read it.
+const tokenVariable = "GOPRM_TOKEN"
+
+type serveCommand struct {
+	Model      string        `required:"" help:"Model folder."`
+	Addr       string        `default:"127.0.0.1:5000" help:"Where to listen; port 0: any free one."`
+	Name       string        `help:"The model's name in requests and answers; its folder's by default."`
+	Format     string        `help:"Public format of a folder that fits several, as of prm score."`
+	Reference  string        `help:"Folder of the language model that an implicit reward (format eurus) is relative to."`
+	LowMemory  bool          `help:"Hold no more than one matrix of the model in memory at a time."`
+	DType      string        `name:"dtype" default:"auto" help:"Arithmetic: auto, f32 or f64."`
+	Alpha      *float64      `help:"Weight of the trajectory's own score in the reward; the model's by default."`
+	Parts      string        `enum:"trained,thinking,response,all," default:"" help:"Steps that the reward averages: trained, thinking, response or all; the model's choice by default."`
+	Beta       *float64      `help:"Weight of the model's reward beside the outcome, where a label is given; 0.75 by default."`
+	BlendScale string        `enum:"paper,unit" default:"paper" help:"What the blend takes of the model: paper (the reward as it is) or unit (brought to [0,1])."`
+	Ungraded   string        `enum:"error,prm-only" default:"error" help:"What a label does that cannot be compared: error (status 422) or prm-only (answered as if there were none)."`
+	TooLong    string        `enum:"window,error" default:"window" help:"What a text does that is longer than the model was trained for: window (read in windows over whole steps) or error (status 422)."`
+	Batch      int           `name:"batch-tokens" default:"8192" help:"Most tokens scored at once; it changes no score."`
+	Wait       time.Duration `name:"max-wait" default:"2ms" help:"Longest that a text waits for others to share its batch."`
+	Queue      int           `default:"4096" help:"Most requests at a time, and most texts that wait; status 429 beyond."`
+	MaxBody    int64         `default:"16777216" help:"Most bytes of a request."`
+	MaxTokens  int           `default:"131072" help:"Most tokens of one text."`
+	Timeout    time.Duration `default:"170s" help:"Longest that a request waits for its answer."`
+	Grace      time.Duration `default:"30s" help:"Longest that requests are still answered after SIGTERM."`
+	machineFlags
+}
+
+func (serveCommand) watchesContext() {}
+
+func (serveCommand) Help() string {
+	return "It speaks what trainers and inference engines speak: OpenRLHF POST /get_reward, slime and miles /reward/remote_rm, LLaMA-Factory /reward/llamafactory, " +
+		"vLLM /pooling, /classify and /score, SGLang /v1/embeddings, and /v1/steps for the score of every step. GET / is a page to try it, /openapi.json describes it, " +
+		"/metrics is for Prometheus. If " + tokenVariable + " is set, requests must bring it as Authorization: Bearer. Example:\n\n" +
+		"  prm serve --model runs/one/model --addr 127.0.0.1:5000"
+}
+
+func (c serveCommand) Run(p *program) error {
+	opt := prm.ServerOptions{
+		Name: c.Name, Alpha: c.Alpha, Parts: c.Parts, Beta: c.Beta, BlendScale: c.BlendScale, Ungraded: c.Ungraded, TooLong: c.TooLong,
+		BatchTokens: c.Batch, MaxWait: c.Wait, Queue: c.Queue, MaxBody: c.MaxBody, MaxTokens: c.MaxTokens, Timeout: c.Timeout, Token: os.Getenv(tokenVariable),
+	}
+	if err := opt.Validate(); err != nil {
+		return usageError(oneLine(err))
+	}
+	model, err := prm.Open(c.Model, prm.OpenOptions{
+		Device: c.Device, Backend: c.Backend, Threads: p.threads, DType: c.DType, Format: c.Format, Reference: c.Reference, LowMemory: c.LowMemory,
+	})
+	if err != nil {
+		return err
+	}
+	server, err := prm.NewServer(model, opt)
+	if err != nil {
+		return errors.Join(err, model.Close())
+	}
+	listener, err := net.Listen("tcp", c.Addr)
+	if err != nil {
+		return errors.Join(fmt.Errorf("--addr: %w", err), server.Close(), model.Close())
+	}
+	info := model.Info()
+	p.console.Infof("%s: %s, %d layers, %s on %s", c.Model, info.Format, info.Layers, info.DType, info.Backend)
+	if a, ok := listener.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() && opt.Token == "" {
+		p.console.Warnf("everybody who reaches %s may ask; set %s to ask for a token", a, tokenVariable)
+	}
+	p.console.Infof("listening on http://%s", listener.Addr())
+	err = server.Serve(p.ctx, listener, c.Grace)
+	if err == nil {
+		p.console.Infof("every request is answered")
+	}
+	return errors.Join(err, model.Close())
+}

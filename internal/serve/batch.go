@@ -1,0 +1,260 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// batcher collects texts and scores them in batches, in the order in which they came.
+type batcher struct {
+	model   Model
+	tokens  int
+	limit   int
+	wait    time.Duration
+	metrics *metrics
+	wake    chan struct{} // holds a value when there is something to look at
+	ended   chan struct{}
+
+	mu     sync.Mutex
+	queue  []item
+	queued int // tokens
+	closed bool
+	speed  float64 // tokens a second, lately
+}
+
+// item is one text of a job.
+type item struct {
+	job   *job
+	at    int
+	since time.Time
+}
+
+// job is what one request asks for. The scorer alone writes to it, until done is closed.
+type job struct {
+	ctx    context.Context
+	texts  []Text
+	scores []Score
+	errors []error // by text
+	left   int
+	done   chan struct{}
+}
+
+// batchTexts bounds the texts of a batch, whatever their tokens.
+const batchTexts = 512
+
+func newBatcher(model Model, opt Options) *batcher {
+	return &batcher{
+		model: model, tokens: opt.BatchTokens, limit: opt.Queue, wait: opt.MaxWait, wake: make(chan struct{}, 1), ended: make(chan struct{}),
+	}
+}
+
+// score has the texts scored; the errors name the text.
+func (b *batcher) score(ctx context.Context, texts []Text) ([]Score, error) {
+	if len(texts) == 0 {
+		return nil, nil
+	}
+	j := &job{ctx: ctx, texts: texts, scores: make([]Score, len(texts)), errors: make([]error, len(texts)), left: len(texts), done: make(chan struct{})}
+	if err := b.put(j); err != nil {
+		return nil, err
+	}
+	select {
+	case <-j.done:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	for i, err := range j.errors {
+		if err != nil {
+			return nil, at(i, len(texts), err)
+		}
+	}
+	return j.scores, nil
+}
+
+// at names a request's text by its number, if it has several.
+func at(i, n int, err error) error {
+	if n == 1 {
+		return err
+	}
+	return fmt.Errorf("text %d: %w", i, err)
+}
+
+func (b *batcher) put(j *job) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.closed:
+		return &statusError{http.StatusServiceUnavailable, errDraining}
+	case len(j.texts) > b.limit:
+		return &statusError{http.StatusRequestEntityTooLarge, fmt.Errorf("%d texts, at most %d are taken at once", len(j.texts), b.limit)}
+	case len(b.queue)+len(j.texts) > b.limit:
+		return &statusError{http.StatusTooManyRequests, fmt.Errorf("%d texts are waiting; ask again", len(b.queue))}
+	}
+	now := time.Now()
+	for i, t := range j.texts {
+		b.queue, b.queued = append(b.queue, item{j, i, now}), b.queued+t.Tokens()
+	}
+	b.signal()
+	return nil
+}
+
+func (b *batcher) signal() {
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+// close makes run end after the batch at hand; what waits fails.
+func (b *batcher) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	b.signal()
+}
+
+func (b *batcher) run() {
+	defer close(b.ended)
+	for {
+		batch := b.next()
+		if batch == nil {
+			return
+		}
+		b.do(batch)
+	}
+}
+
+// next waits for a batch: as many texts as fit into its tokens, or those that are there when the first has waited long enough.
+func (b *batcher) next() []item {
+	for {
+		batch, wait, closed := b.take()
+		if closed || len(batch) > 0 {
+			return batch
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-b.wake:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+func (b *batcher) take() (batch []item, wait time.Duration, closed bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	kept := b.queue[:0]
+	for _, i := range b.queue { // nobody waits for the others any more
+		if i.job.ctx.Err() == nil && !b.closed {
+			kept = append(kept, i)
+			continue
+		}
+		b.queued -= i.job.texts[i.at].Tokens()
+		i.finish(Score{}, &statusError{http.StatusServiceUnavailable, errDraining})
+	}
+	clear(b.queue[len(kept):])
+	b.queue = kept
+	if b.closed {
+		return nil, 0, true
+	}
+	if len(b.queue) == 0 {
+		return nil, time.Hour, false
+	}
+	n, tokens := 0, 0
+	for _, i := range b.queue {
+		more := i.job.texts[i.at].Tokens()
+		if n > 0 && (tokens+more > b.tokens || n == batchTexts) {
+			break
+		}
+		n, tokens = n+1, tokens+more
+	}
+	full := n < len(b.queue) || tokens >= b.tokens
+	if wait = time.Until(b.queue[0].since.Add(b.wait)); !full && wait > 0 {
+		return nil, wait, false
+	}
+	batch = append(batch, b.queue[:n]...)
+	b.queue = append(b.queue[:0], b.queue[n:]...)
+	b.queued -= tokens
+	return batch, 0, false
+}
+
+func (i item) finish(s Score, err error) {
+	i.job.scores[i.at], i.job.errors[i.at] = s, err
+	if i.job.left--; i.job.left == 0 {
+		close(i.job.done)
+	}
+}
+
+// do scores a batch. Where that fails each text is scored by itself, so that one that cannot be scored does no harm to others.
+func (b *batcher) do(batch []item) {
+	texts, tokens := make([]Text, len(batch)), 0
+	for i, it := range batch {
+		texts[i] = it.job.texts[it.at]
+		tokens += texts[i].Tokens()
+	}
+	begin := time.Now()
+	scores, err := b.guarded(texts)
+	b.measured(len(batch), tokens, time.Since(begin))
+	if err == nil {
+		for i, it := range batch {
+			it.finish(scores[i], nil)
+		}
+		return
+	}
+	for i, it := range batch {
+		one := err
+		var s Score
+		if len(batch) > 1 {
+			if scores, one = b.guarded(texts[i : i+1]); one == nil {
+				s = scores[0]
+			}
+		}
+		it.finish(s, one)
+	}
+}
+
+// guarded makes a panic of the model an error.
+func (b *batcher) guarded(texts []Text) (scores []Score, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("internal error: %v", r)
+		}
+	}()
+	scores, err = b.model.Score(context.Background(), texts)
+	if err == nil && len(scores) != len(texts) {
+		err = errors.New("internal error: the model lost a text")
+	}
+	return scores, err
+}
+
+func (b *batcher) measured(texts, tokens int, took time.Duration) {
+	b.metrics.batch(texts, tokens, took)
+	speed := float64(tokens) / max(took.Seconds(), 1e-6)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.speed == 0 {
+		b.speed = speed
+	}
+	b.speed += (speed - b.speed) / 8
+}
+
+// retryAfter is how many seconds what waits will take, from 1 to 60.
+func (b *batcher) retryAfter() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.speed == 0 {
+		return 1
+	}
+	return int(min(60, max(1, math.Ceil(float64(b.queued)/b.speed))))
+}
+
+// waiting is how many texts wait.
+func (b *batcher) waiting() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.queue)
+}

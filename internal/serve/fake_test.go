@@ -1,0 +1,164 @@
+package serve
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/goprm/goprm/data"
+	"github.com/stretchr/testify/require"
+)
+
+// fake scores a step with a hundredth of its length, and the whole with 0.5. Tokens are bytes.
+type fake struct {
+	info    Info
+	mu      sync.Mutex
+	batches [][]string // problems
+	block   chan struct{}
+	begun   chan struct{} // told of each batch
+}
+
+type fakeText struct {
+	problem string
+	steps   []string
+	windows int
+}
+
+func (t fakeText) Tokens() int {
+	n := len(t.problem)
+	for _, s := range t.steps {
+		n += len(s)
+	}
+	return n
+}
+func (t fakeText) Windows() int { return max(1, t.windows) }
+
+func newFake() *fake {
+	return &fake{info: Info{Name: "fake", MaxTokens: 400, Alpha: 1, Steps: true, Trajectory: true, Mark: "#"}, begun: make(chan struct{}, 1000)}
+}
+
+func (f *fake) Info() Info { return f.info }
+
+func (f *fake) Render(t *data.Trajectory) (Text, error) {
+	thinking, response := t.Cut("\n\n")
+	steps := append(append([]string{}, thinking.Steps...), response.Steps...)
+	if len(steps) == 0 {
+		return nil, errors.New("no steps")
+	}
+	text := fakeText{problem: t.Problem, steps: steps}
+	text.windows = 1 + text.Tokens()/f.info.MaxTokens
+	return text, nil
+}
+
+func (f *fake) RenderTokens(ids []int32) (Text, error) {
+	text, err := f.Decode(ids)
+	steps := strings.Split(text, "#")
+	return fakeText{steps: steps[:len(steps)-1]}, err
+}
+
+func (f *fake) Encode(text string) ([]int32, error) {
+	var ids []int32
+	for _, b := range []byte(text) {
+		ids = append(ids, int32(b))
+	}
+	return ids, nil
+}
+
+func (f *fake) Decode(ids []int32) (string, error) {
+	var b []byte
+	for i, id := range ids {
+		if id < 0 || id > 255 {
+			return "", fmt.Errorf("id %d at %d", id, i)
+		}
+		b = append(b, byte(id))
+	}
+	return string(b), nil
+}
+
+func (f *fake) Chat(turns []data.Turn) (string, error) {
+	var b strings.Builder
+	for _, t := range turns {
+		b.WriteString(t.Role + ":" + t.Content + ".")
+	}
+	return b.String(), nil
+}
+
+func (f *fake) Score(_ context.Context, texts []Text) ([]Score, error) {
+	var problems []string
+	for _, t := range texts {
+		problems = append(problems, t.(fakeText).problem)
+	}
+	f.mu.Lock()
+	f.batches = append(f.batches, problems)
+	f.mu.Unlock()
+	f.begun <- struct{}{}
+	if f.block != nil {
+		<-f.block
+	}
+	out := make([]Score, len(texts))
+	for i, t := range texts {
+		text := t.(fakeText)
+		switch text.problem {
+		case "panic":
+			panic("a bug")
+		case "broken":
+			return nil, errors.New("broken arithmetic")
+		}
+		out[i] = Score{Trajectory: data.Float(0.5), Line: json.RawMessage(fmt.Sprintf(`{"n":%d}`, len(text.steps)))}
+		for _, s := range text.steps {
+			v := float64(len(s)) / 100
+			out[i].Steps = append(out[i].Steps, v)
+			out[i].Reward += v / float64(len(text.steps))
+		}
+		out[i].Reward += 0.5
+	}
+	return out, nil
+}
+
+func (f *fake) seen() [][]string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([][]string{}, f.batches...)
+}
+
+// exact compares texts; a gold answer that begins with "code" cannot be compared.
+type exact struct{}
+
+func (exact) ID() string { return "exact" }
+func (exact) Verify(gold, text string) (bool, string, error) {
+	if strings.HasPrefix(gold, "code") {
+		return false, "", errors.New("it is code")
+	}
+	return gold == text, "", nil
+}
+
+func start(t *testing.T, f *fake, opt Options) (*Server, string) {
+	t.Helper()
+	opt.Verifier = exact{}
+	s, err := New(f, opt)
+	require.NoError(t, err)
+	h := httptest.NewServer(s)
+	t.Cleanup(func() {
+		require.NoError(t, s.Close())
+		h.Close()
+	})
+	return s, h.URL
+}
+
+// ask posts a body and returns status, body and headers.
+func ask(t *testing.T, url, body string) (int, string, http.Header) {
+	t.Helper()
+	r, err := http.Post(url, "application/json", strings.NewReader(body))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, r.Body.Close()) }()
+	text, err := io.ReadAll(r.Body)
+	require.NoError(t, err)
+	return r.StatusCode, strings.TrimSpace(string(text)), r.Header
+}

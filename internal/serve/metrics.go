@@ -1,0 +1,119 @@
+package serve
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// metrics are what /metrics tells.
+type metrics struct {
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+	texts    prometheus.Counter
+	windowed prometheus.Counter
+	tokens   prometheus.Counter
+	steps    prometheus.Counter
+	graded   *prometheus.CounterVec
+	batches  prometheus.Histogram
+	inBatch  prometheus.Histogram
+	running  prometheus.Histogram
+}
+
+func newMetrics(s *Server) *metrics {
+	m := &metrics{registry: prometheus.NewRegistry()}
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+		m.registry.MustRegister(c)
+		return c
+	}
+	histogram := func(name, help string, start, factor float64, n int) prometheus.Histogram {
+		h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(start, factor, n)})
+		m.registry.MustRegister(h)
+		return h
+	}
+	m.requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "goprm_requests_total", Help: "Requests answered."}, []string{"endpoint", "code"})
+	m.seconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "goprm_request_seconds", Help: "Time from a request's first byte to its answer.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 18),
+	}, []string{"endpoint"})
+	m.graded = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "goprm_graded_total", Help: "Answers compared with their labels."}, []string{"outcome"})
+	m.registry.MustRegister(m.requests, m.seconds, m.graded)
+	m.texts = counter("goprm_texts_total", "Texts scored.")
+	m.windowed = counter("goprm_windowed_texts_total", "Texts longer than the model was trained for, read in windows.")
+	m.tokens = counter("goprm_tokens_total", "Tokens of the texts scored.")
+	m.steps = counter("goprm_steps_total", "Steps scored.")
+	m.inBatch = histogram("goprm_batch_texts", "Texts of a batch.", 1, 2, 10)
+	m.batches = histogram("goprm_batch_tokens", "Tokens of a batch.", 64, 2, 12)
+	m.running = histogram("goprm_batch_seconds", "Time that a batch takes.", 0.001, 2, 18)
+	gauge := func(name, help string, value func() int) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value()) }))
+	}
+	gauge("goprm_queue_texts", "Texts that wait for a batch.", s.batches.waiting)
+	gauge("goprm_requests_in_flight", "Requests that are being answered.", func() int {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.inFlight
+	})
+	return m
+}
+
+func (m *metrics) batch(texts, tokens int, took time.Duration) {
+	m.inBatch.Observe(float64(texts))
+	m.batches.Observe(float64(tokens))
+	m.running.Observe(took.Seconds())
+}
+
+func (m *metrics) scored(texts []Text, scores []Score) {
+	for i, t := range texts {
+		m.texts.Inc()
+		m.tokens.Add(float64(t.Tokens()))
+		m.steps.Add(float64(len(scores[i].Steps)))
+		if t.Windows() > 1 {
+			m.windowed.Inc()
+		}
+	}
+}
+
+func (m *metrics) grade(right bool, err error) {
+	outcome := "wrong"
+	switch {
+	case err != nil:
+		outcome = "undecided"
+	case right:
+		outcome = "right"
+	}
+	m.graded.WithLabelValues(outcome).Inc()
+}
+
+// count counts an endpoint's requests.
+func (m *metrics) count(endpoint string, h http.Handler) http.Handler {
+	seconds := m.seconds.WithLabelValues(endpoint)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begin, status := time.Now(), &statusWriter{w, http.StatusOK}
+		h.ServeHTTP(status, r)
+		seconds.Observe(time.Since(begin).Seconds())
+		m.requests.WithLabelValues(endpoint, strconv.Itoa(status.status)).Inc()
+	})
+}
+
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+// statusWriter remembers the status.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

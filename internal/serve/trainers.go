@@ -1,0 +1,175 @@
+package serve
+
+import (
+	"encoding/json"
+
+	"github.com/goprm/goprm/data"
+)
+
+// getReward is OpenRLHF's remote reward model: openrlhf/utils/agent.py and, before, openrlhf/utils/remote_rm_utils.py. With several
+// URLs all but one are sent empty lists.
+func getReward(c *call) (any, error) {
+	var q struct {
+		Query   texts  `json:"query"`
+		Prompts texts  `json:"prompts"`
+		Labels  labels `json:"labels"`
+	}
+	if err := c.fields(&q); err != nil {
+		return nil, err
+	}
+	if q.Query == nil && !c.has("query") {
+		return nil, bad("query: missing")
+	}
+	if q.Prompts != nil && len(q.Prompts) != len(q.Query) || q.Labels != nil && len(q.Labels) != len(q.Query) {
+		return nil, bad("%d texts, but %d prompts and %d labels", len(q.Query), len(q.Prompts), len(q.Labels))
+	}
+	samples := make([]sample, len(q.Query))
+	for i, text := range q.Query {
+		var known *string
+		if q.Prompts != nil {
+			known = &q.Prompts[i]
+		}
+		problem, answer, err := fromText(text, known)
+		if err != nil {
+			return nil, unprocessable(at(i, len(q.Query), err))
+		}
+		samples[i] = sample{trajectory: trajectory(problem, answer, c.info.Mark)}
+		if q.Labels != nil {
+			samples[i].label = q.Labels[i]
+		}
+	}
+	list, err := c.rewards(samples)
+	if err != nil {
+		return nil, err
+	}
+	rewards, scores, logs := []float64{}, []float64{}, map[string][]float64{}
+	for _, r := range list {
+		rewards, scores = append(rewards, r.reward), append(scores, r.unit)
+		for name, v := range r.logs() {
+			logs[name] = append(logs[name], v)
+		}
+	}
+	for name, values := range logs { // the trainer wants one number a text
+		if len(values) != len(list) {
+			delete(logs, name)
+		}
+	}
+	return map[string]any{"rewards": rewards, "scores": scores, "extra_logs": logs}, nil
+}
+
+// logs are numbers to plot.
+func (r *rewarded) logs() map[string]float64 {
+	logs := map[string]float64{"prm": r.Reward, "prm_steps": float64(len(r.Steps)), "graded": 0}
+	if r.outcome != nil {
+		logs["graded"], logs["outcome"] = 1, *r.outcome
+	}
+	if r.Trajectory != nil {
+		logs["prm_trajectory"] = *r.Trajectory
+	}
+	if n := len(r.Steps); n > 0 {
+		logs["prm_min"], logs["prm_last"] = r.Steps[0], r.Steps[n-1]
+		for _, s := range r.Steps {
+			logs["prm_min"] = min(logs["prm_min"], s)
+		}
+	}
+	return logs
+}
+
+// has tells whether the request has the field.
+func (c *call) has(field string) bool {
+	var fields map[string]json.RawMessage
+	return json.Unmarshal(c.body, &fields) == nil && fields[field] != nil
+}
+
+// remoteRM is slime's and miles' --rm-type remote_rm: one sample a request, answered with a number, or with ?as=object with an object
+// for --reward-key reward.
+func remoteRM(c *call) (any, error) {
+	var q struct {
+		Prompt    *prompt `json:"prompt"`
+		Response  *string `json:"response"`
+		Generated *string `json:"generated_output"`
+		Label     labels  `json:"label"`
+	}
+	if err := c.fields(&q); err != nil {
+		return nil, err
+	}
+	if q.Response == nil {
+		q.Response = q.Generated
+	}
+	if q.Prompt == nil || q.Response == nil {
+		return nil, bad("prompt and response are needed")
+	}
+	if len(q.Label) > 1 {
+		return nil, bad("label: %d labels for one response", len(q.Label))
+	}
+	problem, begun, err := q.Prompt.problem()
+	if err != nil {
+		return nil, unprocessable(err)
+	}
+	s := sample{trajectory: trajectory(problem, begun+*q.Response, c.info.Mark)}
+	if len(q.Label) == 1 {
+		s.label = q.Label[0]
+	}
+	list, err := c.rewards([]sample{s})
+	if err != nil {
+		return nil, err
+	}
+	switch as := c.http.URL.Query().Get("as"); as {
+	case "", "number":
+		return list[0].reward, nil
+	case "object":
+		answer := map[string]any{"reward": list[0].reward, "score": list[0].reward}
+		for name, v := range list[0].logs() {
+			answer[name] = v
+		}
+		return answer, nil
+	default:
+		return nil, bad("as: %q is neither number nor object", as)
+	}
+}
+
+// llamaFactory is LLaMA-Factory's reward_model_type: api, see get_rewards_from_server of its train/ppo/ppo_utils.py.
+func llamaFactory(c *call) (any, error) {
+	var q struct {
+		Messages texts `json:"messages"`
+	}
+	if err := c.fields(&q); err != nil {
+		return nil, err
+	}
+	if q.Messages == nil && !c.has("messages") {
+		return nil, bad("messages: missing")
+	}
+	list := make([]*data.Trajectory, len(q.Messages))
+	for i, text := range q.Messages {
+		problem, answer, err := fromText(text, nil)
+		if err != nil {
+			return nil, unprocessable(at(i, len(q.Messages), err))
+		}
+		list[i] = trajectory(problem, answer, c.info.Mark)
+	}
+	scores, _, err := c.finite(list)
+	if err != nil {
+		return nil, err
+	}
+	rewards := []float64{}
+	for _, s := range scores {
+		rewards = append(rewards, s.Reward)
+	}
+	return map[string]any{"scores": rewards}, nil
+}
+
+// steps is this server's own: a trajectory as prm score reads it, answered with the line that prm score writes.
+func steps(c *call) (any, error) {
+	if err := data.CheckJSON(c.body); err != nil {
+		return nil, &statusError{400, err}
+	}
+	t := &data.Trajectory{}
+	if err := t.UnmarshalJSON(c.body); err != nil {
+		return nil, &statusError{400, err}
+	}
+	scores, _, err := c.score([]*data.Trajectory{t})
+	if err != nil {
+		return nil, err
+	}
+	return scores[0].Line, nil
+}

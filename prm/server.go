@@ -1,0 +1,259 @@
+package prm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/data/grade"
+	"github.com/goprm/goprm/data/label"
+	"github.com/goprm/goprm/data/tokenizer"
+	"github.com/goprm/goprm/internal/formats"
+	"github.com/goprm/goprm/internal/serve"
+)
+
+// ServerOptions say how a Server answers; zero fields take what stands behind them.
+type ServerOptions struct {
+	Name  string   // of the model, in requests and answers: the name of its folder
+	Alpha *float64 // weight of the trajectory's score in the reward r̂: the model's
+	Parts string   // which steps r̂ averages: trained, thinking, response, all: the model's choice
+
+	// With a label given, the reward is (1−Beta)·outcome + Beta·r̂.
+	Beta       *float64       // 0.75
+	BlendScale string         // what the blend takes of the model: paper (r̂ as it is) or unit (r̂/(1+Alpha)): paper
+	Verifier   label.Verifier // tells outcomes: [grade.Verifier]
+	Ungraded   string         // what a label does that cannot be compared: error, or prm-only (answered as if there were none): error
+	TooLong    string         // what a text does that is longer than the model was trained for: window or error: window
+
+	BatchTokens int           // most tokens scored at once: 8192
+	MaxWait     time.Duration // longest that a text waits for company: 2ms
+	Queue       int           // most requests at a time, and most texts that wait; status 429 beyond: 4096
+	MaxBody     int64         // bytes of a request; status 413 beyond: 16 MiB
+	MaxTokens   int           // of one text; status 413 beyond: 131072
+	ReadTimeout time.Duration // for a request's body: 30s
+	Timeout     time.Duration // for an answer; status 504 beyond: 170s
+	Token       string        // that requests must bring as Authorization: Bearer; "": none
+}
+
+func (o ServerOptions) serve() serve.Options {
+	if o.Verifier == nil {
+		o.Verifier = grade.Verifier{}
+	}
+	return serve.Options{
+		Beta: o.Beta, BlendScale: o.BlendScale, Verifier: o.Verifier, Ungraded: o.Ungraded, TooLong: o.TooLong,
+		BatchTokens: o.BatchTokens, MaxWait: o.MaxWait, Queue: o.Queue, MaxBody: o.MaxBody, MaxTokens: o.MaxTokens,
+		ReadTimeout: o.ReadTimeout, Timeout: o.Timeout, Token: o.Token,
+	}
+}
+
+// Validate reports the first option that cannot be used.
+func (o ServerOptions) Validate() error {
+	return errors.Join(ScoreOptions{Alpha: o.Alpha, Parts: o.Parts, Tokens: o.BatchTokens}.Validate(), o.serve().Validate())
+}
+
+// Server answers the reward requests of OpenRLHF, slime, LLaMA-Factory, vLLM's and SGLang's clients, and its own; GET /openapi.json
+// describes them, GET / is a page for people. It is an http.Handler, safe for concurrent use.
+type Server struct{ server *serve.Server }
+
+// NewServer serves a model. Until the server is closed the model is its own, and afterwards the caller's to close.
+func NewServer(model *Model, opt ServerOptions) (*Server, error) {
+	if err := opt.Validate(); err != nil {
+		return nil, err
+	}
+	served, err := model.served(opt)
+	if err != nil {
+		return nil, err
+	}
+	s, err := serve.New(served, opt.serve())
+	if err != nil {
+		return nil, err
+	}
+	return &Server{s}, nil
+}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.server.ServeHTTP(w, r) }
+
+// Serve answers what arrives at the listener until the context ends, then what it has taken by then, for at most grace, and closes
+// the server. Clients that are slow to send or to read are cut off.
+func (s *Server) Serve(ctx context.Context, l net.Listener, grace time.Duration) error {
+	return s.server.Serve(ctx, l, grace)
+}
+
+// Drain refuses new requests and returns when those before it are answered, or with the context's error.
+func (s *Server) Drain(ctx context.Context) error { return s.server.Drain(ctx) }
+
+// Close ends the server; requests that are not answered yet fail.
+func (s *Server) Close() error { return s.server.Close() }
+
+// served is a model as the server sees it.
+type served struct {
+	model  *Model
+	opt    ScoreOptions
+	info   serve.Info
+	tok    tokenizer.Tokenizer
+	mark   int32
+	chat   *data.Chat
+	unchat error // why there is no chat
+}
+
+func (m *Model) served(opt ServerOptions) (*served, error) {
+	s := &served{model: m, opt: ScoreOptions{Alpha: opt.Alpha, Parts: opt.Parts, Tokens: opt.BatchTokens}}
+	if s.opt.Tokens == 0 {
+		s.opt.Tokens = defaultScoreTokens
+	}
+	if s.opt.Parts == "" {
+		s.opt.Parts = m.card.Over
+	}
+	s.info = serve.Info{
+		Name: opt.Name, MaxTokens: m.card.Text.MaxTokens, Alpha: m.card.Alpha, Trajectory: m.hasTrajectory(), Range: m.scoreRange(),
+		Steps: s.opt.Parts != "trained" || len(without(m.card.Parts, partTrajectory)) > 0,
+	}
+	if s.info.Name == "" {
+		s.info.Name = filepath.Base(m.folder.dir)
+	}
+	if opt.Alpha != nil {
+		s.info.Alpha = *opt.Alpha
+	}
+	var err error
+	if s.tok, err = openTokenizer(m.folder); err != nil {
+		return nil, err
+	}
+	files, err := data.ReadModelText(m.folder.textDir)
+	if err != nil {
+		return nil, err
+	}
+	s.chat, s.unchat = data.NewChat(files)
+	mark := ""
+	switch {
+	case m.format == formats.QwenMathPRM:
+		mark = "<extra_0>"
+	case m.public == nil && m.card.Text.Read == "mark":
+		mark = m.card.Text.StepMark
+	}
+	if mark != "" {
+		id, ok, err := tokenizer.OneToken(s.tok, mark)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			s.info.Mark, s.mark = mark, id
+		}
+	}
+	return s, nil
+}
+
+// scoreRange is where the model's scores lie.
+func (m *Model) scoreRange() serve.Range {
+	switch {
+	case m.format == formats.Pure:
+		return serve.Symmetric
+	case m.public != nil && (m.public.Raw || m.public.Implicit != 0), m.card.Head.Activation == "identity":
+		return serve.Unbounded
+	}
+	return serve.Probability
+}
+
+// rendered is a trajectory, or tokens without one, ready to be scored.
+type rendered struct {
+	trajectory *data.Trajectory // nil: tokens
+	examples   []*data.Example
+	tokens     int
+}
+
+func newRendered(t *data.Trajectory, examples []*data.Example) *rendered {
+	r := &rendered{trajectory: t, examples: examples}
+	for _, e := range examples {
+		r.tokens += len(e.Tokens)
+	}
+	return r
+}
+
+// Tokens is how many tokens are read.
+func (r *rendered) Tokens() int { return r.tokens }
+
+// Windows is in how many windows the steps are read.
+func (r *rendered) Windows() int {
+	last := 0
+	for _, e := range r.examples {
+		for _, read := range e.Reads {
+			last = max(last, read.Window)
+		}
+	}
+	return last + 1
+}
+
+func (s *served) Info() serve.Info { return s.info }
+
+func (s *served) Render(t *data.Trajectory) (serve.Text, error) {
+	t, list, err := s.model.texts(t)
+	if err != nil {
+		return nil, err
+	}
+	return newRendered(t, list), nil
+}
+
+func (s *served) RenderTokens(ids []int32) (serve.Text, error) {
+	e := &data.Example{Tokens: ids}
+	for i, id := range ids {
+		if id < 0 || int(id) >= s.model.folder.config.VocabSize {
+			return nil, fmt.Errorf("token %d: id %d is not in the vocabulary of %d", i, id, s.model.folder.config.VocabSize)
+		}
+		if id == s.mark {
+			e.Reads = append(e.Reads, data.ReadOut{Pos: int32(i), Kind: data.Step, Part: data.Response, Index: len(e.Reads)})
+		}
+	}
+	if len(e.Reads) == 0 {
+		return nil, fmt.Errorf("no step mark %q in %d tokens", s.info.Mark, len(ids))
+	}
+	return newRendered(nil, []*data.Example{e}), nil
+}
+
+func (s *served) Encode(text string) ([]int32, error) {
+	ids, _, err := s.tok.Encode(text)
+	return ids, err
+}
+
+func (s *served) Decode(ids []int32) (string, error) { return s.tok.Decode(ids) }
+
+func (s *served) Chat(turns []data.Turn) (string, error) {
+	if s.unchat != nil {
+		return "", s.unchat
+	}
+	text, _, err := s.chat.Render(turns)
+	return text, err
+}
+
+func (s *served) Score(_ context.Context, texts []serve.Text) ([]serve.Score, error) {
+	var examples []*data.Example
+	for _, t := range texts {
+		examples = append(examples, t.(*rendered).examples...)
+	}
+	read := newReadScores(examples)
+	if err := s.model.read(examples, s.opt.Tokens, read); err != nil {
+		return nil, err
+	}
+	out, values := make([]serve.Score, len(texts)), read.values
+	for i, text := range texts {
+		r := text.(*rendered)
+		mine := values[:len(r.examples)]
+		values = values[len(r.examples):]
+		if r.trajectory == nil {
+			out[i] = serve.Score{Steps: slices.Clone(mine[0]), Reward: math.NaN()}
+			continue
+		}
+		score := s.model.score(r.trajectory, r.examples, mine, s.opt)
+		out[i] = serve.Score{Trajectory: score.Trajectory, Reward: score.Reward, Line: score}
+		for _, step := range score.Steps {
+			out[i].Steps = append(out[i].Steps, step.Score)
+		}
+	}
+	return out, nil
+}
