@@ -30,7 +30,8 @@ type Call struct {
 	Live *Tensor   // i32 [NumDims]
 }
 
-// Launch runs a compiled call. It allocates nothing.
+// Launch runs a compiled call. It allocates nothing. Input that leads outside of the tensors is an error of the launch, or
+// of the next Sync where launches do not wait.
 type Launch func() error
 
 // Backend owns memory and kernels of one device. Its methods are not safe for concurrent use.
@@ -45,7 +46,7 @@ type Backend interface {
 	Download(dst []byte, src *Tensor) error
 	// Compile looks the kernel up by op and dtype, once; an unknown op or shape is an error that names it.
 	Compile(Call) (Launch, error)
-	// Sync waits until every launch so far is done.
+	// Sync waits until every launch so far is done, and tells what went wrong since the last Sync.
 	Sync() error
 	Close() error
 }

@@ -1,0 +1,28 @@
+//go:build linux && (amd64 || arm64) && !nocuda
+
+package cuda
+
+import (
+	"testing"
+
+	"github.com/goprm/goprm/cuda/internal/emulator"
+	"github.com/goprm/goprm/internal/compliance"
+	"github.com/goprm/goprm/internal/engine"
+	"github.com/stretchr/testify/require"
+)
+
+func openEmulated(t testing.TB) engine.Backend {
+	t.Helper()
+	emulator.Use(t)
+	b, err := engine.Open("cuda:0", engine.Options{})
+	require.NoError(t, err)
+	return b
+}
+
+// Every op in f32 and f64, with the threads of a block in a random order and its copies as late as may be.
+func TestEmulatedSM80Compliance(t *testing.T) {
+	b := openEmulated(t)
+	require.NoError(t, b.Close())
+	require.NoError(t, emulator.Configure(emulator.Mode{Late: true, Seed: 1, Jobs: 2}))
+	compliance.Run(t, func(int) engine.Backend { return openEmulated(t) })
+}
