@@ -3,6 +3,7 @@
 package cuda
 
 import (
+	"os"
 	"testing"
 
 	"github.com/goprm/goprm/cuda/internal/emulator"
@@ -19,10 +20,15 @@ func openEmulated(t testing.TB) engine.Backend {
 	return b
 }
 
-// Every op in f32 and f64, with the threads of a block in a random order and its copies as late as may be.
+// Every op in f32, f64 and bf16, with the threads of a block in a random order and its copies as late as may be. The whole
+// suite takes minutes of the emulator, so it waits for GOPRM_EMULATED=all.
 func TestEmulatedSM80Compliance(t *testing.T) {
 	b := openEmulated(t)
 	require.NoError(t, b.Close())
 	require.NoError(t, emulator.Configure(emulator.Mode{Late: true, Seed: 1, Jobs: 2}))
-	compliance.Run(t, func(int) engine.Backend { return openEmulated(t) })
+	opt := compliance.Options{BF16: true, Elements: 6000}
+	if os.Getenv("GOPRM_EMULATED") == "all" {
+		opt.Elements = 0
+	}
+	compliance.Run(t, func(int) engine.Backend { return openEmulated(t) }, opt)
 }

@@ -23,7 +23,7 @@ func openWith(t *testing.T, kernels string) func(workers int) engine.Backend {
 }
 
 func TestPortableCompliance(t *testing.T) {
-	compliance.Run(t, openWith(t, "portable"))
+	compliance.Run(t, openWith(t, "portable"), compliance.Options{})
 }
 
 func TestEveryOpIsListed(t *testing.T) {
