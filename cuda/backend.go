@@ -349,6 +349,9 @@ func (b *backend) integers(t *engine.Tensor) ([]int32, error) {
 	return v, b.Download(unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(v))), 4*len(v)), t)
 }
 
+// ComputesBF16: activations are bf16 and sums f32, on tensor cores.
+func (b *backend) ComputesBF16() {}
+
 // Close frees everything; a second time it does nothing.
 func (b *backend) Close() error {
 	if b.closed {

@@ -104,6 +104,9 @@ func Open(device string, opt Options) (Backend, error) {
 // SharesHostMemory marks backends whose kernels read host memory, mappings of files included.
 type SharesHostMemory interface{ SharesHostMemory() }
 
+// ComputesBF16 marks backends that have bf16 as a compute dtype; on those it is what a dtype of auto means.
+type ComputesBF16 interface{ ComputesBF16() }
+
 // Place brings a host tensor where the backend's kernels can read it: itself, or a copy.
 func Place(b Backend, host *Tensor) (*Tensor, error) {
 	if _, ok := b.(SharesHostMemory); ok {
