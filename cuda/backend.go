@@ -18,7 +18,10 @@ import (
 //go:embed ptx/*.ptx
 var ptx embed.FS
 
-func init() { engine.Register("cuda", open) }
+func init() {
+	engine.Register("cuda", open)
+	engine.Prefer("cuda")
+}
 
 type backend struct {
 	name      string
@@ -36,6 +39,7 @@ type backend struct {
 	tables    map[ops.RoPE]driver.Ptr
 	calls     []engine.Call // by the number that faults carry
 	closed    bool
+	launched  map[string]*kernel // a test's: every kernel that was compiled
 }
 
 func open(index int, opt engine.Options) (engine.Backend, error) {

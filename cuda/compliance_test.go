@@ -30,5 +30,13 @@ func TestEmulatedSM80Compliance(t *testing.T) {
 	if os.Getenv("GOPRM_EMULATED") == "all" {
 		opt.Elements = 0
 	}
-	compliance.Run(t, func(int) engine.Backend { return openEmulated(t) }, opt)
+	launched := map[string]*kernel{}
+	compliance.Run(t, func(int) engine.Backend {
+		b := openEmulated(t)
+		b.(*backend).launched = launched
+		return b
+	}, opt)
+	if !testing.Short() && !t.Failed() {
+		checkLaunches(t, launched)
+	}
 }

@@ -102,6 +102,9 @@ func (b *builder) kernel(name string, gridX, gridY, threads, shared int, params 
 		k.params = append(k.params, unsafe.Pointer(&k.words[at]))
 	}
 	k.prepared = f.Prepare(gridX, gridY, threads, shared, b.stream, k.params)
+	if b.launched != nil {
+		b.launched[name] = k
+	}
 	return k, nil
 }
 

@@ -59,7 +59,8 @@ type Options struct {
 
 var registry struct {
 	sync.Mutex
-	open map[string]func(index int, opt Options) (Backend, error)
+	open      map[string]func(index int, opt Options) (Backend, error)
+	preferred string // the kind of device that "auto" tries before the CPU
 }
 
 // Register makes a kind of device available, as database/sql drivers do; called from init functions.
@@ -72,10 +73,25 @@ func Register(device string, open func(index int, opt Options) (Backend, error))
 	registry.open[device] = open
 }
 
-// Open opens a device by name: "cpu", "cuda:0"; "" and "auto" take cpu.
+// Prefer makes "auto" take the first device of a registered kind where there is one that opens with the same options.
+func Prefer(device string) {
+	registry.Lock()
+	defer registry.Unlock()
+	registry.preferred = device
+}
+
+// Open opens a device by name: "cpu", "cuda:0"; "" and "auto" take the preferred kind if it opens, else cpu.
 func Open(device string, opt Options) (Backend, error) {
 	kind, index := device, 0
 	if kind == "" || kind == "auto" {
+		registry.Lock()
+		preferred := registry.open[registry.preferred]
+		registry.Unlock()
+		if preferred != nil {
+			if b, err := preferred(0, opt); err == nil {
+				return b, nil
+			}
+		}
 		kind = "cpu"
 	}
 	for i := range kind {

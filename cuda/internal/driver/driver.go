@@ -19,8 +19,8 @@ import (
 // LibraryEnv names another library than libcuda.so.1; tests put the emulator there.
 const LibraryEnv = "GOPRM_CUDA_DRIVER"
 
-// MinVersion is the oldest driver whose PTX compiler knows every kernel: CUDA 12.0.
-const MinVersion = 12000
+// MinVersion is the oldest driver that has every call and whose PTX compiler knows every kernel: CUDA 11.4.
+const MinVersion = 11040
 
 // ErrNoDriver means that this machine has no NVIDIA driver.
 var ErrNoDriver = errors.New("no NVIDIA driver: libcuda.so.1 was not found")
