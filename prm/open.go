@@ -70,33 +70,35 @@ type ModelInfo struct {
 // Open opens a model folder: one that Train wrote, a checkpoint of a run, or one of the public formats that internal/formats
 // describes. The content of the base of an adapter or a head is checked by its hash.
 func Open(dir string, opt OpenOptions) (*Model, error) {
-	dtype, err := resolveDType(opt.DType)
-	if err != nil {
-		return nil, err
-	}
 	m := &Model{}
+	var err error
 	if m.folder, err = openFolder(dir, opt.Base); err != nil {
 		return nil, err
 	}
-	if err := m.open(opt, dtype); err != nil {
+	if err := m.open(opt); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
 	return m, nil
 }
 
-func (m *Model) open(opt OpenOptions, dtypeName string) error {
+func (m *Model) open(opt OpenOptions) error {
 	if err := m.recognise(opt.Format); err != nil {
 		return err
 	}
 	if err := m.setText(opt.MaxTokens); err != nil {
 		return err
 	}
+	var err error
+	if m.backend, err = openBackend(opt.Device, opt.Backend, opt.Threads); err != nil {
+		return err
+	}
+	dtypeName, err := resolveDType(opt.DType, m.backend)
+	if err != nil {
+		return err
+	}
 	dtype, err := engine.ParseDType(dtypeName)
 	if err != nil {
 		return fmt.Errorf("dtype: %w", err)
-	}
-	if m.backend, err = openBackend(opt.Device, opt.Backend, opt.Threads); err != nil {
-		return err
 	}
 	if opt.LowMemory || exceeds(m.folder.root) {
 		m.backend = releasingFor(m.backend, m.folder.root)

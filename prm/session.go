@@ -45,16 +45,16 @@ func prepare(ctx context.Context, c TrainConfig) (*session, error) {
 func (s *session) open(ctx context.Context) error {
 	c := &s.c
 	var err error
-	if c.DType, err = resolveDType(c.DType); err != nil {
+	if s.backend, err = openBackend(c.Device, c.Backend, c.Threads); err != nil {
+		return err
+	}
+	s.closers = append(s.closers, s.backend.Close)
+	if c.DType, err = resolveDType(c.DType, s.backend); err != nil {
 		return err
 	}
 	if s.dtype, err = engine.ParseDType(c.DType); err != nil {
 		return fmt.Errorf("dtype: %w", err)
 	}
-	if s.backend, err = openBackend(c.Device, c.Backend, c.Threads); err != nil {
-		return err
-	}
-	s.closers = append(s.closers, s.backend.Close)
 	c.Device, c.Backend = deviceAndKernels(s.backend)
 	if s.folder, err = openFolder(c.Model, ""); err != nil {
 		return fmt.Errorf("model: %w", err)
