@@ -110,19 +110,27 @@ type plain struct{ engine.Backend }
 // products read weights rounded to 8 bits, so an update shows when it is large enough, and differences add up.
 func TestEmulatedSM80Training(t *testing.T) {
 	emulator.Use(t)
+	training(t, func(t testing.TB) engine.Backend {
+		b := openEmulated(t)
+		require.NoError(t, emulator.Configure(emulator.Mode{Jobs: 2}))
+		return b
+	}, os.Getenv("GOPRM_EMULATED") == "all")
+}
+
+// training compares each kind of training and head dimension; unless all, one of each.
+func training(t *testing.T, open func(t testing.TB) engine.Backend, all bool) {
 	cpu, err := engine.Open("cpu", engine.Options{})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, cpu.Close()) }()
 	for _, heads := range []int{2, 1} {
 		for _, train := range []string{nn.TrainLoRA, nn.TrainFull} {
-			if os.Getenv("GOPRM_EMULATED") != "all" && (heads == 1) != (train == nn.TrainLoRA) {
-				continue // seconds of the emulator each: one of each kind
+			if !all && (heads == 1) != (train == nn.TrainLoRA) {
+				continue // seconds of the emulator each
 			}
 			t.Run(fmt.Sprintf("head dim %d/%s", 128/heads, train), func(t *testing.T) {
 				m := newTiny(t, heads, 1)
-				gpu := openEmulated(t)
+				gpu := open(t)
 				defer func() { require.NoError(t, gpu.Close()) }()
-				require.NoError(t, emulator.Configure(emulator.Mode{Jobs: 2}))
 				counted := &counting{backend: gpu.(*backend)}
 				exact, got := m.network(t, cpu, engine.F32, train), m.network(t, counted, engine.BFloat16, train)
 				launched := m.network(t, plain{gpu}, engine.BFloat16, train)
