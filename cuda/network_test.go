@@ -5,6 +5,7 @@ package cuda
 import (
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -90,22 +91,49 @@ func size(shape []int) int {
 
 var update = nn.AdamW{LR: 2e-3, HeadLR: 2e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.01, Clip: 1}
 
+// counting counts recordings.
+type counting struct {
+	*backend
+	recorded int
+}
+
+func (c *counting) Record(launches func() error) (engine.Recording, error) {
+	c.recorded++
+	return c.backend.Record(launches)
+}
+
+// plain hides everything of a backend that engine.Backend does not ask for: recording too.
+type plain struct{ engine.Backend }
+
 // A model of each head dimension that the tensor-core kernels are made for trains 20 steps on the emulated GPU, in bf16 with
 // f32 sums, and its losses stay by those of the f32 CPU run, within bf16's tolerance of the loss and of what it began with:
 // products read weights rounded to 8 bits, so an update shows when it is large enough, and differences add up.
 func TestEmulatedSM80Training(t *testing.T) {
 	emulator.Use(t)
+	training(t, func(t testing.TB) engine.Backend {
+		b := openEmulated(t)
+		require.NoError(t, emulator.Configure(emulator.Mode{Jobs: 2}))
+		return b
+	}, os.Getenv("GOPRM_EMULATED") == "all")
+}
+
+// training compares each kind of training and head dimension; unless all, one of each.
+func training(t *testing.T, open func(t testing.TB) engine.Backend, all bool) {
 	cpu, err := engine.Open("cpu", engine.Options{})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, cpu.Close()) }()
 	for _, heads := range []int{2, 1} {
 		for _, train := range []string{nn.TrainLoRA, nn.TrainFull} {
+			if !all && (heads == 1) != (train == nn.TrainLoRA) {
+				continue // seconds of the emulator each
+			}
 			t.Run(fmt.Sprintf("head dim %d/%s", 128/heads, train), func(t *testing.T) {
 				m := newTiny(t, heads, 1)
-				gpu := openEmulated(t)
+				gpu := open(t)
 				defer func() { require.NoError(t, gpu.Close()) }()
-				require.NoError(t, emulator.Configure(emulator.Mode{Jobs: 2}))
-				exact, got := m.network(t, cpu, engine.F32, train), m.network(t, gpu, engine.BFloat16, train)
+				counted := &counting{backend: gpu.(*backend)}
+				exact, got := m.network(t, cpu, engine.F32, train), m.network(t, counted, engine.BFloat16, train)
+				launched := m.network(t, plain{gpu}, engine.BFloat16, train)
 				var first, last float64
 				for s := range 20 {
 					want, err := exact.TrainStep(m.batches, update)
@@ -118,8 +146,14 @@ func TestEmulatedSM80Training(t *testing.T) {
 					}
 					require.LessOrEqual(t, math.Abs(r.Loss-want.Loss), 3e-2*(want.Loss+first), "step %d: loss %g, on the CPU %g", s, r.Loss, want.Loss)
 					last = r.Loss
+					if s < 4 {
+						again, err := launched.TrainStep(m.batches, update)
+						require.NoError(t, err)
+						require.Equal(t, again, r, "replayed graphs give the bits of single launches")
+					}
 				}
 				require.Less(t, last, 0.7*first, "it learns")
+				require.Equal(t, 1, counted.recorded, "one graph serves both micro-batches of every step")
 			})
 		}
 	}

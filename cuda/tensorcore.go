@@ -13,7 +13,7 @@ import (
 const (
 	gemmDepth, gemmStages = 32, 3
 	attentionThreads      = 128
-	tileRows, fewRows     = 64, 32
+	tileRows              = 64
 	keyNote               = 16 // bytes of a Key
 )
 
@@ -70,10 +70,11 @@ func (a *attentionCall) tensorBackward(packed, dout *engine.Tensor, dk, dv part,
 	if err != nil {
 		return nil, err
 	}
+	few := map[int]int{64: 32, 128: 16}[dim] // queries at a time of the gradient of keys
 	a.add("attention_delta_bf16", a.tokens, 1, attentionThreads, 0, delta, packed, dout, keys{}, bound{}, a.heads)
 	a.add(fmt.Sprintf("attention_dq_bf16_%d", dim), tiles, a.Heads, attentionThreads, 4*tileRows*dim*2+tileRows*keyNote,
 		a.Out, delta, packed, dout, a.In[0], a.In[1], a.In[2], a.cacheK, a.cacheV, keys{}, bound{}, a.heads, a.scale)
-	a.add(fmt.Sprintf("attention_dkv_bf16_%d", dim), tiles, a.KVHeads, attentionThreads, 2*tileRows*dim*2+2*fewRows*dim*2+2*fewRows*4,
+	a.add(fmt.Sprintf("attention_dkv_bf16_%d", dim), tiles, a.KVHeads, attentionThreads, 2*tileRows*dim*2+2*few*dim*2+2*few*4,
 		dk, dv, delta, packed, dout, a.In[0], a.In[1], a.In[2], keys{}, bound{}, a.heads, a.scale)
 	return a.done()
 }

@@ -4,7 +4,7 @@
 #include "ranges.h"
 #include "tiles.h"
 
-enum { THREADS = 128, QUERIES = 64, FEW = 32 }; // FEW: queries that the gradient of keys takes at a time
+enum { THREADS = 128, QUERIES = 64 };
 #define LOG2E 1.44269504f
 #define LN2 0.69314718f
 
@@ -280,7 +280,8 @@ template <int D> DEVFN void attention_dq(bf16 *dq, const float *delta, const bf1
 
 // attention_dkv: dk = scale·Σ_queries ds·query and dv = Σ_queries p·dout of a tile of keys and one key/value head. The
 // sums run over the segments that see the keys, their ranges, their queries and the heads of the group in ascending order.
-template <int D> DEVFN void attention_dkv(bf16 *dk, bf16 *dv, const float *delta, const bf16 *packed, const bf16 *dout, const bf16 *q, const bf16 *k, const bf16 *v, Keys keys, Bound b, Heads a, double scale) {
+// FEW queries at a time: as many as the registers allow.
+template <int D, int FEW> DEVFN void attention_dkv(bf16 *dk, bf16 *dv, const float *delta, const bf16 *packed, const bf16 *dout, const bf16 *q, const bf16 *k, const bf16 *v, Keys keys, Bound b, Heads a, double scale) {
   typedef Tile<D> T;
   enum { BYTES = BLOCK * D * 2, FEW_BYTES = FEW * D * 2 };
   DYNAMIC_SHARED(memory);
@@ -348,12 +349,12 @@ template <int D> DEVFN void attention_dkv(bf16 *dk, bf16 *dv, const float *delta
   store_rows<D>(sum_v, row, span.rows, a.dim, one, [&](int r) { return dv + first + r * step; });
 }
 
-#define DEFINE(D) \
+#define DEFINE(D, FEW) \
   KERNEL(THREADS, 1) attention_bf16_##D(bf16 *packed, const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *ck, const bf16 *cv, Keys keys, Bound b, Heads a, double scale) { attention<D>(packed, q, k, v, ck, cv, keys, b, a, scale); } \
   EXPORT(attention_bf16_##D) \
   KERNEL(THREADS, 1) attention_dq_bf16_##D(bf16 *dq, const float *delta, const bf16 *packed, const bf16 *dout, const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *ck, const bf16 *cv, Keys keys, Bound b, Heads a, double scale) { attention_dq<D>(dq, delta, packed, dout, q, k, v, ck, cv, keys, b, a, scale); } \
   EXPORT(attention_dq_bf16_##D) \
-  KERNEL(THREADS, 1) attention_dkv_bf16_##D(bf16 *dk, bf16 *dv, const float *delta, const bf16 *packed, const bf16 *dout, const bf16 *q, const bf16 *k, const bf16 *v, Keys keys, Bound b, Heads a, double scale) { attention_dkv<D>(dk, dv, delta, packed, dout, q, k, v, keys, b, a, scale); } \
+  KERNEL(THREADS, 1) attention_dkv_bf16_##D(bf16 *dk, bf16 *dv, const float *delta, const bf16 *packed, const bf16 *dout, const bf16 *q, const bf16 *k, const bf16 *v, Keys keys, Bound b, Heads a, double scale) { attention_dkv<D, FEW>(dk, dv, delta, packed, dout, q, k, v, keys, b, a, scale); } \
   EXPORT(attention_dkv_bf16_##D)
-DEFINE(64)
-DEFINE(128)
+DEFINE(64, 32)
+DEFINE(128, 16)

@@ -123,6 +123,18 @@ type SharesHostMemory interface{ SharesHostMemory() }
 // ComputesBF16 marks backends that have bf16 as a compute dtype; on those it is what a dtype of auto means.
 type ComputesBF16 interface{ ComputesBF16() }
 
+// Recorder is a backend that repeats a list of launches at less cost than making them one by one.
+type Recorder interface {
+	// Record calls launches, whose launches are recorded instead of done. Addresses are recorded as they are.
+	Record(launches func() error) (Recording, error)
+}
+
+// Recording is a list of launches. It allocates nothing when it is replayed.
+type Recording interface {
+	Replay() error
+	Close() error
+}
+
 // Place brings a host tensor where the backend's kernels can read it: itself, or a copy.
 func Place(b Backend, host *Tensor) (*Tensor, error) {
 	if _, ok := b.(SharesHostMemory); ok {

@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,7 +35,11 @@ func Use(t testing.TB) {
 	}
 	_, here, _, _ := runtime.Caller(0)
 	dir := filepath.Join(filepath.Dir(here), "device")
-	library, err := build(dir, filepath.Join(dir, "..", "..", "..", "kernels"))
+	kernels := filepath.Join(dir, "..", "..", "..", "kernels")
+	if other := os.Getenv("GOPRM_EMU_KERNELS"); other != "" { // with a planted bug, see scripts/mutate_cuda.sh
+		kernels = other
+	}
+	library, err := build(dir, kernels)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,14 +63,17 @@ func build(emulator, kernels string) (string, error) {
 		options = append(options, "-march=native") // fused multiply-add is an instruction, not a call
 	}
 	options = append(options, strings.Fields(os.Getenv("GOPRM_EMU_CXXFLAGS"))...)
-	key := sha256.New()
-	_, _ = fmt.Fprintln(key, options, processor())
+	key, common := sha256.New(), sha256.New() // of everything, and of what every object depends on
+	_, _ = fmt.Fprintln(io.MultiWriter(key, common), options, processor())
 	for _, path := range sources {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			return "", err
 		}
 		_, _ = fmt.Fprintf(key, "%s %d\n%s", filepath.Base(path), len(text), text)
+		if strings.HasSuffix(path, ".h") {
+			_, _ = fmt.Fprintf(common, "%s %d\n%s", filepath.Base(path), len(text), text)
+		}
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -90,12 +98,24 @@ func build(emulator, kernels string) (string, error) {
 		if strings.HasSuffix(path, ".h") {
 			continue
 		}
-		object := filepath.Join(work, filepath.Base(path)+".o")
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return "", err
+		}
+		object := filepath.Join(cache, fmt.Sprintf("%x.o", sha256.Sum256(append(common.Sum(nil), text...)))[:26]+".o")
 		objects = append(objects, object)
+		if _, err := os.Stat(object); err == nil {
+			continue
+		}
 		done := make(chan error, 1)
 		running = append(running, done)
 		go func() {
-			done <- compiler(slices.Concat(options, []string{"-I", emulator, "-I", kernels, "-x", "c++", "-c", path, "-o", object}))
+			made := filepath.Join(work, filepath.Base(path)+".o")
+			err := compiler(slices.Concat(options, []string{"-I", emulator, "-I", kernels, "-x", "c++", "-c", path, "-o", made}))
+			if err == nil {
+				err = os.Rename(made, object)
+			}
+			done <- err
 		}()
 	}
 	for _, done := range running {
