@@ -342,6 +342,11 @@ func (b *backend) diagnose(c engine.Call) error {
 		if cu, offsets, ranges := in(3), in(4), in(5); err == nil {
 			err = ops.CheckKeys(cu[:segments+1], offsets[:segments+1], ranges, tokens, cache)
 		}
+	case "pool":
+		segments, tokens := rows(first(c.Out)), count(engine.Tokens, first(c.In[0]))
+		if cu := in(1); err == nil {
+			err = ops.CheckSegments(cu[:segments+1], tokens)
+		}
 	default:
 		rows(leading(c))
 	}

@@ -58,6 +58,13 @@ var table = map[string]func(b *builder) ([]step, error){
 	"bce_dz":             func(b *builder) ([]step, error) { return b.reads(b.In) },
 	"ce":                 objective,
 	"ce_dz":              func(b *builder) ([]step, error) { return b.reads(b.In) },
+	"dropout":            dropout,
+	"layernorm":          layernorm,
+	"gelu":               gelu,
+	"pool":               pool,
+	"tanh":               func(b *builder) ([]step, error) { return b.unaryOf("hyperbolic_tangent") },
+	"log_prob_block":     logProbBlock,
+	"log_prob":           func(b *builder) ([]step, error) { return b.reads(b.In) },
 	"adamw":              adamw,
 	"sum_squares":        sumSquares,
 }
@@ -193,11 +200,11 @@ func (b *builder) product(l layout, bias any) ([]step, error) {
 		b.Out, b.In[0], b.In[1], bias, bound{}, l.m, l.n, l.k, l.liveTerms, uint64(l.am), uint64(l.ak), uint64(l.bk), uint64(l.bn))
 }
 
-// rope's frequencies θ^(−2i/D) are computed once, on the host.
+// rope's frequencies are computed on the host, by the same function as the CPU's.
 func rope(b *builder) ([]step, error) {
 	a := b.Attr.(ops.RoPE)
 	capacity, half := b.In[0].Shape()[0], a.HeadDim/2
-	table, err := b.frequencies(a)
+	table, amplitude, err := b.frequencies(a)
 	if err != nil {
 		return nil, err
 	}
@@ -206,24 +213,22 @@ func rope(b *builder) ([]step, error) {
 		inverse = 1
 	}
 	return b.one("rope"+suffix(b.compute), ceilDiv(capacity*half, each), 1, eachThreads, 0,
-		b.Out, b.In[0], b.In[1], table, bound{}, capacity, b.In[0].Shape()[1]/a.HeadDim, half, inverse)
+		b.Out, b.In[0], b.In[1], table, bound{}, capacity, b.In[0].Shape()[1]/a.HeadDim, half, inverse, amplitude)
 }
 
-func (b *backend) frequencies(a ops.RoPE) (driver.Ptr, error) {
+// frequencies is where a rotation's table lies, and the factor of the rotated vectors.
+func (b *backend) frequencies(a ops.RoPE) (table driver.Ptr, amplitude float64, err error) {
 	a.Inverse = false
+	f, amplitude := a.Frequencies()
 	if p, ok := b.tables[a]; ok {
-		return p, nil
-	}
-	f := make([]float64, a.HeadDim/2)
-	for i := range f {
-		f[i] = math.Pow(a.Theta, -2*float64(i)/float64(a.HeadDim))
+		return p, amplitude, nil
 	}
 	p, err := b.take(8 * len(f))
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	b.tables[a] = p
-	return p, driver.Upload(p, unsafe.Slice((*byte)(unsafe.Pointer(&f[0])), 8*len(f)), b.stream)
+	return p, amplitude, driver.Upload(p, unsafe.Slice((*byte)(unsafe.Pointer(&f[0])), 8*len(f)), b.stream)
 }
 
 // elementwise kernels take every live row's elements by themselves.

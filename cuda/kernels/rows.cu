@@ -164,14 +164,15 @@ template <class F> DEVFN double column_sum(int rows, int column, int width, F f)
 FOR_ALL(DEFINE)
 #undef DEFINE
 
-// rope rotates the pair (i, i+D/2) of each head by position·frequency[i]: a thread a token and i; the angle in float64.
-template <class S> DEVFN void rope(S *out, const S *x, const int *positions, const double *frequency, Bound b, int capacity, int heads, int half, int inverse) {
+// rope rotates the pair (i, i+D/2) of each head by position·frequency[i] and stretches it by amplitude: a thread a token and
+// i; the angle in float64.
+template <class S> DEVFN void rope(S *out, const S *x, const int *positions, const double *frequency, Bound b, int capacity, int heads, int half, int inverse, double amplitude) {
   typedef typename Of<S>::wide W;
   each((u64)rows_of(b, capacity) * half, [&](u64 at) {
     int t = at / half, i = at % half;
     double s, c;
     sine_cosine(positions[t] * frequency[i], s, c);
-    W sine = inverse ? -s : s, cosine = c;
+    W sine = amplitude * (inverse ? -s : s), cosine = amplitude * c;
     for (int h = 0; h < heads; h++) {
       u64 first = ((u64)t * heads + h) * 2 * half + i;
       W u = number(x[first]), v = number(x[first + half]);
@@ -181,7 +182,7 @@ template <class S> DEVFN void rope(S *out, const S *x, const int *positions, con
   });
 }
 #define DEFINE(suffix, S) \
-  KERNEL(EACH_THREADS, 1) rope_##suffix(S *out, const S *x, const int *positions, const double *frequency, Bound b, int capacity, int heads, int half, int inverse) { rope(out, x, positions, frequency, b, capacity, heads, half, inverse); } \
+  KERNEL(EACH_THREADS, 1) rope_##suffix(S *out, const S *x, const int *positions, const double *frequency, Bound b, int capacity, int heads, int half, int inverse, double amplitude) { rope(out, x, positions, frequency, b, capacity, heads, half, inverse, amplitude); } \
   EXPORT(rope_##suffix)
 FOR_ALL(DEFINE)
 #undef DEFINE

@@ -29,6 +29,16 @@ func CheckKeys(cuSeqlens, rangeOffsets, keyRanges []int32, tokens, cache int) er
 	return nil
 }
 
+// CheckSegments checks that the live part of cu_seqlens leads nowhere outside of the tokens.
+func CheckSegments(cuSeqlens []int32, tokens int) error {
+	for i, from := range cuSeqlens[:len(cuSeqlens)-1] {
+		if end := cuSeqlens[i+1]; from < 0 || from > end || int(end) > tokens {
+			return fmt.Errorf("segment %d: tokens %d to %d of %d", i, from, end, tokens)
+		}
+	}
+	return nil
+}
+
 // CheckIDs finds an id outside of [0, n), which would be memory of something else.
 func CheckIDs(what string, ids []int32, n int) error {
 	for t, id := range ids {
