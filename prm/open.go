@@ -18,7 +18,7 @@ type OpenOptions struct {
 	Device  string // auto, cpu, cuda:0
 	Backend string // auto, portable, avx2, ...
 	Threads int    // 0: as many as Go uses; changes no score
-	DType   string // of the arithmetic: auto, f32, f64
+	DType   string // of the arithmetic: auto, f32, f64, bf16 on a GPU
 	// Format names the public format of a folder that has no goprm.json; "": what the folder shows, if that is one format.
 	Format string
 	// Reference is the folder of the language model that an implicit reward is relative to; for the format eurus alone.
@@ -28,6 +28,7 @@ type OpenOptions struct {
 	MaxTokens int
 	// LowMemory gives the memory of weights back as soon as they were used, so that a model needs no more of it than its largest
 	// matrix; it is slower and changes no score. It is set by itself for models of more than half of the memory that is available.
+	// Devices with memory of their own, which holds all weights, refuse it.
 	LowMemory bool
 	// Base is where the base of an adapter or a head lies now; "": where it lay in training.
 	Base string
@@ -99,6 +100,9 @@ func (m *Model) open(opt OpenOptions) error {
 	dtype, err := engine.ParseDType(dtypeName)
 	if err != nil {
 		return fmt.Errorf("dtype: %w", err)
+	}
+	if _, shares := m.backend.(engine.SharesHostMemory); opt.LowMemory && !shares {
+		return fmt.Errorf("low memory: %s has a copy of all weights in its own memory; use the device cpu", m.backend.Name())
 	}
 	if opt.LowMemory || exceeds(m.folder.root) {
 		m.backend = releasingFor(m.backend, m.folder.root)
