@@ -7,7 +7,7 @@ COMMIT   := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint race noasm arm64 fuzz generate tokenizers goldens learn-real bench exports
+.PHONY: help build demo test lint race noasm arm64 fuzz generate tokenizers goldens learn-real bench exports minilm label-real
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -42,7 +42,7 @@ fuzz: ## FUZZTIME (10s) of each fuzz target
 	@for file in $$(grep -rl --include='*_test.go' '^func Fuzz' .); do \
 		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
 			echo "$$target in $$(dirname $$file)"; \
-			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$(dirname $$file) || exit 1; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$(dirname $$file) || exit 1; \
 		done; \
 	done
 
@@ -61,6 +61,12 @@ learn-real: ## train heads on SmolLM2-135M and PRM800K, compare with PyTorch's r
 
 exports: ## load exported models with transformers and PEFT and compare scores (needs Python; 6 GB)
 	scripts/exports/run.sh
+
+minilm: ## compare with the real all-MiniLM-L6-v2 in sentence-transformers (needs Python; 7 GB)
+	scripts/minilm.sh
+
+label-real: ## label with a llama.cpp server and a small model (needs Python and a C++ compiler; builds the server)
+	scripts/label_real.sh runs/label-real
 
 bench: ## time scoring and a LoRA step at the 0.5B shape against PyTorch, in turn (needs Python and ../shared; nothing else running)
 	scripts/bench.sh

@@ -105,6 +105,16 @@ func TestBestOfNAlphaSweep(t *testing.T) {
 	require.Equal(t, map[float64]float64{0: 0, 0.2: 0, 1: 1}, got) // 0.82 against 0.78 at 0.2
 }
 
+func TestBestOfNOfAModelThatScoresTheWholeAlone(t *testing.T) {
+	p := &data.SampledProblem{ID: "p", Samples: []data.Sample{sample("1", false), sample("2", true)}}
+	p.Samples[0].Trajectory, p.Samples[1].Trajectory = data.Float(-3), data.Float(2)
+	r, err := BestOfN(context.Background(), problemsOf(p), BestOfNOptions{N: []int{2}})
+	require.NoError(t, err)
+	require.Equal(t, 1.0, row(t, r, "best", Reward, 2).Accuracy)
+	require.False(t, slices.ContainsFunc(r.Results, func(m BestOfNMethod) bool { return m.Aggregation == Min || m.Aggregation == Mean }))
+	require.Contains(t, r.Warnings[0], "only the reward is picked by")
+}
+
 func TestBestOfNRefusesAndWarns(t *testing.T) {
 	two := func(change func(p *data.SampledProblem)) *data.SampledProblem {
 		p := &data.SampledProblem{ID: "p", Where: "f:3", Samples: []data.Sample{sample("1", false, 0.8), sample("2", true, 0.6)}}

@@ -192,9 +192,26 @@ func TestSelectAlphaAndReadOuts(t *testing.T) {
 	scores[1].Trajectory = nil
 	_, err = Select(context.Background(), pool, storedScores, SelectOptions{Top: 1})
 	require.ErrorContains(t, err, "never ranked together")
-	pool, storedScores = poolOf(list, []*StoredScore{stored("b", 0.5), stored("a", 0.6)})
-	_, err = Select(context.Background(), pool, storedScores, SelectOptions{Top: 1})
-	require.ErrorContains(t, err, `no row with the id "a" where it is due`)
+	for _, c := range []struct {
+		scores []*StoredScore
+		rows   []*data.Trajectory
+		want   string
+	}{
+		{[]*StoredScore{stored("b", 0.5), stored("a", 0.6)}, list, ""},
+		{[]*StoredScore{stored("b", 0.5), stored("x", 0.6)}, list, `no row has the id "x"`},
+		{[]*StoredScore{stored("b", 0.5), stored("a", 0.6), stored("b", 1)}, list, `a second line of scores for "b"`},
+		{[]*StoredScore{stored("b", 0.5), stored("a", 0.6)}, []*data.Trajectory{list[0], list[0], list[1]}, `two rows have the id "a"`},
+	} {
+		pool, storedScores = poolOf(c.rows, c.scores)
+		got, err = Select(context.Background(), pool, storedScores, SelectOptions{Top: 1})
+		if c.want != "" {
+			require.ErrorContains(t, err, c.want)
+			continue
+		}
+		require.NoError(t, err)
+		require.Equal(t, "a", got.Rows[0].Trajectory.ID, "in any order")
+		require.Equal(t, 0.6, got.Rows[0].Reward)
+	}
 	pool, storedScores = poolOf(list, nil)
 	_, err = Select(context.Background(), pool, storedScores, SelectOptions{Top: 1})
 	require.ErrorContains(t, err, "nothing is left to keep")

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"math"
+	"slices"
 
 	"github.com/goprm/goprm/data"
 )
@@ -210,5 +212,56 @@ func (a *along) end() error {
 	if err := a.fill(); err != nil || a.head == nil {
 		return err
 	}
-	return fmt.Errorf("%s: no row with the id %q where it is due: scores must stand in the order of the input, each once", a.head.Where, a.head.ID)
+	return orderError{a.head}
 }
+
+func (a *along) close() { a.stop() }
+
+// orderError is a score that is not of the row that is next.
+type orderError struct{ score *StoredScore }
+
+func (e orderError) Error() string {
+	return fmt.Sprintf("%s: no row with the id %q where it is due: scores must stand in the order of the input, each once", e.score.Where, e.score.ID)
+}
+
+// anyOrder holds all scores by id: some hundred bytes each.
+type anyOrder struct {
+	scores map[string]*StoredScore
+	used   map[string]bool
+}
+
+func newAnyOrder(scores iter.Seq2[*StoredScore, error]) (*anyOrder, error) {
+	a := &anyOrder{scores: map[string]*StoredScore{}, used: map[string]bool{}}
+	for s, err := range scores {
+		if err != nil {
+			return nil, err
+		}
+		if first, seen := a.scores[s.ID]; seen {
+			return nil, fmt.Errorf("%s: a second line of scores for %q, after %s; scores that are not in the order of the input are told apart by their ids", s.Where, s.ID, first.Where)
+		}
+		short := *s
+		short.Steps, short.Parts = slices.Clone(s.Steps[:min(1, len(s.Steps))]), nil // the mean is all that is needed
+		a.scores[s.ID] = &short
+	}
+	return a, nil
+}
+
+func (a *anyOrder) of(id string) (*StoredScore, error) {
+	s := a.scores[id]
+	if s != nil && a.used[id] {
+		return nil, fmt.Errorf("two rows have the id %q, so that scores can only be in the order of the input", id)
+	}
+	a.used[id] = true
+	return s, nil
+}
+
+func (a *anyOrder) end() error {
+	for _, id := range slices.Sorted(maps.Keys(a.scores)) {
+		if !a.used[id] {
+			return fmt.Errorf("%s: no row has the id %q", a.scores[id].Where, id)
+		}
+	}
+	return nil
+}
+
+func (a *anyOrder) close() { clear(a.used) }

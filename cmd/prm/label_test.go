@@ -10,6 +10,7 @@ import (
 
 	"github.com/goprm/goprm/data/label"
 	"github.com/goprm/goprm/data/label/store"
+	"github.com/goprm/goprm/internal/llmtest"
 	"github.com/goprm/goprm/internal/tinymodel"
 	"github.com/stretchr/testify/require"
 )
@@ -169,4 +170,76 @@ func TestLabelRefuses(t *testing.T) {
 	code, _, stderr = prmCommand("label", "--config", config, "--in", in, "--out", out)
 	require.Equal(t, 1, code)
 	require.Contains(t, stderr, "in use")
+}
+
+// A server that misbehaves on every third request: the run ends with what is open, the runs after it with labels alone, each
+// of an answer that the server gave; and a budget that is spent ends the calls, with the labels made so far.
+func TestLabelWithAServer(t *testing.T) {
+	dir, in, _ := labelFixture(t)
+	server := llmtest.New(llmtest.Script{Fault: llmtest.Random(1, 0.3, llmtest.ServerError, llmtest.CutJSON, llmtest.OutOfRange, llmtest.NaN, llmtest.Prose, llmtest.Refusal, llmtest.Length)})
+	defer server.Close()
+	configure := func(name string, budget int) string {
+		return write(t, filepath.Join(dir, name), fmt.Sprintf(`
+servers: {s: {url: %q, attempts: 1, prices: {prompt: 1, completion: 2}}}
+encoder: {kind: none}
+judge: {kind: openai, server: s, model: m}
+parts: [quality]
+budget: {tokens: %d}
+`, server.URL(), budget))
+	}
+	config, out := configure("server.yaml", 0), filepath.Join(dir, "served")
+	run := func(config, out string) (report label.Report, code int, stderr string) {
+		code, stdout, stderr := prmCommand("label", "--config", config, "--in", in, "--out", out, "--quiet", "--json")
+		require.NoError(t, json.Unmarshal([]byte(stdout), &report), stderr)
+		return report, code, stderr
+	}
+	first, code, stderr := run(config, out)
+	require.Equal(t, 0, code, stderr)
+	require.Equal(t, 90, first.StepLabels+first.OpenItems())
+	require.Greater(t, first.OpenItems(), 5)
+	last := first
+	for runs := 0; last.OpenItems() > 0; runs++ {
+		require.Less(t, runs, 30)
+		before, _, _ := server.Count()
+		open := last.OpenItems()
+		last, code, stderr = run(config, out)
+		require.Equal(t, 0, code, stderr)
+		after, _, _ := server.Count()
+		require.Equal(t, open, after-before, "only what is open is asked")
+	}
+	said := map[string]bool{}
+	for _, c := range server.Calls() {
+		for _, text := range c.Said {
+			said[text] = true
+		}
+	}
+	for row, err := range label.ReadRows(out) {
+		require.NoError(t, err)
+		for i, v := range row.Made.Verdicts {
+			require.True(t, said[rawText(t, v.Raw[0])], "%s: nobody said %s", row.ID, v.Raw[0])
+			require.Equal(t, v.Score, *row.Labels.Steps[i])
+		}
+	}
+
+	tight := configure("tight.yaml", 20000)
+	spent, code, stderr := run(tight, filepath.Join(dir, "tight"))
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "the calls ended early: budget")
+	require.Positive(t, spent.StepLabels)
+	require.Positive(t, spent.OpenItems())
+	s, err := store.Open(label.StorePath(filepath.Join(dir, "tight")), store.Options{ReadOnly: true})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Close()) }()
+	spend, err := s.Spend()
+	require.NoError(t, err)
+	require.LessOrEqual(t, spend.Total().Tokens, int64(20000))
+}
+
+// rawText is the answer as the server gave it.
+func rawText(t *testing.T, raw json.RawMessage) string {
+	var text string
+	if json.Unmarshal(raw, &text) == nil {
+		return text
+	}
+	return string(raw)
 }

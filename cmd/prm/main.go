@@ -34,6 +34,7 @@ type commands struct {
 	Label    labelCommand    `cmd:"" help:"Make step and trajectory rewards of trajectories."`
 	Demo     demoCommand     `cmd:"" help:"See it learn: data, training, evaluation and best of N in a few minutes."`
 	Devices  devicesCommand  `cmd:"" help:"List what can compute here, and why not what cannot."`
+	Report   reportCommand   `cmd:"" help:"Make one page of runs, scores and results."`
 	Version  versionCommand  `cmd:"" help:"Print version, commit and the kernels in use."`
 
 	Quiet   bool `help:"No progress or information on stderr; warnings and errors stay."`

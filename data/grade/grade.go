@@ -115,6 +115,9 @@ func (g *grader) answers(gold, pred string) Decision {
 		}
 		return g.no("another choice")
 	}
+	if isProse(gold) && isProse(pred) {
+		return g.no("the answers are different words")
+	}
 	want, got := read(gold, true), read(pred, true)
 	d := g.readings(gold, pred, want, got)
 	if d == Yes {

@@ -67,7 +67,7 @@ var cases = []struct {
 	{"2:3", "4:6", Yes}, {"2:3", "3:2", No}, {"1:2", `\frac12`, Yes}, {"4:30", "4:30", Yes}, {"4:30", "2:15", No}, {"1:2:3", "2:4:6", Yes}, {`4:30\text{ p.m.}`, "4:30", Yes},
 	// letters and words
 	{"A", "(A)", Yes}, {`\text{(A)}`, "A", Yes}, {"A", "B", No}, {"A", `\textbf{(A)}`, Yes}, {"B", "(B) 12", Yes}, {"B", "B. 12", Yes}, {"B", "(C) 12", No}, {`\text{Evelyn}`, "Evelyn", Yes}, {`\text{Evelyn}`, "evelyn", Yes}, {`\text{Evelyn}`, "Carla", No},
-	{`\text{yes}`, "Yes", Yes}, {"Yes", "No", No}, {"even", `\text{odd}`, No}, {`\text{Friday}`, "5", No}, {"5", "Friday", No}, {`\text{east}`, `\text{ east }`, Yes}, {"infinity", `\infty`, Yes}, {`\infty`, `-\infty`, No}, {"True", "true", Yes},
+	{`\text{yes}`, "Yes", Yes}, {"Yes", "No", No}, {"even", `\text{odd}`, No}, {`\text{Friday}`, "5", No}, {"5", "Friday", No}, {`\text{east}`, `\text{ east }`, Yes}, {"infinity", `\infty`, Yes}, {`\infty`, `-\infty`, No}, {"True", "true", Yes}, {"the second", "the first", No}, {"none of the above", "all of the above", No}, {"sin x cos x", "cos x sin x", Yes}, {"abc", "cba", Yes},
 	// other spellings
 	{`\sqrt{2}`, "√2", Yes}, {`\frac{\pi}{2}`, "π/2", Yes}, {`\frac12`, "½", Yes}, {"x^2+1", "x²+1", Yes}, {"x^{-12}", "x⁻¹²", Yes}, {"x_1+x_2", "x₁+x₂", Yes}, {`[0,\infty)`, "[0, ∞)", Yes}, {`x\le 3`, "x ≤ 3", Yes}, {`3\pm\sqrt2`, "3 ± √2", Yes},
 	{`2\times3`, "2×3", Yes}, {`\mathbb{R}`, "ℝ", Yes}, {`15\text{ m}^2`, "15 m²", Yes}, {`\alpha+1`, "α + 1", Yes}, {"x^2", "x³", No}, {"(1,2)", "（1，2）", Yes},

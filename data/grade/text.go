@@ -52,6 +52,20 @@ func isWords(s string) bool {
 	}) < 0
 }
 
+// isProse tells whether the answer consists of words that no mathematics is made of: none is a function or a letter's name, and
+// they are too many or too long for a product of variables.
+func isProse(s string) bool {
+	words := strings.Fields(plainText(s))
+	long := len(words) > 1
+	for _, w := range words {
+		if known(w) || known(strings.ToLower(w)) {
+			return false
+		}
+		long = long || len([]rune(w)) > 3
+	}
+	return long && isWords(s)
+}
+
 var (
 	soleChoice  = regexp.MustCompile(`^\(?([A-Z])\)?[.:]?$`)
 	firstChoice = regexp.MustCompile(`^(?:option|choice)?\s*(?:\(([A-Z])\)|([A-Z])[.):])\s*\S`)

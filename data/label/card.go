@@ -1,14 +1,30 @@
 package label
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 )
 
-// terms are the licences of known sources, as their publishers state them.
-var terms = map[string]string{}
+// terms are the licences of known sources, as the pages of the data sets state them.
+var terms = map[string]string{
+	"openthoughts": "Apache-2.0; traces by DeepSeek-R1; the problems come from collections with terms of their own",
+	"s1k":          "Apache-2.0; traces by Gemini, whose terms of use hold for its outputs",
+	"s1k-1.1":      "MIT; traces by Gemini, whose terms of use hold for its outputs, and by DeepSeek-R1",
+	"prm800k":      "MIT",
+	"prmbench":     "Apache-2.0",
+}
+
+// sourceOf is the row's source, with the collection that its problem comes from where a column "source" says so.
+func sourceOf(row *Row) string {
+	var from string
+	if json.Unmarshal(row.Meta["source"], &from) != nil || from == "" || len(from) > 100 {
+		return row.Source
+	}
+	return row.Source + "/" + from
+}
 
 // card is the data set's card.
 func card(m Manifest) string {
@@ -57,14 +73,15 @@ func card(m Manifest) string {
 	line("The labels are derived from these texts, whose terms go on to hold.\n")
 	line("| source | trajectories | terms |\n|---|---|---|")
 	for _, source := range slices.Sorted(maps.Keys(s.Sources)) {
-		name, known := source, terms[strings.ToLower(source)]
+		set, _, _ := strings.Cut(strings.ToLower(source), "/")
+		name, known := source, terms[set]
 		if name == "" {
 			name = "(not named)"
 		}
 		if known == "" {
 			known = "not known here: see the source"
 		}
-		line("| %s | %d | %s |", strings.ReplaceAll(name, "|", "\\|"), s.Sources[source], known)
+		line("| %s | %d | %s |", strings.NewReplacer("|", "\\|", "\n", " ").Replace(name), s.Sources[source], known)
 	}
 	return b.String()
 }

@@ -10,7 +10,6 @@ import (
 	"io"
 	"iter"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -54,8 +53,12 @@ type Pipeline struct {
 	Progress func(done Summary)
 }
 
-// DefaultPairing is what an empty Pairing stands for.
-const DefaultPairing = Monotone
+// encodes is how many calls of the encoder are in flight: enough for a server; a local one lets them take turns.
+const encodes = 16
+
+// DefaultPairing is what an empty Pairing stands for. Measured by tools/labelworth on 20 long traces with Monte-Carlo values it is
+// the least misleading one, though none ranks steps: Spearman within traces −0.014, against −0.045 to −0.060 of the others.
+const DefaultPairing = Proportional
 
 // withDefaults fills in what the zero value leaves out.
 func (p Pipeline) withDefaults() Pipeline {
@@ -169,7 +172,7 @@ func (p Pipeline) Run(ctx context.Context, in iter.Seq2[*data.Trajectory, error]
 	}
 	p = p.withDefaults()
 	r := &run{
-		Pipeline: p, calls: make(chan struct{}, p.Calls), encodes: make(chan struct{}, runtime.GOMAXPROCS(0)),
+		Pipeline: p, calls: make(chan struct{}, p.Calls), encodes: make(chan struct{}, encodes),
 		asked: map[string]int{}, stored: map[string]int{},
 	}
 	report := Report{Asked: r.asked, Stored: r.stored, Warnings: p.warnings()}

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/data/label/store"
@@ -233,7 +234,7 @@ func TestRunLabelsEveryStepOnce(t *testing.T) {
 		t.Error("the second run's labels differ")
 	}
 	// Another judge: its verdicts are asked for, the vectors are not.
-	other := &scripted{id: "j/2", sees: SeesPrefix}
+	other := &scripted{id: "j/2", sees: SeesResponse}
 	p.Judge = other
 	if _, text := labelled(t, p, dir, all); len(other.asked) != steps || encoder.texts.Load() != encoded || bytes.Equal(text, first) {
 		t.Errorf("another judge: %d verdicts, %d texts encoded", len(other.asked), encoder.texts.Load()-encoded)
@@ -333,13 +334,17 @@ func TestNegatives(t *testing.T) {
 	if slices.Equal(drawn[0], drawn[1]) && slices.Equal(drawn[1], drawn[2]) {
 		t.Error("every step has the same negatives")
 	}
-	// A step's negatives do not depend on the steps before it.
-	short := drawn[0]
-	drawn = nil
-	c.Thinking = c.Thinking[:1]
-	p.draw(1, c, 5, collect)
-	if !slices.Equal(drawn[0], short) {
-		t.Error("negatives depend on the number of steps")
+	// Each step's draw from a fresh list, so that no step depends on those before it.
+	random := rng.New(1, "negatives a")
+	for step, got := range drawn {
+		others := []float32{0, 2, 3, 4, 6, 7, 8, 10, 11, 12, 14, 15, 16, 18, 19}
+		for k := range 5 {
+			j := k + int(random.Uint64(uint64(step)<<16|uint64(k))%uint64(15-k))
+			others[k], others[j] = others[j], others[k]
+		}
+		if !slices.Equal(got, others[:5]) {
+			t.Errorf("step %d: %v, want %v", step, got, others[:5])
+		}
 	}
 	if p.draw(1, c, 16, collect) {
 		t.Error("16 negatives from 15 steps of other problems")
@@ -385,6 +390,35 @@ func TestFailuresAreNeverLabels(t *testing.T) {
 	report, _ = labelled(t, p, dir, all)
 	if report.OpenItems() != 0 || len(judge.asked)+report.Stored[stageQuality] != report.Steps || asked == 0 {
 		t.Errorf("after the repair: open %v, %d asked, %d stored of %d", report.Open, len(judge.asked), report.Stored[stageQuality], report.Steps)
+	}
+}
+
+// Two trajectories of one text are asked about at once, and the judge says something else each time: the first answer stored
+// counts for both, then and later.
+func TestTheFirstAnswerCounts(t *testing.T) {
+	one := data.Trajectory{ID: "a", Problem: "p", Thinking: "x\n\ny\n\nz", Response: "w"}
+	two := one
+	two.ID = "b"
+	var n atomic.Int64
+	judge := &scripted{id: "j/1", sees: SeesPrefix, per: 1}
+	judge.says = func(*Case, int) (Verdict, error) {
+		time.Sleep(20 * time.Millisecond) // so that both are asked before either is stored
+		return Verdict{Score: float64(n.Add(1)) / 100}, nil
+	}
+	dir := t.TempDir()
+	p := Pipeline{Judge: judge, Parts: []Part{Quality}}
+	_, first := labelled(t, p, dir, []*data.Trajectory{&one, &two})
+	rows := readRows(t, dir)
+	for k := range 3 {
+		if *rows[0].Labels.Steps[k] != *rows[1].Labels.Steps[k] {
+			t.Errorf("step %d: %v and %v", k, *rows[0].Labels.Steps[k], *rows[1].Labels.Steps[k])
+		}
+	}
+	if n.Load() != 6 {
+		t.Errorf("%d calls; the test needs both to be asked", n.Load())
+	}
+	if _, again := labelled(t, p, dir, []*data.Trajectory{&one, &two}); !bytes.Equal(first, again) {
+		t.Error("the second run's labels differ")
 	}
 }
 

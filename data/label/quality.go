@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/goprm/goprm/data/label/store"
 )
@@ -129,7 +130,10 @@ func (r *run) judge(ctx context.Context, j Judge, c *Case, keys []store.Key, ste
 	})
 }
 
-// together runs fn on the pieces of [0,n) of at most per, all at once, and returns their errors joined.
+// atOnce bounds the goroutines that one trajectory starts: some have thousands of steps.
+const atOnce = 64
+
+// together runs fn on the pieces of [0,n) of at most per, many at once, and returns their errors joined.
 func together(n, per int, fn func(from, to int) error) error {
 	if n <= per {
 		if n == 0 {
@@ -138,9 +142,16 @@ func together(n, per int, fn func(from, to int) error) error {
 		return fn(0, n)
 	}
 	errs := make([]error, (n+per-1)/per)
+	var next atomic.Int64
 	var all sync.WaitGroup
-	for i := range errs {
-		all.Go(func() { errs[i] = fn(i*per, min(n, (i+1)*per)) })
+	for range min(atOnce, len(errs)) {
+		all.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(errs); i = int(next.Add(1)) - 1 {
+				if errs[i] = fn(i*per, min(n, (i+1)*per)); errs[i] != nil {
+					return
+				}
+			}
+		})
 	}
 	all.Wait()
 	return errors.Join(errs...)

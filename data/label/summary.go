@@ -69,7 +69,7 @@ func newSummary() Summary {
 func (s *Summary) add(row *Row) {
 	m := &row.Made
 	s.Trajectories++
-	s.Sources[row.Source]++
+	s.Sources[sourceOf(row)]++
 	s.Steps += len(row.Steps)
 	s.ResponseSteps += len(row.ResponseSteps)
 	if len(row.Steps) == 0 {

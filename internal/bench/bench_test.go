@@ -144,6 +144,9 @@ func TestUnscoredCasesCountNowhere(t *testing.T) {
 	scores.Steps[1] = []float64{0.9, 0.1}
 	_, err = s.Evaluate(scores, Options{})
 	require.ErrorContains(t, err, `"a-1" has 2 scores for 1 steps`)
+	scores.Steps[1] = []float64{}
+	_, err = s.Evaluate(scores, Options{})
+	require.ErrorContains(t, err, `"a-1" has no scores of its steps`)
 }
 
 func TestBestThreshold(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 
 	"github.com/goprm/goprm/internal/metrics"
 )
@@ -144,14 +145,23 @@ func (s *Set) Evaluate(scores Scores, opt Options) (*Result, error) {
 	if s.Bench != "pairs" && r.Steps == 0 {
 		return nil, fmt.Errorf("no step has a label")
 	}
+	controls := s.controls()
+	outcomes := make([]Evaluation, len(controls))
+	var work sync.WaitGroup
+	for k, by := range controls {
+		work.Go(func() {
+			stand := s.standIn(by).only(scores)
+			tuned, tuneScores := s, stand
+			if opt.Tune != nil {
+				tuned, tuneScores = opt.Tune, opt.Tune.standIn(by)
+			}
+			outcomes[k] = s.evaluation(stand, tuned.BestThreshold(tuneScores, opt.Cut), opt, false)
+		})
+	}
 	r.Model = s.evaluation(scores, opt.Threshold, opt, s.Bench == "steps")
-	for _, by := range s.controls() {
-		stand := s.standIn(by).only(scores)
-		tuned, tuneScores := s, stand
-		if opt.Tune != nil {
-			tuned, tuneScores = opt.Tune, opt.Tune.standIn(by)
-		}
-		r.Controls[by.name] = s.evaluation(stand, tuned.BestThreshold(tuneScores, opt.Cut), opt, false)
+	work.Wait()
+	for k, by := range controls {
+		r.Controls[by.name] = outcomes[k]
 		r.controlNames = append(r.controlNames, by.name)
 	}
 	return r, nil
@@ -163,7 +173,11 @@ func (s *Set) fits(scores Scores) error {
 		return fmt.Errorf("%d and %d scores for %d trajectories", len(scores.Steps), len(scores.Rewards), len(s.Cases))
 	}
 	for i, c := range s.Cases {
-		if list := scores.Steps[i]; s.Bench != "pairs" && list != nil && len(list) != len(c.lengths) {
+		switch list := scores.Steps[i]; {
+		case s.Bench == "pairs" || list == nil || len(list) == len(c.lengths):
+		case len(list) == 0:
+			return fmt.Errorf("%q has no scores of its steps: what scores whole trajectories alone cannot find errors", c.ID)
+		default:
 			return fmt.Errorf("%q has %d scores for %d steps", c.ID, len(list), len(c.lengths))
 		}
 	}
@@ -198,10 +212,10 @@ func (s *Set) once() []float64 {
 }
 
 // mostThresholds is how many thresholds are tried.
-const mostThresholds = 500
+const mostThresholds = 200
 
 // BestThreshold is the threshold at which the benchmark's main metric is best: of the gaps between neighbouring scores, of
-// which at most 500 evenly spread ones are tried, the middle; among equals the one nearest to 0.5, then the lower. It is
+// which at most 200 evenly spread ones are tried, the middle; among equals the one nearest to 0.5, then the lower. It is
 // NaN where the benchmark uses none, and 0.5 where the metric is undefined everywhere.
 func (s *Set) BestThreshold(scores Scores, cut float64) float64 {
 	k := kinds[s.Bench]

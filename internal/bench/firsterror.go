@@ -50,6 +50,10 @@ func firstErrors(s *Set, scores [][]float64, threshold, cut float64) measures {
 		t.groups, t.metrics = []string{"all"}, []string{"first_error_acc_err", "first_error_acc_corr", "first_error_f1"}
 	}
 	t.members, t.counts = make([][]int, len(s.Cases)), make([][]float64, len(s.Cases))
+	counts, alone := make([]float64, t.width*len(s.Cases)), make([][]int, len(t.groups)) // this runs for many thresholds
+	for g := range alone {
+		alone[g] = []int{g}
+	}
 	for i, c := range s.Cases {
 		truth, said, labelled := -1, -1, false
 		for k, target := range c.Targets {
@@ -64,11 +68,11 @@ func firstErrors(s *Set, scores [][]float64, threshold, cut float64) measures {
 				said = k
 			}
 		}
-		t.members[i] = []int{max(0, slices.Index(t.groups, c.Group))}
+		t.members[i] = alone[max(0, slices.Index(t.groups, c.Group))]
 		if !labelled {
 			continue
 		}
-		t.counts[i] = make([]float64, 4)
+		t.counts[i] = counts[t.width*i : t.width*(i+1)]
 		at := 2
 		if truth >= 0 {
 			at = 0

@@ -76,7 +76,7 @@ func f1(hits, alarms, misses float64) metrics.Float { return ratio(2*hits, 2*hit
 // together, within each trajectory, and within each problem. A target of cut or more is good.
 func ranking(s *Set, scores [][]float64, cut float64, calibrated bool) measures {
 	m := measures{names: []name{{"all", "step_auroc"}, {"all", "within_auroc"}, {"all", "pairwise_within_problem"}, {"all", "auprc"}, {"all", "auprc_error"}}}
-	var pooled, byProblem grouped
+	var pooled grouped
 	within := make([][2]float64, len(s.Cases))
 	for i, c := range s.Cases {
 		var own grouped
@@ -91,8 +91,7 @@ func ranking(s *Set, scores [][]float64, cut float64, calibrated bool) measures 
 		}
 		within[i][0], within[i][1] = metrics.PairsWon(own.scores, own.good)
 	}
-	byProblem = pooled
-	problems := byProblem.pairs(len(s.problems))
+	problems := pooled.pairs(len(s.problems))
 	ranked := metrics.NewRanked(pooled.scores, pooled.good, pooled.unit)
 	if calibrated {
 		m.names = append(m.names, name{"all", "brier"}, name{"all", "ece"})
@@ -105,8 +104,8 @@ func ranking(s *Set, scores [][]float64, cut float64, calibrated bool) measures 
 		for p, pair := range problems {
 			wonP, allP = wonP+times[p]*pair[0], allP+times[p]*pair[1]
 		}
-		good, bad := ranked.AveragePrecision(times)
-		values := []metrics.Float{ranked.AUROC(times), ratio(won, all), ratio(wonP, allP), good, bad}
+		rank := ranked.Metrics(times)
+		values := []metrics.Float{rank.AUROC, ratio(won, all), ratio(wonP, allP), rank.PrecisionOfGood, rank.PrecisionOfBad}
 		if calibrated {
 			var c metrics.Calibration
 			for i, one := range s.Cases {

@@ -115,7 +115,7 @@ func pairMeasures(s *Set, rewards []float64) measures {
 		for b := range overlapBins {
 			overlap += math.Min(shares[0][b], shares[1][b])
 		}
-		return []metrics.Float{ranked.AUROC(times), ratio(won, count), ratio(overlap, count), rankedMatched.AUROC(times), ratio(wonMatched, countMatched), metrics.Float(countMatched)}
+		return []metrics.Float{ranked.Metrics(times).AUROC, ratio(won, count), ratio(overlap, count), rankedMatched.Metrics(times).AUROC, ratio(wonMatched, countMatched), metrics.Float(countMatched)}
 	}
 	return m
 }

@@ -100,3 +100,13 @@ func TestPlanByHand(t *testing.T) {
 	require.Equal(t, "quality", p.Stages[0].Stage)
 	require.Equal(t, label.Lift, c.Trajectory.Kind)
 }
+
+// The example stays readable, and what it calls a default is one.
+func TestExample(t *testing.T) {
+	c, err := Load(filepath.Join("..", "..", "examples", "label.yaml"))
+	require.NoError(t, err)
+	d := Default()
+	require.Equal(t, []any{d.Split, d.Encoder.Kind, d.Pairing, d.Coherence, d.Fusion, d.Parts, d.Trajectory.Samples, d.Trajectory.Templates, d.Seed},
+		[]any{c.Split, c.Encoder.Kind, c.Pairing, c.Coherence, c.Fusion, c.Parts, c.Trajectory.Samples, c.Trajectory.Templates, c.Seed})
+	require.Equal(t, label.DefaultPairing, d.Pairing)
+}

@@ -46,58 +46,70 @@ func (r Ranked) ties(times []float64, visit func(good, bad float64)) {
 	}
 }
 
-// AUROC is the chance that a good item scores higher than a bad one, ties counting half; see [AUROC].
-func (r Ranked) AUROC(times []float64) Float {
-	if r.undefined {
-		return undefined()
-	}
-	won, good, bad := 0.0, 0.0, 0.0
-	r.ties(times, func(g, b float64) {
-		won += g * (bad + b/2)
-		good, bad = good+g, bad+b
-	})
-	return ratio(won, good*bad)
+// RankMetrics are what a ranking of two classes is judged by.
+type RankMetrics struct {
+	AUROC Float // see the function
+	// The areas under the precision-recall curves as step functions: the precisions at each distinct score, weighted by the
+	// recall that it adds. For the good items the highest scores are taken first; for the bad ones the lowest.
+	PrecisionOfGood, PrecisionOfBad Float
 }
 
-// AveragePrecision is the area under the precision-recall curve as a step function: the precisions at each distinct score,
-// weighted by the recall that it adds. For the good items the highest scores are taken first; for the bad ones the lowest.
-func (r Ranked) AveragePrecision(times []float64) (good, bad Float) {
+// Metrics weighs each item by how often its unit was drawn.
+func (r Ranked) Metrics(times []float64) RankMetrics {
 	if r.undefined {
-		return undefined(), undefined()
+		return RankMetrics{undefined(), undefined(), undefined()}
 	}
-	type run struct{ good, bad float64 }
-	var runs []run
-	r.ties(times, func(g, b float64) { runs = append(runs, run{g, b}) })
-	var area, hits, all float64
-	for _, t := range runs {
-		hits, all = hits+t.bad, all+t.good+t.bad
-		if t.bad > 0 {
-			area += t.bad * hits / all
+	allGood, allBad := 0.0, 0.0
+	for _, item := range r.items {
+		if w := times[item.unit]; item.good {
+			allGood += w
+		} else {
+			allBad += w
 		}
 	}
-	bad = ratio(area, hits)
-	area, hits, all = 0, 0, 0
-	for _, t := range slices.Backward(runs) {
-		hits, all = hits+t.good, all+t.good+t.bad
-		if t.good > 0 {
-			area += t.good * hits / all
+	var won, areaGood, areaBad, good, bad float64 // good and bad are those below
+	r.ties(times, func(g, b float64) {
+		won += g * (bad + b/2)
+		if g > 0 {
+			areaGood += g * (allGood - good) / (allGood - good + allBad - bad)
 		}
-	}
-	return ratio(area, hits), bad
+		if b > 0 {
+			areaBad += b * (bad + b) / (good + g + bad + b)
+		}
+		good, bad = good+g, bad+b
+	})
+	return RankMetrics{ratio(won, allGood*allBad), ratio(areaGood, allGood), ratio(areaBad, allBad)}
 }
 
 // Calibration is the weighted sums that ECE and the Brier score are made of.
 type Calibration struct {
-	gap            [CalibrationBins]float64
-	squares, count float64
+	gap, scores, counts [CalibrationBins]float64
+	squares, count      float64
+}
+
+// CalibrationBin is one bin of a calibration: the weight of its items, and their mean score and target, undefined without items.
+type CalibrationBin struct {
+	Count         float64
+	Score, Target Float
 }
 
 // Add counts one item; see [ECE] for the bins.
 func (c *Calibration) Add(score, target, weight float64) {
 	bin := int(math.Max(0, math.Min(CalibrationBins-1, math.Floor(score*CalibrationBins))))
 	c.gap[bin] += weight * (score - target)
+	c.scores[bin] += weight * score
+	c.counts[bin] += weight
 	c.squares += weight * (score - target) * (score - target)
 	c.count += weight
+}
+
+// Bins are the bins, from the lowest scores to the highest.
+func (c *Calibration) Bins() []CalibrationBin {
+	bins := make([]CalibrationBin, CalibrationBins)
+	for i := range bins {
+		bins[i] = CalibrationBin{c.counts[i], ratio(c.scores[i], c.counts[i]), ratio(c.scores[i]-c.gap[i], c.counts[i])}
+	}
+	return bins
 }
 
 // ECE is the expected calibration error.

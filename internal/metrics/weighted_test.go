@@ -29,25 +29,29 @@ func TestWeightsAreRepetitions(t *testing.T) {
 				repeatedScores, repeatedTargets = append(repeatedScores, scores[i]), append(repeatedTargets, targets[i])
 			}
 		}
-		same(t, AUROC(repeatedScores, repeatedTargets), NewRanked(scores, good, unit).AUROC(times))
+		same(t, AUROC(repeatedScores, repeatedTargets), NewRanked(scores, good, unit).Metrics(times).AUROC)
 		same(t, ECE(repeatedScores, repeatedTargets), c.ECE())
 		same(t, MSE(repeatedScores, repeatedTargets), c.Brier())
 		won, all := PairsWon(scores, good)
 		same(t, AUROC(scores, targets), ratio(won, all))
 	}
-	require.False(t, NewRanked([]float64{nan, 1}, []bool{true, false}, []int{0, 0}).AUROC([]float64{1}).Defined())
+	require.False(t, NewRanked([]float64{nan, 1}, []bool{true, false}, []int{0, 0}).Metrics([]float64{1}).AUROC.Defined())
 }
 
 func TestAveragePrecisionByHand(t *testing.T) {
 	// sklearn.metrics.average_precision_score: y = [0, 0, 1, 1], s = [0.1, 0.4, 0.35, 0.8] gives 0.8333
-	ranked := NewRanked([]float64{0.1, 0.4, 0.35, 0.8}, []bool{false, false, true, true}, []int{0, 0, 0, 0})
-	good, bad := ranked.AveragePrecision([]float64{1})
-	require.InDelta(t, 0.5*1+0.5*2/3, float64(good), 1e-15)
-	require.InDelta(t, 0.5*1+0.5*2/3, float64(bad), 1e-15) // 0.1, then 0.35 (good), then 0.4: 1 and 2/3
+	one := []float64{1}
+	m := NewRanked([]float64{0.1, 0.4, 0.35, 0.8}, []bool{false, false, true, true}, []int{0, 0, 0, 0}).Metrics(one)
+	require.InDelta(t, 0.5*1+0.5*2/3, float64(m.PrecisionOfGood), 1e-15)
+	require.InDelta(t, 0.5*1+0.5*2/3, float64(m.PrecisionOfBad), 1e-15) // 0.1, then 0.35 (good), then 0.4: 1 and 2/3
 	// a tie is one point of the curve: y = [1, 0, 1], s = [0.5, 0.5, 0.2]: 0.5·1/2 + 0.5·2/3
-	good, _ = NewRanked([]float64{0.5, 0.5, 0.2}, []bool{true, false, true}, []int{0, 0, 0}).AveragePrecision([]float64{1})
-	require.InDelta(t, 0.25+1.0/3, float64(good), 1e-15)
-	good, bad = NewRanked([]float64{0.5}, []bool{true}, []int{0}).AveragePrecision([]float64{1})
-	require.Equal(t, Float(1), good)
-	require.False(t, bad.Defined())
+	m = NewRanked([]float64{0.5, 0.5, 0.2}, []bool{true, false, true}, []int{0, 0, 0}).Metrics(one)
+	require.InDelta(t, 0.25+1.0/3, float64(m.PrecisionOfGood), 1e-15)
+	m = NewRanked([]float64{0.5}, []bool{true}, []int{0}).Metrics(one)
+	require.Equal(t, Float(1), m.PrecisionOfGood)
+	require.False(t, m.PrecisionOfBad.Defined())
+	// weights are repetitions: the good 0.8 twice and the bad 0.9 once: precisions 0 of 1, then 2 of 3
+	m = NewRanked([]float64{0.8, 0.9, 0.1}, []bool{true, false, false}, []int{0, 1, 2}).Metrics([]float64{2, 1, 0})
+	require.InDelta(t, 2.0/3, float64(m.PrecisionOfGood), 1e-15)
+	require.InDelta(t, 1.0/3, float64(m.PrecisionOfBad), 1e-15)
 }

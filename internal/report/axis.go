@@ -17,15 +17,18 @@ const (
 	biggest      = 1e100 // numbers beyond it are treated as missing, so that differences stay finite
 )
 
-type tick struct {
-	At   float64 // in user units along the axis
-	Text string
+// Tick is a mark on an axis.
+type Tick struct {
+	At    float64 // in user units along the axis
+	Value float64
+	Text  string
 }
 
 // axis maps [low, high] to [from, to] in user units; from > to for an axis that points up.
 type axis struct {
 	low, high, from, to float64
 	step                float64
+	log2                bool // it counts doublings, its ticks say what they come to
 }
 
 // niceAxis widens [low, high] to whole ticks of 1, 2 or 5 times a power of ten, about count of them.
@@ -41,6 +44,17 @@ func niceAxis(low, high float64, count int) axis {
 	return axis{low: math.Floor(low/step+1e-9) * step, high: math.Ceil(high/step-1e-9) * step, step: step}
 }
 
+// wholeAxis is for the logarithms to base 2 of [2^low, 2^high]: its ticks are powers of two.
+func wholeAxis(low, high float64) axis {
+	a := axis{low: math.Floor(low + 1e-9), high: math.Ceil(high - 1e-9), log2: true}
+	if a.low == a.high {
+		a.low, a.high = a.low-1, a.high+1
+	}
+	a.step = math.Ceil((a.high - a.low) / 8)
+	a.high = a.low + a.step*math.Ceil((a.high-a.low)/a.step)
+	return a
+}
+
 func niceStep(raw float64) float64 {
 	power := math.Pow(10, math.Floor(math.Log10(raw)))
 	for _, m := range []float64{1, 2, 5} {
@@ -53,15 +67,19 @@ func niceStep(raw float64) float64 {
 
 func (a axis) at(v float64) float64 { return a.from + (v-a.low)/(a.high-a.low)*(a.to-a.from) }
 
-func (a axis) ticks() []tick {
+func (a axis) ticks() []Tick {
 	n := int(math.Round((a.high - a.low) / a.step))
-	out := make([]tick, 0, n+1)
+	out := make([]Tick, 0, n+1)
 	for i := range n + 1 {
 		v := a.low + float64(i)*a.step
 		if math.Abs(v) < a.step*1e-6 {
 			v = 0
 		}
-		out = append(out, tick{At: round(a.at(v)), Text: tickText(v, a.step, math.Max(math.Abs(a.low), math.Abs(a.high)))})
+		text := tickText(v, a.step, math.Max(math.Abs(a.low), math.Abs(a.high)))
+		if a.log2 {
+			text = strconv.FormatFloat(math.Exp2(v), 'g', 6, 64)
+		}
+		out = append(out, Tick{At: round(a.at(v)), Value: v, Text: text})
 	}
 	return out
 }

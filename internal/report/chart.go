@@ -2,6 +2,7 @@ package report
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -10,6 +11,7 @@ import (
 type LineChart struct {
 	Title          string
 	XLabel, YLabel string
+	Log2           bool // doublings of x are equally far apart; x of 0 and less are left out
 	Series         []Series
 }
 
@@ -17,6 +19,7 @@ type LineChart struct {
 type Series struct {
 	Name string
 	X, Y []float64 // the longer one's surplus is left out
+	Dots bool      // every point is marked
 }
 
 // Histogram shows how two or more groups of values are distributed, each as shares of its own size, one over the other.
@@ -28,10 +31,11 @@ type Histogram struct {
 	Groups   []Group
 }
 
-// Group is one group of values; those that are not finite are left out.
+// Group is one group of values; those that are not finite are left out. Of many values the counts will do.
 type Group struct {
 	Name   string
 	Values []float64
+	Counts []int // how many values lie in each of the histogram's Bins between Low and Top; Values are not looked at
 }
 
 const (
@@ -58,10 +62,11 @@ type chartView struct {
 	Width, Height            float64
 	Left, Right, Top, Bottom float64
 	MiddleX, MiddleY         float64
-	XTicks, YTicks           []tick
+	XTicks, YTicks           []Tick
 	Legend                   []legendEntry
 	Shapes                   []shape
 	Filled, Empty            bool
+	figure                   Figure
 }
 
 func newChartView(title, xLabel, yLabel string) chartView {
@@ -74,12 +79,13 @@ func (v *chartView) draw(x, y *axis) {
 	v.MiddleX, v.MiddleY = round((v.Left+v.Right)/2), (v.Top+v.Bottom)/2
 	v.XTicks, v.YTicks = x.ticks(), y.ticks()
 	v.Empty = false
+	v.figure = Figure{Title: v.Title, XLabel: v.XLabel, YLabel: v.YLabel, X: Axis{x.low, x.high, v.XTicks}, Y: Axis{y.low, y.high, v.YTicks}, Filled: v.Filled}
 }
 
 func (c LineChart) view() (string, any) {
 	v := newChartView(c.Title, c.XLabel, c.YLabel)
 	lowX, highX, lowY, highY := math.Inf(1), math.Inf(-1), math.Inf(1), math.Inf(-1)
-	for i, s := range c.Series {
+	for i, s := range c.drawn() {
 		v.Legend = append(v.Legend, legendEntry{i % colours, s.Name})
 		for k := range min(len(s.X), len(s.Y)) {
 			if usable(s.X[k]) && usable(s.Y[k]) {
@@ -92,11 +98,30 @@ func (c LineChart) view() (string, any) {
 		return "chart", v
 	}
 	x, y := niceAxis(lowX, highX, 5), niceAxis(lowY, highY, 5)
+	if c.Log2 {
+		x = wholeAxis(lowX, highX)
+	}
 	v.draw(&x, &y)
-	for i, s := range c.Series {
+	for i, s := range c.drawn() {
 		v.Shapes = append(v.Shapes, s.shape(i%colours, x, y))
+		v.figure.Lines = append(v.figure.Lines, s.kept())
 	}
 	return "chart", v
+}
+
+// drawn are the series with x as it is drawn.
+func (c LineChart) drawn() []Series {
+	if !c.Log2 {
+		return c.Series
+	}
+	list := slices.Clone(c.Series)
+	for i := range list {
+		list[i].X = make([]float64, len(c.Series[i].X))
+		for k, x := range c.Series[i].X {
+			list[i].X[k] = math.Log2(x) // not usable for x of 0 and less
+		}
+	}
+	return list
 }
 
 func (s Series) shape(colour int, x, y axis) shape {
@@ -104,8 +129,8 @@ func (s Series) shape(colour int, x, y axis) shape {
 	var path strings.Builder
 	var run []point
 	flush := func() {
-		if len(run) == 1 {
-			out.Dots = append(out.Dots, run[0])
+		if s.Dots || len(run) == 1 {
+			out.Dots = append(out.Dots, run...)
 		}
 		for i, p := range run {
 			if len(run) > 1 {
@@ -188,12 +213,42 @@ func writePoint(path *strings.Builder, command byte, x, y float64) {
 func (h Histogram) view() (string, any) {
 	v := newChartView(h.Title, h.XLabel, "share of the group")
 	v.Filled = true
-	low, top := h.bounds()
 	for i, g := range h.Groups {
 		v.Legend = append(v.Legend, legendEntry{i % colours, g.Name + " (" + strconv.Itoa(g.size()) + ")"})
 	}
-	if !(low <= top) || h.total() == 0 {
+	edges, shares := h.bars()
+	if edges == nil {
 		return "chart", v
+	}
+	low, top := edges[0], edges[len(edges)-1]
+	highest := 0.0
+	for _, list := range shares {
+		highest = math.Max(highest, slices.Max(list))
+	}
+	x, y := niceAxis(low, top, 5), niceAxis(0, highest, 4)
+	v.draw(&x, &y)
+	for i := range shares {
+		outline := Series{Name: v.Legend[i].Name, X: []float64{low}, Y: []float64{0}}
+		for b, share := range shares[i] {
+			outline.X, outline.Y = append(outline.X, edges[b], edges[b+1]), append(outline.Y, share, share)
+		}
+		outline.X, outline.Y = append(outline.X, top), append(outline.Y, 0)
+		v.figure.Lines = append(v.figure.Lines, outline)
+		var path strings.Builder
+		for k := range outline.X {
+			writePoint(&path, "ML"[min(k, 1)], round(x.at(outline.X[k])), round(y.at(outline.Y[k])))
+		}
+		path.WriteByte('Z')
+		v.Shapes = append(v.Shapes, shape{Colour: i % colours, Path: path.String()})
+	}
+	return "chart", v
+}
+
+// bars are the edges of the bins and each group's shares between them; nil if there is nothing to show.
+func (h Histogram) bars() (edges []float64, shares [][]float64) {
+	low, top := h.bounds()
+	if !(low <= top) || h.total() == 0 {
+		return nil, nil
 	}
 	bins := h.Bins
 	if bins <= 0 {
@@ -203,30 +258,14 @@ func (h Histogram) view() (string, any) {
 	if low == top {
 		low, top = low-0.5, top+0.5
 	}
-	shares := make([][]float64, len(h.Groups))
-	highest := 0.0
-	for i, g := range h.Groups {
-		shares[i] = g.shares(low, top, bins)
-		for _, s := range shares[i] {
-			highest = math.Max(highest, s)
-		}
-	}
-	x, y := niceAxis(low, top, 5), niceAxis(0, highest, 4)
-	v.draw(&x, &y)
 	width := (top - low) / float64(bins)
-	for i := range shares {
-		var path strings.Builder
-		writePoint(&path, 'M', round(x.at(low)), round(y.at(0)))
-		for b, share := range shares[i] {
-			left, right := low+float64(b)*width, low+float64(b+1)*width
-			writePoint(&path, 'L', round(x.at(left)), round(y.at(share)))
-			writePoint(&path, 'L', round(x.at(right)), round(y.at(share)))
-		}
-		writePoint(&path, 'L', round(x.at(top)), round(y.at(0)))
-		path.WriteByte('Z')
-		v.Shapes = append(v.Shapes, shape{Colour: i % colours, Path: path.String()})
+	for b := range bins {
+		edges = append(edges, low+float64(b)*width)
 	}
-	return "chart", v
+	for _, g := range h.Groups {
+		shares = append(shares, g.shares(low, top, bins))
+	}
+	return append(edges, top), shares
 }
 
 func (h Histogram) bounds() (low, top float64) {
@@ -257,6 +296,12 @@ func (h Histogram) total() int {
 
 func (g Group) size() int {
 	n := 0
+	if g.Counts != nil {
+		for _, c := range g.Counts {
+			n += c
+		}
+		return n
+	}
 	for _, value := range g.Values {
 		if usable(value) {
 			n++
@@ -268,6 +313,12 @@ func (g Group) size() int {
 func (g Group) shares(low, top float64, bins int) []float64 {
 	out := make([]float64, bins)
 	weight := 1 / float64(max(1, g.size()))
+	if g.Counts != nil {
+		for b, c := range g.Counts[:min(bins, len(g.Counts))] {
+			out[b] = float64(c) * weight
+		}
+		return out
+	}
 	for _, value := range g.Values {
 		if usable(value) {
 			place := math.Floor((value - low) / (top - low) * float64(bins))

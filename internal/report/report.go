@@ -42,6 +42,7 @@ type Table struct {
 type Steps struct {
 	Title   string
 	Problem string // shown first; may be empty
+	First   int    // number of the first step; 0: 1
 	Steps   []Step
 }
 
@@ -153,7 +154,7 @@ func (s Steps) view() (string, any) {
 	v := stepsView{Title: s.Title, Problem: s.Problem, Steps: make([]stepView, len(s.Steps))}
 	part := ""
 	for i, step := range s.Steps {
-		view := stepView{Number: i + 1, Text: step.Text, Score: "no score", Label: "no label", Class: "none"}
+		view := stepView{Number: max(1, s.First) + i, Text: step.Text, Score: "no score", Label: "no label", Class: "none"}
 		if step.Part != part {
 			part = step.Part
 			view.Part = part
