@@ -50,10 +50,10 @@ func newModel(spec Spec, capacity Capacity, bf16 func(name string) bool, oracle 
 	m := &model{Builder: ops.NewBuilder(oracle), spec: spec, cap: capacity, frozen: map[string]bool{}}
 	m.reads = m.Input("reads", engine.I32, capacity.Reads)
 	m.column = m.Input("column", engine.I32, capacity.Reads)
-	m.target = m.Input("target", spec.DType, capacity.Reads)
-	m.weight = m.Input("weight", spec.DType, capacity.Reads)
+	m.target = m.Input("target", spec.params(), capacity.Reads)
+	m.weight = m.Input("weight", spec.params(), capacity.Reads)
 	if spec.Train == TrainHead {
-		m.features = m.Input("features", spec.DType, capacity.Reads, spec.Config.HiddenSize) // [R, D]
+		m.features = m.Input("features", spec.params(), capacity.Reads, spec.Config.HiddenSize) // [R, D]
 	} else {
 		m.hidden = m.trunk(bf16)
 		m.features = m.Gather(m.hidden, m.reads) // [R, D]
@@ -215,7 +215,7 @@ func (m *model) objective() {
 	}
 }
 
-// matrix is a trunk matrix: trained in the compute dtype, or frozen as stored.
+// matrix is a trunk matrix: trained in the dtype of parameters, or frozen as stored.
 func (m *model) matrix(name string, bf16 func(string) bool, shape ...int) *gorgonia.Node {
 	if m.spec.Train != TrainFull && bf16(name) {
 		n := m.Input(name, engine.BFloat16, shape...)
@@ -225,13 +225,13 @@ func (m *model) matrix(name string, bf16 func(string) bool, shape ...int) *gorgo
 	return m.input(name, m.spec.Train == TrainFull, false, shape...)
 }
 
-// vector is a trunk bias or norm: always in the compute dtype.
+// vector is a trunk bias or norm: always in the dtype of parameters.
 func (m *model) vector(name string, n int) *gorgonia.Node {
 	return m.input(name, m.spec.Train == TrainFull, false, n)
 }
 
 func (m *model) input(name string, trained, head bool, shape ...int) *gorgonia.Node {
-	n := m.Input(name, m.spec.DType, shape...)
+	n := m.Input(name, m.spec.params(), shape...)
 	m.params = append(m.params, &Parameter{Name: name, Shape: shape, Trained: trained, Head: head, node: n})
 	return n
 }

@@ -17,7 +17,7 @@ import (
 type Micro struct {
 	*data.Batch
 	Labels   []int32 // [R] tokens, for a head of kind TokenLogProb; else nil
-	Features []byte  // [R, hidden] in the compute dtype; nil unless Spec.Train is TrainHead
+	Features []byte  // [R, hidden] in the dtype of parameters (f32 for bf16); nil unless Spec.Train is TrainHead
 	// DropoutKeys [T] say what LoRA dropout drops of each token's row, see DropoutKeys; nil: nothing, as for scores.
 	DropoutKeys []uint64
 }
@@ -158,7 +158,7 @@ func (n *Network) machine(what output, need Capacity) (*engine.Machine, error) {
 // run uploads the batch and runs the machine for the output.
 func (n *Network) run(what output, b Micro) (*engine.Machine, error) {
 	if n.spec.Train == TrainHead {
-		if want := len(b.Reads) * n.spec.Config.HiddenSize * int(n.spec.DType.Size()); len(b.Features) != want {
+		if want := len(b.Reads) * n.spec.Config.HiddenSize * int(n.spec.params().Size()); len(b.Features) != want {
 			return nil, fmt.Errorf("features: %d bytes for %d read-outs, want %d", len(b.Features), len(b.Reads), want)
 		}
 	}
@@ -321,7 +321,7 @@ func (n *Network) scores(m *engine.Machine, reads int) (Scores, error) {
 	return Scores{Values: values, Logits: logits}, err
 }
 
-// Features are the final hidden states at the read-outs, [R, hidden] in the compute dtype.
+// Features are the final hidden states at the read-outs, [R, hidden] in the dtype of parameters.
 func (n *Network) Features(b *data.Batch) ([]byte, error) {
 	if n.spec.Train == TrainHead {
 		return nil, errors.New("a network that trains the head alone has no trunk to compute features with")
@@ -330,7 +330,7 @@ func (n *Network) Features(b *data.Batch) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	features := make([]byte, len(b.Reads)*n.spec.Config.HiddenSize*int(n.spec.DType.Size()))
+	features := make([]byte, len(b.Reads)*n.spec.Config.HiddenSize*int(n.spec.params().Size()))
 	return features, n.backend.Download(features, m.Output(n.model.features))
 }
 
@@ -354,8 +354,18 @@ func (n *Network) read(t *engine.Tensor, rows int) ([]float64, error) {
 
 func download(backend engine.Backend, t *engine.Tensor, count int) ([]float64, error) {
 	wide := make([]float64, count)
-	if t.Dtype() == engine.F64 {
+	switch t.Dtype() {
+	case engine.F64:
 		return wide, backend.Download(bytesOf(wide), t)
+	case engine.BFloat16:
+		narrow := make([]engine.BF16, count)
+		if err := backend.Download(bytesOf(narrow), t); err != nil {
+			return nil, err
+		}
+		for i, v := range narrow {
+			wide[i] = float64(v.Float32())
+		}
+		return wide, nil
 	}
 	narrow := make([]float32, count)
 	if err := backend.Download(bytesOf(narrow), t); err != nil {
@@ -367,8 +377,8 @@ func download(backend engine.Backend, t *engine.Tensor, count int) ([]float64, e
 	return wide, nil
 }
 
-// floats converts to the compute dtype's bytes.
-func (n *Network) floats(v []float64) []byte { return toDType(v, n.spec.DType) }
+// floats converts to the bytes of parameters.
+func (n *Network) floats(v []float64) []byte { return toDType(v, n.spec.params()) }
 
 func toDType(v []float64, dtype tensor.Dtype) []byte {
 	if dtype == engine.F64 {

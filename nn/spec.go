@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/goprm/goprm/internal/hfmodel"
+	"github.com/goprm/goprm/internal/ops"
 	"github.com/goprm/goprm/loss"
 	"gorgonia.org/tensor"
 )
@@ -48,7 +49,7 @@ var loraTargets = []string{"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", 
 // Spec is everything that determines a graph besides its capacity.
 type Spec struct {
 	Config    *hfmodel.Config
-	DType     tensor.Dtype // compute: engine.F32 or engine.F64
+	DType     tensor.Dtype // compute: engine.F32, engine.F64, or engine.BFloat16 on backends that have it
 	Train     string
 	Head      HeadSpec
 	LoRA      LoRASpec // used when Train is TrainLoRA or Adapters is set
@@ -119,6 +120,9 @@ func (s Spec) Validate() error {
 	}
 	return nil
 }
+
+// params is the dtype of trained parameters, norms, biases, the head and the features it reads.
+func (s Spec) params() tensor.Dtype { return ops.ParamDType(s.DType) }
 
 func (s Spec) hasAdapters() bool { return s.Train == TrainLoRA || s.Adapters }
 

@@ -147,13 +147,16 @@ func (c *TrainConfig) validateRun() error {
 	)
 }
 
-// resolveDType says what auto means, and refuses arithmetic that the backends lack.
-func resolveDType(name string) (string, error) {
-	switch name {
-	case "", "auto":
+// resolveDType says what auto means on a backend, and refuses arithmetic that it lacks.
+func resolveDType(name string, b engine.Backend) (string, error) {
+	_, narrow := b.(engine.ComputesBF16)
+	switch {
+	case (name == "" || name == "auto") && narrow:
+		return "bf16", nil
+	case name == "" || name == "auto":
 		return "f32", nil
-	case "bf16":
-		return "", errors.New("dtype: bf16 compute needs a backend that has it: the CPU computes in f32 and f64 (bf16 weights are read as they are)")
+	case name == "bf16" && !narrow:
+		return "", fmt.Errorf("dtype: bf16 compute needs a backend that has it: %s computes in f32 and f64 (bf16 weights are read as they are)", b.Name())
 	}
 	_, err := engine.ParseDType(name)
 	return name, err

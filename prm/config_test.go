@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/strictyaml"
 	"github.com/goprm/goprm/loss"
 	"github.com/stretchr/testify/require"
@@ -155,8 +156,11 @@ func TestConfigRefuses(t *testing.T) {
 	}
 	_, err := load(t, required, "optim.steps")
 	require.ErrorContains(t, err, "key=value")
-	_, err = resolveDType("bf16")
+	cpu, err := engine.Open("cpu", engine.Options{})
+	require.NoError(t, err)
+	_, err = resolveDType("bf16", cpu)
 	require.ErrorContains(t, err, "bf16 compute needs a backend that has it")
+	require.NoError(t, cpu.Close())
 	both := TrainConfig{Model: "m", Out: "o", Data: DataConfig{Train: []string{"f"}, Trajectories: Slice(nil)}}
 	require.ErrorContains(t, both.Validate(), "both given")
 	_, err = LoadTrainConfig(filepath.Join(t.TempDir(), "none.yaml"), nil)

@@ -27,7 +27,7 @@ const (
 	featureTensor = "features"
 )
 
-// features are the trunk's hidden states at every read-out of some examples, [rows, hidden] in the compute dtype,
+// features are the trunk's hidden states at every read-out of some examples, [rows, hidden] in the dtype of parameters,
 // mapped from the cache. A trunk that does not learn gives the same ones in every epoch.
 type features struct {
 	file   *safetensors.File
@@ -63,14 +63,15 @@ func (f *features) values(dst []float64, e *data.Example, read int) ([]float64, 
 
 // featureCache finds hidden states by everything that determines them.
 type featureCache struct {
-	dir     string // the cache's folder
-	weights string // what the trunk is
-	backend string
-	dtype   safetensors.DType
-	hidden  int
-	tokens  int // of a micro-batch
-	warn    func(format string, args ...any)
-	tell    func(done, total int)
+	dir        string // the cache's folder
+	weights    string // what the trunk is
+	backend    string
+	arithmetic string            // dtype of the trunk's arithmetic
+	dtype      safetensors.DType // of the rows
+	hidden     int
+	tokens     int // of a micro-batch
+	warn       func(format string, args ...any)
+	tell       func(done, total int)
 }
 
 // cacheDir is where hidden states are kept unless the configuration says otherwise.
@@ -91,6 +92,7 @@ func (c *featureCache) key(list []*data.Example) string {
 	writeString(sum, fmt.Sprintf("goprm features %d", featureFormat))
 	writeString(sum, c.weights)
 	writeString(sum, c.backend)
+	writeString(sum, c.arithmetic)
 	writeString(sum, string(c.dtype))
 	var buffer []byte
 	for _, e := range list {

@@ -110,6 +110,7 @@ func TestFeatureKey(t *testing.T) {
 	for i, change := range []func(c *featureCache, l []*data.Example){
 		func(c *featureCache, _ []*data.Example) { c.weights = "v" },
 		func(c *featureCache, _ []*data.Example) { c.backend = "cpu/avx2" },
+		func(c *featureCache, _ []*data.Example) { c.arithmetic = "bf16" },
 		func(c *featureCache, _ []*data.Example) { c.dtype = safetensors.F64 },
 		func(_ *featureCache, l []*data.Example) { l[0].Tokens[1] = 9 },
 		func(_ *featureCache, l []*data.Example) { l[0].Reads[0].Pos = 2 },

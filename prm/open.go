@@ -18,7 +18,7 @@ type OpenOptions struct {
 	Device  string // auto, cpu, cuda:0
 	Backend string // auto, portable, avx2, ...
 	Threads int    // 0: as many as Go uses; changes no score
-	DType   string // of the arithmetic: auto, f32, f64
+	DType   string // of the arithmetic: auto, f32, f64, bf16 on a GPU
 	// Format names the public format of a folder that has no goprm.json; "": what the folder shows, if that is one format.
 	Format string
 	// Reference is the folder of the language model that an implicit reward is relative to; for the format eurus alone.
@@ -28,6 +28,7 @@ type OpenOptions struct {
 	MaxTokens int
 	// LowMemory gives the memory of weights back as soon as they were used, so that a model needs no more of it than its largest
 	// matrix; it is slower and changes no score. It is set by itself for models of more than half of the memory that is available.
+	// Devices with memory of their own, which holds all weights, refuse it.
 	LowMemory bool
 	// Base is where the base of an adapter or a head lies now; "": where it lay in training.
 	Base string
@@ -70,33 +71,38 @@ type ModelInfo struct {
 // Open opens a model folder: one that Train wrote, a checkpoint of a run, or one of the public formats that internal/formats
 // describes. The content of the base of an adapter or a head is checked by its hash.
 func Open(dir string, opt OpenOptions) (*Model, error) {
-	dtype, err := resolveDType(opt.DType)
-	if err != nil {
-		return nil, err
-	}
 	m := &Model{}
+	var err error
 	if m.folder, err = openFolder(dir, opt.Base); err != nil {
 		return nil, err
 	}
-	if err := m.open(opt, dtype); err != nil {
+	if err := m.open(opt); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
 	return m, nil
 }
 
-func (m *Model) open(opt OpenOptions, dtypeName string) error {
+func (m *Model) open(opt OpenOptions) error {
 	if err := m.recognise(opt.Format); err != nil {
 		return err
 	}
 	if err := m.setText(opt.MaxTokens); err != nil {
 		return err
 	}
+	var err error
+	if m.backend, err = openBackend(opt.Device, opt.Backend, opt.Threads); err != nil {
+		return err
+	}
+	dtypeName, err := resolveDType(opt.DType, m.backend)
+	if err != nil {
+		return err
+	}
 	dtype, err := engine.ParseDType(dtypeName)
 	if err != nil {
 		return fmt.Errorf("dtype: %w", err)
 	}
-	if m.backend, err = openBackend(opt.Device, opt.Backend, opt.Threads); err != nil {
-		return err
+	if _, shares := m.backend.(engine.SharesHostMemory); opt.LowMemory && !shares {
+		return fmt.Errorf("low memory: %s has a copy of all weights in its own memory; use the device cpu", m.backend.Name())
 	}
 	if opt.LowMemory || exceeds(m.folder.root) {
 		m.backend = releasingFor(m.backend, m.folder.root)

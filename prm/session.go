@@ -45,16 +45,16 @@ func prepare(ctx context.Context, c TrainConfig) (*session, error) {
 func (s *session) open(ctx context.Context) error {
 	c := &s.c
 	var err error
-	if c.DType, err = resolveDType(c.DType); err != nil {
+	if s.backend, err = openBackend(c.Device, c.Backend, c.Threads); err != nil {
+		return err
+	}
+	s.closers = append(s.closers, s.backend.Close)
+	if c.DType, err = resolveDType(c.DType, s.backend); err != nil {
 		return err
 	}
 	if s.dtype, err = engine.ParseDType(c.DType); err != nil {
 		return fmt.Errorf("dtype: %w", err)
 	}
-	if s.backend, err = openBackend(c.Device, c.Backend, c.Threads); err != nil {
-		return err
-	}
-	s.closers = append(s.closers, s.backend.Close)
 	c.Device, c.Backend = deviceAndKernels(s.backend)
 	if s.folder, err = openFolder(c.Model, ""); err != nil {
 		return fmt.Errorf("model: %w", err)
@@ -232,7 +232,7 @@ func (s *session) featuresOf(ctx context.Context, list []*data.Example) (*featur
 	s.say.console.Start("hidden states", 0, len(list))
 	defer s.say.console.Finish()
 	cache := featureCache{
-		dir: dir, weights: weights, backend: s.backend.Name(), dtype: storage(s.dtype), hidden: s.folder.config.HiddenSize,
+		dir: dir, weights: weights, backend: s.backend.Name(), arithmetic: s.c.DType, dtype: storage(s.dtype), hidden: s.folder.config.HiddenSize,
 		tokens: s.c.Batch.Tokens, warn: s.say.warnf, tell: func(done, _ int) { s.say.console.Update(done, "") },
 	}
 	var network *nn.Network

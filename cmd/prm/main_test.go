@@ -66,7 +66,7 @@ func TestUsage(t *testing.T) {
 		{"--backend portable parity /nowhere --quiet", 1, "", "(f32 on cpu/portable)"},
 		{"--dtype parity parity x", 2, "", "prm parity: "},
 		{"parity --dtype f16 x", 2, "", "f16"},
-		{"parity --dtype bf16 x", 1, "", "prm parity: no backend in this program computes in bf16"},
+		{"parity --dtype bf16 x", 1, "", " does not compute in bf16"},
 		{"parity /nowhere /elsewhere", 1, "", "; /elsewhere: neither batch.json"},
 		{"parity /nowhere", 1, "", "prm parity: /nowhere: neither batch.json"},
 		{"inspect /nowhere", 1, "", "prm inspect: stat /nowhere"},

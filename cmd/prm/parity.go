@@ -10,7 +10,7 @@ import (
 
 type parityCommand struct {
 	Dirs  []string `arg:"" help:"Golden folders, of backbones or of head formats."`
-	DType string   `name:"dtype" default:"f32" help:"Arithmetic to compare: f32 or f64 (bf16 where a backend computes in it)."`
+	DType string   `name:"dtype" default:"f32" help:"Arithmetic to compare: f32, f64, or bf16 where the device computes in it."`
 	machineFlags
 	JSON bool `help:"Print JSON."`
 }
@@ -24,14 +24,14 @@ func (c parityCommand) Run(p *program) error {
 	if err != nil {
 		return usageError(err.Error())
 	}
-	if dtype == engine.BFloat16 {
-		return fmt.Errorf("no backend in this program computes in bf16; use f32 or f64")
-	}
 	backend, err := engine.Open(c.Device, engine.Options{Kernels: c.Backend, Workers: p.threads})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = backend.Close() }()
+	if _, narrow := backend.(engine.ComputesBF16); dtype == engine.BFloat16 && !narrow {
+		return fmt.Errorf("%s does not compute in bf16; use f32 or f64, or a GPU", backend.Name())
+	}
 	reports := make([]folderReport, len(c.Dirs))
 	var wrong []string
 	for i, dir := range c.Dirs {

@@ -142,7 +142,7 @@ func (m *maker) attention(l *layout, a ops.Attention, x *qkv) *call {
 	capacity := l.tokens() + m.spare
 	rows := l.tokens() * a.Heads
 	return &call{op: "attention", attr: a, rows: engine.Tokens, live: m.counts(l.tokens(), len(l.ranges), 1), in: m.inputs(l, x),
-		out: m.result(capacity*a.Heads*a.HeadDim + capacity*a.Heads), want: func() []float64 {
+		out: m.packed(capacity*a.Heads*a.HeadDim, capacity*a.Heads), want: func() []float64 {
 			y := unspecified(capacity*a.Heads*a.HeadDim + capacity*a.Heads)
 			out, lse := naiveAttention(l, a, x)
 			copy(y, out)
@@ -151,17 +151,24 @@ func (m *maker) attention(l *layout, a ops.Attention, x *qkv) *call {
 		}}
 }
 
+// packed is an attention's result: n numbers of the compute dtype, then the log-sum-exps.
+func (m *maker) packed(n, lse int) value {
+	v := m.result(n + ops.LSELen(m.dtype, lse))
+	v.tail = lse
+	return v
+}
+
 func (m *maker) attentionBackward(l *layout, a ops.Attention, x *qkv) *call {
 	capacity := l.tokens() + m.spare
 	nq, nk := capacity*a.Heads*a.HeadDim, capacity*a.KVHeads*a.HeadDim
 	out, lse := naiveAttention(l, a, x)
-	forward := m.result(nq + capacity*a.Heads)
-	forward.floats = unspecified(size(forward.shape))
+	forward := m.packed(nq, capacity*a.Heads)
+	forward.floats = unspecified(nq + capacity*a.Heads)
 	for i, v := range out {
 		forward.floats[i] = round(v, m.dtype)
 	}
 	for i, v := range lse {
-		forward.floats[nq+i] = round(v, m.dtype)
+		forward.floats[nq+i] = round(v, m.param())
 	}
 	return &call{op: "attention_backward", attr: a, rows: engine.Tokens, live: m.counts(l.tokens(), len(l.ranges), 1),
 		in: append(m.inputs(l, x), forward, x.dout), out: m.result(nq + 2*nk), want: func() []float64 {

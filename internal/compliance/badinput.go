@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// badInput: what cannot be computed is an error that says where, at Compile if shapes tell it, else at the launch.
+// badInput: what cannot be computed is an error that says where, at Compile if shapes tell it, else at the launch, or at
+// the Sync after it where launches do not wait.
 func badInput(t *testing.T, d device) {
 	m := newMaker(1, 0, engine.F32)
 	compileError := func(c engine.Call) string {
@@ -30,12 +31,18 @@ func badInput(t *testing.T, d device) {
 	launchError := func(c *call, contains ...string) {
 		t.Helper()
 		launch, _ := d.prepare(t, c, placement{})
-		err := launch()
+		run := func() error {
+			if err := launch(); err != nil {
+				return err
+			}
+			return d.Sync()
+		}
+		err := run()
 		require.Error(t, err)
 		for _, s := range contains {
 			require.ErrorContains(t, err, s)
 		}
-		require.Error(t, launch(), "again")
+		require.Error(t, run(), "again")
 	}
 	for _, bad := range []int32{-1, 29, math.MaxInt32, math.MinInt32} {
 		c := m.embedding(4, 5, 29, m.fixed(m.dtype, 1, 29, 5))

@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"github.com/goprm/goprm/internal/engine"
+	"github.com/goprm/goprm/internal/ops"
 	"github.com/stretchr/testify/require"
 	"gorgonia.org/tensor"
 )
@@ -19,6 +20,13 @@ type value struct {
 	floats []float64
 	ints   []int32
 	perRow bool // the leading dimension is that of the call's rows
+	tail   int  // log-sum-exps at its end, in the dtype of parameters; floats has one number for each
+}
+
+// numbers is how many floats the value holds.
+func (v value) numbers() int {
+	n := size(v.shape)
+	return n - ops.LSELen(v.dtype, v.tail) + v.tail
 }
 
 // call is an engine.Call with values, and what its result should be.
@@ -100,7 +108,14 @@ func (m *maker) fixed(dtype tensor.Dtype, deviation float64, shape ...int) value
 
 // perRow draws live rows of the compute dtype; dead rows are NaN.
 func (m *maker) perRow(deviation float64, shape ...int) value {
-	v := m.fixed(m.dtype, deviation, shape...)
+	return m.perRowOf(m.dtype, deviation, shape...)
+}
+
+// param is the dtype of parameters, of their gradients, and of everything after the read-outs.
+func (m *maker) param() tensor.Dtype { return ops.ParamDType(m.dtype) }
+
+func (m *maker) perRowOf(dtype tensor.Dtype, deviation float64, shape ...int) value {
+	v := m.fixed(dtype, deviation, shape...)
 	v.perRow = true
 	v.shape = append([]int{shape[0] + m.spare}, shape[1:]...)
 	for range size(v.shape) - len(v.floats) {
@@ -129,6 +144,17 @@ func (m *maker) deadInts(v value) value {
 // result is the compute dtype's result of a shape.
 func (m *maker) result(shape ...int) value { return value{dtype: m.dtype, shape: shape} }
 
+// computed is a weight as products take it: one trained in f32 is rounded where they compute in bf16.
+func (m *maker) computed(w float64) float64 {
+	if m.dtype == engine.BFloat16 {
+		return round(w, m.dtype)
+	}
+	return w
+}
+
+// paramResult is a result in the dtype of parameters.
+func (m *maker) paramResult(shape ...int) value { return value{dtype: m.param(), shape: shape} }
+
 // counts are the live counts: capacities where there is nothing to spare.
 func (m *maker) counts(tokens, segments, reads int) [engine.NumDims]int32 {
 	if m.spare == 0 {
@@ -156,9 +182,9 @@ type placement struct {
 	countAllocs bool
 }
 
-// before is how many elements lie before an input.
+// before is how many elements lie before an input. What holds numbers of two sizes lies as an arena has it.
 func (p placement) before(v value) int {
-	if v.floats == nil {
+	if v.floats == nil || v.tail > 0 && v.dtype == engine.BFloat16 {
 		return 0
 	}
 	return p.offset
@@ -187,7 +213,7 @@ func (d device) prepare(t *testing.T, c *call, p placement) (engine.Launch, engi
 		ec.Out = ec.In[0]
 	} else {
 		garbage := c.out
-		garbage.floats = unspecified(size(c.out.shape))
+		garbage.floats = unspecified(c.out.numbers())
 		ec.Out = d.tensor(t, garbage, 0)
 	}
 	launch, err := d.Compile(ec)
@@ -208,22 +234,29 @@ func (d device) run(t *testing.T, c *call, p placement) []float64 {
 	launch, ec := d.prepare(t, c, p)
 	require.NoError(t, launch())
 	require.NoError(t, d.Sync())
-	got := d.read(t, ec.Out)
+	got := d.read(t, ec.Out, c.out.tail)
 	if p.countAllocs {
 		require.Zero(t, testing.AllocsPerRun(2, func() { _ = launch() }), "a launch allocates")
 		require.NoError(t, d.Sync())
-		requireSameBits(t, "launched again", got, d.read(t, ec.Out))
+		requireSameBits(t, "launched again", got, d.read(t, ec.Out, c.out.tail))
 	}
 	return got
 }
 
-func (d device) read(t *testing.T, x *engine.Tensor) []float64 {
+func (d device) read(t *testing.T, x *engine.Tensor, tail int) []float64 {
 	raw := make([]byte, x.MemSize())
 	require.NoError(t, d.Download(raw, x))
-	return decode(raw, x.Dtype())
+	split := len(raw) - tail*int(ops.ParamDType(x.Dtype()).Size())
+	return append(decode(raw[:split], x.Dtype()), decode(raw[split:], ops.ParamDType(x.Dtype()))...)
 }
 
 func encode(v value) []byte {
+	if v.tail > 0 {
+		body, tail := v, v
+		n := len(v.floats) - v.tail
+		body.floats, body.tail, tail.floats, tail.tail, tail.dtype = v.floats[:n], 0, v.floats[n:], 0, ops.ParamDType(v.dtype)
+		return append(encode(body), encode(tail)...)
+	}
 	switch v.dtype {
 	case engine.F32:
 		return bytesOf(convert[float32](v.floats))
@@ -255,9 +288,12 @@ func bytesOf[T any](x []T) []byte {
 func decode(raw []byte, dtype tensor.Dtype) []float64 {
 	x := make([]float64, len(raw)/int(dtype.Size()))
 	for i := range x {
-		if dtype == engine.F32 {
+		switch dtype {
+		case engine.F32:
 			x[i] = float64(*(*float32)(unsafe.Pointer(&raw[4*i])))
-		} else {
+		case engine.BFloat16:
+			x[i] = float64((*(*engine.BF16)(unsafe.Pointer(&raw[2*i]))).Float32())
+		default:
 			x[i] = *(*float64)(unsafe.Pointer(&raw[8*i]))
 		}
 	}

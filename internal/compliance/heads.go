@@ -16,14 +16,14 @@ func headCases() []kase {
 		add(name, func(m *maker) *call {
 			x, at := m.perRow(1, tokens, k), m.ids(reads, tokens)
 			x.perRow = false // its rows are not the call's
-			c := m.byRead(&call{op: "gather", in: []value{x, at}, out: m.result(reads+m.spare, k), want: func() []float64 {
+			c := m.byRead(&call{op: "gather", in: []value{x, at}, out: m.paramResult(reads+m.spare, k), want: func() []float64 {
 				return outer(reads+m.spare, reads, k, func(r, j int) float64 { return x.floats[int(at.ints[r])*k+j] })
 			}}, reads, true)
 			c.live = m.counts(tokens, 1, reads)
 			return c
 		})
 		add(name, func(m *maker) *call {
-			dy, at := m.perRow(1, reads, k), m.ids(reads, tokens)
+			dy, at := m.perRowOf(m.param(), 1, reads, k), m.ids(reads, tokens)
 			c := m.byRead(&call{op: "gather_dx", in: []value{dy, at}, out: m.result(tokens+m.spare, k), want: func() []float64 {
 				y := unspecified((tokens + m.spare) * k)
 				clear(y[:tokens*k])

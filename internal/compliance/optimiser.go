@@ -60,9 +60,9 @@ func optimiser(t *testing.T, one, three device, dtype tensor.Dtype) {
 			require.NoError(t, launch())
 			require.NoError(t, again())
 			for i, want := range map[int][]float64{0: p, 2: mean, 3: square} {
-				got := one.read(t, ec.In[i])
+				got := one.read(t, ec.In[i], 0)
 				requireClose(t, "adamw", dtype, want, got)
-				requireSameBits(t, "workers", got, three.read(t, ec3.In[i]))
+				requireSameBits(t, "workers", got, three.read(t, ec3.In[i], 0))
 			}
 		}
 		require.Zero(t, testing.AllocsPerRun(2, func() { _ = launch() }))

@@ -9,7 +9,7 @@ import (
 )
 
 // sizes of the products: tokens, terms, results.
-var productSizes = [][3]int{{1, 1, 1}, {1, 300, 17}, {3, 17, 65}, {5, 64, 16}, {17, 65, 3}, {65, 3, 49}, {67, 130, 37}, {6, 515, 18}, {130, 257, 33}}
+var productSizes = [][3]int{{1, 1, 1}, {1, 300, 17}, {3, 17, 65}, {5, 64, 16}, {17, 65, 3}, {65, 3, 49}, {67, 130, 37}, {6, 515, 18}, {130, 257, 33}, {140, 5, 10}}
 
 func productCases() []kase {
 	var all []kase
@@ -21,7 +21,7 @@ func productCases() []kase {
 				if bf16 {
 					return engine.BFloat16
 				}
-				return m.dtype
+				return m.param()
 			}
 			suffix := map[bool]string{true: "/bf16"}[bf16]
 			all = append(all, kase{name + suffix, func(m *maker) *call {
@@ -33,7 +33,7 @@ func productCases() []kase {
 					separable: tokens, want: func() []float64 {
 						return outer(tokens+m.spare, tokens, k, func(t, j int) (s float64) {
 							for i := range n {
-								s += dy.floats[t*n+i] * w.floats[i*k+j]
+								s += dy.floats[t*n+i] * m.computed(w.floats[i*k+j])
 							}
 							return s
 						})
@@ -41,7 +41,7 @@ func productCases() []kase {
 			}})
 		}
 		all = append(all, kase{name + "/bias", func(m *maker) *call {
-			x, w, bias := m.perRow(1, tokens, k), m.fixed(m.dtype, 1/math.Sqrt(float64(k)), n, k), m.fixed(m.dtype, 1, n)
+			x, w, bias := m.perRow(1, tokens, k), m.fixed(m.dtype, 1/math.Sqrt(float64(k)), n, k), m.fixed(m.param(), 1, n)
 			c := m.linear(x, w, tokens)
 			c.in = append(c.in, bias)
 			product := c.want
@@ -55,7 +55,7 @@ func productCases() []kase {
 			return c
 		}}, kase{name, func(m *maker) *call {
 			dy, x := m.perRow(1/math.Sqrt(float64(tokens)), tokens, n), m.perRow(1, tokens, k)
-			return &call{op: "linear_dw", rows: engine.Tokens, live: m.counts(tokens, 1, 1), in: []value{dy, x}, out: m.result(n, k), want: func() []float64 {
+			return &call{op: "linear_dw", rows: engine.Tokens, live: m.counts(tokens, 1, 1), in: []value{dy, x}, out: m.paramResult(n, k), want: func() []float64 {
 				return outer(n, n, k, func(i, j int) (s float64) {
 					for t := range tokens {
 						s += dy.floats[t*n+i] * x.floats[t*k+j]
@@ -65,7 +65,7 @@ func productCases() []kase {
 			}}
 		}}, kase{name, func(m *maker) *call {
 			dy := m.perRow(1/math.Sqrt(float64(tokens)), tokens, n)
-			return &call{op: "linear_db", rows: engine.Tokens, live: m.counts(tokens, 1, 1), in: []value{dy}, out: m.result(n), want: func() []float64 {
+			return &call{op: "linear_db", rows: engine.Tokens, live: m.counts(tokens, 1, 1), in: []value{dy}, out: m.paramResult(n), want: func() []float64 {
 				return outer(1, 1, n, func(_, i int) (s float64) {
 					for t := range tokens {
 						s += dy.floats[t*n+i]
@@ -84,7 +84,7 @@ func (m *maker) linear(x, w value, tokens int) *call {
 		separable: tokens, want: func() []float64 {
 			return outer(tokens+m.spare, tokens, n, func(t, i int) (s float64) {
 				for j := range k {
-					s += x.floats[t*k+j] * w.floats[i*k+j]
+					s += x.floats[t*k+j] * m.computed(w.floats[i*k+j])
 				}
 				return s
 			})

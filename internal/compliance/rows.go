@@ -18,11 +18,11 @@ func rowCases() []kase {
 	for _, s := range rowSizes {
 		tokens, k := s[0], s[1]
 		name := fmt.Sprintf("%dx%d", tokens, k)
-		add(name, func(m *maker) *call { return m.embedding(tokens, k, 29, m.fixed(m.dtype, 1, 29, k)) })
+		add(name, func(m *maker) *call { return m.embedding(tokens, k, 29, m.fixed(m.param(), 1, 29, k)) })
 		add(name+"/bf16", func(m *maker) *call { return m.embedding(tokens, k, 29, m.fixed(engine.BFloat16, 1, 29, k)) })
 		add(name, func(m *maker) *call {
 			dy, ids := m.perRow(1/math.Sqrt(float64(tokens)), tokens, k), m.ids(tokens, 29)
-			return m.byToken(&call{op: "embedding_dtable", in: []value{dy, ids}, out: m.result(29, k), want: func() []float64 {
+			return m.byToken(&call{op: "embedding_dtable", in: []value{dy, ids}, out: m.paramResult(29, k), want: func() []float64 {
 				y := make([]float64, 29*k)
 				for t := range tokens {
 					for j := range k {
@@ -33,14 +33,14 @@ func rowCases() []kase {
 			}}, tokens, false)
 		})
 		add(name, func(m *maker) *call {
-			x, w := m.perRow(1, tokens, k), m.fixed(m.dtype, 1, k)
+			x, w := m.perRow(1, tokens, k), m.fixed(m.param(), 1, k)
 			return m.byToken(&call{op: "rmsnorm", attr: ops.RMSNorm{Eps: rmsEps}, in: []value{x, w}, out: m.result(tokens+m.spare, k), want: func() []float64 {
 				r := eachRMS(x, tokens, k)
 				return outer(tokens+m.spare, tokens, k, func(t, j int) float64 { return x.floats[t*k+j] * w.floats[j] * r[t] })
 			}}, tokens, true)
 		})
 		add(name, func(m *maker) *call {
-			x, w, dy := m.perRow(1, tokens, k), m.fixed(m.dtype, 1, k), m.perRow(1, tokens, k)
+			x, w, dy := m.perRow(1, tokens, k), m.fixed(m.param(), 1, k), m.perRow(1, tokens, k)
 			return m.byToken(&call{op: "rmsnorm_dx", attr: ops.RMSNorm{Eps: rmsEps}, in: []value{x, w, dy}, out: m.result(tokens+m.spare, k), want: func() []float64 {
 				r, mean := eachRMS(x, tokens, k), make([]float64, tokens)
 				for i := range tokens * k {
@@ -53,7 +53,7 @@ func rowCases() []kase {
 		})
 		add(name, func(m *maker) *call {
 			x, dy := m.perRow(1, tokens, k), m.perRow(1/math.Sqrt(float64(tokens)), tokens, k)
-			return m.byToken(&call{op: "rmsnorm_dw", attr: ops.RMSNorm{Eps: rmsEps}, in: []value{x, dy}, out: m.result(k), want: func() []float64 {
+			return m.byToken(&call{op: "rmsnorm_dw", attr: ops.RMSNorm{Eps: rmsEps}, in: []value{x, dy}, out: m.paramResult(k), want: func() []float64 {
 				y, r := make([]float64, k), eachRMS(x, tokens, k)
 				for i := range tokens * k {
 					y[i%k] += dy.floats[i] * x.floats[i] * r[i/k]
@@ -87,14 +87,14 @@ func rowCases() []kase {
 		add(name, func(m *maker) *call { return m.dropout(tokens, k) })
 		for _, factor := range []float64{1, -0.37} {
 			add(fmt.Sprintf("%s/%g", name, factor), func(m *maker) *call {
-				a, b, f := m.perRow(1, tokens, k), m.perRow(1, tokens, k), round(factor, m.dtype)
+				a, b, f := m.perRow(1, tokens, k), m.perRow(1, tokens, k), round(factor, m.param())
 				return m.byToken(&call{op: "add", attr: engine.AddAttr{Scale: factor}, inPlace: true, in: []value{a, b}, out: m.result(tokens+m.spare, k), want: func() []float64 {
 					return outer(tokens+m.spare, tokens, k, func(t, j int) float64 { return a.floats[t*k+j] + f*b.floats[t*k+j] })
 				}}, tokens, true)
 			})
 		}
 		add(name, func(m *maker) *call {
-			a, f := m.perRow(1, tokens, k), round(-0.37, m.dtype)
+			a, f := m.perRow(1, tokens, k), round(-0.37, m.param())
 			return m.byToken(&call{op: "scale", attr: engine.AddAttr{Scale: -0.37}, in: []value{a}, out: m.result(tokens+m.spare, k), want: func() []float64 {
 				return outer(tokens+m.spare, tokens, k, func(t, j int) float64 { return f * a.floats[t*k+j] })
 			}}, tokens, true)

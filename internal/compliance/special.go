@@ -3,6 +3,7 @@ package compliance
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/goprm/goprm/internal/engine"
@@ -27,7 +28,7 @@ func specialNumbers(t *testing.T, d device, dtype tensor.Dtype) {
 				return m.byToken(&call{op: "linear_dx", in: []value{m.perRow(1, rows, k), m.fixed(dtype, 1, k, k)}, out: m.result(rows, k)}, rows, true)
 			},
 			func(m *maker) *call {
-				return m.byToken(&call{op: "rmsnorm", attr: norm, in: []value{m.perRow(1, rows, k), m.fixed(dtype, 1, k)}, out: m.result(rows, k)}, rows, true)
+				return m.byToken(&call{op: "rmsnorm", attr: norm, in: []value{m.perRow(1, rows, k), m.fixed(m.param(), 1, k)}, out: m.result(rows, k)}, rows, true)
 			},
 			func(m *maker) *call {
 				return m.byToken(&call{op: "swiglu", in: []value{m.perRow(1, rows, k), m.perRow(1, rows, k)}, out: m.result(rows, k)}, rows, true)
@@ -50,6 +51,9 @@ func specialNumbers(t *testing.T, d device, dtype tensor.Dtype) {
 			},
 		} {
 			c := build(newMaker(11, 0, dtype))
+			if dtype == engine.BFloat16 && !slices.Contains(NarrowOps[:], c.op) {
+				continue
+			}
 			clean := d.run(t, c, placement{})
 			c.in[0].floats[bad*k+7] = special
 			got, spoiled := d.run(t, c, placement{}), false
@@ -63,6 +67,9 @@ func specialNumbers(t *testing.T, d device, dtype tensor.Dtype) {
 			}
 			require.True(t, spoiled, what+" vanished")
 		}
+	}
+	if dtype == engine.BFloat16 {
+		return // its subnormal numbers have too few digits to tell
 	}
 	tiny := 3e-40 // of f32's subnormal numbers
 	if dtype == engine.F64 {

@@ -10,5 +10,5 @@ import (
 
 func TestAVX2Compliance(t *testing.T) {
 	needAVX2(t)
-	compliance.Run(t, openWith(t, "avx2"))
+	compliance.Run(t, openWith(t, "avx2"), compliance.Options{})
 }

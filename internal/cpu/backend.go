@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"github.com/goprm/goprm/internal/engine"
+	"github.com/goprm/goprm/internal/ops"
 	"gorgonia.org/tensor"
 )
 
@@ -19,7 +20,7 @@ const alignment = 64 // bytes: a cache line, and more than any vector needs
 
 func init() { engine.Register("cpu", open) }
 
-// compile prepares one kernel for a call whose signature holds (see checkSignature). The launch reads the addresses of
+// compile prepares one kernel for a call whose signature holds (see ops.Check). The launch reads the addresses of
 // the call's tensors and the live counts each time, and allocates nothing. A table may decline a call by returning
 // neither a launch nor an error; the portable table never does.
 type compile func(b *backend, c engine.Call) (engine.Launch, error)
@@ -103,8 +104,12 @@ func (b *backend) Download(dst []byte, src *engine.Tensor) error {
 }
 
 func (b *backend) Compile(c engine.Call) (engine.Launch, error) {
-	if err := checkSignature(c); err != nil {
+	compute, err := ops.Check(c)
+	if err != nil {
 		return nil, err
+	}
+	if compute == engine.BFloat16 {
+		return nil, fmt.Errorf("%s: %w", c.Op, errDtype(compute))
 	}
 	for _, table := range b.tables {
 		kernel := table[c.Op]

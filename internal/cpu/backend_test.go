@@ -10,6 +10,7 @@ import (
 
 	"github.com/goprm/goprm/internal/compliance"
 	"github.com/goprm/goprm/internal/engine"
+	"github.com/goprm/goprm/internal/ops"
 	"github.com/stretchr/testify/require"
 )
 
@@ -22,12 +23,12 @@ func openWith(t *testing.T, kernels string) func(workers int) engine.Backend {
 }
 
 func TestPortableCompliance(t *testing.T) {
-	compliance.Run(t, openWith(t, "portable"))
+	compliance.Run(t, openWith(t, "portable"), compliance.Options{})
 }
 
 func TestEveryOpIsListed(t *testing.T) {
 	require.ElementsMatch(t, compliance.Ops[:], slices.Collect(maps.Keys(portable)))
-	require.ElementsMatch(t, compliance.Ops[:], slices.Collect(maps.Keys(signatures)))
+	require.ElementsMatch(t, compliance.Ops[:], ops.Ops())
 	for op := range avx2Kernels() {
 		require.Contains(t, portable, op)
 	}

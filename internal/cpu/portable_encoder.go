@@ -1,7 +1,6 @@
 package cpu
 
 import (
-	"fmt"
 	"math"
 
 	"github.com/goprm/goprm/internal/engine"
@@ -106,11 +105,8 @@ func poolSegments[T float](b *backend, c engine.Call) (engine.Launch, error) {
 		if err != nil {
 			return err
 		}
-		cu := engine.Slice[int32](c.In[1])
-		for s := range rows {
-			if cu[s] < 0 || cu[s] > cu[s+1] || int(cu[s+1]) > tokens {
-				return fmt.Errorf("segment %d: tokens %d to %d of %d", s, cu[s], cu[s+1], tokens)
-			}
+		if err := ops.CheckSegments(engine.Slice[int32](c.In[1])[:rows+1], tokens); err != nil {
+			return err
 		}
 		return run()
 	}, nil

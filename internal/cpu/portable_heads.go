@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/goprm/goprm/internal/engine"
+	"github.com/goprm/goprm/internal/ops"
 )
 
 // Kernels over read-outs: a few numbers each, so they compute in float64 and round once.
@@ -25,7 +26,7 @@ func gather[T float](b *backend, c engine.Call) (engine.Launch, error) {
 		if err != nil {
 			return err
 		}
-		if err := checkIDs("read-out position", engine.Slice[int32](c.In[1])[:rows], tokens); err != nil {
+		if err := ops.CheckIDs("read-out position", engine.Slice[int32](c.In[1])[:rows], tokens); err != nil {
 			return err
 		}
 		return run()
@@ -96,7 +97,7 @@ func withColumns(c engine.Call, columns int, run engine.Launch) engine.Launch {
 		if err != nil {
 			return err
 		}
-		if err := checkIDs("column", engine.Slice[int32](c.In[1])[:rows], columns); err != nil {
+		if err := ops.CheckIDs("column", engine.Slice[int32](c.In[1])[:rows], columns); err != nil {
 			return err
 		}
 		return run()

@@ -1,8 +1,6 @@
 package cpu
 
 import (
-	"fmt"
-
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/ops"
 )
@@ -30,29 +28,14 @@ func readSegments(c engine.Call) (segments, error) {
 	if err != nil {
 		return segments{}, err
 	}
-	s := segments{starts: cu[:count+1], offsets: offsets[:count+1], ranges: ranges, tokens: tokens}
-	if cu[0] != 0 || int(cu[count]) != tokens {
-		return s, fmt.Errorf("cu_seqlens runs from %d to %d over %d tokens", cu[0], cu[count], tokens)
-	}
-	rows := [2]int{ops.BufferBatch: tokens}
+	cache := 0
 	if hasCache(c) {
-		rows[ops.BufferCache] = c.In[6].Shape()[0]
+		cache = c.In[6].Shape()[0]
 	}
-	if offsets[0] < 0 || int(offsets[count]) > len(ranges)/ops.RangeLen {
-		return s, fmt.Errorf("range_offsets runs from %d to %d over %d key ranges", offsets[0], offsets[count], len(ranges)/ops.RangeLen)
+	if err := ops.CheckKeys(cu[:count+1], offsets[:count+1], ranges, tokens, cache); err != nil {
+		return segments{}, err
 	}
-	for i := range count {
-		if cu[i] > cu[i+1] || offsets[i] > offsets[i+1] {
-			return s, fmt.Errorf("segment %d: tokens %d to %d, key ranges %d to %d", i, cu[i], cu[i+1], offsets[i], offsets[i+1])
-		}
-		for j := offsets[i]; j < offsets[i+1]; j++ {
-			r := s.keys(int(j))
-			if r.buffer < 0 || r.buffer > 1 || r.start < 0 || r.start > r.end || r.end > rows[r.buffer] || r.mask < ops.MaskFull || r.mask > ops.MaskWindow || r.mask == ops.MaskWindow && r.window < 1 {
-				return s, fmt.Errorf("segment %d: key range %d is %+v; the batch has %d tokens, the cache %d rows", i, j, r, rows[0], rows[1])
-			}
-		}
-	}
-	return s, nil
+	return segments{starts: cu[:count+1], offsets: offsets[:count+1], ranges: ranges, tokens: tokens}, nil
 }
 
 func (s *segments) count() int { return len(s.starts) - 1 }

@@ -1,7 +1,6 @@
 package cpu
 
 import (
-	"fmt"
 	"math"
 
 	"github.com/goprm/goprm/internal/engine"
@@ -12,16 +11,6 @@ import (
 
 // rowChunk is how many rows of a width make a task: some ten thousand elements.
 func rowChunk(width int) int { return max(1, 1<<14/max(1, width)) }
-
-// checkIDs finds an id outside of [0, n), which would be memory of something else.
-func checkIDs(what string, ids []int32, n int) error {
-	for t, id := range ids {
-		if id < 0 || int(id) >= n {
-			return fmt.Errorf("row %d: %s %d is not in [0, %d)", t, what, id, n)
-		}
-	}
-	return nil
-}
 
 func embedding[T float](b *backend, c engine.Call) (engine.Launch, error) {
 	vocabulary, k, capacity := c.In[0].Shape()[0], c.In[0].Shape()[1], c.In[1].Size()
@@ -37,7 +26,7 @@ func embedding[T float](b *backend, c engine.Call) (engine.Launch, error) {
 		if err != nil {
 			return err
 		}
-		if err := checkIDs("token id", engine.Slice[int32](c.In[1])[:rows], vocabulary); err != nil {
+		if err := ops.CheckIDs("token id", engine.Slice[int32](c.In[1])[:rows], vocabulary); err != nil {
 			return err
 		}
 		return run()
@@ -71,7 +60,7 @@ func scatter[T float](b *backend, c engine.Call, what string, capacity, k int, t
 		if n, err = targets(); err != nil {
 			return err
 		}
-		if err := checkIDs(what, engine.Slice[int32](c.In[1])[:rows], n); err != nil {
+		if err := ops.CheckIDs(what, engine.Slice[int32](c.In[1])[:rows], n); err != nil {
 			return err
 		}
 		if err := b.pool.run(ceilDiv(n, chunk), zero); err != nil {

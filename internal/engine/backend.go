@@ -30,7 +30,8 @@ type Call struct {
 	Live *Tensor   // i32 [NumDims]
 }
 
-// Launch runs a compiled call. It allocates nothing.
+// Launch runs a compiled call. It allocates nothing. Input that leads outside of the tensors is an error of the launch, or
+// of the next Sync where launches do not wait.
 type Launch func() error
 
 // Backend owns memory and kernels of one device. Its methods are not safe for concurrent use.
@@ -45,7 +46,7 @@ type Backend interface {
 	Download(dst []byte, src *Tensor) error
 	// Compile looks the kernel up by op and dtype, once; an unknown op or shape is an error that names it.
 	Compile(Call) (Launch, error)
-	// Sync waits until every launch so far is done.
+	// Sync waits until every launch so far is done, and tells what went wrong since the last Sync.
 	Sync() error
 	Close() error
 }
@@ -58,7 +59,8 @@ type Options struct {
 
 var registry struct {
 	sync.Mutex
-	open map[string]func(index int, opt Options) (Backend, error)
+	open      map[string]func(index int, opt Options) (Backend, error)
+	preferred string // the kind of device that "auto" tries before the CPU
 }
 
 // Register makes a kind of device available, as database/sql drivers do; called from init functions.
@@ -71,10 +73,25 @@ func Register(device string, open func(index int, opt Options) (Backend, error))
 	registry.open[device] = open
 }
 
-// Open opens a device by name: "cpu", "cuda:0"; "" and "auto" take cpu.
+// Prefer makes "auto" take the first device of a registered kind where there is one that opens with the same options.
+func Prefer(device string) {
+	registry.Lock()
+	defer registry.Unlock()
+	registry.preferred = device
+}
+
+// Open opens a device by name: "cpu", "cuda:0"; "" and "auto" take the preferred kind if it opens, else cpu.
 func Open(device string, opt Options) (Backend, error) {
 	kind, index := device, 0
 	if kind == "" || kind == "auto" {
+		registry.Lock()
+		preferred := registry.open[registry.preferred]
+		registry.Unlock()
+		if preferred != nil {
+			if b, err := preferred(0, opt); err == nil {
+				return b, nil
+			}
+		}
 		kind = "cpu"
 	}
 	for i := range kind {
@@ -102,6 +119,21 @@ func Open(device string, opt Options) (Backend, error) {
 
 // SharesHostMemory marks backends whose kernels read host memory, mappings of files included.
 type SharesHostMemory interface{ SharesHostMemory() }
+
+// ComputesBF16 marks backends that have bf16 as a compute dtype; on those it is what a dtype of auto means.
+type ComputesBF16 interface{ ComputesBF16() }
+
+// Recorder is a backend that repeats a list of launches at less cost than making them one by one.
+type Recorder interface {
+	// Record calls launches, whose launches are recorded instead of done. Addresses are recorded as they are.
+	Record(launches func() error) (Recording, error)
+}
+
+// Recording is a list of launches. It allocates nothing when it is replayed.
+type Recording interface {
+	Replay() error
+	Close() error
+}
 
 // Place brings a host tensor where the backend's kernels can read it: itself, or a copy.
 func Place(b Backend, host *Tensor) (*Tensor, error) {

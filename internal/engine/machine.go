@@ -27,6 +27,9 @@ type Machine struct {
 	live    *Tensor
 	owned   []unsafe.Pointer
 	stats   Stats
+
+	runs      int       // since an input got other memory
+	recording Recording // of the launches, where the backend records
 }
 
 var _ gorgonia.VM = (*Machine)(nil)
@@ -201,8 +204,20 @@ func (m *Machine) Bind(n *gorgonia.Node, t *Tensor) error {
 		if err := st.tensor.Point(t); err != nil {
 			return fmt.Errorf("input %s: %w", n.Name(), err)
 		}
+		return m.forget()
 	}
 	return nil
+}
+
+// forget drops what was recorded with other addresses.
+func (m *Machine) forget() error {
+	m.runs = 0
+	if m.recording == nil {
+		return nil
+	}
+	r := m.recording
+	m.recording = nil
+	return r.Close()
 }
 
 // Upload copies data into input n's own memory (allocated the first time); data may be shorter than the capacity.
@@ -220,6 +235,9 @@ func (m *Machine) Upload(n *gorgonia.Node, data []byte) error {
 			return err
 		}
 		st.tensor.Ptr = ptr
+		if err := m.forget(); err != nil {
+			return err
+		}
 	}
 	return m.backend.Upload(st.tensor, data)
 }
@@ -240,12 +258,35 @@ func (m *Machine) RunAll() error {
 			return fmt.Errorf("input %s has no memory: bind or upload it first", in.node.Name())
 		}
 	}
+	if err := m.replayOrLaunch(); err != nil {
+		return err
+	}
+	return m.backend.Sync()
+}
+
+// replayOrLaunch launches step by step the first time, and records for the runs that follow.
+func (m *Machine) replayOrLaunch() error {
+	recorder, ok := m.backend.(Recorder)
+	m.runs++
+	if !ok || m.runs == 1 {
+		return m.launchAll()
+	}
+	if m.recording == nil {
+		var err error
+		if m.recording, err = recorder.Record(m.launchAll); err != nil {
+			return err
+		}
+	}
+	return m.recording.Replay()
+}
+
+func (m *Machine) launchAll() error {
 	for _, launch := range m.launch {
 		if err := launch(); err != nil {
 			return err
 		}
 	}
-	return m.backend.Sync()
+	return nil
 }
 
 // Reset is part of gorgonia.VM; the next RunAll starts anew anyway.
@@ -253,9 +294,10 @@ func (m *Machine) Reset() {}
 
 // Close frees the machine's memory; the backend stays open.
 func (m *Machine) Close() error {
+	err := m.forget()
 	for _, ptr := range m.owned {
 		m.backend.Free(ptr)
 	}
 	*m = Machine{}
-	return nil
+	return err
 }

@@ -2,7 +2,9 @@
 // Kernels are the backends'; this page is what they implement, and internal/compliance checks it against float64.
 //
 // Shapes: T tokens, R read-outs, S segments, K and N features, H query heads, G key/value heads, D head dimension.
-// Floats are of the graph's compute dtype (f32 or f64) save where bf16 is named; sums inside a kernel may be wider.
+// Floats are of the graph's compute dtype (f32 or f64) save where bf16 is named; sums inside a kernel may be wider. Where
+// the compute dtype is bf16, parameters (norms, biases, trained weights and their gradients), log-sum-exps and everything
+// from gather's result on are f32, and only those ops that the signatures allow have it.
 // "rows" names the live count that bounds the leading dimension (engine.Call.Rows; T ops have Tokens, R ops have Reads).
 //
 //	op                 attr           in → out

@@ -6,16 +6,16 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// Gather takes the rows of x [T, K] at reads i32 [R]: [R, K].
+// Gather takes the rows of x [T, K] at reads i32 [R]: [R, K] in the dtype of parameters, as everything after it.
 func (b *Builder) Gather(x, reads *gorgonia.Node) *gorgonia.Node {
 	if !b.hasShape("gather", "x", x, -1, -1) || !b.hasShape("gather", "reads", reads, -1) {
 		return nil
 	}
 	op := &engine.Op{Kernel: "gather", Rows: engine.Reads, Differentiable: []bool{true, false}}
 	op.Gradient = b.gradient(func(in gorgonia.Nodes, _, dy *gorgonia.Node) gorgonia.Nodes {
-		return gorgonia.Nodes{b.apply(&engine.Op{Kernel: "gather_dx", Rows: engine.Reads}, dy.Dtype(), in[0].Shape(), dy, in[1]), nil}
+		return gorgonia.Nodes{b.apply(&engine.Op{Kernel: "gather_dx", Rows: engine.Reads}, in[0].Dtype(), in[0].Shape(), dy, in[1]), nil}
 	})
-	return b.apply(op, x.Dtype(), tensor.Shape{reads.Shape()[0], x.Shape()[1]}, x, reads)
+	return b.apply(op, ParamDType(x.Dtype()), tensor.Shape{reads.Shape()[0], x.Shape()[1]}, x, reads)
 }
 
 // Sigmoid, elementwise over [R, C].

@@ -17,7 +17,7 @@ func (b *Builder) Embedding(table, ids *gorgonia.Node, dtype tensor.Dtype, train
 			return gorgonia.Nodes{nil, nil}
 		}
 		d := &engine.Op{Kernel: "embedding_dtable", Rows: engine.Tokens}
-		return gorgonia.Nodes{b.apply(d, dtype, in[0].Shape(), dy, in[1]), nil}
+		return gorgonia.Nodes{b.apply(d, in[0].Dtype(), in[0].Shape(), dy, in[1]), nil}
 	})
 	return b.apply(op, dtype, tensor.Shape{ids.Shape()[0], table.Shape()[1]}, table, ids)
 }
@@ -35,19 +35,19 @@ func (b *Builder) RMSNorm(x, w *gorgonia.Node, eps float64, train bool) *gorgoni
 		if !train {
 			return gorgonia.Nodes{dx, nil}
 		}
-		dw := b.apply(&engine.Op{Kernel: "rmsnorm_dw", Attr: attr, Rows: engine.Tokens}, x.Dtype(), w.Shape(), x, dy)
+		dw := b.apply(&engine.Op{Kernel: "rmsnorm_dw", Attr: attr, Rows: engine.Tokens}, w.Dtype(), w.Shape(), x, dy)
 		return gorgonia.Nodes{dx, dw}
 	})
 	return b.apply(op, x.Dtype(), x.Shape(), x, w)
 }
 
 // Linear is x·wᵀ + bias for x [T, K], w [N, K] and bias [N] or nil; rows says what bounds T.
-// A frozen w may be bf16; then its products are computed in x's dtype.
+// A frozen w may be bf16; then its products are computed in x's dtype. A trained w has the dtype of parameters.
 func (b *Builder) Linear(rows engine.Dim, x, w, bias *gorgonia.Node, trainW, trainBias bool) *gorgonia.Node {
 	if !b.hasShape("linear", "x", x, -1, -1) || !b.hasShape("linear", "w", w, -1, x.Shape()[1]) {
 		return nil
 	}
-	if trainW && w.Dtype() != x.Dtype() {
+	if trainW && w.Dtype() != ParamDType(x.Dtype()) {
 		return b.fail("linear: trained weight %s is %v, the compute dtype is %v", w.Name(), w.Dtype(), x.Dtype())
 	}
 	in := gorgonia.Nodes{x, w}
@@ -64,10 +64,10 @@ func (b *Builder) Linear(rows engine.Dim, x, w, bias *gorgonia.Node, trainW, tra
 		grads := make(gorgonia.Nodes, len(in))
 		grads[0] = b.apply(&engine.Op{Kernel: "linear_dx", Rows: rows}, x.Dtype(), x.Shape(), dy, w)
 		if trainW {
-			grads[1] = b.apply(&engine.Op{Kernel: "linear_dw", Rows: rows}, x.Dtype(), w.Shape(), dy, x)
+			grads[1] = b.apply(&engine.Op{Kernel: "linear_dw", Rows: rows}, w.Dtype(), w.Shape(), dy, x)
 		}
 		if len(in) > 2 && trainBias {
-			grads[2] = b.apply(&engine.Op{Kernel: "linear_db", Rows: rows}, x.Dtype(), in[2].Shape(), dy)
+			grads[2] = b.apply(&engine.Op{Kernel: "linear_db", Rows: rows}, in[2].Dtype(), in[2].Shape(), dy)
 		}
 		return grads
 	})
@@ -155,7 +155,7 @@ func (b *Builder) Attention(q, k, v *gorgonia.Node, keys Keys, attr Attention) *
 		grads[2] = b.view(d, nq+nk, in[2].Shape(), false)
 		return grads
 	})
-	packed := b.apply(op, q.Dtype(), tensor.Shape{nq + tokens*attr.Heads}, in...)
+	packed := b.apply(op, q.Dtype(), tensor.Shape{nq + LSELen(q.Dtype(), tokens*attr.Heads)}, in...)
 	return b.view(packed, 0, q.Shape(), true)
 }
 

@@ -252,6 +252,9 @@ func (g *golden) train(train string, want curve) error {
 	g.list(quantity, limit, "grad_norm", got.GradNorm, want.GradNorm)
 	g.list(quantity, limit, "lr", got.LR, want.LR)
 	g.list(quantity, limit, "loss_after", []float64{got.LossAfter}, []float64{want.LossAfter})
+	if g.limits.last > 0 {
+		g.list(train+" last loss", g.limits.last, "loss_after", []float64{got.LossAfter}, []float64{want.LossAfter})
+	}
 	g.list(quantity, limit, "values_after", after.Values, want.ValuesAfter)
 	for _, p := range net.Parameters() {
 		if !p.Trained {

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"text/tabwriter"
+
+	"github.com/goprm/goprm/cuda"
+	"github.com/goprm/goprm/internal/engine"
+)
+
+type devicesCommand struct {
+	JSON bool `help:"Print JSON."`
+}
+
+func (devicesCommand) Help() string {
+	return "The first GPU that can be used is what device auto takes, in bf16; else the CPU, in f32. Example:\n\n  prm devices --json"
+}
+
+// deviceReport is the output of --json.
+type deviceReport struct {
+	CPU     string        `json:"cpu"` // kernels
+	Threads int           `json:"threads"`
+	Driver  string        `json:"driver,omitempty"` // the CUDA version that the NVIDIA driver is for
+	GPUs    []cuda.Device `json:"gpus"`
+	Reason  string        `json:"reason,omitempty"` // why no GPU can be listed
+}
+
+func (c devicesCommand) Run(p *program) error {
+	cpu, err := engine.Open("cpu", engine.Options{Workers: p.threads})
+	if err != nil {
+		return err
+	}
+	r := deviceReport{CPU: cpu.Name(), Threads: runtime.GOMAXPROCS(0), GPUs: []cuda.Device{}}
+	if err := cpu.Close(); err != nil {
+		return err
+	}
+	found, err := cuda.Devices()
+	if err != nil {
+		r.Reason = oneLine(err)
+	}
+	r.Driver, r.GPUs = found.Driver, append(r.GPUs, found.Devices...)
+	if c.JSON {
+		return p.printJSON(r)
+	}
+	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	_, err = fmt.Fprintf(w, "cpu\t%s, %d threads\n", r.CPU, r.Threads)
+	for _, d := range r.GPUs {
+		use := "kernels " + d.Kernels
+		if d.Reason != "" {
+			use = "not usable: " + d.Reason
+		}
+		if err == nil {
+			_, err = fmt.Fprintf(w, "%s\t%s, compute capability %s, %.1f GiB, %d multiprocessors, driver for CUDA %s: %s\n",
+				d.Name, d.Model, d.Capability, float64(d.Memory)/(1<<30), d.Multiprocessors, r.Driver, use)
+		}
+	}
+	if r.Reason != "" && err == nil {
+		_, err = fmt.Fprintf(w, "cuda\tnone: %s\n", r.Reason)
+	}
+	if err != nil {
+		return err
+	}
+	return w.Flush()
+}

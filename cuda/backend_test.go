@@ -1,0 +1,145 @@
+//go:build linux && (amd64 || arm64) && !nocuda
+
+package cuda
+
+import (
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/goprm/goprm/cuda/internal/driver"
+	"github.com/goprm/goprm/cuda/internal/emulator"
+	"github.com/goprm/goprm/internal/engine"
+	"github.com/goprm/goprm/internal/ops"
+	"github.com/stretchr/testify/require"
+	"gorgonia.org/tensor"
+)
+
+func TestEveryOpHasAKernel(t *testing.T) {
+	var have []string
+	for op := range table {
+		have = append(have, op)
+	}
+	slices.Sort(have)
+	require.Equal(t, ops.Ops(), have)
+}
+
+// child runs this test binary again, as a process has one driver: the test named, with some environment.
+func child(t *testing.T, test string, env ...string) string {
+	t.Helper()
+	command := exec.Command(os.Args[0], "-test.run", "^"+test+"$", "-test.v")
+	command.Env = append(os.Environ(), append(env, "GOPRM_CHILD=1")...)
+	out, err := command.CombinedOutput()
+	require.NoError(t, err, string(out))
+	return string(out)
+}
+
+// What is wrong with a machine is an error that says so, never an exit.
+func TestEmulatedOpenErrors(t *testing.T) {
+	if os.Getenv("GOPRM_CHILD") != "" {
+		_, err := engine.Open(os.Getenv("GOPRM_DEVICE"), engine.Options{})
+		t.Logf("error: %v", err)
+		auto, err := engine.Open("auto", engine.Options{})
+		require.NoError(t, err)
+		t.Logf("auto: %s", auto.Name())
+		require.NoError(t, auto.Close())
+		return
+	}
+	emulator.Use(t)
+	for _, c := range []struct{ device, env, want, auto string }{
+		{"cuda:0", driver.LibraryEnv + "=/nowhere/libcuda.so.1", "/nowhere/libcuda.so.1", "cpu/"},
+		{"cuda:0", "GOPRM_EMU_NO_DEVICE=1", "CUDA_ERROR_NO_DEVICE (100)", "cpu/"},
+		{"cuda:0", "GOPRM_EMU_DRIVER=11020", "too old: it is for CUDA 11.2", "cpu/"},
+		{"cuda:0", "GOPRM_EMU_CAPABILITY=75", "capability 7.5: the kernels need 8.0", "cpu/"},
+		{"cuda:0", "GOPRM_EMU_MEMORY=100", "out of memory on cuda:0", "cpu/"},
+		{"cuda:1", "GOPRM_EMU_MEMORY=1000000", "this machine has 1 NVIDIA GPUs", "cuda:0/sm80"},
+	} {
+		out := child(t, "TestEmulatedOpenErrors", c.env, "GOPRM_DEVICE="+c.device)
+		require.Contains(t, out, c.want)
+		require.Contains(t, out, "auto: "+c.auto)
+		require.NotContains(t, out, "error: <nil>")
+	}
+}
+
+func TestNoDriver(t *testing.T) {
+	if os.Getenv("GOPRM_CHILD") == "" {
+		out := child(t, "TestNoDriver", driver.LibraryEnv+"=")
+		if !strings.Contains(out, "GPUs") { // else this machine has a driver
+			require.Contains(t, out, "no NVIDIA driver: libcuda.so.1 was not found")
+		}
+		return
+	}
+	r, err := Devices()
+	if err == nil {
+		t.Logf("%d GPUs", len(r.Devices))
+	} else {
+		t.Log(err)
+	}
+}
+
+func TestEmulatedMemory(t *testing.T) {
+	b := openEmulated(t)
+	require.Equal(t, "cuda:0/sm80", b.Name())
+	p, err := b.Alloc(1000)
+	require.NoError(t, err)
+	x := engine.NewTensor(p, engine.F32, []int{250}, nil)
+	raw := make([]byte, 1000)
+	raw[999] = 1
+	require.NoError(t, b.Download(raw, x))
+	require.Equal(t, make([]byte, 1000), raw, "new memory is zero")
+	require.ErrorContains(t, b.Upload(x, make([]byte, 1001)), "1001 bytes for a tensor of 1000")
+	require.ErrorContains(t, b.Download(make([]byte, 1001), x), "1001 bytes wanted of a tensor of 1000")
+	_, err = b.Alloc(0)
+	require.ErrorContains(t, err, "allocation of 0 bytes")
+	_, err = b.Alloc(1 << 40)
+	require.ErrorContains(t, err, "out of memory on cuda:0")
+	require.ErrorContains(t, err, "1099511627776 bytes wanted")
+	require.ErrorContains(t, err, "batch.tokens")
+	b.Free(p)
+	b.Free(p)
+	require.NoError(t, b.Close())
+	require.NoError(t, b.Close())
+	_, err = b.Alloc(1)
+	require.ErrorContains(t, err, "closed")
+	_, err = engine.Open("cuda:0", engine.Options{Kernels: "avx2"})
+	require.ErrorContains(t, err, `kernels "avx2": want auto or sm80`)
+}
+
+// A kernel that fails ends its context: every later call says so, and names the kernel.
+func TestEmulatedLostContext(t *testing.T) {
+	b := openEmulated(t)
+	x, err := engine.CopyTo(b, engine.FromDType(engine.F32, 4000))
+	require.NoError(t, err)
+	wild := engine.NewTensor(nil, engine.F32, []int{4000}, nil)
+	launch, err := b.Compile(engine.Call{Op: "scale", Attr: engine.AddAttr{Scale: 2}, Rows: engine.Fixed, In: []*engine.Tensor{wild}, Out: x})
+	require.NoError(t, err)
+	require.NoError(t, launch(), "launches do not wait")
+	err = b.Sync()
+	require.ErrorContains(t, err, "CUDA_ERROR_LAUNCH_FAILED (719)")
+	require.ErrorContains(t, err, "scale_f32")
+	require.ErrorContains(t, launch(), "[f32[4000]]", "the next call is refused, with its shapes")
+	why, err := emulator.Revive()
+	require.NoError(t, err)
+	require.Contains(t, why, "bad global address (nil)")
+	require.NoError(t, b.Close())
+}
+
+// Head dimensions that the kernels do not have are refused when the graph is compiled.
+func TestEmulatedHeadDims(t *testing.T) {
+	b := openEmulated(t)
+	defer func() { require.NoError(t, b.Close()) }()
+	for _, c := range []struct {
+		dtype tensor.Dtype
+		dim   int
+		want  string
+	}{{engine.F32, 258, "up to 256"}, {engine.BFloat16, 130, "even ones up to 128"}, {engine.BFloat16, 7, "even ones up to 128"}} {
+		of := func(dtype tensor.Dtype, shape ...int) *engine.Tensor { return engine.NewTensor(nil, dtype, shape, nil) }
+		ints := func(shape ...int) *engine.Tensor { return of(engine.I32, shape...) }
+		_, err := b.Compile(engine.Call{Op: "attention", Attr: ops.Attention{Heads: 1, KVHeads: 1, HeadDim: c.dim}, Rows: engine.Fixed,
+			In:  []*engine.Tensor{of(c.dtype, 3, c.dim), of(c.dtype, 3, c.dim), of(c.dtype, 3, c.dim), ints(2), ints(2), ints(1, 5)},
+			Out: of(c.dtype, 3*c.dim+ops.LSELen(c.dtype, 3))})
+		require.ErrorContains(t, err, c.want)
+	}
+}

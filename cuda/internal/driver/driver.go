@@ -1,0 +1,406 @@
+//go:build linux && (amd64 || arm64) && !nocuda
+
+// Package driver calls the CUDA driver, which it finds at run time: no cgo, no headers, no toolkit. It is all that knows
+// purego. Every call is checked; an Error names the call and the driver's code.
+package driver
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"unsafe"
+
+	"github.com/ebitengine/purego"
+)
+
+// LibraryEnv names another library than libcuda.so.1; tests put the emulator there.
+const LibraryEnv = "GOPRM_CUDA_DRIVER"
+
+// MinVersion is the oldest driver that has every call and whose PTX compiler knows every kernel: CUDA 11.4.
+const MinVersion = 11040
+
+// ErrNoDriver means that this machine has no NVIDIA driver.
+var ErrNoDriver = errors.New("no NVIDIA driver: libcuda.so.1 was not found")
+
+// Handles of the driver.
+type (
+	Ptr      uint64
+	Module   uintptr
+	Function uintptr
+	Stream   uintptr
+)
+
+// Attributes of a device and a function, as cuda.h numbers them.
+const (
+	Multiprocessors = 16
+	Major           = 75
+	Minor           = 76
+	SharedOptIn     = 97
+	sharedAttribute = 8 // CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+	nonBlocking     = 1 // CU_STREAM_NON_BLOCKING
+	threadLocal     = 1 // CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
+)
+
+// OutOfMemory is CUDA_ERROR_OUT_OF_MEMORY.
+const OutOfMemory = 2
+
+// Error is a failed call.
+type Error struct {
+	Call string
+	Code int
+	Name string // of the code
+	Text string
+}
+
+func (e *Error) Error() string {
+	if strings.HasPrefix(e.Text, "as named") || e.Text == "" {
+		return fmt.Sprintf("%s: %s (%d)", e.Call, e.Name, e.Code)
+	}
+	return fmt.Sprintf("%s: %s (%d): %s", e.Call, e.Name, e.Code, e.Text)
+}
+
+// call is an entry point of the driver, found when the library is loaded.
+type call struct {
+	name    string
+	address uintptr
+}
+
+var (
+	cuInit                      = entry("cuInit")
+	cuDriverGetVersion          = entry("cuDriverGetVersion")
+	cuDeviceGetCount            = entry("cuDeviceGetCount")
+	cuDeviceGet                 = entry("cuDeviceGet")
+	cuDeviceGetName             = entry("cuDeviceGetName")
+	cuDeviceGetAttribute        = entry("cuDeviceGetAttribute")
+	cuDeviceTotalMem            = entry("cuDeviceTotalMem_v2")
+	cuDevicePrimaryCtxRetain    = entry("cuDevicePrimaryCtxRetain")
+	cuDevicePrimaryCtxRelease   = entry("cuDevicePrimaryCtxRelease_v2")
+	cuCtxSetCurrent             = entry("cuCtxSetCurrent")
+	cuMemGetInfo                = entry("cuMemGetInfo_v2")
+	cuMemAlloc                  = entry("cuMemAlloc_v2")
+	cuMemFree                   = entry("cuMemFree_v2")
+	cuMemHostAlloc              = entry("cuMemHostAlloc")
+	cuMemFreeHost               = entry("cuMemFreeHost")
+	cuMemcpyHtoDAsync           = entry("cuMemcpyHtoDAsync_v2")
+	cuMemcpyDtoHAsync           = entry("cuMemcpyDtoHAsync_v2")
+	cuMemsetD8Async             = entry("cuMemsetD8Async")
+	cuModuleLoadDataEx          = entry("cuModuleLoadDataEx")
+	cuModuleUnload              = entry("cuModuleUnload")
+	cuModuleGetFunction         = entry("cuModuleGetFunction")
+	cuFuncSetAttribute          = entry("cuFuncSetAttribute")
+	cuLaunchKernel              = entry("cuLaunchKernel")
+	cuStreamCreate              = entry("cuStreamCreate")
+	cuStreamDestroy             = entry("cuStreamDestroy_v2")
+	cuStreamSynchronize         = entry("cuStreamSynchronize")
+	cuStreamBeginCapture        = entry("cuStreamBeginCapture_v2")
+	cuStreamEndCapture          = entry("cuStreamEndCapture")
+	cuGraphInstantiateWithFlags = entry("cuGraphInstantiateWithFlags")
+	cuGraphLaunch               = entry("cuGraphLaunch")
+	cuGraphExecDestroy          = entry("cuGraphExecDestroy")
+	cuGraphDestroy              = entry("cuGraphDestroy")
+	cuGetErrorName              = entry("cuGetErrorName")
+	cuGetErrorString            = entry("cuGetErrorString")
+)
+
+var entries []*call
+
+func entry(name string) *call {
+	c := &call{name: name}
+	entries = append(entries, c)
+	return c
+}
+
+// do makes the call; its arguments are integers and addresses, of memory that the directive keeps off the moving stack.
+//
+//go:uintptrescapes
+func (c *call) do(args ...uintptr) error {
+	r, _, _ := purego.SyscallN(c.address, args...)
+	if code := int32(r); code != 0 {
+		return c.failed(int(code))
+	}
+	return nil
+}
+
+// Prepared is a call with its arguments. Doing it allocates nothing.
+type Prepared struct {
+	call *call
+	args []uintptr
+	keep any // what the arguments point to
+}
+
+// Do makes the call.
+func (p *Prepared) Do() error {
+	if r, _, _ := purego.SyscallN(p.call.address, p.args...); int32(r) != 0 {
+		return p.call.failed(int(int32(r)))
+	}
+	return nil
+}
+
+func (c *call) failed(code int) error {
+	e := &Error{Call: strings.TrimSuffix(c.name, "_v2"), Code: code, Name: "unknown error"}
+	var text *byte
+	if r, _, _ := purego.SyscallN(cuGetErrorName.address, uintptr(code), uintptr(unsafe.Pointer(&text))); int32(r) == 0 {
+		e.Name = goString(text)
+	}
+	if r, _, _ := purego.SyscallN(cuGetErrorString.address, uintptr(code), uintptr(unsafe.Pointer(&text))); int32(r) == 0 {
+		e.Text = goString(text)
+	}
+	return e
+}
+
+func goString(p *byte) string {
+	if p == nil {
+		return ""
+	}
+	n := 0
+	for *(*byte)(unsafe.Add(unsafe.Pointer(p), n)) != 0 {
+		n++
+	}
+	return string(unsafe.Slice(p, n))
+}
+
+// Load finds the driver and initialises it, once a process.
+var Load = sync.OnceValue(func() error {
+	libraries := []string{"libcuda.so.1", "libcuda.so"}
+	if path := os.Getenv(LibraryEnv); path != "" {
+		libraries = []string{path}
+	}
+	var library uintptr
+	var failed error
+	for _, path := range libraries {
+		var err error
+		if library, err = purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_GLOBAL); err == nil {
+			break
+		}
+		failed = errors.Join(failed, err)
+	}
+	if library == 0 {
+		if os.Getenv(LibraryEnv) != "" {
+			return fmt.Errorf("%s: %w", LibraryEnv, failed)
+		}
+		return ErrNoDriver
+	}
+	for _, c := range entries {
+		var err error
+		if c.address, err = purego.Dlsym(library, c.name); err != nil {
+			return fmt.Errorf("the NVIDIA driver is too old: it has no %s", c.name)
+		}
+	}
+	if err := cuInit.do(0); err != nil {
+		return err
+	}
+	version, err := Version()
+	if err != nil {
+		return err
+	}
+	if version < MinVersion {
+		return fmt.Errorf("the NVIDIA driver is too old: it is for CUDA %d.%d, the kernels need %d.%d", version/1000, version%1000/10, MinVersion/1000, MinVersion%1000/10)
+	}
+	return nil
+})
+
+// Version is the driver's: 13000 for CUDA 13.0.
+func Version() (int, error) {
+	var v int32
+	err := cuDriverGetVersion.do(uintptr(unsafe.Pointer(&v)))
+	return int(v), err
+}
+
+// DeviceCount is how many GPUs there are.
+func DeviceCount() (int, error) {
+	var n int32
+	err := cuDeviceGetCount.do(uintptr(unsafe.Pointer(&n)))
+	return int(n), err
+}
+
+// Device returns the handle of GPU number index.
+func Device(index int) (int, error) {
+	var d int32
+	err := cuDeviceGet.do(uintptr(unsafe.Pointer(&d)), uintptr(index))
+	return int(d), err
+}
+
+// Name of a device.
+func Name(device int) (string, error) {
+	buffer := make([]byte, 256)
+	err := cuDeviceGetName.do(uintptr(unsafe.Pointer(&buffer[0])), uintptr(len(buffer)-1), uintptr(device))
+	return goString(&buffer[0]), err
+}
+
+// Attribute of a device.
+func Attribute(device, which int) (int, error) {
+	var v int32
+	err := cuDeviceGetAttribute.do(uintptr(unsafe.Pointer(&v)), uintptr(which), uintptr(device))
+	return int(v), err
+}
+
+// TotalMemory of a device in bytes.
+func TotalMemory(device int) (int, error) {
+	var n uintptr
+	err := cuDeviceTotalMem.do(uintptr(unsafe.Pointer(&n)), uintptr(device))
+	return int(n), err
+}
+
+// Context is a device's primary context.
+type Context struct{ enter *Prepared }
+
+// Retain returns the device's primary context; Release gives it back.
+func Retain(device int) (Context, error) {
+	var c uintptr
+	err := cuDevicePrimaryCtxRetain.do(uintptr(unsafe.Pointer(&c)), uintptr(device))
+	return Context{&Prepared{call: cuCtxSetCurrent, args: []uintptr{c}}}, err
+}
+
+// Release gives a primary context back.
+func Release(device int) error { return cuDevicePrimaryCtxRelease.do(uintptr(device)) }
+
+// Enter makes the context current on this thread, to which the goroutine is locked until Leave: the driver keeps the
+// current context by thread.
+func (c Context) Enter() error {
+	runtime.LockOSThread()
+	if err := c.enter.Do(); err != nil {
+		runtime.UnlockOSThread()
+		return err
+	}
+	return nil
+}
+
+// Leave ends what Enter began.
+func (Context) Leave() { runtime.UnlockOSThread() }
+
+// The rest needs a current context.
+
+// MemoryInfo tells how many bytes are free, and how many there are.
+func MemoryInfo() (free, total int, err error) {
+	var f, t uintptr
+	err = cuMemGetInfo.do(uintptr(unsafe.Pointer(&f)), uintptr(unsafe.Pointer(&t)))
+	return int(f), int(t), err
+}
+
+// Alloc takes device memory.
+func Alloc(bytes int) (Ptr, error) {
+	var p Ptr
+	err := cuMemAlloc.do(uintptr(unsafe.Pointer(&p)), uintptr(bytes))
+	return p, err
+}
+
+// Free gives device memory back.
+func Free(p Ptr) error { return cuMemFree.do(uintptr(p)) }
+
+// AllocHost takes page-locked host memory.
+func AllocHost(bytes int) (unsafe.Pointer, error) {
+	var p unsafe.Pointer
+	err := cuMemHostAlloc.do(uintptr(unsafe.Pointer(&p)), uintptr(bytes), 0)
+	return p, err
+}
+
+// FreeHost gives page-locked memory back.
+func FreeHost(p unsafe.Pointer) error { return cuMemFreeHost.do(uintptr(p)) }
+
+// Upload copies host memory to the device; src may be used again when it returns.
+func Upload(dst Ptr, src []byte, s Stream) error {
+	if len(src) == 0 {
+		return nil
+	}
+	err := cuMemcpyHtoDAsync.do(uintptr(dst), uintptr(unsafe.Pointer(&src[0])), uintptr(len(src)), uintptr(s))
+	runtime.KeepAlive(src)
+	return err
+}
+
+// Download copies device memory to dst, which must stay until the stream is synchronised.
+func Download(dst unsafe.Pointer, src Ptr, bytes int, s Stream) error {
+	if bytes == 0 {
+		return nil
+	}
+	return cuMemcpyDtoHAsync.do(uintptr(dst), uintptr(src), uintptr(bytes), uintptr(s))
+}
+
+// Fill sets bytes of device memory.
+func Fill(dst Ptr, value byte, bytes int, s Stream) error {
+	if bytes == 0 {
+		return nil
+	}
+	return cuMemsetD8Async.do(uintptr(dst), uintptr(value), uintptr(bytes), uintptr(s))
+}
+
+// LoadModule compiles PTX for the current device.
+func LoadModule(ptx []byte) (Module, error) {
+	text := append(append([]byte{}, ptx...), 0)
+	var m Module
+	err := cuModuleLoadDataEx.do(uintptr(unsafe.Pointer(&m)), uintptr(unsafe.Pointer(&text[0])), 0, 0, 0)
+	runtime.KeepAlive(text)
+	return m, err
+}
+
+// Unload frees a module.
+func (m Module) Unload() error { return cuModuleUnload.do(uintptr(m)) }
+
+// Function looks a kernel up.
+func (m Module) Function(name string) (Function, error) {
+	var f Function
+	text := append([]byte(name), 0)
+	err := cuModuleGetFunction.do(uintptr(unsafe.Pointer(&f)), uintptr(m), uintptr(unsafe.Pointer(&text[0])))
+	runtime.KeepAlive(text)
+	return f, err
+}
+
+// AllowShared lets a kernel use more than 48 KiB of shared memory a block.
+func (f Function) AllowShared(bytes int) error {
+	return cuFuncSetAttribute.do(uintptr(f), sharedAttribute, uintptr(bytes))
+}
+
+// Prepare readies launches of a kernel; params are the addresses of its parameters, which are read at each launch.
+func (f Function) Prepare(gridX, gridY, threads, shared int, s Stream, params []unsafe.Pointer) *Prepared {
+	return &Prepared{cuLaunchKernel, []uintptr{uintptr(f), uintptr(gridX), uintptr(gridY), 1, uintptr(threads), 1, 1, uintptr(shared), uintptr(s), uintptr(unsafe.Pointer(&params[0])), 0}, params}
+}
+
+// PrepareFill readies setting bytes of device memory, of which SetTarget may change the address.
+func PrepareFill(value byte, bytes int, s Stream) *Prepared {
+	return &Prepared{cuMemsetD8Async, []uintptr{0, uintptr(value), uintptr(bytes), uintptr(s)}, nil}
+}
+
+// SetTarget is the address that the next Do of a prepared Fill takes.
+func (p *Prepared) SetTarget(dst Ptr) { p.args[0] = uintptr(dst) }
+
+// NewStream makes a stream that does not wait for the default one.
+func NewStream() (Stream, error) {
+	var s Stream
+	err := cuStreamCreate.do(uintptr(unsafe.Pointer(&s)), nonBlocking)
+	return s, err
+}
+
+// Destroy frees the stream.
+func (s Stream) Destroy() error { return cuStreamDestroy.do(uintptr(s)) }
+
+// Synchronise waits for everything on the stream.
+func (s Stream) Synchronise() error {
+	return cuStreamSynchronize.do(uintptr(s))
+}
+
+// BeginCapture records what follows on the stream instead of doing it.
+func (s Stream) BeginCapture() error { return cuStreamBeginCapture.do(uintptr(s), threadLocal) }
+
+// Graph is a recorded sequence of launches.
+type Graph struct{ launch *Prepared }
+
+// EndCapture makes an executable graph of what was recorded.
+func (s Stream) EndCapture() (Graph, error) {
+	var recorded, executable uintptr
+	if err := cuStreamEndCapture.do(uintptr(s), uintptr(unsafe.Pointer(&recorded))); err != nil {
+		return Graph{}, err
+	}
+	err := cuGraphInstantiateWithFlags.do(uintptr(unsafe.Pointer(&executable)), recorded, 0)
+	if err = errors.Join(err, cuGraphDestroy.do(recorded)); err != nil {
+		return Graph{}, err
+	}
+	return Graph{&Prepared{call: cuGraphLaunch, args: []uintptr{executable, uintptr(s)}}}, nil
+}
+
+// Launch does everything that the graph recorded.
+func (g Graph) Launch() error { return g.launch.Do() }
+
+// Destroy frees the graph.
+func (g Graph) Destroy() error { return cuGraphExecDestroy.do(g.launch.args[0]) }

@@ -1,0 +1,356 @@
+// driver.cc: a stand-in for libcuda.so.1 whose one device is the emulator. Work is queued on its stream and done when
+// somebody waits, so that a program that reads too early or frees too early is found out. It takes kernels by the names in
+// the PTX it is given, and their code from the same sources built for the CPU.
+#include "gpu.h"
+#include "launch.h"
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <sys/mman.h>
+
+typedef int Result;
+enum {
+  INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_CONTEXT = 201, INVALID_PTX = 218,
+  NOT_FOUND = 500, LAUNCH_FAILED = 719, CAPTURE_UNSUPPORTED = 900, CAPTURE_INVALIDATED = 901
+};
+
+static std::recursive_mutex mutex;
+#define LOCK std::lock_guard<std::recursive_mutex> hold(mutex)
+
+static u64 setting(const char *name, u64 otherwise) {
+  const char *v = getenv(name);
+  return v && *v ? strtoull(v, nullptr, 10) : otherwise;
+}
+static int capability() { return setting("GOPRM_EMU_CAPABILITY", 80); }
+static u64 memory() { return setting("GOPRM_EMU_MEMORY", 4ull << 30); }
+
+struct Function {
+  const emu::Entry *entry;
+  u32 max_shared = 48 << 10, max_threads = 1024;
+  std::string name;
+};
+struct Module {
+  std::string ptx;
+  std::map<std::string, std::unique_ptr<Function>> functions;
+};
+typedef std::function<Result()> Work;
+struct Stream {
+  std::vector<Work> queue;
+  std::vector<Work> captured;
+  bool capturing = false;
+};
+struct Graph {
+  std::vector<Work> work;
+};
+
+struct Allocation {
+  size_t bytes, mapped;
+};
+static std::map<u64, Allocation> allocations; // by address
+static u64 allocated;
+static Result sticky; // after a failed kernel the context is lost
+static std::string message;
+static int context;
+static thread_local void *current;
+static const u64 page = 4096;
+
+static Result enqueue(Stream *s, Work w) {
+  if (sticky) return sticky;
+  (s->capturing ? s->captured : s->queue).push_back(std::move(w));
+  return 0;
+}
+static Result finish(Stream *s) {
+  std::vector<Work> queue;
+  queue.swap(s->queue);
+  for (Work &w : queue) {
+    if (sticky) break;
+    sticky = w();
+  }
+  return sticky;
+}
+static std::map<Stream *, std::unique_ptr<Stream>> streams;
+static Result finish_all() {
+  for (auto &s : streams) finish(s.first);
+  return sticky;
+}
+static bool inside(u64 p, size_t n) {
+  auto i = allocations.upper_bound(p);
+  if (i == allocations.begin()) return false;
+  --i;
+  return p + n <= i->first + i->second.bytes;
+}
+
+extern "C" {
+
+// Beyond the driver: how the emulator runs, its last error, and an end to a lost context, which only a test may survive.
+void emu_configure(int late, u64 seed, int jobs) { emu::configure({late != 0, seed, jobs}); }
+const char *emu_message() { return message.c_str(); }
+void emu_revive() {
+  LOCK;
+  finish_all();
+  sticky = 0, message.clear();
+}
+
+Result cuInit(u32) { return setting("GOPRM_EMU_NO_DEVICE", 0) ? NO_DEVICE : 0; }
+Result cuDriverGetVersion(int *v) {
+  *v = setting("GOPRM_EMU_DRIVER", 13000);
+  return 0;
+}
+Result cuDeviceGetCount(int *n) {
+  *n = 1;
+  return 0;
+}
+Result cuDeviceGet(int *d, int ordinal) {
+  *d = 0;
+  return ordinal ? INVALID_DEVICE : 0;
+}
+Result cuDeviceGetName(char *name, int n, int) {
+  snprintf(name, n, "emulated sm_%d", capability());
+  return 0;
+}
+Result cuDeviceGetAttribute(int *v, int attribute, int) {
+  switch (attribute) {
+  case 16: *v = 2; break; // multiprocessors
+  case 75: *v = capability() / 10; break;
+  case 76: *v = capability() % 10; break;
+  case 97: *v = capability() >= 90 ? 232448 : capability() == 80 ? 166912 : 101376; break; // shared memory a block may ask for
+  default: return INVALID_VALUE;
+  }
+  return 0;
+}
+Result cuDeviceTotalMem_v2(size_t *n, int) {
+  *n = memory();
+  return 0;
+}
+Result cuDevicePrimaryCtxRetain(void **c, int) {
+  *c = &context;
+  return 0;
+}
+Result cuDevicePrimaryCtxRelease_v2(int) { return 0; }
+Result cuCtxSetCurrent(void *c) {
+  current = c;
+  return 0;
+}
+#define CONTEXT \
+  LOCK; \
+  if (!current) return INVALID_CONTEXT
+
+Result cuMemGetInfo_v2(size_t *free, size_t *total) {
+  CONTEXT;
+  *total = memory(), *free = memory() - allocated;
+  return 0;
+}
+static bool any_capture() {
+  for (auto &s : streams)
+    if (s.first->capturing) return true;
+  return false;
+}
+// Memory is poisoned, and ends at a page that nobody may touch; a small piece ends at a canary, looked at when it is freed.
+static const size_t small = 64 << 10, canary = 256;
+static const unsigned char poison = 0xff;
+Result cuMemAlloc_v2(u64 *p, size_t n) {
+  CONTEXT;
+  if (any_capture()) return CAPTURE_UNSUPPORTED;
+  if (!n) return INVALID_VALUE;
+  size_t used = (n + 255) / 256 * 256, mapped = (used + page - 1) / page * page + page;
+  if (allocated + used > memory()) return OUT_OF_MEMORY;
+  if (n < small) {
+    *p = (u64)aligned_alloc(256, used + canary);
+    if (!*p) return OUT_OF_MEMORY;
+    memset((void *)*p, poison, used + canary);
+    mapped = 0;
+  } else {
+    char *at = (char *)mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED) return OUT_OF_MEMORY;
+    mprotect(at + mapped - page, page, PROT_NONE);
+    memset(at, poison, mapped - page);
+    *p = (u64)(at + mapped - page - used);
+  }
+  allocations[*p] = {n, mapped};
+  allocated += used;
+  return sticky;
+}
+Result cuMemFree_v2(u64 p) {
+  CONTEXT;
+  if (any_capture()) return CAPTURE_UNSUPPORTED;
+  finish_all();
+  auto i = allocations.find(p);
+  if (i == allocations.end()) return INVALID_VALUE;
+  size_t n = i->second.bytes, used = (n + 255) / 256 * 256, mapped = i->second.mapped;
+  if (mapped) munmap((void *)(p + used + page - mapped), mapped);
+  else {
+    for (size_t k = n; k < used + canary; k++)
+      if (((unsigned char *)p)[k] != poison && !sticky) sticky = LAUNCH_FAILED, message = "memory was written past its end";
+    free((void *)p);
+  }
+  allocated -= used;
+  allocations.erase(i);
+  return sticky;
+}
+Result cuMemHostAlloc(void **p, size_t n, u32) {
+  CONTEXT;
+  *p = aligned_alloc(4096, (n + 4095) / 4096 * 4096);
+  return *p ? 0 : OUT_OF_MEMORY;
+}
+Result cuMemFreeHost(void *p) {
+  CONTEXT;
+  finish_all();
+  free(p);
+  return sticky;
+}
+// From pageable memory, which this must be taken for, the source is read before the call returns.
+Result cuMemcpyHtoDAsync_v2(u64 to, const void *from, size_t n, Stream *s) {
+  CONTEXT;
+  if (!inside(to, n)) return INVALID_VALUE;
+  if (s->capturing) return CAPTURE_UNSUPPORTED;
+  auto data = std::make_shared<std::string>((const char *)from, n);
+  return enqueue(s, [=] {
+    memcpy((void *)to, data->data(), n);
+    return 0;
+  });
+}
+Result cuMemcpyDtoHAsync_v2(void *to, u64 from, size_t n, Stream *s) {
+  CONTEXT;
+  if (!inside(from, n)) return INVALID_VALUE;
+  if (s->capturing) return CAPTURE_UNSUPPORTED;
+  return enqueue(s, [=] {
+    memcpy(to, (void *)from, n);
+    return 0;
+  });
+}
+Result cuMemsetD8Async(u64 to, unsigned char v, size_t n, Stream *s) {
+  CONTEXT;
+  if (!inside(to, n)) return INVALID_VALUE;
+  return enqueue(s, [=] {
+    memset((void *)to, v, n);
+    return 0;
+  });
+}
+
+Result cuModuleLoadDataEx(Module **m, const char *ptx, u32, int *, void **) {
+  CONTEXT;
+  const char *target = strstr(ptx, ".target sm_");
+  if (!strstr(ptx, ".version") || !target) return INVALID_PTX;
+  if (atoi(target + 11) > capability()) return INVALID_PTX;
+  *m = new Module{ptx, {}};
+  return sticky;
+}
+Result cuModuleUnload(Module *m) {
+  CONTEXT;
+  finish_all();
+  delete m;
+  return sticky;
+}
+Result cuModuleGetFunction(Function **f, Module *m, const char *name) {
+  CONTEXT;
+  size_t at = m->ptx.find(".entry " + std::string(name) + "(");
+  auto entry = emu::entries().find(name);
+  if (at == std::string::npos || entry == emu::entries().end()) return NOT_FOUND;
+  auto &slot = m->functions[name];
+  if (!slot) {
+    slot.reset(new Function{entry->second});
+    slot->name = name;
+    size_t threads = m->ptx.find(".maxntid", at);
+    if (threads != std::string::npos) slot->max_threads = atoi(m->ptx.c_str() + threads + 8);
+  }
+  *f = slot.get();
+  return 0;
+}
+Result cuFuncSetAttribute(Function *f, int attribute, int v) {
+  CONTEXT;
+  int most;
+  cuDeviceGetAttribute(&most, 97, 0);
+  if (attribute != 8 || v > most) return INVALID_VALUE;
+  f->max_shared = v;
+  return 0;
+}
+Result cuLaunchKernel(Function *f, u32 gx, u32 gy, u32 gz, u32 bx, u32 by, u32 bz, u32 bytes, Stream *s, void **params, void **) {
+  CONTEXT;
+  if (sticky) return sticky;
+  if (!gx || !gy || gy > 65535 || gz != 1 || by != 1 || bz != 1 || !bx || bx > f->max_threads || bytes > f->max_shared) return INVALID_VALUE;
+  auto values = std::make_shared<std::vector<std::vector<char>>>();
+  for (size_t i = 0; i < f->entry->sizes.size(); i++) values->emplace_back((char *)params[i], (char *)params[i] + f->entry->sizes[i]);
+  return enqueue(s, [=] {
+    std::vector<void *> p;
+    for (auto &v : *values) p.push_back(v.data());
+    std::string error = emu::launch(f->entry, gx, gy, bx, bytes, p.data());
+    if (error.empty()) return 0;
+    message = f->name + ": " + error;
+    return (int)LAUNCH_FAILED;
+  });
+}
+
+Result cuStreamCreate(Stream **s, u32) {
+  CONTEXT;
+  *s = new Stream;
+  streams[*s].reset(*s);
+  return 0;
+}
+Result cuStreamDestroy_v2(Stream *s) {
+  CONTEXT;
+  finish(s);
+  streams.erase(s);
+  return 0;
+}
+Result cuStreamSynchronize(Stream *s) {
+  CONTEXT;
+  if (s->capturing) return CAPTURE_UNSUPPORTED;
+  return finish(s);
+}
+Result cuStreamBeginCapture_v2(Stream *s, int) {
+  CONTEXT;
+  if (s->capturing) return CAPTURE_UNSUPPORTED;
+  s->capturing = true;
+  return 0;
+}
+Result cuStreamEndCapture(Stream *s, Graph **g) {
+  CONTEXT;
+  if (!s->capturing) return CAPTURE_INVALIDATED;
+  s->capturing = false;
+  *g = new Graph{std::move(s->captured)};
+  s->captured.clear();
+  return 0;
+}
+Result cuGraphInstantiateWithFlags(Graph **executable, Graph *g, u64) {
+  CONTEXT;
+  *executable = new Graph(*g);
+  return 0;
+}
+Result cuGraphLaunch(Graph *g, Stream *s) {
+  CONTEXT;
+  if (sticky) return sticky;
+  for (Work &w : g->work) enqueue(s, w);
+  return 0;
+}
+Result cuGraphExecDestroy(Graph *g) {
+  CONTEXT;
+  finish_all();
+  delete g;
+  return 0;
+}
+Result cuGraphDestroy(Graph *g) {
+  CONTEXT;
+  delete g;
+  return 0;
+}
+
+static const std::map<Result, const char *> names{
+    {INVALID_VALUE, "CUDA_ERROR_INVALID_VALUE"}, {OUT_OF_MEMORY, "CUDA_ERROR_OUT_OF_MEMORY"}, {NO_DEVICE, "CUDA_ERROR_NO_DEVICE"},
+    {INVALID_DEVICE, "CUDA_ERROR_INVALID_DEVICE"}, {INVALID_CONTEXT, "CUDA_ERROR_INVALID_CONTEXT"}, {INVALID_PTX, "CUDA_ERROR_INVALID_PTX"},
+    {NOT_FOUND, "CUDA_ERROR_NOT_FOUND"}, {LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED"},
+    {CAPTURE_UNSUPPORTED, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"}, {CAPTURE_INVALIDATED, "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED"}};
+Result cuGetErrorName(Result r, const char **s) {
+  auto i = names.find(r);
+  *s = i == names.end() ? "CUDA_ERROR_UNKNOWN" : i->second;
+  return 0;
+}
+Result cuGetErrorString(Result r, const char **s) {
+  if (r == LAUNCH_FAILED && !message.empty()) *s = message.c_str();
+  else *s = "as named";
+  return 0;
+}
+}

@@ -1,0 +1,348 @@
+// emu.cc: the scheduler of fibers behind emu.h, and what launches a grid.
+#include "gpu.h"
+#include "launch.h"
+#include <atomic>
+#include <csetjmp>
+#include <csignal>
+#include <cstdarg>
+#include <cstdio>
+#include <deque>
+#include <mutex>
+#include <sys/mman.h>
+#include <thread>
+#include <unistd.h>
+#if !defined(__x86_64__)
+#include <ucontext.h>
+#endif
+
+namespace emu {
+
+thread_local Place *here;
+static Mode mode;
+
+std::map<std::string, const Entry *> &entries() {
+  static std::map<std::string, const Entry *> all;
+  return all;
+}
+void Entry::add(const char *name) { entries()[name] = this; }
+void configure(Mode m) { mode = m; }
+
+// Fibers: a switch saves the callee's registers on the stack it leaves.
+#if defined(__x86_64__)
+typedef void *Context;
+extern "C" void emu_switch(Context *save, Context *to);
+asm(R"(
+.text
+.globl emu_switch
+.type emu_switch,@function
+emu_switch:
+ pushq %rbp
+ pushq %rbx
+ pushq %r12
+ pushq %r13
+ pushq %r14
+ pushq %r15
+ movq %rsp, (%rdi)
+ movq (%rsi), %rsp
+ popq %r15
+ popq %r14
+ popq %r13
+ popq %r12
+ popq %rbx
+ popq %rbp
+ ret
+)");
+static void begin(Context *c, char *stack, size_t size, void (*f)()) {
+  void **sp = (void **)(stack + size - 64);
+  *--sp = nullptr;
+  *--sp = (void *)f;
+  for (int i = 0; i < 6; i++) *--sp = nullptr;
+  *c = sp;
+}
+#else
+typedef ucontext_t Context;
+static void emu_switch(Context *save, Context *to) { swapcontext(save, to); }
+static void begin(Context *c, char *stack, size_t size, void (*f)()) {
+  getcontext(c);
+  c->uc_stack.ss_sp = stack, c->uc_stack.ss_size = size, c->uc_link = nullptr;
+  makecontext(c, f, 0);
+}
+#endif
+
+struct Copy {
+  saddr to;
+  const void *from;
+  int bytes;
+};
+struct Fiber : Place {
+  Context context;
+  char *stack = nullptr; // from its first step to its last
+  const char *waits = "";
+  bool done = false;
+  std::vector<std::vector<Copy>> groups;
+  std::vector<Copy> open;
+};
+struct Warp {
+  int n = 0;
+  const char *what = nullptr;
+  void *brought[32];
+};
+
+static const size_t stack_bytes = 64 << 10, room_bytes = 256 << 10;
+
+// A Scheduler runs the blocks that one thread of the CPU takes, one after another.
+struct Scheduler {
+  std::vector<Fiber> fibers;
+  std::deque<Fiber *> ready;
+  std::vector<Warp> warps;
+  std::vector<Fiber *> at_barrier;
+  std::vector<char *> stacks; // free
+  std::vector<void *> mapped;
+  Context main;
+  sigjmp_buf fault; // where a bad address ends
+  unsigned char *room = nullptr; // for shared memory; a page that nobody may touch follows it
+  unsigned char *memory = nullptr;
+  size_t bytes = 0, capacity = 0; // of memory: what was asked for, and with the slack before the page, which must stay as it is
+  const Entry *entry = nullptr;
+  void **params = nullptr;
+  u64 random = 1;
+  std::string error;
+
+  Scheduler() {
+    room = (unsigned char *)mmap(nullptr, room_bytes + sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    mprotect(room + room_bytes, sysconf(_SC_PAGESIZE), PROT_NONE);
+  }
+  ~Scheduler() {
+    for (void *p : mapped) munmap(p, stack_bytes);
+    munmap(room, room_bytes + sysconf(_SC_PAGESIZE));
+  }
+  char *take_stack() {
+    if (stacks.empty()) {
+      mapped.push_back(mmap(nullptr, stack_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+      return (char *)mapped.back();
+    }
+    char *s = stacks.back();
+    stacks.pop_back();
+    return s;
+  }
+};
+static thread_local Scheduler *scheduler __attribute__((tls_model("initial-exec")));
+
+static Fiber *me() { return (Fiber *)here; }
+static void leave() {
+  Fiber *f = me();
+  emu_switch(&f->context, &scheduler->main);
+}
+static void wait_at(const char *what) {
+  me()->waits = what;
+  leave();
+}
+
+static void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void die(const char *format, ...) {
+  char text[400], full[512];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(text, sizeof text, format, args);
+  va_end(args);
+  snprintf(full, sizeof full, "block (%d,%d) thread %d: %s", here->x, here->y, here->thread, text);
+  scheduler->error = full;
+  for (;;) leave();
+}
+
+unsigned char *shared() { return scheduler->memory; }
+saddr address(const void *p) { return (saddr)((const unsigned char *)p - scheduler->memory); }
+unsigned char *at(saddr a, size_t n, size_t alignment) {
+  if (a + n > scheduler->bytes) die("shared address %u of %zu bytes; the block has %zu", a, n, scheduler->bytes);
+  if (a % alignment) die("shared address %u is not a multiple of %zu", a, alignment);
+  return scheduler->memory + a;
+}
+
+void warp_meet(const char *what, void *mine, void (*last)(void **)) {
+  Fiber *f = me();
+  Warp &w = scheduler->warps[f->thread / 32];
+  if (w.n == 0) w.what = what;
+  else if (w.what != what) die("%s while others of its warp are at %s", what, w.what);
+  w.brought[f->thread % 32] = mine;
+  if (++w.n < 32) return wait_at(what);
+  w.n = 0;
+  last(w.brought);
+  int first = f->thread / 32 * 32;
+  for (int i = first; i < first + 32; i++)
+    if (i != f->thread) scheduler->ready.push_back(&scheduler->fibers[i]);
+}
+
+void block_meet() {
+  Scheduler &s = *scheduler;
+  if (s.at_barrier.size() + 1 < s.fibers.size()) {
+    s.at_barrier.push_back(me());
+    return wait_at("the barrier");
+  }
+  for (Fiber *f : s.at_barrier) s.ready.push_back(f);
+  s.at_barrier.clear();
+}
+
+static void perform(const Copy &c) {
+  unsigned char *to = at(c.to, 16, 16);
+  if (c.bytes) memcpy(to, c.from, c.bytes);
+  memset(to + c.bytes, 0, 16 - c.bytes);
+}
+void copy(saddr to, const void *from, int bytes) {
+  at(to, 16, 16);
+  if (bytes < 0 || bytes > 16 || (bytes && (size_t)from % 16)) die("cp.async of %d bytes from %p", bytes, from);
+  Copy c{to, from, bytes};
+  if (mode.late) me()->open.push_back(c);
+  else perform(c);
+}
+void copy_commit() {
+  me()->groups.push_back(std::move(me()->open));
+  me()->open.clear();
+}
+void copy_wait(int n) {
+  auto &groups = me()->groups;
+  while ((int)groups.size() > n) {
+    for (const Copy &c : groups.front()) perform(c);
+    groups.erase(groups.begin());
+  }
+}
+void conflict_free(const saddr *rows) {
+  for (int i = 0; i < 8; i++)
+    for (int j = 0; j < i; j++)
+      if (rows[i] != rows[j] && rows[i] / 16 % 8 == rows[j] / 16 % 8) die("bank conflict: ldmatrix rows at %u and %u", rows[j], rows[i]);
+}
+
+static void body() {
+  scheduler->entry->call(scheduler->entry->kernel, scheduler->params);
+  me()->done = true;
+  for (;;) leave();
+}
+
+static u64 draw(u64 &x) {
+  x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+  return x;
+}
+
+static const unsigned char poison = 0xff; // NaN as f32, f64 and bf16
+
+static void run_block(Scheduler &s, int x, int y, int threads) {
+  memset(s.memory, poison, s.capacity);
+  s.fibers.assign(threads, Fiber());
+  s.warps.assign((threads + 31) / 32, Warp());
+  s.at_barrier.clear();
+  s.ready.clear();
+  for (int i = 0; i < threads; i++) {
+    Fiber &f = s.fibers[i];
+    f.thread = i, f.x = x, f.y = y;
+    s.ready.push_back(&f);
+  }
+  int left = threads;
+  if (sigsetjmp(s.fault, 1)) {
+    here = nullptr;
+    for (auto &f : s.fibers)
+      if (f.stack) s.stacks.push_back(f.stack);
+    return;
+  }
+  while (left) {
+    if (s.ready.empty()) {
+      std::string where;
+      for (auto &f : s.fibers)
+        if (!f.done && where.size() < 200) where += " " + std::to_string(f.thread) + " at " + f.waits + ";";
+      char full[400];
+      snprintf(full, sizeof full, "block (%d,%d): %d threads wait for ever:%s", x, y, left, where.c_str());
+      s.error = full;
+      break;
+    }
+    if (mode.seed) std::swap(s.ready[draw(s.random) % s.ready.size()], s.ready.front());
+    Fiber *f = s.ready.front();
+    s.ready.pop_front();
+    if (!f->stack) begin(&f->context, f->stack = s.take_stack(), stack_bytes, body);
+    here = f;
+    emu_switch(&s.main, &f->context);
+    here = nullptr;
+    if (!s.error.empty()) break;
+    if (f->done) {
+      if (!f->open.empty() || !f->groups.empty()) {
+        bool waiting = !f->open.empty();
+        for (auto &g : f->groups) waiting = waiting || !g.empty();
+        if (waiting) {
+          s.error = "thread " + std::to_string(f->thread) + " ended before its copies";
+          break;
+        }
+      }
+      s.stacks.push_back(f->stack);
+      f->stack = nullptr;
+      left--;
+    }
+  }
+  for (auto &f : s.fibers) // of a block that failed
+    if (f.stack) s.stacks.push_back(f.stack);
+  for (size_t i = s.bytes; i < s.capacity && s.error.empty(); i++)
+    if (s.memory[i] != poison) {
+      s.error = "shared memory was written past its end";
+      return;
+    }
+}
+
+// A bad address of a kernel ends its launch, as on the device; everyone else's goes to the handler that was there.
+static struct sigaction previous;
+static void on_fault(int sig, siginfo_t *info, void *context) {
+  if (here && scheduler) {
+    char text[160];
+    snprintf(text, sizeof text, "block (%d,%d) thread %d: bad global address %p", here->x, here->y, here->thread, info->si_addr);
+    scheduler->error = text;
+    siglongjmp(scheduler->fault, 1);
+  }
+  if (previous.sa_flags & SA_SIGINFO) previous.sa_sigaction(sig, info, context);
+  else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) previous.sa_handler(sig);
+  else _exit(139);
+}
+static void catch_faults() {
+  struct sigaction a = {};
+  a.sa_sigaction = on_fault;
+  a.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+  sigaction(SIGSEGV, &a, &previous);
+}
+
+std::string launch(const Entry *entry, unsigned gx, unsigned gy, unsigned threads, size_t bytes, void **params) {
+  static std::once_flag once;
+  std::call_once(once, catch_faults);
+  static std::atomic<u64> launches{0};
+  u64 number = ++launches;
+  std::atomic<long> next{0};
+  long total = (long)gx * gy;
+  std::mutex lock;
+  std::string error;
+  auto work = [&](int id) {
+    static thread_local Scheduler s;
+    s.bytes = bytes, s.capacity = (bytes + 1024) / 1024 * 1024, s.memory = s.room + room_bytes - s.capacity;
+    s.error.clear();
+    s.entry = entry, s.params = params, s.random = mode.seed * 7919 + number * 31 + id + 1;
+    scheduler = &s;
+    for (long b; s.error.empty() && (b = next++) < total;) run_block(s, mode.seed ? (int)((total - 1 - b) % gx) : (int)(b % gx), mode.seed ? (int)((total - 1 - b) / gx) : (int)(b / gx), threads);
+    scheduler = nullptr;
+    if (!s.error.empty()) {
+      std::lock_guard<std::mutex> hold(lock);
+      error = s.error;
+      next = total;
+    }
+  };
+  auto worker = [&](int id) {
+    static const size_t signal_stack = 64 << 10;
+    std::vector<char> space(signal_stack);
+    stack_t mine = {}, none = {};
+    mine.ss_sp = space.data(), mine.ss_size = signal_stack, none.ss_flags = SS_DISABLE;
+    sigaltstack(&mine, nullptr);
+    work(id);
+    sigaltstack(&none, nullptr);
+  };
+  if (total * threads < 4096 || mode.jobs < 2) {
+    work(0);
+    return error;
+  }
+  std::vector<std::thread> workers;
+  for (int i = 0; i < mode.jobs; i++) workers.emplace_back(worker, i);
+  for (auto &w : workers) w.join();
+  return error;
+}
+
+} // namespace emu

@@ -1,0 +1,156 @@
+// emu.h: the CPU's side of gpu.h. A CUDA thread is a fiber; what a warp or a block does together is a place where fibers
+// meet. Asynchronous copies happen at once ("early") or only when the program's own waits force them ("late").
+#pragma once
+#include <cmath>
+#include <cstddef>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#define DEVFN static inline
+#define KERNEL(threads, blocks) extern "C" void
+#define EXPORT(name) static emu::Entry entry_##name(#name, name);
+#define DYNAMIC_SHARED(name) unsigned char *name = emu::shared()
+typedef u32 saddr;
+
+namespace emu {
+
+struct Place { // of the thread that runs
+  int thread, x, y;
+};
+extern thread_local Place *here __attribute__((tls_model("initial-exec")));
+
+// Entry registers a kernel under its name, with the sizes of its parameters.
+struct Entry {
+  void (*call)(void *kernel, void **params);
+  void *kernel;
+  std::vector<size_t> sizes;
+  template <class... A> Entry(const char *name, void (*f)(A...)) : call(invoke<A...>), kernel((void *)f), sizes{sizeof(A)...} { add(name); }
+
+private:
+  void add(const char *name);
+  template <class T> static T value(void *p) { // the caller may not have aligned it
+    T v;
+    memcpy(&v, p, sizeof v);
+    return v;
+  }
+  template <class... A, size_t... I> static void spread(void (*f)(A...), void **p, std::index_sequence<I...>) { f(value<A>(p[I])...); }
+  template <class... A> static void invoke(void *f, void **p) { spread((void (*)(A...))f, p, std::index_sequence_for<A...>{}); }
+};
+
+unsigned char *shared();
+unsigned char *at(saddr a, size_t bytes, size_t alignment); // checked
+saddr address(const void *p);
+// warp_meet waits for the 32 threads of the warp; the last one calls `last` on what each brought.
+void warp_meet(const char *what, void *mine, void (*last)(void **all));
+void block_meet();
+void copy(saddr to, const void *from, int bytes);
+void copy_commit();
+void copy_wait(int n);
+void conflict_free(const saddr *rows); // of the eight rows of a matrix
+
+static inline float wide(u16 v) {
+  u32 u = (u32)v << 16;
+  float f;
+  memcpy(&f, &u, 4);
+  return f;
+}
+static inline u16 narrow(float f) { // to nearest, ties to even
+  u32 u;
+  memcpy(&u, &f, 4);
+  if ((u & 0x7fffffff) > 0x7f800000) return 0x7fff;
+  return (u + 0x7fff + (u >> 16 & 1)) >> 16;
+}
+
+struct Shuffle {
+  u32 v;
+  int mask;
+  u32 result;
+};
+static inline void shuffle(void **all) {
+  for (int l = 0; l < 32; l++) ((Shuffle *)all[l])->result = ((Shuffle *)all[l ^ ((Shuffle *)all[l])->mask])->v;
+}
+
+struct Matrices {
+  u32 *r;
+  saddr a;
+};
+template <bool TRANSPOSED> void matrices(void **all) {
+  for (int m = 0; m < 4; m++) {
+    u16 v[8][8];
+    saddr rows[8];
+    for (int i = 0; i < 8; i++) {
+      rows[i] = ((Matrices *)all[m * 8 + i])->a;
+      memcpy(v[i], at(rows[i], 16, 16), 16);
+    }
+    conflict_free(rows);
+    for (int l = 0; l < 32; l++) {
+      int row = l / 4, column = l % 4 * 2;
+      u32 lo = TRANSPOSED ? v[column][row] : v[row][column], hi = TRANSPOSED ? v[column + 1][row] : v[row][column + 1];
+      ((Matrices *)all[l])->r[m] = lo | hi << 16;
+    }
+  }
+}
+
+// Fragments of mma.sync.m16n8k16, as the PTX manual's figures lay them out.
+struct Product {
+  float *d;
+  const u32 *a, *b;
+};
+static inline void multiply(void **all) {
+  float a[16][16], b[8][16];
+  for (int l = 0; l < 32; l++) {
+    Product *p = (Product *)all[l];
+    int g = l / 4, t = l % 4 * 2;
+    for (int h = 0; h < 2; h++) {
+      a[g][t + h] = wide(p->a[0] >> 16 * h), a[g + 8][t + h] = wide(p->a[1] >> 16 * h);
+      a[g][t + 8 + h] = wide(p->a[2] >> 16 * h), a[g + 8][t + 8 + h] = wide(p->a[3] >> 16 * h);
+      b[g][t + h] = wide(p->b[0] >> 16 * h), b[g][t + 8 + h] = wide(p->b[1] >> 16 * h);
+    }
+  }
+  for (int l = 0; l < 32; l++)
+    for (int i = 0; i < 4; i++) {
+      const float *x = a[l / 4 + i / 2 * 8], *y = b[l % 4 * 2 + i % 2];
+      float s = 0;
+      for (int k = 0; k < 16; k++) s += x[k] * y[k];
+      ((Product *)all[l])->d[i] += s;
+    }
+}
+
+} // namespace emu
+
+DEVFN int thread() { return emu::here->thread; }
+DEVFN int block_x() { return emu::here->x; }
+DEVFN int block_y() { return emu::here->y; }
+DEVFN void sync_block() { emu::block_meet(); }
+DEVFN saddr shared_address(const void *p) { return emu::address(p); }
+DEVFN u32 shuffle_xor_bits(u32 v, int mask) {
+  emu::Shuffle s{v, mask, 0};
+  emu::warp_meet("shuffle", &s, emu::shuffle);
+  return s.result;
+}
+DEVFN void atomic_min(u64 *at, u64 v) {
+  u64 old = __atomic_load_n(at, __ATOMIC_RELAXED);
+  while (v < old && !__atomic_compare_exchange_n(at, &old, v, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+  }
+}
+DEVFN float exp2_fast(float x) { return exp2f(x); }
+DEVFN float log2_fast(float x) { return log2f(x); }
+DEVFN u32 pack2(float lo, float hi) { return emu::narrow(lo) | (u32)emu::narrow(hi) << 16; }
+DEVFN bf16 to_bf16(float v) { return {emu::narrow(v)}; }
+DEVFN void copy16(saddr to, const void *from, int bytes) { emu::copy(to, from, bytes); }
+DEVFN void copy_commit() { emu::copy_commit(); }
+template <int N> DEVFN void copy_wait() { emu::copy_wait(N); }
+DEVFN void store_shared16(saddr to, const u32 *v) { memcpy(emu::at(to, 16, 16), v, 16); }
+DEVFN void load_matrices(u32 *r, saddr a) {
+  emu::Matrices m{r, a};
+  emu::warp_meet("ldmatrix", &m, emu::matrices<false>);
+}
+DEVFN void load_matrices_transposed(u32 *r, saddr a) {
+  emu::Matrices m{r, a};
+  emu::warp_meet("ldmatrix.trans", &m, emu::matrices<true>);
+}
+DEVFN void mma(float *d, const u32 *a, const u32 *b) {
+  emu::Product p{d, a, b};
+  emu::warp_meet("mma", &p, emu::multiply);
+}

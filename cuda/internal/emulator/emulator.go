@@ -1,0 +1,202 @@
+//go:build linux && (amd64 || arm64) && !nocuda
+
+// Package emulator builds a stand-in for libcuda.so.1 whose device is this processor: the kernels' own sources, compiled by
+// g++ against emu.h. Tests point the driver at it; nothing that is shipped uses it.
+package emulator
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"github.com/ebitengine/purego"
+	"github.com/goprm/goprm/cuda/internal/driver"
+)
+
+// flags of the compiler. Sums are fused only where a kernel says so, as in PTX.
+var flags = []string{"-std=c++17", "-O2", "-fPIC", "-DGPU_EMU", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wno-unknown-pragmas", "-Wno-unused-function"}
+
+// Use makes the process's CUDA driver the emulator, which it builds first unless it is there. Without g++ the test is
+// skipped with one line. Call it before anything opens a device: a process loads one driver.
+func Use(t testing.TB) {
+	t.Helper()
+	if _, err := exec.LookPath("g++"); err != nil {
+		t.Skip("the emulated GPU needs g++, which is not installed")
+	}
+	_, here, _, _ := runtime.Caller(0)
+	dir := filepath.Join(filepath.Dir(here), "device")
+	kernels := filepath.Join(dir, "..", "..", "..", "kernels")
+	if other := os.Getenv("GOPRM_EMU_KERNELS"); other != "" { // with a planted bug, see scripts/mutate_cuda.sh
+		kernels = other
+	}
+	library, err := build(dir, kernels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Setenv(driver.LibraryEnv, library); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// build compiles the library into the user's cache, under a name that its sources determine.
+func build(emulator, kernels string) (string, error) {
+	var sources []string
+	for _, pattern := range []string{filepath.Join(emulator, "*.cc"), filepath.Join(emulator, "*.h"), filepath.Join(kernels, "*.cu"), filepath.Join(kernels, "*.h")} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			return "", err
+		}
+		sources = append(sources, found...)
+	}
+	options := slices.Clone(flags)
+	if runtime.GOARCH == "amd64" {
+		options = append(options, "-march=native") // fused multiply-add is an instruction, not a call
+	}
+	options = append(options, strings.Fields(os.Getenv("GOPRM_EMU_CXXFLAGS"))...)
+	key, common := sha256.New(), sha256.New() // of everything, and of what every object depends on
+	_, _ = fmt.Fprintln(io.MultiWriter(key, common), options, processor())
+	for _, path := range sources {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return "", err
+		}
+		_, _ = fmt.Fprintf(key, "%s %d\n%s", filepath.Base(path), len(text), text)
+		if strings.HasSuffix(path, ".h") {
+			_, _ = fmt.Fprintf(common, "%s %d\n%s", filepath.Base(path), len(text), text)
+		}
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		cache = os.TempDir()
+	}
+	cache = filepath.Join(cache, "goprm", "emulator")
+	library := filepath.Join(cache, fmt.Sprintf("%x.so", key.Sum(nil)[:12]))
+	if _, err := os.Stat(library); err == nil {
+		return library, nil
+	}
+	if err := os.MkdirAll(cache, 0o777); err != nil {
+		return "", err
+	}
+	work, err := os.MkdirTemp(cache, "build")
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = os.RemoveAll(work) }()
+	var objects []string
+	var running []chan error
+	for _, path := range sources {
+		if strings.HasSuffix(path, ".h") {
+			continue
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return "", err
+		}
+		object := filepath.Join(cache, fmt.Sprintf("%x.o", sha256.Sum256(append(common.Sum(nil), text...)))[:26]+".o")
+		objects = append(objects, object)
+		if _, err := os.Stat(object); err == nil {
+			continue
+		}
+		done := make(chan error, 1)
+		running = append(running, done)
+		go func() {
+			made := filepath.Join(work, filepath.Base(path)+".o")
+			err := compiler(slices.Concat(options, []string{"-I", emulator, "-I", kernels, "-x", "c++", "-c", path, "-o", made}))
+			if err == nil {
+				err = os.Rename(made, object)
+			}
+			done <- err
+		}()
+	}
+	for _, done := range running {
+		err = errors.Join(err, <-done)
+	}
+	if err != nil {
+		return "", err
+	}
+	made := filepath.Join(work, "libcuda.so.1")
+	if err := compiler(slices.Concat(options, []string{"-shared", "-Wl,-soname,libcuda.so.1", "-Wl,-z,defs", "-o", made}, objects, []string{"-lpthread"})); err != nil {
+		return "", err
+	}
+	return library, os.Rename(made, library)
+}
+
+// processor tells machines apart that -march=native would compile differently for.
+func processor() string {
+	text, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return ""
+	}
+	for line := range bytes.Lines(text) {
+		if bytes.HasPrefix(line, []byte("flags")) {
+			return string(line)
+		}
+	}
+	return ""
+}
+
+func compiler(args []string) error {
+	out, err := exec.Command("g++", args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("g++ %s: %w\n%s", strings.Join(args, " "), err, out)
+	}
+	return nil
+}
+
+// Mode says how the device runs.
+type Mode struct {
+	Late bool   // asynchronous copies as late as the program allows
+	Seed uint64 // of the order in which threads run; 0: in turn
+	Jobs int    // threads of the processor
+}
+
+// symbol finds a function of the library that the process has loaded.
+func symbol(name string) (uintptr, error) {
+	library, err := purego.Dlopen(os.Getenv(driver.LibraryEnv), purego.RTLD_NOW|purego.RTLD_GLOBAL)
+	if err != nil {
+		return 0, err
+	}
+	return purego.Dlsym(library, name)
+}
+
+// Configure sets the mode of later launches.
+func Configure(m Mode) error {
+	f, err := symbol("emu_configure")
+	if err != nil {
+		return err
+	}
+	late := uintptr(0)
+	if m.Late {
+		late = 1
+	}
+	_, _, _ = purego.SyscallN(f, late, uintptr(m.Seed), uintptr(max(1, m.Jobs)))
+	return nil
+}
+
+// Revive makes a context usable again that a failed kernel has lost, and returns what was wrong with it.
+func Revive() (string, error) {
+	f, err := symbol("emu_message")
+	if err != nil {
+		return "", err
+	}
+	p, _, _ := purego.SyscallN(f)
+	var text []byte
+	for at := *(*unsafe.Pointer)(unsafe.Pointer(&p)); *(*byte)(at) != 0; at = unsafe.Add(at, 1) {
+		text = append(text, *(*byte)(at))
+	}
+	if f, err = symbol("emu_revive"); err != nil {
+		return "", err
+	}
+	_, _, _ = purego.SyscallN(f)
+	return string(text), nil
+}

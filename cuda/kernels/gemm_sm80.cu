@@ -1,0 +1,114 @@
+// gemm_sm80.cu: matrix products of bf16 with f32 accumulators on tensor cores: c[m,n] = Σ_k a(m,k)·b(k,n) (+ bias[n]).
+// Each operand lies along k (its rows are m or n) or across it (its rows are k). An element's terms are added 16 at a time,
+// from the first to the last, whatever the tile, so its bits do not depend on m, n or the choice of tile.
+#include "tiles.h"
+
+enum { DEPTH = 32, STAGES = 3 }; // terms of a stage, and stages under way
+
+// An Operand is a stage of a tile in shared memory: ROWS of m or n by DEPTH of k, in chunks of 8 elements that are laid out
+// so that the eight rows of a matrix lie in different banks.
+template <bool ALONG, int ROWS, int THREADS> struct Operand {
+  enum { BYTES = ROWS * DEPTH * 2, CHUNKS = ROWS * DEPTH / 8 };
+  DEVFN u32 at(int r, int k) { // of the chunk that holds (r, k)
+    if (ALONG) return r * (DEPTH * 2) + ((k / 8 ^ (r / 2 & 3)) << 4);
+    return k * (ROWS * 2) + ((r / 8 ^ (k & 7)) << 4);
+  }
+  // load begins to bring terms k0.. of rows r0..; what lies outside is zero. step is the length of a row in memory.
+  DEVFN void load(saddr to, const bf16 *from, int r0, int rows, int k0, int terms, int step, bool aligned) {
+#pragma unroll
+    for (int i = 0; i < CHUNKS / THREADS; i++) {
+      int c = i * THREADS + thread();
+      int r = ALONG ? c / (DEPTH / 8) : c % (ROWS / 8) * 8, k = ALONG ? c % (DEPTH / 8) * 8 : c / (ROWS / 8);
+      // the chunk's line and where in it: a row of m or n, or of k
+      int line = ALONG ? r0 + r : k0 + k, lines = ALONG ? rows : terms, first = ALONG ? k0 + k : r0 + r, length = ALONG ? terms : rows;
+      int inside = line < lines && first < length ? length - first < 8 ? length - first : 8 : 0;
+      const bf16 *source = from + (inside ? (u64)line * step + first : 0);
+      load_chunk(to + at(r, k), source, inside, aligned);
+    }
+  }
+  // fragment_a loads the 16 × 16 matrix at (r, k) as mma's first operand, fragment_b two of 8 × 16 as its second.
+  DEVFN void fragment_a(u32 *f, saddr tile, int r, int k) {
+    int lane = thread() % 32;
+    if (ALONG) load_matrices(f, tile + at(r + lane % 16, k + lane / 16 * 8));
+    else load_matrices_transposed(f, tile + at(r + (lane / 8 & 1) * 8, k + lane % 8 + lane / 16 * 8));
+  }
+  DEVFN void fragment_b(u32 *f, saddr tile, int r, int k) {
+    int lane = thread() % 32;
+    if (ALONG) load_matrices(f, tile + at(r + lane % 8 + lane / 16 * 8, k + (lane / 8 & 1) * 8));
+    else load_matrices_transposed(f, tile + at(r + lane / 16 * 8, k + lane % 8 + (lane / 8 & 1) * 8));
+  }
+};
+
+// A warp makes WM × WN elements of the block's BM × BN.
+template <int BM, int BN, int WM, int WN, bool A_ALONG, bool B_ALONG, bool LIVE_TERMS, class C>
+DEVFN void gemm(C *c, const bf16 *a, const bf16 *b, const float *bias, Bound bound, int m, int n, int k) {
+  enum { THREADS = BM / WM * (BN / WN) * 32 };
+  typedef Operand<A_ALONG, BM, THREADS> A;
+  typedef Operand<B_ALONG, BN, THREADS> B;
+  DYNAMIC_SHARED(memory);
+  saddr as = shared_address(memory), bs = as + STAGES * A::BYTES;
+  int a_step = A_ALONG ? k : m, b_step = B_ALONG ? k : n;
+  if (LIVE_TERMS) k = rows_of(bound, k);
+  else m = rows_of(bound, m);
+  int m0 = block_y() * BM, n0 = block_x() * BN, stages = (k + DEPTH - 1) / DEPTH;
+  if (m0 >= m) return;
+  int lane = thread() % 32, warp = thread() / 32, wm = warp / (BN / WN) * WM, wn = warp % (BN / WN) * WN;
+  bool a_aligned = aligned16(a, a_step), b_aligned = aligned16(b, b_step);
+  float sum[WM / 16][WN / 8][4];
+#pragma unroll
+  for (int i = 0; i < WM / 16; i++)
+#pragma unroll
+    for (int j = 0; j < WN / 8; j++)
+#pragma unroll
+      for (int x = 0; x < 4; x++) sum[i][j][x] = 0;
+  auto load = [&](int stage) {
+    if (stage < stages) {
+      A::load(as + stage % STAGES * A::BYTES, a, m0, m, stage * DEPTH, k, a_step, a_aligned);
+      B::load(bs + stage % STAGES * B::BYTES, b, n0, n, stage * DEPTH, k, b_step, b_aligned);
+    }
+    copy_commit();
+  };
+#pragma unroll
+  for (int s = 0; s < STAGES - 1; s++) load(s);
+  for (int s = 0; s < stages; s++) {
+    copy_wait<STAGES - 2>(); // the stage is there, of this thread's copies
+    sync_block();            // of everybody's, and everybody is done with the stage before
+    load(s + STAGES - 1);
+    saddr ta = as + s % STAGES * A::BYTES, tb = bs + s % STAGES * B::BYTES;
+#pragma unroll
+    for (int kk = 0; kk < DEPTH; kk += 16) {
+      u32 fa[WM / 16][4], fb[WN / 16][4];
+#pragma unroll
+      for (int i = 0; i < WM / 16; i++) A::fragment_a(fa[i], ta, wm + i * 16, kk);
+#pragma unroll
+      for (int j = 0; j < WN / 16; j++) B::fragment_b(fb[j], tb, wn + j * 16, kk);
+#pragma unroll
+      for (int i = 0; i < WM / 16; i++)
+#pragma unroll
+        for (int j = 0; j < WN / 8; j++) mma(sum[i][j], fa[i], &fb[j / 2][j % 2 * 2]);
+    }
+  }
+  bool aligned = n % 2 == 0 && ((u64)c & 3) == 0;
+#pragma unroll
+  for (int i = 0; i < WM / 16; i++)
+#pragma unroll
+    for (int j = 0; j < WN / 8; j++)
+#pragma unroll
+      for (int half = 0; half < 2; half++) {
+        int r = m0 + wm + i * 16 + lane / 4 + half * 8, s = n0 + wn + j * 8 + lane % 4 * 2;
+        if (r >= m || s >= n) continue;
+        bool both = s + 1 < n;
+        float x = sum[i][j][half * 2], y = sum[i][j][half * 2 + 1];
+        if (bias) x += bias[s], y += both ? bias[s + 1] : 0;
+        store2(c + (u64)r * n + s, x, y, both, aligned);
+      }
+}
+#define DEFINE(layout, tile, THREADS, BM, BN, WM, WN, A_ALONG, B_ALONG, LIVE, C) \
+  KERNEL(THREADS, 1) gemm_##layout##_##tile(C *c, const bf16 *a, const bf16 *b, const float *bias, Bound bound, int m, int n, int k) { gemm<BM, BN, WM, WN, A_ALONG, B_ALONG, LIVE>(c, a, b, bias, bound, m, n, k); } \
+  EXPORT(gemm_##layout##_##tile)
+#define TILES(layout, A_ALONG, B_ALONG, LIVE, C) \
+  DEFINE(layout, 128, 256, 128, 128, 64, 32, A_ALONG, B_ALONG, LIVE, C) \
+  DEFINE(layout, 64, 128, 64, 64, 32, 32, A_ALONG, B_ALONG, LIVE, C)
+TILES(nt, true, true, false, bf16)    // linear
+TILES(nn, true, false, false, bf16)   // linear_dx
+TILES(tn, false, false, true, float)  // linear_dw

@@ -1,0 +1,160 @@
+//go:build linux && (amd64 || arm64) && !nocuda
+
+package cuda
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/goprm/goprm/cuda/internal/emulator"
+	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/engine"
+	"github.com/goprm/goprm/internal/hfmodel"
+	"github.com/goprm/goprm/internal/rng"
+	"github.com/goprm/goprm/internal/safetensors"
+	"github.com/goprm/goprm/internal/tinymodel"
+	"github.com/goprm/goprm/loss"
+	"github.com/goprm/goprm/nn"
+	"github.com/stretchr/testify/require"
+	"gorgonia.org/tensor"
+
+	_ "github.com/goprm/goprm/internal/cpu"
+)
+
+// tiny is a two-layer model of one head dimension, stored as bf16.
+type tiny struct {
+	config  *hfmodel.Config
+	weights *hfmodel.Weights
+	batches []nn.Micro
+}
+
+func newTiny(t *testing.T, heads, kvHeads int) *tiny {
+	dir := filepath.Join(t.TempDir(), "model")
+	require.NoError(t, tinymodel.Write(dir, tinymodel.Options{Hidden: 128, Intermediate: 96, Heads: heads, KVHeads: kvHeads, DType: safetensors.BF16, Scale: 0.1, Seed: 3}))
+	m := &tiny{}
+	var err error
+	m.config, err = hfmodel.ReadConfig(dir)
+	require.NoError(t, err)
+	m.weights, err = hfmodel.OpenWeights(dir)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, m.weights.Close()) })
+	var list []*data.Example
+	for i, n := range []int{20, 9, 30} {
+		e := &data.Example{ID: fmt.Sprint(i)}
+		stream := rng.New(uint64(i), "tokens")
+		for j := range n {
+			e.Tokens = append(e.Tokens, int32(stream.Uint64(uint64(j))%250))
+		}
+		for p := 3; p < n; p += 6 {
+			e.Reads = append(e.Reads, data.ReadOut{Pos: int32(p), Kind: data.Step, Index: len(e.Reads), Target: stream.Float64(uint64(n + p)), HasTarget: true, Weight: 1})
+		}
+		e.Reads = append(e.Reads, data.ReadOut{Pos: int32(n - 1), Kind: data.Final, Target: 0.75, HasTarget: true, Weight: 1})
+		list = append(list, e)
+	}
+	packed, err := data.Pack(list, data.PackOptions{Tokens: 32, N: len(list), LambdaStep: 1, LambdaFinal: 0.5})
+	require.NoError(t, err)
+	for _, b := range packed {
+		m.batches = append(m.batches, nn.Micro{Batch: b})
+	}
+	return m
+}
+
+func (m *tiny) network(t *testing.T, b engine.Backend, dtype tensor.Dtype, train string) *nn.Network {
+	spec := nn.Spec{Config: m.config, DType: dtype, Train: train, Loss: loss.MSE, Recompute: true,
+		Head: nn.HeadSpec{Kind: nn.Scalar, Activation: "sigmoid", Final: "shared"},
+		LoRA: nn.LoRASpec{Rank: 4, Alpha: 8, Targets: []string{"q_proj", "v_proj", "down_proj"}}}
+	n, err := nn.New(spec, b, nn.Files{nn.InWeights(m.weights)})
+	require.NoError(t, err)
+	for _, p := range n.Parameters() {
+		if p.Head || p.Trained && train == nn.TrainLoRA {
+			v, stream := make([]float64, size(p.Shape)), rng.New(9, p.Name)
+			for i := range v {
+				v[i] = 0.3 * (stream.Float64(uint64(i)) - 0.5)
+			}
+			require.NoError(t, n.Set(p.Name, v))
+		}
+	}
+	t.Cleanup(func() { require.NoError(t, n.Close()) })
+	return n
+}
+
+func size(shape []int) int {
+	n := 1
+	for _, d := range shape {
+		n *= d
+	}
+	return n
+}
+
+var update = nn.AdamW{LR: 2e-3, HeadLR: 2e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.01, Clip: 1}
+
+// counting counts recordings.
+type counting struct {
+	*backend
+	recorded int
+}
+
+func (c *counting) Record(launches func() error) (engine.Recording, error) {
+	c.recorded++
+	return c.backend.Record(launches)
+}
+
+// plain hides everything of a backend that engine.Backend does not ask for: recording too.
+type plain struct{ engine.Backend }
+
+// A model of each head dimension that the tensor-core kernels are made for trains 20 steps on the emulated GPU, in bf16 with
+// f32 sums, and its losses stay by those of the f32 CPU run, within bf16's tolerance of the loss and of what it began with:
+// products read weights rounded to 8 bits, so an update shows when it is large enough, and differences add up.
+func TestEmulatedSM80Training(t *testing.T) {
+	emulator.Use(t)
+	training(t, func(t testing.TB) engine.Backend {
+		b := openEmulated(t)
+		require.NoError(t, emulator.Configure(emulator.Mode{Jobs: 2}))
+		return b
+	}, os.Getenv("GOPRM_EMULATED") == "all")
+}
+
+// training compares each kind of training and head dimension; unless all, one of each.
+func training(t *testing.T, open func(t testing.TB) engine.Backend, all bool) {
+	cpu, err := engine.Open("cpu", engine.Options{})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, cpu.Close()) }()
+	for _, heads := range []int{2, 1} {
+		for _, train := range []string{nn.TrainLoRA, nn.TrainFull} {
+			if !all && (heads == 1) != (train == nn.TrainLoRA) {
+				continue // seconds of the emulator each
+			}
+			t.Run(fmt.Sprintf("head dim %d/%s", 128/heads, train), func(t *testing.T) {
+				m := newTiny(t, heads, 1)
+				gpu := open(t)
+				defer func() { require.NoError(t, gpu.Close()) }()
+				counted := &counting{backend: gpu.(*backend)}
+				exact, got := m.network(t, cpu, engine.F32, train), m.network(t, counted, engine.BFloat16, train)
+				launched := m.network(t, plain{gpu}, engine.BFloat16, train)
+				var first, last float64
+				for s := range 20 {
+					want, err := exact.TrainStep(m.batches, update)
+					require.NoError(t, err)
+					r, err := got.TrainStep(m.batches, update)
+					require.NoError(t, err)
+					if s == 0 {
+						first = want.Loss
+						require.InEpsilon(t, want.GradNorm, r.GradNorm, 6e-2)
+					}
+					require.LessOrEqual(t, math.Abs(r.Loss-want.Loss), 3e-2*(want.Loss+first), "step %d: loss %g, on the CPU %g", s, r.Loss, want.Loss)
+					last = r.Loss
+					if s < 4 {
+						again, err := launched.TrainStep(m.batches, update)
+						require.NoError(t, err)
+						require.Equal(t, again, r, "replayed graphs give the bits of single launches")
+					}
+				}
+				require.Less(t, last, 0.7*first, "it learns")
+				require.Equal(t, 1, counted.recorded, "one graph serves both micro-batches of every step")
+			})
+		}
+	}
+}

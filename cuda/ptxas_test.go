@@ -1,0 +1,62 @@
+//go:build linux && (amd64 || arm64) && !nocuda
+
+package cuda
+
+import (
+	"bytes"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// What NVIDIA's assembler said of the committed PTX, by scripts/ptxas.sh: every kernel on every architecture it is meant
+// for, without spilled registers or local memory, and with tensor cores where they are meant to be.
+func TestAssemblerTable(t *testing.T) {
+	table, err := os.ReadFile("ptxas.tsv")
+	require.NoError(t, err)
+	files, err := ptx.ReadDir("ptx")
+	require.NoError(t, err)
+	archs := map[string]map[string]bool{} // by kernel
+	for _, f := range files {
+		text, err := ptx.ReadFile("ptx/" + f.Name())
+		require.NoError(t, err)
+		key, _, _ := bytes.Cut(text, []byte("\n"))
+		require.Contains(t, string(table), "# "+f.Name()+" "+string(key)+"\n", "the table is stale: run scripts/ptxas.sh (make ptxas)")
+	}
+	for line := range strings.Lines(string(table)) {
+		fields := strings.Split(strings.TrimSpace(line), "\t")
+		if strings.HasPrefix(line, "#") || fields[0] == "file" {
+			continue
+		}
+		require.Len(t, fields, 12, line)
+		file, kernel, arch := fields[0], fields[1], fields[2]
+		var n []int
+		for _, f := range fields[3:] {
+			v, err := strconv.Atoi(f)
+			require.NoError(t, err, line)
+			n = append(n, v)
+		}
+		registers, stack, stores, loads, tensor, matrices, copies, local, instructions := n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8]
+		require.Zero(t, stack+stores+loads+local, "%s on %s spills", kernel, arch)
+		require.LessOrEqual(t, registers, 255)
+		require.NotZero(t, instructions, "%s on %s was not disassembled", kernel, arch)
+		if file == "gemm_sm80.ptx" || file == "attention_sm80.ptx" && !strings.Contains(kernel, "delta") {
+			require.NotZero(t, copies, "%s on %s", kernel, arch)
+			require.GreaterOrEqual(t, 8*tensor, 7*matrices, "%s on %s: tensor-core instructions for each load of matrices", kernel, arch)
+		} else {
+			require.Zero(t, tensor, kernel)
+		}
+		if archs[kernel] == nil {
+			archs[kernel] = map[string]bool{}
+		}
+		archs[kernel][arch] = true
+	}
+	for kernel := range readEntries(t) {
+		for _, arch := range []string{"sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"} {
+			require.True(t, archs[kernel][arch], "%s has not been assembled for %s", kernel, arch)
+		}
+	}
+}

@@ -1,0 +1,80 @@
+//go:build linux && (amd64 || arm64) && !nocuda
+
+package cuda
+
+import (
+	"fmt"
+
+	"github.com/goprm/goprm/cuda/internal/driver"
+	"github.com/goprm/goprm/internal/engine"
+)
+
+// Sizes that kernels/gemm_sm80.cu and attention_sm80.cu know.
+const (
+	gemmDepth, gemmStages = 32, 3
+	attentionThreads      = 128
+	tileRows              = 64
+	keyNote               = 16 // bytes of a Key
+)
+
+// tensorProduct is a product of bf16 on tensor cores. An f32 weight, which is one that is trained, is rounded first.
+func (b *builder) tensorProduct(l layout, bias any) ([]step, error) {
+	p := b.plan()
+	var right any = b.In[1]
+	if b.In[1].Dtype() == engine.F32 {
+		n := b.In[1].Size()
+		rounded := p.temporary(2 * n)
+		p.add("round_bf16", ceilDiv(n, each), 1, eachThreads, 0, rounded, b.In[1], uint64(n))
+		right = rounded
+	}
+	form := "nn"
+	switch {
+	case l.liveTerms == 1:
+		form = "tn"
+	case l.bk == 1:
+		form = "nt"
+	}
+	tile, threads := 128, 256
+	if ceilDiv(l.m, tile)*ceilDiv(l.n, tile) < b.model.Multiprocessors { // smaller tiles give more of them work; the bits are the same
+		tile, threads = 64, 128
+	}
+	p.add(fmt.Sprintf("gemm_%s_%d", form, tile), ceilDiv(l.n, tile), ceilDiv(l.m, tile), threads, gemmStages*2*tile*gemmDepth*2,
+		b.Out, b.In[0], right, bias, bound{}, l.m, l.n, l.k)
+	return p.done()
+}
+
+// tensorTiles is the kernels' instance for the head dimension, and the most tiles of queries that there can be.
+func (a *attentionCall) tensorTiles() (dim, tiles int, err error) {
+	tiles = ceilDiv(a.tokens, tileRows) + a.In[3].Size() - 1
+	switch {
+	case a.HeadDim%2 != 0 || a.HeadDim > 128:
+		return 0, 0, fmt.Errorf("head dimension %d: in bf16 the GPU's kernels take even ones up to 128", a.HeadDim)
+	case a.HeadDim <= 64:
+		return 64, tiles, nil
+	}
+	return 128, tiles, nil
+}
+
+func (a *attentionCall) tensorForward() ([]step, error) {
+	dim, tiles, err := a.tensorTiles()
+	if err != nil {
+		return nil, err
+	}
+	a.add(fmt.Sprintf("attention_bf16_%d", dim), tiles, a.Heads, attentionThreads, 5*tileRows*dim*2+2*tileRows*keyNote,
+		a.Out, a.In[0], a.In[1], a.In[2], a.cacheK, a.cacheV, keys{}, bound{}, a.heads, a.scale)
+	return a.done()
+}
+
+func (a *attentionCall) tensorBackward(packed, dout *engine.Tensor, dk, dv part, delta driver.Ptr) ([]step, error) {
+	dim, tiles, err := a.tensorTiles()
+	if err != nil {
+		return nil, err
+	}
+	few := map[int]int{64: 32, 128: 16}[dim] // queries at a time of the gradient of keys
+	a.add("attention_delta_bf16", a.tokens, 1, attentionThreads, 0, delta, packed, dout, keys{}, bound{}, a.heads)
+	a.add(fmt.Sprintf("attention_dq_bf16_%d", dim), tiles, a.Heads, attentionThreads, 4*tileRows*dim*2+tileRows*keyNote,
+		a.Out, delta, packed, dout, a.In[0], a.In[1], a.In[2], a.cacheK, a.cacheV, keys{}, bound{}, a.heads, a.scale)
+	a.add(fmt.Sprintf("attention_dkv_bf16_%d", dim), tiles, a.KVHeads, attentionThreads, 2*tileRows*dim*2+2*few*dim*2+2*few*4,
+		dk, dv, delta, packed, dout, a.In[0], a.In[1], a.In[2], keys{}, bound{}, a.heads, a.scale)
+	return a.done()
+}

@@ -1,0 +1,194 @@
+package ops
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/goprm/goprm/internal/engine"
+	"gorgonia.org/tensor"
+)
+
+// A signature gives an op's inputs and result as kind:dimensions. Kinds: f compute dtype, h the same where bf16 is not
+// computed in, p the dtype of parameters and their gradients (f32 when the compute dtype is bf16), w a weight: p or bf16;
+// i i32, d f64. Dimensions: a letter stands for one number throughout, a digit for itself, * for any equal shape.
+type signature struct {
+	attr  reflect.Type // nil: none
+	forms []string
+}
+
+var signatures = map[string]signature{
+	"embedding":          {nil, []string{"w:VK i:T > f:TK"}},
+	"embedding_dtable":   {nil, []string{"f:TK i:T > p:VK"}},
+	"rmsnorm":            {reflect.TypeFor[RMSNorm](), []string{"f:TK p:K > f:TK"}},
+	"rmsnorm_dx":         {reflect.TypeFor[RMSNorm](), []string{"f:TK p:K f:TK > f:TK"}},
+	"rmsnorm_dw":         {reflect.TypeFor[RMSNorm](), []string{"f:TK f:TK > p:K"}},
+	"linear":             {nil, []string{"f:TK w:NK > f:TN", "f:TK w:NK p:N > f:TN"}},
+	"linear_dx":          {nil, []string{"f:TN w:NK > f:TK"}},
+	"linear_dw":          {nil, []string{"f:TN f:TK > p:NK"}},
+	"linear_db":          {nil, []string{"f:TN > p:N"}},
+	"rope":               {reflect.TypeFor[RoPE](), []string{"f:TK i:T > f:TK"}},
+	"attention":          {reflect.TypeFor[Attention](), []string{"f:TQ f:TG f:TG i:S i:S i:N5 > f:P", "f:TQ f:TG f:TG i:S i:S i:N5 f:CG f:CG > f:P"}},
+	"attention_backward": {reflect.TypeFor[Attention](), []string{"f:TQ f:TG f:TG i:S i:S i:N5 f:P f:TQ > f:B", "f:TQ f:TG f:TG i:S i:S i:N5 f:CG f:CG f:P f:TQ > f:B"}},
+	"swiglu":             {nil, []string{"f:TN f:TN > f:TN"}},
+	"swiglu_backward":    {nil, []string{"f:TN f:TN f:TN > f:P"}},
+	"dropout":            {reflect.TypeFor[Dropout](), []string{"f:TK i:T2 > f:TK"}},
+	"add":                {reflect.TypeFor[engine.AddAttr](), []string{"f:* f:* > f:*"}},
+	"scale":              {reflect.TypeFor[engine.AddAttr](), []string{"f:* > f:*"}},
+	"gather":             {nil, []string{"f:TK i:R > p:RK"}},
+	"gather_dx":          {nil, []string{"p:RK i:R > f:TK"}},
+	"sigmoid":            {nil, []string{"h:RC > h:RC"}},
+	"sigmoid_dx":         {nil, []string{"h:RC h:RC > h:RC"}},
+	"relu":               {nil, []string{"h:RC > h:RC"}},
+	"relu_dx":            {nil, []string{"h:RC h:RC > h:RC"}},
+	"good":               {nil, []string{"h:R2 > h:R1"}},
+	"good_dx":            {nil, []string{"h:R1 h:R1 > h:R2"}},
+	"pick":               {nil, []string{"h:RC i:R > h:R1"}},
+	"pick_dx":            {nil, []string{"h:R1 i:R h:RC > h:RC"}},
+	"squared_error":      {nil, []string{"h:R1 h:R h:R > h:"}},
+	"squared_error_dy":   {nil, []string{"h:R1 h:R h:R h: > h:R1"}},
+	"bce":                {nil, []string{"h:R1 h:R h:R > h:"}},
+	"bce_dz":             {nil, []string{"h:R1 h:R h:R h: > h:R1"}},
+	"ce":                 {nil, []string{"h:R2 h:R h:R > h:"}},
+	"ce_dz":              {nil, []string{"h:R2 h:R h:R h: > h:R2"}},
+	"log_prob_block":     {reflect.TypeFor[LogProbBlock](), []string{"h:RN i:R > h:R3", "h:RN i:R h:R3 > h:R3"}},
+	"log_prob":           {nil, []string{"h:R3 > h:R1"}},
+	"layernorm":          {reflect.TypeFor[LayerNorm](), []string{"h:TK h:K h:K > h:TK"}},
+	"gelu":               {reflect.TypeFor[GELU](), []string{"h:TN > h:TN"}},
+	"pool":               {reflect.TypeFor[Pool](), []string{"h:TK i:C > h:SK"}},
+	"tanh":               {nil, []string{"h:RC > h:RC"}},
+	"adamw":              {nil, []string{"h:* h:* h:* h:* d:8 > h:*"}},
+	"sum_squares":        {nil, []string{"h:* > d:1"}},
+}
+
+// Check makes sure of everything a kernel takes for granted about attributes, dtypes and shapes, and returns the dtype
+// that the call computes in. Backends begin with it.
+func Check(c engine.Call) (compute tensor.Dtype, err error) {
+	sig, ok := signatures[c.Op]
+	if !ok {
+		return compute, fmt.Errorf("op %q: unknown", c.Op)
+	}
+	if got := reflect.TypeOf(c.Attr); got != sig.attr {
+		return compute, fmt.Errorf("%s: attribute %v, want %v", c.Op, got, sig.attr)
+	}
+	for _, t := range append([]*engine.Tensor{c.Out}, c.In...) {
+		if t == nil {
+			return compute, fmt.Errorf("%s: a tensor is missing", c.Op)
+		}
+	}
+	if c.Rows != engine.Fixed && (c.Rows < 0 || c.Rows >= engine.NumDims || c.Live == nil) {
+		return compute, fmt.Errorf("%s: rows bounded by %d, without such a live count", c.Op, c.Rows)
+	}
+	for _, form := range sig.forms {
+		if compute, ok = matches(c, form); ok && attrFits(c, compute) {
+			return compute, nil
+		}
+	}
+	return compute, fmt.Errorf("%s %+v: given %v > %v; want %s", c.Op, c.Attr, c.In, c.Out, strings.Join(sig.forms, " or "))
+}
+
+// ParamDType is the dtype of trained parameters, their gradients and everything after the read-outs.
+func ParamDType(compute tensor.Dtype) tensor.Dtype {
+	if compute == engine.BFloat16 {
+		return engine.F32
+	}
+	return compute
+}
+
+// LSELen is how many elements of the compute dtype hold n log-sum-exps, which are never narrower than f32.
+func LSELen(compute tensor.Dtype, n int) int {
+	return n * int(ParamDType(compute).Size()/compute.Size())
+}
+
+// Ops lists every op that has a signature.
+func Ops() []string { return slices.Sorted(maps.Keys(signatures)) }
+
+func matches(c engine.Call, form string) (compute tensor.Dtype, ok bool) {
+	in, out, _ := strings.Cut(form, " > ")
+	args := append(strings.Fields(in), out)
+	tensors := append(append([]*engine.Tensor{}, c.In...), c.Out)
+	if len(args) != len(tensors) {
+		return compute, false
+	}
+	for i, t := range tensors { // the first f or h decides
+		if kind := args[i][0]; kind == 'f' || kind == 'h' {
+			compute = t.Dtype()
+			if compute != engine.F32 && compute != engine.F64 && (compute != engine.BFloat16 || kind == 'h') {
+				return compute, false
+			}
+			break
+		}
+	}
+	dims := map[byte]int{}
+	var star []int
+	for i, t := range tensors {
+		kind, shape := args[i][0], args[i][2:]
+		if !slices.Contains(dtypesOf(kind, compute), t.Dtype()) {
+			return compute, false
+		}
+		if shape == "*" {
+			if star == nil {
+				star = append([]int{}, t.Shape()...)
+			}
+			if !slices.Equal(star, t.Shape()) {
+				return compute, false
+			}
+			continue
+		}
+		if len(shape) != len(t.Shape()) {
+			return compute, false
+		}
+		for j, n := range t.Shape() {
+			letter := shape[j]
+			if letter >= '0' && letter <= '9' {
+				dims[letter] = int(letter - '0')
+			}
+			if want, bound := dims[letter]; bound && want != n {
+				return compute, false
+			}
+			dims[letter] = n
+		}
+	}
+	return compute, true
+}
+
+func dtypesOf(kind byte, compute tensor.Dtype) []tensor.Dtype {
+	switch kind {
+	case 'p':
+		return []tensor.Dtype{ParamDType(compute)}
+	case 'w':
+		return []tensor.Dtype{ParamDType(compute), engine.BFloat16}
+	case 'i':
+		return []tensor.Dtype{engine.I32}
+	case 'd':
+		return []tensor.Dtype{engine.F64}
+	}
+	return []tensor.Dtype{compute}
+}
+
+// attrFits checks what attributes say about shapes, and the sizes of packed buffers.
+func attrFits(c engine.Call, compute tensor.Dtype) bool {
+	switch c.Op {
+	case "rope":
+		a := c.Attr.(RoPE)
+		return a.HeadDim > 0 && a.HeadDim%2 == 0 && a.Theta > 0 && c.In[0].Shape()[1]%a.HeadDim == 0
+	case "pool":
+		return c.In[1].Size() == c.Out.Shape()[0]+1
+	case "swiglu_backward":
+		return c.Out.Size() == 2*c.In[0].Size()
+	case "attention", "attention_backward":
+		a := c.Attr.(Attention)
+		if a.Heads <= 0 || a.KVHeads <= 0 || a.HeadDim <= 0 || a.Heads%a.KVHeads != 0 || c.In[3].Size() < 1 ||
+			c.In[0].Shape()[1] != a.Heads*a.HeadDim || c.In[1].Shape()[1] != a.KVHeads*a.HeadDim {
+			return false
+		}
+		packed := c.In[0].Size() + LSELen(compute, c.In[0].Shape()[0]*a.Heads)
+		if c.Op == "attention" {
+			return c.Out.Size() == packed
+		}
+		return c.In[len(c.In)-2].Size() == packed && c.Out.Size() == c.In[0].Size()+2*c.In[1].Size()
+	}
+	return true
+}

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Assembles every committed PTX with NVIDIA's assembler for every architecture it is meant for, and writes cuda/ptxas.tsv:
+# registers, stack, spills, and the instructions that matter, by kernel. Assembler and disassembler come from their public
+# Python packages, into a cache; nothing else of CUDA is needed, and no GPU. Fails where a kernel does not assemble or the
+# assembler warns that it gave something up (C75xx).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+tools=${PTXAS_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/goprm/ptxas-13.0.88}
+if [ ! -x "$tools/nvidia/cu13/bin/ptxas" ] || [ ! -x "$tools/nvidia/cu13/bin/nvdisasm" ]; then
+  python3 -m pip install --quiet --no-deps --target "$tools" nvidia-cuda-nvcc==13.0.88 nvidia-cuda-nvdisasm==13.2.78 ||
+    { echo "install Python with pip, or set PTXAS_DIR to a folder with nvidia/cu13/bin/ptxas and nvdisasm" >&2; exit 1; }
+fi
+bin=$tools/nvidia/cu13/bin
+work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
+{
+  echo "# Made by scripts/ptxas.sh with ptxas 13.0.88. A line a kernel and architecture; instructions are those in the whole kernel."
+  for ptx in cuda/ptx/*.ptx; do echo "# $(basename "$ptx") $(head -n1 "$ptx")"; done
+  printf 'file\tkernel\tarch\tregisters\tstack\tspill_stores\tspill_loads\ttensor\tldmatrix\tasync_copy\tlocal\tinstructions\n'
+  for ptx in cuda/ptx/*.ptx; do
+    name=$(basename "$ptx")
+    if [ "${1:-}" != all ] && grep -qxF "# $name $(head -n1 "$ptx")" cuda/ptxas.tsv 2>/dev/null; then # as it was
+      grep "^$name"$'\t' cuda/ptxas.tsv
+      continue
+    fi
+    case $ptx in
+      *_sm90.ptx) archs="sm_90a" ;;
+      *) archs="sm_80 sm_86 sm_89 sm_90 sm_100 sm_120" ;;
+    esac
+    for arch in $archs; do
+      "$bin/ptxas" -v -arch=$arch -o "$work/out.cubin" "$ptx" 2>"$work/log" || { cat "$work/log" >&2; exit 1; }
+      if grep '(C75' "$work/log" >&2; then exit 1; fi
+      "$bin/nvdisasm" -c "$work/out.cubin" >"$work/sass"
+      awk -v file="$name" -v arch=$arch -v OFS='\t' '
+        FNR == NR && /Function properties for/ { kernel = $NF }
+        FNR == NR && /bytes stack frame/ { stack[kernel] = $1; stores[kernel] = $5; loads[kernel] = $9 }
+        FNR == NR && /Used [0-9]+ registers/ { for (i = 1; i < NF; i++) if ($i == "Used") registers[kernel] = $(i + 1) }
+        FNR == NR { next }
+        /^[ \t]*\.section[ \t]+\.text\./ { k = $2; sub(/^\.text\./, "", k); sub(/,.*/, "", k) }
+        /\/\*[0-9a-f]+\*\// { n[k]++ }
+        / (HMMA|HGMMA|QGMMA|UTCHMMA)/ { tensor[k]++ }
+        / LDSM/ { matrices[k]++ }
+        / (LDGSTS|UTMALDG|UBLKCP)/ { copies[k]++ }
+        / (LDL|STL)/ { stack_use[k]++ }
+        END { for (k in registers) print file, k, arch, registers[k], stack[k], stores[k], loads[k], tensor[k] + 0, matrices[k] + 0, copies[k] + 0, stack_use[k] + 0, n[k] + 0 }
+      ' "$work/log" "$work/sass" | sort
+    done
+  done
+} >"$work/table"
+mv "$work/table" cuda/ptxas.tsv
+echo "cuda/ptxas.tsv: $(grep -vc '^#' cuda/ptxas.tsv) lines"
