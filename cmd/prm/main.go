@@ -26,6 +26,7 @@ type commands struct {
 	Tokenize tokenizeCommand `cmd:"" help:"Turn texts into token ids."`
 	Parity   parityCommand   `cmd:"" help:"Compare with the numbers that PyTorch computed for golden folders."`
 	Demo     demoCommand     `cmd:"" help:"See it learn: data, training, evaluation and best of N in a few minutes."`
+	Plan     planCommand     `cmd:"" help:"Say what memory a training run takes on a device, from the model's configuration alone."`
 	Devices  devicesCommand  `cmd:"" help:"List what can compute here, and why not what cannot."`
 	Version  versionCommand  `cmd:"" help:"Print version, commit and the kernels in use."`
 
