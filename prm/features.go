@@ -64,8 +64,8 @@ func (f *features) values(dst []float64, e *data.Example, read int) ([]float64, 
 type featureCache struct {
 	dir     string // the cache's folder
 	weights string // what the trunk is
-	backend string
-	dtype   safetensors.DType
+	backend string            // with the compute dtype
+	dtype   safetensors.DType // of the rows
 	hidden  int
 	tokens  int // of a micro-batch
 	warn    func(format string, args ...any)

@@ -230,7 +230,7 @@ func (s *session) featuresOf(ctx context.Context, list []*data.Example) (*featur
 	s.say.console.Start("hidden states", 0, len(list))
 	defer s.say.console.Finish()
 	cache := featureCache{
-		dir: dir, weights: weights, backend: s.backend.Name(), dtype: storage(s.dtype), hidden: s.folder.config.HiddenSize,
+		dir: dir, weights: weights, backend: s.backend.Name() + "/" + s.c.DType, dtype: storage(s.dtype), hidden: s.folder.config.HiddenSize,
 		tokens: s.c.Batch.Tokens, warn: s.say.warnf, tell: func(done, _ int) { s.say.console.Update(done, "") },
 	}
 	var network *nn.Network
