@@ -62,8 +62,8 @@ func (f *features) values(dst []float64, e *data.Example, read int) ([]float64, 
 
 // featureCache finds hidden states by everything that determines them.
 type featureCache struct {
-	dir     string // the cache's folder
-	weights string // what the trunk is
+	dir     string            // the cache's folder
+	weights string            // what the trunk is
 	backend string            // with the compute dtype
 	dtype   safetensors.DType // of the rows
 	hidden  int
