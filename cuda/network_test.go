@@ -117,6 +117,18 @@ func TestEmulatedSM80Training(t *testing.T) {
 	}, os.Getenv("GOPRM_EMULATED") == "all")
 }
 
+// The same with the products of sm90a.
+func TestEmulatedSM90Training(t *testing.T) {
+	if os.Getenv("GOPRM_EMULATED") != "all" {
+		t.Skip("minutes of the emulator: set GOPRM_EMULATED=all")
+	}
+	training(t, func(testing.TB) engine.Backend {
+		b := openHopper(t)
+		require.NoError(t, emulator.Configure(emulator.Mode{Jobs: 2}))
+		return b
+	}, true)
+}
+
 // training compares each kind of training and head dimension; unless all, one of each.
 func training(t *testing.T, open func(t testing.TB) engine.Backend, all bool) {
 	cpu, err := engine.Open("cpu", engine.Options{})

@@ -14,7 +14,8 @@ while IFS=$'\t' read -r name file edit run; do
   rm -rf "$work/kernels"; cp -r cuda/kernels "$work/kernels"
   perl -0pi -e "$edit" "$work/kernels/$file"
   cmp -s "cuda/kernels/$file" "$work/kernels/$file" && { echo "BROKEN    $name: does not apply"; survived=$((survived + 1)); continue; }
-  if (cd cuda && GOPRM_EMU_KERNELS=$work/kernels "$work/cuda.test" -test.timeout 5m -test.run "TestEmulatedSM80Compliance/$run" >"$work/out" 2>&1); then
+  [[ $run == Test* ]] || run=TestEmulatedSM80Compliance/$run
+  if (cd cuda && GOPRM_EMU_KERNELS=$work/kernels "$work/cuda.test" -test.timeout 5m -test.run "$run" >"$work/out" 2>&1); then
     echo "SURVIVED  $name"; survived=$((survived + 1))
   elif grep -q 'error:' "$work/out"; then
     echo "BROKEN    $name: does not compile"; grep -m1 'error:' "$work/out"; survived=$((survived + 1))

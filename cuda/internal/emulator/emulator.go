@@ -188,6 +188,15 @@ func Configure(m Mode) error {
 	return nil
 }
 
+// SetCapability makes the device one of another compute capability, e.g. 90; 0: as the environment says.
+func SetCapability(c int) error {
+	f, err := symbol("emu_set_capability")
+	if err == nil {
+		_, _, _ = purego.SyscallN(f, uintptr(c))
+	}
+	return err
+}
+
 // Revive makes a context usable again that a failed kernel has lost, and returns what was wrong with it.
 func Revive() (string, error) {
 	f, err := symbol("emu_message")
