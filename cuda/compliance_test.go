@@ -68,7 +68,7 @@ func TestEmulatedSM80Compliance(t *testing.T) {
 	b := openEmulated(t)
 	require.NoError(t, b.Close())
 	require.NoError(t, emulator.Configure(emulator.Mode{Late: true, Seed: 1, Jobs: 2}))
-	opt := compliance.Options{BF16: true, Elements: 6000}
+	opt := compliance.Options{BF16: true, Elements: 10000}
 	if os.Getenv("GOPRM_EMULATED") == "all" {
 		opt.Elements = 0
 	}
