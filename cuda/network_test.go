@@ -109,6 +109,9 @@ type plain struct{ engine.Backend }
 // f32 sums, and its losses stay by those of the f32 CPU run, within bf16's tolerance of the loss and of what it began with:
 // products read weights rounded to 8 bits, so an update shows when it is large enough, and differences add up.
 func TestEmulatedSM80Training(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: seconds of the emulator")
+	}
 	emulator.Use(t)
 	training(t, func(t testing.TB) engine.Backend {
 		b := openEmulated(t)

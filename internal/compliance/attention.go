@@ -88,6 +88,12 @@ func small() []*layout {
 	return []*layout{packed(3, 70), branch, window}
 }
 
+func long() *layout {
+	l := packed(140) // a third block, for rings of two
+	l.name = "three blocks"
+	return l
+}
+
 func attentionCases() []kase {
 	var all []kase
 	add := func(l *layout, shape ops.Attention) {
@@ -96,6 +102,7 @@ func attentionCases() []kase {
 			kase{name, func(m *maker) *call { return m.attention(l, shape, m.drawAttention(l, shape)) }},
 			kase{name, func(m *maker) *call { return m.attentionBackward(l, shape, m.drawAttention(l, shape)) }})
 	}
+	add(long(), ops.Attention{Heads: 2, KVHeads: 1, HeadDim: 4})
 	for _, l := range small() {
 		add(l, ops.Attention{Heads: 4, KVHeads: 2, HeadDim: 4})
 	}
