@@ -477,7 +477,11 @@ std::string launch(const Entry *entry, unsigned gx, unsigned gy, unsigned thread
     s.error.clear();
     s.entry = entry, s.params = params, s.random = mode.seed * 7919 + number * 31 + id + 1;
     scheduler = &s;
-    for (long b; s.error.empty() && (b = next++) < total;) run_block(s, mode.seed ? (int)((total - 1 - b) % gx) : (int)(b % gx), mode.seed ? (int)((total - 1 - b) / gx) : (int)(b / gx), threads);
+    bool backwards = mode.seed && number % 2; // blocks come in no order that a kernel may count on
+    for (long b; s.error.empty() && (b = next++) < total;) {
+      long at = backwards ? total - 1 - b : b;
+      run_block(s, (int)(at % gx), (int)(at / gx), threads);
+    }
     scheduler = nullptr;
     if (!s.error.empty()) {
       std::lock_guard<std::mutex> hold(lock);
