@@ -99,12 +99,14 @@ func TestEmulatedMemory(t *testing.T) {
 	require.ErrorContains(t, err, "batch.tokens")
 	b.Free(p)
 	b.Free(p)
+	_, err = engine.Open("cuda:0", engine.Options{Kernels: "sm90a"})
+	require.ErrorContains(t, err, "kernels sm90a need compute capability 9.0")
 	require.NoError(t, b.Close())
 	require.NoError(t, b.Close())
 	_, err = b.Alloc(1)
 	require.ErrorContains(t, err, "closed")
 	_, err = engine.Open("cuda:0", engine.Options{Kernels: "avx2"})
-	require.ErrorContains(t, err, `kernels "avx2": want auto or sm80`)
+	require.ErrorContains(t, err, `kernels "avx2": want auto, sm80 or sm90a`)
 }
 
 // A kernel that fails ends its context: every later call says so, and names the kernel.

@@ -55,6 +55,7 @@ func describe(index int) (Device, int, error) {
 		d.Reason = fmt.Sprintf("compute capability %s: the kernels need 8.0 (Ampere) or more", d.Capability)
 	} else {
 		d.Kernels = "sm80"
+		d.hopper = major == 9 && minor == 0 && driver.HasTensorMaps()
 	}
 	return d, handle, nil
 }

@@ -16,6 +16,7 @@ type Device struct {
 	Multiprocessors int    `json:"multiprocessors"`
 	Kernels         string `json:"kernels,omitempty"` // which would be used
 	Reason          string `json:"reason,omitempty"`  // why none would be
+	hopper          bool   // it could run sm90a
 }
 
 // Report is what Devices found.

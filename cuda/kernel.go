@@ -21,6 +21,7 @@ type kernel struct {
 	words           []uint64
 	params          []unsafe.Pointer // of each parameter, into words
 	tensors         []tensorParam
+	maps            []mapParam
 	sizes           []int // bytes of each parameter, for the test that compares them with the PTX
 }
 
@@ -48,9 +49,27 @@ type tensorParam struct {
 	offset int // bytes
 }
 
+// mapParam is a tensor map, made anew when its tensor has moved.
+type mapParam struct {
+	word int
+	of   operand
+	made *driver.TensorMap
+	at   driver.Ptr // of which it was made
+}
+
 func (k *kernel) launch() error {
 	for _, t := range k.tensors {
 		k.words[t.word] = uint64(uintptr(t.tensor.Ptr)) + uint64(t.offset)
+	}
+	for i := range k.maps {
+		m := &k.maps[i]
+		if at := m.of.address(); at != m.at {
+			if err := m.made.Encode(at); err != nil {
+				return fmt.Errorf("kernel %s: %w", k.name, err)
+			}
+			m.at = at
+			copy(k.words[m.word:], m.made.Words[:])
+		}
 	}
 	if k.gridX == 0 || k.gridY == 0 {
 		return nil
@@ -129,6 +148,10 @@ func (k *kernel) add(b *builder, p any) int {
 	case int:
 		k.words = append(k.words, uint64(uint32(int32(p))))
 		return 4
+	case operand:
+		k.maps = append(k.maps, mapParam{word: len(k.words), of: p, made: driver.NewTensorMap(p.rows, p.columns, p.box)})
+		k.words = append(k.words, make([]uint64, 16)...)
+		return 128
 	case bound:
 		if b.Rows == engine.Fixed {
 			k.words = append(k.words, 0)
@@ -167,7 +190,18 @@ type (
 		tensor *engine.Tensor
 		offset int // bytes
 	}
-	bound struct{}
-	keys  struct{}
+	bound   struct{}
+	keys    struct{}
+	operand struct { // a matrix that the copy engine brings, box rows at a time
+		where              any // a tensor or an address
+		rows, columns, box int
+	}
 	heads struct{ heads, kvHeads, dim int }
 )
+
+func (o operand) address() driver.Ptr {
+	if t, ok := o.where.(*engine.Tensor); ok {
+		return driver.Ptr(uintptr(t.Ptr))
+	}
+	return o.where.(driver.Ptr)
+}

@@ -109,12 +109,27 @@ type plain struct{ engine.Backend }
 // f32 sums, and its losses stay by those of the f32 CPU run, within bf16's tolerance of the loss and of what it began with:
 // products read weights rounded to 8 bits, so an update shows when it is large enough, and differences add up.
 func TestEmulatedSM80Training(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: seconds of the emulator")
+	}
 	emulator.Use(t)
 	training(t, func(t testing.TB) engine.Backend {
 		b := openEmulated(t)
 		require.NoError(t, emulator.Configure(emulator.Mode{Jobs: 2}))
 		return b
 	}, os.Getenv("GOPRM_EMULATED") == "all")
+}
+
+// The same with the products of sm90a.
+func TestEmulatedSM90Training(t *testing.T) {
+	if os.Getenv("GOPRM_EMULATED") != "all" {
+		t.Skip("minutes of the emulator: set GOPRM_EMULATED=all")
+	}
+	training(t, func(testing.TB) engine.Backend {
+		b := openHopper(t)
+		require.NoError(t, emulator.Configure(emulator.Mode{Jobs: 2}))
+		return b
+	}, true)
 }
 
 // training compares each kind of training and head dimension; unless all, one of each.

@@ -15,6 +15,8 @@ const (
 	attentionThreads      = 128
 	tileRows              = 64
 	keyNote               = 16 // bytes of a Key
+
+	hopperRows, hopperColumns, hopperDepth, hopperStages = 128, 256, 64, 4 // gemm_sm90.cu
 )
 
 // tensorProduct is a product of bf16 on tensor cores. An f32 weight, which is one that is trained, is rounded first.
@@ -34,13 +36,59 @@ func (b *builder) tensorProduct(l layout, bias any) ([]step, error) {
 	case l.bk == 1:
 		form = "nt"
 	}
+	if s, err := p.hopper(form, l, right, bias); s != nil || err != nil {
+		p.do(s, err)
+		return p.done()
+	}
 	tile, threads := 128, 256
 	if ceilDiv(l.m, tile)*ceilDiv(l.n, tile) < b.model.Multiprocessors { // smaller tiles give more of them work; the bits are the same
 		tile, threads = 64, 128
 	}
-	p.add(fmt.Sprintf("gemm_%s_%d", form, tile), ceilDiv(l.n, tile), ceilDiv(l.m, tile), threads, gemmStages*2*tile*gemmDepth*2,
-		b.Out, b.In[0], right, bias, bound{}, l.m, l.n, l.k)
+	p.do(p.ampere(form, tile, threads, l, right, bias))
 	return p.done()
+}
+
+func (p *plan) ampere(form string, tile, threads int, l layout, right, bias any) (*kernel, error) {
+	return p.kernel(fmt.Sprintf("gemm_%s_%d", form, tile), ceilDiv(l.n, tile), ceilDiv(l.m, tile), threads, gemmStages*2*tile*gemmDepth*2,
+		p.Out, p.In[0], right, bias, bound{}, l.m, l.n, l.k)
+}
+
+// hopper is the product by the copy engine and wgmma, where rows begin at multiples of 16 bytes; whether it is taken does
+// not depend on the number of rows, as its bits may be others. Sums over tokens are left to ampere: their dead rows are
+// not zero.
+func (p *plan) hopper(form string, l layout, right, bias any) (step, error) {
+	pitch := l.k // of the right matrix
+	if form == "nn" {
+		pitch = l.n
+	}
+	if p.model.Kernels != "sm90a" || form == "tn" || l.k%8 != 0 || pitch%8 != 0 {
+		return nil, nil
+	}
+	left := operand{p.In[0], l.m, l.k, hopperRows}
+	weights := operand{right, l.n, l.k, hopperColumns}
+	if form == "nn" {
+		weights = operand{right, l.k, l.n, hopperDepth}
+	}
+	fast, err := p.kernel("gemm_"+form+"_hopper", ceilDiv(l.n, hopperColumns), ceilDiv(l.m, hopperRows), 384,
+		hopperStages*(hopperRows+hopperColumns)*hopperDepth*2+hopperStages*2*8,
+		p.Out, left, weights, bias, bound{}, l.m, l.n, l.k)
+	if err != nil {
+		return nil, err
+	}
+	slow, err := p.ampere(form, 64, 128, l, right, bias)
+	return aligned{fast, slow}, err
+}
+
+// aligned takes the first kernel where its matrices lie as the copy engine wants them, as all do but views that nobody makes.
+type aligned struct{ fast, slow *kernel }
+
+func (a aligned) launch() error {
+	for _, m := range a.fast.maps {
+		if m.of.address()%16 != 0 {
+			return a.slow.launch()
+		}
+	}
+	return a.fast.launch()
 }
 
 // tensorTiles is the kernels' instance for the head dimension, and the most tiles of queries that there can be.

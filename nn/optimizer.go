@@ -3,6 +3,7 @@ package nn
 import (
 	"fmt"
 	"math"
+	"unsafe"
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/engine"
@@ -40,9 +41,10 @@ type optimizer struct {
 	net      *Network
 	names    []string
 	m, v     []*engine.Tensor
-	hyper    *engine.Tensor // f64 [HyperLen]
-	squares  *engine.Tensor // f64 [1]
-	steps    int            // updates applied so far
+	hyper    *engine.Tensor   // f64 [HyperLen]
+	squares  *engine.Tensor   // f64, one for each trained parameter
+	sums     []*engine.Tensor // views of them
+	steps    int              // updates applied so far
 	launches map[launchKey]engine.Launch
 }
 
@@ -72,10 +74,11 @@ func (o *optimizer) allocate() error {
 	if o.hyper, err = engine.CopyTo(b, engine.FromDType(engine.F64, ops.HyperLen)); err != nil {
 		return err
 	}
-	if o.squares, err = engine.CopyTo(b, engine.FromDType(engine.F64, 1)); err != nil {
+	if o.squares, err = engine.CopyTo(b, engine.FromDType(engine.F64, max(1, len(o.names)))); err != nil {
 		return err
 	}
-	for _, name := range o.names {
+	for i, name := range o.names {
+		o.sums = append(o.sums, engine.NewTensor(unsafe.Add(o.squares.Ptr, 8*i), engine.F64, []int{1}, o.squares))
 		t := o.net.tensors[name]
 		for _, moments := range []*[]*engine.Tensor{&o.m, &o.v} {
 			z, err := engine.CopyTo(b, engine.FromDType(t.Dtype(), t.Shape()...))
@@ -187,22 +190,24 @@ func (r *StepResult) add(kind loss.Kind, b Micro, s Scores) {
 
 // norm is the global L2 norm of the gradients; a NaN or Inf names the first bad tensor.
 func (o *optimizer) norm(grads []*engine.Tensor) (float64, error) {
-	total := 0.0
 	for i, g := range grads {
-		if err := o.launch("sum_squares", nil, o.squares, g); err != nil {
+		if err := o.launch("sum_squares", nil, o.sums[i], g); err != nil {
 			return 0, err
 		}
-		if err := o.net.backend.Sync(); err != nil {
-			return 0, err
-		}
-		s, err := download(o.net.backend, o.squares, 1)
-		if err != nil {
-			return 0, err
-		}
-		if math.IsNaN(s[0]) || math.IsInf(s[0], 0) {
+	}
+	if err := o.net.backend.Sync(); err != nil {
+		return 0, err
+	}
+	squares, err := download(o.net.backend, o.squares, len(grads))
+	if err != nil {
+		return 0, err
+	}
+	total := 0.0
+	for i, s := range squares {
+		if math.IsNaN(s) || math.IsInf(s, 0) {
 			return 0, &NonFiniteError{Tensor: "the gradient of " + o.names[i]}
 		}
-		total += s[0]
+		total += s
 	}
 	return math.Sqrt(total), nil
 }
@@ -236,12 +241,9 @@ func (o *optimizer) update(grads []*engine.Tensor, norm float64, h AdamW) error 
 		if err := o.launch("adamw", nil, w, w, grads[i], o.m[i], o.v[i], o.hyper); err != nil {
 			return fmt.Errorf("updating %s: %w", name, err)
 		}
-		if err := o.net.backend.Sync(); err != nil {
-			return err
-		}
 	}
 	o.steps++
-	return nil
+	return o.net.backend.Sync()
 }
 
 // Gradients computes the loss and its gradient by each trained parameter, and changes nothing.

@@ -14,9 +14,10 @@ while IFS=$'\t' read -r name file edit run; do
   rm -rf "$work/kernels"; cp -r cuda/kernels "$work/kernels"
   perl -0pi -e "$edit" "$work/kernels/$file"
   cmp -s "cuda/kernels/$file" "$work/kernels/$file" && { echo "BROKEN    $name: does not apply"; survived=$((survived + 1)); continue; }
-  if (cd cuda && GOPRM_EMU_KERNELS=$work/kernels "$work/cuda.test" -test.timeout 5m -test.run "TestEmulatedSM80Compliance/$run" >"$work/out" 2>&1); then
+  [[ $run == Test* ]] || run=TestEmulatedSM80Compliance/$run
+  if (cd cuda && GOPRM_EMU_KERNELS=$work/kernels "$work/cuda.test" -test.timeout 5m -test.run "$run" >"$work/out" 2>&1); then
     echo "SURVIVED  $name"; survived=$((survived + 1))
-  elif grep -q 'error:' "$work/out"; then
+  elif grep -q 'g++ -std' "$work/out"; then
     echo "BROKEN    $name: does not compile"; grep -m1 'error:' "$work/out"; survived=$((survived + 1))
   else
     printf 'caught    %-60s %s\n' "$name" "$(grep -m1 -oE 'bank conflict.*|wait for ever|ended before its copies|bad global address|past its end|bits differ|out of tolerance|a multiple of|cp.async of|does not contain|vanished|Not equal|An error is expected|LAUNCH_FAILED' "$work/out" || echo failed)"

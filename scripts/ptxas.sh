@@ -12,13 +12,14 @@ if [ ! -x "$tools/nvidia/cu13/bin/ptxas" ] || [ ! -x "$tools/nvidia/cu13/bin/nvd
 fi
 bin=$tools/nvidia/cu13/bin
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
+body() { tail -n +2 "$1" | sha256sum | cut -c1-32; } # without the key
 {
   echo "# Made by scripts/ptxas.sh with ptxas 13.0.88. A line a kernel and architecture; instructions are those in the whole kernel."
-  for ptx in cuda/ptx/*.ptx; do echo "# $(basename "$ptx") $(head -n1 "$ptx")"; done
+  for ptx in cuda/ptx/*.ptx; do echo "# $(basename "$ptx") $(body "$ptx")"; done
   printf 'file\tkernel\tarch\tregisters\tstack\tspill_stores\tspill_loads\ttensor\tldmatrix\tasync_copy\tlocal\tinstructions\n'
   for ptx in cuda/ptx/*.ptx; do
     name=$(basename "$ptx")
-    if [ "${1:-}" != all ] && grep -qxF "# $name $(head -n1 "$ptx")" cuda/ptxas.tsv 2>/dev/null; then # as it was
+    if [ "${1:-}" != all ] && grep -qxF "# $name $(body "$ptx")" cuda/ptxas.tsv 2>/dev/null; then # as it was
       grep "^$name"$'\t' cuda/ptxas.tsv
       continue
     fi

@@ -34,6 +34,7 @@ type commands struct {
 	Export   exportCommand   `cmd:"" help:"Write a model as transformers, vLLM or PEFT load it."`
 	Label    labelCommand    `cmd:"" help:"Make step and trajectory rewards of trajectories."`
 	Demo     demoCommand     `cmd:"" help:"See it learn: data, training, evaluation and best of N in a few minutes."`
+	Plan     planCommand     `cmd:"" help:"Say what memory a training run takes on a device, from the model's configuration alone."`
 	Devices  devicesCommand  `cmd:"" help:"List what can compute here, and why not what cannot."`
 	Report   reportCommand   `cmd:"" help:"Make one page of runs, scores and results."`
 	Version  versionCommand  `cmd:"" help:"Print version, commit and the kernels in use."`
@@ -59,7 +60,7 @@ type program struct {
 // machineFlags choose what computes.
 type machineFlags struct {
 	Device  string `default:"auto" help:"Where to compute: auto, cpu, or cuda:N for the NVIDIA GPU number N (see prm devices)."`
-	Backend string `default:"auto" help:"Which kernels: auto; portable or avx2 on the CPU, sm80 on a GPU."`
+	Backend string `default:"auto" help:"Which kernels: auto; portable or avx2 on the CPU, sm80 or sm90a on a GPU."`
 }
 
 func main() {

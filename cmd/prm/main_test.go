@@ -71,6 +71,13 @@ func TestUsage(t *testing.T) {
 		{"parity /nowhere", 1, "", "prm parity: /nowhere: neither batch.json"},
 		{"inspect /nowhere", 1, "", "prm inspect: stat /nowhere"},
 		{"version", 0, "kernels cpu/", ""},
+		{"devices", 0, "cpu/", ""},
+		{"devices --json", 0, `"gpus": [`, ""},
+		{"plan", 2, "", "missing flags: --model"},
+		{"plan --model /nowhere", 1, "", "prm plan: "},
+		{"plan --model m --memory=-3", 2, "", "--memory -3"},
+		{"plan --model m --train most", 1, "", `train: "most"`},
+		{"parity --device cuda:x /nowhere", 1, "", "what follows the colon is not a number"},
 		{"train --config /nowhere.yaml", 1, "", "/nowhere.yaml"},
 	} {
 		code, stdout, stderr := prmCommand(strings.Fields(c.args)...)

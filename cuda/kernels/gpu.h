@@ -66,7 +66,52 @@ DEVFN void mma(float *d, const u32 *a, const u32 *b) {
   asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
                : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
+#ifdef SM90
+// TensorMap describes a matrix to the copy engine; the driver fills it.
+struct alignas(64) TensorMap {
+  u64 opaque[16];
+};
+// PARAM_MAP is the address of a kernel's by-value map, parameter number `index`. clang would copy it to local memory, which
+// the copy engine cannot read.
+#define PARAM_MAP(kernel, index, name) \
+  ({ (void)sizeof(name); const TensorMap *p_; asm("{.reg .b64 t;\nmov.b64 t, " #kernel "_param_" #index ";\ncvta.param.u64 %0, t;}" : "=l"(p_)); p_; })
+// A barrier in shared memory completes a phase when `count` threads have arrived and the bytes they expect are there.
+DEVFN void barrier_init(saddr b, u32 count) { asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(b), "r"(count) : "memory"); }
+DEVFN void barrier_publish() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
+DEVFN void barrier_expect(saddr b, u32 bytes) { asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(b), "r"(bytes) : "memory"); }
+DEVFN void barrier_arrive(saddr b) { asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(b) : "memory"); }
+// barrier_wait waits until the phase of this parity is complete.
+DEVFN void barrier_wait(saddr b, u32 parity) {
+  asm volatile("{\n.reg .pred p;\nW_%=:\nmbarrier.try_wait.parity.shared::cta.b64 p, [%0], %1;\n@p bra D_%=;\nbra W_%=;\nD_%=:\n}" ::"r"(b), "r"(parity) : "memory");
+}
+// load_box begins to bring the map's box at column x and row y; its bytes arrive at the barrier.
+DEVFN void load_box(saddr to, const TensorMap *m, int x, int y, saddr barrier) {
+  asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];" ::"r"(to), "l"(m), "r"(x), "r"(y), "r"(barrier) : "memory");
+}
+DEVFN void products_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+DEVFN void products_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+template <int N> DEVFN void products_wait() { asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory"); }
+template <int N> DEVFN void more_registers() { asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(N)); }
+template <int N> DEVFN void fewer_registers() { asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(N)); }
+#define R8(d, i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), "+f"(d[i + 6]), "+f"(d[i + 7])
+#define R32(d, i) R8(d, i), R8(d, i + 8), R8(d, i + 16), R8(d, i + 24)
+#define R128(d) R32(d, 0), R32(d, 32), R32(d, 64), R32(d, 96)
+// product_64x256 begins to add the product of a 64 × 16 and a 16 × 256 matrix of shared memory to d; ACROSS says that the
+// second one's rows are its terms.
+template <int ACROSS> DEVFN void product_64x256(float *d, u64 a, u64 b) {
+  asm volatile("wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31,%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63,%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95,%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111,%112,%113,%114,%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125,%126,%127}, %128, %129, 1, 1, 1, 0, %130;"
+               : R128(d) : "l"(a), "l"(b), "n"(ACROSS));
+}
+// settle keeps the compiler from moving uses of accumulators across the asynchronous products.
+DEVFN void settle(float *d) { asm volatile("" : R128(d)::"memory"); }
 #endif
+#endif
+
+// matrix_at describes a matrix in shared memory, in lines of 128 bytes that are swizzled as load_box leaves them: for rows
+// along the terms, group is the distance of eight rows; for rows that are terms, panel is that of 64 columns.
+DEVFN u64 matrix_at(saddr a, u32 panel, u32 group) {
+  return (u64)((a & 0x3ffff) >> 4) | (u64)(panel >> 4) << 16 | (u64)(group >> 4) << 32 | 1ull << 62;
+}
 
 // Both compilers run with -ffp-contract=off: a sum is fused only where it says so, else the compiler's unrolling could
 // make a row's bits depend on where in a tile it lies.

@@ -88,14 +88,37 @@ func blind() *layout {
 
 var headShapes = []ops.Attention{{Heads: 1, KVHeads: 1, HeadDim: 16}, {Heads: 2, KVHeads: 1, HeadDim: 64}, {Heads: 10, KVHeads: 2, HeadDim: 32}, {Heads: 7, KVHeads: 1, HeadDim: 80}, {Heads: 2, KVHeads: 2, HeadDim: 128}}
 
+// small layouts have several blocks of keys all the same: what a slow device can take.
+func small() []*layout {
+	branch := packed(40, 50)
+	branch.name = "small tree"
+	branch.ranges[1] = slices.Insert(branch.ranges[1], 0, fullRange(ops.BufferBatch, 0, 40))
+	window := packed(90)
+	window.name, window.ranges[0][0][3], window.ranges[0][0][4] = "small window", ops.MaskWindow, 30
+	return []*layout{packed(3, 70), branch, window}
+}
+
+func long() *layout {
+	l := packed(140) // a third block, for rings of two
+	l.name = "three blocks"
+	return l
+}
+
 func attentionCases() []kase {
 	var all []kase
+	add := func(l *layout, shape ops.Attention) {
+		name := fmt.Sprintf("%s of %d/%d,%d,%d", l.name, l.tokens(), shape.Heads, shape.KVHeads, shape.HeadDim)
+		all = append(all,
+			kase{name, func(m *maker) *call { return m.attention(l, shape, m.drawAttention(l, shape)) }},
+			kase{name, func(m *maker) *call { return m.attentionBackward(l, shape, m.drawAttention(l, shape)) }})
+	}
+	add(long(), ops.Attention{Heads: 2, KVHeads: 1, HeadDim: 4})
+	for _, l := range small() {
+		add(l, ops.Attention{Heads: 4, KVHeads: 2, HeadDim: 4})
+	}
 	for _, l := range []*layout{packed(1), packed(1, 17, 65, 3, 130), bidirectional(1, 17, 65, 3, 130), tree(), windowed(33), windowed(1), cached(), blind()} {
 		for _, shape := range headShapes {
-			name := fmt.Sprintf("%s of %d/%d,%d,%d", l.name, l.tokens(), shape.Heads, shape.KVHeads, shape.HeadDim)
-			all = append(all,
-				kase{name, func(m *maker) *call { return m.attention(l, shape, m.drawAttention(l, shape)) }},
-				kase{name, func(m *maker) *call { return m.attentionBackward(l, shape, m.drawAttention(l, shape)) }})
+			add(l, shape)
 		}
 	}
 	return all

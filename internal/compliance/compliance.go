@@ -37,8 +37,9 @@ var NarrowOps = [...]string{
 
 // Options say how much is checked.
 type Options struct {
-	BF16     bool // the backend computes in bf16 too
-	Elements int  // leave out what a slow device takes long for: cases with more numbers than this, and gradients; 0: nothing
+	BF16     bool     // the backend computes in bf16 too
+	Only     []string // these ops alone, in bf16 alone, with sizes that tensor-core kernels like among them
+	Elements int      // leave out what a slow device takes long for: cases with more numbers than this, and gradients; 0: nothing
 }
 
 // Run checks the backends that open returns; open closes none of them and workers is engine.Options.Workers. Short tests
@@ -51,6 +52,9 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 		}
 	})
 	dtypes := []tensor.Dtype{engine.F32, engine.F64}
+	if opt.Only != nil {
+		dtypes = nil
+	}
 	if opt.BF16 {
 		dtypes = append(dtypes, engine.BFloat16)
 	}
@@ -61,9 +65,16 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 			}
 			narrow := dtype == engine.BFloat16
 			covered := map[string]bool{"adamw": true}
-			for i, k := range cases() {
+			all := cases()
+			if opt.Only != nil {
+				all = alignedProducts()
+			}
+			for i, k := range all {
 				seed := uint64(i)
 				exact := k.build(newMaker(seed, 0, dtype))
+				if opt.Only != nil && !slices.Contains(opt.Only, exact.op) {
+					continue
+				}
 				if narrow && !slices.Contains(NarrowOps[:], exact.op) {
 					continue
 				}
@@ -92,7 +103,7 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 					}
 				})
 			}
-			if testing.Short() {
+			if testing.Short() || opt.Only != nil {
 				return
 			}
 			if opt.Elements == 0 {
@@ -109,6 +120,9 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 			}
 			require.Len(t, covered, len(Ops), "an op of the cases is not listed")
 		})
+	}
+	if opt.Only != nil {
+		return
 	}
 	if !testing.Short() && opt.Elements == 0 {
 		t.Run("gradients", func(t *testing.T) { gradients(t, two) })

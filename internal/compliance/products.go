@@ -11,9 +11,16 @@ import (
 // sizes of the products: tokens, terms, results.
 var productSizes = [][3]int{{1, 1, 1}, {1, 300, 17}, {3, 17, 65}, {5, 64, 16}, {17, 65, 3}, {65, 3, 49}, {67, 130, 37}, {6, 515, 18}, {130, 257, 33}, {140, 5, 10}}
 
-func productCases() []kase {
+func productCases() []kase { return products(productSizes) }
+
+// alignedProducts have rows of whole 16 bytes: sizes about the tiles of large kernels and their rings of stages.
+func alignedProducts() []kase {
+	return products([][3]int{{1, 8, 8}, {3, 64, 24}, {12, 72, 40}, {130, 8, 16}, {2, 704, 16}, {3, 320, 520}})
+}
+
+func products(sizes [][3]int) []kase {
 	var all []kase
-	for _, s := range productSizes {
+	for _, s := range sizes {
 		tokens, k, n := s[0], s[1], s[2]
 		name := fmt.Sprintf("%dx%dx%d", tokens, k, n)
 		for _, bf16 := range []bool{false, true} {

@@ -34,7 +34,8 @@ type Call struct {
 // of the next Sync where launches do not wait.
 type Launch func() error
 
-// Backend owns memory and kernels of one device. Its methods are not safe for concurrent use.
+// Backend owns memory and kernels of one device. Its methods are not safe for concurrent use. Uploads, launches and
+// downloads take effect in the order of the calls.
 type Backend interface {
 	// Name identifies device and kernels, e.g. "cpu/avx2"; equal names promise equal bits for equal versions.
 	Name() string

@@ -47,7 +47,8 @@ const arenaAlign = 256
 // Measure plans without allocating: what a machine for this plan would need.
 func Measure(plan Plan) (Stats, error) {
 	m := &Machine{}
-	return m.stats, m.schedule(plan)
+	err := m.schedule(plan)
+	return m.stats, err
 }
 
 // Compile schedules the plan, allocates its arena and outputs, and compiles each step's kernel. Inputs get memory with

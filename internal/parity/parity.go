@@ -62,7 +62,11 @@ func (r *Report) Write(w io.Writer) error {
 		case row.Reported:
 			verdict = "reported"
 		}
-		if _, err := fmt.Fprintf(t, "  %s\t%.2e\tof %.0e\t%s\t%s\n", row.Quantity, row.Worst, row.Tolerance, verdict, row.Where); err != nil {
+		limit := fmt.Sprintf("of %.0e", row.Tolerance)
+		if row.Reported {
+			limit = ""
+		}
+		if _, err := fmt.Fprintf(t, "  %s\t%.2e\t%s\t%s\t%s\n", row.Quantity, row.Worst, limit, verdict, row.Where); err != nil {
 			return err
 		}
 	}

@@ -92,6 +92,7 @@ var (
 	cuModuleGetFunction         = entry("cuModuleGetFunction")
 	cuFuncSetAttribute          = entry("cuFuncSetAttribute")
 	cuLaunchKernel              = entry("cuLaunchKernel")
+	cuTensorMapEncodeTiled      = optional("cuTensorMapEncodeTiled") // of CUDA 12
 	cuStreamCreate              = entry("cuStreamCreate")
 	cuStreamDestroy             = entry("cuStreamDestroy_v2")
 	cuStreamSynchronize         = entry("cuStreamSynchronize")
@@ -105,7 +106,13 @@ var (
 	cuGetErrorString            = entry("cuGetErrorString")
 )
 
-var entries []*call
+var entries, optionals []*call
+
+func optional(name string) *call {
+	c := &call{name: name}
+	optionals = append(optionals, c)
+	return c
+}
 
 func entry(name string) *call {
 	c := &call{name: name}
@@ -188,6 +195,9 @@ var Load = sync.OnceValue(func() error {
 		if c.address, err = purego.Dlsym(library, c.name); err != nil {
 			return fmt.Errorf("the NVIDIA driver is too old: it has no %s", c.name)
 		}
+	}
+	for _, c := range optionals {
+		c.address, _ = purego.Dlsym(library, c.name)
 	}
 	if err := cuInit.do(0); err != nil {
 		return err
@@ -364,6 +374,37 @@ func PrepareFill(value byte, bytes int, s Stream) *Prepared {
 
 // SetTarget is the address that the next Do of a prepared Fill takes.
 func (p *Prepared) SetTarget(dst Ptr) { p.args[0] = uintptr(dst) }
+
+// HasTensorMaps tells whether the driver knows the copy engine's descriptions of matrices.
+func HasTensorMaps() bool { return cuTensorMapEncodeTiled.address != 0 }
+
+// TensorMap describes a matrix of bf16 to Hopper's copy engine, in boxes of 64 columns.
+type TensorMap struct {
+	Words       *[16]uint64 // what a kernel takes
+	dims, pitch [2]uint64
+	box, step   [2]uint32
+	encode      *Prepared
+}
+
+// NewTensorMap readies a map of rows × columns, whose rows follow each other.
+func NewTensorMap(rows, columns, boxRows int) *TensorMap {
+	raw := make([]uint64, 16+7) // the driver wants 64 bytes' alignment; the heap does not move
+	for uintptr(unsafe.Pointer(&raw[0]))%64 != 0 {
+		raw = raw[1:]
+	}
+	m := &TensorMap{Words: (*[16]uint64)(raw), dims: [2]uint64{uint64(columns), uint64(rows)}, pitch: [2]uint64{2 * uint64(columns)}, box: [2]uint32{64, uint32(boxRows)}, step: [2]uint32{1, 1}}
+	const bfloat16, swizzle128, promote256 = 9, 3, 3
+	m.encode = &Prepared{cuTensorMapEncodeTiled, []uintptr{
+		uintptr(unsafe.Pointer(m.Words)), bfloat16, 2, 0, uintptr(unsafe.Pointer(&m.dims)), uintptr(unsafe.Pointer(&m.pitch)),
+		uintptr(unsafe.Pointer(&m.box)), uintptr(unsafe.Pointer(&m.step)), 0, swizzle128, promote256, 0}, m}
+	return m
+}
+
+// Encode makes the map one of the matrix at an address. It allocates nothing.
+func (m *TensorMap) Encode(at Ptr) error {
+	m.encode.args[3] = uintptr(at)
+	return m.encode.Do()
+}
 
 // NewStream makes a stream that does not wait for the default one.
 func NewStream() (Stream, error) {

@@ -33,13 +33,7 @@ func Use(t testing.TB) {
 	if _, err := exec.LookPath("g++"); err != nil {
 		t.Skip("the emulated GPU needs g++, which is not installed")
 	}
-	_, here, _, _ := runtime.Caller(0)
-	dir := filepath.Join(filepath.Dir(here), "device")
-	kernels := filepath.Join(dir, "..", "..", "..", "kernels")
-	if other := os.Getenv("GOPRM_EMU_KERNELS"); other != "" { // with a planted bug, see scripts/mutate_cuda.sh
-		kernels = other
-	}
-	library, err := build(dir, kernels)
+	library, err := Library()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,10 +42,21 @@ func Use(t testing.TB) {
 	}
 }
 
+// Library builds the emulated driver unless it is there, and returns its path.
+func Library() (string, error) {
+	_, here, _, _ := runtime.Caller(0)
+	dir := filepath.Join(filepath.Dir(here), "device")
+	kernels := filepath.Join(dir, "..", "..", "..", "kernels")
+	if other := os.Getenv("GOPRM_EMU_KERNELS"); other != "" { // with a planted bug, see scripts/mutate_cuda.sh
+		kernels = other
+	}
+	return build(dir, kernels)
+}
+
 // build compiles the library into the user's cache, under a name that its sources determine.
 func build(emulator, kernels string) (string, error) {
 	var sources []string
-	for _, pattern := range []string{filepath.Join(emulator, "*.cc"), filepath.Join(emulator, "*.h"), filepath.Join(kernels, "*.cu"), filepath.Join(kernels, "*.h")} {
+	for _, pattern := range []string{filepath.Join(emulator, "*.c[cu]"), filepath.Join(emulator, "*.h"), filepath.Join(kernels, "*.cu"), filepath.Join(kernels, "*.h")} {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			return "", err
@@ -181,6 +186,15 @@ func Configure(m Mode) error {
 	}
 	_, _, _ = purego.SyscallN(f, late, uintptr(m.Seed), uintptr(max(1, m.Jobs)))
 	return nil
+}
+
+// SetCapability makes the device one of another compute capability, e.g. 90; 0: as the environment says.
+func SetCapability(c int) error {
+	f, err := symbol("emu_set_capability")
+	if err == nil {
+		_, _, _ = purego.SyscallN(f, uintptr(c))
+	}
+	return err
 }
 
 // Revive makes a context usable again that a failed kernel has lost, and returns what was wrong with it.

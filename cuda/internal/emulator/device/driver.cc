@@ -25,7 +25,8 @@ static u64 setting(const char *name, u64 otherwise) {
   const char *v = getenv(name);
   return v && *v ? strtoull(v, nullptr, 10) : otherwise;
 }
-static int capability() { return setting("GOPRM_EMU_CAPABILITY", 80); }
+static int forced_capability; // by a test
+static int capability() { return forced_capability ? forced_capability : (int)setting("GOPRM_EMU_CAPABILITY", 80); }
 static u64 memory() { return setting("GOPRM_EMU_MEMORY", 4ull << 30); }
 
 struct Function {
@@ -88,6 +89,7 @@ extern "C" {
 
 // Beyond the driver: how the emulator runs, its last error, and an end to a lost context, which only a test may survive.
 void emu_configure(int late, u64 seed, int jobs) { emu::configure({late != 0, seed, jobs}); }
+void emu_set_capability(int c) { forced_capability = c; }
 const char *emu_message() { return message.c_str(); }
 void emu_revive() {
   LOCK;
@@ -282,6 +284,16 @@ Result cuLaunchKernel(Function *f, u32 gx, u32 gy, u32 gz, u32 bx, u32 by, u32 b
     message = f->name + ": " + error;
     return (int)LAUNCH_FAILED;
   });
+}
+
+// Two dimensions of bf16, lines of 128 bytes, zeros outside: what the kernels use.
+Result cuTensorMapEncodeTiled(void *map, int type, u32 rank, u64 base, const u64 *dims, const u64 *pitch, const u32 *box, const u32 *step, int interleave, int swizzle, int, int outside) {
+  LOCK;
+  if (type != 9 || rank != 2 || interleave || swizzle != 3 || outside || (u64)map % 64 || base % 16 || pitch[0] % 16 || box[0] != 64 || !box[1] || box[1] > 256 || step[0] != 1 || step[1] != 1) return INVALID_VALUE;
+  emu::Map m{emu::map_magic, base, dims[0], dims[1], pitch[0], box[0], box[1]};
+  memset(map, 0, 128);
+  memcpy(map, &m, sizeof m);
+  return 0;
 }
 
 Result cuStreamCreate(Stream **s, u32) {

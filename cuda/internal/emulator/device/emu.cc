@@ -7,6 +7,7 @@
 #include <cstdarg>
 #include <cstdio>
 #include <deque>
+#include <functional>
 #include <mutex>
 #include <sys/mman.h>
 #include <thread>
@@ -88,6 +89,26 @@ struct Warp {
   void *brought[32];
 };
 
+// Hopper's barriers, copies of boxes and products of a warpgroup.
+struct Barrier {
+  u32 count = 0, pending = 0, phase = 0;
+  long bytes = 0; // expected and not there yet
+  bool live = false;
+  std::vector<Fiber *> waiting;
+};
+struct GroupProduct {
+  u64 a, b;
+  int across;
+  float *d[128];
+};
+struct Group {
+  int n = 0;
+  const char *what = nullptr;
+  void *brought[128];
+  std::vector<std::vector<GroupProduct>> groups;
+  std::vector<GroupProduct> open;
+};
+
 static const size_t stack_bytes = 64 << 10, room_bytes = 256 << 10;
 
 // A Scheduler runs the blocks that one thread of the CPU takes, one after another.
@@ -95,6 +116,9 @@ struct Scheduler {
   std::vector<Fiber> fibers;
   std::deque<Fiber *> ready;
   std::vector<Warp> warps;
+  std::vector<Group> groups;
+  std::map<saddr, Barrier> barriers;
+  std::vector<std::function<void()>> boxes; // under way, in no order
   std::vector<Fiber *> at_barrier;
   std::vector<char *> stacks; // free
   std::vector<void *> mapped;
@@ -211,6 +235,131 @@ void conflict_free(const saddr *rows) {
       if (rows[i] != rows[j] && rows[i] / 16 % 8 == rows[j] / 16 % 8) die("bank conflict: ldmatrix rows at %u and %u", rows[j], rows[i]);
 }
 
+static Barrier &barrier_at(saddr b) {
+  at(b, 8, 8);
+  Barrier &m = scheduler->barriers[b];
+  if (!m.live) die("mbarrier %u is used before it is initialised", b);
+  return m;
+}
+static void check(Barrier &m) {
+  if (m.pending || m.bytes) return;
+  m.phase ^= 1, m.pending = m.count;
+  for (Fiber *f : m.waiting) scheduler->ready.push_back(f);
+  m.waiting.clear();
+}
+void barrier_init(saddr b, u32 count) {
+  at(b, 8, 8);
+  scheduler->barriers[b] = Barrier();
+  Barrier &m = scheduler->barriers[b];
+  m.count = m.pending = count, m.live = true;
+}
+void barrier_arrive(saddr b, u32 bytes) {
+  Barrier &m = barrier_at(b);
+  if (!m.pending) die("mbarrier %u: more arrivals than its count of %u", b, m.count);
+  m.bytes += bytes, m.pending--;
+  check(m);
+}
+void barrier_wait(saddr b, u32 parity) {
+  Barrier &m = barrier_at(b);
+  while (m.phase == (parity & 1)) {
+    m.waiting.push_back(me());
+    wait_at("an mbarrier");
+  }
+}
+static u32 swizzled(u32 a) { return a ^ (a >> 7 & 7) << 4; }
+void load_box(saddr to, const void *map, int x, int y, saddr barrier) {
+  Map m;
+  memcpy(&m, map, sizeof m);
+  if (m.magic != map_magic) die("a box of what is no tensor map");
+  if (to % 1024) die("a box for shared address %u, which is not a multiple of 1024", to);
+  at(to, m.box_rows * 128, 1024);
+  Barrier *b = &barrier_at(barrier);
+  auto arrive = [=] {
+    for (u32 r = 0; r < m.box_rows; r++)
+      for (u32 c = 0; c < m.box_columns; c++) {
+        long row = y + (long)r, column = x + (long)c;
+        bool inside = row >= 0 && column >= 0 && row < (long)m.rows && column < (long)m.columns;
+        memset(scheduler->memory + swizzled(to + r * 128 + c * 2), 0, 2);
+        if (inside) memcpy(scheduler->memory + swizzled(to + r * 128 + c * 2), (const char *)m.base + row * m.pitch + column * 2, 2);
+      }
+    b->bytes -= (long)m.box_rows * m.box_columns * 2;
+    check(*b);
+  };
+  if (mode.late) scheduler->boxes.push_back(arrive);
+  else arrive();
+}
+static void group_meet(const char *what, void *mine, void (*last)(Group &g)) {
+  Fiber *f = me();
+  Group &g = scheduler->groups[f->thread / 128];
+  if (g.n == 0) g.what = what;
+  else if (g.what != what) die("%s while others of its warpgroup are at %s", what, g.what);
+  g.brought[f->thread % 128] = mine;
+  if (++g.n < 128) return wait_at(what);
+  g.n = 0;
+  last(g);
+  int first = f->thread / 128 * 128;
+  for (int i = first; i < first + 128; i++)
+    if (i != f->thread) scheduler->ready.push_back(&scheduler->fibers[i]);
+}
+// element reads (row, term) of a described matrix.
+static float element(u64 d, int row, int term, int across) {
+  if (d >> 62 != 1) die("a matrix that is not swizzled by 128 bytes");
+  u32 start = (d & 0x3fff) << 4, panel = (d >> 16 & 0x3fff) << 4, group = (d >> 32 & 0x3fff) << 4;
+  u32 a = across ? start + row / 64 * panel + term / 8 * group + term % 8 * 128 + row % 64 * 2 : start + row / 8 * group + row % 8 * 128 + term * 2;
+  u16 v;
+  memcpy(&v, at(swizzled(a), 2, 2), 2);
+  return wide(v);
+}
+static void perform(const GroupProduct &p) {
+  float a[64][16], b[256][16];
+  for (int r = 0; r < 64; r++)
+    for (int t = 0; t < 16; t++) a[r][t] = element(p.a, r, t, 0);
+  for (int r = 0; r < 256; r++)
+    for (int t = 0; t < 16; t++) b[r][t] = element(p.b, r, t, p.across);
+  for (int t = 0; t < 128; t++)
+    for (int i = 0; i < 128; i++) { // the accumulators' places, as the PTX manual's figure has them
+      const float *x = a[t / 32 * 16 + t % 32 / 4 + i / 2 % 2 * 8], *y = b[i / 4 * 8 + t % 4 * 2 + i % 2];
+      float s = 0;
+      for (int k = 0; k < 16; k++) s += x[k] * y[k];
+      p.d[t][i] += s;
+    }
+}
+void group_product(float *d, u64 a, u64 b, int across) {
+  struct Brought {
+    float *d;
+    u64 a, b;
+    int across;
+  } mine{d, a, b, across};
+  group_meet("wgmma", &mine, [](Group &g) {
+    Brought *first = (Brought *)g.brought[0];
+    GroupProduct p{first->a, first->b, first->across, {}};
+    for (int i = 0; i < 128; i++) {
+      Brought *x = (Brought *)g.brought[i];
+      if (x->a != p.a || x->b != p.b) die("the threads of a warpgroup describe different matrices");
+      p.d[i] = x->d;
+    }
+    if (mode.late) g.open.push_back(p);
+    else perform(p);
+  });
+}
+void group_begin() {
+  group_meet("wgmma.fence", nullptr, [](Group &) {});
+}
+void group_commit() {
+  group_meet("wgmma.commit_group", nullptr, [](Group &g) {
+    g.groups.push_back(std::move(g.open));
+    g.open.clear();
+  });
+}
+void group_wait(int n) {
+  group_meet("wgmma.wait_group", &n, [](Group &g) {
+    while ((int)g.groups.size() > *(int *)g.brought[0]) {
+      for (const GroupProduct &p : g.groups.front()) perform(p);
+      g.groups.erase(g.groups.begin());
+    }
+  });
+}
+
 static void body() {
   scheduler->entry->call(scheduler->entry->kernel, scheduler->params);
   me()->done = true;
@@ -228,6 +377,9 @@ static void run_block(Scheduler &s, int x, int y, int threads) {
   memset(s.memory, poison, s.capacity);
   s.fibers.assign(threads, Fiber());
   s.warps.assign((threads + 31) / 32, Warp());
+  s.groups.assign((threads + 127) / 128, Group());
+  s.barriers.clear();
+  s.boxes.clear();
   s.at_barrier.clear();
   s.ready.clear();
   for (int i = 0; i < threads; i++) {
@@ -243,6 +395,13 @@ static void run_block(Scheduler &s, int x, int y, int threads) {
     return;
   }
   while (left) {
+    if (s.ready.empty() && !s.boxes.empty()) { // nobody can go on: a box arrives
+      std::swap(s.boxes[mode.seed ? draw(s.random) % s.boxes.size() : s.boxes.size() - 1], s.boxes.back());
+      auto arrive = std::move(s.boxes.back());
+      s.boxes.pop_back();
+      arrive();
+      continue;
+    }
     if (s.ready.empty()) {
       std::string where;
       for (auto &f : s.fibers)
@@ -318,7 +477,11 @@ std::string launch(const Entry *entry, unsigned gx, unsigned gy, unsigned thread
     s.error.clear();
     s.entry = entry, s.params = params, s.random = mode.seed * 7919 + number * 31 + id + 1;
     scheduler = &s;
-    for (long b; s.error.empty() && (b = next++) < total;) run_block(s, mode.seed ? (int)((total - 1 - b) % gx) : (int)(b % gx), mode.seed ? (int)((total - 1 - b) / gx) : (int)(b / gx), threads);
+    bool backwards = mode.seed && number % 2; // blocks come in no order that a kernel may count on
+    for (long b; s.error.empty() && (b = next++) < total;) {
+      long at = backwards ? total - 1 - b : b;
+      run_block(s, (int)(at % gx), (int)(at / gx), threads);
+    }
     scheduler = nullptr;
     if (!s.error.empty()) {
       std::lock_guard<std::mutex> hold(lock);

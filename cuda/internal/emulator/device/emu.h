@@ -49,6 +49,21 @@ void copy_commit();
 void copy_wait(int n);
 void conflict_free(const saddr *rows); // of the eight rows of a matrix
 
+// Map is what the stand-in driver puts in a TensorMap: rows of `columns` bf16, `pitch` bytes apart, and the box.
+struct Map {
+  u64 magic, base, columns, rows, pitch;
+  u32 box_columns, box_rows;
+};
+static const u64 map_magic = 0x70616d726f736e65;
+void barrier_init(saddr b, u32 count);
+void barrier_arrive(saddr b, u32 bytes);
+void barrier_wait(saddr b, u32 parity);
+void load_box(saddr to, const void *map, int x, int y, saddr barrier);
+void group_product(float *d, u64 a, u64 b, int across); // 64 × 256
+void group_begin();
+void group_commit();
+void group_wait(int n);
+
 static inline float wide(u16 v) {
   u32 u = (u32)v << 16;
   float f;
@@ -150,6 +165,23 @@ DEVFN void load_matrices_transposed(u32 *r, saddr a) {
   emu::Matrices m{r, a};
   emu::warp_meet("ldmatrix.trans", &m, emu::matrices<true>);
 }
+struct alignas(64) TensorMap {
+  u64 opaque[16];
+};
+#define PARAM_MAP(kernel, index, name) (&(name))
+DEVFN void barrier_init(saddr b, u32 count) { emu::barrier_init(b, count); }
+DEVFN void barrier_publish() {}
+DEVFN void barrier_expect(saddr b, u32 bytes) { emu::barrier_arrive(b, bytes); }
+DEVFN void barrier_arrive(saddr b) { emu::barrier_arrive(b, 0); }
+DEVFN void barrier_wait(saddr b, u32 parity) { emu::barrier_wait(b, parity); }
+DEVFN void load_box(saddr to, const TensorMap *m, int x, int y, saddr barrier) { emu::load_box(to, m, x, y, barrier); }
+DEVFN void products_begin() { emu::group_begin(); }
+DEVFN void products_commit() { emu::group_commit(); }
+template <int N> DEVFN void products_wait() { emu::group_wait(N); }
+template <int N> DEVFN void more_registers() {}
+template <int N> DEVFN void fewer_registers() {}
+template <int ACROSS> DEVFN void product_64x256(float *d, u64 a, u64 b) { emu::group_product(d, a, b, ACROSS); }
+DEVFN void settle(float *) {}
 DEVFN void mma(float *d, const u32 *a, const u32 *b) {
   emu::Product p{d, a, b};
   emu::warp_meet("mma", &p, emu::multiply);

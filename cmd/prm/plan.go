@@ -1,0 +1,94 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"text/tabwriter"
+
+	"github.com/goprm/goprm/cuda"
+	"github.com/goprm/goprm/prm"
+)
+
+type planCommand struct {
+	Model        string  `required:"" help:"Model folder; only its config.json is read."`
+	Train        string  `default:"lora" help:"What is trained: head, lora or full."`
+	Tokens       int     `default:"8192" help:"Tokens of a micro-batch."`
+	MicroBatches int     `default:"2" help:"Micro-batches of an optimiser step."`
+	Recompute    string  `default:"layer" help:"layer or none."`
+	DType        string  `name:"dtype" default:"bf16" help:"Compute dtype: bf16 as on a GPU, f32 or f64."`
+	Rank         int     `default:"16" help:"Of adapters."`
+	Device       string  `default:"auto" help:"Whose memory it must fit: cuda:N of this machine; auto: the first, if there is one."`
+	Memory       float64 `help:"Memory of the device in GiB, for one that is elsewhere."`
+	JSON         bool    `help:"Print JSON."`
+}
+
+func (planCommand) Help() string {
+	return "Weights, gradients, AdamW's moments and the arena of one micro-batch, as they would be allocated. Exit 0 whether it fits or not. Example:\n\n  prm plan --model DIR --train lora --tokens 4096 --memory 80"
+}
+
+func (c planCommand) Run(p *program) error {
+	memory, err := c.memory()
+	if err != nil {
+		return err
+	}
+	lora := prm.DefaultTrainConfig().LoRA
+	lora.Rank = c.Rank
+	r, err := prm.Plan(prm.PlanOptions{
+		Model: c.Model, Train: c.Train, Tokens: c.Tokens, MicroBatches: c.MicroBatches, Recompute: c.Recompute, DType: c.DType, LoRA: lora, Memory: memory,
+	})
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return p.printJSON(r)
+	}
+	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	for _, row := range []struct {
+		what  string
+		bytes int64
+	}{
+		{"weights", r.Weights}, {"gradients", r.Gradients}, {"moments", r.Moments}, {fmt.Sprintf("activations of %d tokens", r.Tokens), r.Activations},
+		{"rounded weights", r.Rounded}, {"total", r.Total},
+	} {
+		if _, err := fmt.Fprintf(w, "%s\t%.2f GiB\t\n", row.what, gib(row.bytes)); err != nil {
+			return err
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	verdict := fmt.Sprintf("%s in %s trains %d numbers", r.Train, r.DType, r.Trained)
+	switch {
+	case r.Fits:
+		verdict += fmt.Sprintf("; fits in %.1f GiB, as would up to %d tokens", gib(r.Device), r.MostTokens)
+	case r.Device > 0:
+		verdict += fmt.Sprintf("; does not fit in %.1f GiB: %s", gib(r.Device), r.Advice)
+	}
+	_, err = fmt.Fprintln(p.stdout, verdict)
+	return err
+}
+
+func gib(bytes int64) float64 { return float64(bytes) / (1 << 30) }
+
+// memory is what was given, or what the named device has; 0 if there is none to ask.
+func (c planCommand) memory() (int64, error) {
+	if c.Memory < 0 || c.Memory > 1<<20 || math.IsNaN(c.Memory) {
+		return 0, usageError(fmt.Sprintf("--memory %g is not a number of GiB", c.Memory))
+	}
+	if c.Memory > 0 {
+		return int64(c.Memory * (1 << 30)), nil
+	}
+	found, err := cuda.Devices()
+	for _, d := range found.Devices {
+		if d.Name == c.Device || c.Device == "auto" {
+			return int64(d.Memory), nil
+		}
+	}
+	switch {
+	case c.Device == "auto":
+		return 0, nil
+	case err != nil:
+		return 0, fmt.Errorf("device %s: %w; give --memory for one that is elsewhere", c.Device, err)
+	}
+	return 0, fmt.Errorf("device %s: this machine has no such GPU; give --memory for one that is elsewhere", c.Device)
+}

@@ -1,0 +1,91 @@
+// misuse.cu: kernels that do what a device must not be asked to do, each in one way. The emulator's tests run them.
+#include "gpu.h"
+
+// Half of a warp shuffles, the other half multiplies.
+KERNEL(32, 1) divergent_collective(float *out) {
+  float d[4] = {0, 0, 0, 0};
+  u32 a[4] = {0, 0, 0, 0}, b[2] = {0, 0};
+  if (thread() < 16) out[thread()] = shuffle_xor(1.0f, 1);
+  else mma(d, a, b);
+}
+EXPORT(divergent_collective)
+
+// A thread leaves before its warp meets.
+KERNEL(32, 1) missing_lane(float *out) {
+  if (thread() == 5) return;
+  out[thread()] = shuffle_xor(1.0f, 1);
+}
+EXPORT(missing_lane)
+
+// A thread passes by the barrier.
+KERNEL(64, 1) missed_barrier(float *out) {
+  if (thread() != 40) sync_block();
+  out[thread()] = 1;
+}
+EXPORT(missed_barrier)
+
+KERNEL(32, 1) shared_address_beyond(float *out) {
+  DYNAMIC_SHARED(memory);
+  u32 v[4] = {0, 0, 0, 0};
+  store_shared16(shared_address(memory) + 1024 * thread(), v);
+}
+EXPORT(shared_address_beyond)
+
+KERNEL(32, 1) shared_write_beyond(float *out) {
+  DYNAMIC_SHARED(memory);
+  ((float *)memory)[256 + thread()] = 1;
+}
+EXPORT(shared_write_beyond)
+
+KERNEL(32, 1) misaligned_copy(float *out) {
+  DYNAMIC_SHARED(memory);
+  copy16(shared_address(memory), out + 1, 16);
+  copy_commit();
+  copy_wait<0>();
+}
+EXPORT(misaligned_copy)
+
+KERNEL(32, 1) copy_never_waited_for(float *out) {
+  DYNAMIC_SHARED(memory);
+  copy16(shared_address(memory), out, 16);
+  copy_commit();
+}
+EXPORT(copy_never_waited_for)
+
+// Eight rows of a matrix 128 bytes apart lie in the same banks.
+KERNEL(32, 1) bank_conflict(float *out) {
+  DYNAMIC_SHARED(memory);
+  u32 r[4];
+  load_matrices(r, shared_address(memory) + 128 * (thread() % 8));
+  out[thread()] = r[0];
+}
+EXPORT(bank_conflict)
+
+KERNEL(32, 1) global_address_beyond(float *out) { out[(1 << 15) + thread()] = 1; }
+EXPORT(global_address_beyond)
+
+// Reads what nobody has written: it must not be zero by luck.
+KERNEL(32, 1) unwritten_shared(float *out) {
+  DYNAMIC_SHARED(memory);
+  out[thread()] = ((float *)memory)[thread()];
+}
+EXPORT(unwritten_shared)
+
+// Reads a copy before it waits: right only if copies are early.
+KERNEL(32, 1) read_before_wait(float *out) {
+  DYNAMIC_SHARED(memory);
+  copy16(shared_address(memory) + 16 * thread(), out + 4 * thread(), 16);
+  copy_commit();
+  float v = ((float *)memory)[4 * thread()];
+  copy_wait<0>();
+  out[4 * thread()] = v;
+}
+EXPORT(read_before_wait)
+
+// Depends on the order in which warps run.
+KERNEL(64, 1) race(float *out) {
+  DYNAMIC_SHARED(memory);
+  if (thread() == 0) *(float *)memory = 7;
+  if (thread() == 32) out[0] = *(float *)memory;
+}
+EXPORT(race)

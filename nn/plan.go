@@ -1,0 +1,65 @@
+package nn
+
+import (
+	"fmt"
+
+	"github.com/goprm/goprm/internal/engine"
+)
+
+// Memory is what a network takes on its device, in bytes.
+type Memory struct {
+	Weights     int64 `json:"weights"`     // frozen, as stored, or trained, in the dtype of parameters
+	Gradients   int64 `json:"gradients"`   // of trained parameters
+	Moments     int64 `json:"moments"`     // of AdamW
+	Activations int64 `json:"activations"` // the arena of the largest batch
+	Rounded     int64 `json:"rounded"`     // the bf16 copy of the largest trained matrix, where products compute in bf16
+	Trained     int64 `json:"trained"`     // numbers that are trained
+}
+
+// Total is the sum of all parts.
+func (m Memory) Total() int64 {
+	return m.Weights + m.Gradients + m.Moments + m.Activations + m.Rounded
+}
+
+// Measure plans a network for batches up to a capacity without weights and without a device. bf16 says whether frozen
+// matrices are stored as bf16; microBatches is how many an optimiser step has: from two on, sums of gradients are kept.
+func Measure(spec Spec, capacity Capacity, bf16 bool, microBatches int) (Memory, error) {
+	if err := spec.Validate(); err != nil {
+		return Memory{}, err
+	}
+	m, err := newModel(spec, capacity, func(string) bool { return bf16 }, nil)
+	if err != nil {
+		return Memory{}, err
+	}
+	what := outGradients
+	if spec.Train == TrainNothing {
+		what = outFeatures
+	}
+	stats, err := engine.Measure(m.plan(what))
+	if err != nil {
+		return Memory{}, fmt.Errorf("capacity %+v: %w", capacity, err)
+	}
+	memory := Memory{Activations: int64(stats.Arena)}
+	copies := int64(1)
+	for n := microBatches; n > 1; n = (n + 1) / 2 { // a subtree of each level, see gradientTree
+		copies++
+	}
+	for _, p := range m.params {
+		numbers := int64(1)
+		for _, d := range p.Shape {
+			numbers *= int64(d)
+		}
+		bytes := numbers * int64(p.node.Dtype().Size())
+		memory.Weights += bytes
+		if !p.Trained {
+			continue
+		}
+		memory.Trained += numbers
+		memory.Gradients += copies * bytes
+		memory.Moments += 2 * bytes
+		if spec.DType == engine.BFloat16 && p.Decays() {
+			memory.Rounded = max(memory.Rounded, 2*numbers)
+		}
+	}
+	return memory, nil
+}

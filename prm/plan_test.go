@@ -1,0 +1,71 @@
+package prm
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The published shapes of Qwen2.5. What is counted must be their published numbers of parameters, less the vocabulary
+// head of the untied one, plus a value head.
+var planned = map[string]struct {
+	config  string
+	numbers int64
+	hidden  int64
+}{
+	"1.5B": {`{"architectures":["Qwen2ForCausalLM"],"model_type":"qwen2","hidden_act":"silu","hidden_size":1536,"intermediate_size":8960,"max_position_embeddings":131072,"num_attention_heads":12,"num_hidden_layers":28,"num_key_value_heads":2,"rms_norm_eps":1e-06,"rope_theta":1000000.0,"tie_word_embeddings":true,"torch_dtype":"bfloat16","vocab_size":151936}`,
+		1_543_714_304, 1536},
+	"7B": {`{"architectures":["Qwen2ForCausalLM"],"model_type":"qwen2","hidden_act":"silu","hidden_size":3584,"intermediate_size":18944,"max_position_embeddings":131072,"num_attention_heads":28,"num_hidden_layers":28,"num_key_value_heads":4,"rms_norm_eps":1e-06,"rope_theta":1000000.0,"tie_word_embeddings":false,"torch_dtype":"bfloat16","vocab_size":152064}`,
+		7_615_616_512 - 152064*3584, 3584},
+}
+
+func plan(t *testing.T, model, train string, tokens int, gib int64) PlanReport {
+	dir := filepath.Join(t.TempDir(), "model")
+	require.NoError(t, os.MkdirAll(dir, 0o777))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "config.json"), []byte(planned[model].config), 0o666))
+	r, err := Plan(PlanOptions{Model: dir, Train: train, Tokens: tokens, Memory: gib << 30})
+	require.NoError(t, err)
+	return r
+}
+
+func TestPlan(t *testing.T) {
+	full := plan(t, "1.5B", "full", 4096, 80)
+	want := planned["1.5B"]
+	numbers := want.numbers + want.hidden + 1
+	require.Equal(t, numbers, full.Trained)
+	require.Equal(t, 4*numbers, full.Weights, "f32 masters")
+	require.Equal(t, 8*numbers, full.Moments)
+	require.Equal(t, 2*4*numbers, full.Gradients, "a micro-batch's, and the sum's")
+	require.Equal(t, 2*151936*want.hidden, full.Rounded, "the embedding is the largest matrix")
+	require.True(t, full.Fits, "1.5B, everything trained, within 80 GiB: %+v", full)
+
+	lora := plan(t, "7B", "lora", 4096, 80)
+	// rank 16 on seven projections: 16·(in + out) each
+	adapters := int64(28 * 16 * ((3584 + 3584) + 2*(3584+512) + (3584 + 3584) + 2*(3584+18944) + (18944 + 3584)))
+	require.Equal(t, adapters+3585, lora.Trained)
+	require.True(t, lora.Fits, "7B with adapters within 80 GiB: %+v", lora)
+	require.True(t, plan(t, "7B", "head", 4096, 24).Fits, "7B, head alone, within 24 GiB")
+
+	big := plan(t, "7B", "full", 4096, 80)
+	require.False(t, big.Fits)
+	require.Contains(t, big.Advice, "lora or head")
+
+	long := plan(t, "7B", "lora", 1<<18, 80)
+	require.False(t, long.Fits)
+	require.Contains(t, long.Advice, fmt.Sprintf("batch.tokens up to %d fit", long.MostTokens))
+	require.True(t, plan(t, "7B", "lora", long.MostTokens, 80).Fits, "what is advised fits")
+	require.False(t, plan(t, "7B", "lora", long.MostTokens*21/20, 80).Fits, "and not much more does")
+}
+
+func TestPlanBadOptions(t *testing.T) {
+	for want, o := range map[string]PlanOptions{
+		"no folder": {}, "config.json": {Model: "/nowhere"}, `train: "all"`: {Model: "m", Train: "all"}, "tokens: -1": {Model: "m", Tokens: -1},
+		`dtype: "f16"`: {Model: "m", DType: "f16"}, `recompute: "some"`: {Model: "m", Recompute: "some"}, "memory: -1": {Model: "m", Memory: -1}, "micro-batches": {Model: "m", MicroBatches: -2},
+	} {
+		_, err := Plan(o)
+		require.ErrorContains(t, err, want)
+	}
+}
