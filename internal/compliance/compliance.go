@@ -31,8 +31,8 @@ const shortElements = 1500
 
 // NarrowOps are those that a backend with bf16 arithmetic computes in it.
 var NarrowOps = [...]string{
-	"add", "attention", "attention_backward", "embedding", "embedding_dtable", "gather", "gather_dx", "linear", "linear_db",
-	"linear_dw", "linear_dx", "rmsnorm", "rmsnorm_dw", "rmsnorm_dx", "rope", "scale", "swiglu", "swiglu_backward",
+	"add", "attention", "attention_backward", "dropout", "embedding", "embedding_dtable", "gather", "gather_dx", "linear",
+	"linear_db", "linear_dw", "linear_dx", "rmsnorm", "rmsnorm_dw", "rmsnorm_dx", "rope", "scale", "swiglu", "swiglu_backward",
 }
 
 // Options say how much is checked.
