@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/goprm/goprm/data"
 	"github.com/stretchr/testify/require"
@@ -155,7 +156,7 @@ func start(t *testing.T, f *fake, opt Options) (*Server, string) {
 // ask posts a body and returns status, body and headers.
 func ask(t *testing.T, url, body string) (int, string, http.Header) {
 	t.Helper()
-	r, err := http.Post(url, "application/json", strings.NewReader(body))
+	r, err := (&http.Client{Timeout: 10 * time.Second}).Post(url, "application/json", strings.NewReader(body))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, r.Body.Close()) }()
 	text, err := io.ReadAll(r.Body)

@@ -88,8 +88,10 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if coding := r.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
 		return nil, &statusError{http.StatusUnsupportedMediaType, fmt.Errorf("content-encoding %q is not read", coding)}
 	}
-	connection := http.NewResponseController(w)
-	deadlines := connection.SetReadDeadline(time.Now().Add(s.opt.ReadTimeout)) == nil
+	// net/http lifts the deadline again once the body is there. A server of another kind may have none.
+	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.opt.ReadTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return nil, err
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.opt.MaxBody))
 	var large *http.MaxBytesError
 	switch {
@@ -98,10 +100,7 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	case err != nil:
 		return nil, &statusError{http.StatusRequestTimeout, fmt.Errorf("the request did not arrive: %w", err)}
 	}
-	if deadlines { // else the server would take a long wait for a client that is gone
-		err = connection.SetReadDeadline(time.Time{})
-	}
-	return body, err
+	return body, nil
 }
 
 // reply writes an answer, or an error in the form that OpenAI's clients read.
