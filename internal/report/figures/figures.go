@@ -23,7 +23,8 @@ import (
 
 const (
 	width  = 12 * vg.Centimeter
-	height = 8 * vg.Centimeter
+	height = 8 * vg.Centimeter // without the legend, which stands below
+	margin = 0.2 * vg.Centimeter
 	dpi    = 300
 )
 
@@ -42,7 +43,7 @@ func Write(dir string, page report.Page) ([]string, error) {
 	}
 	var names []string
 	for i, figure := range report.Figures(page) {
-		p, err := plotOf(figure)
+		p, legend, err := plotOf(figure)
 		if err != nil {
 			return nil, fmt.Errorf("figure %q: %w", figure.Title, err)
 		}
@@ -73,22 +74,21 @@ type canvas interface {
 	io.WriterTo
 }
 
-func plotOf(f report.Figure) (*plot.Plot, error) {
-	p := plot.New()
+func plotOf(f report.Figure) (*plot.Plot, plot.Legend, error) {
+	p, legend := plot.New(), plot.NewLegend()
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = f.Title, f.XLabel, f.YLabel
 	p.X.Tick.Marker, p.Y.Tick.Marker = ticks(f.X), ticks(f.Y)
-	p.Legend.Top = true
-	p.Legend.ThumbnailWidth = 0.6 * vg.Centimeter
+	legend.Left, legend.ThumbnailWidth = true, vg.Centimeter
 	lines := plotter.NewGrid()
 	lines.Vertical.Color, lines.Horizontal.Color = grid, grid
 	p.Add(lines)
 	for i, s := range f.Lines {
-		if err := add(p, s, i, f.Filled); err != nil {
-			return nil, err
+		if err := add(p, &legend, s, i, f.Filled); err != nil {
+			return nil, legend, err
 		}
 	}
 	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = f.X.Low, f.X.High, f.Y.Low, f.Y.High // after the lines, which widen them
-	return p, nil
+	return p, legend, nil
 }
 
 func ticks(a report.Axis) plot.TickerFunc {
@@ -102,7 +102,7 @@ func ticks(a report.Axis) plot.TickerFunc {
 }
 
 // add draws one series: an area, or a line between its gaps with lone points as dots.
-func add(p *plot.Plot, s report.Series, i int, filled bool) error {
+func add(p *plot.Plot, legend *plot.Legend, s report.Series, i int, filled bool) error {
 	style := draw.LineStyle{Color: colours[i%len(colours)], Width: vg.Points(1.2), Dashes: dashes[i%len(colours)%len(dashes)]}
 	if filled {
 		area, err := plotter.NewPolygon(points(s, 0, len(s.X)))
@@ -114,7 +114,7 @@ func add(p *plot.Plot, s report.Series, i int, filled bool) error {
 		style.Dashes = nil
 		area.Color, area.LineStyle = inside, style
 		p.Add(area)
-		p.Legend.Add(s.Name, area)
+		legend.Add(s.Name, area)
 		return nil
 	}
 	named := false
@@ -137,7 +137,7 @@ func add(p *plot.Plot, s report.Series, i int, filled bool) error {
 			p.Add(dots)
 		}
 		if !named {
-			p.Legend.Add(s.Name, line)
+			legend.Add(s.Name, line)
 			named = true
 		}
 		from = to
