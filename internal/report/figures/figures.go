@@ -48,17 +48,21 @@ func Write(dir string, page report.Page) ([]string, error) {
 			return nil, fmt.Errorf("figure %q: %w", figure.Title, err)
 		}
 		base := fmt.Sprintf("%02d-%s", i+1, slug(figure.Section+" "+figure.Title))
+		below := legend.Rectangle(draw.New(vgsvg.New(width, height))).Size().Y
+		whole := height + below
 		for _, form := range []struct {
 			ending string
 			canvas func() canvas
 		}{
 			{".png", func() canvas {
-				return vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(dpi))}
+				return vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(width, whole), vgimg.UseDPI(dpi))}
 			}},
-			{".svg", func() canvas { return vgsvg.New(width, height) }},
+			{".svg", func() canvas { return vgsvg.New(width, whole) }},
 		} {
 			c := form.canvas()
-			p.Draw(draw.New(c))
+			inside := draw.Crop(draw.New(c), margin, -margin, margin, -margin)
+			p.Draw(draw.Crop(inside, 0, 0, below+margin, 0))
+			legend.Draw(inside)
 			if err := atomicfile.WriteFile(filepath.Join(dir, base+form.ending), func(w io.Writer) error { _, err := c.WriteTo(w); return err }); err != nil {
 				return nil, err
 			}
