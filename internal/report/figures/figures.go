@@ -82,7 +82,7 @@ func plotOf(f report.Figure) (*plot.Plot, plot.Legend, error) {
 	p, legend := plot.New(), plot.NewLegend()
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = f.Title, f.XLabel, f.YLabel
 	p.X.Tick.Marker, p.Y.Tick.Marker = ticks(f.X), ticks(f.Y)
-	legend.Left, legend.ThumbnailWidth = true, vg.Centimeter
+	legend.Left, legend.ThumbnailWidth, legend.Padding = true, vg.Centimeter, vg.Points(2)
 	lines := plotter.NewGrid()
 	lines.Vertical.Color, lines.Horizontal.Color = grid, grid
 	p.Add(lines)
