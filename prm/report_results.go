@@ -81,9 +81,9 @@ func (f *resultFile) bestOfN() error {
 		table.Rows = append(table.Rows, []string{way, fmt.Sprint(m.N), percent(m.Accuracy), percent(m.Low) + " to " + percent(m.High)})
 	}
 	var blocks []report.Block
-	draw := func(title string, scored, beside []string) {
+	draw := func(title string, list ...string) {
 		var lines []report.Series
-		for _, way := range slices.Concat(scored, beside) {
+		for _, way := range list {
 			if s := series[way]; s != nil {
 				lines = append(lines, *s)
 			}
@@ -92,13 +92,12 @@ func (f *resultFile) bestOfN() error {
 			blocks = append(blocks, report.LineChart{Title: title, XLabel: "n", YLabel: "problems answered rightly, %", Log2: true, Series: lines})
 		}
 	}
-	for list := range slices.Chunk(methods["best"], 4) { // four and two fit the colours
-		draw("best of n", list, []string{"majority", "random"})
+	for _, method := range []struct{ name, title string }{{"best", "best of n"}, {"weighted", "weighted vote"}} {
+		for list := range slices.Chunk(methods[method.name], 5) { // with the majority as many as there are colours
+			draw(method.title, append([]string{"majority"}, list...)...)
+		}
 	}
-	for list := range slices.Chunk(methods["weighted"], 4) {
-		draw("weighted vote", list, []string{"majority"})
-	}
-	draw("without a model", nil, []string{"oracle", "majority", "random", "shortest", "fewest_steps"})
+	draw("without a model", "majority", "oracle", "random", "shortest", "fewest_steps")
 	for _, w := range result.Warnings {
 		f.r.warnf("%s: %s", f.name, w)
 	}

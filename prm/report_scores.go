@@ -354,7 +354,7 @@ func (s *scoreTally) bySource() report.Block {
 
 // compared are the figures of scores beside labels.
 func (s *scoreTally) compared() []report.Block {
-	var blocks []report.Block
+	var blocks, tables []report.Block
 	if s.all.unit() && s.all.labelled > 0 {
 		line := report.Series{Name: "steps", Dots: true}
 		bins := report.Table{Title: "calibration", Columns: []string{"scores", "steps", "mean score", "mean label"}}
@@ -362,14 +362,16 @@ func (s *scoreTally) compared() []report.Block {
 			if b.Count > 0 {
 				line.X, line.Y = append(line.X, float64(b.Score)), append(line.Y, float64(b.Target))
 			}
-			bins.Rows = append(bins.Rows, []string{fmt.Sprintf("%.1f to %.1f", float64(i)/metrics.CalibrationBins, float64(i+1)/metrics.CalibrationBins), fmt.Sprintf("%.0f", b.Count), shown(b.Score), shown(b.Target)})
+			bins.Rows = append(bins.Rows, []string{fmt.Sprintf("%.3f to %.3f", float64(i)/metrics.CalibrationBins, float64(i+1)/metrics.CalibrationBins), fmt.Sprintf("%.0f", b.Count), shown(b.Score), shown(b.Target)})
 		}
 		blocks = append(blocks, report.LineChart{Title: "calibration: ECE " + shown(s.all.calibration.ECE()), XLabel: "mean score", YLabel: "mean label",
-			Series: []report.Series{line, {Name: "perfect", X: []float64{0, 1}, Y: []float64{0, 1}}}}, bins)
+			Series: []report.Series{line, {Name: "perfect", X: []float64{0, 1}, Y: []float64{0, 1}}}})
+		tables = append(tables, bins)
 	}
 	if s.all.labelled > 0 {
 		blocks = append(blocks, histogramOf("scores of good and bad steps", "score", []string{"good", "bad"}, []*counts{&s.classes[1], &s.classes[0]}))
-		blocks = append(blocks, s.byPosition()...)
+		charts, table := s.byPosition()
+		blocks, tables = append(blocks, charts...), append(tables, table)
 	}
 	shownOnes := slices.Clone(s.sources)
 	slices.SortStableFunc(shownOnes, func(a, b *sourceTally) int { return b.steps - a.steps })
@@ -379,11 +381,11 @@ func (s *scoreTally) compared() []report.Block {
 	if s.finals > 0 {
 		blocks = append(blocks, histogramOf("scores of trajectories", "score", []string{"label of 0.5 or more", "less"}, []*counts{&s.wholes[1], &s.wholes[0]}))
 	}
-	return blocks
+	return append(blocks, tables...)
 }
 
 // byPosition is how right the scores are at each place of a trajectory.
-func (s *scoreTally) byPosition() []report.Block {
+func (s *scoreTally) byPosition() (charts []report.Block, table report.Block) {
 	accuracy, base := report.Series{Name: "accuracy", Dots: true}, report.Series{Name: "good steps"}
 	scores, labels := report.Series{Name: "mean score", Dots: true}, report.Series{Name: "mean label"}
 	t := report.Table{Title: "by position", Columns: []string{"step", "labelled", "accuracy", "good", "mean score", "mean label"}}
@@ -407,8 +409,7 @@ func (s *scoreTally) byPosition() []report.Block {
 	return []report.Block{
 		report.LineChart{Title: "accuracy by position", XLabel: "step of the trajectory", YLabel: "share of labelled steps", Series: []report.Series{accuracy, base}},
 		report.LineChart{Title: "score and label by position", XLabel: "step of the trajectory", Series: []report.Series{scores, labels}},
-		t,
-	}
+	}, t
 }
 
 func (s *scoreTally) histogram(title, label string, sources []*sourceTally) report.Histogram {

@@ -55,3 +55,17 @@ func TestAveragePrecisionByHand(t *testing.T) {
 	require.InDelta(t, 2.0/3, float64(m.PrecisionOfGood), 1e-15)
 	require.InDelta(t, 1.0/3, float64(m.PrecisionOfBad), 1e-15)
 }
+
+func TestCalibrationBins(t *testing.T) {
+	var c Calibration
+	c.Add(0.11, 0.3, 1)
+	c.Add(0.12, 0, 3)
+	c.Add(7, 1, 1)
+	bins := c.Bins()
+	require.Len(t, bins, CalibrationBins)
+	require.Equal(t, 4.0, bins[1].Count)
+	require.InDelta(t, (0.11+3*0.12)/4, float64(bins[1].Score), 1e-15)
+	require.InDelta(t, 0.3/4, float64(bins[1].Target), 1e-15)
+	require.Equal(t, CalibrationBin{1, 7, 1}, bins[CalibrationBins-1])
+	require.False(t, bins[0].Score.Defined())
+}

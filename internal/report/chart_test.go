@@ -108,3 +108,41 @@ func TestHistogramShares(t *testing.T) {
 	require.False(t, chartOf(Histogram{Groups: []Group{{Values: []float64{3, 3}}}, Bins: 1e9}).Empty)
 	require.True(t, chartOf(Histogram{Low: 1, Top: 0, Groups: []Group{g}}).Empty)
 }
+
+func TestLogarithmicAxis(t *testing.T) {
+	require.Equal(t, "1 2 4 8", strings.Join(texts(wholeAxis(0, 3)), " "))
+	require.Equal(t, "0.5 1 2", strings.Join(texts(wholeAxis(0, 0)), " "))
+	require.Equal(t, "1 8 64 512 4096 32768 262144 2.09715e+06 1.67772e+07", strings.Join(texts(wholeAxis(0.2, 23.5)), " "))
+	require.Equal(t, "1 4 16 64 256 1024", strings.Join(texts(wholeAxis(0, 9)), " "))
+	v := chartOf(LineChart{Log2: true, Series: []Series{{X: []float64{0, 1, 2, 8, -1}, Y: []float64{5, 1, 2, 3, 9}, Dots: true}}})
+	require.Len(t, v.Shapes[0].Dots, 3)
+	first, second, third := v.Shapes[0].Dots[0].X, v.Shapes[0].Dots[1].X, v.Shapes[0].Dots[2].X
+	require.InDelta(t, 3, (third-first)/(second-first), 0.01)
+	require.Equal(t, v.Left, first)
+}
+
+func TestHistogramOfCounts(t *testing.T) {
+	values := Group{Values: []float64{0.1, 0.3, 0.35, 0.9, 1}}
+	counted := Group{Counts: []int{1, 2, 0, 2}}
+	require.Equal(t, 5, counted.size())
+	require.InDeltaSlice(t, values.shares(0, 1, 4), counted.shares(0, 1, 4), 1e-15)
+	from := func(g Group) string {
+		return chartOf(Histogram{Low: 0, Top: 1, Bins: 4, Groups: []Group{g}}).Shapes[0].Path
+	}
+	require.Equal(t, from(values), from(counted))
+	require.True(t, chartOf(Histogram{Groups: []Group{counted}}).Empty, "counts need bins")
+}
+
+func TestFigures(t *testing.T) {
+	list := Figures(Page{Sections: []Section{{Title: "S", Blocks: []Block{nil, Table{}, LineChart{},
+		LineChart{Title: "L", Series: []Series{{Name: "a", X: []float64{0, 1, 2}, Y: []float64{3, math.NaN(), 5}}}},
+		Histogram{Low: 0, Top: 1, Bins: 2, Groups: []Group{{Counts: []int{1, 3}}}}}}}})
+	require.Len(t, list, 2)
+	require.Equal(t, "S", list[0].Section)
+	require.Equal(t, []float64{0, 2}, []float64{list[0].X.Low, list[0].X.High})
+	require.True(t, math.IsNaN(list[0].Lines[0].Y[1]))
+	require.Equal(t, 5.0, list[0].Lines[0].Y[2])
+	require.Equal(t, []float64{0, 0, 0.5, 0.5, 1, 1}, list[1].Lines[0].X)
+	require.Equal(t, []float64{0, 0.25, 0.25, 0.75, 0.75, 0}, list[1].Lines[0].Y)
+	require.True(t, list[1].Filled)
+}

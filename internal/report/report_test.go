@@ -142,3 +142,7 @@ func TestWriteSample(t *testing.T) {
 	}
 	require.NoError(t, os.WriteFile(out, []byte(render(t, sample(""))), 0o644))
 }
+
+func TestFirstStepIsNumbered(t *testing.T) {
+	require.Contains(t, render(t, Page{Sections: []Section{{Blocks: []Block{Steps{First: 7, Steps: []Step{{Text: "a"}, {Text: "b"}}}}}}}), `<span class="count">8</span>b`)
+}

@@ -23,7 +23,8 @@ import (
 
 const (
 	width  = 12 * vg.Centimeter
-	height = 8 * vg.Centimeter
+	height = 8 * vg.Centimeter // without the legend, which stands below
+	margin = 0.2 * vg.Centimeter
 	dpi    = 300
 )
 
@@ -42,22 +43,26 @@ func Write(dir string, page report.Page) ([]string, error) {
 	}
 	var names []string
 	for i, figure := range report.Figures(page) {
-		p, err := plotOf(figure)
+		p, legend, err := plotOf(figure)
 		if err != nil {
 			return nil, fmt.Errorf("figure %q: %w", figure.Title, err)
 		}
 		base := fmt.Sprintf("%02d-%s", i+1, slug(figure.Section+" "+figure.Title))
+		below := legend.Rectangle(draw.New(vgsvg.New(width, height))).Size().Y
+		whole := height + below
 		for _, form := range []struct {
 			ending string
 			canvas func() canvas
 		}{
 			{".png", func() canvas {
-				return vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(dpi))}
+				return vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(width, whole), vgimg.UseDPI(dpi))}
 			}},
-			{".svg", func() canvas { return vgsvg.New(width, height) }},
+			{".svg", func() canvas { return vgsvg.New(width, whole) }},
 		} {
 			c := form.canvas()
-			p.Draw(draw.New(c))
+			inside := draw.Crop(draw.New(c), margin, -margin, margin, -margin)
+			p.Draw(draw.Crop(inside, 0, 0, below+margin, 0))
+			legend.Draw(inside)
 			if err := atomicfile.WriteFile(filepath.Join(dir, base+form.ending), func(w io.Writer) error { _, err := c.WriteTo(w); return err }); err != nil {
 				return nil, err
 			}
@@ -73,22 +78,21 @@ type canvas interface {
 	io.WriterTo
 }
 
-func plotOf(f report.Figure) (*plot.Plot, error) {
-	p := plot.New()
+func plotOf(f report.Figure) (*plot.Plot, plot.Legend, error) {
+	p, legend := plot.New(), plot.NewLegend()
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = f.Title, f.XLabel, f.YLabel
 	p.X.Tick.Marker, p.Y.Tick.Marker = ticks(f.X), ticks(f.Y)
-	p.Legend.Top = true
-	p.Legend.ThumbnailWidth = 0.6 * vg.Centimeter
+	legend.Left, legend.ThumbnailWidth, legend.Padding = true, vg.Centimeter, vg.Points(2)
 	lines := plotter.NewGrid()
 	lines.Vertical.Color, lines.Horizontal.Color = grid, grid
 	p.Add(lines)
 	for i, s := range f.Lines {
-		if err := add(p, s, i, f.Filled); err != nil {
-			return nil, err
+		if err := add(p, &legend, s, i, f.Filled); err != nil {
+			return nil, legend, err
 		}
 	}
 	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = f.X.Low, f.X.High, f.Y.Low, f.Y.High // after the lines, which widen them
-	return p, nil
+	return p, legend, nil
 }
 
 func ticks(a report.Axis) plot.TickerFunc {
@@ -102,7 +106,7 @@ func ticks(a report.Axis) plot.TickerFunc {
 }
 
 // add draws one series: an area, or a line between its gaps with lone points as dots.
-func add(p *plot.Plot, s report.Series, i int, filled bool) error {
+func add(p *plot.Plot, legend *plot.Legend, s report.Series, i int, filled bool) error {
 	style := draw.LineStyle{Color: colours[i%len(colours)], Width: vg.Points(1.2), Dashes: dashes[i%len(colours)%len(dashes)]}
 	if filled {
 		area, err := plotter.NewPolygon(points(s, 0, len(s.X)))
@@ -114,7 +118,7 @@ func add(p *plot.Plot, s report.Series, i int, filled bool) error {
 		style.Dashes = nil
 		area.Color, area.LineStyle = inside, style
 		p.Add(area)
-		p.Legend.Add(s.Name, area)
+		legend.Add(s.Name, area)
 		return nil
 	}
 	named := false
@@ -137,7 +141,7 @@ func add(p *plot.Plot, s report.Series, i int, filled bool) error {
 			p.Add(dots)
 		}
 		if !named {
-			p.Legend.Add(s.Name, line)
+			legend.Add(s.Name, line)
 			named = true
 		}
 		from = to
