@@ -7,7 +7,7 @@ COMMIT   := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint race noasm arm64 fuzz generate tokenizers goldens learn-real bench exports minilm label-real
+.PHONY: help build demo test lint race noasm arm64 fuzz generate tokenizers goldens learn-real bench exports minilm label-real ptx ptxas gpu emulated
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -61,6 +61,18 @@ learn-real: ## train heads on SmolLM2-135M and PRM800K, compare with PyTorch's r
 
 exports: ## load exported models with transformers and PEFT and compare scores (needs Python; 6 GB)
 	scripts/exports/run.sh
+
+ptx: ## compile the GPU kernels to the PTX that is committed (needs clang-19)
+	scripts/ptx.sh
+
+ptxas: ## assemble every PTX for every architecture and write cuda/ptxas.tsv (needs Python)
+	scripts/ptxas.sh
+
+emulated: ## the whole GPU suite on the emulator (needs g++; minutes)
+	GOPRM_EMULATED=all go test -timeout 60m ./cuda
+
+gpu: ## bin/gpu, checks and benchmarks of a GPU in one file for a machine with a driver and no Go
+	scripts/gpu.sh
 
 minilm: ## compare with the real all-MiniLM-L6-v2 in sentence-transformers (needs Python; 7 GB)
 	scripts/minilm.sh
