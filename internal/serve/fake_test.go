@@ -24,6 +24,14 @@ type fake struct {
 	batches [][]string // problems
 	block   chan struct{}
 	begun   chan struct{} // told of each batch
+	once    sync.Once
+}
+
+// unblock lets batches run that block holds.
+func (f *fake) unblock() {
+	if f.block != nil {
+		f.once.Do(func() { close(f.block) })
+	}
 }
 
 type fakeText struct {
@@ -147,6 +155,7 @@ func start(t *testing.T, f *fake, opt Options) (*Server, string) {
 	require.NoError(t, err)
 	h := httptest.NewServer(s)
 	t.Cleanup(func() {
+		f.unblock()
 		require.NoError(t, s.Close())
 		h.Close()
 	})

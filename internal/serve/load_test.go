@@ -57,14 +57,13 @@ func TestBatchesAndOverload(t *testing.T) {
 	require.Equal(t, 429, status, body)
 	require.Equal(t, "1", header.Get("Retry-After"))
 	require.Contains(t, body, `"type":"too_many_requests"`)
-	close(f.block)
+	f.unblock()
 	for _, status := range all {
 		require.Equal(t, 200, <-status)
 	}
 	require.Equal(t, [][]string{{"0"}, {"1", "2", "3"}, {"4"}}, f.seen())
 
 	// Texts count too, not requests alone.
-	f.block = nil
 	status, _, _ = ask(t, url+"/score", `{"text_1":"q","text_2":["a","b","c","d","e"]}`)
 	require.Equal(t, 200, status)
 }
@@ -102,7 +101,7 @@ func TestCancel(t *testing.T) {
 		defer s.mu.Unlock()
 		return s.inFlight == 1
 	})
-	close(f.block)
+	f.unblock()
 	require.Equal(t, 200, <-first)
 	status, _, _ := ask(t, url+"/reward/remote_rm", remote("last"))
 	require.Equal(t, 200, status)
@@ -115,7 +114,7 @@ func TestTimeout(t *testing.T) {
 	_, url := start(t, f, Options{Timeout: 20 * time.Millisecond})
 	status, _, _ := ask(t, url+"/reward/remote_rm", remote("slow"))
 	require.Equal(t, 504, status)
-	close(f.block)
+	f.unblock()
 }
 
 // A client that sends a byte now and then is cut off; one that waits long for its answer is not.
@@ -136,7 +135,7 @@ func TestSlowClients(t *testing.T) {
 	waits := answered(t, url+"/reward/remote_rm", remote("q"))
 	<-f.begun
 	time.Sleep(150 * time.Millisecond)
-	close(f.block)
+	f.unblock()
 	require.Equal(t, 200, <-waits)
 }
 
@@ -169,7 +168,7 @@ func TestDrain(t *testing.T) {
 	refused, _, header := ask(t, url+"/reward/remote_rm", remote("late"))
 	require.Equal(t, 503, refused)
 	require.NotEmpty(t, header.Get("Retry-After"))
-	close(f.block)
+	f.unblock()
 	require.Equal(t, []int{200, 200}, []int{<-first, <-second})
 	require.NoError(t, <-served)
 	require.Equal(t, [][]string{{"first"}, {"second"}}, f.seen())
@@ -191,7 +190,7 @@ func TestClose(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 	defer cancel()
 	require.ErrorIs(t, s.Drain(ctx), context.DeadlineExceeded)
-	close(f.block)
+	f.unblock()
 	require.NoError(t, <-closed)
 	require.Equal(t, 200, <-first)
 	require.Equal(t, 503, <-second)
