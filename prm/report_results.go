@@ -65,7 +65,7 @@ func (f *resultFile) bestOfN() error {
 		return fmt.Errorf("%s: %w", f.name, err)
 	}
 	table := report.Table{Columns: []string{"method", "n", "right", "95 % interval"}}
-	ways, series := []string{}, map[string]*report.Series{}
+	series := map[string]*report.Series{}
 	methods := map[string][]string{} // the ways of each method
 	for i, m := range result.Results {
 		if m.N < 1 || m.Method == "" || !(m.Accuracy >= 0 && m.Accuracy <= 1) {
@@ -73,7 +73,7 @@ func (f *resultFile) bestOfN() error {
 		}
 		way := m.way()
 		if series[way] == nil {
-			ways, series[way] = append(ways, way), &report.Series{Name: way, Dots: true}
+			series[way] = &report.Series{Name: way, Dots: true}
 			methods[m.Method] = append(methods[m.Method], way)
 		}
 		s := series[way]

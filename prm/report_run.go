@@ -234,12 +234,14 @@ func (r *reporting) compareRuns() {
 		{"evaluation: AUROC of steps", func(c *runCurves) (x, y []float64) { return c.evals, c.metric("step_auroc") }},
 		{"evaluation: AUROC within trajectories", func(c *runCurves) (x, y []float64) { return c.evals, c.metric("within_auroc") }},
 	} {
-		lines := report.LineChart{Title: chart.title, XLabel: "optimiser step"}
-		for _, c := range r.runs {
-			x, y := chart.of(c)
-			lines.Series = append(lines.Series, report.Series{Name: c.name, X: x, Y: y})
+		for runs := range slices.Chunk(r.runs, 6) { // as many as there are colours
+			lines := report.LineChart{Title: chart.title, XLabel: "optimiser step"}
+			for _, c := range runs {
+				x, y := chart.of(c)
+				lines.Series = append(lines.Series, report.Series{Name: c.name, X: x, Y: y})
+			}
+			blocks = append(blocks, lines)
 		}
-		blocks = append(blocks, lines)
 	}
 	r.sections = slices.Insert(r.sections, 0, report.Section{Title: "Runs", Blocks: blocks})
 }

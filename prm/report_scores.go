@@ -14,7 +14,7 @@ import (
 
 const (
 	goodLabel    = 0.5     // a label of this or more means a good step, as in package metrics
-	mostRanked   = 2 << 20 // labelled steps up to which the pooled AUROC is computed, since it needs them all
+	mostRanked   = 1 << 20 // labelled steps up to which the pooled AUROC is computed, since it needs them all
 	mostSources  = 64      // that are told apart; later ones are counted together
 	shownSources = 12      // that have a histogram each
 	mostScore    = 1e9     // beyond it nothing is a score
@@ -312,10 +312,10 @@ func (s *scoreTally) summary() report.Block {
 		{"good ones", percent(good), "a label of 0.5 or more"},
 		{"accuracy", percent(float64(s.all.right) / n), fmt.Sprintf("a step that scores %g or more is said to be good; saying the same of all is right for %s", *s.r.opt.Threshold, percent(math.Max(good, 1-good)))},
 	}
-	if auroc := metrics.AUROC(s.ranked.scores, s.ranked.targets); s.ranked.over {
+	if s.ranked.over {
 		rows = append(rows, []string{"step AUROC", "-", fmt.Sprintf("not computed for more than %d steps; prm eval does", mostRanked)})
 	} else {
-		rows = append(rows, []string{"step AUROC", shown(auroc), "good steps score above bad ones"})
+		rows = append(rows, []string{"step AUROC", shown(metrics.AUROC(s.ranked.scores, s.ranked.targets)), "good steps score above bad ones"})
 	}
 	rows = append(rows,
 		[]string{"… within trajectories", shown(metrics.Ratio(s.won, s.pairs)), "the same among the steps of one trajectory"},
@@ -375,8 +375,13 @@ func (s *scoreTally) compared() []report.Block {
 	}
 	shownOnes := slices.Clone(s.sources)
 	slices.SortStableFunc(shownOnes, func(a, b *sourceTally) int { return b.steps - a.steps })
-	for list := range slices.Chunk(shownOnes[:min(len(shownOnes), shownSources)], 3) {
-		blocks = append(blocks, s.histogram("scores by source", "score", list))
+	title := "scores by source"
+	if len(shownOnes) > shownSources {
+		title += fmt.Sprintf(", the %d largest", shownSources)
+		shownOnes = shownOnes[:shownSources]
+	}
+	for list := range slices.Chunk(shownOnes, 3) {
+		blocks = append(blocks, s.histogram(title, "score", list))
 	}
 	if s.finals > 0 {
 		blocks = append(blocks, histogramOf("scores of trajectories", "score", []string{"label of 0.5 or more", "less"}, []*counts{&s.wholes[1], &s.wholes[0]}))
