@@ -68,10 +68,10 @@ func tree(examples []*Example, texts []treeText) *Batch {
 	// places[i] holds, for text i, where its tokens are: pairs of (first position, index in b.Tokens).
 	places := make([][][2]int32, len(texts))
 	tokens := func(i int) []int32 { return texts[i].tokens }
-	todo := []branch{{0, len(texts), 0, -1}}
-	for len(todo) > 0 {
-		at := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
+	pending := []branch{{0, len(texts), 0, -1}}
+	for len(pending) > 0 {
+		at := pending[len(pending)-1]
+		pending = pending[:len(pending)-1]
 		// Examples that are a beginning of the last one end inside this segment and need no branch of their own.
 		last, lo := tokens(at.hi-1), at.lo
 		for lo < at.hi-1 && commonPrefix(tokens(lo), last) == len(tokens(lo)) {
@@ -95,7 +95,7 @@ func tree(examples []*Example, texts []treeText) *Batch {
 			for start > lo && tokens(start - 1)[end] == tokens(hi - 1)[end] {
 				start--
 			}
-			todo = append(todo, branch{start, hi, end, parent})
+			pending = append(pending, branch{start, hi, end, parent})
 			hi = start
 		}
 	}
