@@ -61,6 +61,10 @@ func rowKinds() []rowKind {
 		{"TRL stepwise", "prompt, completions, labels", func(has func(string) bool, _ row) bool {
 			return has("prompt") && has("completions") && has("labels")
 		}, one(readStepwise)},
+		{"Math-Shepherd", "input with the marks ки, and label or value", func(has func(string) bool, r row) bool {
+			var input string
+			return (has("label") || has("value")) && take(r, "", "input", &input) == nil && strings.Contains(input, shepherdMark)
+		}, one(readMathShepherd)},
 		{"PRMBench", "modified_question, modified_process, error_steps", func(has func(string) bool, _ row) bool {
 			return has("modified_question") && has("modified_process") && has("error_steps")
 		}, one(readPRMBench)},

@@ -128,6 +128,15 @@ func TestReadStepwiseParquet(t *testing.T) {
 	require.Equal(t, "[1,0]", labels(rows[0].Labels.Steps))
 }
 
+func TestReadMathShepherdParquet(t *testing.T) {
+	rows := upstream(t, "math_shepherd")
+	require.Len(t, rows, 2)
+	require.Equal(t, []string{"[1,0]", "[0]"}, []string{labels(rows[0].Labels.Steps), labels(rows[1].Labels.Steps)})
+	escaped, errs := readAll(ReadOptions{Stdin: strings.NewReader(`{"input":"p Step 1: a \u043a\u0438","label":"p Step 1: a +"}`)}, "-")
+	require.Empty(t, errs)
+	require.Equal(t, []string{"Step 1: a"}, escaped[0].ResponseSteps)
+}
+
 // TestReadKinds has a row of each kind as JSON, and what it must become.
 func TestReadKinds(t *testing.T) {
 	for name, c := range map[string]struct{ row, want string }{
@@ -137,6 +146,10 @@ func TestReadKinds(t *testing.T) {
 			`{"id":"x","problem":"p","response_steps":["a","b"],"labels":{"steps":[1,1]},"source":"processbench","meta":{"final_answer_correct":true}}`},
 		"PRMBench": {`{"idx":"i","original_question":"o","modified_question":"m","question":"q","original_process":["a"],"modified_process":["a","b","c"],"modified_steps":[2],"error_steps":[2,3,9],"reason":"r","classification":"confidence"}`,
 			`{"id":"i","problem":"m","response_steps":["a","b","c"],"labels":{"steps":[1,0,0]},"source":"prmbench","meta":{"original_question":"o","question":"q","original_process":["a"],"modified_steps":[2],"error_steps":[2,3,9],"reason":"r","classification":"confidence"}}`},
+		"Math-Shepherd": {`{"input":"Buzz has 5-3 slices? Step 1: 5-3 = <<5-3=2>>2. ки\nStep 2: A+B. The answer is: 2 ки","label":"Buzz has 5-3 slices? Step 1: 5-3 = <<5-3=2>>2. +\nStep 2: A+B. The answer is: 2 -","task":"GSM8K"}`,
+			`{"id":"stdin:1","problem":"Buzz has 5-3 slices?","response_steps":["Step 1: 5-3 = <<5-3=2>>2.","Step 2: A+B. The answer is: 2"],"labels":{"steps":[1,0]},"source":"math-shepherd","meta":{"task":"GSM8K"}}`},
+		"Math-Shepherd, OpenRLHF's": {`{"id":3,"input":"p\nStep 1: a ки\nStep 2: b ки\nStep 3: c ки\nStep 4: d ки\n","value":["+","-",0.25,null]}`,
+			`{"id":"3","problem":"p","response_steps":["Step 1: a","Step 2: b","Step 3: c","Step 4: d"],"labels":{"steps":[1,0,0.25,null]},"source":"math-shepherd"}`},
 		"trace": {`{"id":"t","model":"m","question":"q","prompt":"p","thinking":"a\n\nb","response":"","think_closed":false,"gold":"6"}`,
 			`{"id":"t","problem":"q","thinking":"a\n\nb","answer":"6","meta":{"model":"m","prompt":"p","think_closed":false}}`},
 		"trace, multiple choice": {`{"id":"t","question":"q","options":["x","y"],"thinking":"a","response":"b","gold":"B","source":"s"}`,
@@ -166,6 +179,15 @@ func TestReadKindErrors(t *testing.T) {
 		{"", `{"problem":"p","steps":["a"],"label":0.5}`, "label: number 0.5 where an integer is expected"},
 		{`{"modified_question":"m","modified_process":["a"],"error_steps":[]}`, `{"modified_question":"m","modified_process":["a"],"error_steps":[0]}`, "error_steps[0]: 0, steps count from 1"},
 		{"", `{"modified_question":"m","modified_process":["a"],"error_steps":["1"]}`, "error_steps: string where a list of integers is expected"},
+		{`{"input":"p Step 1: a ки","label":"p Step 1: a +"}`, `{"input":"p Step 1: a ки b","label":"p Step 1: a + b"}`, `input: "b" after the last mark ки`},
+		{"", `{"input":"p Step 1: a ки","label":"p Step 1: a ки"}`, "label: differs from input in step 1, or has neither + nor - at its end"},
+		{"", `{"input":"p Step 1: a ки","label":"p Step 1: b +"}`, "label: differs from input in step 1"},
+		{"", `{"input":"p Step 1: a ки","label":"p Step 1: a + Step 2: c -"}`, `label: " Step 2: c -" after the last step of input`},
+		{"", `{"input":"p ки Step 1: a ки","label":"p + Step 1: a -"}`, `input: no "Step 1:" before the first mark ки`},
+		{"", `{"input":"p Step 1: a ки"}`, "label: missing (the file's first row is a Math-Shepherd row)"},
+		{"", `{"input":"p Step 1: a ки","value":["+","-"]}`, "value: 2 labels for 1 marks ки in input"},
+		{"", `{"input":"p Step 1: a ки","value":["?"]}`, `value[0]: "?" is none of "+", "-" and a number`},
+		{"", `{"input":"p","label":"p"}`, `input: "p" after the last mark ки`},
 		{`{"question":"q","thinking":"a"}`, `{"question":"q","thinking":"","response":""}`, "thinking, response: neither thinking nor a response"},
 		{"", `{"thinking":"a"}`, "question: missing (the file's first row is a trace row)"},
 		{"", `{"id":["a"],"question":"q","thinking":"a"}`, "id: array where a string is expected"},

@@ -76,6 +76,11 @@ write("s1k11", s11, [
      "gemini_grade": None, "gemini_grade_reason": None, "deepseek_grade": "Yes", "deepseek_grade_reason": ""},
 ], compression="gzip")
 
+write("math_shepherd", strings("input", "label", "task"), [
+    {"input": "5-3? Step 1: 5-3 = 2. ки\nStep 2: 2*2. The answer is: 4 ки", "label": "5-3? Step 1: 5-3 = 2. +\nStep 2: 2*2. The answer is: 4 -", "task": "GSM8K"},
+    {"input": "x?\n\nStep 1: 1 ки", "label": "x?\n\nStep 1: 1 -", "task": "MATH"},
+], compression="snappy")
+
 completion = pa.struct([("text", STRING), ("rating", pa.int64()), ("flagged", pa.bool_())])
 step = pa.struct([("completions", pa.list_(completion)), ("human_completion", completion), ("chosen_completion", pa.int64())])
 question = pa.struct([("problem", STRING), ("ground_truth_solution", STRING), ("ground_truth_answer", STRING), ("pre_generated_steps", STRINGS),
