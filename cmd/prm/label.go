@@ -83,7 +83,9 @@ func (c labelRunCommand) Run(p *program) error {
 	stages.Progress = func(s label.Summary) {
 		p.console.Update(s.Trajectories, fmt.Sprintf("%d steps, %d labels, %d open", s.Steps, s.StepLabels+s.TrajectoryLabels, s.OpenItems()))
 	}
+	stop := keepLabelStatus(c.Out, s, p.console.Warnf)
 	report, err := stages.Run(p.ctx, in)
+	stop()
 	p.console.Finish()
 	for _, w := range report.Warnings {
 		p.console.Warnf("%s", w)

@@ -170,6 +170,17 @@ func TestLabelRefuses(t *testing.T) {
 	code, _, stderr = prmCommand("label", "--config", config, "--in", in, "--out", out)
 	require.Equal(t, 1, code)
 	require.Contains(t, stderr, "in use")
+
+	// Who holds the store tells others how far it is.
+	stop := keepLabelStatus(out, s, t.Errorf)
+	code, stdout, stderr = prmCommand("label", "status", out)
+	require.Equal(t, 0, code, stderr)
+	require.Contains(t, stdout, "a run is under way; this is what it told at ")
+	require.Contains(t, stdout, "output: 1 trajectories")
+	stop()
+	code, _, stderr = prmCommand("label", "status", out)
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "in use")
 }
 
 // A server that misbehaves on every third request: the run ends with what is open, the runs after it with labels alone, each
