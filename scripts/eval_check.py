@@ -4,9 +4,10 @@
   eval_check.py metrics BENCH DATA SCORES [THRESHOLD]     print the metrics as JSON: {group: {name: value}}
   eval_check.py compare BENCH DATA SCORES OUT [THRESHOLD] compare them with what prm eval printed into OUT; exit 1 if they differ
   eval_check.py scores  BENCH DATA                        print scores that are random but always the same
+  eval_check.py pairs TRACES.gz                           print pairs of real traces of one question: the larger model's as the better
   eval_check.py synthetic DIR                             write small data of every kind with scores and expected.json
 """
-import collections, glob, hashlib, json, math, os, random, re, sys
+import collections, glob, gzip, hashlib, json, math, os, random, re, sys
 
 CUT = 0.5
 
@@ -175,7 +176,7 @@ def pairs(list_, lines):
     rewards, length = {}, {}
     for id, _, _, _, _, t in list_:
         s = lines[id]
-        rewards[id] = sum(s["scores"]) / len(s["scores"]) + s.get("trajectory", 0)
+        rewards[id] = sum(s["scores"]) / len(s["scores"]) + (s.get("trajectory") or 0)
         length[id] = sum(len(x) for x in t.get("steps", []) + t.get("response_steps", []))
     all_ = [(b[0], w[0]) for b, w in zip(list_[::2], list_[1::2])]
     matched = [(b, w) for b, w in all_ if max(length[b], length[w]) <= 1.25 * min(length[b], length[w])]
@@ -190,7 +191,7 @@ def pairs(list_, lines):
 
 def metrics(bench, data, scores_path, threshold):
     list_ = list(cases(bench, data))
-    lines = {r["id"]: r for _, r in rows(scores_path)}
+    lines = {r["id"]: r if "scores" in r else r | {"scores": [step["score"] for step in r["steps"]]} for _, r in rows(scores_path)}
     if bench == "pairs":
         return pairs(list_, lines)
     scores = {id: r["scores"] for id, r in lines.items()}
@@ -219,6 +220,18 @@ def fixed_scores(bench, data):
         if bench == "pairs":
             row["trajectory"] = round(draw("whole"), 3)
         yield row
+
+
+def real_pairs(path):
+    sides = {"deepseek-r1-distill-qwen-32b": "better", "deepseek-r1-distill-qwen-1.5b": "worse"}
+    found = collections.defaultdict(dict)
+    for text in gzip.open(path, "rt", encoding="utf-8"):
+        r = json.loads(text)
+        if r["model"] in sides:
+            cut = lambda part: [s for s in (part or "").split("\n\n") if s.strip()]
+            row = found[r["id"]] | {"id": r["id"], "problem": r["question"]}
+            found[r["id"]] = row | {sides[r["model"]]: {"steps": cut(r["thinking"]), "response_steps": cut(r["response"])}}
+    return [row for row in found.values() if all(row.get(side, {}).get("steps") for side in sides.values())]
 
 
 def synthetic(folder):
@@ -271,6 +284,9 @@ def compare(want, got):
 def main(verb, *args):
     if verb == "synthetic":
         synthetic(*args)
+    elif verb == "pairs":
+        for row in real_pairs(*args):
+            print(json.dumps(row))
     elif verb == "scores":
         for row in fixed_scores(*args):
             print(json.dumps(row))
@@ -282,6 +298,6 @@ def main(verb, *args):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 3 or sys.argv[1] not in ("metrics", "compare", "scores", "synthetic"):
+    if len(sys.argv) < 3 or sys.argv[1] not in ("metrics", "compare", "scores", "pairs", "synthetic"):
         sys.exit(__doc__)
     main(*sys.argv[1:])
