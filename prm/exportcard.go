@@ -35,11 +35,13 @@ func (x *export) readme() string {
 }
 
 func quoted(text string) string {
-	raw, err := json.Marshal(text)
-	if err != nil { // no string fails
+	var raw strings.Builder
+	to := json.NewEncoder(&raw)
+	to.SetEscapeHTML(false) // <extra_0> is to be read by people
+	if err := to.Encode(text); err != nil { // no string fails
 		return text
 	}
-	return "`" + string(raw) + "`"
+	return "`" + strings.TrimSpace(raw.String()) + "`"
 }
 
 func (x *export) snippet() string {

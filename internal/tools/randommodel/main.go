@@ -46,9 +46,14 @@ func main() {
 	sparse := flag.Bool("sparse", false, "all weights 0, as holes in the file, which then takes no room on the disk")
 	dtype := flag.String("dtype", "F32", "F32 or BF16")
 	head := flag.Bool("head", false, "with a two-class head on every token")
+	vocabulary := flag.Int("vocab", 0, "tokens; 0: the shape's")
 	out := flag.String("out", "", "folder to make")
 	flag.Parse()
-	if err := write(*out, shapes[*name], safetensors.DType(*dtype), *head, *sparse); err != nil {
+	config := shapes[*name]
+	if config != nil && *vocabulary > 0 {
+		config["vocab_size"] = *vocabulary
+	}
+	if err := write(*out, config, safetensors.DType(*dtype), *head, *sparse); err != nil {
 		fmt.Fprintln(os.Stderr, "randommodel:", err)
 		os.Exit(1)
 	}
