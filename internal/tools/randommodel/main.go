@@ -20,13 +20,14 @@ import (
 	"github.com/goprm/goprm/internal/safetensors"
 )
 
-// shapes are those of Qwen2.5's config.json files.
+// shapes, those with a size for a name are of Qwen2.5's config.json files.
 var shapes = map[string]map[string]any{
-	"tiny": shape(64, 2, 4, 2, 160, 512),
-	"0.5b": shape(896, 24, 14, 2, 4864, 151936),
-	"1.5b": shape(1536, 28, 12, 2, 8960, 151936),
-	"7b":   untied(shape(3584, 28, 28, 4, 18944, 152064)),
-	"72b":  untied(shape(8192, 80, 64, 8, 29568, 152064)),
+	"tiny":  shape(64, 2, 4, 2, 160, 512),
+	"small": shape(128, 2, 2, 1, 320, 512), // heads of 64, which vLLM wants
+	"0.5b":  shape(896, 24, 14, 2, 4864, 151936),
+	"1.5b":  shape(1536, 28, 12, 2, 8960, 151936),
+	"7b":    untied(shape(3584, 28, 28, 4, 18944, 152064)),
+	"72b":   untied(shape(8192, 80, 64, 8, 29568, 152064)),
 }
 
 func untied(config map[string]any) map[string]any {
@@ -42,7 +43,7 @@ func shape(hidden, layers, heads, keyHeads, intermediate, vocab int) map[string]
 }
 
 func main() {
-	name := flag.String("shape", "0.5b", "tiny, 0.5b, 1.5b, 7b or 72b")
+	name := flag.String("shape", "0.5b", "tiny, small, 0.5b, 1.5b, 7b or 72b")
 	sparse := flag.Bool("sparse", false, "all weights 0, as holes in the file, which then takes no room on the disk")
 	dtype := flag.String("dtype", "F32", "F32 or BF16")
 	head := flag.Bool("head", false, "with a two-class head on every token")
