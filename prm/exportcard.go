@@ -37,7 +37,7 @@ func (x *export) readme() string {
 func quoted(text string) string {
 	var raw strings.Builder
 	to := json.NewEncoder(&raw)
-	to.SetEscapeHTML(false) // <extra_0> is to be read by people
+	to.SetEscapeHTML(false)                 // <extra_0> is to be read by people
 	if err := to.Encode(text); err != nil { // no string fails
 		return text
 	}

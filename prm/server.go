@@ -31,6 +31,7 @@ type ServerOptions struct {
 	Verifier   label.Verifier // tells outcomes: [grade.Verifier]
 	Ungraded   string         // what a label does that cannot be compared: error, or prm-only (answered as if there were none): error
 	TooLong    string         // what a text does that is longer than the model was trained for: window or error: window
+	Empty      *float64       // the reward r̂ of an empty answer; nil: it is an error
 
 	BatchTokens int           // most tokens scored at once: 8192
 	MaxWait     time.Duration // longest that a text waits for company: 2ms
@@ -47,7 +48,7 @@ func (o ServerOptions) serve() serve.Options {
 		o.Verifier = grade.Verifier{}
 	}
 	return serve.Options{
-		Beta: o.Beta, BlendScale: o.BlendScale, Verifier: o.Verifier, Ungraded: o.Ungraded, TooLong: o.TooLong,
+		Beta: o.Beta, BlendScale: o.BlendScale, Verifier: o.Verifier, Ungraded: o.Ungraded, TooLong: o.TooLong, Empty: o.Empty,
 		BatchTokens: o.BatchTokens, MaxWait: o.MaxWait, Queue: o.Queue, MaxBody: o.MaxBody, MaxTokens: o.MaxTokens,
 		ReadTimeout: o.ReadTimeout, Timeout: o.Timeout, Token: o.Token,
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/goprm/goprm/prm"
@@ -27,6 +28,7 @@ type serveCommand struct {
 	BlendScale string        `enum:"paper,unit" default:"paper" help:"What the blend takes of the model: paper (the reward as it is) or unit (brought to [0,1])."`
 	Ungraded   string        `enum:"error,prm-only" default:"error" help:"What a label does that cannot be compared: error (status 422) or prm-only (answered as if there were none)."`
 	TooLong    string        `enum:"window,error" default:"window" help:"What a text does that is longer than the model was trained for: window (read in windows over whole steps) or error (status 422)."`
+	Empty      string        `default:"error" help:"What an empty answer does: error (status 422), or the number that is its reward."`
 	Batch      int           `name:"batch-tokens" default:"8192" help:"Most tokens scored at once; it changes no score."`
 	Wait       time.Duration `name:"max-wait" default:"2ms" help:"Longest that a text waits for others to share its batch."`
 	Queue      int           `default:"4096" help:"Most requests at a time, and most texts that wait; status 429 beyond."`
@@ -41,7 +43,7 @@ func (serveCommand) watchesContext() {}
 
 func (serveCommand) Help() string {
 	return "It speaks what trainers and inference engines speak: OpenRLHF POST /get_reward, slime and miles /reward/remote_rm, LLaMA-Factory /reward/llamafactory, " +
-		"vLLM /pooling, /classify and /score, SGLang /v1/embeddings, and /v1/steps for the score of every step. GET / is a page to try it, /openapi.json describes it, " +
+		"vLLM /pooling, /classify, /score and /rerank, SGLang /v1/embeddings, and /v1/steps for the score of every step. GET / is a page to try it, /openapi.json describes it, " +
 		"/metrics is for Prometheus. If " + tokenVariable + " is set, requests must bring it as Authorization: Bearer. Example:\n\n" +
 		"  prm serve --model runs/one/model --addr 127.0.0.1:5000"
 }
@@ -50,6 +52,13 @@ func (c serveCommand) Run(p *program) error {
 	opt := prm.ServerOptions{
 		Name: c.Name, Alpha: c.Alpha, Parts: c.Parts, Beta: c.Beta, BlendScale: c.BlendScale, Ungraded: c.Ungraded, TooLong: c.TooLong,
 		BatchTokens: c.Batch, MaxWait: c.Wait, Queue: c.Queue, MaxBody: c.MaxBody, MaxTokens: c.MaxTokens, Timeout: c.Timeout, Token: os.Getenv(tokenVariable),
+	}
+	if c.Empty != "error" {
+		reward, err := strconv.ParseFloat(c.Empty, 64)
+		if err != nil {
+			return usageError(fmt.Sprintf("--empty: %q is neither error nor a number", c.Empty))
+		}
+		opt.Empty = &reward
 	}
 	if err := opt.Validate(); err != nil {
 		return usageError(oneLine(err))

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -149,15 +151,14 @@ func pooling(c *call) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		if texts, err = c.render(list); err != nil {
+		if texts, err = c.render(list, false); err != nil {
 			return nil, err
 		}
 	}
-	scores, err := c.batches.score(c.ctx, texts)
+	scores, err := c.score(texts)
 	if err != nil {
 		return nil, err
 	}
-	c.metrics.scored(texts, scores)
 	pooled := make([]any, len(scores))
 	for i, s := range scores {
 		values := s.Steps
@@ -266,18 +267,11 @@ func pairScore(c *call) (any, error) {
 	if err := c.fields(&q); err != nil {
 		return nil, err
 	}
-	if q.Model != "" && q.Model != c.info.Name {
-		return nil, &statusError{http.StatusNotFound, fmt.Errorf("model %q is not served here, %q is", q.Model, c.info.Name)}
-	}
 	problems, responses := append(append(q.Text1, q.Queries...), q.Data1...), append(append(q.Text2, q.Documents...), q.Data2...)
 	if len(responses) == 0 || len(problems) != 1 && len(problems) != len(responses) {
 		return nil, bad("%d of text_1 with %d of text_2: one with each, or as many", len(problems), len(responses))
 	}
-	list := make([]*data.Trajectory, len(responses))
-	for i, r := range responses {
-		list[i] = trajectory(problems[min(i, len(problems)-1)], r, c.info.Mark)
-	}
-	scores, u, err := c.finite(list)
+	scores, u, err := c.pairs(q.Model, problems, responses)
 	if err != nil {
 		return nil, err
 	}
@@ -286,6 +280,59 @@ func pairScore(c *call) (any, error) {
 		out[i] = map[string]any{"index": i, "object": "score", "score": c.unit.of(s.Reward)}
 	}
 	return listAnswer(c, "score", out, u), nil
+}
+
+// rerank is vLLM's: the responses to a problem from the best to the worst, or the best top_n of them, by the reward in [0,1]; equal ones
+// stay in order.
+func rerank(c *call) (any, error) {
+	var q struct {
+		Model     string `json:"model"`
+		Query     string `json:"query"`
+		Documents texts  `json:"documents"`
+		TopN      int    `json:"top_n"`
+	}
+	if err := c.fields(&q); err != nil {
+		return nil, err
+	}
+	if len(q.Documents) == 0 || q.TopN < 0 {
+		return nil, bad("%d documents and a top_n of %d: one document at least is needed, and top_n is 0 for all", len(q.Documents), q.TopN)
+	}
+	scores, u, err := c.pairs(q.Model, []string{q.Query}, q.Documents)
+	if err != nil {
+		return nil, err
+	}
+	type document struct {
+		Text string `json:"text"`
+	}
+	type result struct {
+		Index    int      `json:"index"`
+		Document document `json:"document"`
+		Score    float64  `json:"relevance_score"`
+	}
+	list := make([]result, len(scores))
+	for i, s := range scores {
+		list[i] = result{i, document{q.Documents[i]}, c.unit.of(s.Reward)}
+	}
+	slices.SortStableFunc(list, func(a, b result) int { return cmp.Compare(b.Score, a.Score) })
+	if q.TopN > 0 {
+		list = list[:min(q.TopN, len(list))]
+	}
+	return map[string]any{
+		"id": "rerank-" + strings.ToLower(rand.Text()), "model": c.info.Name, "results": list,
+		"usage": map[string]int{"prompt_tokens": u.PromptTokens, "total_tokens": u.TotalTokens},
+	}, nil
+}
+
+// pairs scores each response to its problem, or to the only one.
+func (c *call) pairs(model string, problems, responses []string) ([]Score, usage, error) {
+	if model != "" && model != c.info.Name {
+		return nil, usage{}, &statusError{http.StatusNotFound, fmt.Errorf("model %q is not served here, %q is", model, c.info.Name)}
+	}
+	list := make([]*data.Trajectory, len(responses))
+	for i, r := range responses {
+		list[i] = trajectory(problems[min(i, len(problems)-1)], r, c.info.Mark)
+	}
+	return c.finite(list)
 }
 
 // embeddings is how SGLang serves reward models: the embedding is r̂.

@@ -18,6 +18,7 @@ type metrics struct {
 	windowed prometheus.Counter
 	tokens   prometheus.Counter
 	steps    prometheus.Counter
+	empty    prometheus.Counter
 	graded   *prometheus.CounterVec
 	batches  prometheus.Histogram
 	inBatch  prometheus.Histogram
@@ -44,6 +45,7 @@ func newMetrics(s *Server) *metrics {
 	m.registry.MustRegister(m.requests, m.seconds, m.graded)
 	m.texts = counter("goprm_texts_total", "Texts scored.")
 	m.windowed = counter("goprm_windowed_texts_total", "Texts longer than the model was trained for, read in windows.")
+	m.empty = counter("goprm_empty_texts_total", "Empty answers, rewarded by the server's policy.")
 	m.tokens = counter("goprm_tokens_total", "Tokens of the texts scored.")
 	m.steps = counter("goprm_steps_total", "Steps scored.")
 	m.inBatch = histogram("goprm_batch_texts", "Texts of a batch.", 1, 2, 10)

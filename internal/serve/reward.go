@@ -5,16 +5,21 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/goprm/goprm/data"
 )
 
-// render lays trajectories out and checks their lengths.
-func (c *call) render(list []*data.Trajectory) ([]Text, error) {
+// render lays trajectories out and checks their lengths. Where empty answers are spared, their texts are nil.
+func (c *call) render(list []*data.Trajectory, spareEmpty bool) ([]Text, error) {
 	out := make([]Text, len(list))
 	for i, t := range list {
 		if err := c.ctx.Err(); err != nil {
 			return nil, err
+		}
+		if spareEmpty && strings.TrimSpace(t.Thinking+t.Response+strings.Join(t.Steps, "")+strings.Join(t.ResponseSteps, "")) == "" {
+			continue
 		}
 		text, err := c.model.Render(t)
 		if err != nil {
@@ -38,28 +43,38 @@ func (c *call) checkLength(t Text) error {
 	return nil
 }
 
-func (c *call) score(list []*data.Trajectory) ([]Score, usage, error) {
-	texts, err := c.render(list)
-	if err != nil {
-		return nil, usage{}, err
-	}
+func (c *call) score(texts []Text) ([]Score, error) {
 	scores, err := c.batches.score(c.ctx, texts)
-	if err != nil {
-		return nil, usage{}, err
+	if err == nil {
+		c.metrics.scored(texts, scores)
 	}
-	c.metrics.scored(texts, scores)
-	return scores, usageOf(texts), nil
+	return scores, err
 }
 
-// finite scores have a reward.
+// finite scores have a reward; an empty answer's is the policy's, if there is one.
 func (c *call) finite(list []*data.Trajectory) ([]Score, usage, error) {
-	scores, u, err := c.score(list)
-	for i, s := range scores {
-		if math.IsNaN(s.Reward) {
-			return nil, u, unprocessable(at(i, len(scores), errors.New("no step is of the parts that the reward averages")))
+	texts, err := c.render(list, c.opt.Empty != nil)
+	if err != nil {
+		return nil, usage{}, err
+	}
+	present := slices.DeleteFunc(slices.Clone(texts), func(t Text) bool { return t == nil })
+	scores, err := c.score(present)
+	if err != nil {
+		return nil, usage{}, err
+	}
+	out := make([]Score, len(texts))
+	for i, t := range texts {
+		if t == nil {
+			c.metrics.empty.Inc()
+			out[i].Reward = *c.opt.Empty
+			continue
+		}
+		out[i], scores = scores[0], scores[1:]
+		if math.IsNaN(out[i].Reward) {
+			return nil, usage{}, unprocessable(at(i, len(texts), errors.New("no step is of the parts that the reward averages")))
 		}
 	}
-	return scores, u, err
+	return out, usageOf(present), nil
 }
 
 // sample is a trajectory whose outcome may be known.

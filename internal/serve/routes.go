@@ -31,7 +31,8 @@ func (s *Server) table() []route {
 	}
 	for path, answer := range map[string]func(*call) (any, error){
 		"/get_reward": getReward, "/reward/remote_rm": remoteRM, "/reward/llamafactory": llamaFactory,
-		"/pooling": pooling, "/classify": classify, "/score": pairScore, "/v1/score": pairScore, "/v1/embeddings": embeddings, "/tokenize": tokenize,
+		"/pooling": pooling, "/classify": classify, "/score": pairScore, "/v1/score": pairScore, "/rerank": rerank, "/v1/rerank": rerank, "/v2/rerank": rerank,
+		"/v1/embeddings": embeddings, "/tokenize": tokenize,
 		"/v1/steps": steps,
 	} {
 		list = append(list, route{"POST", path, false, s.post(answer)})

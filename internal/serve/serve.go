@@ -85,6 +85,8 @@ type Options struct {
 	// TooLong says what a text does that is longer than the model was trained for: window (it is read in windows over whole steps) or
 	// error (status 422): window.
 	TooLong string
+	// Empty is the reward r̂ of an empty answer where one number a text is asked for; nil: it is an error (status 422).
+	Empty *float64
 
 	BatchTokens int           // most tokens scored at once, more only where one text has more: 8192
 	MaxWait     time.Duration // longest that a text waits for others to share its batch; it may wait longer for earlier batches: 2ms
@@ -135,6 +137,9 @@ func (o Options) Validate() error {
 	o = o.filled()
 	if !(*o.Beta >= 0 && *o.Beta <= 1) {
 		return fmt.Errorf("beta: %v is not in [0,1]", *o.Beta)
+	}
+	if o.Empty != nil && (math.IsNaN(*o.Empty) || math.IsInf(*o.Empty, 0)) {
+		return fmt.Errorf("empty: %v is not a finite number", *o.Empty)
 	}
 	for _, f := range []struct{ name, value, a, b string }{
 		{"blend_scale", o.BlendScale, "paper", "unit"}, {"ungraded", o.Ungraded, UngradedError, UngradedPRM}, {"too_long", o.TooLong, TooLongWindow, TooLongError},
@@ -303,5 +308,5 @@ func (u unitScale) of(reward float64) float64 {
 	if !u.bounded {
 		return 1 / (1 + math.Exp(-reward))
 	}
-	return (reward - u.low) / (u.high - u.low)
+	return max(0, min(1, (reward-u.low)/(u.high-u.low))) // an empty answer's lies where the user wants it
 }

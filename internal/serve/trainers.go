@@ -167,7 +167,11 @@ func steps(c *call) (any, error) {
 	if err := t.UnmarshalJSON(c.body); err != nil {
 		return nil, &statusError{400, err}
 	}
-	scores, _, err := c.score([]*data.Trajectory{t})
+	texts, err := c.render([]*data.Trajectory{t}, false)
+	if err != nil {
+		return nil, err
+	}
+	scores, err := c.score(texts)
 	if err != nil {
 		return nil, err
 	}
