@@ -7,7 +7,7 @@ COMMIT   := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint race noasm arm64 fuzz generate tokenizers goldens learn-real bench exports vllm minilm label-real ptx ptxas gpu emulated
+.PHONY: help build demo test lint race noasm arm64 fuzz generate tokenizers goldens learn-real bench exports vllm serve-bench minilm label-real ptx ptxas gpu emulated
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -61,6 +61,9 @@ learn-real: ## train heads on SmolLM2-135M and PRM800K, compare with PyTorch's r
 
 exports: ## load exported models with transformers and PEFT and compare scores (needs Python; 6 GB)
 	scripts/exports/run.sh
+
+serve-bench: ## 10,000 requests to prm serve, 64 at a time, beside FastAPI with transformers (needs Python; nothing else running)
+	scripts/serve_bench/run.sh
 
 vllm: ## load an exported model with vLLM on the CPU and compare scores (needs Python and AVX2; 7 GB)
 	scripts/exports/vllm.sh
