@@ -3,6 +3,7 @@ package serve
 import (
 	"encoding/json"
 	"io"
+	"math"
 	"net/http"
 	"regexp"
 	"strings"
@@ -167,13 +168,19 @@ func TestUnitScale(t *testing.T) {
 		require.NoError(t, err)
 		require.InDelta(t, c.want, u.of(c.reward), 1e-15)
 	}
+	for _, c := range []struct {
+		info Info
+		most float64
+	}{{Info{Steps: true, Alpha: 2}, 1}, {Info{Steps: true, Trajectory: true, Alpha: 2}, 3}, {Info{Trajectory: true, Alpha: 2}, 2}, {Info{Steps: true, Range: Unbounded}, math.Inf(1)}} {
+		require.Equal(t, c.most, c.info.most())
+	}
 	_, err := newUnitScale(Info{Trajectory: true})
 	require.ErrorContains(t, err, "alpha")
 }
 
 func TestOptions(t *testing.T) {
 	for message, o := range map[string]Options{
-		"beta: 1.5": {Beta: data.Float(1.5)}, "blend_scale": {BlendScale: "x"}, "ungraded": {Ungraded: "skip"}, "too_long": {TooLong: "drop"},
+		"beta: 1.5": {Beta: data.Float(1.5)}, "blend_scale": {BlendScale: "x"}, "ungraded": {Ungraded: "skip"}, "too_long": {TooLong: "drop"}, `unscored: "zero"`: {Unscored: "zero"}, `unscored: "NaN"`: {Unscored: "NaN"},
 		"queue: -1": {Queue: -1}, "timeout": {Timeout: -1},
 	} {
 		require.ErrorContains(t, o.Validate(), message)
