@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+
+	"github.com/goprm/goprm/internal/blend"
 )
 
 // BlendOptions mix an outcome reward with a process reward for reinforcement learning; the zero value is the paper's
@@ -12,33 +14,23 @@ type BlendOptions struct {
 	Beta *float64 // weight of the process reward, in [0, 1]; nil: 0.75
 	// Scale is paper: r̂ as it is, up to 1 + alpha; or unit: r̂ / (1 + alpha), so that it has the range of the outcome. "": paper.
 	Scale string
-	// Alpha is the weight of the trajectory's score in r̂: 0 where r̂ is the mean of the steps alone. It matters for unit only.
+	// Alpha is the weight of the trajectory's score in r̂: 0 where r̂ is the mean of the steps alone. It matters for unit only. Where r̂ is
+	// the trajectory's score alone, the most that it can be is the weight, not 1 + alpha: give one less.
 	Alpha float64
 }
 
-const authorsBeta = 0.75
-
 // Validate reports the first option that cannot be used.
 func (o BlendOptions) Validate() error {
-	if o.Beta != nil && !(*o.Beta >= 0 && *o.Beta <= 1) {
-		return fmt.Errorf("beta: %v is not in [0, 1]", *o.Beta)
-	}
 	if !(o.Alpha > -1) || math.IsInf(o.Alpha, 0) {
 		return fmt.Errorf("alpha: %v is not a finite number above -1", o.Alpha)
 	}
-	return oneOf(choice{"blend_scale", o.Scale, []string{"", "paper", "unit"}})
+	_, _, err := o.weights()
+	return err
 }
 
 // weights are what the outcome and r̂ are multiplied by.
-func (o BlendOptions) weights() (outcome, process float64) {
-	beta, scale := authorsBeta, 1.0
-	if o.Beta != nil {
-		beta = *o.Beta
-	}
-	if o.Scale == "unit" {
-		scale = 1 + o.Alpha
-	}
-	return 1 - beta, beta / scale
+func (o BlendOptions) weights() (outcome, process float64, err error) {
+	return blend.Weights(o.Beta, o.Scale, 1+o.Alpha)
 }
 
 // Blend is (1−β)·outcome + β·reward, the reward of one sample for GRPO; reward is r̂, as Score.Reward gives it. What could
@@ -50,8 +42,8 @@ func Blend(outcome, reward float64, opt BlendOptions) (float64, error) {
 	if err := finiteRewards(outcome, reward); err != nil {
 		return 0, err
 	}
-	o, p := opt.weights()
-	return o*outcome + p*reward, nil
+	o, p, err := opt.weights()
+	return o*outcome + p*reward, err
 }
 
 func finiteRewards(list ...float64) error {
@@ -92,7 +84,7 @@ func BlendDense(r DenseReward, opt BlendOptions) ([]float64, error) {
 	case len(r.LastTokens) != len(r.Steps):
 		return nil, fmt.Errorf("%d places for %d steps", len(r.LastTokens), len(r.Steps))
 	}
-	outcome, process := opt.weights()
+	outcome, process, err := opt.weights()
 	tokens := make([]float64, r.Tokens)
 	for i, at := range r.LastTokens {
 		if at < 0 || at >= r.Tokens || i > 0 && at < r.LastTokens[i-1] {
@@ -101,7 +93,7 @@ func BlendDense(r DenseReward, opt BlendOptions) ([]float64, error) {
 		tokens[at] += process * r.Steps[i] / float64(len(r.Steps))
 	}
 	tokens[r.Tokens-1] += outcome*r.Outcome + process*whole
-	return tokens, nil
+	return tokens, err
 }
 
 // AdvantageOptions say how rewards are compared within their group; the zero value divides by the standard deviation.

@@ -27,11 +27,11 @@ type ServerOptions struct {
 
 	// With a label given, the reward is (1−Beta)·outcome + Beta·r̂.
 	Beta       *float64       // 0.75
-	BlendScale string         // what the blend takes of the model: paper (r̂ as it is) or unit (r̂/(1+Alpha)): paper
+	BlendScale string         // what the blend takes of the model: paper (r̂ as it is) or unit (r̂/(1+Alpha), as [Blend] has it): paper
 	Verifier   label.Verifier // tells outcomes: [grade.Verifier]
 	Ungraded   string         // what a label does that cannot be compared: error, or prm-only (answered as if there were none): error
 	TooLong    string         // what a text does that is longer than the model was trained for: window or error: window
-	Empty      *float64       // the reward r̂ of an empty answer; nil: it is an error
+	Unscored   string         // what trainers are told of a text without a reward: error, null or a number, as prm serve says it: error
 
 	BatchTokens int           // most tokens scored at once: 8192
 	MaxWait     time.Duration // longest that a text waits for company: 2ms
@@ -48,7 +48,7 @@ func (o ServerOptions) serve() serve.Options {
 		o.Verifier = grade.Verifier{}
 	}
 	return serve.Options{
-		Beta: o.Beta, BlendScale: o.BlendScale, Verifier: o.Verifier, Ungraded: o.Ungraded, TooLong: o.TooLong, Empty: o.Empty,
+		Beta: o.Beta, BlendScale: o.BlendScale, Verifier: o.Verifier, Ungraded: o.Ungraded, TooLong: o.TooLong, Unscored: o.Unscored,
 		BatchTokens: o.BatchTokens, MaxWait: o.MaxWait, Queue: o.Queue, MaxBody: o.MaxBody, MaxTokens: o.MaxTokens,
 		ReadTimeout: o.ReadTimeout, Timeout: o.Timeout, Token: o.Token,
 	}

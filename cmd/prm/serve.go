@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/goprm/goprm/prm"
@@ -25,10 +24,10 @@ type serveCommand struct {
 	Alpha      *float64      `help:"Weight of the trajectory's own score in the reward; the model's by default."`
 	Parts      string        `enum:"trained,thinking,response,all," default:"" help:"Steps that the reward averages: trained, thinking, response or all; the model's choice by default."`
 	Beta       *float64      `help:"Weight of the model's reward beside the outcome, where a label is given; 0.75 by default."`
-	BlendScale string        `enum:"paper,unit" default:"paper" help:"What the blend takes of the model: paper (the reward as it is) or unit (brought to [0,1])."`
+	BlendScale string        `enum:"paper,unit" default:"paper" help:"What the blend takes of the model: paper (the reward as it is) or unit (divided by 1+alpha, the most that it can be)."`
 	Ungraded   string        `enum:"error,prm-only" default:"error" help:"What a label does that cannot be compared: error (status 422) or prm-only (answered as if there were none)."`
 	TooLong    string        `enum:"window,error" default:"window" help:"What a text does that is longer than the model was trained for: window (read in windows over whole steps) or error (status 422)."`
-	Empty      string        `default:"error" help:"What an empty answer does: error (status 422), or the number that is its reward."`
+	Unscored   string        `default:"error" help:"What trainers are told of a text that has no reward, because it is empty, cannot be taken apart, is too long or has a label that cannot be compared, as far as the policies above make an error of it: error (status 422 or 413), null, or a number."`
 	Batch      int           `name:"batch-tokens" default:"8192" help:"Most tokens scored at once; it changes no score."`
 	Wait       time.Duration `name:"max-wait" default:"2ms" help:"Longest that a text waits for others to share its batch."`
 	Queue      int           `default:"4096" help:"Most requests at a time, and most texts that wait; status 429 beyond."`
@@ -50,15 +49,8 @@ func (serveCommand) Help() string {
 
 func (c serveCommand) Run(p *program) error {
 	opt := prm.ServerOptions{
-		Name: c.Name, Alpha: c.Alpha, Parts: c.Parts, Beta: c.Beta, BlendScale: c.BlendScale, Ungraded: c.Ungraded, TooLong: c.TooLong,
+		Name: c.Name, Alpha: c.Alpha, Parts: c.Parts, Beta: c.Beta, BlendScale: c.BlendScale, Ungraded: c.Ungraded, TooLong: c.TooLong, Unscored: c.Unscored,
 		BatchTokens: c.Batch, MaxWait: c.Wait, Queue: c.Queue, MaxBody: c.MaxBody, MaxTokens: c.MaxTokens, Timeout: c.Timeout, Token: os.Getenv(tokenVariable),
-	}
-	if c.Empty != "error" {
-		reward, err := strconv.ParseFloat(c.Empty, 64)
-		if err != nil {
-			return usageError(fmt.Sprintf("--empty: %q is neither error nor a number", c.Empty))
-		}
-		opt.Empty = &reward
 	}
 	if err := opt.Validate(); err != nil {
 		return usageError(oneLine(err))

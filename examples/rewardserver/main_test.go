@@ -1,58 +1,49 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"net"
 	"net/http"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/goprm/goprm/data"
-	"github.com/goprm/goprm/examples/internal/tinyprm"
+	"github.com/goprm/goprm/internal/tinyprm"
 	"github.com/goprm/goprm/prm"
 	"github.com/stretchr/testify/require"
 )
 
+func listen(t *testing.T) net.Listener {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	return l
+}
+
+// The server answers with the model's own reward, and ends well when it is told to.
 func TestRun(t *testing.T) {
-	dir := tinyprm.Train(t)
+	dir, l := tinyprm.Train(t), listen(t)
 	model, err := prm.Open(dir, prm.OpenOptions{})
 	require.NoError(t, err)
-	want, err := model.Score(context.Background(), &data.Trajectory{Problem: "2+3?", Response: "Add.\n\nIt is 5."})
+	want, err := model.Score(context.Background(), &data.Trajectory{Problem: "1+1?", Thinking: "One.\n\nTwo.", Response: "2"})
 	require.NoError(t, err)
 	require.NoError(t, model.Close())
 
-	listen := func() net.Listener {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		return l
-	}
-	listener, done := listen(), make(chan error, 1)
 	ctx, stop := context.WithCancel(context.Background())
-	go func() { done <- run(ctx, dir, "me", listener) }()
-	ask := func(user string) *http.Response {
-		r, err := http.NewRequest(http.MethodPost, "http://"+listener.Addr().String()+"/v1/steps", bytes.NewBufferString(`{"id":"a","problem":"2+3?","response":"Add.\n\nIt is 5."}`))
-		require.NoError(t, err)
-		r.Header.Set("X-User", user)
-		r.Header.Set("Content-Type", "application/json")
-		answer, err := http.DefaultClient.Do(r)
-		require.NoError(t, err)
-		return answer
-	}
-	answer := ask("me")
-	var got struct{ Steps []struct{ Score float64 } }
-	require.NoError(t, json.NewDecoder(answer.Body).Decode(&got))
-	require.NoError(t, answer.Body.Close())
-	require.Len(t, got.Steps, 2)
-	for i, step := range want.Steps {
-		require.Equal(t, step.Score, got.Steps[i].Score)
-	}
-	answer = ask("you")
-	require.NoError(t, answer.Body.Close())
-	require.Equal(t, http.StatusForbidden, answer.StatusCode)
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx, dir, l) }()
+	r, err := http.Post("http://"+l.Addr().String()+"/reward/remote_rm", "application/json", strings.NewReader(`{"prompt":"1+1?","response":"<think>One.\n\nTwo.</think>2"}`))
+	require.NoError(t, err)
+	var got float64
+	require.NoError(t, json.NewDecoder(r.Body).Decode(&got))
+	require.NoError(t, r.Body.Close())
+	require.Equal(t, want.Reward, got)
 	stop()
-	require.NoError(t, <-done)
+	require.NoError(t, <-ended)
+	_, err = http.Get("http://" + l.Addr().String() + "/health")
+	require.Error(t, err, "nothing listens any more")
 
-	require.ErrorContains(t, run(context.Background(), "", "me", listen()), "--model")
-	require.Error(t, run(context.Background(), t.TempDir(), "me", listen()))
+	require.ErrorContains(t, run(context.Background(), "", listen(t)), "--model")
+	require.Error(t, run(context.Background(), filepath.Join(dir, "nowhere"), listen(t)))
 }

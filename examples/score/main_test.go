@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/goprm/goprm/examples/internal/tinyprm"
+	"github.com/goprm/goprm/internal/tinyprm"
 	"github.com/stretchr/testify/require"
 )
 

@@ -18,7 +18,7 @@ func TestAnswerIsInTheResponse(t *testing.T) {
 		`<think>It is \boxed{4}.</think>It is \boxed{5}.`: 1, `<think>It is \boxed{5}.</think>It is \boxed{4}.`: 0, `<think>It is \boxed{5}.</think>It is four.`: 0,
 		`<think>It is \boxed{5}.`: 0, `It is#\boxed{5}.#`: 1,
 	} {
-		got, err := c.grade(sample{trajectory("p", text, "#"), "5"})
+		got, err := c.grade(sample{trajectory: trajectory("p", text, "#"), label: "5"})
 		require.NoError(t, err)
 		require.Equal(t, want, *got, fmt.Sprint(text))
 	}

@@ -151,14 +151,15 @@ func pooling(c *call) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		if texts, err = c.render(list, false); err != nil {
+		if texts, err = c.render(list); err != nil {
 			return nil, err
 		}
 	}
-	scores, err := c.score(texts)
+	scores, err := c.batches.score(c.ctx, texts)
 	if err != nil {
 		return nil, err
 	}
+	c.metrics.scored(texts, scores)
 	pooled := make([]any, len(scores))
 	for i, s := range scores {
 		values := s.Steps

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -127,6 +128,9 @@ func (f *fake) Score(_ context.Context, texts []Text) ([]Score, error) {
 			out[i].Reward += v / float64(len(text.steps))
 		}
 		out[i].Reward += 0.5
+		if text.problem == "no parts" {
+			out[i].Reward = math.NaN()
+		}
 	}
 	return out, nil
 }

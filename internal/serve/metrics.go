@@ -18,8 +18,8 @@ type metrics struct {
 	windowed prometheus.Counter
 	tokens   prometheus.Counter
 	steps    prometheus.Counter
-	empty    prometheus.Counter
 	graded   *prometheus.CounterVec
+	unscored *prometheus.CounterVec
 	batches  prometheus.Histogram
 	inBatch  prometheus.Histogram
 	running  prometheus.Histogram
@@ -42,10 +42,10 @@ func newMetrics(s *Server) *metrics {
 		Name: "goprm_request_seconds", Help: "Time from a request's first byte to its answer.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 18),
 	}, []string{"endpoint"})
 	m.graded = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "goprm_graded_total", Help: "Answers compared with their labels."}, []string{"outcome"})
-	m.registry.MustRegister(m.requests, m.seconds, m.graded)
+	m.unscored = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "goprm_unscored_total", Help: "Trainers' texts without a reward."}, []string{"reason"})
+	m.registry.MustRegister(m.requests, m.seconds, m.graded, m.unscored)
 	m.texts = counter("goprm_texts_total", "Texts scored.")
 	m.windowed = counter("goprm_windowed_texts_total", "Texts longer than the model was trained for, read in windows.")
-	m.empty = counter("goprm_empty_texts_total", "Empty answers, rewarded by the server's policy.")
 	m.tokens = counter("goprm_tokens_total", "Tokens of the texts scored.")
 	m.steps = counter("goprm_steps_total", "Steps scored.")
 	m.inBatch = histogram("goprm_batch_texts", "Texts of a batch.", 1, 2, 10)

@@ -3,6 +3,7 @@ package serve
 import (
 	"encoding/json"
 	"io"
+	"math"
 	"net/http"
 	"regexp"
 	"strings"
@@ -44,9 +45,6 @@ func TestProtocols(t *testing.T) {
 		"OpenRLHF, no query":          {path: "/get_reward", body: `{"prompts":["Q"]}`, status: 400, want: "query: missing"},
 		"OpenRLHF, no marks":          {path: "/get_reward", body: `{"query":["hello"]}`, status: 422, want: "tell the problem from the response"},
 		"OpenRLHF, empty response":    {path: "/get_reward", body: `{"query":["Q"],"prompts":["Q"]}`, status: 422, want: "no steps"},
-		"OpenRLHF, empty allowed":     {opt: Options{Empty: data.Float(-1)}, path: "/get_reward", body: `{"query":["Q","Q` + a + `","Q"],"prompts":["Q","Q","Q"],"labels":["` + a + `","` + a + `","x"]}`, want: `{"extra_logs":{"graded":[1,1,1],"outcome":[0,1,0],"prm":[-1,0.7,-1],"prm_steps":[0,1,0]},"rewards":[-0.75,0.775,-0.75],"scores":[0,1,0]}`},
-		"empty allowed, unlabelled":   {opt: Options{Empty: data.Float(-1)}, path: "/get_reward", body: `{"query":["Q"],"prompts":["Q"]}`, want: `{"extra_logs":{"graded":[0],"prm":[-1],"prm_steps":[0]},"rewards":[-1],"scores":[0]}`},
-		"empty allowed, not of steps": {opt: Options{Empty: data.Float(-1)}, path: "/v1/steps", body: `{"problem":"q","response":" "}`, status: 422, want: "no steps"},
 		"slime":                       {path: "/reward/remote_rm", body: `{"prompt":"q","response":"` + both + `","label":null}`, want: `0.8`},
 		"slime, label":                {path: "/reward/remote_rm", body: `{"prompt":[{"role":"system","content":"s"},{"role":"user","content":"q"}],"response":"` + a + `","label":"` + a + `","metadata":{"x":[1]}}`, want: `0.775`},
 		"slime, a fork":               {path: "/reward/remote_rm", body: `{"prompt":"q","generated_output":"` + a + `"}`, want: `0.7`},
@@ -172,13 +170,19 @@ func TestUnitScale(t *testing.T) {
 		require.NoError(t, err)
 		require.InDelta(t, c.want, u.of(c.reward), 1e-15)
 	}
+	for _, c := range []struct {
+		info Info
+		most float64
+	}{{Info{Steps: true, Alpha: 2}, 1}, {Info{Steps: true, Trajectory: true, Alpha: 2}, 3}, {Info{Trajectory: true, Alpha: 2}, 2}, {Info{Steps: true, Range: Unbounded}, math.Inf(1)}} {
+		require.Equal(t, c.most, c.info.most())
+	}
 	_, err := newUnitScale(Info{Trajectory: true})
 	require.ErrorContains(t, err, "alpha")
 }
 
 func TestOptions(t *testing.T) {
 	for message, o := range map[string]Options{
-		"beta: 1.5": {Beta: data.Float(1.5)}, "blend_scale": {BlendScale: "x"}, "ungraded": {Ungraded: "skip"}, "too_long": {TooLong: "drop"},
+		"beta: 1.5": {Beta: data.Float(1.5)}, "blend_scale": {BlendScale: "x"}, "ungraded": {Ungraded: "skip"}, "too_long": {TooLong: "drop"}, `unscored: "zero"`: {Unscored: "zero"}, `unscored: "NaN"`: {Unscored: "NaN"},
 		"queue: -1": {Queue: -1}, "timeout": {Timeout: -1},
 	} {
 		require.ErrorContains(t, o.Validate(), message)

@@ -6,31 +6,33 @@ import (
 	"math"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/goprm/goprm/data"
 )
 
-// render lays trajectories out and checks their lengths. Where empty answers are spared, their texts are nil.
-func (c *call) render(list []*data.Trajectory, spareEmpty bool) ([]Text, error) {
+// render lays trajectories out and checks their lengths.
+func (c *call) render(list []*data.Trajectory) ([]Text, error) {
 	out := make([]Text, len(list))
 	for i, t := range list {
 		if err := c.ctx.Err(); err != nil {
 			return nil, err
 		}
-		if spareEmpty && strings.TrimSpace(t.Thinking+t.Response+strings.Join(t.Steps, "")+strings.Join(t.ResponseSteps, "")) == "" {
-			continue
-		}
-		text, err := c.model.Render(t)
+		text, _, err := c.layOut(t)
 		if err != nil {
-			return nil, unprocessable(at(i, len(list), err))
-		}
-		if err := c.checkLength(text); err != nil {
 			return nil, at(i, len(list), err)
 		}
 		out[i] = text
 	}
 	return out, nil
+}
+
+// layOut lays one out, or says in a word and at length why it cannot.
+func (c *call) layOut(t *data.Trajectory) (Text, string, error) {
+	text, err := c.model.Render(t)
+	if err != nil {
+		return nil, noText, unprocessable(err)
+	}
+	return text, tooLong, c.checkLength(text)
 }
 
 func (c *call) checkLength(t Text) error {
@@ -43,86 +45,104 @@ func (c *call) checkLength(t Text) error {
 	return nil
 }
 
-func (c *call) score(texts []Text) ([]Score, error) {
-	scores, err := c.batches.score(c.ctx, texts)
-	if err == nil {
-		c.metrics.scored(texts, scores)
+func (c *call) score(list []*data.Trajectory) ([]Score, usage, error) {
+	texts, err := c.render(list)
+	if err != nil {
+		return nil, usage{}, err
 	}
-	return scores, err
+	scores, err := c.batches.score(c.ctx, texts)
+	if err != nil {
+		return nil, usage{}, err
+	}
+	c.metrics.scored(texts, scores)
+	return scores, usageOf(texts), nil
 }
 
-// finite scores have a reward; an empty answer's is the policy's, if there is one.
+var errNoParts = unprocessable(errors.New("no step is of the parts that the reward averages"))
+
+// finite scores have a reward.
 func (c *call) finite(list []*data.Trajectory) ([]Score, usage, error) {
-	texts, err := c.render(list, c.opt.Empty != nil)
-	if err != nil {
-		return nil, usage{}, err
-	}
-	present := slices.DeleteFunc(slices.Clone(texts), func(t Text) bool { return t == nil })
-	scores, err := c.score(present)
-	if err != nil {
-		return nil, usage{}, err
-	}
-	out := make([]Score, len(texts))
-	for i, t := range texts {
-		if t == nil {
-			c.metrics.empty.Inc()
-			out[i].Reward = *c.opt.Empty
-			continue
-		}
-		out[i], scores = scores[0], scores[1:]
-		if math.IsNaN(out[i].Reward) {
-			return nil, usage{}, unprocessable(at(i, len(texts), errors.New("no step is of the parts that the reward averages")))
+	scores, u, err := c.score(list)
+	for i, s := range scores {
+		if math.IsNaN(s.Reward) {
+			return nil, u, at(i, len(scores), errNoParts)
 		}
 	}
-	return out, usageOf(present), nil
+	return scores, u, err
 }
 
 // sample is a trajectory whose outcome may be known.
 type sample struct {
 	trajectory *data.Trajectory
+	err        error  // why there is no trajectory
 	label      string // gold answer; "" if there is none
+}
+
+// sampleOf is a text that was taken apart, or the reason why it was not.
+func (c *call) sampleOf(problem, answer string, err error) sample {
+	if err != nil {
+		return sample{err: unprocessable(err)}
+	}
+	return sample{trajectory: trajectory(problem, answer, c.info.Mark)}
 }
 
 // rewarded is what a trainer is told of a sample.
 type rewarded struct {
 	Score
-	reward  float64  // the blend with the outcome where that is known, else r̂
-	unit    float64  // in [0,1]: the outcome where that is known, else r̂ brought there
-	outcome *float64 // 1 or 0; nil if there is no label, or it could not be compared
+	reward   *float64 // the blend with the outcome where that is known, else r̂; what the policy says where there is neither
+	unit     *float64 // in [0,1]: the outcome where that is known, else r̂ brought there
+	outcome  *float64 // 1 or 0; nil if there is no label, or it could not be compared
+	unscored bool
 }
 
 // rewards scores and grades samples. Labels that are all empty are none; an empty one among others follows the policy of what cannot
-// be graded.
+// be graded. A sample without a reward is an error or has the value of its policy.
 func (c *call) rewards(samples []sample) ([]rewarded, error) {
-	list, labelled := make([]*data.Trajectory, len(samples)), false
-	for i, s := range samples {
-		list[i] = s.trajectory
-		labelled = labelled || s.label != ""
-	}
-	out := make([]rewarded, len(samples))
-	for i, s := range samples {
-		if !labelled {
-			break
+	labelled := slices.ContainsFunc(samples, func(s sample) bool { return s.label != "" })
+	out, texts, of := make([]rewarded, len(samples)), []Text{}, []int{}
+	fail := func(i int, reason string, err error) error {
+		c.metrics.unscored.WithLabelValues(reason).Inc()
+		if c.unscored.answer {
+			out[i] = rewarded{reward: c.unscored.reward, unit: c.unscored.unit, unscored: true}
+			return nil
 		}
-		outcome, err := c.grade(s)
-		if err != nil {
-			return nil, at(i, len(samples), err)
-		}
-		out[i].outcome = outcome
+		return at(i, len(samples), err)
 	}
-	scores, _, err := c.finite(list)
+	for i, s := range samples {
+		if err := c.ctx.Err(); err != nil {
+			return nil, err
+		}
+		var text Text
+		reason, err := noText, s.err
+		if err == nil {
+			text, reason, err = c.layOut(s.trajectory)
+		}
+		if err == nil && labelled {
+			reason = noOutcome
+			out[i].outcome, err = c.grade(s)
+		}
+		if err == nil {
+			texts, of = append(texts, text), append(of, i)
+		} else if err = fail(i, reason, err); err != nil {
+			return nil, err
+		}
+	}
+	scores, err := c.batches.score(c.ctx, texts)
 	if err != nil {
 		return nil, err
 	}
-	for i, s := range scores {
-		o := &out[i]
-		o.Score, o.reward, o.unit = s, s.Reward, c.unit.of(s.Reward)
-		if o.outcome != nil {
-			process := s.Reward
-			if c.opt.BlendScale == "unit" {
-				process = o.unit
+	c.metrics.scored(texts, scores)
+	for k, s := range scores {
+		o := &out[of[k]]
+		if math.IsNaN(s.Reward) {
+			if err := fail(of[k], noParts, errNoParts); err != nil {
+				return nil, err
 			}
-			o.reward, o.unit = (1-*c.opt.Beta)**o.outcome+*c.opt.Beta*process, *o.outcome
+			continue
+		}
+		o.Score, o.reward, o.unit = s, &s.Reward, data.Float(c.unit.of(s.Reward))
+		if o.outcome != nil {
+			o.reward, o.unit = data.Float(c.blend.outcome**o.outcome+c.blend.process*s.Reward), o.outcome
 		}
 	}
 	return out, nil

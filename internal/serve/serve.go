@@ -15,6 +15,7 @@ import (
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/data/label"
+	"github.com/goprm/goprm/internal/blend"
 )
 
 // Model is what a server asks of a model. All but Score may be called by several goroutines, also while Score runs.
@@ -41,6 +42,21 @@ type Info struct {
 	Steps, Trajectory bool
 	Range             Range
 	Mark              string // the token behind each step at which the model is read; "" if it is read elsewhere
+}
+
+// most is the most that r̂ can be.
+func (i Info) most() float64 {
+	most := 0.0
+	if i.Range == Unbounded {
+		return math.Inf(1)
+	}
+	if i.Steps {
+		most = 1
+	}
+	if i.Trajectory {
+		most += i.Alpha
+	}
+	return most
 }
 
 // Range is where the scores of a model lie.
@@ -72,12 +88,14 @@ const (
 	UngradedPRM   = "prm-only"
 	TooLongWindow = "window"
 	TooLongError  = "error"
+	UnscoredError = "error"
+	UnscoredNull  = "null"
 )
 
 // Options are the server's; zero fields take what stands behind them.
 type Options struct {
 	Beta       *float64 // weight of the model's reward beside the outcome, in [0,1]: 0.75
-	BlendScale string   // what the blend takes of the model: paper (r̂) or unit (r̂ brought to [0,1]): paper
+	BlendScale string   // what the blend takes of the model: paper (r̂) or unit (r̂ divided by the most that it can be): paper
 	Verifier   label.Verifier
 	// Ungraded says what a label does that the verifier cannot compare: error (status 422), or prm-only (the text is answered as one
 	// without a label, and extra_logs say so): error.
@@ -85,8 +103,9 @@ type Options struct {
 	// TooLong says what a text does that is longer than the model was trained for: window (it is read in windows over whole steps) or
 	// error (status 422): window.
 	TooLong string
-	// Empty is the reward r̂ of an empty answer where one number a text is asked for; nil: it is an error (status 422).
-	Empty *float64
+	// Unscored says what trainers are told of a text without a reward (it cannot be taken apart, has no step, is too long, or its label
+	// cannot be compared, each where the other policies make an error of it): error (status 422 or 413), null, or a number: error.
+	Unscored string
 
 	BatchTokens int           // most tokens scored at once, more only where one text has more: 8192
 	MaxWait     time.Duration // longest that a text waits for others to share its batch; it may wait longer for earlier batches: 2ms
@@ -99,13 +118,10 @@ type Options struct {
 }
 
 func (o Options) filled() Options {
-	if o.Beta == nil {
-		o.Beta = data.Float(0.75) // the authors' code
-	}
 	for _, f := range []struct {
 		field *string
 		value string
-	}{{&o.BlendScale, "paper"}, {&o.Ungraded, UngradedError}, {&o.TooLong, TooLongWindow}} {
+	}{{&o.Ungraded, UngradedError}, {&o.TooLong, TooLongWindow}, {&o.Unscored, UnscoredError}} {
 		if *f.field == "" {
 			*f.field = f.value
 		}
@@ -135,14 +151,14 @@ func (o Options) filled() Options {
 // Validate reports the first option that cannot be used.
 func (o Options) Validate() error {
 	o = o.filled()
-	if !(*o.Beta >= 0 && *o.Beta <= 1) {
-		return fmt.Errorf("beta: %v is not in [0,1]", *o.Beta)
+	if _, _, err := blend.Weights(o.Beta, o.BlendScale, 1); err != nil {
+		return err
 	}
-	if o.Empty != nil && (math.IsNaN(*o.Empty) || math.IsInf(*o.Empty, 0)) {
-		return fmt.Errorf("empty: %v is not a finite number", *o.Empty)
+	if _, err := parseUnscored(o.Unscored); err != nil {
+		return err
 	}
 	for _, f := range []struct{ name, value, a, b string }{
-		{"blend_scale", o.BlendScale, "paper", "unit"}, {"ungraded", o.Ungraded, UngradedError, UngradedPRM}, {"too_long", o.TooLong, TooLongWindow, TooLongError},
+		{"ungraded", o.Ungraded, UngradedError, UngradedPRM}, {"too_long", o.TooLong, TooLongWindow, TooLongError},
 	} {
 		if f.value != f.a && f.value != f.b {
 			return fmt.Errorf("%s: %q is neither %s nor %s", f.name, f.value, f.a, f.b)
@@ -164,14 +180,16 @@ func (o Options) Validate() error {
 
 // Server is an http.Handler. Until it is closed the model is its own.
 type Server struct {
-	model   Model
-	info    Info
-	opt     Options
-	unit    unitScale
-	mux     *http.ServeMux
-	batches *batcher
-	metrics *metrics
-	started time.Time
+	model    Model
+	info     Info
+	opt      Options
+	unit     unitScale
+	blend    struct{ outcome, process float64 }
+	unscored unscored
+	mux      *http.ServeMux
+	batches  *batcher
+	metrics  *metrics
+	started  time.Time
 
 	mu       sync.Mutex
 	inFlight int
@@ -188,6 +206,12 @@ func New(model Model, opt Options) (*Server, error) {
 	s := &Server{model: model, info: model.Info(), opt: opt.filled(), started: time.Now(), idle: make(chan struct{})}
 	var err error
 	if s.unit, err = newUnitScale(s.info); err != nil {
+		return nil, err
+	}
+	if s.unscored, err = parseUnscored(s.opt.Unscored); err != nil {
+		return nil, err
+	}
+	if s.blend.outcome, s.blend.process, err = blend.Weights(opt.Beta, opt.BlendScale, s.info.most()); err != nil {
 		return nil, err
 	}
 	s.batches = newBatcher(model, s.opt)
@@ -308,5 +332,5 @@ func (u unitScale) of(reward float64) float64 {
 	if !u.bounded {
 		return 1 / (1 + math.Exp(-reward))
 	}
-	return max(0, min(1, (reward-u.low)/(u.high-u.low))) // an empty answer's lies where the user wants it
+	return (reward - u.low) / (u.high - u.low)
 }

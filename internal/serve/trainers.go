@@ -29,11 +29,7 @@ func getReward(c *call) (any, error) {
 		if q.Prompts != nil {
 			known = &q.Prompts[i]
 		}
-		problem, answer, err := fromText(text, known)
-		if err != nil {
-			return nil, unprocessable(at(i, len(q.Query), err))
-		}
-		samples[i] = sample{trajectory: trajectory(problem, answer, c.info.Mark)}
+		samples[i] = c.sampleOf(fromText(text, known))
 		if q.Labels != nil {
 			samples[i].label = q.Labels[i]
 		}
@@ -42,10 +38,10 @@ func getReward(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	rewards, scores, logs := []float64{}, []float64{}, map[string][]float64{}
+	rewards, scores, logs := []*float64{}, []*float64{}, map[string][]float64{}
 	for _, r := range list {
 		rewards, scores = append(rewards, r.reward), append(scores, r.unit)
-		for name, v := range r.logs() {
+		for name, v := range c.logs(r) {
 			logs[name] = append(logs[name], v)
 		}
 	}
@@ -58,8 +54,16 @@ func getReward(c *call) (any, error) {
 }
 
 // logs are numbers to plot.
-func (r *rewarded) logs() map[string]float64 {
-	logs := map[string]float64{"prm": r.Reward, "prm_steps": float64(len(r.Steps)), "graded": 0}
+func (c *call) logs(r rewarded) map[string]float64 {
+	logs := map[string]float64{"graded": 0}
+	if c.unscored.answer {
+		logs["unscored"] = 0
+	}
+	if r.unscored {
+		logs["unscored"] = 1
+		return logs
+	}
+	logs["prm"], logs["prm_steps"] = r.Reward, float64(len(r.Steps))
 	if r.outcome != nil {
 		logs["graded"], logs["outcome"] = 1, *r.outcome
 	}
@@ -103,10 +107,7 @@ func remoteRM(c *call) (any, error) {
 		return nil, bad("label: %d labels for one response", len(q.Label))
 	}
 	problem, begun, err := q.Prompt.problem()
-	if err != nil {
-		return nil, unprocessable(err)
-	}
-	s := sample{trajectory: trajectory(problem, begun+*q.Response, c.info.Mark)}
+	s := c.sampleOf(problem, begun+*q.Response, err)
 	if len(q.Label) == 1 {
 		s.label = q.Label[0]
 	}
@@ -119,7 +120,7 @@ func remoteRM(c *call) (any, error) {
 		return list[0].reward, nil
 	case "object":
 		answer := map[string]any{"reward": list[0].reward, "score": list[0].reward}
-		for name, v := range list[0].logs() {
+		for name, v := range c.logs(list[0]) {
 			answer[name] = v
 		}
 		return answer, nil
@@ -139,21 +140,17 @@ func llamaFactory(c *call) (any, error) {
 	if q.Messages == nil && !c.has("messages") {
 		return nil, bad("messages: missing")
 	}
-	list := make([]*data.Trajectory, len(q.Messages))
+	samples := make([]sample, len(q.Messages))
 	for i, text := range q.Messages {
-		problem, answer, err := fromText(text, nil)
-		if err != nil {
-			return nil, unprocessable(at(i, len(q.Messages), err))
-		}
-		list[i] = trajectory(problem, answer, c.info.Mark)
+		samples[i] = c.sampleOf(fromText(text, nil))
 	}
-	scores, _, err := c.finite(list)
+	list, err := c.rewards(samples)
 	if err != nil {
 		return nil, err
 	}
-	rewards := []float64{}
-	for _, s := range scores {
-		rewards = append(rewards, s.Reward)
+	rewards := []*float64{}
+	for _, r := range list {
+		rewards = append(rewards, r.reward)
 	}
 	return map[string]any{"scores": rewards}, nil
 }
@@ -167,11 +164,7 @@ func steps(c *call) (any, error) {
 	if err := t.UnmarshalJSON(c.body); err != nil {
 		return nil, &statusError{400, err}
 	}
-	texts, err := c.render([]*data.Trajectory{t}, false)
-	if err != nil {
-		return nil, err
-	}
-	scores, err := c.score(texts)
+	scores, _, err := c.score([]*data.Trajectory{t})
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-// Package tinyprm makes the reward model that the examples' tests run on.
+// Package tinyprm trains reward models for tests of what uses them.
 package tinyprm
 
 import (
@@ -13,8 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Train returns the folder of a tiny reward model, which goes with the test.
-func Train(t *testing.T) string {
+// Train returns the folder of a reward model of two layers that has learned from a dozen trajectories of one part, thinking.
+func Train(t testing.TB) string {
+	t.Helper()
 	dir := t.TempDir()
 	config := prm.DefaultTrainConfig()
 	config.Model, config.Out, config.Train, config.Quiet = filepath.Join(dir, "base"), filepath.Join(dir, "run"), "lora", true
