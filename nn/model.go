@@ -33,6 +33,8 @@ type model struct {
 	ids, positions *gorgonia.Node // i32 [T]
 	keys, sliding  ops.Keys       // of all layers; of those with a window, where some have one
 	dropKeys       *gorgonia.Node // i32 [T, 2], nil without dropout
+	cached         gorgonia.Nodes // [C, G·Dh], keys and values of each layer, where there is a cache
+	keysValues     gorgonia.Nodes // [T, G·Dh], the batch's own, in the same order
 	reads, column  *gorgonia.Node // i32 [R]; column is a head's own row, or the token that is the label
 	target, weight *gorgonia.Node // [R]
 
@@ -140,6 +142,8 @@ func (m *model) layer(i int, x *gorgonia.Node, bf16 func(string) bool) *gorgonia
 	if c.Window(i) > 0 {
 		keys = m.sliding
 	}
+	keys.CachedK, keys.CachedV = m.cachedInputs(i)
+	m.keysValues = append(m.keysValues, k, v)
 	a := m.Attention(q, k, v, keys, ops.Attention{Heads: c.NumAttentionHeads, KVHeads: c.NumKeyValueHeads, HeadDim: c.HeadDim}) // [T, H·Dh]
 	x = m.Add(x, m.linear(i, "self_attn", "o_proj", a, c.HiddenSize, false, bf16), 1)                                           // [T, D]
 

@@ -20,6 +20,10 @@ type Micro struct {
 	Features []byte  // [R, hidden] in the dtype of parameters (f32 for bf16); nil unless Spec.Train is TrainHead
 	// DropoutKeys [T] say what LoRA dropout drops of each token's row, see DropoutKeys; nil: nothing, as for scores.
 	DropoutKeys []uint64
+	// Cached [B] is where each segment's keys and values from the beginning of its text on lie in the cache, end to end; its batch holds
+	// none of the tokens that all descendants of a segment find there. Keep says what of the batch the cache takes after the run.
+	Cached [][]RowRange
+	Keep   []Kept
 }
 
 // Network is a model with weights on a backend. It compiles itself for the largest batch it has seen, and is not safe
@@ -34,6 +38,7 @@ type Network struct {
 	model    *model
 	machines map[output]*engine.Machine
 	optim    *optimizer
+	cache    []*engine.Tensor // keys and values of each layer
 }
 
 // output selects what a run computes.
@@ -113,7 +118,13 @@ func (n *Network) closeMachines() error {
 }
 
 // Close frees the compiled machines; weights belong to the backend.
-func (n *Network) Close() error { return n.closeMachines() }
+func (n *Network) Close() error {
+	for _, t := range n.cache {
+		n.backend.Free(t.Ptr)
+	}
+	n.cache = nil
+	return n.closeMachines()
+}
 
 // plan says what the machine for an output computes.
 func (m *model) plan(what output) engine.Plan {
@@ -129,7 +140,11 @@ func (m *model) plan(what output) engine.Plan {
 		}
 		return plan
 	}
-	return engine.Plan{Outputs: gorgonia.Nodes{m.logits, m.values}}
+	outputs := gorgonia.Nodes{m.logits, m.values}
+	if m.spec.Cache > 0 {
+		outputs = append(outputs, m.keysValues...)
+	}
+	return engine.Plan{Outputs: outputs}
 }
 
 // machine returns a compiled machine for the output and at least the capacity.
@@ -151,6 +166,11 @@ func (n *Network) machine(what output, need Capacity) (*engine.Machine, error) {
 			return nil, err
 		}
 	}
+	for i, node := range n.model.cached {
+		if err := m.Bind(node, n.cache[i]); err != nil {
+			return nil, err
+		}
+	}
 	n.machines[what] = m
 	return m, nil
 }
@@ -163,6 +183,9 @@ func (n *Network) run(what output, b Micro) (*engine.Machine, error) {
 		}
 	}
 	if err := n.checkLabels(what, b); err != nil {
+		return nil, err
+	}
+	if err := n.checkCache(b); err != nil {
 		return nil, err
 	}
 	machine, err := n.machine(what, n.need(b))
@@ -197,7 +220,7 @@ func (n *Network) run(what output, b Micro) (*engine.Machine, error) {
 		if err := n.checkPositions(b.Batch); err != nil {
 			return nil, err
 		}
-		offsets, ranges := keyRanges(b.Batch)
+		offsets, ranges := keyRanges(b)
 		if window := n.spec.Config.SlidingWindow; window > 0 {
 			uploads = append(uploads, struct {
 				node *gorgonia.Node
@@ -236,7 +259,10 @@ func (n *Network) run(what output, b Micro) (*engine.Machine, error) {
 	if err := machine.SetLive(tokens, segments, len(b.Reads)); err != nil {
 		return nil, err
 	}
-	return machine, machine.RunAll()
+	if err := machine.RunAll(); err != nil {
+		return nil, err
+	}
+	return machine, n.keep(machine, b.Keep)
 }
 
 // need is the capacity that the batch takes.
@@ -244,20 +270,35 @@ func (n *Network) need(b Micro) Capacity {
 	if n.spec.Train == TrainHead {
 		return Capacity{Tokens: 1, Segments: 1, Ranges: 1, Reads: max(1, len(b.Reads))}
 	}
-	_, ranges := keyRanges(b.Batch)
-	return Capacity{Tokens: max(1, len(b.Tokens)), Segments: max(1, len(b.CuSeqlens)-1), Ranges: max(1, len(ranges)/ops.RangeLen), Reads: max(1, len(b.Reads))}
+	_, ranges := keyRanges(b)
+	need := Capacity{Tokens: max(1, len(b.Tokens)), Segments: max(1, len(b.CuSeqlens)-1), Ranges: max(1, len(ranges)/ops.RangeLen), Reads: max(1, len(b.Reads))}
+	if n.spec.Cache > 0 {
+		need.Ranges = roomForRanges(need.Ranges)
+	}
+	return need
 }
 
-// keyRanges lists what each segment attends to: its ancestors in full, then itself causally.
-func keyRanges(b *data.Batch) (offsets, ranges []int32) {
+// keyRanges lists what each segment attends to: what is cached, its ancestors in full from there on, then itself causally.
+func keyRanges(b Micro) (offsets, ranges []int32) {
 	for s := range len(b.CuSeqlens) - 1 {
 		offsets = append(offsets, int32(len(ranges)/ops.RangeLen))
 		var chain []int32
-		for p := parent(b, int32(s)); p >= 0; p = parent(b, p) {
+		for p := parent(b.Batch, int32(s)); p >= 0; p = parent(b.Batch, p) {
 			chain = append(chain, p)
 		}
+		cached := int32(0)
+		if b.Cached != nil {
+			for _, r := range b.Cached[s] {
+				ranges = append(ranges, ops.BufferCache, r.From, r.To, ops.MaskFull, 0)
+				cached += r.To - r.From
+			}
+		}
 		for i := len(chain) - 1; i >= 0; i-- {
-			ranges = append(ranges, ops.BufferBatch, b.CuSeqlens[chain[i]], b.CuSeqlens[chain[i]+1], ops.MaskFull, 0)
+			from, end := b.CuSeqlens[chain[i]], b.CuSeqlens[chain[i]+1]
+			if from < end && b.Positions[from] < cached {
+				from = min(end, from+cached-b.Positions[from])
+			}
+			ranges = append(ranges, ops.BufferBatch, from, end, ops.MaskFull, 0)
 		}
 		ranges = append(ranges, ops.BufferBatch, b.CuSeqlens[s], b.CuSeqlens[s+1], ops.MaskCausal, 0)
 	}

@@ -57,6 +57,7 @@ type Spec struct {
 	Loss      loss.Kind
 	Recompute bool // keep only the residual stream between layers for the backward pass
 	Bias      bool // q, k and v projections carry a bias
+	Cache     int  // tokens whose keys and values are kept, see [Network.SetCache]
 }
 
 // Validate reports the first thing that the spec gets wrong.

@@ -67,7 +67,7 @@ func better(name string, a, b metrics.Float) bool {
 // readScores are the head's outputs at every read-out of a list of examples.
 type readScores struct {
 	values [][]float64   // [example][read-out]
-	logits [][][]float64 // of each read-out, one or two
+	logits [][][]float64 // of each read-out, one or two; none of a model with a prefix cache
 }
 
 func newReadScores(list []*data.Example) *readScores {

@@ -10,6 +10,7 @@ import (
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/formats"
 	"github.com/goprm/goprm/internal/hfmodel"
+	"github.com/goprm/goprm/internal/prefix"
 	"github.com/goprm/goprm/nn"
 )
 
@@ -49,6 +50,8 @@ type Model struct {
 	// reference and its folder are there for implicit rewards alone.
 	reference       *nn.Network
 	referenceFolder *folder
+	prefixes        *prefix.Cache // what the network's cache holds; nil without one
+	reused          []int         // tokens of each text read last that were not computed, with a cache
 	// render returns the texts in which the trajectory's steps are read, each of them in one.
 	render func(t *data.Trajectory) ([]*data.Example, error)
 	cut    func(t *data.Trajectory) (thinking, response data.Cut)

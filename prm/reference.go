@@ -40,9 +40,8 @@ func (m *Model) openReference(dir string, spec nn.Spec) (err error) {
 }
 
 // scoreBatch runs one batch; of implicit rewards it returns the log-ratios.
-func (m *Model) scoreBatch(batch *data.Batch, list []*data.Example) (nn.Scores, error) {
-	micro := nn.Micro{Batch: batch}
-	if m.reference != nil {
+func (m *Model) scoreBatch(micro nn.Micro, list []*data.Example) (nn.Scores, error) {
+	if batch := micro.Batch; m.reference != nil {
 		micro.Labels = make([]int32, len(batch.Reads))
 		for i, at := range batch.Trajectory {
 			e := list[at]

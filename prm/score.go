@@ -10,6 +10,8 @@ import (
 	"slices"
 
 	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/prefix"
+	"github.com/goprm/goprm/nn"
 )
 
 // Score is what a model says about one trajectory; its JSON form is a line of prm score.
@@ -196,26 +198,68 @@ func (m *Model) read(list []*data.Example, tokens int, scores *readScores) error
 	if err != nil {
 		return err
 	}
+	m.reused = make([]int, len(list))
 	for _, batch := range batches {
-		s, err := m.scoreBatch(batch, list)
+		s, err := m.readBatch(batch, list)
 		if err != nil {
 			return err
-		}
-		if m.public != nil && m.public.Score != nil {
-			columns := len(s.Logits) / max(1, len(s.Values))
-			for i := range s.Values {
-				s.Values[i] = m.public.Score(s.Logits[i*columns : (i+1)*columns])
-			}
-		}
-		for i, v := range s.Values {
-			if math.IsNaN(v) || math.IsInf(v, 0) {
-				e := list[batch.Trajectory[i]]
-				return fmt.Errorf("trajectory %q: the score of read-out %d is %v: the weights or the arithmetic are broken", e.ID, batch.Read[i], v)
-			}
 		}
 		scores.put(batch, s, 0)
 	}
 	return nil
+}
+
+// readBatch returns the scores of a batch's read-outs, computing what no earlier text has brought.
+func (m *Model) readBatch(batch *data.Batch, list []*data.Example) (nn.Scores, error) {
+	if m.prefixes == nil {
+		return m.compute(nn.Micro{Batch: batch}, list)
+	}
+	plan := m.prefixes.Plan(batch)
+	m.countReused(batch, plan, list)
+	defer plan.Drop() // also if the network panics
+	var s nn.Scores
+	if len(plan.Tokens) > 0 {
+		var err error
+		if s, err = m.compute(plan.Micro, list); err != nil {
+			return s, err
+		}
+	}
+	return nn.Scores{Values: plan.Done(s.Values)}, nil
+}
+
+// countReused counts what a plan spares each text: up to the segment of its last read-out.
+func (m *Model) countReused(batch *data.Batch, plan *prefix.Plan, list []*data.Example) {
+	type text struct{ example, window int }
+	longest := map[text]int{}
+	for i, at := range batch.Trajectory {
+		t := text{int(at), list[at].Reads[batch.Read[i]].Window}
+		longest[t] = max(longest[t], int(plan.Reused[i]))
+	}
+	for t, n := range longest {
+		m.reused[t.example] += n
+	}
+}
+
+// compute runs the network over a batch.
+func (m *Model) compute(micro nn.Micro, list []*data.Example) (nn.Scores, error) {
+	batch := micro.Batch
+	s, err := m.scoreBatch(micro, list)
+	if err != nil {
+		return s, err
+	}
+	if m.public != nil && m.public.Score != nil {
+		columns := len(s.Logits) / max(1, len(s.Values))
+		for i := range s.Values {
+			s.Values[i] = m.public.Score(s.Logits[i*columns : (i+1)*columns])
+		}
+	}
+	for i, v := range s.Values {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			e := list[batch.Trajectory[i]]
+			return s, fmt.Errorf("trajectory %q: the score of read-out %d is %v: the weights or the arithmetic are broken", e.ID, batch.Read[i], v)
+		}
+	}
+	return s, nil
 }
 
 // score puts the values that a trajectory's texts were read with into their places. Steps that no text reads are left out.

@@ -34,6 +34,7 @@ type ServerOptions struct {
 	Unscored   string         // what trainers are told of a text without a reward: error, null or a number, as prm serve says it: error
 
 	BatchTokens int           // most tokens scored at once: 8192
+	CacheTokens *int          // most tokens whose keys and values are kept for texts that begin like earlier ones; it changes no score; 0: none: 16384
 	MaxWait     time.Duration // longest that a text waits for company: 2ms
 	Queue       int           // most requests at a time, and most texts that wait; status 429 beyond: 4096
 	MaxBody     int64         // bytes of a request; status 413 beyond: 16 MiB
@@ -56,14 +57,28 @@ func (o ServerOptions) serve() serve.Options {
 
 // Validate reports the first option that cannot be used.
 func (o ServerOptions) Validate() error {
+	if o.CacheTokens != nil && *o.CacheTokens < 0 {
+		return fmt.Errorf("cache_tokens: %d is negative", *o.CacheTokens)
+	}
 	return errors.Join(ScoreOptions{Alpha: o.Alpha, Parts: o.Parts, Tokens: o.BatchTokens}.Validate(), o.serve().Validate())
 }
 
 // Server answers the reward requests of OpenRLHF, slime, LLaMA-Factory, vLLM's and SGLang's clients, and its own; GET /openapi.json
 // describes them, GET / is a page for people. It is an http.Handler, safe for concurrent use.
-type Server struct{ server *serve.Server }
+type Server struct {
+	server *serve.Server
+	cache  CacheInfo
+}
 
-// NewServer serves a model. Until the server is closed the model is its own, and afterwards the caller's to close.
+// CacheInfo says what a server keeps of the texts that it scored: what a new text has in common with one of them is not computed again.
+type CacheInfo struct {
+	Tokens int    // at most
+	Bytes  int64  // that so many tokens take
+	Off    string // why there is none
+}
+
+// NewServer serves a model. Until the server is closed the model is its own, and afterwards the caller's to close; what is kept of
+// scored texts stays until then.
 func NewServer(model *Model, opt ServerOptions) (*Server, error) {
 	if err := opt.Validate(); err != nil {
 		return nil, err
@@ -76,8 +91,11 @@ func NewServer(model *Model, opt ServerOptions) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Server{s}, nil
+	return &Server{s, served.cache}, nil
 }
+
+// Cache says what is kept of scored texts.
+func (s *Server) Cache() CacheInfo { return s.cache }
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.server.ServeHTTP(w, r) }
@@ -103,6 +121,7 @@ type served struct {
 	mark   int32
 	chat   *data.Chat
 	unchat error // why there is no chat
+	cache  CacheInfo
 }
 
 func (m *Model) served(opt ServerOptions) (*served, error) {
@@ -148,7 +167,8 @@ func (m *Model) served(opt ServerOptions) (*served, error) {
 			s.info.Mark, s.mark = mark, id
 		}
 	}
-	return s, nil
+	s.cache, err = m.keepPrefixes(opt.CacheTokens)
+	return s, err
 }
 
 // scoreRange is where the model's scores lie.
@@ -241,17 +261,21 @@ func (s *served) Score(_ context.Context, texts []serve.Text) ([]serve.Score, er
 	if err := s.model.read(examples, s.opt.Tokens, read); err != nil {
 		return nil, err
 	}
-	out, values := make([]serve.Score, len(texts)), read.values
+	out, values, reused := make([]serve.Score, len(texts)), read.values, s.model.reused
 	for i, text := range texts {
 		r := text.(*rendered)
-		mine := values[:len(r.examples)]
+		mine, cached := values[:len(r.examples)], 0
 		values = values[len(r.examples):]
+		for _, n := range reused[:len(r.examples)] {
+			cached += n
+		}
+		reused = reused[len(r.examples):]
 		if r.trajectory == nil {
-			out[i] = serve.Score{Steps: slices.Clone(mine[0]), Reward: math.NaN()}
+			out[i] = serve.Score{Steps: slices.Clone(mine[0]), Reward: math.NaN(), Cached: cached}
 			continue
 		}
 		score := s.model.score(r.trajectory, r.examples, mine, s.opt)
-		out[i] = serve.Score{Trajectory: score.Trajectory, Reward: score.Reward, Line: score}
+		out[i] = serve.Score{Trajectory: score.Trajectory, Reward: score.Reward, Line: score, Cached: cached}
 		for _, step := range score.Steps {
 			out[i].Steps = append(out[i].Steps, step.Score)
 		}

@@ -29,6 +29,7 @@ type serveCommand struct {
 	TooLong    string        `enum:"window,error" default:"window" help:"What a text does that is longer than the model was trained for: window (read in windows over whole steps) or error (status 422)."`
 	Unscored   string        `default:"error" help:"What trainers are told of a text that has no reward, because it is empty, cannot be taken apart, is too long or has a label that cannot be compared, as far as the policies above make an error of it: error (status 422 or 413), null, or a number."`
 	Batch      int           `name:"batch-tokens" default:"8192" help:"Most tokens scored at once; it changes no score."`
+	Cache      *int          `name:"cache-tokens" help:"Most tokens whose keys and values are kept for texts that begin like earlier ones; it changes no score; 0: none. By default 16384, fewer where a quarter of the memory would not hold them. A token takes 2 x layers x key/value heads x head dimension numbers."`
 	Wait       time.Duration `name:"max-wait" default:"2ms" help:"Longest that a text waits for others to share its batch."`
 	Queue      int           `default:"4096" help:"Most requests at a time, and most texts that wait; status 429 beyond."`
 	MaxBody    int64         `default:"16777216" help:"Most bytes of a request."`
@@ -50,7 +51,7 @@ func (serveCommand) Help() string {
 func (c serveCommand) Run(p *program) error {
 	opt := prm.ServerOptions{
 		Name: c.Name, Alpha: c.Alpha, Parts: c.Parts, Beta: c.Beta, BlendScale: c.BlendScale, Ungraded: c.Ungraded, TooLong: c.TooLong, Unscored: c.Unscored,
-		BatchTokens: c.Batch, MaxWait: c.Wait, Queue: c.Queue, MaxBody: c.MaxBody, MaxTokens: c.MaxTokens, Timeout: c.Timeout, Token: os.Getenv(tokenVariable),
+		BatchTokens: c.Batch, CacheTokens: c.Cache, MaxWait: c.Wait, Queue: c.Queue, MaxBody: c.MaxBody, MaxTokens: c.MaxTokens, Timeout: c.Timeout, Token: os.Getenv(tokenVariable),
 	}
 	if err := opt.Validate(); err != nil {
 		return usageError(oneLine(err))
@@ -71,6 +72,11 @@ func (c serveCommand) Run(p *program) error {
 	}
 	info := model.Info()
 	p.console.Infof("%s: %s, %d layers, %s on %s", c.Model, info.Format, info.Layers, info.DType, info.Backend)
+	if cache := server.Cache(); cache.Off != "" {
+		p.console.Infof("prefix cache: off, %s", cache.Off)
+	} else {
+		p.console.Infof("prefix cache: %d tokens, which take up to %d MiB", cache.Tokens, cache.Bytes>>20)
+	}
 	if a, ok := listener.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() && opt.Token == "" {
 		p.console.Warnf("everybody who reaches %s may ask; set %s to ask for a token", a, tokenVariable)
 	}

@@ -175,7 +175,7 @@ func pooling(c *call) (any, error) {
 			pooled[i] = map[string]any{"index": i, "object": "pooling", "data": rows}
 		}
 	}
-	return listAnswer(c, "pool", pooled, usageOf(texts)), nil
+	return listAnswer(c, "pool", pooled, usageOf(texts, scores)), nil
 }
 
 // row is a score as the classes' probabilities.

@@ -17,6 +17,7 @@ type metrics struct {
 	texts    prometheus.Counter
 	windowed prometheus.Counter
 	tokens   prometheus.Counter
+	cached   prometheus.Counter
 	steps    prometheus.Counter
 	graded   *prometheus.CounterVec
 	unscored *prometheus.CounterVec
@@ -47,6 +48,7 @@ func newMetrics(s *Server) *metrics {
 	m.texts = counter("goprm_texts_total", "Texts scored.")
 	m.windowed = counter("goprm_windowed_texts_total", "Texts longer than the model was trained for, read in windows.")
 	m.tokens = counter("goprm_tokens_total", "Tokens of the texts scored.")
+	m.cached = counter("goprm_cached_tokens_total", "Tokens of the texts scored that were not computed, since earlier texts begin with them.")
 	m.steps = counter("goprm_steps_total", "Steps scored.")
 	m.inBatch = histogram("goprm_batch_texts", "Texts of a batch.", 1, 2, 10)
 	m.batches = histogram("goprm_batch_tokens", "Tokens of a batch.", 64, 2, 12)
@@ -73,6 +75,7 @@ func (m *metrics) scored(texts []Text, scores []Score) {
 	for i, t := range texts {
 		m.texts.Inc()
 		m.tokens.Add(float64(t.Tokens()))
+		m.cached.Add(float64(scores[i].Cached))
 		m.steps.Add(float64(len(scores[i].Steps)))
 		if t.Windows() > 1 {
 			m.windowed.Inc()

@@ -55,7 +55,7 @@ func (c *call) score(list []*data.Trajectory) ([]Score, usage, error) {
 		return nil, usage{}, err
 	}
 	c.metrics.scored(texts, scores)
-	return scores, usageOf(texts), nil
+	return scores, usageOf(texts, scores), nil
 }
 
 var errNoParts = unprocessable(errors.New("no step is of the parts that the reward averages"))
@@ -167,16 +167,24 @@ func (c *call) grade(s sample) (*float64, error) {
 }
 
 type usage struct {
-	PromptTokens     int  `json:"prompt_tokens"`
-	TotalTokens      int  `json:"total_tokens"`
-	CompletionTokens int  `json:"completion_tokens"`
-	Details          *int `json:"prompt_tokens_details"`
+	PromptTokens     int           `json:"prompt_tokens"`
+	TotalTokens      int           `json:"total_tokens"`
+	CompletionTokens int           `json:"completion_tokens"`
+	Details          *usageDetails `json:"prompt_tokens_details"` // null where no token was cached, as vLLM's
 }
 
-func usageOf(texts []Text) usage {
-	n := 0
-	for _, t := range texts {
-		n += t.Tokens()
+type usageDetails struct {
+	Cached int `json:"cached_tokens"`
+}
+
+func usageOf(texts []Text, scores []Score) usage {
+	n, cached := 0, 0
+	for i, t := range texts {
+		n, cached = n+t.Tokens(), cached+scores[i].Cached
 	}
-	return usage{PromptTokens: n, TotalTokens: n}
+	u := usage{PromptTokens: n, TotalTokens: n}
+	if cached > 0 {
+		u.Details = &usageDetails{cached}
+	}
+	return u
 }

@@ -80,6 +80,7 @@ type Score struct {
 	Trajectory *float64
 	Reward     float64        // r̂; NaN if no step is of the parts that it averages
 	Line       json.Marshaler // as prm score writes it
+	Cached     int            // tokens of the text that earlier texts had brought
 }
 
 // Policies for what cannot be answered in the ordinary way.
