@@ -36,7 +36,7 @@ func hopper(t *testing.T, launched map[string]*kernel) {
 }
 
 // openHopper opens the emulated device as one of compute capability 9.0, with the kernels made for it.
-func openHopper(t *testing.T) engine.Backend {
+func openHopper(t testing.TB) engine.Backend {
 	t.Helper()
 	emulator.Use(t)
 	require.NoError(t, driver.Load())

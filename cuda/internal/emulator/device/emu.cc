@@ -19,7 +19,7 @@
 
 namespace emu {
 
-thread_local Place *here;
+__thread Place *here;
 static Mode mode;
 
 std::map<std::string, const Entry *> &entries() {
@@ -160,7 +160,7 @@ struct Scheduler {
     return s;
   }
 };
-static thread_local Scheduler *scheduler __attribute__((tls_model("initial-exec")));
+static __thread Scheduler *scheduler __attribute__((tls_model("initial-exec")));
 
 static Fiber *me() { return (Fiber *)here; }
 static void leave() {

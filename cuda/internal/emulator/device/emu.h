@@ -20,7 +20,7 @@ namespace emu {
 struct Place { // of the thread that runs
   int thread, x, y;
 };
-extern thread_local Place *here __attribute__((tls_model("initial-exec")));
+extern __thread Place *here __attribute__((tls_model("initial-exec")));
 
 // Entry registers a kernel under its name, with the sizes of its parameters.
 struct Entry {
