@@ -134,7 +134,7 @@ func build(emulator, kernels string) (string, error) {
 		return "", err
 	}
 	made := filepath.Join(work, "libcuda.so.1")
-	if err := compiler(slices.Concat(options, []string{"-shared", "-Wl,-soname,libcuda.so.1", "-Wl,-z,defs", "-o", made}, objects, []string{"-lpthread"})); err != nil {
+	if err := compiler(slices.Concat(options, []string{"-shared", "-Wl,-soname,libcuda.so.1", "-Wl,-z,defs", "-Wl,-Bsymbolic", "-o", made}, objects, []string{"-lpthread"})); err != nil {
 		return "", err
 	}
 	return library, os.Rename(made, library)

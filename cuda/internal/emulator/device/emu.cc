@@ -598,7 +598,7 @@ std::string launch(const Entry *entry, unsigned gx, unsigned gy, unsigned thread
 // What g++ calls at each access of a kernel when it builds with -fsanitize=thread, of which nothing else is used.
 static void touched(const void *p, size_t n, bool writes) {
   using namespace emu;
-  if (!tracing || !here || !scheduler) return;
+  if (!here || !scheduler) return;
   size_t offset = (size_t)((const unsigned char *)p - scheduler->memory);
   if (offset >= scheduler->bytes) return;
   settle_write();
@@ -612,18 +612,18 @@ static void touched(const void *p, size_t n, bool writes) {
   memcpy(w.before, scheduler->memory + offset, n);
 }
 #define TOUCH(n) \
-  void __tsan_read##n(void *p) { touched(p, n, false); } \
-  void __tsan_write##n(void *p) { touched(p, n, true); } \
-  void __tsan_unaligned_read##n(void *p) { touched(p, n, false); } \
-  void __tsan_unaligned_write##n(void *p) { touched(p, n, true); }
+  void __tsan_read##n(void *p) { if (emu::tracing) touched(p, n, false); } \
+  void __tsan_write##n(void *p) { if (emu::tracing) touched(p, n, true); } \
+  void __tsan_unaligned_read##n(void *p) { if (emu::tracing) touched(p, n, false); } \
+  void __tsan_unaligned_write##n(void *p) { if (emu::tracing) touched(p, n, true); }
 extern "C" {
 TOUCH(1)
 TOUCH(2)
 TOUCH(4)
 TOUCH(8)
 TOUCH(16)
-void __tsan_read_range(void *p, size_t n) { touched(p, n, false); }
-void __tsan_write_range(void *p, size_t n) { touched(p, n, true); }
+void __tsan_read_range(void *p, size_t n) { if (emu::tracing) touched(p, n, false); }
+void __tsan_write_range(void *p, size_t n) { if (emu::tracing) touched(p, n, true); }
 void __tsan_vptr_update(void **, void *) {}
 void __tsan_init() {}
 }

@@ -7,7 +7,7 @@ typedef unsigned short u16;
 
 namespace emu {
 
-extern bool tracing; // whether anybody looks
+extern bool tracing __attribute__((visibility("hidden"))); // whether anybody looks
 
 // Whoever touches shared memory is an actor: a thread; the asynchronous copies of a thread, which are its own only after it
 // has waited; the products of a warpgroup; and what the copy engine brings for an mbarrier. An actor's accesses carry its
