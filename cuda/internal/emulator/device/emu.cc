@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <sys/mman.h>
 #include <thread>
@@ -557,7 +558,9 @@ std::string launch(const Entry *entry, unsigned gx, unsigned gy, unsigned thread
   std::mutex lock;
   std::string error;
   auto work = [&](int id) {
-    static thread_local Scheduler s;
+    static thread_local std::unique_ptr<Scheduler> own; // a pointer: its place is looked up once
+    if (!own) own.reset(new Scheduler);
+    Scheduler &s = *own;
     s.bytes = bytes, s.capacity = (bytes + 1024) / 1024 * 1024, s.memory = s.room + room_bytes - s.capacity;
     s.error.clear();
     s.entry = entry, s.params = params, s.random = mode.seed * 7919 + number * 31 + id + 1;
