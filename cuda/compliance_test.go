@@ -36,7 +36,7 @@ func hopper(t *testing.T, launched map[string]*kernel) {
 }
 
 // openHopper opens the emulated device as one of compute capability 9.0, with the kernels made for it.
-func openHopper(t *testing.T) engine.Backend {
+func openHopper(t testing.TB) engine.Backend {
 	t.Helper()
 	emulator.Use(t)
 	require.NoError(t, driver.Load())
@@ -56,6 +56,7 @@ func TestEmulatedSM90Products(t *testing.T) {
 		modes = modes[:1]
 	}
 	for _, mode := range modes {
+		mode.Races = len(modes) > 1
 		require.NoError(t, emulator.Configure(mode))
 		opt := compliance.Options{BF16: true, Only: []string{"linear", "linear_dx"}}
 		compliance.Run(t, func(int) engine.Backend { return openHopper(t) }, opt)
@@ -63,15 +64,15 @@ func TestEmulatedSM90Products(t *testing.T) {
 }
 
 // Every op in f32, f64 and bf16, with the threads of a block in a random order and its copies as late as may be. The whole
-// suite takes minutes of the emulator, so it waits for GOPRM_EMULATED=all.
+// suite, watched for races, takes minutes of the emulator, so it waits for GOPRM_EMULATED=all.
 func TestEmulatedSM80Compliance(t *testing.T) {
 	b := openEmulated(t)
 	require.NoError(t, b.Close())
-	require.NoError(t, emulator.Configure(emulator.Mode{Late: true, Seed: 1, Jobs: 2}))
-	opt := compliance.Options{BF16: true, Elements: 10000}
+	mode, opt := emulator.Mode{Late: true, Seed: 1, Jobs: 2}, compliance.Options{BF16: true, Elements: 10000}
 	if os.Getenv("GOPRM_EMULATED") == "all" {
-		opt.Elements = 0
+		mode.Races, opt.Elements = true, 0
 	}
+	require.NoError(t, emulator.Configure(mode))
 	launched := map[string]*kernel{}
 	compliance.Run(t, func(int) engine.Backend {
 		b := openEmulated(t)

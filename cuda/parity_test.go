@@ -17,11 +17,10 @@ import (
 )
 
 // agrees compares a golden folder with what the emulated GPU computes.
-func agrees(t *testing.T, dir string, dtype tensor.Dtype) {
+func agrees(t *testing.T, dir string, dtype tensor.Dtype, open func(t testing.TB) engine.Backend) {
 	t.Run(filepath.Base(dir)+"/"+engine.DTypeName(dtype), func(t *testing.T) {
-		b := openEmulated(t)
+		b := open(t)
 		defer func() { require.NoError(t, b.Close()) }()
-		require.NoError(t, emulator.Configure(emulator.Mode{Jobs: 2}))
 		report, err := parity.Run(dir, parity.Options{DType: dtype, Backend: b})
 		require.NoError(t, err)
 		var table strings.Builder
@@ -34,13 +33,26 @@ func agrees(t *testing.T, dir string, dtype tensor.Dtype) {
 // The models of internal/parity and of the shared data, against PyTorch's numbers: forward, gradients and 50 steps of each
 // kind of training.
 func TestEmulatedSM80Goldens(t *testing.T) {
+	goldens(t, openEmulated, engine.BFloat16)
+	agrees(t, filepath.Join("..", "internal", "parity", "testdata", "wide"), engine.F32, openEmulated)
+	shared := filepath.Join(shareddata.Dir(t), "data", "goldens")
+	for _, name := range []string{"D", "E"} {
+		agrees(t, filepath.Join(shared, name), engine.BFloat16, openEmulated)
+	}
+}
+
+func TestEmulatedSM90Goldens(t *testing.T) {
+	goldens(t, openHopper, engine.BFloat16)
+}
+
+func goldens(t *testing.T, open func(t testing.TB) engine.Backend, dtype tensor.Dtype) {
 	if os.Getenv("GOPRM_EMULATED") != "all" {
 		t.Skip("minutes of the emulator: set GOPRM_EMULATED=all")
 	}
 	emulator.Use(t)
-	goldens := filepath.Join(shareddata.Dir(t), "data", "goldens")
-	for _, dir := range []string{filepath.Join(goldens, "D"), filepath.Join(goldens, "E"), "../internal/parity/testdata/wide", "../internal/parity/testdata/sharded"} {
-		agrees(t, dir, engine.BFloat16)
-		agrees(t, dir, engine.F32)
+	require.NoError(t, open(t).Close())
+	require.NoError(t, emulator.Configure(emulator.Mode{Jobs: 2}))
+	for _, name := range []string{"dim64", "dim128"} {
+		agrees(t, unpack(t, name), dtype, open)
 	}
 }

@@ -4,6 +4,7 @@
 # With an argument, only bugs whose name matches it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+export GOPRM_EMU_RACES=1
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 go test -c -o "$work/cuda.test" ./cuda
 survived=0 count=0
@@ -20,7 +21,7 @@ while IFS=$'\t' read -r name file edit run; do
   elif grep -q 'g++ -std' "$work/out"; then
     echo "BROKEN    $name: does not compile"; grep -m1 'error:' "$work/out"; survived=$((survived + 1))
   else
-    printf 'caught    %-60s %s\n' "$name" "$(grep -m1 -oE 'bank conflict.*|wait for ever|ended before its copies|bad global address|past its end|bits differ|out of tolerance|a multiple of|cp.async of|does not contain|vanished|Not equal|An error is expected|LAUNCH_FAILED' "$work/out" || echo failed)"
+    printf 'caught    %-60s %s\n' "$name" "$(grep -m1 -oE 'race: [a-z0-9 ]* [a-z]*s shared address|bank conflict.*|wait for ever|ended before its copies|bad global address|past its end|bits differ|out of tolerance|a multiple of|cp.async of|does not contain|vanished|Not equal|An error is expected|LAUNCH_FAILED' "$work/out" | tail -1 | grep . || echo failed)"
   fi
 done <scripts/mutations_cuda.txt
 echo "$((count - survived)) of $count caught"

@@ -44,7 +44,7 @@ func TestGoldens(t *testing.T) {
 	heads, err := filepath.Glob("testdata/heads/*")
 	require.NoError(t, err)
 	require.Len(t, heads, 6)
-	for _, dir := range append(heads, "testdata/wide", "testdata/sharded") {
+	for _, dir := range append(heads, "testdata/wide", "testdata/sharded", "testdata/dim64", "testdata/dim128") {
 		agrees(t, dir)
 	}
 }

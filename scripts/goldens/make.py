@@ -2,7 +2,7 @@
 """Writes the golden folders under internal/parity/testdata with PyTorch, transformers and PEFT.
 
     python -m venv venv && venv/bin/pip install -r scripts/goldens/requirements.txt
-    venv/bin/python scripts/goldens/make.py internal/parity/testdata
+    venv/bin/python scripts/goldens/make.py internal/parity/testdata [FOLDER...]
 
 Each folder is a tiny random Qwen2 (every weight exact in bf16), a packed batch, and what PyTorch computes from them in
 float32 and in float64: hidden states, head outputs, losses, gradients, and fifty training steps of the whole model, of
@@ -22,10 +22,14 @@ from transformers.models.qwen2 import modeling_qwen2 as qwen2
 FOLDERS = {
     "wide": dict(seed=11, hidden=24, layers=2, heads=3, kv=1, intermediate=40, vocab=64, tied=False, theta=1e6, eps=1e-6, published=True),
     "sharded": dict(seed=12, hidden=32, layers=3, heads=4, kv=2, intermediate=48, vocab=48, tied=True, theta=1e4, eps=1e-5, shard="20KB"),
+    # the head dimensions of the GPU's kernels, with a trajectory of two of their blocks
+    "dim64": dict(seed=13, hidden=16, layers=2, heads=2, kv=1, head_dim=64, intermediate=24, vocab=48, tied=True, theta=1e6, eps=1e-6, long=True),
+    "dim128": dict(seed=14, hidden=16, layers=2, heads=2, kv=1, head_dim=128, intermediate=24, vocab=48, tied=True, theta=1e6, eps=1e-6, long=True),
 }
 # Trajectories of the batch: length, where its steps end, where it is read as a whole. In the last one the last step and
 # the trajectory are read at the same token.
 TRAJECTORIES = [(11, [3, 7], 10), (19, [2, 6, 13, 17], 18), (1, [0], 0), (14, [5, 9, 13], 13)]
+LONG = (71, [20, 63, 64], 70)
 LAMBDA = {"step": 1.0, "final": 0.5}
 DTYPES = {"f64": torch.float64, "f32": torch.float32}
 STEPS, WARMUP, LR = 50, 5, 1e-3
@@ -44,12 +48,16 @@ def truly_float64():
     def exact_rotary(self, x, position_ids, *args, **kwargs):
         if x.dtype != torch.float64:
             return rotary(self, x, position_ids, *args, **kwargs)
-        d = self.config.hidden_size // self.config.num_attention_heads
+        d = head_dim_of(self.config)
         frequency = self.config.rope_parameters["rope_theta"] ** (-torch.arange(0, d, 2, dtype=torch.float64) / d)
         angle = (position_ids.double()[..., None] * frequency).repeat(1, 1, 2)
         return angle.cos(), angle.sin()
 
     qwen2.Qwen2RMSNorm.forward, qwen2.Qwen2RotaryEmbedding.forward = exact_norm, exact_rotary
+
+
+def head_dim_of(config):
+    return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
 
 
 class Model(torch.nn.Module):
@@ -96,11 +104,11 @@ def fill(module, generator):
                 p.copy_(rounded(1.2 * noise / math.sqrt(p.shape[1])))
 
 
-def batch_of(vocab, generator):
+def batch_of(vocab, generator, trajectories):
     b = {"lambda_step": LAMBDA["step"], "lambda_final": LAMBDA["final"], "tokens": [], "positions": [], "cu_seqlens": [0],
          "reads": [], "target": [], "weight": [], "kind": [], "trajectory": []}
-    n = len(TRAJECTORIES)
-    for t, (length, ends, final) in enumerate(TRAJECTORIES):
+    n = len(trajectories)
+    for t, (length, ends, final) in enumerate(trajectories):
         first = b["cu_seqlens"][-1]
         b["cu_seqlens"].append(first + length)
         b["tokens"] += torch.randint(vocab, (length,), generator=generator).tolist()
@@ -142,18 +150,18 @@ def write_json(path, value):
 
 
 class Folder:
-    def __init__(self, out, name, seed, hidden, layers, heads, kv, intermediate, vocab, tied, theta, eps, shard=None, published=False):
+    def __init__(self, out, name, seed, hidden, layers, heads, kv, intermediate, vocab, tied, theta, eps, shard=None, published=False, head_dim=None, long=False):
         self.dir = out / name
         self.generator = torch.Generator().manual_seed(seed)
         self.config = Qwen2Config(hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads, num_key_value_heads=kv,
                                   intermediate_size=intermediate, vocab_size=vocab, tie_word_embeddings=tied, rms_norm_eps=eps,
                                   rope_parameters={"rope_type": "default", "rope_theta": theta}, max_position_embeddings=256,
-                                  use_cache=False, bos_token_id=None, eos_token_id=None)
+                                  use_cache=False, bos_token_id=None, eos_token_id=None, **({"head_dim": head_dim} if head_dim else {}))
         self.lm, self.head = Qwen2ForCausalLM(self.config), torch.nn.Linear(hidden, 1)
         fill(self.lm, self.generator)
         fill(self.head, self.generator)
         self.adapter = {}
-        self.batch = batch_of(vocab, self.generator)
+        self.batch = batch_of(vocab, self.generator, TRAJECTORIES + [LONG] if long else TRAJECTORIES)
         self.shard, self.published = shard, published
 
     def fresh(self, mode, dtype):
@@ -224,4 +232,5 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     truly_float64()
     for name, options in FOLDERS.items():
-        Folder(Path(sys.argv[1]), name, **options).make()
+        if name in sys.argv[2:] or len(sys.argv) == 2:
+            Folder(Path(sys.argv[1]), name, **options).make()

@@ -116,7 +116,11 @@ func build(emulator, kernels string) (string, error) {
 		running = append(running, done)
 		go func() {
 			made := filepath.Join(work, filepath.Base(path)+".o")
-			err := compiler(slices.Concat(options, []string{"-I", emulator, "-I", kernels, "-x", "c++", "-c", path, "-o", made}))
+			var watched []string // see races.h
+			if strings.HasSuffix(path, ".cu") {
+				watched = []string{"-fsanitize=thread", "--param", "tsan-instrument-func-entry-exit=0"}
+			}
+			err := compiler(slices.Concat(options, watched, []string{"-I", emulator, "-I", kernels, "-x", "c++", "-c", path, "-o", made}))
 			if err == nil {
 				err = os.Rename(made, object)
 			}
@@ -130,7 +134,7 @@ func build(emulator, kernels string) (string, error) {
 		return "", err
 	}
 	made := filepath.Join(work, "libcuda.so.1")
-	if err := compiler(slices.Concat(options, []string{"-shared", "-Wl,-soname,libcuda.so.1", "-Wl,-z,defs", "-o", made}, objects, []string{"-lpthread"})); err != nil {
+	if err := compiler(slices.Concat(options, []string{"-shared", "-Wl,-soname,libcuda.so.1", "-Wl,-z,defs", "-Wl,-Bsymbolic", "-o", made}, objects, []string{"-lpthread"})); err != nil {
 		return "", err
 	}
 	return library, os.Rename(made, library)
@@ -163,6 +167,9 @@ type Mode struct {
 	Late bool   // asynchronous copies as late as the program allows
 	Seed uint64 // of the order in which threads run; 0: in turn
 	Jobs int    // threads of the processor
+	// Races says that what threads of a block do with the same shared memory must be ordered by barriers or waits, whatever
+	// order they run in here. It takes three times as long.
+	Races bool
 }
 
 // symbol finds a function of the library that the process has loaded.
@@ -174,18 +181,21 @@ func symbol(name string) (uintptr, error) {
 	return purego.Dlsym(library, name)
 }
 
-// Configure sets the mode of later launches.
+// Configure sets the mode of later launches. GOPRM_EMU_RACES=1 watches for races in every mode.
 func Configure(m Mode) error {
 	f, err := symbol("emu_configure")
 	if err != nil {
 		return err
 	}
-	late := uintptr(0)
-	if m.Late {
-		late = 1
-	}
-	_, _, _ = purego.SyscallN(f, late, uintptr(m.Seed), uintptr(max(1, m.Jobs)))
+	_, _, _ = purego.SyscallN(f, flag(m.Late), uintptr(m.Seed), uintptr(max(1, m.Jobs)), flag(m.Races || os.Getenv("GOPRM_EMU_RACES") != ""))
 	return nil
+}
+
+func flag(b bool) uintptr {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // SetCapability makes the device one of another compute capability, e.g. 90; 0: as the environment says.

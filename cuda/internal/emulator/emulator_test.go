@@ -98,6 +98,35 @@ func TestMisuseIsAnError(t *testing.T) {
 	}
 }
 
+// What nothing orders is an error in every mode that watches for it, and says who met whom; what is ordered is none.
+func TestRacesAreErrors(t *testing.T) {
+	m := newMachine(t)
+	for _, mode := range []Mode{{}, {Late: true}, {Seed: 3}, {Late: true, Seed: 4}} {
+		for _, c := range []struct{ kernel, want string }{
+			{"race", "shared address 0, which thread "},
+			{"read_before_wait", "reads shared address"},
+			{"read_without_barrier", ", which thread"},
+			{"written_while_read", "reads"},
+			{"copy_of_another", ", which a copy of thread"},
+			{"copy_over_a_read", "a copy of thread"},
+			{"different_words", "writes shared address 0, which thread"},
+		} {
+			mode.Races = true
+			require.NoError(t, Configure(mode))
+			_, err := m.run(c.kernel, 64)
+			why, reviveErr := Revive()
+			require.NoError(t, reviveErr)
+			require.ErrorContains(t, err, "CUDA_ERROR_LAUNCH_FAILED", "%s %+v", c.kernel, mode)
+			require.Contains(t, why, "race: ", "%s %+v", c.kernel, mode)
+			require.Contains(t, why, c.want, "%s %+v", c.kernel, mode)
+		}
+		for _, kernel := range []string{"ordered", "same_word"} {
+			_, err := m.run(kernel, 64)
+			require.NoError(t, err, "%s %+v", kernel, mode)
+		}
+	}
+}
+
 // What is right by luck is wrong in some mode.
 func TestLuckRunsOut(t *testing.T) {
 	m := newMachine(t)
@@ -114,14 +143,16 @@ func TestLuckRunsOut(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, math.IsNaN(float64(v[0])), "late copies")
 
-	seen := map[bool]bool{}
-	for seed := range uint64(20) {
-		require.NoError(t, Configure(Mode{Seed: seed}))
-		v, err := m.run("race", 64)
-		require.NoError(t, err)
-		seen[v[0] == 7] = true
+	for _, kernel := range []string{"race", "far_ahead"} {
+		seen := map[bool]bool{}
+		for seed := range uint64(20) {
+			require.NoError(t, Configure(Mode{Seed: seed}))
+			v, err := m.run(kernel, 64)
+			require.NoError(t, err)
+			seen[v[0] == 7] = true
+		}
+		require.Len(t, seen, 2, "%s: threads run in many orders, and warps ahead of others", kernel)
 	}
-	require.Len(t, seen, 2, "threads run in many orders")
 }
 
 // The driver refuses what a real one does.

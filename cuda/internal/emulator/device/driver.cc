@@ -88,7 +88,7 @@ static bool inside(u64 p, size_t n) {
 extern "C" {
 
 // Beyond the driver: how the emulator runs, its last error, and an end to a lost context, which only a test may survive.
-void emu_configure(int late, u64 seed, int jobs) { emu::configure({late != 0, seed, jobs}); }
+void emu_configure(int late, u64 seed, int jobs, int races) { emu::configure({late != 0, seed, jobs, races != 0}); }
 void emu_set_capability(int c) { forced_capability = c; }
 const char *emu_message() { return message.c_str(); }
 void emu_revive() {

@@ -1,6 +1,7 @@
 // emu.cc: the scheduler of fibers behind emu.h, and what launches a grid.
 #include "gpu.h"
 #include "launch.h"
+#include "races.h"
 #include <atomic>
 #include <csetjmp>
 #include <csignal>
@@ -8,6 +9,7 @@
 #include <cstdio>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <sys/mman.h>
 #include <thread>
@@ -18,7 +20,7 @@
 
 namespace emu {
 
-thread_local Place *here;
+__thread Place *here;
 static Mode mode;
 
 std::map<std::string, const Entry *> &entries() {
@@ -26,7 +28,8 @@ std::map<std::string, const Entry *> &entries() {
   return all;
 }
 void Entry::add(const char *name) { entries()[name] = this; }
-void configure(Mode m) { mode = m; }
+bool tracing;
+void configure(Mode m) { mode = m, tracing = m.races; }
 
 // Fibers: a switch saves the callee's registers on the stack it leaves.
 #if defined(__x86_64__)
@@ -94,6 +97,7 @@ struct Barrier {
   u32 count = 0, pending = 0, phase = 0;
   long bytes = 0; // expected and not there yet
   bool live = false;
+  int number = 0; // among those of the block
   std::vector<Fiber *> waiting;
 };
 struct GroupProduct {
@@ -116,6 +120,7 @@ struct Scheduler {
   std::vector<Fiber> fibers;
   std::deque<Fiber *> ready;
   std::vector<Warp> warps;
+  std::vector<u64> haste; // of the warps of a block in which some run ahead of others; empty: nobody does
   std::vector<Group> groups;
   std::map<saddr, Barrier> barriers;
   std::vector<std::function<void()>> boxes; // under way, in no order
@@ -130,6 +135,12 @@ struct Scheduler {
   const Entry *entry = nullptr;
   void **params = nullptr;
   u64 random = 1;
+  Races races;
+  struct {
+    u32 a, bytes;
+    int thread, other = -1;
+    unsigned char before[16];
+  } write; // of a thread over another's, see Races::disputed
   std::string error;
 
   Scheduler() {
@@ -150,14 +161,16 @@ struct Scheduler {
     return s;
   }
 };
-static thread_local Scheduler *scheduler __attribute__((tls_model("initial-exec")));
+static __thread Scheduler *scheduler __attribute__((tls_model("initial-exec")));
 
 static Fiber *me() { return (Fiber *)here; }
 static void leave() {
   Fiber *f = me();
   emu_switch(&f->context, &scheduler->main);
 }
+static void settle_write();
 static void wait_at(const char *what) {
+  settle_write();
   me()->waits = what;
   leave();
 }
@@ -182,6 +195,37 @@ unsigned char *at(saddr a, size_t n, size_t alignment) {
   return scheduler->memory + a;
 }
 
+void reads(int thread, saddr a, size_t n) {
+  if (!tracing) return;
+  at(a, n, 1);
+  scheduler->races.read(thread, a, n);
+}
+void store16(saddr to, const u32 *v) {
+  memcpy(at(to, 16, 16), v, 16);
+  if (!tracing) return;
+  scheduler->races.disputed = -1;
+  scheduler->races.write(here->thread, to, 16);
+  if (scheduler->races.disputed >= 0) race(here->thread, true, to, scheduler->races.disputed, "writes");
+}
+static std::string name(int actor) {
+  if (actor < Races::COPIES) return "thread " + std::to_string(actor);
+  if (actor < Races::PRODUCTS) return "a copy of thread " + std::to_string(actor - Races::COPIES);
+  if (actor < Races::ENGINE) return "a product of warpgroup " + std::to_string(actor - Races::PRODUCTS);
+  return "the copy engine";
+}
+void race(int actor, bool writes, u32 a, int other, const char *what) {
+  die("race: %s %s shared address %u, which %s %s", name(actor).c_str(), writes ? "writes" : "reads", a, name(other).c_str(), what);
+}
+
+// settle_write looks at a write that was disputed when it was about to happen.
+static void settle_write() {
+  auto &w = scheduler->write;
+  if (!tracing || w.other < 0) return;
+  int other = w.other;
+  w.other = -1;
+  if (memcmp(w.before, scheduler->memory + w.a, w.bytes)) race(w.thread, true, w.a, other, "writes");
+}
+
 void warp_meet(const char *what, void *mine, void (*last)(void **)) {
   Fiber *f = me();
   Warp &w = scheduler->warps[f->thread / 32];
@@ -202,6 +246,7 @@ void block_meet() {
     s.at_barrier.push_back(me());
     return wait_at("the barrier");
   }
+  if (tracing) s.races.block_met();
   for (Fiber *f : s.at_barrier) s.ready.push_back(f);
   s.at_barrier.clear();
 }
@@ -214,6 +259,7 @@ static void perform(const Copy &c) {
 void copy(saddr to, const void *from, int bytes) {
   at(to, 16, 16);
   if (bytes < 0 || bytes > 16 || (bytes && (size_t)from % 16)) die("cp.async of %d bytes from %p", bytes, from);
+  if (tracing) scheduler->races.copy(here->thread, to);
   Copy c{to, from, bytes};
   if (mode.late) me()->open.push_back(c);
   else perform(c);
@@ -221,12 +267,14 @@ void copy(saddr to, const void *from, int bytes) {
 void copy_commit() {
   me()->groups.push_back(std::move(me()->open));
   me()->open.clear();
+  if (tracing) scheduler->races.copies_committed(here->thread);
 }
 void copy_wait(int n) {
   auto &groups = me()->groups;
   while ((int)groups.size() > n) {
     for (const Copy &c : groups.front()) perform(c);
     groups.erase(groups.begin());
+    if (tracing) scheduler->races.copies_done(here->thread);
   }
 }
 void conflict_free(const saddr *rows) {
@@ -244,18 +292,22 @@ static Barrier &barrier_at(saddr b) {
 static void check(Barrier &m) {
   if (m.pending || m.bytes) return;
   m.phase ^= 1, m.pending = m.count;
+  if (tracing) scheduler->races.phase_done(m.number);
   for (Fiber *f : m.waiting) scheduler->ready.push_back(f);
   m.waiting.clear();
 }
 void barrier_init(saddr b, u32 count) {
   at(b, 8, 8);
-  scheduler->barriers[b] = Barrier();
-  Barrier &m = scheduler->barriers[b];
+  int number = scheduler->barriers.count(b) ? scheduler->barriers[b].number : scheduler->barriers.size();
+  if (number >= Races::BARRIERS) die("more than %d mbarriers", Races::BARRIERS);
+  Barrier &m = scheduler->barriers[b] = Barrier();
+  m.number = number;
   m.count = m.pending = count, m.live = true;
 }
 void barrier_arrive(saddr b, u32 bytes) {
   Barrier &m = barrier_at(b);
   if (!m.pending) die("mbarrier %u: more arrivals than its count of %u", b, m.count);
+  if (tracing) scheduler->races.arrived(here->thread, m.number);
   m.bytes += bytes, m.pending--;
   check(m);
 }
@@ -265,6 +317,7 @@ void barrier_wait(saddr b, u32 parity) {
     m.waiting.push_back(me());
     wait_at("an mbarrier");
   }
+  if (tracing) scheduler->races.waited(here->thread, m.number);
 }
 static u32 swizzled(u32 a) { return a ^ (a >> 7 & 7) << 4; }
 void load_box(saddr to, const void *map, int x, int y, saddr barrier) {
@@ -274,6 +327,7 @@ void load_box(saddr to, const void *map, int x, int y, saddr barrier) {
   if (to % 1024) die("a box for shared address %u, which is not a multiple of 1024", to);
   at(to, m.box_rows * 128, 1024);
   Barrier *b = &barrier_at(barrier);
+  if (tracing) scheduler->races.box(here->thread, b->number, to, m.box_rows * 128);
   auto arrive = [=] {
     for (u32 r = 0; r < m.box_rows; r++)
       for (u32 c = 0; c < m.box_columns; c++) {
@@ -301,14 +355,24 @@ static void group_meet(const char *what, void *mine, void (*last)(Group &g)) {
   for (int i = first; i < first + 128; i++)
     if (i != f->thread) scheduler->ready.push_back(&scheduler->fibers[i]);
 }
-// element reads (row, term) of a described matrix.
-static float element(u64 d, int row, int term, int across) {
+// place is where (row, term) of a described matrix is.
+static u32 place(u64 d, int row, int term, int across) {
   if (d >> 62 != 1) die("a matrix that is not swizzled by 128 bytes");
   u32 start = (d & 0x3fff) << 4, panel = (d >> 16 & 0x3fff) << 4, group = (d >> 32 & 0x3fff) << 4;
-  u32 a = across ? start + row / 64 * panel + term / 8 * group + term % 8 * 128 + row % 64 * 2 : start + row / 8 * group + row % 8 * 128 + term * 2;
+  return swizzled(across ? start + row / 64 * panel + term / 8 * group + term % 8 * 128 + row % 64 * 2 : start + row / 8 * group + row % 8 * 128 + term * 2);
+}
+static float element(u64 d, int row, int term, int across) {
   u16 v;
-  memcpy(&v, at(swizzled(a), 2, 2), 2);
+  memcpy(&v, at(place(d, row, term, across), 2, 2), 2);
   return wide(v);
+}
+// A matrix is read eight elements at a time.
+static void matrix_read(int group, u64 d, int rows, int across) {
+  for (int r = 0; r < rows; r += across ? 8 : 1)
+    for (int t = 0; t < 16; t += across ? 1 : 8) {
+      at(place(d, r, t, across), 16, 16);
+      scheduler->races.products_read(group, place(d, r, t, across), 16);
+    }
 }
 static void perform(const GroupProduct &p) {
   float a[64][16], b[256][16];
@@ -338,6 +402,12 @@ void group_product(float *d, u64 a, u64 b, int across) {
       if (x->a != p.a || x->b != p.b) die("the threads of a warpgroup describe different matrices");
       p.d[i] = x->d;
     }
+    if (tracing) {
+      int group = here->thread / 128;
+      scheduler->races.products_issued(group);
+      matrix_read(group, p.a, 64, 0);
+      matrix_read(group, p.b, 256, p.across);
+    }
     if (mode.late) g.open.push_back(p);
     else perform(p);
   });
@@ -349,6 +419,7 @@ void group_commit() {
   group_meet("wgmma.commit_group", nullptr, [](Group &g) {
     g.groups.push_back(std::move(g.open));
     g.open.clear();
+    if (tracing) scheduler->races.products_committed(here->thread / 128);
   });
 }
 void group_wait(int n) {
@@ -356,12 +427,14 @@ void group_wait(int n) {
     while ((int)g.groups.size() > *(int *)g.brought[0]) {
       for (const GroupProduct &p : g.groups.front()) perform(p);
       g.groups.erase(g.groups.begin());
+      if (tracing) scheduler->races.products_done(here->thread / 128);
     }
   });
 }
 
 static void body() {
   scheduler->entry->call(scheduler->entry->kernel, scheduler->params);
+  settle_write();
   me()->done = true;
   for (;;) leave();
 }
@@ -375,9 +448,15 @@ static const unsigned char poison = 0xff; // NaN as f32, f64 and bf16
 
 static void run_block(Scheduler &s, int x, int y, int threads) {
   memset(s.memory, poison, s.capacity);
+  if (tracing) s.races.begin(threads, s.capacity), s.write.other = -1;
   s.fibers.assign(threads, Fiber());
   s.warps.assign((threads + 31) / 32, Warp());
   s.groups.assign((threads + 127) / 128, Group());
+  s.haste.clear();
+  if (mode.seed && draw(s.random) % 2) {
+    s.haste.resize(s.warps.size());
+    for (u64 &h : s.haste) h = draw(s.random);
+  }
   s.barriers.clear();
   s.boxes.clear();
   s.at_barrier.clear();
@@ -411,7 +490,14 @@ static void run_block(Scheduler &s, int x, int y, int threads) {
       s.error = full;
       break;
     }
-    if (mode.seed) std::swap(s.ready[draw(s.random) % s.ready.size()], s.ready.front());
+    if (mode.seed) {
+      size_t next = draw(s.random) % s.ready.size();
+      for (int i = 0; i < 8 && !s.haste.empty(); i++) {
+        size_t other = draw(s.random) % s.ready.size();
+        if (s.haste[s.ready[other]->thread / 32] > s.haste[s.ready[next]->thread / 32]) next = other;
+      }
+      std::swap(s.ready[next], s.ready.front());
+    }
     Fiber *f = s.ready.front();
     s.ready.pop_front();
     if (!f->stack) begin(&f->context, f->stack = s.take_stack(), stack_bytes, body);
@@ -472,7 +558,9 @@ std::string launch(const Entry *entry, unsigned gx, unsigned gy, unsigned thread
   std::mutex lock;
   std::string error;
   auto work = [&](int id) {
-    static thread_local Scheduler s;
+    static thread_local std::unique_ptr<Scheduler> own; // a pointer: its place is looked up once
+    if (!own) own.reset(new Scheduler);
+    Scheduler &s = *own;
     s.bytes = bytes, s.capacity = (bytes + 1024) / 1024 * 1024, s.memory = s.room + room_bytes - s.capacity;
     s.error.clear();
     s.entry = entry, s.params = params, s.random = mode.seed * 7919 + number * 31 + id + 1;
@@ -509,3 +597,36 @@ std::string launch(const Entry *entry, unsigned gx, unsigned gy, unsigned thread
 }
 
 } // namespace emu
+
+// What g++ calls at each access of a kernel when it builds with -fsanitize=thread, of which nothing else is used.
+static void touched(const void *p, size_t n, bool writes) {
+  using namespace emu;
+  if (!here || !scheduler) return;
+  size_t offset = (size_t)((const unsigned char *)p - scheduler->memory);
+  if (offset >= scheduler->bytes) return;
+  settle_write();
+  if (!writes) return scheduler->races.read(here->thread, offset, n);
+  scheduler->races.disputed = -1;
+  scheduler->races.write(here->thread, offset, n);
+  if (scheduler->races.disputed < 0) return;
+  auto &w = scheduler->write;
+  if (n > sizeof w.before) race(here->thread, true, offset, scheduler->races.disputed, "writes");
+  w.a = offset, w.bytes = n, w.thread = here->thread, w.other = scheduler->races.disputed;
+  memcpy(w.before, scheduler->memory + offset, n);
+}
+#define TOUCH(n) \
+  void __tsan_read##n(void *p) { if (emu::tracing) touched(p, n, false); } \
+  void __tsan_write##n(void *p) { if (emu::tracing) touched(p, n, true); } \
+  void __tsan_unaligned_read##n(void *p) { if (emu::tracing) touched(p, n, false); } \
+  void __tsan_unaligned_write##n(void *p) { if (emu::tracing) touched(p, n, true); }
+extern "C" {
+TOUCH(1)
+TOUCH(2)
+TOUCH(4)
+TOUCH(8)
+TOUCH(16)
+void __tsan_read_range(void *p, size_t n) { if (emu::tracing) touched(p, n, false); }
+void __tsan_write_range(void *p, size_t n) { if (emu::tracing) touched(p, n, true); }
+void __tsan_vptr_update(void **, void *) {}
+void __tsan_init() {}
+}

@@ -10,6 +10,8 @@
 #define DEVFN static inline
 #define KERNEL(threads, blocks) extern "C" void
 #define EXPORT(name) static emu::Entry entry_##name(#name, name);
+// What emulates an instruction is not the kernel's own access to memory, which races.h is told of.
+#define UNTRACED __attribute__((no_sanitize("thread")))
 #define DYNAMIC_SHARED(name) unsigned char *name = emu::shared()
 typedef u32 saddr;
 
@@ -18,7 +20,7 @@ namespace emu {
 struct Place { // of the thread that runs
   int thread, x, y;
 };
-extern thread_local Place *here __attribute__((tls_model("initial-exec")));
+extern __thread Place *here __attribute__((tls_model("initial-exec")));
 
 // Entry registers a kernel under its name, with the sizes of its parameters.
 struct Entry {
@@ -40,6 +42,8 @@ private:
 
 unsigned char *shared();
 unsigned char *at(saddr a, size_t bytes, size_t alignment); // checked
+void reads(int thread, saddr a, size_t bytes);              // noted by races.h
+void store16(saddr to, const u32 *v);
 saddr address(const void *p);
 // warp_meet waits for the 32 threads of the warp; the last one calls `last` on what each brought.
 void warp_meet(const char *what, void *mine, void (*last)(void **all));
@@ -82,7 +86,7 @@ struct Shuffle {
   int mask;
   u32 result;
 };
-static inline void shuffle(void **all) {
+UNTRACED static inline void shuffle(void **all) {
   for (int l = 0; l < 32; l++) ((Shuffle *)all[l])->result = ((Shuffle *)all[l ^ ((Shuffle *)all[l])->mask])->v;
 }
 
@@ -90,12 +94,13 @@ struct Matrices {
   u32 *r;
   saddr a;
 };
-template <bool TRANSPOSED> void matrices(void **all) {
+template <bool TRANSPOSED> UNTRACED void matrices(void **all) {
   for (int m = 0; m < 4; m++) {
     u16 v[8][8];
     saddr rows[8];
     for (int i = 0; i < 8; i++) {
       rows[i] = ((Matrices *)all[m * 8 + i])->a;
+      reads(here->thread / 32 * 32 + m * 8 + i, rows[i], 16);
       memcpy(v[i], at(rows[i], 16, 16), 16);
     }
     conflict_free(rows);
@@ -112,24 +117,22 @@ struct Product {
   float *d;
   const u32 *a, *b;
 };
-static inline void multiply(void **all) {
-  float a[16][16], b[8][16];
+UNTRACED static inline void multiply(void **all) {
+  float a[16][16], b[16][8], sum[16][8] = {}; // b: by term, so that the compiler makes eight columns at once
   for (int l = 0; l < 32; l++) {
     Product *p = (Product *)all[l];
     int g = l / 4, t = l % 4 * 2;
     for (int h = 0; h < 2; h++) {
       a[g][t + h] = wide(p->a[0] >> 16 * h), a[g + 8][t + h] = wide(p->a[1] >> 16 * h);
       a[g][t + 8 + h] = wide(p->a[2] >> 16 * h), a[g + 8][t + 8 + h] = wide(p->a[3] >> 16 * h);
-      b[g][t + h] = wide(p->b[0] >> 16 * h), b[g][t + 8 + h] = wide(p->b[1] >> 16 * h);
+      b[t + h][g] = wide(p->b[0] >> 16 * h), b[t + 8 + h][g] = wide(p->b[1] >> 16 * h);
     }
   }
+  for (int r = 0; r < 16; r++)
+    for (int k = 0; k < 16; k++)
+      for (int c = 0; c < 8; c++) sum[r][c] += a[r][k] * b[k][c];
   for (int l = 0; l < 32; l++)
-    for (int i = 0; i < 4; i++) {
-      const float *x = a[l / 4 + i / 2 * 8], *y = b[l % 4 * 2 + i % 2];
-      float s = 0;
-      for (int k = 0; k < 16; k++) s += x[k] * y[k];
-      ((Product *)all[l])->d[i] += s;
-    }
+    for (int i = 0; i < 4; i++) ((Product *)all[l])->d[i] += sum[l / 4 + i / 2 * 8][l % 4 * 2 + i % 2];
 }
 
 } // namespace emu
@@ -144,7 +147,7 @@ DEVFN u32 shuffle_xor_bits(u32 v, int mask) {
   emu::warp_meet("shuffle", &s, emu::shuffle);
   return s.result;
 }
-DEVFN void atomic_min(u64 *at, u64 v) {
+UNTRACED DEVFN void atomic_min(u64 *at, u64 v) {
   u64 old = __atomic_load_n(at, __ATOMIC_RELAXED);
   while (v < old && !__atomic_compare_exchange_n(at, &old, v, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
   }
@@ -156,7 +159,7 @@ DEVFN bf16 to_bf16(float v) { return {emu::narrow(v)}; }
 DEVFN void copy16(saddr to, const void *from, int bytes) { emu::copy(to, from, bytes); }
 DEVFN void copy_commit() { emu::copy_commit(); }
 template <int N> DEVFN void copy_wait() { emu::copy_wait(N); }
-DEVFN void store_shared16(saddr to, const u32 *v) { memcpy(emu::at(to, 16, 16), v, 16); }
+DEVFN void store_shared16(saddr to, const u32 *v) { emu::store16(to, v); }
 DEVFN void load_matrices(u32 *r, saddr a) {
   emu::Matrices m{r, a};
   emu::warp_meet("ldmatrix", &m, emu::matrices<false>);

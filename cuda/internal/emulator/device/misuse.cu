@@ -89,3 +89,93 @@ KERNEL(64, 1) race(float *out) {
   if (thread() == 32) out[0] = *(float *)memory;
 }
 EXPORT(race)
+
+// Wrong only if a warp is eight meetings ahead of another.
+KERNEL(64, 1) far_ahead(float *out) {
+  DYNAMIC_SHARED(memory);
+  if (thread() == 0) *(volatile float *)memory = 0;
+  sync_block();
+  for (int i = 0; i < (thread() < 32 ? 9 : 1); i++) shuffle_xor(1.0f, 1);
+  if (thread() == 0) *(volatile float *)memory = 7;
+  if (thread() == 32) out[0] = *(volatile float *)memory;
+}
+EXPORT(far_ahead)
+
+// What nothing orders, whatever the words turn out to be: a neighbour's number without a barrier, a barrier that comes before
+// the last read, copies that are read by others before their thread has waited, or written over.
+KERNEL(64, 1) read_without_barrier(float *out) {
+  DYNAMIC_SHARED(memory);
+  ((float *)memory)[thread()] = 1;
+  out[thread()] = ((float *)memory)[thread() ^ 1];
+}
+EXPORT(read_without_barrier)
+
+KERNEL(64, 1) written_while_read(float *out) {
+  DYNAMIC_SHARED(memory);
+  float *x = (float *)memory;
+  for (int i = 0; i < 2; i++) {
+    x[thread()] = i;
+    sync_block();
+    out[thread()] = x[63 - thread()];
+  }
+}
+EXPORT(written_while_read)
+
+KERNEL(64, 1) copy_of_another(float *out) {
+  DYNAMIC_SHARED(memory);
+  copy16(shared_address(memory) + 16 * thread(), out + 4 * thread(), 16);
+  copy_commit();
+  sync_block();
+  float v = ((float *)memory)[4 * (thread() ^ 1)];
+  copy_wait<0>();
+  out[4 * thread()] = v;
+}
+EXPORT(copy_of_another)
+
+KERNEL(64, 1) copy_over_a_read(float *out) {
+  DYNAMIC_SHARED(memory);
+  ((float *)memory)[thread()] = 1;
+  sync_block();
+  u32 r[4];
+  load_matrices(r, shared_address(memory) + 16 * (thread() % 8));
+  if (thread() < 4) copy16(shared_address(memory) + 16 * thread(), out, 16);
+  copy_commit();
+  copy_wait<0>();
+}
+EXPORT(copy_over_a_read)
+
+// Two threads may say the same, not different things.
+KERNEL(64, 1) same_word(float *out) {
+  DYNAMIC_SHARED(memory);
+  *(float *)memory = 7;
+  sync_block();
+  out[thread()] = *(float *)memory;
+}
+EXPORT(same_word)
+
+KERNEL(64, 1) different_words(float *out) {
+  DYNAMIC_SHARED(memory);
+  *(int *)memory = thread();
+  sync_block();
+  out[thread()] = *(int *)memory;
+}
+EXPORT(different_words)
+
+// Ordered as it should be: no race.
+KERNEL(64, 1) ordered(float *out) {
+  DYNAMIC_SHARED(memory);
+  float *x = (float *)memory;
+  for (int i = 0; i < 3; i++) {
+    if (thread() < 32) copy16(shared_address(memory) + 16 * thread(), out + 4 * thread(), 16);
+    copy_commit();
+    copy_wait<0>();
+    sync_block();
+    float v = x[127 - thread()], w = x[thread() / 2];
+    sync_block();
+    x[thread()] = v + w;
+    sync_block();
+    out[thread()] = x[thread() ^ 3];
+    sync_block();
+  }
+}
+EXPORT(ordered)
