@@ -29,7 +29,7 @@ func hopper(t *testing.T, launched map[string]*kernel) {
 	defer func() { require.NoError(t, b.Close()) }()
 	b.(*backend).launched = launched
 	of := func(shape ...int) *engine.Tensor { return engine.NewTensor(nil, engine.BFloat16, shape, nil) }
-	for _, op := range []string{"linear", "linear_dx"} {
+	for _, op := range []string{"linear", "linear_dx", "linear_dw"} {
 		_, err := b.Compile(engine.Call{Op: op, Rows: engine.Fixed, In: []*engine.Tensor{of(8, 8), of(8, 8)}, Out: of(8, 8)})
 		require.NoError(t, err)
 	}
@@ -57,7 +57,7 @@ func TestEmulatedSM90Products(t *testing.T) {
 	}
 	for _, mode := range modes {
 		require.NoError(t, emulator.Configure(mode))
-		opt := compliance.Options{BF16: true, Only: []string{"linear", "linear_dx"}}
+		opt := compliance.Options{BF16: true, Only: []string{"linear", "linear_dx", "linear_dw"}}
 		compliance.Run(t, func(int) engine.Backend { return openHopper(t) }, opt)
 	}
 }

@@ -16,6 +16,7 @@ const (
 	tileRows              = 64
 	keyNote               = 16 // bytes of a Key
 
+	hopperThreads, ringPlace                             = 384, 16         // hopper.h
 	hopperRows, hopperColumns, hopperDepth, hopperStages = 128, 256, 64, 4 // gemm_sm90.cu
 )
 
@@ -54,24 +55,22 @@ func (p *plan) ampere(form string, tile, threads int, l layout, right, bias any)
 }
 
 // hopper is the product by the copy engine and wgmma, where rows begin at multiples of 16 bytes; whether it is taken does
-// not depend on the number of rows, as its bits may be others. Sums over tokens are left to ampere: their dead rows are
-// not zero.
+// not depend on the number of tokens, as its bits may be others.
 func (p *plan) hopper(form string, l layout, right, bias any) (step, error) {
-	pitch := l.k // of the right matrix
-	if form == "nn" {
-		pitch = l.n
-	}
-	if p.model.Kernels != "sm90a" || form == "tn" || l.k%8 != 0 || pitch%8 != 0 {
-		return nil, nil
-	}
-	left := operand{p.In[0], l.m, l.k, hopperRows}
-	weights := operand{right, l.n, l.k, hopperColumns}
-	if form == "nn" {
+	left, weights := operand{p.In[0], l.m, l.k, hopperRows}, operand{right, l.n, l.k, hopperColumns}
+	if form != "nt" { // rows are terms
 		weights = operand{right, l.k, l.n, hopperDepth}
 	}
-	fast, err := p.kernel("gemm_"+form+"_hopper", ceilDiv(l.n, hopperColumns), ceilDiv(l.m, hopperRows), 384,
-		hopperStages*(hopperRows+hopperColumns)*hopperDepth*2+hopperStages*2*8,
-		p.Out, left, weights, bias, bound{}, l.m, l.n, l.k)
+	if form == "tn" {
+		left = operand{p.In[0], l.k, l.m, hopperDepth}
+	}
+	if p.model.Kernels != "sm90a" || left.columns%8 != 0 || weights.columns%8 != 0 {
+		return nil, nil
+	}
+	blocks := min(p.model.Multiprocessors, ceilDiv(l.n, hopperColumns)*ceilDiv(l.m, hopperRows))
+	fast, err := p.kernel("gemm_"+form+"_hopper", blocks, 1, hopperThreads,
+		hopperStages*(hopperRows+hopperColumns)*hopperDepth*2+ringPlace*hopperStages,
+		p.Out, left, weights, bias, bound{}, l.m, l.n, l.k, blocks)
 	if err != nil {
 		return nil, err
 	}
