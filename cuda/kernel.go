@@ -154,6 +154,12 @@ func (k *kernel) add(b *builder, p any) int {
 			k.words = append(k.words, make([]uint64, 16)...)
 		}
 		return 256
+	case []operand:
+		bytes := 0
+		for _, o := range p {
+			bytes += k.add(b, o)
+		}
+		return bytes
 	case bound:
 		if b.Rows == engine.Fixed {
 			k.words = append(k.words, 0)

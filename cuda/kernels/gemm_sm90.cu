@@ -34,7 +34,7 @@ DEVFN void gemm(C *c, const Brought *a, const Brought *b, const float *bias, Bou
   sync_block();
   int use = 0; // of the ring
   if (group == 0) {
-    fewer_registers<40>();
+    producer_registers<40>();
     if (thread() >= 32) return;
     for (int tile = block_x(); tile < rows * columns; tile += blocks) {
       Place p = place(tile, rows, columns);
@@ -56,7 +56,7 @@ DEVFN void gemm(C *c, const Brought *a, const Brought *b, const float *bias, Bou
     }
     return;
   }
-  more_registers<232>();
+  consumer_registers<40>();
   bool aligned = n % 2 == 0 && ((u64)c & 3) == 0;
   for (int tile = block_x(); tile < rows * columns; tile += blocks) {
     float sum[BN / 2];

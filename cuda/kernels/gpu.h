@@ -121,6 +121,11 @@ template <int N> DEVFN void weighted(float *d, const u32 *a, u64 b) {
   if constexpr (N == 64) asm volatile(WGMMA(64) "{" D32 "}, {%32,%33,%34,%35}, %36, 1, 1, 1, 1;" : R32(d, 0) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
   if constexpr (N == 128) asm volatile(WGMMA(128) "{" D64 "}, {%64,%65,%66,%67}, %68, 1, 1, 1, 1;" : R64(d) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
 }
+// fresh keeps the compiler from holding in registers, for a whole loop, what it can make of x in a moment.
+DEVFN u32 fresh(u32 x) {
+  asm volatile("" : "+r"(x));
+  return x;
+}
 // settle keeps the compiler from moving uses of accumulators across the asynchronous products.
 template <int N> DEVFN void settle(float (&d)[N]) {
   static_assert(N == 32 || N == 64 || N == 128, "");

@@ -6,6 +6,10 @@
 
 enum { GROUP = 128, CONSUMERS = 2, HOPPER_THREADS = GROUP * (1 + CONSUMERS), LINE = 128 }; // LINE: bytes of 64 columns
 
+// Registers of a thread: a block begins with 168 each, and what the producer's group gives back is what the consumers get.
+template <int PRODUCER> DEVFN void producer_registers() { fewer_registers<PRODUCER>(); }
+template <int PRODUCER> DEVFN void consumer_registers() { more_registers<168 + (168 - PRODUCER) / CONSUMERS>(); }
+
 // A Ring is STAGES places in shared memory that the producer fills and the consumers empty in turn. Use number i is of place
 // i % STAGES. Its barriers count `bringers` arrivals and the bytes, and one arrival of each of the consumers' warps.
 template <int STAGES> struct Ring {

@@ -193,6 +193,7 @@ template <int N> DEVFN void more_registers() {}
 template <int N> DEVFN void fewer_registers() {}
 template <int N, bool ADD, bool A_ACROSS, bool B_ACROSS> DEVFN void product(float *d, u64 a, u64 b) { emu::group_product({d, nullptr, a, b, N, ADD, A_ACROSS, B_ACROSS}); }
 template <int N> DEVFN void weighted(float *d, const u32 *a, u64 b) { emu::group_product({d, a, 0, b, N, true, false, true}); }
+DEVFN u32 fresh(u32 x) { return x; }
 template <int N> DEVFN void settle(float (&)[N]) {}
 DEVFN void mma(float *d, const u32 *a, const u32 *b) {
   emu::Product p{d, a, b};
