@@ -12,7 +12,9 @@ import (
 	"github.com/goprm/goprm/cuda/internal/emulator"
 	"github.com/goprm/goprm/internal/compliance"
 	"github.com/goprm/goprm/internal/engine"
+	"github.com/goprm/goprm/internal/ops"
 	"github.com/stretchr/testify/require"
+	"gorgonia.org/tensor"
 )
 
 func openEmulated(t testing.TB) engine.Backend {
@@ -28,10 +30,25 @@ func hopper(t *testing.T, launched map[string]*kernel) {
 	b := openHopper(t)
 	defer func() { require.NoError(t, b.Close()) }()
 	b.(*backend).launched = launched
-	of := func(shape ...int) *engine.Tensor { return engine.NewTensor(nil, engine.BFloat16, shape, nil) }
-	for _, op := range []string{"linear", "linear_dx"} {
-		_, err := b.Compile(engine.Call{Op: op, Rows: engine.Fixed, In: []*engine.Tensor{of(8, 8), of(8, 8)}, Out: of(8, 8)})
-		require.NoError(t, err)
+	typed := func(dtype tensor.Dtype, shape ...int) *engine.Tensor { return engine.NewTensor(nil, dtype, shape, nil) }
+	of := func(shape ...int) *engine.Tensor { return typed(engine.BFloat16, shape...) }
+	compile := func(c engine.Call) {
+		_, err := b.Compile(c)
+		require.NoError(t, err, c.Op)
+	}
+	for _, op := range []string{"linear", "linear_dx", "linear_dw"} {
+		out := of(8, 8)
+		if op == "linear_dw" {
+			out = typed(engine.F32, 8, 8)
+		}
+		compile(engine.Call{Op: op, Rows: engine.Fixed, In: []*engine.Tensor{of(8, 8), of(8, 8)}, Out: out})
+	}
+	for _, dim := range []int{64, 128} {
+		a := ops.Attention{Heads: 1, KVHeads: 1, HeadDim: dim}
+		packed := of(8*dim + ops.LSELen(engine.BFloat16, 8))
+		in := []*engine.Tensor{of(8, dim), of(8, dim), of(8, dim), typed(engine.I32, 2), typed(engine.I32, 2), typed(engine.I32, 1, ops.RangeLen)}
+		compile(engine.Call{Op: "attention", Attr: a, Rows: engine.Tokens, Live: typed(engine.I32, 3), In: in, Out: packed})
+		compile(engine.Call{Op: "attention_backward", Attr: a, Rows: engine.Tokens, Live: typed(engine.I32, 3), In: append(in, packed, of(8, dim)), Out: of(3 * 8 * dim)})
 	}
 }
 
@@ -47,6 +64,15 @@ func openHopper(t testing.TB) engine.Backend {
 	return b
 }
 
+// Attention of sm90a. The small cases leave out the packing, whose bits take minutes.
+func TestEmulatedSM90Attention(t *testing.T) {
+	b := openHopper(t)
+	require.NoError(t, b.Close())
+	require.NoError(t, emulator.Configure(emulator.Mode{Late: true, Seed: 1, Jobs: 2}))
+	opt := compliance.Options{BF16: true, Only: []string{"attention", "attention_backward"}}
+	compliance.Run(t, func(int) engine.Backend { return openHopper(t) }, opt)
+}
+
 // The products of sm90a, which pass what sm80's do; the other kernels are the same.
 func TestEmulatedSM90Products(t *testing.T) {
 	b := openHopper(t)
@@ -58,7 +84,7 @@ func TestEmulatedSM90Products(t *testing.T) {
 	for _, mode := range modes {
 		mode.Races = len(modes) > 1
 		require.NoError(t, emulator.Configure(mode))
-		opt := compliance.Options{BF16: true, Only: []string{"linear", "linear_dx"}}
+		opt := compliance.Options{BF16: true, Only: []string{"linear", "linear_dx", "linear_dw"}}
 		compliance.Run(t, func(int) engine.Backend { return openHopper(t) }, opt)
 	}
 }

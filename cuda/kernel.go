@@ -149,9 +149,17 @@ func (k *kernel) add(b *builder, p any) int {
 		k.words = append(k.words, uint64(uint32(int32(p))))
 		return 4
 	case operand:
-		k.maps = append(k.maps, mapParam{word: len(k.words), of: p, made: driver.NewTensorMap(p.rows, p.columns, p.box)})
-		k.words = append(k.words, make([]uint64, 16)...)
-		return 128
+		for _, box := range []int{p.box, 1} {
+			k.maps = append(k.maps, mapParam{word: len(k.words), of: p, made: driver.NewTensorMap(p.rows, p.columns, box)})
+			k.words = append(k.words, make([]uint64, 16)...)
+		}
+		return 256
+	case []operand:
+		bytes := 0
+		for _, o := range p {
+			bytes += k.add(b, o)
+		}
+		return bytes
 	case bound:
 		if b.Rows == engine.Fixed {
 			k.words = append(k.words, 0)
@@ -192,7 +200,7 @@ type (
 	}
 	bound   struct{}
 	keys    struct{}
-	operand struct { // a matrix that the copy engine brings, box rows at a time
+	operand struct { // a matrix that the copy engine brings, box rows or one at a time: a Brought
 		where              any // a tensor or an address
 		rows, columns, box int
 	}

@@ -16,6 +16,8 @@ const (
 	tileRows              = 64
 	keyNote               = 16 // bytes of a Key
 
+	hopperThreads, ringPlace                             = 384, 16         // hopper.h
+	hopperTile, hopperKeys, hopperNote                   = 128, 4, 552     // attention_sm90.cu: rows of a tile, stages, bytes of the larger note
 	hopperRows, hopperColumns, hopperDepth, hopperStages = 128, 256, 64, 4 // gemm_sm90.cu
 )
 
@@ -54,24 +56,22 @@ func (p *plan) ampere(form string, tile, threads int, l layout, right, bias any)
 }
 
 // hopper is the product by the copy engine and wgmma, where rows begin at multiples of 16 bytes; whether it is taken does
-// not depend on the number of rows, as its bits may be others. Sums over tokens are left to ampere: their dead rows are
-// not zero.
+// not depend on the number of tokens, as its bits may be others.
 func (p *plan) hopper(form string, l layout, right, bias any) (step, error) {
-	pitch := l.k // of the right matrix
-	if form == "nn" {
-		pitch = l.n
-	}
-	if p.model.Kernels != "sm90a" || form == "tn" || l.k%8 != 0 || pitch%8 != 0 {
-		return nil, nil
-	}
-	left := operand{p.In[0], l.m, l.k, hopperRows}
-	weights := operand{right, l.n, l.k, hopperColumns}
-	if form == "nn" {
+	left, weights := operand{p.In[0], l.m, l.k, hopperRows}, operand{right, l.n, l.k, hopperColumns}
+	if form != "nt" { // rows are terms
 		weights = operand{right, l.k, l.n, hopperDepth}
 	}
-	fast, err := p.kernel("gemm_"+form+"_hopper", ceilDiv(l.n, hopperColumns), ceilDiv(l.m, hopperRows), 384,
-		hopperStages*(hopperRows+hopperColumns)*hopperDepth*2+hopperStages*2*8,
-		p.Out, left, weights, bias, bound{}, l.m, l.n, l.k)
+	if form == "tn" {
+		left = operand{p.In[0], l.k, l.m, hopperDepth}
+	}
+	if p.model.Kernels != "sm90a" || left.columns%8 != 0 || weights.columns%8 != 0 {
+		return nil, nil
+	}
+	blocks := min(p.model.Multiprocessors, ceilDiv(l.n, hopperColumns)*ceilDiv(l.m, hopperRows))
+	fast, err := p.kernel("gemm_"+form+"_hopper", blocks, 1, hopperThreads,
+		hopperStages*(hopperRows+hopperColumns)*hopperDepth*2+ringPlace*hopperStages,
+		p.Out, left, weights, bias, bound{}, l.m, l.n, l.k, blocks)
 	if err != nil {
 		return nil, err
 	}
@@ -103,13 +103,39 @@ func (a *attentionCall) tensorTiles() (dim, tiles int, err error) {
 	return 128, tiles, nil
 }
 
+// attend adds the kernel of attention_sm80.cu, or the one of attention_sm90.cu where the heads are what the copy engine
+// brings. tiles is how many of 64 rows that one keeps in shared memory.
+func (a *attentionCall) attend(slow *kernel, err error, name string, heads, tiles int, params ...any) {
+	if err != nil || a.model.Kernels != "sm90a" || a.HeadDim != 64 && a.HeadDim != 128 {
+		a.do(slow, err)
+		return
+	}
+	fast, err := a.kernel(fmt.Sprintf("%s_hopper_%d", name, a.HeadDim), ceilDiv(a.tokens, hopperTile)+a.In[3].Size()-1, heads, hopperThreads,
+		tiles*tileRows*a.HeadDim*2+2*hopperKeys*ringPlace+ringPlace+hopperKeys*hopperNote, params...)
+	a.do(aligned{fast, slow}, err)
+}
+
+// operands are an Inputs of attention_sm90.cu. What a call does not have is not read.
+func (a *attentionCall) operands(dout any) []operand {
+	cacheK, cacheV, cached := a.cacheK, a.cacheV, a.tokens
+	if hasCache(a.Call) {
+		cached = a.In[6].Shape()[0]
+	} else {
+		cacheK, cacheV = a.In[1], a.In[2]
+	}
+	of := func(where any, rows, heads int) operand { return operand{where, rows, heads * a.HeadDim, tileRows} }
+	return []operand{of(a.In[0], a.tokens, a.Heads), of(dout, a.tokens, a.Heads), of(a.In[1], a.tokens, a.KVHeads), of(a.In[2], a.tokens, a.KVHeads),
+		of(cacheK, cached, a.KVHeads), of(cacheV, cached, a.KVHeads)}
+}
+
 func (a *attentionCall) tensorForward() ([]step, error) {
 	dim, tiles, err := a.tensorTiles()
 	if err != nil {
 		return nil, err
 	}
-	a.add(fmt.Sprintf("attention_bf16_%d", dim), tiles, a.Heads, attentionThreads, 5*tileRows*dim*2+2*tileRows*keyNote,
+	slow, err := a.kernel(fmt.Sprintf("attention_bf16_%d", dim), tiles, a.Heads, attentionThreads, 5*tileRows*dim*2+2*tileRows*keyNote,
 		a.Out, a.In[0], a.In[1], a.In[2], a.cacheK, a.cacheV, keys{}, bound{}, a.heads, a.scale)
+	a.attend(slow, err, "attention", a.Heads, 2+2*hopperKeys, a.Out, a.operands(a.In[0]), keys{}, bound{}, a.heads, a.scale)
 	return a.done()
 }
 
@@ -120,9 +146,11 @@ func (a *attentionCall) tensorBackward(packed, dout *engine.Tensor, dk, dv part,
 	}
 	few := map[int]int{64: 32, 128: 16}[dim] // queries at a time of the gradient of keys
 	a.add("attention_delta_bf16", a.tokens, 1, attentionThreads, 0, delta, packed, dout, keys{}, bound{}, a.heads)
-	a.add(fmt.Sprintf("attention_dq_bf16_%d", dim), tiles, a.Heads, attentionThreads, 4*tileRows*dim*2+tileRows*keyNote,
+	slow, err := a.kernel(fmt.Sprintf("attention_dq_bf16_%d", dim), tiles, a.Heads, attentionThreads, 4*tileRows*dim*2+tileRows*keyNote,
 		a.Out, delta, packed, dout, a.In[0], a.In[1], a.In[2], a.cacheK, a.cacheV, keys{}, bound{}, a.heads, a.scale)
-	a.add(fmt.Sprintf("attention_dkv_bf16_%d", dim), tiles, a.KVHeads, attentionThreads, 2*tileRows*dim*2+2*few*dim*2+2*few*4,
+	a.attend(slow, err, "attention_dq", a.Heads, 4+2*hopperKeys, a.Out, delta, packed, a.operands(dout), keys{}, bound{}, a.heads, a.scale)
+	slow, err = a.kernel(fmt.Sprintf("attention_dkv_bf16_%d", dim), tiles, a.KVHeads, attentionThreads, 2*tileRows*dim*2+2*few*dim*2+2*few*4,
 		dk, dv, delta, packed, dout, a.In[0], a.In[1], a.In[2], keys{}, bound{}, a.heads, a.scale)
+	a.attend(slow, err, "attention_dkv", a.KVHeads, 4+2*hopperKeys, dk, dv, delta, packed, a.operands(dout), keys{}, bound{}, a.heads, a.scale)
 	return a.done()
 }

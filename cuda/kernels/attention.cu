@@ -28,10 +28,6 @@ KERNEL(256, 1) check_segments(Keys keys, Bound b, int ranges, int cache) {
 }
 EXPORT(check_segments)
 
-struct Heads {
-  int heads, kv_heads, dim, unused;
-};
-
 template <class T> DEVFN T dot(const T *x, const T *y, int n) {
   T s = 0;
   for (int i = 0; i < n; i++) s = fused(x[i], y[i], s);

@@ -5,12 +5,6 @@
 #include "tiles.h"
 
 enum { THREADS = 128, QUERIES = 64 };
-#define LOG2E 1.44269504f
-#define LN2 0.69314718f
-
-struct Heads {
-  int heads, kv_heads, dim, unused;
-};
 
 // A Tile is rows of D elements in shared memory, in chunks of 8 so laid out that eight rows lie in different banks.
 template <int D> struct Tile {
@@ -94,22 +88,6 @@ template <int D, class F> DEVFN void store_rows(float (*sum)[4], int row, int ro
   }
 }
 
-// Span is the tile that a block has: rows `first` to `first + rows` of a segment, as offsets.
-struct Span {
-  int segment, start, first, rows, length; // start: the segment's first token; length: its tokens
-};
-DEVFN Span span_of(const Segments &s, int tile) {
-  for (int i = 0; i < s.count; i++) {
-    int length = s.starts[i + 1] - s.starts[i], tiles = (length + QUERIES - 1) / QUERIES;
-    if (tile < tiles) {
-      int first = tile * QUERIES;
-      return {i, s.starts[i], first, length - first < QUERIES ? length - first : QUERIES, length};
-    }
-    tile -= tiles;
-  }
-  return {0, 0, 0, 0, 0};
-}
-
 // next_block is the first block of logical positions from `block` on of which the span's queries see anything.
 DEVFN int next_block(const Segments &s, const Span &span, int block, int blocks) {
   while (block < blocks && !block_seen(s, span.segment, block, span.first, span.first + span.rows - 1)) block++;
@@ -120,7 +98,6 @@ DEVFN int next_block(const Segments &s, const Span &span, int block, int blocks)
 DEVFN void describe(Key *keys, const Segments &s, const Span &span, int block) {
   if (thread() < BLOCK) keys[thread()] = key_at(s, span.segment, block * BLOCK + thread());
 }
-DEVFN bool sees(const Key &k, int i) { return i >= k.first && i <= k.last; }
 DEVFN const bf16 *key_row(const Key &k, const bf16 *batch, const bf16 *cache, int kv_heads, int head, int dim) {
   if (k.last < 0) return 0;
   return (k.buffer ? cache : batch) + ((u64)k.row * kv_heads + head) * dim;
@@ -135,7 +112,7 @@ template <int D> DEVFN void attention(bf16 *packed, const bf16 *q, const bf16 *k
   int h = block_y(), head = h * a.kv_heads / a.heads, lane = thread() % 32, row = thread() / 32 * 16;
   if (faulty(b)) return;
   Segments s = segments_of(keys, b);
-  Span span = span_of(s, block_x());
+  Span span = span_of<QUERIES>(s, block_x());
   if (span.rows == 0) return;
   int blocks = (key_count(s, span.segment) + BLOCK - 1) / BLOCK;
   bool aligned = aligned16(q, a.dim) && aligned16(k, a.dim) && aligned16(v, a.dim) && aligned16(ck, a.dim) && aligned16(cv, a.dim);
@@ -231,7 +208,7 @@ template <int D> DEVFN void attention_dq(bf16 *dq, const float *delta, const bf1
   int h = block_y(), head = h * a.kv_heads / a.heads, lane = thread() % 32, row = thread() / 32 * 16;
   if (faulty(b)) return;
   Segments s = segments_of(keys, b);
-  Span span = span_of(s, block_x());
+  Span span = span_of<QUERIES>(s, block_x());
   if (span.rows == 0) return;
   int blocks = (key_count(s, span.segment) + BLOCK - 1) / BLOCK;
   bool aligned = aligned16(q, a.dim) && aligned16(dout, a.dim) && aligned16(k, a.dim) && aligned16(v, a.dim) && aligned16(ck, a.dim) && aligned16(cv, a.dim);
@@ -279,7 +256,7 @@ template <int D> DEVFN void attention_dq(bf16 *dq, const float *delta, const bf1
 }
 
 // attention_dkv: dk = scale·Σ_queries ds·query and dv = Σ_queries p·dout of a tile of keys and one key/value head. The
-// sums run over the segments that see the keys, their ranges, their queries and the heads of the group in ascending order.
+// sums run over the segments that see the keys, their ranges, the heads of the group and their queries in ascending order.
 // FEW queries at a time: as many as the registers allow.
 template <int D, int FEW> DEVFN void attention_dkv(bf16 *dk, bf16 *dv, const float *delta, const bf16 *packed, const bf16 *dout, const bf16 *q, const bf16 *k, const bf16 *v, Keys keys, Bound b, Heads a, double scale) {
   typedef Tile<D> T;
@@ -290,7 +267,7 @@ template <int D, int FEW> DEVFN void attention_dkv(bf16 *dk, bf16 *dv, const flo
   int head = block_y(), group = a.heads / a.kv_heads, lane = thread() % 32, row = thread() / 32 * 16;
   if (faulty(b)) return;
   Segments s = segments_of(keys, b);
-  Span span = span_of(s, block_x());
+  Span span = span_of<QUERIES>(s, block_x());
   if (span.rows == 0) return;
   bool aligned = aligned16(q, a.dim) && aligned16(dout, a.dim) && aligned16(k, a.dim) && aligned16(v, a.dim);
   int key0 = span.start + span.first, key1 = key0 + span.rows;
@@ -307,10 +284,10 @@ template <int D, int FEW> DEVFN void attention_dkv(bf16 *dk, bf16 *dv, const flo
       int from = r.start > key0 ? r.start : key0, to = r.end < key1 ? r.end : key1;
       if (r.buffer != 0 || from >= to) continue;
       int start = s.starts[segment], length = s.starts[segment + 1] - start;
-      for (int q0 = 0; q0 < length; q0 += FEW) {
-        int q1 = q0 + FEW < length ? q0 + FEW : length;
-        if (key_of(r, from - r.start).first >= q1 || key_of(r, to - 1 - r.start).last < q0) continue;
-        for (int h = head * group; h < (head + 1) * group; h++) {
+      for (int h = head * group; h < (head + 1) * group; h++)
+        for (int q0 = 0; q0 < length; q0 += FEW) {
+          int q1 = q0 + FEW < length ? q0 + FEW : length;
+          if (key_of(r, from - r.start).first >= q1 || key_of(r, to - 1 - r.start).last < q0) continue;
           u64 at = ((u64)(start + q0) * a.heads + h) * a.dim, next = (u64)a.heads * a.dim;
           T::load(qs, FEW, a.dim, aligned, [&](int i) { return q0 + i < q1 ? q + at + i * next : (const bf16 *)0; });
           T::load(ds, FEW, a.dim, aligned, [&](int i) { return q0 + i < q1 ? dout + at + i * next : (const bf16 *)0; });
@@ -340,7 +317,6 @@ template <int D, int FEW> DEVFN void attention_dkv(bf16 *dk, bf16 *dv, const flo
           weights_by_rows<D, FEW / 8>(sum_k, dp, qs);
           sync_block();
         }
-      }
     }
   copy_commit();
   copy_wait<0>();

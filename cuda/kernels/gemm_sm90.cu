@@ -1,78 +1,103 @@
-// gemm_sm90.cu: linear and linear_dx on Hopper: a warpgroup brings tiles with the copy engine through a ring of stages, two
-// multiply them with wgmma. Terms are added 16 at a time, from the first to the last. Rows past the live ones are multiplied
-// too and not written; what lies outside of a matrix arrives as zeros.
-#define SM90 1
+// gemm_sm90.cu: linear, linear_dx and linear_dw on Hopper. Blocks stay and take one tile after another, in an order that only
+// the live sizes determine, so that a tile is written while the next is being brought. Terms are added 16 at a time, from the
+// first to the last. Rows past the live ones are multiplied too and not written; terms past them, and what lies outside of a
+// matrix, arrive as zeros.
+#include "hopper.h"
 #include "tiles.h"
 
-enum { BM = 128, BN = 256, DEPTH = 64, STAGES = 4, A_BYTES = BM * DEPTH * 2, B_BYTES = BN * DEPTH * 2, STAGE = A_BYTES + B_BYTES, PANEL = DEPTH * 128 };
+enum { BM = 128, BN = 256, DEPTH = 64, STAGES = 4, A_BYTES = BM * DEPTH * 2, B_BYTES = BN * DEPTH * 2, STAGE = A_BYTES + B_BYTES, PANEL = DEPTH * LINE, TALL = 16 };
 
-// B_ALONG: the rows of b are n, and lie along the terms; else they are the terms, and a tile is four panels of 64 columns.
-template <bool B_ALONG> DEVFN void gemm(bf16 *c, const TensorMap *a, const TensorMap *b, const float *bias, Bound bound, int m, int n, int k) {
+// place is where a tile begins. TALL rows of tiles are gone through column by column: those under way at a time share few
+// rows of a and few of b.
+struct Place {
+  int m, n;
+};
+DEVFN Place place(int tile, int rows, int columns) {
+  int band = tile / (TALL * columns) * TALL, inside = tile % (TALL * columns), tall = rows - band < TALL ? rows - band : TALL;
+  return {(band + inside % tall) * BM, inside / tall * BN};
+}
+
+// A_ALONG, B_ALONG: the rows of an operand are m or n, and lie along the terms; else they are the terms, and a tile is panels
+// of 64 columns. The live count bounds the rows: m, or the terms where those of a are terms.
+template <bool A_ALONG, bool B_ALONG, class C>
+DEVFN void gemm(C *c, const Brought *a, const Brought *b, const float *bias, Bound bound, int m, int n, int k, int blocks) {
   DYNAMIC_SHARED(memory);
-  saddr base = shared_address(memory), full = base + STAGES * STAGE, empty = full + STAGES * 8;
-  m = rows_of(bound, m);
-  int group = thread() / 128, stages = (k + DEPTH - 1) / DEPTH, m0 = block_y() * BM, n0 = block_x() * BN;
-  if (m0 >= m) return;
+  typedef Ring<STAGES> R;
+  saddr base = shared_address(memory), ring = base + STAGES * STAGE;
+  if (A_ALONG) m = rows_of(bound, m);
+  else k = rows_of(bound, k);
+  int group = thread() / GROUP, stages = (k + DEPTH - 1) / DEPTH, rows = (m + BM - 1) / BM, columns = (n + BN - 1) / BN;
   if (thread() == 0) {
-    for (int i = 0; i < STAGES; i++) {
-      barrier_init(full + i * 8, 1);
-      barrier_init(empty + i * 8, 2);
-    }
+    R::init(ring, 1);
     barrier_publish();
   }
   sync_block();
+  int use = 0; // of the ring
   if (group == 0) {
-    fewer_registers<40>();
-    if (thread() == 0)
-      for (int s = 0; s < stages; s++) {
-        saddr at = base + s % STAGES * STAGE, ready = full + s % STAGES * 8;
-        barrier_wait(empty + s % STAGES * 8, (s / STAGES & 1) ^ 1); // at first there is nothing to wait for
-        barrier_expect(ready, STAGE);
-        load_box(at, a, s * DEPTH, m0, ready);
-        if (B_ALONG) load_box(at + A_BYTES, b, s * DEPTH, n0, ready);
-        else
-          for (int p = 0; p < BN / 64; p++) load_box(at + A_BYTES + p * PANEL, b, n0 + p * 64, s * DEPTH, ready);
+    producer_registers<40>();
+    if (thread() >= 32) return;
+    for (int tile = block_x(); tile < rows * columns; tile += blocks) {
+      Place p = place(tile, rows, columns);
+      for (int s = 0; s < stages; s++, use++) {
+        saddr at = base + use % STAGES * STAGE, ready = R::full(ring, use);
+        int k0 = s * DEPTH;
+        R::wait_empty(ring, use);
+        if (thread() == 0) barrier_expect(ready, STAGE);
+        if (!A_ALONG && k - k0 < DEPTH) { // dead rows may hold anything
+          bring_lines<DEPTH, BM / 64>(at, PANEL, p.m, ready, [&](int i) { return Line{a, k0 + i < k ? k0 + i : -1}; });
+          bring_lines<DEPTH, BN / 64>(at + A_BYTES, PANEL, p.n, ready, [&](int i) { return Line{b, k0 + i < k ? k0 + i : -1}; });
+        } else if (thread() == 0) {
+          if (A_ALONG) load_box(at, &a->box, k0, p.m, ready);
+          else bring_box<BM / 64>(at, PANEL, a, p.m, k0, ready);
+          if (B_ALONG) load_box(at + A_BYTES, &b->box, k0, p.n, ready);
+          else bring_box<BN / 64>(at + A_BYTES, PANEL, b, p.n, k0, ready);
+        }
       }
+    }
     return;
   }
-  more_registers<232>();
-  float sum[BN / 2];
-#pragma unroll
-  for (int i = 0; i < BN / 2; i++) sum[i] = 0;
-  for (int s = 0; s < stages; s++) {
-    barrier_wait(full + s % STAGES * 8, s / STAGES & 1);
-    saddr at = base + s % STAGES * STAGE;
-    settle(sum);
-    products_begin();
-#pragma unroll
-    for (int kk = 0; kk < DEPTH / 16; kk++)
-      product_64x256<B_ALONG ? 0 : 1>(sum, matrix_at(at + (group - 1) * 64 * 128 + kk * 32, 16, 1024),
-                                      B_ALONG ? matrix_at(at + A_BYTES + kk * 32, 16, 1024) : matrix_at(at + A_BYTES + kk * 2048, PANEL, 1024));
-    products_commit();
-    products_wait<1>(); // the stage before is free, this one's products are under way
-    if (s > 0 && thread() % 128 == 0) barrier_arrive(empty + (s - 1) % STAGES * 8);
-  }
-  products_wait<0>();
-  settle(sum);
-  int lane = thread() % 32, row = m0 + (group - 1) * 64 + thread() % 128 / 32 * 16 + lane / 4;
+  consumer_registers<40>();
   bool aligned = n % 2 == 0 && ((u64)c & 3) == 0;
+  for (int tile = block_x(); tile < rows * columns; tile += blocks) {
+    float sum[BN / 2];
 #pragma unroll
-  for (int j = 0; j < BN / 8; j++)
+    for (int i = 0; i < BN / 2; i++) sum[i] = 0;
+    for (int s = 0; s < stages; s++, use++) {
+      R::wait_full(ring, use);
+      saddr at = base + use % STAGES * STAGE, mine = at + (group - 1) * 64 * LINE; // 64 rows, or a panel
+      settle(sum);
+      products_begin();
 #pragma unroll
-    for (int half = 0; half < 2; half++) {
-      int r = row + half * 8, s = n0 + j * 8 + lane % 4 * 2;
-      if (r >= m || s >= n) continue;
-      bool both = s + 1 < n;
-      float x = sum[j * 4 + half * 2], y = sum[j * 4 + half * 2 + 1];
-      if (bias) x += bias[s], y += both ? bias[s + 1] : 0;
-      store2(c + (u64)r * n + s, x, y, both, aligned);
+      for (int kk = 0; kk < DEPTH / 16; kk++)
+        product<BN, true, !A_ALONG, !B_ALONG>(sum, A_ALONG ? matrix_at(mine + kk * 32, 16, 1024) : matrix_at(mine + kk * 16 * LINE, PANEL, 1024),
+                                              B_ALONG ? matrix_at(at + A_BYTES + kk * 32, 16, 1024) : matrix_at(at + A_BYTES + kk * 16 * LINE, PANEL, 1024));
+      products_commit();
+      products_wait<1>(); // the stage before is free, this one's products are under way
+      if (s > 0) R::release(ring, use - 1);
     }
+    products_wait<0>();
+    if (stages > 0) R::release(ring, use - 1);
+    settle(sum);
+    Place p = place(tile, rows, columns);
+    int lane = thread() % 32, row = p.m + (group - 1) * 64 + thread() % GROUP / 32 * 16 + lane / 4;
+#pragma unroll
+    for (int j = 0; j < BN / 8; j++)
+#pragma unroll
+      for (int half = 0; half < 2; half++) {
+        int r = row + half * 8, s = p.n + j * 8 + lane % 4 * 2;
+        if (r >= m || s >= n) continue;
+        bool both = s + 1 < n;
+        float x = sum[j * 4 + half * 2], y = sum[j * 4 + half * 2 + 1];
+        if (bias) x += bias[s], y += both ? bias[s + 1] : 0;
+        store2(c + (u64)r * n + s, x, y, both, aligned);
+      }
+  }
 }
-KERNEL(384, 1) gemm_nt_hopper(bf16 *c, TensorMap a, TensorMap b, const float *bias, Bound bound, int m, int n, int k) {
-  gemm<true>(c, PARAM_MAP(gemm_nt_hopper, 1, a), PARAM_MAP(gemm_nt_hopper, 2, b), bias, bound, m, n, k);
-}
-EXPORT(gemm_nt_hopper)
-KERNEL(384, 1) gemm_nn_hopper(bf16 *c, TensorMap a, TensorMap b, const float *bias, Bound bound, int m, int n, int k) {
-  gemm<false>(c, PARAM_MAP(gemm_nn_hopper, 1, a), PARAM_MAP(gemm_nn_hopper, 2, b), bias, bound, m, n, k);
-}
-EXPORT(gemm_nn_hopper)
+#define DEFINE(layout, A_ALONG, B_ALONG, C) \
+  KERNEL(HOPPER_THREADS, 1) gemm_##layout##_hopper(C *c, Brought a, Brought b, const float *bias, Bound bound, int m, int n, int k, int blocks) { \
+    gemm<A_ALONG, B_ALONG>(c, PARAM_AT(gemm_##layout##_hopper, 1, a), PARAM_AT(gemm_##layout##_hopper, 2, b), bias, bound, m, n, k, blocks); \
+  } \
+  EXPORT(gemm_##layout##_hopper)
+DEFINE(nt, true, true, bf16)    // linear
+DEFINE(nn, true, false, bf16)   // linear_dx
+DEFINE(tn, false, false, float) // linear_dw

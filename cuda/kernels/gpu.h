@@ -23,6 +23,7 @@ DEVFN int thread() { return __nvvm_read_ptx_sreg_tid_x(); }
 DEVFN int block_x() { return __nvvm_read_ptx_sreg_ctaid_x(); }
 DEVFN int block_y() { return __nvvm_read_ptx_sreg_ctaid_y(); }
 DEVFN void sync_block() { __syncthreads(); }
+DEVFN void sync_warp() { asm volatile("bar.warp.sync 0xffffffff;" ::: "memory"); }
 DEVFN u32 shuffle_xor_bits(u32 v, int mask) {
   u32 r;
   asm volatile("shfl.sync.bfly.b32 %0, %1, %2, 0x1f, 0xffffffff;" : "=r"(r) : "r"(v), "r"(mask));
@@ -71,10 +72,14 @@ DEVFN void mma(float *d, const u32 *a, const u32 *b) {
 struct alignas(64) TensorMap {
   u64 opaque[16];
 };
-// PARAM_MAP is the address of a kernel's by-value map, parameter number `index`. clang would copy it to local memory, which
-// the copy engine cannot read.
-#define PARAM_MAP(kernel, index, name) \
-  ({ (void)sizeof(name); const TensorMap *p_; asm("{.reg .b64 t;\nmov.b64 t, " #kernel "_param_" #index ";\ncvta.param.u64 %0, t;}" : "=l"(p_)); p_; })
+// Brought is a matrix that the copy engine brings by boxes of many rows, or by lines of one where rows lie apart or end.
+struct Brought {
+  TensorMap box, line;
+};
+// PARAM_AT is the address of a kernel's by-value parameter number `index`, which holds maps. clang would copy it to local
+// memory, which the copy engine cannot read.
+#define PARAM_AT(kernel, index, name) \
+  ({ (void)sizeof(name); const decltype(name) *p_; asm("{.reg .b64 t;\nmov.b64 t, " #kernel "_param_" #index ";\ncvta.param.u64 %0, t;}" : "=l"(p_)); p_; })
 // A barrier in shared memory completes a phase when `count` threads have arrived and the bytes they expect are there.
 DEVFN void barrier_init(saddr b, u32 count) { asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(b), "r"(count) : "memory"); }
 DEVFN void barrier_publish() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
@@ -95,15 +100,39 @@ template <int N> DEVFN void more_registers() { asm volatile("setmaxnreg.inc.sync
 template <int N> DEVFN void fewer_registers() { asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(N)); }
 #define R8(d, i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), "+f"(d[i + 6]), "+f"(d[i + 7])
 #define R32(d, i) R8(d, i), R8(d, i + 8), R8(d, i + 16), R8(d, i + 24)
+#define R64(d) R32(d, 0), R32(d, 32)
 #define R128(d) R32(d, 0), R32(d, 32), R32(d, 64), R32(d, 96)
-// product_64x256 begins to add the product of a 64 × 16 and a 16 × 256 matrix of shared memory to d; ACROSS says that the
-// second one's rows are its terms.
-template <int ACROSS> DEVFN void product_64x256(float *d, u64 a, u64 b) {
-  asm volatile("wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31,%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63,%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95,%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111,%112,%113,%114,%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125,%126,%127}, %128, %129, 1, 1, 1, 0, %130;"
-               : R128(d) : "l"(a), "l"(b), "n"(ACROSS));
+#define D32 "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
+#define D64 D32 ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
+#define D128 D64 ",%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95,%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111,%112,%113,%114,%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125,%126,%127"
+#define WGMMA(n) "wgmma.mma_async.sync.aligned.m64n" #n "k16.f32.bf16.bf16 "
+// product begins to make d, or with ADD to add to it, the product of a 64 × 16 and a 16 × N matrix of shared memory. ACROSS
+// says that an operand's rows are its terms.
+template <int N, bool ADD, bool A_ACROSS, bool B_ACROSS> DEVFN void product(float *d, u64 a, u64 b) {
+  static_assert(N == 64 || N == 128 || N == 256, "");
+  if constexpr (N == 64) asm volatile(WGMMA(64) "{" D32 "}, %32, %33, %36, 1, 1, %34, %35;" : R32(d, 0) : "l"(a), "l"(b), "n"((int)A_ACROSS), "n"((int)B_ACROSS), "n"((int)ADD));
+  if constexpr (N == 128) asm volatile(WGMMA(128) "{" D64 "}, %64, %65, %68, 1, 1, %66, %67;" : R64(d) : "l"(a), "l"(b), "n"((int)A_ACROSS), "n"((int)B_ACROSS), "n"((int)ADD));
+  if constexpr (N == 256) asm volatile(WGMMA(256) "{" D128 "}, %128, %129, %132, 1, 1, %130, %131;" : R128(d) : "l"(a), "l"(b), "n"((int)A_ACROSS), "n"((int)B_ACROSS), "n"((int)ADD));
+}
+// weighted begins to add to d the product of a 64 × 16 matrix that the threads hold, a as mma's first operand, and a 16 × N
+// matrix of shared memory whose rows are the terms.
+template <int N> DEVFN void weighted(float *d, const u32 *a, u64 b) {
+  static_assert(N == 64 || N == 128, "");
+  if constexpr (N == 64) asm volatile(WGMMA(64) "{" D32 "}, {%32,%33,%34,%35}, %36, 1, 1, 1, 1;" : R32(d, 0) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+  if constexpr (N == 128) asm volatile(WGMMA(128) "{" D64 "}, {%64,%65,%66,%67}, %68, 1, 1, 1, 1;" : R64(d) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+}
+// fresh keeps the compiler from holding in registers, for a whole loop, what it can make of x in a moment.
+DEVFN u32 fresh(u32 x) {
+  asm volatile("" : "+r"(x));
+  return x;
 }
 // settle keeps the compiler from moving uses of accumulators across the asynchronous products.
-DEVFN void settle(float *d) { asm volatile("" : R128(d)::"memory"); }
+template <int N> DEVFN void settle(float (&d)[N]) {
+  static_assert(N == 32 || N == 64 || N == 128, "");
+  if constexpr (N == 32) asm volatile("" : R32(d, 0)::"memory");
+  if constexpr (N == 64) asm volatile("" : R64(d)::"memory");
+  if constexpr (N == 128) asm volatile("" : R128(d)::"memory");
+}
 #endif
 #endif
 

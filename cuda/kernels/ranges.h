@@ -2,6 +2,10 @@
 #pragma once
 #include "gpu.h"
 
+struct Heads {
+  int heads, kv_heads, dim, unused;
+};
+
 struct Segments {
   const int *starts;  // of the segments, and the end
   const int *offsets; // of each segment's ranges
@@ -54,6 +58,7 @@ DEVFN Key key_at(const Segments &s, int segment, int position) {
   }
   return {0, 0, FOREVER, -1};
 }
+DEVFN bool sees(const Key &k, int i) { return i >= k.first && i <= k.last; }
 DEVFN int key_count(const Segments &s, int segment) {
   int n = 0;
   for (int j = s.offsets[segment]; j < s.offsets[segment + 1]; j++) n += s.ranges[(u64)j * RANGE + 2] - s.ranges[(u64)j * RANGE + 1];
@@ -73,3 +78,22 @@ DEVFN bool block_seen(const Segments &s, int segment, int block, int first, int 
   }
   return false;
 }
+
+// Span is the tile that a block has: rows `first` to `first + rows` of a segment, as offsets.
+struct Span {
+  int segment, start, first, rows, length; // start: the segment's first token; length: its tokens
+};
+template <int QUERIES> DEVFN Span span_of(const Segments &s, int tile) {
+  for (int i = 0; i < s.count; i++) {
+    int length = s.starts[i + 1] - s.starts[i], tiles = (length + QUERIES - 1) / QUERIES;
+    if (tile < tiles) {
+      int first = tile * QUERIES;
+      return {i, s.starts[i], first, length - first < QUERIES ? length - first : QUERIES, length};
+    }
+    tile -= tiles;
+  }
+  return {0, 0, 0, 0, 0};
+}
+
+#define LOG2E 1.44269504f
+#define LN2 0.69314718f

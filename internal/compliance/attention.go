@@ -104,14 +104,17 @@ func long() *layout {
 	return l
 }
 
+func attentionKases(l *layout, shape ops.Attention) []kase {
+	name := fmt.Sprintf("%s of %d/%d,%d,%d", l.name, l.tokens(), shape.Heads, shape.KVHeads, shape.HeadDim)
+	return []kase{
+		{name, func(m *maker) *call { return m.attention(l, shape, m.drawAttention(l, shape)) }},
+		{name, func(m *maker) *call { return m.attentionBackward(l, shape, m.drawAttention(l, shape)) }},
+	}
+}
+
 func attentionCases() []kase {
 	var all []kase
-	add := func(l *layout, shape ops.Attention) {
-		name := fmt.Sprintf("%s of %d/%d,%d,%d", l.name, l.tokens(), shape.Heads, shape.KVHeads, shape.HeadDim)
-		all = append(all,
-			kase{name, func(m *maker) *call { return m.attention(l, shape, m.drawAttention(l, shape)) }},
-			kase{name, func(m *maker) *call { return m.attentionBackward(l, shape, m.drawAttention(l, shape)) }})
-	}
+	add := func(l *layout, shape ops.Attention) { all = append(all, attentionKases(l, shape)...) }
 	add(long(), ops.Attention{Heads: 2, KVHeads: 1, HeadDim: 4})
 	for _, l := range small() {
 		add(l, ops.Attention{Heads: 4, KVHeads: 2, HeadDim: 4})
@@ -119,6 +122,17 @@ func attentionCases() []kase {
 	for _, l := range []*layout{packed(1), packed(1, 17, 65, 3, 130), bidirectional(1, 17, 65, 3, 130), tree(), windowed(33), windowed(1), cached(), blind()} {
 		for _, shape := range headShapes {
 			add(l, shape)
+		}
+	}
+	return all
+}
+
+// tensorCoreAttention is of heads that tensor-core kernels are made for, with segments about their tiles.
+func tensorCoreAttention() []kase {
+	var all []kase
+	for _, l := range []*layout{packed(1), packed(1, 17, 65, 3, 130), packed(300), bidirectional(64, 140), tree(), windowed(33), windowed(1), cached(), blind()} {
+		for _, shape := range []ops.Attention{{Heads: 2, KVHeads: 1, HeadDim: 64}, {Heads: 4, KVHeads: 2, HeadDim: 64}, {Heads: 2, KVHeads: 2, HeadDim: 128}, {Heads: 2, KVHeads: 1, HeadDim: 128}} {
+			all = append(all, attentionKases(l, shape)...)
 		}
 	}
 	return all

@@ -67,7 +67,7 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 			covered := map[string]bool{"adamw": true}
 			all := cases()
 			if opt.Only != nil {
-				all = alignedProducts()
+				all = slices.Concat(alignedProducts(), tensorCoreAttention())
 			}
 			for i, k := range all {
 				seed := uint64(i)
@@ -103,11 +103,14 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 					}
 				})
 			}
-			if testing.Short() || opt.Only != nil {
+			if testing.Short() || opt.Only != nil && !slices.Contains(opt.Only, "attention") {
 				return
 			}
 			if opt.Elements == 0 {
 				t.Run("attention/packing", func(t *testing.T) { attentionPacking(t, two, dtype) })
+			}
+			if opt.Only != nil {
+				return
 			}
 			t.Run("special numbers", func(t *testing.T) { specialNumbers(t, two, dtype) })
 			if narrow {

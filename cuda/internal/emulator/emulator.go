@@ -24,7 +24,7 @@ import (
 )
 
 // flags of the compiler. Sums are fused only where a kernel says so, as in PTX.
-var flags = []string{"-std=c++17", "-O2", "-fPIC", "-DGPU_EMU", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wno-unknown-pragmas", "-Wno-unused-function"}
+var flags = []string{"-std=c++17", "-O2", "-fPIC", "-DGPU_EMU", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wno-unknown-pragmas", "-Wno-unused-function", "-Wno-psabi"}
 
 // Use makes the process's CUDA driver the emulator, which it builds first unless it is there. Without g++ the test is
 // skipped with one line. Call it before anything opens a device: a process loads one driver.

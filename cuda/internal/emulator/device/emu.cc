@@ -2,6 +2,7 @@
 #include "gpu.h"
 #include "launch.h"
 #include "races.h"
+#include <algorithm>
 #include <atomic>
 #include <csetjmp>
 #include <csignal>
@@ -100,10 +101,9 @@ struct Barrier {
   int number = 0; // among those of the block
   std::vector<Fiber *> waiting;
 };
-struct GroupProduct {
-  u64 a, b;
-  int across;
-  float *d[128];
+struct GroupProduct : Multiply {
+  float *of[128]; // what the threads brought: d and held
+  const u32 *part[128];
 };
 struct Group {
   int n = 0;
@@ -324,17 +324,21 @@ void load_box(saddr to, const void *map, int x, int y, saddr barrier) {
   Map m;
   memcpy(&m, map, sizeof m);
   if (m.magic != map_magic) die("a box of what is no tensor map");
-  if (to % 1024) die("a box for shared address %u, which is not a multiple of 1024", to);
-  at(to, m.box_rows * 128, 1024);
+  // The swizzle follows the address, so that a line may lie anywhere in a tile.
+  u32 alignment = m.box_rows == 1 ? 128 : 1024;
+  if (to % alignment) die("a box for shared address %u, which is not a multiple of %u", to, alignment);
+  if (x % 8) die("a box from column %d, which is not a multiple of 8", x);
+  at(to, m.box_rows * 128, alignment);
   Barrier *b = &barrier_at(barrier);
   if (tracing) scheduler->races.box(here->thread, b->number, to, m.box_rows * 128);
   auto arrive = [=] {
     for (u32 r = 0; r < m.box_rows; r++)
-      for (u32 c = 0; c < m.box_columns; c++) {
-        long row = y + (long)r, column = x + (long)c;
-        bool inside = row >= 0 && column >= 0 && row < (long)m.rows && column < (long)m.columns;
-        memset(scheduler->memory + swizzled(to + r * 128 + c * 2), 0, 2);
-        if (inside) memcpy(scheduler->memory + swizzled(to + r * 128 + c * 2), (const char *)m.base + row * m.pitch + column * 2, 2);
+      for (u32 c = 0; c < m.box_columns; c += 8) {
+        long row = y + (long)r, column = x + (long)c, inside = row < 0 || row >= (long)m.rows ? 0 : std::max(0L, std::min(8L, (long)m.columns - column));
+        if (column < 0) inside = 0;
+        unsigned char *chunk = scheduler->memory + swizzled(to + r * 128 + c * 2);
+        memset(chunk, 0, 16);
+        if (inside) memcpy(chunk, (const char *)m.base + row * m.pitch + column * 2, inside * 2);
       }
     b->bytes -= (long)m.box_rows * m.box_columns * 2;
     check(*b);
@@ -374,39 +378,42 @@ static void matrix_read(int group, u64 d, int rows, int across) {
       scheduler->races.products_read(group, place(d, r, t, across), 16);
     }
 }
+// The places of a thread's numbers, of the accumulators and of a first operand that threads hold, are as the PTX manual's
+// figures have them: rows warp·16 + lane/4 and 8 further, pairs of columns at lane%4·2.
 static void perform(const GroupProduct &p) {
-  float a[64][16], b[256][16];
-  for (int r = 0; r < 64; r++)
-    for (int t = 0; t < 16; t++) a[r][t] = element(p.a, r, t, 0);
-  for (int r = 0; r < 256; r++)
-    for (int t = 0; t < 16; t++) b[r][t] = element(p.b, r, t, p.across);
-  for (int t = 0; t < 128; t++)
-    for (int i = 0; i < 128; i++) { // the accumulators' places, as the PTX manual's figure has them
-      const float *x = a[t / 32 * 16 + t % 32 / 4 + i / 2 % 2 * 8], *y = b[i / 4 * 8 + t % 4 * 2 + i % 2];
-      float s = 0;
-      for (int k = 0; k < 16; k++) s += x[k] * y[k];
-      p.d[t][i] += s;
+  typedef float Eight __attribute__((vector_size(32)));
+  float a[64][16];
+  Eight b[16][32], s[32];
+  for (int r = 0; r < 64 && !p.held; r++)
+    for (int t = 0; t < 16; t++) a[r][t] = element(p.a, r, t, p.a_across);
+  for (int i = 0; i < 128 && p.held; i++)
+    for (int x = 0; x < 8; x++) a[i / 32 * 16 + i % 32 / 4 + x / 2 % 2 * 8][i % 4 * 2 + x % 2 + x / 4 * 8] = wide(p.part[i][x / 2] >> 16 * (x % 2));
+  for (int r = 0; r < p.n; r++)
+    for (int t = 0; t < 16; t++) b[t][r / 8][r % 8] = element(p.b, r, t, p.b_across);
+  for (int r = 0; r < 64; r++) {
+    for (int j = 0; j < p.n / 8; j++) {
+      s[j] = Eight{};
+      for (int k = 0; k < 16; k++) s[j] += a[r][k] * b[k][j];
     }
+    for (int i = r / 16 * 32 + r % 8 * 4, x = r / 8 % 2 * 2, t = 0; t < 4; t++)
+      for (int j = 0; j < p.n / 8; j++)
+        for (int y = 0; y < 2; y++) p.of[i + t][j * 4 + x + y] = s[j][t * 2 + y] + (p.add ? p.of[i + t][j * 4 + x + y] : 0);
+  }
 }
-void group_product(float *d, u64 a, u64 b, int across) {
-  struct Brought {
-    float *d;
-    u64 a, b;
-    int across;
-  } mine{d, a, b, across};
-  group_meet("wgmma", &mine, [](Group &g) {
-    Brought *first = (Brought *)g.brought[0];
-    GroupProduct p{first->a, first->b, first->across, {}};
+void group_product(Multiply m) {
+  group_meet("wgmma", &m, [](Group &g) {
+    GroupProduct p;
+    (Multiply &)p = *(Multiply *)g.brought[0];
     for (int i = 0; i < 128; i++) {
-      Brought *x = (Brought *)g.brought[i];
+      Multiply *x = (Multiply *)g.brought[i];
       if (x->a != p.a || x->b != p.b) die("the threads of a warpgroup describe different matrices");
-      p.d[i] = x->d;
+      p.of[i] = x->d, p.part[i] = x->held;
     }
     if (tracing) {
       int group = here->thread / 128;
       scheduler->races.products_issued(group);
-      matrix_read(group, p.a, 64, 0);
-      matrix_read(group, p.b, 256, p.across);
+      if (!p.held) matrix_read(group, p.a, 64, p.a_across);
+      matrix_read(group, p.b, p.n, p.b_across);
     }
     if (mode.late) g.open.push_back(p);
     else perform(p);

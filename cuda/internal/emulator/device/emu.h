@@ -63,7 +63,14 @@ void barrier_init(saddr b, u32 count);
 void barrier_arrive(saddr b, u32 bytes);
 void barrier_wait(saddr b, u32 parity);
 void load_box(saddr to, const void *map, int x, int y, saddr barrier);
-void group_product(float *d, u64 a, u64 b, int across); // 64 × 256
+// A Multiply is a warpgroup's product of 64 × 16 and 16 × n: what each thread brings to it.
+struct Multiply {
+  float *d;
+  const u32 *held; // the thread's part of the first operand, if that is not in shared memory
+  u64 a, b;
+  int n, add, a_across, b_across;
+};
+void group_product(Multiply m);
 void group_begin();
 void group_commit();
 void group_wait(int n);
@@ -141,6 +148,7 @@ DEVFN int thread() { return emu::here->thread; }
 DEVFN int block_x() { return emu::here->x; }
 DEVFN int block_y() { return emu::here->y; }
 DEVFN void sync_block() { emu::block_meet(); }
+DEVFN void sync_warp() { emu::warp_meet("bar.warp.sync", nullptr, [](void **) {}); }
 DEVFN saddr shared_address(const void *p) { return emu::address(p); }
 DEVFN u32 shuffle_xor_bits(u32 v, int mask) {
   emu::Shuffle s{v, mask, 0};
@@ -171,7 +179,10 @@ DEVFN void load_matrices_transposed(u32 *r, saddr a) {
 struct alignas(64) TensorMap {
   u64 opaque[16];
 };
-#define PARAM_MAP(kernel, index, name) (&(name))
+struct Brought {
+  TensorMap box, line;
+};
+#define PARAM_AT(kernel, index, name) (&(name))
 DEVFN void barrier_init(saddr b, u32 count) { emu::barrier_init(b, count); }
 DEVFN void barrier_publish() {}
 DEVFN void barrier_expect(saddr b, u32 bytes) { emu::barrier_arrive(b, bytes); }
@@ -183,8 +194,10 @@ DEVFN void products_commit() { emu::group_commit(); }
 template <int N> DEVFN void products_wait() { emu::group_wait(N); }
 template <int N> DEVFN void more_registers() {}
 template <int N> DEVFN void fewer_registers() {}
-template <int ACROSS> DEVFN void product_64x256(float *d, u64 a, u64 b) { emu::group_product(d, a, b, ACROSS); }
-DEVFN void settle(float *) {}
+template <int N, bool ADD, bool A_ACROSS, bool B_ACROSS> DEVFN void product(float *d, u64 a, u64 b) { emu::group_product({d, nullptr, a, b, N, ADD, A_ACROSS, B_ACROSS}); }
+template <int N> DEVFN void weighted(float *d, const u32 *a, u64 b) { emu::group_product({d, a, 0, b, N, true, false, true}); }
+DEVFN u32 fresh(u32 x) { return x; }
+template <int N> DEVFN void settle(float (&)[N]) {}
 DEVFN void mma(float *d, const u32 *a, const u32 *b) {
   emu::Product p{d, a, b};
   emu::warp_meet("mma", &p, emu::multiply);
