@@ -64,28 +64,77 @@ func openHopper(t testing.TB) engine.Backend {
 	return b
 }
 
-// Attention of sm90a. The small cases leave out the packing, whose bits take minutes.
-func TestEmulatedSM90Attention(t *testing.T) {
-	b := openHopper(t)
-	require.NoError(t, b.Close())
-	require.NoError(t, emulator.Configure(emulator.Mode{Late: true, Seed: 1, Jobs: 2}))
-	opt := compliance.Options{BF16: true, Only: []string{"attention", "attention_backward"}}
-	compliance.Run(t, func(int) engine.Backend { return openHopper(t) }, opt)
+// What sm90a has kernels of its own for, which pass what sm80's do, and with their bits where the emulator adds in one order.
+func TestEmulatedSM90Products(t *testing.T) {
+	hopperCompliance(t, 400000, "linear", "linear_dx", "linear_dw")
 }
 
-// The products of sm90a, which pass what sm80's do; the other kernels are the same.
-func TestEmulatedSM90Products(t *testing.T) {
+func TestEmulatedSM90Attention(t *testing.T) {
+	hopperCompliance(t, 300000, "attention", "attention_backward")
+}
+
+// hopperCompliance runs cases of up to so many numbers; GOPRM_EMULATED=all runs all of them in four modes, which takes minutes.
+func hopperCompliance(t *testing.T, elements int, only ...string) {
 	b := openHopper(t)
 	require.NoError(t, b.Close())
 	modes := []emulator.Mode{{Late: true, Seed: 1, Jobs: 2}, {Jobs: 2}, {Late: true, Jobs: 2}, {Seed: 2, Jobs: 2}}
+	opt := compliance.Options{BF16: true, Only: only}
 	if os.Getenv("GOPRM_EMULATED") != "all" {
-		modes = modes[:1]
+		modes, opt.Elements = modes[:1], elements
 	}
 	for _, mode := range modes {
 		mode.Races = len(modes) > 1
 		require.NoError(t, emulator.Configure(mode))
-		opt := compliance.Options{BF16: true, Only: []string{"linear", "linear_dx", "linear_dw"}}
 		compliance.Run(t, func(int) engine.Backend { return openHopper(t) }, opt)
+	}
+}
+
+// Blocks that stay take every tile once, whatever the shape and the live count. Whole numbers, so that sums are exact.
+func TestEmulatedSM90Tiles(t *testing.T) {
+	b := openHopper(t)
+	defer func() { require.NoError(t, b.Close()) }()
+	require.NoError(t, emulator.Configure(emulator.Mode{Jobs: 2}))
+	const k = 8
+	for _, c := range []struct{ rows, live, columns int }{{2200, 2200, 264}, {2200, 2049, 264}, {2200, 1, 264}, {2200, 0, 264}, {100, 100, 1304}} {
+		whole := func(n, by, less int) *engine.Tensor {
+			v := make([]engine.BF16, n*k)
+			for i := range v {
+				v[i] = engine.ToBF16(float32(i*by%11 - less))
+			}
+			return engine.FromSlice(v, n, k)
+		}
+		x, w, live := whole(c.rows, 7, 5), whole(c.columns, 5, 4), []int32{int32(c.live), 1, 1}
+		placed := func(on *engine.Tensor) *engine.Tensor {
+			d, err := engine.CopyTo(b, on)
+			require.NoError(t, err)
+			return d
+		}
+		missing := engine.ToBF16(-1000)
+		y := make([]engine.BF16, c.rows*c.columns)
+		for i := range y {
+			y[i] = missing
+		}
+		out := placed(engine.FromSlice(y, c.rows, c.columns))
+		launch, err := b.Compile(engine.Call{Op: "linear", Rows: engine.Tokens, Live: placed(engine.FromSlice(live, 3)), In: []*engine.Tensor{placed(x), placed(w)}, Out: out})
+		require.NoError(t, err)
+		require.NoError(t, launch())
+		require.NoError(t, b.Sync())
+		require.NoError(t, b.Download(engine.FromSlice(y, c.rows, c.columns).Bytes(), out))
+		xs, ws := engine.Slice[engine.BF16](x), engine.Slice[engine.BF16](w)
+		for r := range c.rows {
+			for j := range c.columns {
+				want := float32(0)
+				for i := range k {
+					want += xs[r*k+i].Float32() * ws[j*k+i].Float32()
+				}
+				if r >= c.live {
+					want = -1000
+				}
+				if got := y[r*c.columns+j]; got != engine.ToBF16(want) {
+					require.Failf(t, "a tile is wrong", "%+v: row %d, column %d is %g, want %g", c, r, j, got.Float32(), want)
+				}
+			}
+		}
 	}
 }
 

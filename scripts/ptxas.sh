@@ -14,9 +14,9 @@ bin=$tools/nvidia/cu13/bin
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 body() { tail -n +2 "$1" | sha256sum | cut -c1-32; } # without the key
 {
-  echo "# Made by scripts/ptxas.sh with ptxas 13.0.88. A line a kernel and architecture; instructions are those in the whole kernel."
+  echo "# Made by scripts/ptxas.sh with ptxas 13.0.88. A line a kernel and architecture; instructions are those in the whole kernel; waits are for wgmma."
   for ptx in cuda/ptx/*.ptx; do echo "# $(basename "$ptx") $(body "$ptx")"; done
-  printf 'file\tkernel\tarch\tregisters\tstack\tspill_stores\tspill_loads\ttensor\tldmatrix\tasync_copy\tlocal\tinstructions\n'
+  printf 'file\tkernel\tarch\tregisters\tstack\tspill_stores\tspill_loads\ttensor\tldmatrix\tasync_copy\tlocal\tinstructions\twaits\n'
   for ptx in cuda/ptx/*.ptx; do
     name=$(basename "$ptx")
     if [ "${1:-}" != all ] && grep -qxF "# $name $(body "$ptx")" cuda/ptxas.tsv 2>/dev/null; then # as it was
@@ -42,7 +42,8 @@ body() { tail -n +2 "$1" | sha256sum | cut -c1-32; } # without the key
         / LDSM/ { matrices[k]++ }
         / (LDGSTS|UTMALDG|UBLKCP)/ { copies[k]++ }
         / (LDL|STL)/ { stack_use[k]++ }
-        END { for (k in registers) print file, k, arch, registers[k], stack[k], stores[k], loads[k], tensor[k] + 0, matrices[k] + 0, copies[k] + 0, stack_use[k] + 0, n[k] + 0 }
+        / WARPGROUP.DEPBAR/ { waits[k]++ }
+        END { for (k in registers) print file, k, arch, registers[k], stack[k], stores[k], loads[k], tensor[k] + 0, matrices[k] + 0, copies[k] + 0, stack_use[k] + 0, n[k] + 0, waits[k] + 0 }
       ' "$work/log" "$work/sass" | sort
     done
   done

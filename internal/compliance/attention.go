@@ -127,15 +127,20 @@ func attentionCases() []kase {
 	return all
 }
 
-// tensorCoreAttention is of heads that tensor-core kernels are made for, with segments about their tiles.
-func tensorCoreAttention() []kase {
-	var all []kase
+// tensorCoreAttention is of heads that tensor-core kernels are made for, with segments about their tiles and rings of stages;
+// unless all, a few.
+func tensorCoreAttention(all bool) []kase {
+	two, wide := ops.Attention{Heads: 2, KVHeads: 1, HeadDim: 64}, ops.Attention{Heads: 2, KVHeads: 1, HeadDim: 128}
+	if !all {
+		return slices.Concat(attentionKases(packed(300), two), attentionKases(tree(), two), attentionKases(cached(), wide))
+	}
+	var cases []kase
 	for _, l := range []*layout{packed(1), packed(1, 17, 65, 3, 130), packed(300), bidirectional(64, 140), tree(), windowed(33), windowed(1), cached(), blind()} {
-		for _, shape := range []ops.Attention{{Heads: 2, KVHeads: 1, HeadDim: 64}, {Heads: 4, KVHeads: 2, HeadDim: 64}, {Heads: 2, KVHeads: 2, HeadDim: 128}, {Heads: 2, KVHeads: 1, HeadDim: 128}} {
-			all = append(all, attentionKases(l, shape)...)
+		for _, shape := range []ops.Attention{two, wide, {Heads: 4, KVHeads: 2, HeadDim: 64}, {Heads: 2, KVHeads: 2, HeadDim: 128}} {
+			cases = append(cases, attentionKases(l, shape)...)
 		}
 	}
-	return all
+	return cases
 }
 
 // qkv holds an attention's inputs; the cache's are nil without one.

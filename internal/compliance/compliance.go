@@ -67,7 +67,7 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 			covered := map[string]bool{"adamw": true}
 			all := cases()
 			if opt.Only != nil {
-				all = slices.Concat(alignedProducts(), tensorCoreAttention())
+				all = slices.Concat(alignedProducts(), tensorCoreAttention(opt.Elements == 0))
 			}
 			for i, k := range all {
 				seed := uint64(i)

@@ -240,6 +240,10 @@ void warp_meet(const char *what, void *mine, void (*last)(void **)) {
     if (i != f->thread) scheduler->ready.push_back(&scheduler->fibers[i]);
 }
 
+void warp_sync() {
+  warp_meet("bar.warp.sync", nullptr, [](void **) {});
+}
+
 void block_meet() {
   Scheduler &s = *scheduler;
   if (s.at_barrier.size() + 1 < s.fibers.size()) {

@@ -47,6 +47,7 @@ void store16(saddr to, const u32 *v);
 saddr address(const void *p);
 // warp_meet waits for the 32 threads of the warp; the last one calls `last` on what each brought.
 void warp_meet(const char *what, void *mine, void (*last)(void **all));
+void warp_sync(); // and orders what its threads did to memory
 void block_meet();
 void copy(saddr to, const void *from, int bytes);
 void copy_commit();
@@ -148,7 +149,7 @@ DEVFN int thread() { return emu::here->thread; }
 DEVFN int block_x() { return emu::here->x; }
 DEVFN int block_y() { return emu::here->y; }
 DEVFN void sync_block() { emu::block_meet(); }
-DEVFN void sync_warp() { emu::warp_meet("bar.warp.sync", nullptr, [](void **) {}); }
+DEVFN void sync_warp() { emu::warp_sync(); }
 DEVFN saddr shared_address(const void *p) { return emu::address(p); }
 DEVFN u32 shuffle_xor_bits(u32 v, int mask) {
   emu::Shuffle s{v, mask, 0};
