@@ -30,9 +30,11 @@ type backend struct {
 	model     Device
 	context   driver.Context
 	stream    driver.Stream
+	staging   *staging
 	modules   []driver.Module
 	functions map[string]driver.Function
 	owned     map[driver.Ptr]int // bytes
+	lent      map[uintptr]int    // host memory that kernels use, bytes
 	scratch   driver.Ptr         // what kernels of one op leave for each other; an outgrown one stays until Close, for recorded launches
 	room      int                // of scratch
 	fault     driver.Ptr         // the first fault of the launches since the last Sync, see Bound in gpu.h
@@ -57,7 +59,7 @@ func open(index int, opt engine.Options) (engine.Backend, error) {
 	if index >= count {
 		return nil, fmt.Errorf("device cuda:%d: this machine has %d NVIDIA GPUs", index, count)
 	}
-	b := &backend{functions: map[string]driver.Function{}, owned: map[driver.Ptr]int{}, tables: map[ops.RoPE]driver.Ptr{}}
+	b := &backend{functions: map[string]driver.Function{}, owned: map[driver.Ptr]int{}, lent: map[uintptr]int{}, tables: map[ops.RoPE]driver.Ptr{}}
 	if b.model, b.device, err = describe(index); err != nil {
 		return nil, fmt.Errorf("device cuda:%d: %w", index, err)
 	}
@@ -97,6 +99,9 @@ func (b *backend) prepare() error {
 	if b.stream, err = driver.NewStream(); err != nil {
 		return err
 	}
+	if b.staging, err = newStaging(b.stream); err != nil {
+		return err
+	}
 	files, err := ptx.ReadDir("ptx")
 	if err != nil {
 		return err
@@ -130,8 +135,7 @@ func (b *backend) take(bytes int) (driver.Ptr, error) {
 	var failed *driver.Error
 	if errors.As(err, &failed) && failed.Code == driver.OutOfMemory {
 		if free, total, err := driver.MemoryInfo(); err == nil {
-			return 0, fmt.Errorf("out of memory on %s (%s): %d bytes wanted, %d of %d free, %d held here; fewer batch.tokens, recompute: layer, or train: lora or head need less",
-				b.name, b.model.Model, bytes, free, total, b.held())
+			return 0, &engine.MemoryError{Device: fmt.Sprintf("%s (%s)", b.name, b.model.Model), Wanted: bytes, Free: free, Total: total, Held: b.held()}
 		}
 	}
 	if err != nil {
@@ -165,10 +169,41 @@ func (b *backend) Alloc(bytes int) (unsafe.Pointer, error) {
 	return pointer(p), err
 }
 
+// AllocHost returns page-locked memory, which kernels address as the host does: the driver maps it for every device of this
+// capability on 64-bit systems.
+func (b *backend) AllocHost(bytes int) (unsafe.Pointer, error) {
+	if bytes <= 0 {
+		return nil, fmt.Errorf("device %s: allocation of %d bytes", b.name, bytes)
+	}
+	var p unsafe.Pointer
+	if err := b.do(func() (err error) { p, err = driver.AllocHost(bytes); return err }); err != nil {
+		return nil, fmt.Errorf("%d bytes of page-locked host memory: %w", bytes, err)
+	}
+	host := unsafe.Slice((*byte)(p), bytes)
+	for i := range host {
+		host[i] = 0
+	}
+	b.lent[uintptr(p)] = bytes
+	return p, nil
+}
+
+// onHost is the host memory of a tensor that lies there whole, once nothing on the stream uses it; nil for any other.
+func (b *backend) onHost(t *engine.Tensor) ([]byte, error) {
+	if b.lent[uintptr(t.Ptr)] < int(t.MemSize()) {
+		return nil, nil
+	}
+	return unsafe.Slice((*byte)(t.Ptr), t.MemSize()), b.do(b.stream.Synchronise)
+}
+
 // pointer is a device address in the form that tensors hold; Go never follows it.
 func pointer(p driver.Ptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&p)) }
 
 func (b *backend) Free(ptr unsafe.Pointer) {
+	if _, host := b.lent[uintptr(ptr)]; host {
+		delete(b.lent, uintptr(ptr))
+		_ = b.do(func() error { return driver.FreeHost(ptr) })
+		return
+	}
 	p := driver.Ptr(uintptr(ptr))
 	if _, mine := b.owned[p]; !mine {
 		return
@@ -181,22 +216,22 @@ func (b *backend) Upload(dst *engine.Tensor, src []byte) error {
 	if uintptr(len(src)) > dst.MemSize() {
 		return fmt.Errorf("device %s: %d bytes for a tensor of %d", b.name, len(src), dst.MemSize())
 	}
-	return b.do(func() error { return driver.Upload(driver.Ptr(uintptr(dst.Ptr)), src, b.stream) })
+	if host, err := b.onHost(dst); host != nil || err != nil {
+		copy(host, src)
+		return err
+	}
+	return b.do(func() error { return b.staging.upload(driver.Ptr(uintptr(dst.Ptr)), src) })
 }
 
 func (b *backend) Download(dst []byte, src *engine.Tensor) error {
 	if uintptr(len(dst)) > src.MemSize() {
 		return fmt.Errorf("device %s: %d bytes wanted of a tensor of %d", b.name, len(dst), src.MemSize())
 	}
-	if len(dst) == 0 {
-		return nil
+	if host, err := b.onHost(src); host != nil || err != nil {
+		copy(dst, host)
+		return err
 	}
-	return b.do(func() error {
-		if err := driver.Download(unsafe.Pointer(&dst[0]), driver.Ptr(uintptr(src.Ptr)), len(dst), b.stream); err != nil {
-			return err
-		}
-		return b.stream.Synchronise()
-	})
+	return b.do(func() error { return b.staging.download(dst, driver.Ptr(uintptr(src.Ptr))) })
 }
 
 func (b *backend) Compile(c engine.Call) (engine.Launch, error) {
@@ -381,11 +416,17 @@ func (b *backend) Close() error {
 		for p := range b.owned {
 			failed = append(failed, driver.Free(p))
 		}
+		for p := range b.lent {
+			failed = append(failed, driver.FreeHost(*(*unsafe.Pointer)(unsafe.Pointer(&p))))
+		}
 		for _, m := range b.modules {
 			failed = append(failed, m.Unload())
 		}
 		if b.found != nil {
 			failed = append(failed, driver.FreeHost(b.found))
+		}
+		if b.staging != nil {
+			failed = append(failed, b.staging.close())
 		}
 		if b.stream != 0 {
 			failed = append(failed, b.stream.Destroy())

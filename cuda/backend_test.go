@@ -8,11 +8,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/goprm/goprm/cuda/internal/driver"
 	"github.com/goprm/goprm/cuda/internal/emulator"
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/ops"
+	"github.com/goprm/goprm/internal/rng"
 	"github.com/stretchr/testify/require"
 	"gorgonia.org/tensor"
 )
@@ -96,7 +98,11 @@ func TestEmulatedMemory(t *testing.T) {
 	_, err = b.Alloc(1 << 40)
 	require.ErrorContains(t, err, "out of memory on cuda:0")
 	require.ErrorContains(t, err, "1099511627776 bytes wanted")
-	require.ErrorContains(t, err, "batch.tokens")
+	var memory *engine.MemoryError
+	require.ErrorAs(t, err, &memory)
+	require.Equal(t, 1<<40, memory.Wanted)
+	require.GreaterOrEqual(t, memory.Held, 1000)
+	require.LessOrEqual(t, memory.Free+memory.Held, memory.Total)
 	b.Free(p)
 	b.Free(p)
 	_, err = engine.Open("cuda:0", engine.Options{Kernels: "sm90a"})
@@ -107,6 +113,36 @@ func TestEmulatedMemory(t *testing.T) {
 	require.ErrorContains(t, err, "closed")
 	_, err = engine.Open("cuda:0", engine.Options{Kernels: "avx2"})
 	require.ErrorContains(t, err, `kernels "avx2": want auto, sm80 or sm90a`)
+}
+
+// Copies longer than the staging memory, and many short ones before anybody waits, arrive whole and in order. The emulator
+// reads page-locked memory as late as it may.
+func TestEmulatedStaging(t *testing.T) {
+	b := openEmulated(t)
+	defer func() { require.NoError(t, b.Close()) }()
+	const large, small = 3*stagingBytes + 1000, 3000
+	p, err := b.Alloc(large)
+	require.NoError(t, err)
+	x := engine.NewTensor(p, engine.I32, []int{large / 4}, nil)
+	raw := make([]byte, large)
+	for _, seed := range []uint64{1, 2} {
+		for i := range raw {
+			raw[i] = byte(rng.Mix(seed + uint64(i)))
+		}
+		require.NoError(t, b.Upload(x, raw))
+	}
+	for i := 0; i < large-small; i += small {
+		for j := range small {
+			raw[i+j] = byte(i / small * 7)
+		}
+		require.NoError(t, b.Upload(engine.NewTensor(unsafe.Add(p, i), engine.I32, []int{small / 4}, nil), raw[i:i+small]))
+		require.NoError(t, b.Download(nil, x), "which waits for nothing")
+	}
+	for _, bytes := range []int{1, stagingBytes, stagingBytes + 1, 2 * stagingBytes, large} {
+		got := make([]byte, bytes)
+		require.NoError(t, b.Download(got, x))
+		require.True(t, string(got) == string(raw[:bytes]), "%d bytes", bytes)
+	}
 }
 
 // A kernel that fails ends its context: every later call says so, and names the kernel.

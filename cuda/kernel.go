@@ -120,7 +120,7 @@ func (b *builder) kernel(name string, gridX, gridY, threads, shared int, params 
 	for _, at := range starts {
 		k.params = append(k.params, unsafe.Pointer(&k.words[at]))
 	}
-	k.prepared = f.Prepare(gridX, gridY, threads, shared, b.stream, k.params)
+	k.prepared = f.Prepare(gridX, gridY, threads, shared, b.stream, k.params, k.sizes)
 	if b.launched != nil {
 		b.launched[name] = k
 	}

@@ -66,6 +66,7 @@ var table = map[string]func(b *builder) ([]step, error){
 	"log_prob_block":     logProbBlock,
 	"log_prob":           func(b *builder) ([]step, error) { return b.reads(b.In) },
 	"adamw":              adamw,
+	"clip":               clip,
 	"sum_squares":        sumSquares,
 }
 
@@ -264,8 +265,15 @@ func objective(b *builder) ([]step, error) {
 }
 
 func adamw(b *builder) ([]step, error) {
-	n := b.Out.Size()
-	return b.one("adamw"+suffix(b.compute), ceilDiv(n, each), 1, eachThreads, 0, b.outAndIn(b.In, uint64(n))...)
+	n, name := b.Out.Size(), "adamw"+suffix(b.compute)
+	if moments := b.In[2].Dtype(); moments != b.compute {
+		name += suffix(moments)
+	}
+	return b.one(name, ceilDiv(n, each), 1, eachThreads, 0, b.outAndIn(b.In, uint64(n))...)
+}
+
+func clip(b *builder) ([]step, error) {
+	return b.one("clip", 1, 1, 32, 0, b.outAndIn(b.In, b.In[0].Size())...)
 }
 
 func sumSquares(b *builder) ([]step, error) {

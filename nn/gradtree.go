@@ -1,6 +1,8 @@
 package nn
 
 import (
+	"slices"
+
 	"github.com/goprm/goprm/internal/engine"
 )
 
@@ -10,11 +12,22 @@ type gradientTree struct {
 	optim *optimizer
 	sums  []subtree // from the largest to the smallest
 	spare [][]*engine.Tensor
+	made  map[*engine.Tensor]int // when a list was made, by its first tensor
 }
 
 type subtree struct {
 	level int // it holds 2^level micro-batches
 	grads []*engine.Tensor
+}
+
+// reset takes the memory of the last step's sums back: gradients lie where they lay, so an update that was recorded stays
+// good.
+func (t *gradientTree) reset() {
+	for i := len(t.sums) - 1; i >= 0; i-- {
+		t.spare = append(t.spare, t.sums[i].grads)
+	}
+	t.sums = nil
+	slices.SortFunc(t.spare, func(a, b []*engine.Tensor) int { return t.made[b[0]] - t.made[a[0]] })
 }
 
 // push adds a micro-batch's gradients; grads is read, not kept.
@@ -74,5 +87,9 @@ func (t *gradientTree) buffers(like []*engine.Tensor) ([]*engine.Tensor, error) 
 			return nil, err
 		}
 	}
+	if t.made == nil {
+		t.made = map[*engine.Tensor]int{}
+	}
+	t.made[own[0]] = len(t.made)
 	return own, nil
 }

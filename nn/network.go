@@ -65,6 +65,9 @@ func New(spec Spec, backend engine.Backend, source Source) (*Network, error) {
 	if err := spec.Validate(); err != nil {
 		return nil, err
 	}
+	if _, ok := backend.(engine.HostMemory); spec.Offload && !ok {
+		return nil, fmt.Errorf("optim.offload: %s computes in the host's memory already", backend.Name())
+	}
 	n := &Network{spec: spec, backend: backend, source: source, tensors: map[string]*engine.Tensor{}}
 	if err := n.compile(Capacity{Tokens: 1, Segments: 1, Ranges: 1, Reads: 1}); err != nil {
 		return nil, err
@@ -100,6 +103,11 @@ func (n *Network) compile(capacity Capacity) error {
 	if err := n.closeMachines(); err != nil {
 		return err
 	}
+	if n.optim != nil {
+		if err := n.optim.forget(); err != nil {
+			return err
+		}
+	}
 	m, err := newModel(n.spec, capacity, n.source.IsBF16, nil)
 	if err != nil {
 		return err
@@ -123,7 +131,7 @@ func (n *Network) Close() error {
 		n.backend.Free(t.Ptr)
 	}
 	n.cache = nil
-	return n.closeMachines()
+	return errors.Join(n.closeMachines(), n.optim.forget())
 }
 
 // plan says what the machine for an output computes.

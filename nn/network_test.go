@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/goprm/goprm/data"
@@ -304,6 +305,17 @@ func TestNonFiniteStepIsNotApplied(t *testing.T) {
 	require.True(t, errors.As(err, &bad), "%v", err)
 	require.Equal(t, before, snapshot(t, n))
 	batch[0].Target[1] = 0.5
+
+	target, weight := batch[0].Target[0], batch[0].Weight[0]
+	batch[0].Target[0], batch[0].Weight[0] = 1e30, 1e20 // a loss of 1e80, whose gradient is beyond f32
+	_, err = n.TrainStep(batch, adam)
+	require.True(t, errors.As(err, &bad), "%v", err)
+	require.Contains(t, bad.Tensor, "the gradient of ")
+	require.Equal(t, before, snapshot(t, n))
+	batch[0].Target[0], batch[0].Weight[0] = target, weight
+	_, err = n.TrainStep(batch, adam)
+	require.NoError(t, err)
+
 	weights, err := n.Get("model.layers.1.mlp.up_proj.weight")
 	require.NoError(t, err)
 	weights[3] = math.Inf(1)
@@ -330,6 +342,37 @@ type writer []byte
 func (w *writer) Write(p []byte) (int, error) {
 	*w = append(*w, p...)
 	return len(p), nil
+}
+
+// Moments in bf16 learn as those in f32 do, to within what their rounding may change.
+func TestNarrowMoments(t *testing.T) {
+	o := newOpener(t, "auto")
+	batch := micros(t, examples(5), 40)
+	var wide []float64
+	for _, narrow := range []bool{false, true} {
+		n := o.open(nn.Spec{Train: nn.TrainFull, Narrow: narrow})
+		for s := range 40 {
+			h := adam
+			h.Seed, h.LR, h.HeadLR = 7, adam.LR/5, adam.HeadLR/5
+			r, err := n.TrainStep(batch, h)
+			require.NoError(t, err)
+			if !narrow {
+				wide = append(wide, r.Loss)
+				continue
+			}
+			// Each rounding moves a moment by less than one part in 128 of itself, up or down, and so an update by as much.
+			require.InDelta(t, wide[s], r.Loss, 0.02*wide[0], "step %d", s)
+		}
+		tensors, _, err := n.State()
+		require.NoError(t, err)
+		want := map[bool]safetensors.DType{false: safetensors.F32, true: safetensors.BF16}[narrow]
+		for _, s := range tensors {
+			if !strings.HasPrefix(s.Name, "param.") {
+				require.Equal(t, want, s.DType, s.Name)
+			}
+		}
+	}
+	require.Less(t, wide[39], 0.5*wide[0], "it learns")
 }
 
 // A restored network goes on to the bit; each part of the state matters.

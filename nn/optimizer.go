@@ -1,13 +1,16 @@
 package nn
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"unsafe"
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/ops"
+	"github.com/goprm/goprm/internal/rng"
 	"github.com/goprm/goprm/loss"
 )
 
@@ -20,6 +23,7 @@ type AdamW struct {
 	Eps         float64
 	WeightDecay float64 // on matrices, not on biases and norms
 	Clip        float64 // bound on the global L2 norm of the gradient; 0: none
+	Seed        uint64  // of the rounding of moments, where they are bf16
 }
 
 // StepResult describes one optimiser step.
@@ -39,13 +43,26 @@ func (e *NonFiniteError) Error() string {
 // optimizer keeps the moments and the gradient sums of the trained parameters, in graph order.
 type optimizer struct {
 	net      *Network
+	trained  []*Parameter
 	names    []string
 	m, v     []*engine.Tensor
-	hyper    *engine.Tensor   // f64 [HyperLen]
-	squares  *engine.Tensor   // f64, one for each trained parameter
-	sums     []*engine.Tensor // views of them
-	steps    int              // updates applied so far
+	scalars  *engine.Tensor   // f64: hyper of each trained parameter, then clip's bound
+	hyper    []*engine.Tensor // views of them
+	bound    *engine.Tensor
+	results  *engine.Tensor   // f64: the sum of squares of each, then clip's result
+	squares  *engine.Tensor   // views of them
+	sums     []*engine.Tensor // views of squares
+	clipped  *engine.Tensor
+	steps    int // updates applied so far
 	launches map[launchKey]engine.Launch
+	updates  map[*engine.Tensor]*update // by the first gradient
+	tree     gradientTree
+}
+
+// update is everything that follows the gradients of a step: no launch of it waits for the host, so it is recorded whole.
+type update struct {
+	grads []*engine.Tensor
+	engine.Sequence
 }
 
 // launchKey tells compiled launches apart by what they read and write.
@@ -55,43 +72,77 @@ type launchKey struct {
 }
 
 func newOptimizer(n *Network) *optimizer {
-	o := &optimizer{net: n, launches: map[launchKey]engine.Launch{}}
+	o := &optimizer{net: n}
+	o.tree.optim = o
 	for _, p := range n.model.params {
 		if p.Trained {
-			o.names = append(o.names, p.Name)
+			o.trained, o.names = append(o.trained, p), append(o.names, p.Name)
 		}
 	}
 	return o
 }
 
+// forget drops what was compiled for gradients that are no more.
+func (o *optimizer) forget() error {
+	var errs []error
+	for _, u := range o.updates {
+		errs = append(errs, u.Forget())
+	}
+	o.updates, o.launches = nil, nil
+	return errors.Join(errs...)
+}
+
 // allocate gives the moments memory before the first update, or before they are restored.
 func (o *optimizer) allocate() error {
-	if o.hyper != nil {
+	if o.scalars != nil {
 		return nil
 	}
-	b := o.net.backend
-	var err error
-	if o.hyper, err = engine.CopyTo(b, engine.FromDType(engine.F64, ops.HyperLen)); err != nil {
-		return err
+	b, n := o.net.backend, len(o.names)
+	alloc := b.Alloc
+	if o.net.spec.Offload {
+		alloc = b.(engine.HostMemory).AllocHost // New made sure
 	}
-	if o.squares, err = engine.CopyTo(b, engine.FromDType(engine.F64, max(1, len(o.names)))); err != nil {
-		return err
-	}
-	for i, name := range o.names {
-		o.sums = append(o.sums, engine.NewTensor(unsafe.Add(o.squares.Ptr, 8*i), engine.F64, []int{1}, o.squares))
+	for i := len(o.v); i < n; i++ { // as far as an earlier try did not come
+		name := o.names[i]
 		t := o.net.tensors[name]
 		for _, moments := range []*[]*engine.Tensor{&o.m, &o.v} {
-			z, err := engine.CopyTo(b, engine.FromDType(t.Dtype(), t.Shape()...))
-			if err != nil {
+			z := engine.NewTensor(nil, o.net.spec.moments(t.Dtype()), t.Shape(), nil)
+			var err error
+			if z.Ptr, err = alloc(int(z.MemSize())); err != nil {
 				return fmt.Errorf("optimiser state of %s: %w", name, err)
 			}
 			*moments = append(*moments, z)
 		}
 	}
+	var err error
+	if o.results, err = engine.CopyTo(b, engine.FromDType(engine.F64, n+ops.ClipLen)); err != nil {
+		return err
+	}
+	scalars, err := engine.CopyTo(b, engine.FromDType(engine.F64, n*ops.HyperLen+1))
+	if err != nil {
+		return err
+	}
+	o.scalars = scalars
+	view := func(of *engine.Tensor, from, size int) *engine.Tensor {
+		return engine.NewTensor(unsafe.Add(of.Ptr, 8*from), engine.F64, []int{size}, of)
+	}
+	for i := range o.names {
+		o.hyper, o.sums = append(o.hyper, view(o.scalars, i*ops.HyperLen, ops.HyperLen)), append(o.sums, view(o.results, i, 1))
+	}
+	o.bound, o.squares, o.clipped = view(o.scalars, n*ops.HyperLen, 1), view(o.results, 0, n), view(o.results, n, ops.ClipLen)
 	return nil
 }
 
-// launch compiles an op on whole tensors once and runs it.
+// compile makes a launch of an op on whole tensors.
+func (o *optimizer) compile(op string, attr any, out *engine.Tensor, in ...*engine.Tensor) (engine.Launch, error) {
+	run, err := o.net.backend.Compile(engine.Call{Op: op, Attr: attr, Rows: engine.Fixed, In: in, Out: out, Live: wholeTensors})
+	if err != nil {
+		return nil, fmt.Errorf("%s on %s: %w", op, o.net.backend.Name(), err)
+	}
+	return run, nil
+}
+
+// launch compiles an op once and runs it.
 func (o *optimizer) launch(op string, attr any, out *engine.Tensor, in ...*engine.Tensor) error {
 	key := launchKey{op: op, out: out, in: in[0]}
 	if len(in) > 1 {
@@ -100,9 +151,11 @@ func (o *optimizer) launch(op string, attr any, out *engine.Tensor, in ...*engin
 	run := o.launches[key]
 	if run == nil {
 		var err error
-		run, err = o.net.backend.Compile(engine.Call{Op: op, Attr: attr, Rows: engine.Fixed, In: in, Out: out, Live: wholeTensors})
-		if err != nil {
-			return fmt.Errorf("%s on %s: %w", op, o.net.backend.Name(), err)
+		if run, err = o.compile(op, attr, out, in...); err != nil {
+			return err
+		}
+		if o.launches == nil {
+			o.launches = map[launchKey]engine.Launch{}
 		}
 		o.launches[key] = run
 	}
@@ -117,6 +170,9 @@ func (n *Network) TrainStep(batches []Micro, h AdamW) (StepResult, error) {
 	if len(batches) == 0 {
 		return StepResult{}, fmt.Errorf("an optimiser step without micro-batches")
 	}
+	if len(n.optim.names) == 0 {
+		return StepResult{}, errors.New("an optimiser step of a network that trains nothing")
+	}
 	if err := n.optim.allocate(); err != nil {
 		return StepResult{}, err
 	}
@@ -124,13 +180,16 @@ func (n *Network) TrainStep(batches []Micro, h AdamW) (StepResult, error) {
 	if err != nil {
 		return StepResult{}, err
 	}
-	if result.GradNorm, err = n.optim.norm(grads); err != nil {
-		return StepResult{}, err
-	}
 	if math.IsNaN(result.Loss) || math.IsInf(result.Loss, 0) {
+		if _, err := n.optim.norm(grads); err != nil { // which names a tensor
+			return StepResult{}, err
+		}
 		return StepResult{}, &NonFiniteError{Tensor: "the loss"}
 	}
-	return result, n.optim.update(grads, result.GradNorm, h)
+	if result.GradNorm, err = n.optim.update(grads, h); err != nil {
+		return StepResult{}, err
+	}
+	return result, nil
 }
 
 // gradients sums over micro-batches: losses in order, gradients in the tree that pairs neighbours, then neighbours' sums.
@@ -143,7 +202,8 @@ func (n *Network) gradients(batches []Micro) (StepResult, []*engine.Tensor, erro
 	if _, err := n.machine(outGradients, need); err != nil {
 		return result, nil, err
 	}
-	tree := gradientTree{optim: n.optim}
+	tree := &n.optim.tree
+	tree.reset()
 	for i, b := range batches {
 		machine, err := n.run(outGradients, b)
 		if err != nil {
@@ -195,55 +255,95 @@ func (o *optimizer) norm(grads []*engine.Tensor) (float64, error) {
 			return 0, err
 		}
 	}
+	if err := o.launch("clip", nil, o.clipped, o.squares, o.bound); err != nil {
+		return 0, err
+	}
+	return o.finish()
+}
+
+// finish waits for sum_squares and clip, and for what followed them.
+func (o *optimizer) finish() (norm float64, err error) {
 	if err := o.net.backend.Sync(); err != nil {
 		return 0, err
 	}
-	squares, err := download(o.net.backend, o.squares, len(grads))
+	results, err := download(o.net.backend, o.results, o.results.Size())
 	if err != nil {
 		return 0, err
 	}
-	total := 0.0
-	for i, s := range squares {
+	for i, s := range results[:len(o.names)] {
 		if math.IsNaN(s) || math.IsInf(s, 0) {
 			return 0, &NonFiniteError{Tensor: "the gradient of " + o.names[i]}
 		}
-		total += s
 	}
-	return math.Sqrt(total), nil
+	return results[len(o.names)+ops.ClipNorm], nil
 }
 
-func (o *optimizer) update(grads []*engine.Tensor, norm float64, h AdamW) error {
+// update applies the gradients unless one of them is NaN or Inf, and returns their norm.
+func (o *optimizer) update(grads []*engine.Tensor, h AdamW) (float64, error) {
 	t := float64(o.steps + 1)
-	var hyper [ops.HyperLen]float64
-	hyper[ops.HyperBeta1], hyper[ops.HyperBeta2], hyper[ops.HyperEps] = h.Beta1, h.Beta2, h.Eps
-	hyper[ops.HyperCorrection1], hyper[ops.HyperCorrection2] = 1-math.Pow(h.Beta1, t), 1-math.Pow(h.Beta2, t)
-	hyper[ops.HyperGradScale] = 1
-	if h.Clip > 0 {
-		hyper[ops.HyperGradScale] = min(1, h.Clip/(norm+1e-6))
-	}
-	byName := map[string]*Parameter{}
-	for _, p := range o.net.model.params {
-		byName[p.Name] = p
-	}
-	for i, name := range o.names {
-		p := byName[name]
-		hyper[ops.HyperLR], hyper[ops.HyperWeightDecay] = h.LR, 0
+	scalars := make([]float64, o.scalars.Size())
+	scalars[len(scalars)-1] = h.Clip
+	for i, p := range o.trained {
+		hyper := scalars[i*ops.HyperLen:]
+		hyper[ops.HyperBeta1], hyper[ops.HyperBeta2], hyper[ops.HyperEps] = h.Beta1, h.Beta2, h.Eps
+		hyper[ops.HyperCorrection1], hyper[ops.HyperCorrection2] = 1-math.Pow(h.Beta1, t), 1-math.Pow(h.Beta2, t)
+		hyper[ops.HyperLR] = h.LR
 		if p.Head {
 			hyper[ops.HyperLR] = h.HeadLR
 		}
 		if p.Decays() {
 			hyper[ops.HyperWeightDecay] = h.WeightDecay
 		}
-		if err := o.net.backend.Upload(o.hyper, bytesOf(hyper[:])); err != nil {
-			return err
-		}
-		w := o.net.tensors[name]
-		if err := o.launch("adamw", nil, w, w, grads[i], o.m[i], o.v[i], o.hyper); err != nil {
-			return fmt.Errorf("updating %s: %w", name, err)
-		}
+		hyper[ops.HyperSalt] = float64(rng.New(h.Seed, "moments "+p.Name).Uint64(uint64(o.steps)) >> 11)
+	}
+	if err := o.net.backend.Upload(o.scalars, bytesOf(scalars)); err != nil {
+		return 0, err
+	}
+	u, err := o.updateOf(grads)
+	if err != nil {
+		return 0, err
+	}
+	if err := u.Run(); err != nil {
+		return 0, fmt.Errorf("update of the parameters: %w", err)
+	}
+	norm, err := o.finish()
+	if err != nil {
+		return 0, err
 	}
 	o.steps++
-	return o.net.backend.Sync()
+	return norm, nil
+}
+
+// updateOf compiles the update for gradients that lie there: their norm, the factor that bounds it, and each tensor's step.
+func (o *optimizer) updateOf(grads []*engine.Tensor) (*update, error) {
+	if u := o.updates[grads[0]]; u != nil && slices.Equal(u.grads, grads) {
+		return u, nil
+	}
+	u := &update{grads: grads, Sequence: engine.Sequence{Backend: o.net.backend}}
+	add := func(op string, out *engine.Tensor, in ...*engine.Tensor) error {
+		launch, err := o.compile(op, nil, out, in...)
+		u.Launches = append(u.Launches, launch)
+		return err
+	}
+	for i, g := range grads {
+		if err := add("sum_squares", o.sums[i], g); err != nil {
+			return nil, err
+		}
+	}
+	if err := add("clip", o.clipped, o.squares, o.bound); err != nil {
+		return nil, err
+	}
+	for i, name := range o.names {
+		w := o.net.tensors[name]
+		if err := add("adamw", w, w, grads[i], o.m[i], o.v[i], o.hyper[i], o.clipped); err != nil {
+			return nil, fmt.Errorf("updating %s: %w", name, err)
+		}
+	}
+	if o.updates == nil {
+		o.updates = map[*engine.Tensor]*update{}
+	}
+	o.updates[grads[0]] = u
+	return u, nil
 }
 
 // Gradients computes the loss and its gradient by each trained parameter, and changes nothing.

@@ -10,13 +10,14 @@ import (
 type Memory struct {
 	Weights     int64 `json:"weights"`     // frozen, as stored, or trained, in the dtype of parameters
 	Gradients   int64 `json:"gradients"`   // of trained parameters
-	Moments     int64 `json:"moments"`     // of AdamW
+	Moments     int64 `json:"moments"`     // of AdamW, unless they lie on the host
 	Activations int64 `json:"activations"` // the arena of the largest batch
 	Rounded     int64 `json:"rounded"`     // the bf16 copy of the largest trained matrix, where products compute in bf16
 	Trained     int64 `json:"trained"`     // numbers that are trained
+	Host        int64 `json:"host"`        // page-locked memory of the host: moments that are offloaded
 }
 
-// Total is the sum of all parts.
+// Total is the sum of all parts on the device.
 func (m Memory) Total() int64 {
 	return m.Weights + m.Gradients + m.Moments + m.Activations + m.Rounded
 }
@@ -56,7 +57,11 @@ func Measure(spec Spec, capacity Capacity, bf16 bool, microBatches int) (Memory,
 		}
 		memory.Trained += numbers
 		memory.Gradients += copies * bytes
-		memory.Moments += 2 * bytes
+		if moments := 2 * numbers * int64(spec.moments(p.node.Dtype()).Size()); spec.Offload {
+			memory.Host += moments
+		} else {
+			memory.Moments += moments
+		}
 		if spec.DType == engine.BFloat16 && p.Decays() {
 			memory.Rounded = max(memory.Rounded, 2*numbers)
 		}

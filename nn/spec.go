@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/hfmodel"
 	"github.com/goprm/goprm/internal/ops"
 	"github.com/goprm/goprm/loss"
@@ -58,12 +59,25 @@ type Spec struct {
 	Recompute bool // keep only the residual stream between layers for the backward pass
 	Bias      bool // q, k and v projections carry a bias
 	Cache     int  // tokens whose keys and values are kept, see [Network.SetCache]
+	Narrow    bool // AdamW's moments are bf16, rounded at random
+	Offload   bool // they lie in host memory, on backends that have it apart
+}
+
+// moments is the dtype of the moments of a parameter of a dtype.
+func (s Spec) moments(param tensor.Dtype) tensor.Dtype {
+	if s.Narrow {
+		return engine.BFloat16
+	}
+	return param
 }
 
 // Validate reports the first thing that the spec gets wrong.
 func (s Spec) Validate() error {
 	if !slices.Contains([]string{TrainNothing, TrainHead, TrainLoRA, TrainFull}, s.Train) {
 		return fmt.Errorf("train: %q is none of head, lora, full", s.Train)
+	}
+	if s.Narrow && s.params() != engine.F32 {
+		return fmt.Errorf("optim.moments: bf16 is for parameters in f32, not with dtype: %s", engine.DTypeName(s.DType))
 	}
 	switch s.Head.Kind {
 	case Scalar:

@@ -121,6 +121,8 @@ type Optim struct {
 	Warmup      float64       `yaml:"warmup"`   // below 1: share of the steps, else a number of them; 0.05
 	Epochs      int           `yaml:"epochs"`   // 1
 	Steps       int           `yaml:"steps"`    // 0: as many as Epochs need; else it wins
+	Moments     string        `yaml:"moments"`  // f32 (default: of parameters, f64 with dtype: f64) or bf16, which halves them and rounds at random
+	Offload     bool          `yaml:"offload"`  // moments lie in the host's memory, where the device reads them: slower, no number changes
 }
 
 // RewardConfig says how a trajectory's reward is made of its scores; saved with the model.
@@ -154,7 +156,7 @@ func DefaultTrainConfig() TrainConfig {
 		Batch: Batch{Trajectories: 16, Tokens: 8192},
 		Optim: Optim{
 			LR: 1e-4, HeadLR: 1e-3, Betas: []float64{0.9, 0.999}, Eps: 1e-8, WeightDecay: 0.01, Clip: 1,
-			Warmup: 0.05, Epochs: 1,
+			Warmup: 0.05, Epochs: 1, Moments: "f32",
 		},
 		Recompute:  "layer",
 		Threshold:  Threshold{Value: 0.5},

@@ -118,6 +118,12 @@ func (c *TrainConfig) validateOptim() error {
 			return fmt.Errorf("%s: %v is not a number from 0", v.key, v.value)
 		}
 	}
+	if err := oneOf(choice{"optim.moments", o.Moments, []string{"f32", "bf16"}}); err != nil {
+		return err
+	}
+	if o.Moments == "bf16" && c.DType == "f64" {
+		return errors.New("optim.moments: bf16 is for parameters in f32, not with dtype: f64")
+	}
 	if err := (schedule.Options{Kind: o.Schedule, Steps: 1, Warmup: o.Warmup}).Validate(); err != nil {
 		return fmt.Errorf("optim: %w", err)
 	}

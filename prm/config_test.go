@@ -93,7 +93,7 @@ func TestConfigValues(t *testing.T) {
 	require.Empty(t, changedKeys(c, back))
 	require.Equal(t, flatten(c), flatten(back))
 	require.Equal(t, "0", flatten(c)["optim.clip"])
-	require.Len(t, flatten(c), 59, "a key was added: decide whether it may change on resumption")
+	require.Len(t, flatten(c), 61, "a key was added: decide whether it may change on resumption")
 
 	literal := TrainConfig{Optim: Optim{Clip: 2}, Text: data.TextOptions{ThinkTags: []string{}}}.filled()
 	require.Equal(t, 2.0, literal.Optim.Clip)
@@ -130,6 +130,8 @@ func TestConfigRefuses(t *testing.T) {
 		"optim: {steps: -2}":                       "optim.steps",
 		"optim: {warmup: 1.5}":                     "warmup",
 		"optim: {lr: -1}":                          "optim.lr",
+		"optim: {moments: f16}":                    "optim.moments",
+		"dtype: f64\noptim: {moments: bf16}":       "optim.moments: bf16 is for parameters in f32",
 		"threshold: high":                          `a number or "auto" is wanted`,
 		"threshold: .nan":                          "threshold",
 		"reward: {over: some}":                     "reward.over",

@@ -1,7 +1,10 @@
 package prm
 
 import (
+	"errors"
 	"fmt"
+	"math/bits"
+	"strings"
 
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/hfmodel"
@@ -18,6 +21,8 @@ type PlanOptions struct {
 	DType        string // bf16 (default, as on a GPU), f32 or f64
 	LoRA         LoRAConfig
 	Recompute    string // layer (default) or none
+	Moments      string // f32 (default) or bf16
+	Offload      bool   // moments lie in the host's memory
 	Memory       int64  // bytes of the device; 0: not known
 }
 
@@ -36,6 +41,7 @@ func (o PlanOptions) Validate() error {
 	return oneOf(
 		choice{"train", o.Train, []string{"", nn.TrainHead, nn.TrainLoRA, nn.TrainFull}},
 		choice{"recompute", o.Recompute, []string{"", "layer", "none"}},
+		choice{"moments", o.Moments, []string{"", "f32", "bf16"}},
 		choice{"dtype", o.DType, []string{"", "bf16", "f32", "f64"}},
 	)
 }
@@ -86,18 +92,18 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 	}
 	spec := nn.Spec{
 		Config: config, DType: dtype, Train: opt.Train, Bias: config.AttentionBias, Loss: loss.MSE, Recompute: opt.Recompute == "layer",
+		Narrow: opt.Moments == "bf16", Offload: opt.Offload,
 		Head: nn.HeadSpec{Kind: nn.Scalar, Activation: "sigmoid", Final: "shared"},
 		LoRA: nn.LoRASpec{Rank: opt.LoRA.Rank, Alpha: opt.LoRA.Alpha, Targets: opt.LoRA.Targets, Layers: opt.LoRA.Layers},
+	}
+	if err := spec.Validate(); err != nil {
+		return PlanReport{}, err
 	}
 	if spec.Train == nn.TrainHead { // the trunk runs once, for the hidden states; the head after it takes next to nothing
 		spec.Train = nn.TrainNothing
 	}
-	at := func(tokens int) (nn.Memory, error) {
-		reads := max(1, tokens/16) // a step of sixteen tokens is a short one
-		return nn.Measure(spec, nn.Capacity{Tokens: tokens, Segments: 64, Ranges: 64, Reads: reads}, true, opt.MicroBatches)
-	}
 	r := PlanReport{Train: opt.Train, DType: opt.DType, Tokens: opt.Tokens, Device: opt.Memory}
-	if r.Memory, err = at(opt.Tokens); err != nil {
+	if r.Memory, err = measure(spec, opt.Tokens, opt.MicroBatches); err != nil {
 		return PlanReport{}, err
 	}
 	if opt.Train == nn.TrainHead {
@@ -107,23 +113,112 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 	if opt.Memory == 0 {
 		return r, nil
 	}
-	room := opt.Memory / 100 * 97 // the driver and the kernels take some
+	room := usable(opt.Memory)
 	r.Fits = r.Total <= room
 	fixed := r.Total - r.Activations
 	if fixed < room { // activations grow with the tokens
 		r.MostTokens = int(float64(room-fixed) / float64(r.Activations) * float64(opt.Tokens))
 	}
-	switch {
-	case r.Fits:
-	case r.MostTokens >= 512:
-		r.Advice = fmt.Sprintf("batch.tokens up to %d fit", r.MostTokens)
-		if opt.Recompute == "none" {
-			r.Advice += "; recompute: layer takes much less"
-		}
-	case opt.Train == nn.TrainFull:
-		r.Advice = "weights, gradients and moments alone are too much: train: lora or head"
-	default:
-		r.Advice = "the weights alone are nearly too much: a smaller model, or a larger device"
+	if !r.Fits {
+		r.Advice, err = advise(spec, opt.Tokens, opt.MicroBatches, r.MostTokens, room)
 	}
-	return r, nil
+	return r, err
+}
+
+// usable is what of a device's memory a run can have: the driver and the kernels take some.
+func usable(memory int64) int64 { return memory / 100 * 97 }
+
+func measure(spec nn.Spec, tokens, microBatches int) (nn.Memory, error) {
+	reads := max(1, tokens/16) // a step of sixteen tokens is a short one
+	return nn.Measure(spec, nn.Capacity{Tokens: tokens, Segments: 64, Ranges: 64, Reads: reads}, true, microBatches)
+}
+
+// advise says which settings would make a run fit, most of whose tokens fit as it is: each was measured.
+func advise(spec nn.Spec, tokens, microBatches, mostTokens int, room int64) (string, error) {
+	type change struct {
+		say  string
+		open bool // it is not made yet
+		make func(*nn.Spec, *int)
+	}
+	var changes []change
+	trains := spec.Train == nn.TrainLoRA || spec.Train == nn.TrainFull
+	for _, c := range []change{
+		{"recompute: layer", trains && !spec.Recompute, func(s *nn.Spec, _ *int) { s.Recompute = true }},
+		{"optim.moments: bf16", trains && !spec.Narrow && spec.DType != engine.F64, func(s *nn.Spec, _ *int) { s.Narrow = true }},
+		{"optim.offload: true", trains && !spec.Offload, func(s *nn.Spec, _ *int) { s.Offload = true }},
+		{"one micro-batch a step (fewer batch.trajectories)", trains && microBatches > 1, func(_ *nn.Spec, n *int) { *n = 1 }},
+	} {
+		if c.open {
+			changes = append(changes, c)
+		}
+	}
+	var fit []string
+	if mostTokens >= 512 {
+		fit = append(fit, fmt.Sprintf("batch.tokens up to %d fit", mostTokens))
+	}
+	for count := 1; count <= len(changes) && (count == 1 || len(fit) == 0); count++ {
+		for set := range 1 << len(changes) {
+			if bits.OnesCount(uint(set)) != count {
+				continue
+			}
+			changed, micros, say, host := spec, microBatches, []string{}, ""
+			for i, c := range changes {
+				if set>>i&1 == 1 {
+					c.make(&changed, &micros)
+					say = append(say, c.say)
+				}
+			}
+			m, err := measure(changed, tokens, micros)
+			if err != nil {
+				return "", err
+			}
+			if m.Host > 0 {
+				host = fmt.Sprintf(" and %s on the host", bytesText(m.Host))
+			}
+			if m.Total() <= room {
+				fit = append(fit, fmt.Sprintf("%s fits, with %s%s", strings.Join(say, " with "), bytesText(m.Total()), host))
+			}
+		}
+	}
+	switch {
+	case len(fit) > 0:
+		return strings.Join(fit, "; "), nil
+	case spec.Train == nn.TrainFull:
+		return "weights, gradients and moments alone are too much: train: lora or head", nil
+	}
+	return "the weights alone are nearly too much: a smaller model, or a larger device", nil
+}
+
+func bytesText(bytes int64) string {
+	if bytes < 1<<30 {
+		return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20))
+	}
+	return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30))
+}
+
+// explain adds to a device's want of memory what was planned and which setting would fit.
+func (s *session) explain(err error, tokens, microBatches int) error {
+	var short *engine.MemoryError
+	if !errors.As(err, &short) {
+		return err
+	}
+	spec := s.spec(s.c.Train)
+	if spec.Train == nn.TrainHead {
+		spec.Train = nn.TrainNothing
+	}
+	m, failed := measure(spec, tokens, microBatches)
+	if failed != nil {
+		return err
+	}
+	room := usable(int64(short.Free) + int64(short.Held))
+	most := 0
+	if fixed := m.Total() - m.Activations; fixed < room {
+		most = int(float64(room-fixed) / float64(m.Activations) * float64(tokens))
+	}
+	advice, failed := advise(spec, tokens, microBatches, min(most, tokens/2), room)
+	if failed != nil {
+		return err
+	}
+	return fmt.Errorf("%w; planned for micro-batches of %d tokens: weights %s, gradients %s, moments %s, activations %s, rounded weights %s; %s", err,
+		tokens, bytesText(m.Weights), bytesText(m.Gradients), bytesText(m.Moments), bytesText(m.Activations), bytesText(m.Rounded), advice)
 }

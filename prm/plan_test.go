@@ -51,7 +51,27 @@ func TestPlan(t *testing.T) {
 
 	big := plan(t, "7B", "full", 4096, 80)
 	require.False(t, big.Fits)
-	require.Contains(t, big.Advice, "lora or head")
+	require.Equal(t, "optim.offload: true with one micro-batch a step (fewer batch.trajectories) fits, with 55.4 GiB and 52.7 GiB on the host", big.Advice)
+	require.Contains(t, plan(t, "7B", "full", 4096, 48).Advice, "lora or head")
+
+	dir := filepath.Join(t.TempDir(), "model")
+	require.NoError(t, os.MkdirAll(dir, 0o777))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "config.json"), []byte(planned["7B"].config), 0o666))
+	at := func(moments string, offload bool, microBatches int) PlanReport {
+		r, err := Plan(PlanOptions{Model: dir, Train: "full", Tokens: 4096, MicroBatches: microBatches, Moments: moments, Offload: offload, Memory: 80 << 30})
+		require.NoError(t, err)
+		return r
+	}
+	numbers = planned["7B"].numbers + planned["7B"].hidden + 1
+	require.Equal(t, 4*numbers, at("bf16", false, 1).Moments)
+	require.False(t, at("bf16", false, 1).Fits)
+	for moments, bytes := range map[string]int64{"f32": 8, "bf16": 4} {
+		r := at(moments, true, 1)
+		require.Zero(t, r.Moments)
+		require.Equal(t, bytes*numbers, r.Host)
+		require.True(t, r.Fits, "7B, everything trained, within 80 GiB: %+v", r)
+		require.Equal(t, at("f32", false, 1).Total-8*numbers, r.Total)
+	}
 
 	long := plan(t, "7B", "lora", 1<<18, 80)
 	require.False(t, long.Fits)
@@ -63,7 +83,7 @@ func TestPlan(t *testing.T) {
 func TestPlanBadOptions(t *testing.T) {
 	for want, o := range map[string]PlanOptions{
 		"no folder": {}, "config.json": {Model: "/nowhere"}, `train: "all"`: {Model: "m", Train: "all"}, "tokens: -1": {Model: "m", Tokens: -1},
-		`dtype: "f16"`: {Model: "m", DType: "f16"}, `recompute: "some"`: {Model: "m", Recompute: "some"}, "memory: -1": {Model: "m", Memory: -1}, "micro-batches": {Model: "m", MicroBatches: -2},
+		`dtype: "f16"`: {Model: "m", DType: "f16"}, `recompute: "some"`: {Model: "m", Recompute: "some"}, `moments: "f16"`: {Model: "m", Moments: "f16"}, "memory: -1": {Model: "m", Memory: -1}, "micro-batches": {Model: "m", MicroBatches: -2},
 	} {
 		_, err := Plan(o)
 		require.ErrorContains(t, err, want)

@@ -60,6 +60,9 @@ func TestResumeEqualsUninterrupted(t *testing.T) {
 	for _, mode := range []string{"full", "lora", "head"} {
 		whole := config(t, base)
 		whole.Train, whole.LoRA.Dropout = mode, 0.1
+		if mode == "lora" {
+			whole.Optim.Moments = "bf16"
+		}
 		r := train(t, whole)
 		require.Equal(t, 14, r.Steps)
 		best := r.Best
@@ -69,7 +72,7 @@ func TestResumeEqualsUninterrupted(t *testing.T) {
 		}
 		for i, k := range stops {
 			c := config(t, base)
-			c.Train, c.Threads, c.Cache, c.LoRA.Dropout = mode, 1+i%2, whole.Cache, 0.1
+			c.Train, c.Threads, c.Cache, c.LoRA.Dropout, c.Optim.Moments = mode, 1+i%2, whole.Cache, 0.1, whole.Optim.Moments
 			interrupt(t, c, k)
 			c = again(c)
 			c.Threads = 2 - i%2

@@ -138,7 +138,7 @@ func (s *session) spec(train string) nn.Spec {
 	return nn.Spec{
 		Config: s.folder.config, DType: s.dtype, Train: train, Bias: s.folder.config.AttentionBias,
 		Head: nn.HeadSpec{Kind: c.Head.Kind, Activation: c.Head.Activation, Final: c.Head.Final},
-		LoRA: s.lora(), Loss: c.Loss.Kind, Recompute: c.Recompute == "layer",
+		LoRA: s.lora(), Loss: c.Loss.Kind, Recompute: c.Recompute == "layer", Narrow: c.Optim.Moments == "bf16", Offload: c.Optim.Offload && train != nn.TrainNothing,
 	}
 }
 
@@ -189,7 +189,7 @@ func (s *session) network(ctx context.Context) (*nn.Network, error) {
 	}
 	network, err := nn.New(s.spec(c.Train), s.backend, source)
 	if err != nil {
-		return nil, err
+		return nil, s.explain(err, c.Batch.Tokens, 2)
 	}
 	s.closers = append(s.closers, network.Close)
 	s.record.HeadInit = from

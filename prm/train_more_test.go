@@ -135,6 +135,14 @@ func TestThreads(t *testing.T) {
 	}
 }
 
+// What only some devices have is refused by name.
+func TestOffloadNeedsADevice(t *testing.T) {
+	c := config(t, tiny(t, tinymodel.Options{}))
+	c.Optim.Offload = true
+	_, err := Train(context.Background(), c)
+	require.ErrorContains(t, err, "optim.offload: cpu/portable computes in the host's memory already")
+}
+
 // Numbers that run away stop the run, name the tensor and the step, and leave the last good checkpoint.
 func TestNonFiniteStops(t *testing.T) {
 	c := config(t, tiny(t, tinymodel.Options{}))

@@ -174,11 +174,15 @@ func (t *trainer) step() error {
 	lr := schedule.Options{Kind: c.Optim.Schedule, Steps: t.newSteps, Warmup: c.Optim.Warmup}
 	h := nn.AdamW{
 		LR: lr.Rate(c.Optim.LR, s), HeadLR: lr.Rate(c.Optim.HeadLR, s), Beta1: c.Optim.Betas[0], Beta2: c.Optim.Betas[1],
-		Eps: c.Optim.Eps, WeightDecay: c.Optim.WeightDecay, Clip: c.Optim.Clip,
+		Eps: c.Optim.Eps, WeightDecay: c.Optim.WeightDecay, Clip: c.Optim.Clip, Seed: c.Seed,
 	}
 	r, err := t.network.TrainStep(micros, h)
 	if err != nil {
-		return t.stepError(s+1, err)
+		longest := c.Batch.Tokens
+		for _, m := range micros {
+			longest = max(longest, len(m.Tokens))
+		}
+		return t.stepError(s+1, t.explain(err, longest, len(micros)))
 	}
 	if !labelled {
 		r.NumStep, r.NumFinal = 0, 0
@@ -204,15 +208,15 @@ func (t *trainer) step() error {
 
 // stepError says where a run broke and what is left of it.
 func (t *trainer) stepError(step int, err error) error {
-	var bad *nn.NonFiniteError
-	if !errors.As(err, &bad) {
-		return fmt.Errorf("step %d: %w", step, err)
-	}
 	left := "there is no checkpoint yet"
 	if t.saved > 0 {
 		left = fmt.Sprintf("the checkpoint of step %d is intact", t.saved)
 	}
-	return fmt.Errorf("step %d: %w; %s. A smaller learning rate, or optim.clip, may help", step, err, left)
+	err = fmt.Errorf("step %d: %w; %s", step, err, left)
+	if bad := new(nn.NonFiniteError); errors.As(err, &bad) {
+		return fmt.Errorf("%w. A smaller learning rate, or optim.clip, may help", err)
+	}
+	return err
 }
 
 // micros packs a batch. One without any label runs its first trajectory with weight 0, so that the optimiser's own part

@@ -15,6 +15,8 @@ type planCommand struct {
 	Tokens       int     `default:"8192" help:"Tokens of a micro-batch."`
 	MicroBatches int     `default:"2" help:"Micro-batches of an optimiser step."`
 	Recompute    string  `default:"layer" help:"layer or none."`
+	Moments      string  `default:"f32" help:"optim.moments: f32 or bf16."`
+	Offload      bool    `help:"optim.offload: moments lie in the host's memory."`
 	DType        string  `name:"dtype" default:"bf16" help:"Compute dtype: bf16 as on a GPU, f32 or f64."`
 	Rank         int     `default:"16" help:"Of adapters."`
 	Device       string  `default:"auto" help:"Whose memory it must fit: cuda:N of this machine; auto: the first, if there is one."`
@@ -35,6 +37,7 @@ func (c planCommand) Run(p *program) error {
 	lora.Rank = c.Rank
 	r, err := prm.Plan(prm.PlanOptions{
 		Model: c.Model, Train: c.Train, Tokens: c.Tokens, MicroBatches: c.MicroBatches, Recompute: c.Recompute, DType: c.DType, LoRA: lora, Memory: memory,
+		Moments: c.Moments, Offload: c.Offload,
 	})
 	if err != nil {
 		return err
@@ -48,7 +51,7 @@ func (c planCommand) Run(p *program) error {
 		bytes int64
 	}{
 		{"weights", r.Weights}, {"gradients", r.Gradients}, {"moments", r.Moments}, {fmt.Sprintf("activations of %d tokens", r.Tokens), r.Activations},
-		{"rounded weights", r.Rounded}, {"total", r.Total},
+		{"rounded weights", r.Rounded}, {"total", r.Total}, {"on the host, page-locked", r.Host},
 	} {
 		if _, err := fmt.Fprintf(w, "%s\t%.2f GiB\t\n", row.what, gib(row.bytes)); err != nil {
 			return err

@@ -1,23 +1,63 @@
-// optimiser.cu: one update of AdamW, in PyTorch's order of operations, and sums of squares in a fixed order.
+// optimiser.cu: one update of AdamW, in PyTorch's order of operations, sums of squares in a fixed order, and the factor that
+// bounds the gradients' norm. Nothing of a step waits for the host.
 #include "gpu.h"
 
 // The hyper tensor, as internal/ops lists it.
-enum { LR, BETA1, BETA2, EPS, WEIGHT_DECAY, GRAD_SCALE, CORRECTION1, CORRECTION2 };
+enum { LR, BETA1, BETA2, EPS, WEIGHT_DECAY, SALT, CORRECTION1, CORRECTION2 };
 
-template <class T> DEVFN void adamw(T *out, const T *param, const T *grad, T *m, T *v, const double *hyper, u64 n) {
+// clip's result.
+enum { NORM, FACTOR };
+
+// mix is internal/rng's.
+DEVFN u64 mix(u64 z) {
+  z += 0x9e3779b97f4a7c15ull;
+  z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+  z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+  return z ^ z >> 31;
+}
+
+// dithered rounds a finite number to one of its two neighbours, each in proportion to the other's distance.
+DEVFN bf16 dithered(float x, u64 noise) {
+  u32 bits = bits_as<u32>(x);
+  if ((bits & 0x7f800000) == 0x7f800000) return to_bf16(x);
+  return {(u16)((bits + (u16)noise) >> 16)};
+}
+template <class T> DEVFN void keep_moments(T *m, T *v, T first, T second, u64) { *m = first, *v = second; }
+DEVFN void keep_moments(bf16 *m, bf16 *v, float first, float second, u64 noise) { *m = dithered(first, noise), *v = dithered(second, noise >> 16); }
+
+// adamw changes nothing where the factor is NaN.
+template <class T, class M> DEVFN void adamw(T *out, const T *param, const T *grad, M *m, M *v, const double *hyper, const double *clipped, u64 n) {
+  if (clipped[FACTOR] != clipped[FACTOR]) return;
   T keep = 1 - hyper[LR] * hyper[WEIGHT_DECAY], beta1 = hyper[BETA1], rest1 = 1 - hyper[BETA1], beta2 = hyper[BETA2], rest2 = 1 - hyper[BETA2];
-  T step = hyper[LR] / hyper[CORRECTION1], correction = root(hyper[CORRECTION2]), eps = hyper[EPS], scale = hyper[GRAD_SCALE];
+  T step = hyper[LR] / hyper[CORRECTION1], correction = root(hyper[CORRECTION2]), eps = hyper[EPS], scale = clipped[FACTOR];
+  u64 salt = (u64)hyper[SALT];
   each(n, [&](u64 i) {
     T g = scale * grad[i], p = keep * param[i];
-    T first = beta1 * m[i] + rest1 * g, second = beta2 * v[i] + rest2 * g * g;
-    m[i] = first, v[i] = second;
+    T first = beta1 * (T)number(m[i]) + rest1 * g, second = beta2 * (T)number(v[i]) + rest2 * g * g;
+    keep_moments(&m[i], &v[i], first, second, mix(salt + i));
     out[i] = p - step * (first / (root(second) / correction + eps));
   });
 }
-KERNEL(EACH_THREADS, 1) adamw_f32(float *out, const float *param, const float *grad, float *m, float *v, const double *hyper, u64 n) { adamw(out, param, grad, m, v, hyper, n); }
-EXPORT(adamw_f32)
-KERNEL(EACH_THREADS, 1) adamw_f64(double *out, const double *param, const double *grad, double *m, double *v, const double *hyper, u64 n) { adamw(out, param, grad, m, v, hyper, n); }
-EXPORT(adamw_f64)
+#define DEFINE(suffix, T, M) \
+  KERNEL(EACH_THREADS, 1) adamw_##suffix(T *out, const T *param, const T *grad, M *m, M *v, const double *hyper, const double *clipped, u64 n) { adamw(out, param, grad, m, v, hyper, clipped, n); } \
+  EXPORT(adamw_##suffix)
+DEFINE(f32, float, float)
+DEFINE(f64, double, double)
+DEFINE(f32_bf16, float, bf16)
+
+// clip adds a sum of squares for each tensor, from the first to the last: there are some hundreds.
+KERNEL(32, 1) clip(double *out, const double *squares, const double *bound, int n) {
+  if (thread()) return;
+  double total = 0, bad = 0;
+  for (int i = 0; i < n; i++) {
+    bad += squares[i] - squares[i]; // NaN once one is NaN or infinite
+    total += squares[i];
+  }
+  double norm = root(total) + bad, factor = *bound / (norm + 1e-6);
+  out[NORM] = norm;
+  out[FACTOR] = *bound > 0 && factor < 1 ? factor : 1 + bad;
+}
+EXPORT(clip)
 
 // Each block sums SUM_BLOCK numbers; one block then sums the blocks' sums, thread i those of i, i+256, ...
 enum { SUM_BLOCK = 4096 };

@@ -16,7 +16,7 @@ import (
 
 // Ops is every op that a backend has.
 var Ops = [...]string{
-	"adamw", "add", "attention", "attention_backward", "bce", "bce_dz", "ce", "ce_dz", "dropout", "embedding",
+	"adamw", "add", "attention", "attention_backward", "bce", "bce_dz", "ce", "ce_dz", "clip", "dropout", "embedding",
 	"embedding_dtable", "gather", "gather_dx", "gelu", "good", "good_dx", "layernorm", "linear", "linear_db", "linear_dw",
 	"linear_dx", "log_prob", "log_prob_block", "pick", "pick_dx", "pool", "relu", "relu_dx", "rmsnorm", "rmsnorm_dw",
 	"rmsnorm_dx", "rope", "scale", "sigmoid", "sigmoid_dx", "squared_error", "squared_error_dy", "sum_squares", "swiglu",
@@ -117,7 +117,11 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 				require.Len(t, covered, len(NarrowOps)+1)
 				return
 			}
-			t.Run("adamw", func(t *testing.T) { optimiser(t, one, three, dtype) })
+			t.Run("adamw", func(t *testing.T) { optimiser(t, one, three, dtype, dtype) })
+			if dtype == engine.F32 {
+				t.Run("adamw/bf16 moments", func(t *testing.T) { optimiser(t, one, three, dtype, engine.BFloat16) })
+				t.Run("adamw/dithering", func(t *testing.T) { dithering(t, one) })
+			}
 			for _, op := range Ops {
 				require.True(t, covered[op], "op %s has no case", op)
 			}

@@ -125,7 +125,7 @@ func avx2RoPE(b *backend, c engine.Call) (engine.Launch, error) {
 // avx2AdamW gives the portable kernel's bits.
 func avx2AdamW(b *backend, c engine.Call) (engine.Launch, error) {
 	n := c.Out.Size()
-	if c.Out.Dtype() != engine.F32 || n%8 != 0 {
+	if c.Out.Dtype() != engine.F32 || c.In[2].Dtype() != engine.F32 || n%8 != 0 {
 		return nil, nil
 	}
 	const chunk = 1 << 13
@@ -135,12 +135,15 @@ func avx2AdamW(b *backend, c engine.Call) (engine.Launch, error) {
 		vecAdamW(f32At(c.Out, at), f32At(c.In[0], at), f32At(c.In[1], at), f32At(c.In[2], at), f32At(c.In[3], at), &hyper[0], min(chunk, n-at)/8)
 	}
 	return func() error {
-		h := engine.Slice[float64](c.In[4])
+		h, factor := engine.Slice[float64](c.In[4]), engine.Slice[float64](c.In[5])[ops.ClipFactor]
+		if math.IsNaN(factor) {
+			return nil
+		}
 		hyper = [9]float32{
 			float32(1 - float64(h[ops.HyperLR]*h[ops.HyperWeightDecay])),
 			float32(h[ops.HyperBeta1]), float32(1 - h[ops.HyperBeta1]), float32(h[ops.HyperBeta2]), float32(1 - h[ops.HyperBeta2]),
 			float32(h[ops.HyperLR] / h[ops.HyperCorrection1]), float32(math.Sqrt(h[ops.HyperCorrection2])), float32(h[ops.HyperEps]),
-			float32(h[ops.HyperGradScale]),
+			float32(factor),
 		}
 		return b.pool.run(ceilDiv(n, chunk), task)
 	}, nil

@@ -42,6 +42,7 @@ var portable = map[string]compile{
 	"gelu":               floats(gelu[float32], gelu[float64]),
 	"pool":               floats(poolSegments[float32], poolSegments[float64]),
 	"tanh":               floats(tanh[float32], tanh[float64]),
-	"adamw":              floats(adamw[float32], adamw[float64]),
+	"adamw":              adamwBy(floats(adamw[float32], adamw[float64])),
+	"clip":               clip,
 	"sum_squares":        sumSquares,
 }

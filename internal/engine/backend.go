@@ -124,6 +124,22 @@ type SharesHostMemory interface{ SharesHostMemory() }
 // ComputesBF16 marks backends that have bf16 as a compute dtype; on those it is what a dtype of auto means.
 type ComputesBF16 interface{ ComputesBF16() }
 
+// MemoryError says that a device has not the memory that was wanted, in bytes.
+type MemoryError struct {
+	Device                    string // name and model
+	Wanted, Free, Total, Held int    // Held is what this backend has allocated
+}
+
+func (e *MemoryError) Error() string {
+	return fmt.Sprintf("out of memory on %s: %d bytes wanted, %d of %d free, %d held here", e.Device, e.Wanted, e.Free, e.Total, e.Held)
+}
+
+// HostMemory marks backends whose kernels also read and write memory that lies on the host, more slowly.
+type HostMemory interface {
+	// AllocHost returns zeroed memory of the host as Alloc does of the device; Upload, Download and Free take it too.
+	AllocHost(bytes int) (unsafe.Pointer, error)
+}
+
 // Recorder is a backend that repeats a list of launches at less cost than making them one by one.
 type Recorder interface {
 	// Record calls launches, whose launches are recorded instead of done. Addresses are recorded as they are.

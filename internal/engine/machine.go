@@ -23,13 +23,10 @@ type Machine struct {
 	steps   []*step
 	inputs  map[*gorgonia.Node]*step
 	outputs map[*gorgonia.Node]*step
-	launch  []Launch // nil for steps without work
+	launch  Sequence
 	live    *Tensor
 	owned   []unsafe.Pointer
 	stats   Stats
-
-	runs      int       // since an input got other memory
-	recording Recording // of the launches, where the backend records
 }
 
 var _ gorgonia.VM = (*Machine)(nil)
@@ -54,7 +51,7 @@ func Measure(plan Plan) (Stats, error) {
 // Compile schedules the plan, allocates its arena and outputs, and compiles each step's kernel. Inputs get memory with
 // Alloc or Bind before the first run.
 func Compile(plan Plan, backend Backend) (*Machine, error) {
-	m := &Machine{backend: backend}
+	m := &Machine{backend: backend, launch: Sequence{Backend: backend}}
 	if err := m.schedule(plan); err != nil {
 		return nil, err
 	}
@@ -73,9 +70,9 @@ func Compile(plan Plan, backend Backend) (*Machine, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s on %s: %w", st.op.Kernel, backend.Name(), err)
 		}
-		m.launch = append(m.launch, launch)
+		m.launch.Launches = append(m.launch.Launches, launch)
 	}
-	m.stats.Steps = len(m.launch)
+	m.stats.Steps = len(m.launch.Launches)
 	return m, nil
 }
 
@@ -205,20 +202,9 @@ func (m *Machine) Bind(n *gorgonia.Node, t *Tensor) error {
 		if err := st.tensor.Point(t); err != nil {
 			return fmt.Errorf("input %s: %w", n.Name(), err)
 		}
-		return m.forget()
+		return m.launch.Forget()
 	}
 	return nil
-}
-
-// forget drops what was recorded with other addresses.
-func (m *Machine) forget() error {
-	m.runs = 0
-	if m.recording == nil {
-		return nil
-	}
-	r := m.recording
-	m.recording = nil
-	return r.Close()
 }
 
 // Upload copies data into input n's own memory (allocated the first time); data may be shorter than the capacity.
@@ -236,7 +222,7 @@ func (m *Machine) Upload(n *gorgonia.Node, data []byte) error {
 			return err
 		}
 		st.tensor.Ptr = ptr
-		if err := m.forget(); err != nil {
+		if err := m.launch.Forget(); err != nil {
 			return err
 		}
 	}
@@ -259,35 +245,10 @@ func (m *Machine) RunAll() error {
 			return fmt.Errorf("input %s has no memory: bind or upload it first", in.node.Name())
 		}
 	}
-	if err := m.replayOrLaunch(); err != nil {
+	if err := m.launch.Run(); err != nil {
 		return err
 	}
 	return m.backend.Sync()
-}
-
-// replayOrLaunch launches step by step the first time, and records for the runs that follow.
-func (m *Machine) replayOrLaunch() error {
-	recorder, ok := m.backend.(Recorder)
-	m.runs++
-	if !ok || m.runs == 1 {
-		return m.launchAll()
-	}
-	if m.recording == nil {
-		var err error
-		if m.recording, err = recorder.Record(m.launchAll); err != nil {
-			return err
-		}
-	}
-	return m.recording.Replay()
-}
-
-func (m *Machine) launchAll() error {
-	for _, launch := range m.launch {
-		if err := launch(); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Reset is part of gorgonia.VM; the next RunAll starts anew anyway.
@@ -295,7 +256,7 @@ func (m *Machine) Reset() {}
 
 // Close frees the machine's memory; the backend stays open.
 func (m *Machine) Close() error {
-	err := m.forget()
+	err := m.launch.Forget()
 	for _, ptr := range m.owned {
 		m.backend.Free(ptr)
 	}

@@ -42,8 +42,15 @@ const (
 	HyperBeta2       // β₂
 	HyperEps         // added to the root of the corrected second moment
 	HyperWeightDecay // decoupled: param·(1 − lr·decay)
-	HyperGradScale   // the clip factor, multiplied into the gradient
+	HyperSalt        // an integer that the rounding of bf16 moments follows from, below 2^53
 	HyperCorrection1 // 1 − β₁^t
 	HyperCorrection2 // 1 − β₂^t
 	HyperLen
+)
+
+// Indices into clip's result.
+const (
+	ClipNorm   = iota // the norm of all gradients
+	ClipFactor        // what adamw multiplies gradients by
+	ClipLen
 )

@@ -57,6 +57,14 @@
 //
 // Outside graphs, for the optimiser (rows Fixed, whole tensors):
 //
-//	adamw         param, grad, m, v [n], hyper f64 [HyperLen] → param; m and v are updated too
 //	sum_squares   x [n] → f64 [1], in a fixed order
+//	clip          squares f64 [N], bound f64 [1] → f64 [ClipLen]: the norm √Σ squares, added from the first to the last, and the
+//	              factor min(1, bound/(norm + 1e-6)), or 1 for a bound of 0; both NaN if a square is NaN or Inf
+//	adamw         param, grad, m, v [n], hyper f64 [HyperLen], clip's result → param; m and v are updated too. A factor of NaN
+//	              changes nothing
+//
+// m and v may be bf16 where the rest is f32: then the update takes them before they are rounded, and they are rounded up or
+// down at random, so that many small changes add up as they would in f32 (v's is a thousandth of it, bf16's last place some
+// hundredths). Of Mix(salt + i), for element i, the lower 16 bits are added below m's last place before it is cut, the next
+// 16 below v's.
 package ops

@@ -13,7 +13,7 @@ import (
 
 // A signature gives an op's inputs and result as kind:dimensions. Kinds: f compute dtype, h the same where bf16 is not
 // computed in, p the dtype of parameters and their gradients (f32 when the compute dtype is bf16), w a weight: p or bf16;
-// i i32, d f64. Dimensions: a letter stands for one number throughout, a digit for itself, * for any equal shape.
+// i i32, d f64, b bf16 where the compute dtype is f32. Dimensions: a letter stands for one number throughout, a digit for itself, * for any equal shape.
 type signature struct {
 	attr  reflect.Type // nil: none
 	forms []string
@@ -59,7 +59,8 @@ var signatures = map[string]signature{
 	"gelu":               {reflect.TypeFor[GELU](), []string{"h:TN > h:TN"}},
 	"pool":               {reflect.TypeFor[Pool](), []string{"h:TK i:C > h:SK"}},
 	"tanh":               {nil, []string{"h:RC > h:RC"}},
-	"adamw":              {nil, []string{"h:* h:* h:* h:* d:8 > h:*"}},
+	"adamw":              {nil, []string{"h:* h:* h:* h:* d:8 d:2 > h:*", "h:* h:* b:* b:* d:8 d:2 > h:*"}},
+	"clip":               {nil, []string{"d:N d:1 > d:2"}},
 	"sum_squares":        {nil, []string{"h:* > d:1"}},
 }
 
@@ -164,6 +165,11 @@ func dtypesOf(kind byte, compute tensor.Dtype) []tensor.Dtype {
 		return []tensor.Dtype{engine.I32}
 	case 'd':
 		return []tensor.Dtype{engine.F64}
+	case 'b':
+		if compute == engine.F32 {
+			return []tensor.Dtype{engine.BFloat16}
+		}
+		return nil
 	}
 	return []tensor.Dtype{compute}
 }

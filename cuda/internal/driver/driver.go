@@ -1,7 +1,8 @@
 //go:build linux && (amd64 || arm64) && !nocuda
 
 // Package driver calls the CUDA driver, which it finds at run time: no cgo, no headers, no toolkit. It is all that knows
-// purego. Every call is checked; an Error names the call and the driver's code.
+// purego. Every call is checked; an Error names the call and the driver's code. With the tag gorgonia_cu the calls that
+// gorgonia.org/cu has go through it, with cgo; see gorgonia.go.
 package driver
 
 import (
@@ -31,6 +32,7 @@ type (
 	Module   uintptr
 	Function uintptr
 	Stream   uintptr
+	Event    uintptr
 )
 
 // Attributes of a device and a function, as cuda.h numbers them.
@@ -42,6 +44,7 @@ const (
 	sharedAttribute = 8 // CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 	nonBlocking     = 1 // CU_STREAM_NON_BLOCKING
 	threadLocal     = 1 // CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
+	withoutTiming   = 2 // CU_EVENT_DISABLE_TIMING
 )
 
 // OutOfMemory is CUDA_ERROR_OUT_OF_MEMORY.
@@ -102,6 +105,10 @@ var (
 	cuGraphLaunch               = entry("cuGraphLaunch")
 	cuGraphExecDestroy          = entry("cuGraphExecDestroy")
 	cuGraphDestroy              = entry("cuGraphDestroy")
+	cuEventCreate               = entry("cuEventCreate")
+	cuEventRecord               = entry("cuEventRecord")
+	cuEventSynchronize          = entry("cuEventSynchronize")
+	cuEventDestroy              = entry("cuEventDestroy_v2")
 	cuGetErrorName              = entry("cuGetErrorName")
 	cuGetErrorString            = entry("cuGetErrorString")
 )
@@ -135,11 +142,15 @@ func (c *call) do(args ...uintptr) error {
 type Prepared struct {
 	call *call
 	args []uintptr
-	keep any // what the arguments point to
+	keep any          // what the arguments point to
+	by   func() error // makes the call, where that is not ours
 }
 
 // Do makes the call.
 func (p *Prepared) Do() error {
+	if p.by != nil {
+		return p.by()
+	}
 	if r, _, _ := purego.SyscallN(p.call.address, p.args...); int32(r) != 0 {
 		return p.call.failed(int(int32(r)))
 	}
@@ -199,6 +210,9 @@ var Load = sync.OnceValue(func() error {
 	for _, c := range optionals {
 		c.address, _ = purego.Dlsym(library, c.name)
 	}
+	if err := linked(cuInit.address); err != nil {
+		return err
+	}
 	if err := cuInit.do(0); err != nil {
 		return err
 	}
@@ -212,60 +226,8 @@ var Load = sync.OnceValue(func() error {
 	return nil
 })
 
-// Version is the driver's: 13000 for CUDA 13.0.
-func Version() (int, error) {
-	var v int32
-	err := cuDriverGetVersion.do(uintptr(unsafe.Pointer(&v)))
-	return int(v), err
-}
-
-// DeviceCount is how many GPUs there are.
-func DeviceCount() (int, error) {
-	var n int32
-	err := cuDeviceGetCount.do(uintptr(unsafe.Pointer(&n)))
-	return int(n), err
-}
-
-// Device returns the handle of GPU number index.
-func Device(index int) (int, error) {
-	var d int32
-	err := cuDeviceGet.do(uintptr(unsafe.Pointer(&d)), uintptr(index))
-	return int(d), err
-}
-
-// Name of a device.
-func Name(device int) (string, error) {
-	buffer := make([]byte, 256)
-	err := cuDeviceGetName.do(uintptr(unsafe.Pointer(&buffer[0])), uintptr(len(buffer)-1), uintptr(device))
-	return goString(&buffer[0]), err
-}
-
-// Attribute of a device.
-func Attribute(device, which int) (int, error) {
-	var v int32
-	err := cuDeviceGetAttribute.do(uintptr(unsafe.Pointer(&v)), uintptr(which), uintptr(device))
-	return int(v), err
-}
-
-// TotalMemory of a device in bytes.
-func TotalMemory(device int) (int, error) {
-	var n uintptr
-	err := cuDeviceTotalMem.do(uintptr(unsafe.Pointer(&n)), uintptr(device))
-	return int(n), err
-}
-
 // Context is a device's primary context.
 type Context struct{ enter *Prepared }
-
-// Retain returns the device's primary context; Release gives it back.
-func Retain(device int) (Context, error) {
-	var c uintptr
-	err := cuDevicePrimaryCtxRetain.do(uintptr(unsafe.Pointer(&c)), uintptr(device))
-	return Context{&Prepared{call: cuCtxSetCurrent, args: []uintptr{c}}}, err
-}
-
-// Release gives a primary context back.
-func Release(device int) error { return cuDevicePrimaryCtxRelease.do(uintptr(device)) }
 
 // Enter makes the context current on this thread, to which the goroutine is locked until Leave: the driver keeps the
 // current context by thread.
@@ -283,23 +245,6 @@ func (Context) Leave() { runtime.UnlockOSThread() }
 
 // The rest needs a current context.
 
-// MemoryInfo tells how many bytes are free, and how many there are.
-func MemoryInfo() (free, total int, err error) {
-	var f, t uintptr
-	err = cuMemGetInfo.do(uintptr(unsafe.Pointer(&f)), uintptr(unsafe.Pointer(&t)))
-	return int(f), int(t), err
-}
-
-// Alloc takes device memory.
-func Alloc(bytes int) (Ptr, error) {
-	var p Ptr
-	err := cuMemAlloc.do(uintptr(unsafe.Pointer(&p)), uintptr(bytes))
-	return p, err
-}
-
-// Free gives device memory back.
-func Free(p Ptr) error { return cuMemFree.do(uintptr(p)) }
-
 // AllocHost takes page-locked host memory.
 func AllocHost(bytes int) (unsafe.Pointer, error) {
 	var p unsafe.Pointer
@@ -307,69 +252,14 @@ func AllocHost(bytes int) (unsafe.Pointer, error) {
 	return p, err
 }
 
-// FreeHost gives page-locked memory back.
-func FreeHost(p unsafe.Pointer) error { return cuMemFreeHost.do(uintptr(p)) }
-
-// Upload copies host memory to the device; src may be used again when it returns.
-func Upload(dst Ptr, src []byte, s Stream) error {
-	if len(src) == 0 {
-		return nil
-	}
-	err := cuMemcpyHtoDAsync.do(uintptr(dst), uintptr(unsafe.Pointer(&src[0])), uintptr(len(src)), uintptr(s))
-	runtime.KeepAlive(src)
-	return err
-}
-
-// Download copies device memory to dst, which must stay until the stream is synchronised.
-func Download(dst unsafe.Pointer, src Ptr, bytes int, s Stream) error {
-	if bytes == 0 {
-		return nil
-	}
-	return cuMemcpyDtoHAsync.do(uintptr(dst), uintptr(src), uintptr(bytes), uintptr(s))
-}
-
-// Fill sets bytes of device memory.
-func Fill(dst Ptr, value byte, bytes int, s Stream) error {
-	if bytes == 0 {
-		return nil
-	}
-	return cuMemsetD8Async.do(uintptr(dst), uintptr(value), uintptr(bytes), uintptr(s))
-}
-
-// LoadModule compiles PTX for the current device.
-func LoadModule(ptx []byte) (Module, error) {
-	text := append(append([]byte{}, ptx...), 0)
-	var m Module
-	err := cuModuleLoadDataEx.do(uintptr(unsafe.Pointer(&m)), uintptr(unsafe.Pointer(&text[0])), 0, 0, 0)
-	runtime.KeepAlive(text)
-	return m, err
-}
-
-// Unload frees a module.
-func (m Module) Unload() error { return cuModuleUnload.do(uintptr(m)) }
-
-// Function looks a kernel up.
-func (m Module) Function(name string) (Function, error) {
-	var f Function
-	text := append([]byte(name), 0)
-	err := cuModuleGetFunction.do(uintptr(unsafe.Pointer(&f)), uintptr(m), uintptr(unsafe.Pointer(&text[0])))
-	runtime.KeepAlive(text)
-	return f, err
-}
-
 // AllowShared lets a kernel use more than 48 KiB of shared memory a block.
 func (f Function) AllowShared(bytes int) error {
 	return cuFuncSetAttribute.do(uintptr(f), sharedAttribute, uintptr(bytes))
 }
 
-// Prepare readies launches of a kernel; params are the addresses of its parameters, which are read at each launch.
-func (f Function) Prepare(gridX, gridY, threads, shared int, s Stream, params []unsafe.Pointer) *Prepared {
-	return &Prepared{cuLaunchKernel, []uintptr{uintptr(f), uintptr(gridX), uintptr(gridY), 1, uintptr(threads), 1, 1, uintptr(shared), uintptr(s), uintptr(unsafe.Pointer(&params[0])), 0}, params}
-}
-
-// PrepareFill readies setting bytes of device memory, of which SetTarget may change the address.
-func PrepareFill(value byte, bytes int, s Stream) *Prepared {
-	return &Prepared{cuMemsetD8Async, []uintptr{0, uintptr(value), uintptr(bytes), uintptr(s)}, nil}
+// prepare readies launches by ourselves.
+func (f Function) prepare(gridX, gridY, threads, shared int, s Stream, params []unsafe.Pointer) *Prepared {
+	return &Prepared{call: cuLaunchKernel, args: []uintptr{uintptr(f), uintptr(gridX), uintptr(gridY), 1, uintptr(threads), 1, 1, uintptr(shared), uintptr(s), uintptr(unsafe.Pointer(&params[0])), 0}, keep: params}
 }
 
 // SetTarget is the address that the next Do of a prepared Fill takes.
@@ -394,9 +284,9 @@ func NewTensorMap(rows, columns, boxRows int) *TensorMap {
 	}
 	m := &TensorMap{Words: (*[16]uint64)(raw), dims: [2]uint64{uint64(columns), uint64(rows)}, pitch: [2]uint64{2 * uint64(columns)}, box: [2]uint32{64, uint32(boxRows)}, step: [2]uint32{1, 1}}
 	const bfloat16, swizzle128, promote256 = 9, 3, 3
-	m.encode = &Prepared{cuTensorMapEncodeTiled, []uintptr{
+	m.encode = &Prepared{call: cuTensorMapEncodeTiled, args: []uintptr{
 		uintptr(unsafe.Pointer(m.Words)), bfloat16, 2, 0, uintptr(unsafe.Pointer(&m.dims)), uintptr(unsafe.Pointer(&m.pitch)),
-		uintptr(unsafe.Pointer(&m.box)), uintptr(unsafe.Pointer(&m.step)), 0, swizzle128, promote256, 0}, m}
+		uintptr(unsafe.Pointer(&m.box)), uintptr(unsafe.Pointer(&m.step)), 0, swizzle128, promote256, 0}, keep: m}
 	return m
 }
 
@@ -404,21 +294,6 @@ func NewTensorMap(rows, columns, boxRows int) *TensorMap {
 func (m *TensorMap) Encode(at Ptr) error {
 	m.encode.args[3] = uintptr(at)
 	return m.encode.Do()
-}
-
-// NewStream makes a stream that does not wait for the default one.
-func NewStream() (Stream, error) {
-	var s Stream
-	err := cuStreamCreate.do(uintptr(unsafe.Pointer(&s)), nonBlocking)
-	return s, err
-}
-
-// Destroy frees the stream.
-func (s Stream) Destroy() error { return cuStreamDestroy.do(uintptr(s)) }
-
-// Synchronise waits for everything on the stream.
-func (s Stream) Synchronise() error {
-	return cuStreamSynchronize.do(uintptr(s))
 }
 
 // BeginCapture records what follows on the stream instead of doing it.

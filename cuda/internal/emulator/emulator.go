@@ -207,6 +207,16 @@ func SetCapability(c int) error {
 	return err
 }
 
+// FailAt makes the n-th kernel from now fail, none for 0, and returns how many there were since it was called last.
+func FailAt(n int) (int, error) {
+	f, err := symbol("emu_fail_at")
+	if err != nil {
+		return 0, err
+	}
+	before, _, _ := purego.SyscallN(f, uintptr(n))
+	return int(before), nil
+}
+
 // Revive makes a context usable again that a failed kernel has lost, and returns what was wrong with it.
 func Revive() (string, error) {
 	f, err := symbol("emu_message")

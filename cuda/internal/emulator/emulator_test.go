@@ -50,7 +50,7 @@ func (m *machine) run(name string, threads int) ([]float32, error) {
 	f, err := module.Function(name)
 	require.NoError(m.t, err)
 	address := uint64(m.memory)
-	if err := f.Prepare(1, 1, threads, 1024, m.stream, []unsafe.Pointer{unsafe.Pointer(&address)}).Do(); err != nil {
+	if err := f.Prepare(1, 1, threads, 1024, m.stream, []unsafe.Pointer{unsafe.Pointer(&address)}, nil).Do(); err != nil {
 		return nil, err
 	}
 	if err := m.stream.Synchronise(); err != nil {

@@ -5,6 +5,7 @@
 #include "launch.h"
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -40,9 +41,14 @@ struct Module {
 };
 typedef std::function<Result()> Work;
 struct Stream {
-  std::vector<Work> queue;
+  std::deque<Work> queue;
   std::vector<Work> captured;
   bool capturing = false;
+  u64 taken = 0; // from the queue so far
+};
+struct Event {
+  Stream *stream = nullptr;
+  u64 at = 0; // how much of the queue must have been taken
 };
 struct Graph {
   std::vector<Work> work;
@@ -52,7 +58,9 @@ struct Allocation {
   size_t bytes, mapped;
 };
 static std::map<u64, Allocation> allocations; // by address
+static std::map<u64, size_t> pinned; // page-locked host memory
 static u64 allocated;
+static u64 launched, fails_at; // kernels so far, and which one fails; 0: none
 static Result sticky; // after a failed kernel the context is lost
 static std::string message;
 static int context;
@@ -61,15 +69,15 @@ static const u64 page = 4096;
 
 static Result enqueue(Stream *s, Work w) {
   if (sticky) return sticky;
-  (s->capturing ? s->captured : s->queue).push_back(std::move(w));
+  if (s->capturing) s->captured.push_back(std::move(w));
+  else s->queue.push_back(std::move(w));
   return 0;
 }
-static Result finish(Stream *s) {
-  std::vector<Work> queue;
-  queue.swap(s->queue);
-  for (Work &w : queue) {
-    if (sticky) break;
-    sticky = w();
+static Result finish(Stream *s, u64 until = ~0ull) {
+  while (!s->queue.empty() && s->taken < until) {
+    Work w = std::move(s->queue.front());
+    s->queue.pop_front(), s->taken++;
+    if (!sticky) sticky = w();
   }
   return sticky;
 }
@@ -77,6 +85,10 @@ static std::map<Stream *, std::unique_ptr<Stream>> streams;
 static Result finish_all() {
   for (auto &s : streams) finish(s.first);
   return sticky;
+}
+static bool page_locked(const void *p, size_t n) {
+  auto i = pinned.upper_bound((u64)p);
+  return i != pinned.begin() && (--i, (u64)p + n <= i->first + i->second);
 }
 static bool inside(u64 p, size_t n) {
   auto i = allocations.upper_bound(p);
@@ -89,6 +101,13 @@ extern "C" {
 
 // Beyond the driver: how the emulator runs, its last error, and an end to a lost context, which only a test may survive.
 void emu_configure(int late, u64 seed, int jobs, int races) { emu::configure({late != 0, seed, jobs, races != 0}); }
+// The kernel that is the n-th from now fails; 0: none. Returns how many there were since the last call.
+u64 emu_fail_at(u64 n) {
+  LOCK;
+  u64 before = launched;
+  launched = 0, fails_at = n;
+  return before;
+}
 void emu_set_capability(int c) { forced_capability = c; }
 const char *emu_message() { return message.c_str(); }
 void emu_revive() {
@@ -196,19 +215,27 @@ Result cuMemFree_v2(u64 p) {
 Result cuMemHostAlloc(void **p, size_t n, u32) {
   CONTEXT;
   *p = aligned_alloc(4096, (n + 4095) / 4096 * 4096);
-  return *p ? 0 : OUT_OF_MEMORY;
+  if (!*p) return OUT_OF_MEMORY;
+  pinned[(u64)*p] = n;
+  return sticky;
 }
 Result cuMemFreeHost(void *p) {
   CONTEXT;
   finish_all();
+  if (!pinned.erase((u64)p)) return INVALID_VALUE;
   free(p);
   return sticky;
 }
-// From pageable memory, which this must be taken for, the source is read before the call returns.
+// Page-locked memory is read when the copy's turn comes; other memory before the call returns.
 Result cuMemcpyHtoDAsync_v2(u64 to, const void *from, size_t n, Stream *s) {
   CONTEXT;
   if (!inside(to, n)) return INVALID_VALUE;
   if (s->capturing) return CAPTURE_UNSUPPORTED;
+  if (page_locked(from, n))
+    return enqueue(s, [=] {
+      memcpy((void *)to, from, n);
+      return 0;
+    });
   auto data = std::make_shared<std::string>((const char *)from, n);
   return enqueue(s, [=] {
     memcpy((void *)to, data->data(), n);
@@ -279,7 +306,7 @@ Result cuLaunchKernel(Function *f, u32 gx, u32 gy, u32 gz, u32 bx, u32 by, u32 b
   return enqueue(s, [=] {
     std::vector<void *> p;
     for (auto &v : *values) p.push_back(v.data());
-    std::string error = emu::launch(f->entry, gx, gy, bx, bytes, p.data());
+    std::string error = ++launched == fails_at ? "made to fail" : emu::launch(f->entry, gx, gy, bx, bytes, p.data());
     if (error.empty()) return 0;
     message = f->name + ": " + error;
     return (int)LAUNCH_FAILED;
@@ -312,6 +339,26 @@ Result cuStreamSynchronize(Stream *s) {
   CONTEXT;
   if (s->capturing) return CAPTURE_UNSUPPORTED;
   return finish(s);
+}
+Result cuEventCreate(Event **e, u32) {
+  CONTEXT;
+  *e = new Event;
+  return sticky;
+}
+Result cuEventRecord(Event *e, Stream *s) {
+  CONTEXT;
+  if (s->capturing) return CAPTURE_UNSUPPORTED;
+  e->stream = s, e->at = s->taken + s->queue.size();
+  return sticky;
+}
+Result cuEventSynchronize(Event *e) {
+  CONTEXT;
+  return e->stream ? finish(e->stream, e->at) : sticky;
+}
+Result cuEventDestroy_v2(Event *e) {
+  CONTEXT;
+  delete e;
+  return 0;
 }
 Result cuStreamBeginCapture_v2(Stream *s, int) {
   CONTEXT;
