@@ -145,7 +145,7 @@ func TestEmulatedNonFinite(t *testing.T) {
 	defer func() { require.NoError(t, b.Close()) }()
 	cpu, err := engine.Open("cpu", engine.Options{})
 	require.NoError(t, err)
-	m := newTiny(t, 2, 1)
+	m := newTiny(t, "dim64")
 	gpu := m.network(t, b, engine.F32, nn.TrainLoRA)
 	exact := m.network(t, cpu, engine.F32, nn.TrainLoRA)
 	snapshot := func(n *nn.Network) string {
