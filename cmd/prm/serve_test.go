@@ -73,7 +73,7 @@ func TestServe(t *testing.T) {
 	require.Contains(t, log.String(), "every request is answered")
 	require.Regexp(t, `prefix cache: 16384 tokens, which take up to \d+ MiB`, log.String())
 
-	for args, message := range map[string]string{"--beta 2": "beta: 2 is not in [0,1]", "--queue -1": "queue", "--cache-tokens -1": "cache_tokens", "--too-long cut": "--too-long"} {
+	for args, message := range map[string]string{"--beta 2": "beta: 2 is not in [0,1]", "--queue -1": "queue", "--cache-tokens -1": "--cache-tokens", "--too-long cut": "--too-long"} {
 		code, _, stderr := prmCommand(append([]string{"serve", "--model", model}, strings.Fields(args)...)...)
 		require.Equal(t, 2, code, stderr)
 		require.Contains(t, stderr, message)
