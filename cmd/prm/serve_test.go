@@ -83,9 +83,11 @@ func TestServe(t *testing.T) {
 			require.Equal(t, line, string(body))
 		}
 	}
-	require.Contains(t, stop(), "every request is answered")
+	said := stop()
+	require.Contains(t, said, "every request is answered")
+	require.Regexp(t, `prefix cache: \d+ tokens, which take up to \d+ MiB`, said)
 
-	for args, message := range map[string]string{"--beta 2": "beta: 2 is not in [0,1]", "--queue -1": "queue", "--too-long cut": "--too-long", "--unscored zero": "unscored: \"zero\" is neither"} {
+	for args, message := range map[string]string{"--beta 2": "beta: 2 is not in [0,1]", "--queue -1": "queue", "--cache-tokens -1": "--cache-tokens", "--too-long cut": "--too-long", "--unscored zero": "unscored: \"zero\" is neither"} {
 		code, _, stderr := prmCommand(append([]string{"serve", "--model", model}, strings.Fields(args)...)...)
 		require.Equal(t, 2, code, stderr)
 		require.Contains(t, stderr, message)

@@ -17,4 +17,5 @@ ask 'LLaMA-Factory'             '/reward/llamafactory' "{\"model\":\"model\",\"m
 ask 'vLLM pooling'              '/pooling' "{\"model\":\"prm\",\"input\":\"$chat\"}"
 ask 'vLLM classify, as verl'    '/classify' "{\"model\":\"prm\",\"input\":\"$chat\",\"activation\":false}"
 ask 'vLLM score'                '/score' '{"model":"prm","text_1":"What is 2+3?","text_2":["It is 5.","It is 6."]}'
+ask 'vLLM rerank'               '/v1/rerank' '{"model":"prm","query":"What is 2+3?","documents":["It is 6.","It is 5."],"top_n":1}'
 ask 'SGLang, OpenAI'            '/v1/embeddings' "{\"model\":\"prm\",\"input\":\"$chat\"}"
