@@ -7,7 +7,7 @@ COMMIT   := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint race noasm arm64 fuzz generate tokenizers goldens learn-real bench exports vllm serve-bench minilm label-real ptx ptxas gpu emulated
+.PHONY: help build demo test lint race noasm arm64 fuzz generate tokenizers goldens learn-real bench exports vllm serve-bench minilm label-real ptx ptxas gpu gorgonia-cu emulated
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -76,6 +76,9 @@ ptxas: ## assemble every PTX for every architecture and write cuda/ptxas.tsv (ne
 
 emulated: ## the whole GPU suite on the emulator (needs g++; minutes)
 	GOPRM_EMULATED=all go test -timeout 60m ./cuda
+
+gorgonia-cu: ## vet, build and test the GPU backend through gorgonia.org/cu on the emulator (needs gcc, g++ and Python)
+	scripts/gorgonia_cu.sh
 
 gpu: ## bin/gpu, checks and benchmarks of a GPU in one file for a machine with a driver and no Go
 	scripts/gpu.sh

@@ -25,7 +25,7 @@ import (
 // run is a short training run on the emulated GPU.
 func run(t *testing.T, base, train string) prm.TrainConfig {
 	var list []*data.Trajectory
-	for i := range 8 {
+	for i := range 4 {
 		e := &data.Trajectory{ID: fmt.Sprint(i), Problem: fmt.Sprintf("Sheet %d.", i)}
 		for j := range 2 + i%2 {
 			e.Steps = append(e.Steps, fmt.Sprintf("%d+%d=%d", i, j, i+j))
@@ -37,9 +37,9 @@ func run(t *testing.T, base, train string) prm.TrainConfig {
 	c.Model, c.Out = base, filepath.Join(t.TempDir(), "run")
 	c.Data.Trajectories, c.Data.EvalShare = prm.Slice(list), 0
 	c.Text.Template, c.Train, c.LoRA.Rank = "none", train, 4
-	c.Batch = prm.Batch{Trajectories: 4, Tokens: 48}
+	c.Batch = prm.Batch{Trajectories: 2, Tokens: 64}
 	c.Optim.Epochs, c.Optim.LR, c.Optim.Moments, c.Checkpoint.Every = 2, 1e-3, "bf16", 1
-	c.Device, c.Progress, c.Quiet = "cuda:0", &bytes.Buffer{}, true
+	c.Device, c.DType, c.Progress, c.Quiet = "cuda:0", "f32", &bytes.Buffer{}, true
 	return c
 }
 
@@ -82,7 +82,11 @@ func TestEmulatedLostRun(t *testing.T) {
 	launches, err := emulator.FailAt(0)
 	require.NoError(t, err)
 	random := rng.New(uint64(os.Getpid()), "launch")
-	for i := range 3 {
+	tries := 2
+	if os.Getenv("GOPRM_EMULATED") == "all" {
+		tries = 8
+	}
+	for i := range tries {
 		c := run(t, base, "lora")
 		c.Optim.Offload = i%2 == 0
 		at := 1 + int(random.Float64(uint64(i))*float64(launches))
@@ -118,7 +122,7 @@ func TestEmulatedOutOfMemory(t *testing.T) {
 	if os.Getenv("GOPRM_CHILD") != "" {
 		for _, offload := range []bool{false, true} {
 			c := run(t, os.Getenv("GOPRM_BASE"), "full")
-			c.Optim.Moments, c.Optim.Offload, c.Optim.Steps, c.Batch.Tokens = "f32", offload, 1, 256
+			c.Optim.Moments, c.Optim.Offload, c.Optim.Steps, c.Batch.Tokens = "f32", offload, 1, 128
 			_, err := prm.Train(context.Background(), c)
 			t.Logf("offload %v: %v", offload, err)
 		}
@@ -127,15 +131,15 @@ func TestEmulatedOutOfMemory(t *testing.T) {
 	emulator.Use(t)
 	base := tinyBase(t, 192)
 	plan := func(offload bool) prm.PlanReport {
-		r, err := prm.Plan(prm.PlanOptions{Model: base, Train: "full", Tokens: 256, MicroBatches: 1, Offload: offload})
+		r, err := prm.Plan(prm.PlanOptions{Model: base, Train: "full", DType: "f32", Tokens: 128, MicroBatches: 1, Offload: offload})
 		require.NoError(t, err)
 		return r
 	}
-	memory := plan(true).Total + plan(true).Host*2/3
+	memory := plan(true).Total + plan(true).Host/4
 	require.Less(t, memory, plan(false).Total)
 	out := child(t, "TestEmulatedOutOfMemory", fmt.Sprint("GOPRM_EMU_MEMORY=", memory), "GOPRM_BASE="+base)
 	require.Regexp(t, `offload false: .*out of memory on cuda:0/sm80 \(emulated sm_80\): \d+ bytes wanted, \d+ of \d+ free, \d+ held here; `+
-		`planned for micro-batches of 256 tokens: weights \d\.\d MiB, .*optim\.offload: true fits, with \d\.\d MiB and \d\.\d MiB on the host`, out)
+		`planned for micro-batches of 128 tokens: weights \d\.\d MiB, .*optim\.offload: true fits, with \d\.\d MiB and \d\.\d MiB on the host`, out)
 	require.Contains(t, out, "offload true: <nil>")
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/safetensors"
 	"github.com/goprm/goprm/nn"
 )
 
@@ -169,7 +170,11 @@ func (s *session) trainedBytes(network *nn.Network) int64 {
 			numbers += count
 		}
 	}
-	return 4 * storage(s.dtype).Size() * numbers
+	moment := storage(s.dtype).Size()
+	if network.Spec().Narrow {
+		moment = safetensors.BF16.Size()
+	}
+	return 2 * (storage(s.dtype).Size() + moment) * numbers
 }
 
 func heap() int64 {
