@@ -46,7 +46,7 @@ func TestGPUCompliance(t *testing.T) {
 // Training on the hardware against the f32 CPU run, with graphs and without.
 func TestGPUTraining(t *testing.T) {
 	needGPU(t)
-	training(t, openGPU, true)
+	training(t, openGPU)
 }
 
 // shapes of one layer's products, in both model sizes: terms and results.

@@ -114,70 +114,66 @@ func (c *counting) Record(launches func() error) (engine.Recording, error) {
 type plain struct{ engine.Backend }
 
 // The golden model of each head dimension that the tensor-core kernels are made for trains 20 steps on the emulated GPU, in
-// bf16 with f32 sums, by recorded graphs and without, and its losses stay by those of the f32 CPU run, within bf16's tolerance of the loss and of what it began with:
-// products read weights rounded to 8 bits, so an update shows when it is large enough, and differences add up.
-func TestEmulatedSM80Training(t *testing.T) {
+// bf16 with f32 sums, by recorded graphs and without, and its losses stay by those of the f32 CPU run, within bf16's
+// tolerance of the loss and of what it began with: products read weights rounded to 8 bits, so an update shows when it is
+// large enough, and differences add up.
+func TestEmulatedSM80Training(t *testing.T) { emulatedTraining(t, openEmulated, 20) }
+
+// The same with the kernels of sm90a, which are slower here.
+func TestEmulatedSM90Training(t *testing.T) { emulatedTraining(t, openHopper, 3) }
+
+// emulatedTraining takes a few steps of one model; with GOPRM_EMULATED=all all of both, which takes minutes.
+func emulatedTraining(t *testing.T, open func(t testing.TB) engine.Backend, few int) {
 	if testing.Short() {
 		t.Skip("short: seconds of the emulator")
 	}
-	emulator.Use(t)
-	training(t, func(t testing.TB) engine.Backend {
-		b := openEmulated(t)
-		require.NoError(t, emulator.Configure(emulator.Mode{Jobs: 2}))
-		return b
-	}, os.Getenv("GOPRM_EMULATED") == "all")
-}
-
-// The same with the products of sm90a.
-func TestEmulatedSM90Training(t *testing.T) {
+	require.NoError(t, open(t).Close())
+	require.NoError(t, emulator.Configure(emulator.Mode{Jobs: 2}))
 	if os.Getenv("GOPRM_EMULATED") != "all" {
-		t.Skip("minutes of the emulator: set GOPRM_EMULATED=all")
+		t.Run("dim128/lora", func(t *testing.T) { trains(t, open, "dim128", nn.TrainLoRA, few) })
+		return
 	}
-	training(t, func(testing.TB) engine.Backend {
-		b := openHopper(t)
-		require.NoError(t, emulator.Configure(emulator.Mode{Jobs: 2}))
-		return b
-	}, true)
+	training(t, open)
 }
 
-// training compares each kind of training and head dimension; unless all, LoRA of the larger one.
-func training(t *testing.T, open func(t testing.TB) engine.Backend, all bool) {
+// training compares each kind of training and head dimension.
+func training(t *testing.T, open func(t testing.TB) engine.Backend) {
+	for _, name := range []string{"dim64", "dim128"} {
+		for _, train := range []string{nn.TrainLoRA, nn.TrainFull} {
+			t.Run(name+"/"+train, func(t *testing.T) { trains(t, open, name, train, 20) })
+		}
+	}
+}
+
+// trains compares the losses of a training run with those of the CPU.
+func trains(t *testing.T, open func(t testing.TB) engine.Backend, name, train string, steps int) {
+	m := newTiny(t, name)
 	cpu, err := engine.Open("cpu", engine.Options{})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, cpu.Close()) }()
-	for _, name := range []string{"dim64", "dim128"} {
-		for _, train := range []string{nn.TrainLoRA, nn.TrainFull} {
-			if !all && (name != "dim128" || train != nn.TrainLoRA) {
-				continue // seconds of the emulator each
-			}
-			t.Run(name+"/"+train, func(t *testing.T) {
-				m := newTiny(t, name)
-				gpu := open(t)
-				defer func() { require.NoError(t, gpu.Close()) }()
-				counted := &counting{backend: gpu.(*backend)}
-				exact, got := m.network(t, cpu, engine.F32, train), m.network(t, counted, engine.BFloat16, train)
-				launched := m.network(t, plain{gpu}, engine.BFloat16, train)
-				var first, last float64
-				for s := range 20 {
-					want, err := exact.TrainStep(m.batches, update)
-					require.NoError(t, err)
-					r, err := got.TrainStep(m.batches, update)
-					require.NoError(t, err)
-					if s == 0 {
-						first = want.Loss
-						require.InEpsilon(t, want.GradNorm, r.GradNorm, 6e-2)
-					}
-					require.LessOrEqual(t, math.Abs(r.Loss-want.Loss), 3e-2*(want.Loss+first), "step %d: loss %g, on the CPU %g", s, r.Loss, want.Loss)
-					last = r.Loss
-					if s < 4 || all {
-						again, err := launched.TrainStep(m.batches, update)
-						require.NoError(t, err)
-						require.Equal(t, again, r, "replayed graphs give the bits of single launches")
-					}
-				}
-				require.Less(t, last, 0.7*first, "it learns")
-				require.Equal(t, 2, counted.recorded, "one graph serves both micro-batches of every step, another the update")
-			})
+	gpu := open(t)
+	defer func() { require.NoError(t, gpu.Close()) }()
+	counted := &counting{backend: gpu.(*backend)}
+	exact, got := m.network(t, cpu, engine.F32, train), m.network(t, counted, engine.BFloat16, train)
+	launched := m.network(t, plain{gpu}, engine.BFloat16, train)
+	var first, last float64
+	for s := range steps {
+		want, err := exact.TrainStep(m.batches, update)
+		require.NoError(t, err)
+		r, err := got.TrainStep(m.batches, update)
+		require.NoError(t, err)
+		if s == 0 {
+			first = want.Loss
+			require.InEpsilon(t, want.GradNorm, r.GradNorm, 6e-2)
 		}
+		require.LessOrEqual(t, math.Abs(r.Loss-want.Loss), 3e-2*(want.Loss+first), "step %d: loss %g, on the CPU %g", s, r.Loss, want.Loss)
+		last = r.Loss
+		again, err := launched.TrainStep(m.batches, update)
+		require.NoError(t, err)
+		require.Equal(t, again, r, "replayed graphs give the bits of single launches")
 	}
+	if steps == 20 {
+		require.Less(t, last, 0.7*first, "it learns")
+	}
+	require.Equal(t, 2, counted.recorded, "one graph serves both micro-batches of every step, another the update")
 }

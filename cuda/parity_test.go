@@ -13,15 +13,14 @@ import (
 	"github.com/goprm/goprm/internal/parity"
 	"github.com/goprm/goprm/internal/shareddata"
 	"github.com/stretchr/testify/require"
-	"gorgonia.org/tensor"
 )
 
-// agrees compares a golden folder with what the emulated GPU computes.
-func agrees(t *testing.T, dir string, dtype tensor.Dtype, open func(t testing.TB) engine.Backend) {
-	t.Run(filepath.Base(dir)+"/"+engine.DTypeName(dtype), func(t *testing.T) {
-		b := open(t)
-		defer func() { require.NoError(t, b.Close()) }()
-		report, err := parity.Run(dir, parity.Options{DType: dtype, Backend: b})
+// agrees compares a golden folder with what a GPU computes.
+func agrees(t *testing.T, dir string, open func(t testing.TB) engine.Backend, opt parity.Options) {
+	t.Run(filepath.Base(dir)+"/"+engine.DTypeName(opt.DType), func(t *testing.T) {
+		opt.Backend = open(t)
+		defer func() { require.NoError(t, opt.Backend.Close()) }()
+		report, err := parity.Run(dir, opt)
 		require.NoError(t, err)
 		var table strings.Builder
 		require.NoError(t, report.Write(&table))
@@ -30,29 +29,39 @@ func agrees(t *testing.T, dir string, dtype tensor.Dtype, open func(t testing.TB
 	})
 }
 
-// The models of internal/parity and of the shared data, against PyTorch's numbers: forward, gradients and 50 steps of each
-// kind of training.
-func TestEmulatedSM80Goldens(t *testing.T) {
-	goldens(t, openEmulated, engine.BFloat16)
-	agrees(t, filepath.Join("..", "internal", "parity", "testdata", "wide"), engine.F32, openEmulated)
-	shared := filepath.Join(shareddata.Dir(t), "data", "goldens")
-	for _, name := range []string{"D", "E"} {
-		agrees(t, filepath.Join(shared, name), engine.BFloat16, openEmulated)
+// goldens compares the models that this program carries with PyTorch's numbers.
+func goldens(t *testing.T, open func(t testing.TB) engine.Backend, opt parity.Options, names ...string) {
+	for _, name := range names {
+		agrees(t, unpack(t, name), open, opt)
 	}
 }
 
-func TestEmulatedSM90Goldens(t *testing.T) {
-	goldens(t, openHopper, engine.BFloat16)
-}
-
-func goldens(t *testing.T, open func(t testing.TB) engine.Backend, dtype tensor.Dtype) {
-	if os.Getenv("GOPRM_EMULATED") != "all" {
-		t.Skip("minutes of the emulator: set GOPRM_EMULATED=all")
+// emulatedGoldens: forward and gradients of one model; with GOPRM_EMULATED=all of both, and 50 steps of each kind of
+// training, which take minutes.
+func emulatedGoldens(t *testing.T, open func(t testing.TB) engine.Backend, one string) (all bool) {
+	if testing.Short() {
+		t.Skip("short: seconds of the emulator")
 	}
-	emulator.Use(t)
 	require.NoError(t, open(t).Close())
 	require.NoError(t, emulator.Configure(emulator.Mode{Jobs: 2}))
-	for _, name := range []string{"dim64", "dim128"} {
-		agrees(t, unpack(t, name), dtype, open)
+	if os.Getenv("GOPRM_EMULATED") != "all" {
+		goldens(t, open, parity.Options{DType: engine.BFloat16, OnePass: true}, one)
+		return false
+	}
+	goldens(t, open, parity.Options{DType: engine.BFloat16}, "dim64", "dim128")
+	return true
+}
+
+// The whole of GOPRM_EMULATED=all has golden sets of the shared data too, and one folder in f32.
+func TestEmulatedSM80Goldens(t *testing.T) {
+	if !emulatedGoldens(t, openEmulated, "dim64") {
+		return
+	}
+	agrees(t, filepath.Join("..", "internal", "parity", "testdata", "wide"), openEmulated, parity.Options{DType: engine.F32})
+	shared := filepath.Join(shareddata.Dir(t), "data", "goldens")
+	for _, name := range []string{"D", "E"} {
+		agrees(t, filepath.Join(shared, name), openEmulated, parity.Options{DType: engine.BFloat16})
 	}
 }
+
+func TestEmulatedSM90Goldens(t *testing.T) { emulatedGoldens(t, openHopper, "dim128") }

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -29,15 +30,33 @@ func flagsOf(t *testing.T, source string) string {
 	return fmt.Sprintf("%s %s %s\n", flags[1], arch, version)
 }
 
-// The PTX must have been made from the sources as they are. This needs no compiler: its first line is their hash.
-func TestPTXIsFresh(t *testing.T) {
+// sourcesOf lists the kernels' files, and those that hold hardware to the emulator.
+func sourcesOf(t *testing.T) []string {
 	sources, err := filepath.Glob("kernels/*.cu")
 	require.NoError(t, err)
+	more, err := filepath.Glob("internal/conformance/*.cu")
+	require.NoError(t, err)
+	require.NotEmpty(t, more)
+	return append(sources, more...)
+}
+
+// made reads the PTX of a source: its first line, and the rest.
+func made(t *testing.T, source string) (key, text string) {
+	path := strings.Replace(strings.TrimSuffix(source, ".cu")+".ptx", "kernels/", "ptx/", 1)
+	raw, err := os.ReadFile(path)
+	require.NoError(t, err)
+	key, text, _ = strings.Cut(string(raw), "\n")
+	return key, text
+}
+
+// The PTX must have been made from the sources as they are. This needs no compiler: its first line is their hash.
+func TestPTXIsFresh(t *testing.T) {
+	sources := sourcesOf(t)
 	headers, err := filepath.Glob("kernels/*.h")
 	require.NoError(t, err)
 	files, err := ptx.ReadDir("ptx")
 	require.NoError(t, err)
-	require.Len(t, files, len(sources), "a PTX file for each kernel file")
+	require.Len(t, files, len(slices.DeleteFunc(slices.Clone(sources), func(s string) bool { return !strings.HasPrefix(s, "kernels/") })), "a PTX file for each kernel file")
 	for _, source := range sources {
 		key := sha256.New()
 		_, _ = fmt.Fprint(key, flagsOf(t, source))
@@ -46,11 +65,8 @@ func TestPTXIsFresh(t *testing.T) {
 			require.NoError(t, err)
 			_, _ = fmt.Fprintf(key, "%s %d\n%s", filepath.Base(path), len(text), text)
 		}
-		name := strings.TrimSuffix(filepath.Base(source), ".cu") + ".ptx"
-		text, err := ptx.ReadFile("ptx/" + name)
-		require.NoError(t, err)
-		line, _, _ := strings.Cut(string(text), "\n")
-		require.Equal(t, fmt.Sprintf("// key %x", key.Sum(nil)[:16]), line, "%s is stale: run scripts/ptx.sh (make ptx)", name)
+		line, _ := made(t, source)
+		require.Equal(t, fmt.Sprintf("// key %x", key.Sum(nil)[:16]), line, "the PTX of %s is stale: run scripts/ptx.sh (make ptx)", source)
 	}
 }
 
@@ -60,22 +76,19 @@ func TestPTXIsWhatClangMakes(t *testing.T) {
 	if err != nil {
 		t.Skip("clang-19 is not installed")
 	}
-	sources, err := filepath.Glob("kernels/*.cu")
-	require.NoError(t, err)
+	sources := sourcesOf(t)
 	if testing.Short() {
 		sources = sources[:1]
 	}
 	for _, source := range sources {
 		fields := strings.Fields(flagsOf(t, source))
 		n := len(fields)
-		command := exec.Command(clang, append(fields[:n-2:n-2], "--cuda-gpu-arch="+fields[n-2], "--cuda-feature=+ptx"+fields[n-1], "-o", "-", filepath.Base(source))...)
+		command := exec.Command(clang, append(fields[:n-2:n-2], "--cuda-gpu-arch="+fields[n-2], "--cuda-feature=+ptx"+fields[n-1], "-I.", "-o", "-", strings.Replace("../"+source, "../kernels/", "", 1))...)
 		command.Dir = "kernels"
-		made, err := command.Output()
+		out, err := command.Output()
 		require.NoError(t, err)
-		text, err := ptx.ReadFile("ptx/" + strings.TrimSuffix(filepath.Base(source), ".cu") + ".ptx")
-		require.NoError(t, err)
-		_, committed, _ := strings.Cut(string(text), "\n")
-		require.True(t, committed == string(made), "%s differs from what clang-19 makes", source)
+		_, committed := made(t, source)
+		require.True(t, committed == string(out), "%s differs from what clang-19 makes", source)
 	}
 }
 

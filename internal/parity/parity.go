@@ -18,6 +18,7 @@ import (
 type Options struct {
 	DType   tensor.Dtype // compute dtype: engine.F32, engine.F64, or engine.BFloat16 where the backend has it
 	Backend engine.Backend
+	OnePass bool // leave out the training runs of a backbone: a slow device takes minutes for them
 }
 
 // Report is the outcome for one folder.

@@ -27,11 +27,16 @@ import (
 var flags = []string{"-std=c++17", "-O2", "-fPIC", "-DGPU_EMU", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wno-unknown-pragmas", "-Wno-unused-function", "-Wno-psabi"}
 
 // Use makes the process's CUDA driver the emulator, which it builds first unless it is there. Without g++ the test is
-// skipped with one line. Call it before anything opens a device: a process loads one driver.
+// skipped with one line, or fails if GOPRM_EMULATED is set (required, or all). Call it before anything opens a device: a
+// process loads one driver.
 func Use(t testing.TB) {
 	t.Helper()
 	if _, err := exec.LookPath("g++"); err != nil {
-		t.Skip("the emulated GPU needs g++, which is not installed")
+		const why = "the emulated GPU needs g++, which is not installed"
+		if os.Getenv("GOPRM_EMULATED") != "" {
+			t.Fatal(why)
+		}
+		t.Skip(why)
 	}
 	library, err := Library()
 	if err != nil {
@@ -56,7 +61,7 @@ func Library() (string, error) {
 // build compiles the library into the user's cache, under a name that its sources determine.
 func build(emulator, kernels string) (string, error) {
 	var sources []string
-	for _, pattern := range []string{filepath.Join(emulator, "*.c[cu]"), filepath.Join(emulator, "*.h"), filepath.Join(kernels, "*.cu"), filepath.Join(kernels, "*.h")} {
+	for _, pattern := range []string{filepath.Join(emulator, "*.c[cu]"), filepath.Join(emulator, "*.h"), filepath.Join(emulator, "..", "..", "conformance", "*.cu"), filepath.Join(kernels, "*.cu"), filepath.Join(kernels, "*.h")} {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			return "", err
@@ -99,6 +104,7 @@ func build(emulator, kernels string) (string, error) {
 	defer func() { _ = os.RemoveAll(work) }()
 	var objects []string
 	var running []chan error
+	turn := make(chan struct{}, runtime.NumCPU())
 	for _, path := range sources {
 		if strings.HasSuffix(path, ".h") {
 			continue
@@ -115,6 +121,8 @@ func build(emulator, kernels string) (string, error) {
 		done := make(chan error, 1)
 		running = append(running, done)
 		go func() {
+			turn <- struct{}{}
+			defer func() { <-turn }()
 			made := filepath.Join(work, filepath.Base(path)+".o")
 			var watched []string // see races.h
 			if strings.HasSuffix(path, ".cu") {

@@ -161,8 +161,9 @@ UNTRACED DEVFN void atomic_min(u64 *at, u64 v) {
   while (v < old && !__atomic_compare_exchange_n(at, &old, v, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
   }
 }
-DEVFN float exp2_fast(float x) { return exp2f(x); }
-DEVFN float log2_fast(float x) { return log2f(x); }
+DEVFN float flushed(float x) { return std::fabs(x) < 0x1p-126f ? std::copysign(0.0f, x) : x; } // .ftz
+DEVFN float exp2_fast(float x) { return flushed(exp2f(flushed(x))); }
+DEVFN float log2_fast(float x) { return log2f(flushed(x)); }
 DEVFN u32 pack2(float lo, float hi) { return emu::narrow(lo) | (u32)emu::narrow(hi) << 16; }
 DEVFN bf16 to_bf16(float v) { return {emu::narrow(v)}; }
 DEVFN void copy16(saddr to, const void *from, int bytes) { emu::copy(to, from, bytes); }

@@ -1,0 +1,204 @@
+//go:build linux && (amd64 || arm64) && !nocuda
+
+// Package conformance runs a small kernel for each primitive of gpu.h, and holds what the emulator makes of them, so that a
+// GPU can be compared with the emulator instruction by instruction. Only tests use it.
+package conformance
+
+import (
+	"bytes"
+	"compress/gzip"
+	"embed"
+	"encoding/gob"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"unsafe"
+
+	"github.com/goprm/goprm/cuda/internal/driver"
+	"github.com/goprm/goprm/internal/rng"
+)
+
+//go:embed *.ptx recorded.gz
+var files embed.FS
+
+// Case is one kernel of conform.cu or, where Hopper is set, of conform_sm90.cu.
+type Case struct {
+	Name                  string
+	Threads, GridX, GridY int
+	Shared                int // bytes
+	In, Out               int // words
+	Floats                bool // the input is numbers of every size, with those that are special
+	Hopper                bool
+	Maps                  []Matrix
+	Near                  float64 // relative difference of f32 results that hardware may have; 0: to the bit
+}
+
+// Matrix is a matrix of bf16 in the input that the copy engine brings by boxes.
+type Matrix struct{ Word, Rows, Columns, BoxRows int }
+
+// Cases is every one. ex2.approx and lg2.approx are said to be within 2^-22; sums of products are rounded as the hardware
+// likes, of 16 terms of one sign.
+var Cases = []Case{
+	{Name: "conform_index", Threads: 64, GridX: 2, GridY: 2, Out: 256},
+	{Name: "conform_shuffle", Threads: 32, In: 32, Out: 192},
+	{Name: "conform_barrier", Threads: 256, Shared: 1024, In: 256, Out: 256},
+	{Name: "conform_sum", Threads: 256, Shared: 32, In: 256, Out: 256},
+	{Name: "conform_atomic", Threads: 64, In: 128, Out: 2},
+	{Name: "conform_convert", Threads: 64, In: 128, Out: 192, Floats: true},
+	{Name: "conform_exact", Threads: 64, In: 192, Out: 960, Floats: true},
+	{Name: "conform_functions", Threads: 64, In: 64, Out: 768, Floats: true},
+	{Name: "conform_exp2", Threads: 64, In: 64, Out: 64, Floats: true, Near: 0x1p-21},
+	{Name: "conform_log2", Threads: 64, In: 64, Out: 64, Floats: true, Near: 0x1p-21},
+	{Name: "conform_logistic", Threads: 64, In: 64, Out: 64, Floats: true, Near: 0x1p-20},
+	{Name: "conform_copy", Threads: 32, Shared: 1536, In: 128, Out: 384},
+	{Name: "conform_matrices", Threads: 32, Shared: 512, In: 128, Out: 128},
+	{Name: "conform_matrices_transposed", Threads: 32, Shared: 512, In: 128, Out: 128},
+	{Name: "conform_mma", Threads: 32, In: 320, Out: 128},
+	{Name: "conform_mma_rounded", Threads: 32, In: 192, Out: 128, Near: 0x1p-20},
+	{Name: "conform_mbarrier", Threads: 64, Shared: 256, In: 32, Out: 160, Hopper: true},
+	{Name: "conform_box", Threads: 64, Shared: 16400, In: 50 * 96 / 2, Out: 4096, Hopper: true, Maps: []Matrix{{0, 50, 96, 64}}},
+	{Name: "conform_product_along", Threads: 384, Shared: 41 << 10, In: 64*32 + 256*32, Out: 16384, Hopper: true, Maps: []Matrix{{0, 64, 64, 64}, {64 * 32, 256, 64, 64}}},
+	{Name: "conform_product_across", Threads: 384, Shared: 41 << 10, In: 64*32 + 256*32, Out: 16384, Hopper: true, Maps: []Matrix{{0, 64, 64, 64}, {64 * 32, 64, 256, 64}}},
+}
+
+// words is a case's input: the same everywhere.
+func (c Case) words() []uint32 {
+	stream, w := rng.New(1, c.Name), make([]uint32, c.In)
+	special := []uint32{0, 1 << 31, 0x7f800000, 0xff800000, 0x7fc00000, 0xffc12345, 0x7f800001, 1, 0x80000001, 0x007fffff, 0x00800000, 0x7f7fffff, 0xff7fffff,
+		0x3f800000, 0xbf800000, 0x3f808000, 0x3f818000, 0x3f808001, 0x7f7f8000, 0x42fe0000, 0xc2fc0000, 0xc2fd0000, 0xc3150000, 0x33800000, 0x3f7fffff}
+	for i := range w {
+		w[i] = uint32(stream.Uint64(uint64(i)))
+		switch {
+		case c.Maps != nil: // pairs of whole numbers from -8 to 7, whose products' sums are exact in any order
+			bf16 := func(n uint32) uint32 { return math.Float32bits(float32(n%16)-8) >> 16 }
+			w[i] = bf16(w[i]) | bf16(w[i]>>4)<<16
+		case c.Floats && i%3 == 0:
+			w[i] = special[i/3%len(special)]
+		case c.Floats: // of sizes that functions care about
+			w[i] = w[i]&0x807fffff | (110+w[i]>>8%24)<<23
+		}
+	}
+	return w
+}
+
+// Run launches a case on the device of the current context.
+func Run(c Case, s driver.Stream) (out []uint32, err error) {
+	file := "conform.ptx"
+	if c.Hopper {
+		file = "conform_sm90.ptx"
+	}
+	ptx, err := files.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	module, err := driver.LoadModule(append(ptx, 0))
+	if err != nil {
+		return nil, err
+	}
+	f, err := module.Function(c.Name)
+	if err != nil {
+		return nil, err
+	}
+	in := c.words()
+	if len(in) == 0 {
+		in = []uint32{0}
+	}
+	out = make([]uint32, c.Out)
+	from, err := driver.Alloc(4 * len(in))
+	if err != nil {
+		return nil, err
+	}
+	to, err := driver.Alloc(4 * len(out))
+	if err != nil {
+		return nil, err
+	}
+	if err := driver.Upload(from, unsafe.Slice((*byte)(unsafe.Pointer(&in[0])), 4*len(in)), s); err != nil {
+		return nil, err
+	}
+	if err := driver.Fill(to, 0xee, 4*len(out), s); err != nil {
+		return nil, err
+	}
+	params := []unsafe.Pointer{unsafe.Pointer(&to), unsafe.Pointer(&from)}
+	for _, m := range c.Maps {
+		described := driver.NewTensorMap(m.Rows, m.Columns, m.BoxRows)
+		if err := described.Encode(from + driver.Ptr(4*m.Word)); err != nil {
+			return nil, err
+		}
+		params = append(params, unsafe.Pointer(described.Words))
+	}
+	if c.Shared > 48<<10 {
+		if err := f.AllowShared(c.Shared); err != nil {
+			return nil, err
+		}
+	}
+	if err := f.Prepare(max(1, c.GridX), max(1, c.GridY), c.Threads, c.Shared, s, params).Do(); err != nil {
+		return nil, err
+	}
+	if err := driver.Download(unsafe.Pointer(&out[0]), to, 4*len(out), s); err != nil {
+		return nil, err
+	}
+	if err := s.Synchronise(); err != nil {
+		return nil, err
+	}
+	for _, p := range []driver.Ptr{from, to} {
+		if err := driver.Free(p); err != nil {
+			return nil, err
+		}
+	}
+	return out, module.Unload()
+}
+
+// Differs says where results differ by more than the case allows, or nothing.
+func (c Case) Differs(got, want []uint32) string {
+	if len(got) != len(want) {
+		return fmt.Sprintf("%s: %d words, %d are recorded", c.Name, len(got), len(want))
+	}
+	for i, w := range want {
+		x, y := float64(math.Float32frombits(got[i])), float64(math.Float32frombits(w))
+		near := c.Near > 0 && (math.IsNaN(x) && math.IsNaN(y) || math.Abs(x-y) <= c.Near*math.Max(math.Abs(y), 0x1p-100))
+		if c.Near > 0 && c.Name == "conform_log2" { // near 1 the logarithm is small, and its error is absolute
+			near = near || math.Abs(x-y) <= 0x1p-21
+		}
+		if got[i] != w && !near {
+			return fmt.Sprintf("%s: word %d is %#08x (%g), the emulator has %#08x (%g)", c.Name, i, got[i], x, w, y)
+		}
+	}
+	return ""
+}
+
+// Recorded is what the emulator made of each case when that was last written down.
+func Recorded() (map[string][]uint32, error) {
+	packed, err := files.ReadFile("recorded.gz")
+	if err != nil {
+		return nil, err
+	}
+	r, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return nil, err
+	}
+	results := map[string][]uint32{}
+	return results, gob.NewDecoder(r).Decode(&results)
+}
+
+// Record writes results for recorded.gz.
+func Record(w io.Writer, results map[string][]uint32) error {
+	z, err := gzip.NewWriterLevel(w, gzip.BestCompression)
+	if err != nil {
+		return err
+	}
+	if err := gob.NewEncoder(z).Encode(results); err != nil {
+		return err
+	}
+	return z.Close()
+}
+
+// Kernels are the names of what is run.
+func Kernels() []string {
+	var names []string
+	for _, c := range Cases {
+		names = append(names, c.Name)
+	}
+	slices.Sort(names)
+	return names
+}
