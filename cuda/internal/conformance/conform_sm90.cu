@@ -39,8 +39,8 @@ KERNEL(64, 1) conform_box(u32 *out, const u32 *in, TensorMap m) {
   sync_block();
   if (thread() == 0) {
     barrier_expect(ready, 2 * 64 * 128);
-    load_box(at, PARAM_MAP(conform_box, 2, m), 16, -3, ready);
-    load_box(at + 64 * 128, PARAM_MAP(conform_box, 2, m), 48, 40, ready);
+    load_box(at, PARAM_AT(conform_box, 2, m), 16, -3, ready);
+    load_box(at + 64 * 128, PARAM_AT(conform_box, 2, m), 48, 40, ready);
   }
   barrier_wait(ready, 0);
   for (int i = thread(); i < 2 * 64 * 32; i += 64) out[i] = ((u32 *)memory)[i];
@@ -77,7 +77,7 @@ template <bool ALONG> DEVFN void multiplied(u32 *out, const TensorMap *a, const 
   products_begin();
 #pragma unroll
   for (int kk = 0; kk < 4; kk++)
-    product_64x256<ALONG ? 0 : 1>(sum, matrix_at(at + kk * 32, 16, 1024), ALONG ? matrix_at(at + A_BYTES + kk * 32, 16, 1024) : matrix_at(at + A_BYTES + kk * 2048, PANEL, 1024));
+    product<256, true, false, !ALONG>(sum, matrix_at(at + kk * 32, 16, 1024), ALONG ? matrix_at(at + A_BYTES + kk * 32, 16, 1024) : matrix_at(at + A_BYTES + kk * 2048, PANEL, 1024));
   products_commit();
   products_wait<0>();
   settle(sum);
@@ -86,11 +86,11 @@ template <bool ALONG> DEVFN void multiplied(u32 *out, const TensorMap *a, const 
 }
 KERNEL(384, 1) conform_product_along(u32 *out, const u32 *in, TensorMap a, TensorMap b) {
   DYNAMIC_SHARED(memory);
-  multiplied<true>(out, PARAM_MAP(conform_product_along, 2, a), PARAM_MAP(conform_product_along, 3, b), memory);
+  multiplied<true>(out, PARAM_AT(conform_product_along, 2, a), PARAM_AT(conform_product_along, 3, b), memory);
 }
 EXPORT(conform_product_along)
 KERNEL(384, 1) conform_product_across(u32 *out, const u32 *in, TensorMap a, TensorMap b) {
   DYNAMIC_SHARED(memory);
-  multiplied<false>(out, PARAM_MAP(conform_product_across, 2, a), PARAM_MAP(conform_product_across, 3, b), memory);
+  multiplied<false>(out, PARAM_AT(conform_product_across, 2, a), PARAM_AT(conform_product_across, 3, b), memory);
 }
 EXPORT(conform_product_across)

@@ -26,8 +26,8 @@ var files embed.FS
 type Case struct {
 	Name                  string
 	Threads, GridX, GridY int
-	Shared                int // bytes
-	In, Out               int // words
+	Shared                int  // bytes
+	In, Out               int  // words
 	Floats                bool // the input is numbers of every size, with those that are special
 	Hopper                bool
 	Maps                  []Matrix
@@ -119,20 +119,20 @@ func Run(c Case, s driver.Stream) (out []uint32, err error) {
 	if err := driver.Fill(to, 0xee, 4*len(out), s); err != nil {
 		return nil, err
 	}
-	params := []unsafe.Pointer{unsafe.Pointer(&to), unsafe.Pointer(&from)}
+	params, sizes := []unsafe.Pointer{unsafe.Pointer(&to), unsafe.Pointer(&from)}, []int{8, 8}
 	for _, m := range c.Maps {
 		described := driver.NewTensorMap(m.Rows, m.Columns, m.BoxRows)
 		if err := described.Encode(from + driver.Ptr(4*m.Word)); err != nil {
 			return nil, err
 		}
-		params = append(params, unsafe.Pointer(described.Words))
+		params, sizes = append(params, unsafe.Pointer(described.Words)), append(sizes, 128)
 	}
 	if c.Shared > 48<<10 {
 		if err := f.AllowShared(c.Shared); err != nil {
 			return nil, err
 		}
 	}
-	if err := f.Prepare(max(1, c.GridX), max(1, c.GridY), c.Threads, c.Shared, s, params).Do(); err != nil {
+	if err := f.Prepare(max(1, c.GridX), max(1, c.GridY), c.Threads, c.Shared, s, params, sizes).Do(); err != nil {
 		return nil, err
 	}
 	if err := driver.Download(unsafe.Pointer(&out[0]), to, 4*len(out), s); err != nil {
