@@ -137,6 +137,13 @@ template <class N> DEVFN void end(N *notes, saddr ring, int use) {
   barrier_arrive(R::full(ring, use));
 }
 
+// seen tells whether accumulator x of a thread, whose rows are queries i and i + 8, is of a key that the query sees.
+DEVFN bool seen(const Note &note, int x, int i) {
+  auto key = note.keys[x / 4 * 8 + my_column() + x % 2];
+  int query = i + x / 2 % 2 * 8;
+  return query >= key.first && query <= key.last;
+}
+
 // Softmax is a thread's part of two rows' running softmax, in powers of two.
 struct Softmax {
   float top[2], sum[2], shrink[2];
@@ -144,18 +151,15 @@ struct Softmax {
 // soften makes weights of scores, whose rows are queries i and i + 8, and says by how much what came before shrinks.
 DEVFN void soften(float (&score)[BLOCK / 2], Softmax &m, const Note &note, int i, float to_log2) {
   float before[2] = {m.top[0], m.top[1]};
-  bool plain = note.kind == PLAIN;
+  if (note.kind == MASKED)
 #pragma unroll
-  for (int j = 0; j < BLOCK / 8; j++)
+    for (int x = 0; x < BLOCK / 2; x++)
+      if (!seen(note, x, i)) score[x] = -INFINITE;
 #pragma unroll
-    for (int x = 0; x < 4; x++) {
-      auto key = note.keys[j * 8 + my_column() + x % 2];
-      int query = i + x / 2 * 8;
-      bool seen = plain || (query >= key.first && query <= key.last);
-      float &s = score[j * 4 + x];
-      s = seen ? s * to_log2 : -INFINITE;
-      if (s > m.top[x / 2]) m.top[x / 2] = s;
-    }
+  for (int x = 0; x < BLOCK / 2; x++) {
+    score[x] *= to_log2;
+    if (score[x] > m.top[x / 2 % 2]) m.top[x / 2 % 2] = score[x];
+  }
 #pragma unroll
   for (int r = 0; r < 2; r++) {
 #pragma unroll
@@ -176,7 +180,7 @@ DEVFN void soften(float (&score)[BLOCK / 2], Softmax &m, const Note &note, int i
   }
 }
 
-// The products of a block's scores are under way while the values of the block before are weighed.
+// While the softmax of a block is computed, the values of the block before are being weighed.
 template <int D> DEVFN void attention(bf16 *packed, const Inputs *in, Keys keys, Bound b, Heads a, double scale) {
   enum { BYTES = BLOCK * D * 2 };
   DYNAMIC_SHARED(memory);
@@ -188,8 +192,8 @@ template <int D> DEVFN void attention(bf16 *packed, const Inputs *in, Keys keys,
   Span span = span_of<TILE>(s, block_x());
   if (span.rows == 0) return;
   if (thread() == 0) {
-    R::init(key_ring, 1);
-    R::init(value_ring, 1);
+    R::init(key_ring);
+    R::init(value_ring);
     barrier_init(ready, 1);
     barrier_publish();
   }
@@ -291,7 +295,7 @@ template <int D> DEVFN void attention_dq(bf16 *dq, const float *delta, const bf1
   Span span = span_of<TILE>(s, block_x());
   if (span.rows == 0) return;
   if (thread() == 0) {
-    R::init(ring, 1);
+    R::init(ring);
     barrier_init(ready, 1);
     barrier_publish();
   }
@@ -346,16 +350,12 @@ template <int D> DEVFN void attention_dq(bf16 *dq, const float *delta, const bf1
     products_wait<0>();
     settle(score);
     settle(dp);
-    bool plain = note.kind == PLAIN;
+    auto weigh = [&](bool plain) {
 #pragma unroll
-    for (int j = 0; j < BLOCK / 8; j++)
-#pragma unroll
-      for (int x = 0; x < 4; x++) {
-        auto key = note.keys[j * 8 + my_column() + x % 2];
-        int query = i + x / 2 * 8;
-        bool seen = plain || (query >= key.first && query <= key.last);
-        score[j * 4 + x] = seen ? exp2_fast(score[j * 4 + x] * to_log2 - base[x / 2]) * (dp[j * 4 + x] - mean[x / 2]) : 0;
-      }
+      for (int x = 0; x < BLOCK / 2; x++) score[x] = plain || seen(note, x, i) ? exp2_fast(score[x] * to_log2 - base[x / 2 % 2]) * (dp[x] - mean[x / 2 % 2]) : 0;
+    };
+    if (note.kind == PLAIN) weigh(true);
+    else weigh(false);
     Weights weights;
     round_weights(weights, score);
     settle(sum);
@@ -383,7 +383,7 @@ template <int D> DEVFN void attention_dkv(bf16 *dk, bf16 *dv, const float *delta
   Span span = span_of<TILE>(s, block_x());
   if (span.rows == 0) return;
   if (thread() == 0) {
-    R::init(ring, 1);
+    R::init(ring);
     barrier_init(ready, 1);
     barrier_publish();
   }
@@ -466,15 +466,12 @@ template <int D> DEVFN void attention_dkv(bf16 *dk, bf16 *dv, const float *delta
     settle(dp);
     bool plain = note.kind == PLAIN;
 #pragma unroll
-    for (int j = 0; j < BLOCK / 8; j++)
-#pragma unroll
-      for (int x = 0; x < 4; x++) {
-        int key = key0 + row + x / 2 * 8, i = j * 8 + my_column() + x % 2;
-        bool seen = plain || (key >= from && key < to && q0 + i < q1 && sees(key_of(r, key - r.start), q0 + i));
-        float w = seen ? exp2_fast(p[j * 4 + x] * to_log2 - note.bases[i]) : 0;
-        p[j * 4 + x] = w;
-        dp[j * 4 + x] = seen ? w * (dp[j * 4 + x] - note.means[i]) : 0;
-      }
+    for (int x = 0; x < BLOCK / 2; x++) {
+      int key = key0 + row + x / 2 % 2 * 8, i = x / 4 * 8 + my_column() + x % 2;
+      bool seen = plain || (key >= from && key < to && q0 + i < q1 && sees(key_of(r, key - r.start), q0 + i));
+      p[x] = seen ? exp2_fast(p[x] * to_log2 - note.bases[i]) : 0;
+      dp[x] = seen ? p[x] * (dp[x] - note.means[i]) : 0;
+    }
     Weights of_v, of_k;
     round_weights(of_v, p);
     round_weights(of_k, dp);

@@ -28,7 +28,7 @@ DEVFN void gemm(C *c, const Brought *a, const Brought *b, const float *bias, Bou
   else k = rows_of(bound, k);
   int group = thread() / GROUP, stages = (k + DEPTH - 1) / DEPTH, rows = (m + BM - 1) / BM, columns = (n + BN - 1) / BN;
   if (thread() == 0) {
-    R::init(ring, 1);
+    R::init(ring);
     barrier_publish();
   }
   sync_block();

@@ -11,14 +11,14 @@ template <int PRODUCER> DEVFN void producer_registers() { fewer_registers<PRODUC
 template <int PRODUCER> DEVFN void consumer_registers() { more_registers<168 + (168 - PRODUCER) / CONSUMERS>(); }
 
 // A Ring is STAGES places in shared memory that the producer fills and the consumers empty in turn. Use number i is of place
-// i % STAGES. Its barriers count `bringers` arrivals and the bytes, and one arrival of each of the consumers' warps.
+// i % STAGES. Its barriers count the producer's arrival and the bytes, and an arrival of each of the consumers' warps.
 template <int STAGES> struct Ring {
   enum { BYTES = STAGES * 16 };
   DEVFN saddr full(saddr at, int i) { return at + i % STAGES * 16; }
   DEVFN saddr empty(saddr at, int i) { return full(at, i) + 8; }
-  DEVFN void init(saddr at, int bringers) {
+  DEVFN void init(saddr at) {
     for (int i = 0; i < STAGES; i++) {
-      barrier_init(full(at, i), bringers);
+      barrier_init(full(at, i), 1);
       barrier_init(empty(at, i), CONSUMERS * GROUP / 32);
     }
   }

@@ -131,11 +131,14 @@ func attentionCases() []kase {
 // unless all, a few.
 func tensorCoreAttention(all bool) []kase {
 	two, wide := ops.Attention{Heads: 2, KVHeads: 1, HeadDim: 64}, ops.Attention{Heads: 2, KVHeads: 1, HeadDim: 128}
+	deep := packed(3) // many blocks of keys for few queries
+	deep.name, deep.cache = "deep cache", 450
+	deep.ranges[0] = slices.Insert(deep.ranges[0], 0, fullRange(ops.BufferCache, 0, 450))
+	cases := slices.Concat(attentionKases(packed(300), two), attentionKases(tree(), two), attentionKases(cached(), wide), attentionKases(deep, ops.Attention{Heads: 1, KVHeads: 1, HeadDim: 64}))
 	if !all {
-		return slices.Concat(attentionKases(packed(300), two), attentionKases(tree(), two), attentionKases(cached(), wide))
+		return cases
 	}
-	var cases []kase
-	for _, l := range []*layout{packed(1), packed(1, 17, 65, 3, 130), packed(300), bidirectional(64, 140), tree(), windowed(33), windowed(1), cached(), blind()} {
+	for _, l := range []*layout{packed(1), packed(1, 17, 65, 3, 130), bidirectional(64, 140), windowed(33), windowed(1), cached(), blind()} {
 		for _, shape := range []ops.Attention{two, wide, {Heads: 4, KVHeads: 2, HeadDim: 64}, {Heads: 2, KVHeads: 2, HeadDim: 128}} {
 			cases = append(cases, attentionKases(l, shape)...)
 		}
