@@ -26,8 +26,8 @@ var files embed.FS
 type Case struct {
 	Name                  string
 	Threads, GridX, GridY int
-	Shared                int // bytes
-	In, Out               int // words
+	Shared                int  // bytes
+	In, Out               int  // words
 	Floats                bool // the input is numbers of every size, with those that are special
 	Hopper                bool
 	Maps                  []Matrix
