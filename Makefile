@@ -7,7 +7,7 @@ COMMIT   := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint race noasm arm64 fuzz generate tokenizers goldens learn-real bench exports vllm serve-bench minilm label-real ptx ptxas gpu gorgonia-cu emulated
+.PHONY: help build demo test lint race noasm arm64 fuzz generate tokenizers goldens learn-real bench exports vllm serve-bench minilm label-real ptx ptxas gpu gpu-check gpu-bench gorgonia-cu emulated
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -79,6 +79,12 @@ emulated: ## the whole GPU suite on the emulator (needs g++; minutes)
 
 gorgonia-cu: ## vet, build and test the GPU backend through gorgonia.org/cu on the emulator (needs gcc, g++ and Python)
 	scripts/gorgonia_cu.sh
+
+gpu-check: gpu ## on a GPU: every primitive against the emulator, every op against float64, models against PyTorch and the CPU
+	bin/gpu -test.run TestGPU -test.v -test.timeout 60m
+
+gpu-bench: gpu ## on a GPU: TFLOP/s of products (beside cuBLASLt where it is there) and attention, tokens/s of 1.5B and 7B
+	bin/gpu -test.run none -test.bench GPU -test.benchtime 2s -test.timeout 60m
 
 gpu: ## bin/gpu, checks and benchmarks of a GPU in one file for a machine with a driver and no Go
 	scripts/gpu.sh

@@ -1,0 +1,126 @@
+//go:build linux && (amd64 || arm64) && !nocuda
+
+package cuda
+
+import (
+	"fmt"
+	"testing"
+	"unsafe"
+
+	"github.com/ebitengine/purego"
+	"github.com/goprm/goprm/cuda/internal/driver"
+	"github.com/goprm/goprm/internal/engine"
+	"github.com/stretchr/testify/require"
+)
+
+// cublas is NVIDIA's library, where the machine has it: what our products are measured beside.
+type cublas struct {
+	library, handle, preference uintptr
+	workspace                   driver.Ptr
+}
+
+const cublasWorkspace = 64 << 20
+
+// openCublas loads the library; nil: there is none.
+func openCublas(b *testing.B, gpu *backend) *cublas {
+	c := &cublas{}
+	for _, name := range []string{"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"} {
+		if library, err := purego.Dlopen(name, purego.RTLD_NOW|purego.RTLD_LOCAL); err == nil {
+			c.library = library
+			break
+		}
+	}
+	if c.library == 0 {
+		b.Log("libcublasLt.so is not here: no figures beside ours")
+		return nil
+	}
+	require.NoError(b, gpu.do(func() (err error) {
+		if c.workspace, err = driver.Alloc(cublasWorkspace); err != nil {
+			return err
+		}
+		if err := c.call("cublasLtCreate", uintptr(unsafe.Pointer(&c.handle))); err != nil {
+			return err
+		}
+		if err := c.call("cublasLtMatmulPreferenceCreate", uintptr(unsafe.Pointer(&c.preference))); err != nil {
+			return err
+		}
+		bytes := uint64(cublasWorkspace)
+		const maxWorkspaceBytes = 1
+		return c.call("cublasLtMatmulPreferenceSetAttribute", c.preference, maxWorkspaceBytes, uintptr(unsafe.Pointer(&bytes)), 8)
+	}))
+	return c
+}
+
+// call makes a call; what its arguments point to stays where it is for as long.
+//
+//go:uintptrescapes
+func (c *cublas) call(name string, args ...uintptr) error {
+	address, err := purego.Dlsym(c.library, name)
+	if err != nil {
+		return err
+	}
+	if r, _, _ := purego.SyscallN(address, args...); int32(r) != 0 {
+		return fmt.Errorf("%s: status %d", name, int32(r))
+	}
+	return nil
+}
+
+// linear is y = x·wᵀ in bf16 with f32 sums, by the algorithm that the library thinks best. Rows here are its columns.
+func (c *cublas) linear(gpu *backend, y, x, w *engine.Tensor) (launch func() error, err error) {
+	const compute32F, real32F, realBF16, transA = 68, 0, 14, 3
+	tokens, k, n := x.Shape()[0], x.Shape()[1], w.Shape()[0]
+	var description, a, b, d uintptr
+	transposed, found := int32(1), int32(0)
+	var best struct { // cublasLtMatmulHeuristicResult_t
+		algorithm [8]uint64
+		workspace uint64
+		state     int32
+		waves     float32
+		reserved  [4]int32
+	}
+	address, err := purego.Dlsym(c.library, "cublasLtMatmul")
+	if err != nil {
+		return nil, err
+	}
+	err = gpu.do(func() error {
+		for _, f := range []func() error{
+			func() error {
+				return c.call("cublasLtMatmulDescCreate", uintptr(unsafe.Pointer(&description)), compute32F, real32F)
+			},
+			func() error {
+				return c.call("cublasLtMatmulDescSetAttribute", description, transA, uintptr(unsafe.Pointer(&transposed)), 4)
+			},
+			func() error {
+				return c.call("cublasLtMatrixLayoutCreate", uintptr(unsafe.Pointer(&a)), realBF16, uintptr(k), uintptr(n), uintptr(k))
+			},
+			func() error {
+				return c.call("cublasLtMatrixLayoutCreate", uintptr(unsafe.Pointer(&b)), realBF16, uintptr(k), uintptr(tokens), uintptr(k))
+			},
+			func() error {
+				return c.call("cublasLtMatrixLayoutCreate", uintptr(unsafe.Pointer(&d)), realBF16, uintptr(n), uintptr(tokens), uintptr(n))
+			},
+			func() error {
+				return c.call("cublasLtMatmulAlgoGetHeuristic", c.handle, description, a, b, d, d, c.preference, 1, uintptr(unsafe.Pointer(&best)), uintptr(unsafe.Pointer(&found)))
+			},
+		} {
+			if err := f(); err != nil {
+				return err
+			}
+		}
+		if found == 0 {
+			return fmt.Errorf("cublasLt knows no algorithm for %d×%d×%d", tokens, k, n)
+		}
+		return nil
+	})
+	factors := &struct{ alpha, beta float32 }{1, 0}
+	return func() error {
+		return gpu.do(func() error {
+			r, _, _ := purego.SyscallN(address, c.handle, description, uintptr(unsafe.Pointer(&factors.alpha)), uintptr(w.Ptr), a, uintptr(x.Ptr), b,
+				uintptr(unsafe.Pointer(&factors.beta)), uintptr(y.Ptr), d, uintptr(y.Ptr), d, uintptr(unsafe.Pointer(&best.algorithm)), uintptr(c.workspace), cublasWorkspace, uintptr(gpu.stream))
+			if int32(r) != 0 {
+				return fmt.Errorf("cublasLtMatmul: status %d", int32(r))
+			}
+			return nil
+		})
+	}, err
+}
