@@ -189,7 +189,7 @@ func (b *backend) AllocHost(bytes int) (unsafe.Pointer, error) {
 
 // onHost is the host memory of a tensor that lies there whole, once nothing on the stream uses it; nil for any other.
 func (b *backend) onHost(t *engine.Tensor) ([]byte, error) {
-	if b.lent[uintptr(t.Ptr)] < int(t.MemSize()) {
+	if bytes, lent := b.lent[uintptr(t.Ptr)]; !lent || bytes < int(t.MemSize()) {
 		return nil, nil
 	}
 	return unsafe.Slice((*byte)(t.Ptr), t.MemSize()), b.do(b.stream.Synchronise)

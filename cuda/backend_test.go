@@ -145,6 +145,46 @@ func TestEmulatedStaging(t *testing.T) {
 	}
 }
 
+// Host memory that kernels use begins as zeros, and copies to and from it wait for the kernels.
+func TestEmulatedHostMemory(t *testing.T) {
+	b := openEmulated(t)
+	defer func() { require.NoError(t, b.Close()) }()
+	const n = 1000
+	p, err := b.(engine.HostMemory).AllocHost(4 * n)
+	require.NoError(t, err)
+	host := engine.NewTensor(p, engine.F32, []int{n}, nil)
+	raw := make([]float32, n)
+	bytes := unsafe.Slice((*byte)(unsafe.Pointer(&raw[0])), 4*n)
+	read := func(x *engine.Tensor, want float32) {
+		require.NoError(t, b.Download(bytes, x))
+		for _, v := range raw {
+			require.Equal(t, want, v)
+		}
+	}
+	raw[0] = 1
+	read(host, 0)
+	for i := range raw {
+		raw[i] = 3
+	}
+	device, err := engine.CopyTo(b, engine.FromSlice(raw, n))
+	require.NoError(t, err)
+	double := func(out, in *engine.Tensor) {
+		launch, err := b.Compile(engine.Call{Op: "scale", Attr: engine.AddAttr{Scale: 2}, Rows: engine.Fixed, In: []*engine.Tensor{in}, Out: out})
+		require.NoError(t, err)
+		require.NoError(t, launch())
+	}
+	double(host, device)
+	read(host, 6)
+	double(device, host)
+	require.NoError(t, b.Upload(host, make([]byte, 4*n)))
+	read(device, 12)
+	read(host, 0)
+	require.Error(t, b.Upload(host, make([]byte, 4*n+1)))
+	b.Free(p)
+	_, err = b.(engine.HostMemory).AllocHost(0)
+	require.ErrorContains(t, err, "allocation of 0 bytes")
+}
+
 // A kernel that fails ends its context: every later call says so, and names the kernel.
 func TestEmulatedLostContext(t *testing.T) {
 	b := openEmulated(t)
