@@ -70,6 +70,7 @@ func TestPageInABrowser(t *testing.T) {
 	require.NotContains(t, dom, "<img")
 	require.Contains(t, dom, "<title>goprm: score a trajectory</title>")
 	require.Equal(t, fmt.Sprintf("%.4f", want.Reward), text(dom, "reward"))
+	require.Equal(t, fmt.Sprintf("%.4f", want.Mean), text(dom, "mean"))
 	require.Equal(t, "3", text(dom, "count"))
 	require.Len(t, regexp.MustCompile(`<circle cx="\d`).FindAllString(dom, -1), 3)
 	if want.Trajectory != nil && !math.IsNaN(*want.Trajectory) {

@@ -21,7 +21,10 @@ KERNEL(64, 1) conform_mbarrier(u32 *out, const u32 *in) {
       barrier_arrive(there);
     } else {
       barrier_wait(there, i & 1);
-      out[i * 32 + lane] = x[31 - lane];
+      x[32 + lane] = x[31 - lane];
+      sync_warp();
+      out[i * 32 + lane] = x[32 + (lane ^ 1)];
+      sync_warp();
       barrier_arrive(back);
     }
   }
@@ -47,10 +50,11 @@ KERNEL(64, 1) conform_box(u32 *out, const u32 *in, TensorMap m) {
 }
 EXPORT(conform_box)
 
-// A warpgroup's products of 64 × 64 and 64 × 256, brought by the copy engine: what each thread has of them. 384 threads, as
-// the kernels have them, so that registers change hands as there.
-template <bool ALONG> DEVFN void multiplied(u32 *out, const TensorMap *a, const TensorMap *b, unsigned char *memory) {
-  enum { A_BYTES = 64 * 128, B_BYTES = 256 * 128, PANEL = 64 * 128 };
+// A warpgroup's product of 64 × 64 and 64 × N, brought by the copy engine, an operand's rows its terms where ACROSS says so, or
+// the first one HELD by the threads: what each thread has of it. 384 threads, as the kernels have them, so that registers
+// change hands as there.
+template <int N, bool A_ACROSS, bool B_ACROSS, bool HELD> DEVFN void multiplied(u32 *out, const u32 *in, const TensorMap *a, const TensorMap *b, unsigned char *memory) {
+  enum { PANEL = 64 * 128, A_BYTES = PANEL, B_BYTES = N * 128 };
   saddr at = shared_address(memory), ready = at + A_BYTES + B_BYTES;
   if (thread() == 0) {
     barrier_init(ready, 1);
@@ -62,35 +66,44 @@ template <bool ALONG> DEVFN void multiplied(u32 *out, const TensorMap *a, const 
     if (thread() == 256) {
       barrier_expect(ready, A_BYTES + B_BYTES);
       load_box(at, a, 0, 0, ready);
-      for (int p = 0; p < 4; p++)
-        if (ALONG) load_box(at + A_BYTES + p * PANEL, b, 0, p * 64, ready);
-        else load_box(at + A_BYTES + p * PANEL, b, p * 64, 0, ready);
+      for (int p = 0; p < N / 64; p++)
+        if (B_ACROSS) load_box(at + A_BYTES + p * PANEL, b, p * 64, 0, ready);
+        else load_box(at + A_BYTES + p * PANEL, b, 0, p * 64, ready);
     }
     return;
   }
   more_registers<232>();
-  float sum[128];
+  float sum[N / 2];
 #pragma unroll
-  for (int i = 0; i < 128; i++) sum[i] = 0;
+  for (int i = 0; i < N / 2; i++) sum[i] = 0;
+  u32 held[16];
+#pragma unroll
+  for (int i = 0; i < 16; i++) held[i] = fresh(in[thread() * 16 + i]);
   barrier_wait(ready, 0);
   settle(sum);
   products_begin();
 #pragma unroll
-  for (int kk = 0; kk < 4; kk++)
-    product<256, true, false, !ALONG>(sum, matrix_at(at + kk * 32, 16, 1024), ALONG ? matrix_at(at + A_BYTES + kk * 32, 16, 1024) : matrix_at(at + A_BYTES + kk * 2048, PANEL, 1024));
+  for (int kk = 0; kk < 4; kk++) {
+    u64 x = A_ACROSS ? matrix_at(at + kk * 2048, PANEL, 1024) : matrix_at(at + kk * 32, 16, 1024);
+    u64 y = B_ACROSS ? matrix_at(at + A_BYTES + kk * 2048, PANEL, 1024) : matrix_at(at + A_BYTES + kk * 32, 16, 1024);
+    if constexpr (HELD) weighted<N>(sum, held + kk * 4, y);
+    else product<N, true, A_ACROSS, B_ACROSS>(sum, x, y);
+  }
   products_commit();
   products_wait<0>();
   settle(sum);
 #pragma unroll
-  for (int i = 0; i < 128; i++) out[thread() * 128 + i] = bits_as<u32>(sum[i]);
+  for (int i = 0; i < N / 2; i++) out[thread() * (N / 2) + i] = bits_as<u32>(sum[i]);
 }
-KERNEL(384, 1) conform_product_along(u32 *out, const u32 *in, TensorMap a, TensorMap b) {
-  DYNAMIC_SHARED(memory);
-  multiplied<true>(out, PARAM_AT(conform_product_along, 2, a), PARAM_AT(conform_product_along, 3, b), memory);
-}
-EXPORT(conform_product_along)
-KERNEL(384, 1) conform_product_across(u32 *out, const u32 *in, TensorMap a, TensorMap b) {
-  DYNAMIC_SHARED(memory);
-  multiplied<false>(out, PARAM_AT(conform_product_across, 2, a), PARAM_AT(conform_product_across, 3, b), memory);
-}
-EXPORT(conform_product_across)
+#define MULTIPLIED(name, N, A_ACROSS, B_ACROSS, HELD) \
+  KERNEL(384, 1) name(u32 *out, const u32 *in, TensorMap a, TensorMap b) { \
+    DYNAMIC_SHARED(memory); \
+    multiplied<N, A_ACROSS, B_ACROSS, HELD>(out, in, PARAM_AT(name, 2, a), PARAM_AT(name, 3, b), memory); \
+  } \
+  EXPORT(name)
+MULTIPLIED(conform_product_along, 256, false, false, false)
+MULTIPLIED(conform_product_across, 256, false, true, false)
+MULTIPLIED(conform_product_128, 128, true, false, false)
+MULTIPLIED(conform_product_64, 64, true, true, false)
+MULTIPLIED(conform_weighted_128, 128, false, true, true)
+MULTIPLIED(conform_weighted_64, 64, false, true, true)

@@ -56,10 +56,23 @@ var Cases = []Case{
 	{Name: "conform_matrices_transposed", Threads: 32, Shared: 512, In: 128, Out: 128},
 	{Name: "conform_mma", Threads: 32, In: 320, Out: 128},
 	{Name: "conform_mma_rounded", Threads: 32, In: 192, Out: 128, Near: 0x1p-20},
-	{Name: "conform_mbarrier", Threads: 64, Shared: 256, In: 32, Out: 160, Hopper: true},
+	{Name: "conform_mbarrier", Threads: 64, Shared: 320, In: 32, Out: 160, Hopper: true},
 	{Name: "conform_box", Threads: 64, Shared: 16400, In: 50 * 96 / 2, Out: 4096, Hopper: true, Maps: []Matrix{{0, 50, 96, 64}}},
-	{Name: "conform_product_along", Threads: 384, Shared: 41 << 10, In: 64*32 + 256*32, Out: 16384, Hopper: true, Maps: []Matrix{{0, 64, 64, 64}, {64 * 32, 256, 64, 64}}},
-	{Name: "conform_product_across", Threads: 384, Shared: 41 << 10, In: 64*32 + 256*32, Out: 16384, Hopper: true, Maps: []Matrix{{0, 64, 64, 64}, {64 * 32, 64, 256, 64}}},
+	product("conform_product_along", 256, false),
+	product("conform_product_across", 256, true),
+	product("conform_product_128", 128, false),
+	product("conform_product_64", 64, true),
+	product("conform_weighted_128", 128, true),
+	product("conform_weighted_64", 64, true),
+}
+
+// product is the case of a product of 64 × 64 and 64 × n, whose rows lie across if they are the terms.
+func product(name string, n int, across bool) Case {
+	second := Matrix{64 * 32, n, 64, 64}
+	if across {
+		second.Rows, second.Columns = 64, n
+	}
+	return Case{Name: name, Threads: 384, Shared: 64*128 + n*128 + 1024, In: 64*32 + n*32, Out: 64 * n, Hopper: true, Maps: []Matrix{{0, 64, 64, 64}, second}}
 }
 
 // words is a case's input: the same everywhere.
