@@ -16,6 +16,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"unsafe"
 
@@ -96,6 +97,18 @@ func build(emulator, kernels string) (string, error) {
 	}
 	if err := os.MkdirAll(cache, 0o777); err != nil {
 		return "", err
+	}
+	// One process builds at a time: a library that another replaced would be loaded twice, under one name.
+	lock, err := os.OpenFile(filepath.Join(cache, "lock"), os.O_CREATE|os.O_RDWR, 0o666)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = lock.Close() }() // which ends the lock
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return "", fmt.Errorf("%s: %w", lock.Name(), err)
+	}
+	if _, err := os.Stat(library); err == nil {
+		return library, nil
 	}
 	work, err := os.MkdirTemp(cache, "build")
 	if err != nil {
