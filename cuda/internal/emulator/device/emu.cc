@@ -323,6 +323,7 @@ void barrier_wait(saddr b, u32 parity) {
   }
   if (tracing) scheduler->races.waited(here->thread, m.number);
 }
+static u64 draw(u64 &x);
 static u32 swizzled(u32 a) { return a ^ (a >> 7 & 7) << 4; }
 void load_box(saddr to, const void *map, int x, int y, saddr barrier) {
   Map m;
@@ -347,7 +348,8 @@ void load_box(saddr to, const void *map, int x, int y, saddr barrier) {
     b->bytes -= (long)m.box_rows * m.box_columns * 2;
     check(*b);
   };
-  if (mode.late) scheduler->boxes.push_back(arrive);
+  // In no order, some are there before what is late otherwise.
+  if (mode.late && (!mode.seed || draw(scheduler->random) % 2)) scheduler->boxes.push_back(arrive);
   else arrive();
 }
 static void group_meet(const char *what, void *mine, void (*last)(Group &g)) {
