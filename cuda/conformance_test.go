@@ -99,11 +99,11 @@ func TestConformanceHasEveryPrimitive(t *testing.T) {
 			continue
 		}
 		name := strings.TrimSuffix(m[1], "_bits")
-		require.Contains(t, cases.String(), name, "no case runs %s", m[1])
+		require.True(t, strings.Contains(cases.String(), name), "no case runs %s", m[1])
 	}
 	require.Greater(t, of, 30)
 	for _, k := range conformance.Kernels() {
-		require.Contains(t, cases.String(), k+"(")
+		require.True(t, regexp.MustCompile(`\b`+k+`\b`).MatchString(cases.String()), k)
 	}
 }
 

@@ -42,6 +42,7 @@ DEVFN void gemm(C *c, const Brought *a, const Brought *b, const float *bias, Bou
         saddr at = base + use % STAGES * STAGE, ready = R::full(ring, use);
         int k0 = s * DEPTH;
         R::wait_empty(ring, use);
+        sync_warp(); // a lane that comes late would miss a phase, whose parity comes again
         if (thread() == 0) barrier_expect(ready, STAGE);
         if (!A_ALONG && k - k0 < DEPTH) { // dead rows may hold anything
           bring_lines<DEPTH, BM / 64>(at, PANEL, p.m, ready, [&](int i) { return Line{a, k0 + i < k ? k0 + i : -1}; });

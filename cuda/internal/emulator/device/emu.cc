@@ -241,7 +241,9 @@ void warp_meet(const char *what, void *mine, void (*last)(void **)) {
 }
 
 void warp_sync() {
-  warp_meet("bar.warp.sync", nullptr, [](void **) {});
+  warp_meet("bar.warp.sync", nullptr, [](void **) {
+    if (tracing) scheduler->races.warp_met(here->thread / 32 * 32);
+  });
 }
 
 void block_meet() {

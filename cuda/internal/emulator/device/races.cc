@@ -47,6 +47,17 @@ void Races::block_met() {
   for (size_t g = 0; g < finished.size(); g++) base[PRODUCTS + g] = std::max(base[PRODUCTS + g], finished[g]);
 }
 
+void Races::warp_met(int first) {
+  Clocks met = base;
+  for (int t = first; t < first + 32; t++) {
+    if (!own[t].empty()) raise(met, own[t]);
+    met[COPIES + t] = std::max(met[COPIES + t], copied[t]);
+    met[t] = clock[t]++;
+  }
+  met[PRODUCTS + first / 128] = std::max(met[PRODUCTS + first / 128], finished[first / 128]);
+  for (int t = first; t < first + 32; t++) raise(owned(t), met);
+}
+
 void Races::products_issued(int group) {
   all.assign(ACTORS, ~0u);
   for (int t = group * 128; t < group * 128 + 128; t++)

@@ -27,6 +27,7 @@ struct Races {
   void copies_committed(int thread) { begun[thread]++; }
   void copies_done(int thread) { copied[thread]++; } // the oldest group
   void block_met();
+  void warp_met(int first); // its first thread
   void products_issued(int group); // what all of its threads know is what the products may count on
   void products_read(int group, u32 a, u32 bytes) { access(PRODUCTS + group, issued[group] + 1, -1, a, bytes, false); }
   void products_committed(int group) { issued[group]++; }
