@@ -48,7 +48,7 @@ func rows(b []byte, limit int) (texts []string, bad int, err error) {
 func TestPyarrow(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(testdata, "*.parquet"))
 	require.NoError(t, err)
-	require.Len(t, files, 10)
+	require.Len(t, files, 11)
 	for _, path := range files {
 		name := strings.TrimSuffix(filepath.Base(path), ".parquet")
 		t.Run(name, func(t *testing.T) {
