@@ -37,8 +37,9 @@ func (x *export) readme() string {
 func quoted(text string) string {
 	var raw strings.Builder
 	to := json.NewEncoder(&raw)
-	to.SetEscapeHTML(false)                 // <extra_0> is to be read by people
-	if err := to.Encode(text); err != nil { // no string fails
+	to.SetEscapeHTML(false) // <extra_0> is to be read by people
+	err := to.Encode(text)
+	if err != nil { // no string fails
 		return text
 	}
 	return "`" + strings.TrimSpace(raw.String()) + "`"

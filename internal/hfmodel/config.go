@@ -1,6 +1,6 @@
 // Package hfmodel reads model folders as Hugging Face lays them out: config.json, safetensors weights (one file or shards with an
 // index), tokenizer files. It checks that a folder holds a model whose trunk is Qwen2's, or BERT's as sentence-transformers lays it
-// out, and refuses by name what would change the numbers and is not implemented; nothing of that kind is ignored.
+// out, and refuses by name whatever else would change the numbers; nothing of that kind is ignored.
 package hfmodel
 
 import (
@@ -189,7 +189,7 @@ func (c *Config) checkNumbers(f *fields) {
 	}
 }
 
-// refuse names what changes the numbers and is not implemented.
+// refuse names what would change the numbers and is no part of such a trunk.
 func (c *Config) refuse(f *fields) {
 	if c.HiddenAct != "silu" {
 		f.fail("hidden_act %q is not supported; silu is", c.HiddenAct)

@@ -59,8 +59,8 @@ func (s *Sentence) Dim() int {
 	return s.Config.HiddenSize
 }
 
-// ReadSentence reads a sentence-transformers folder's configuration. What it asks for and is not implemented is refused by
-// name: kinds of modules, poolings, activations, other inputs than text.
+// ReadSentence reads a sentence-transformers folder's configuration. What else it asks for is refused by name: kinds of
+// modules, poolings, activations, other inputs than text.
 func ReadSentence(dir string) (*Sentence, error) {
 	path := filepath.Join(dir, ModulesName)
 	text, err := readText(path)

@@ -59,7 +59,7 @@ type Encoder struct {
 var _ label.Encoder = (*Encoder)(nil)
 
 // Open opens a sentence-transformers folder: modules.json and what it names, config.json and weights of model_type bert in
-// safetensors, tokenizer.json or vocab.txt. What the files ask for and is not implemented is refused by name.
+// safetensors, tokenizer.json or vocab.txt. What else the files ask for is refused by name.
 func Open(dir string, opt Options) (*Encoder, error) {
 	if err := opt.Validate(); err != nil {
 		return nil, err

@@ -215,7 +215,7 @@ func copyFolder(t testing.TB, from string) string {
 	return dir
 }
 
-// What a folder asks for and is not implemented is refused, naming the file and the value.
+// What a folder asks for beyond that is refused, naming the file and the value.
 func TestOpenRefusals(t *testing.T) {
 	for _, c := range []struct{ folder, file, from, to, want string }{
 		{"mean", "config.json", `"model_type": "bert"`, `"model_type": "mpnet"`, `model_type "mpnet"`},
