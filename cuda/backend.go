@@ -406,6 +406,9 @@ func (b *backend) integers(t *engine.Tensor) ([]int32, error) {
 // ComputesBF16: activations are bf16 and sums f32, on tensor cores.
 func (b *backend) ComputesBF16() {}
 
+// Fusions: products do what comes after them.
+func (b *backend) Fusions() []engine.Fusion { return ops.Fusions() }
+
 // Close frees everything; a second time it does nothing.
 func (b *backend) Close() error {
 	if b.closed {

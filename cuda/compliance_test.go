@@ -43,6 +43,7 @@ func hopper(t *testing.T, launched map[string]*kernel) {
 		}
 		compile(engine.Call{Op: op, Rows: engine.Fixed, In: []*engine.Tensor{of(8, 8), of(8, 8)}, Out: out})
 	}
+	compile(engine.Call{Op: "linear_swiglu", Rows: engine.Fixed, In: []*engine.Tensor{of(8, 8), of(8, 8), of(8, 8)}, Out: of(8, 8)})
 	for _, dim := range []int{64, 128} {
 		a := ops.Attention{Heads: 1, KVHeads: 1, HeadDim: dim}
 		packed := of(8*dim + ops.LSELen(engine.BFloat16, 8))
@@ -66,7 +67,7 @@ func openHopper(t testing.TB) engine.Backend {
 
 // What sm90a has kernels of its own for, which pass what sm80's do, and with their bits where the emulator adds in one order.
 func TestEmulatedSM90Products(t *testing.T) {
-	hopperCompliance(t, 400000, "linear", "linear_dx", "linear_dw")
+	hopperCompliance(t, 400000, "linear", "linear_dx", "linear_dw", "linear_add", "linear_dx_add", "linear_swiglu")
 }
 
 func TestEmulatedSM90Attention(t *testing.T) {

@@ -168,6 +168,11 @@ func (k *kernel) add(b *builder, p any) int {
 		}
 		k.words = append(k.words, uint64(b.fault), pair(b.number, max(0, int(b.Rows))))
 		return 24
+	case epilogue:
+		k.add(b, optional(p.bias))
+		k.add(b, optional(p.addend))
+		k.words = append(k.words, uint64(math.Float32bits(p.factor)))
+		return 24
 	case keys:
 		for _, t := range b.In[3:6] {
 			k.tensor(t, 0)
@@ -183,6 +188,14 @@ func (k *kernel) add(b *builder, p any) int {
 	return 8
 }
 
+// optional is a null pointer where there is no tensor.
+func optional(t *engine.Tensor) any {
+	if t == nil {
+		return nil
+	}
+	return t
+}
+
 func (k *kernel) tensor(t *engine.Tensor, offset int) int {
 	k.tensors = append(k.tensors, tensorParam{len(k.words), t, offset})
 	k.words = append(k.words, 0)
@@ -192,7 +205,7 @@ func (k *kernel) tensor(t *engine.Tensor, offset int) int {
 // pair is two ints of a struct.
 func pair(lo, hi int) uint64 { return uint64(uint32(int32(lo))) | uint64(uint32(int32(hi)))<<32 }
 
-// Parameters besides tensors and numbers: a tensor from an offset on, and the structs Bound, Keys and Heads.
+// Parameters besides tensors and numbers: a tensor from an offset on, and the structs Bound, Keys, Heads and Epilogue.
 type (
 	part struct {
 		tensor *engine.Tensor
@@ -204,7 +217,11 @@ type (
 		where              any // a tensor or an address
 		rows, columns, box int
 	}
-	heads struct{ heads, kvHeads, dim int }
+	heads    struct{ heads, kvHeads, dim int }
+	epilogue struct { // of a product; nil: none
+		bias, addend *engine.Tensor
+		factor       float32
+	}
 )
 
 func (o operand) address() driver.Ptr {

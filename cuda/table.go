@@ -37,6 +37,9 @@ var table = map[string]func(b *builder) ([]step, error){
 	"linear_dx":          linearDX,
 	"linear_dw":          linearDW,
 	"linear_db":          linearDB,
+	"linear_add":         linearAdd,
+	"linear_dx_add":      linearDXAdd,
+	"linear_swiglu":      linearSwiGLU,
 	"rope":               rope,
 	"attention":          attention,
 	"attention_backward": attentionBackward,
@@ -167,38 +170,51 @@ func linearDB(b *builder) ([]step, error) {
 }
 
 // linear: out[t,n] = Σ_k x[t,k]·w[n,k] (+ bias[n]).
-func linear(b *builder) ([]step, error) {
-	var bias any
-	if len(b.In) > 2 {
-		bias = b.In[2]
+func linear(b *builder) ([]step, error) { return b.linear(b.In, epilogue{}) }
+
+func (b *builder) linear(in []*engine.Tensor, e epilogue) ([]step, error) {
+	if len(in) > 2 {
+		e.bias = in[2]
 	}
-	t, k, n := b.In[0].Shape()[0], b.In[0].Shape()[1], b.In[1].Shape()[0]
-	return b.product(layout{t, n, k, 0, k, 1, 1, k}, bias)
+	t, k, n := in[0].Shape()[0], in[0].Shape()[1], in[1].Shape()[0]
+	return b.product(in[0], in[1], layout{t, n, k, 0, k, 1, 1, k}, e)
 }
 
 // linearDX: out[t,k] = Σ_n dy[t,n]·w[n,k].
-func linearDX(b *builder) ([]step, error) {
-	t, n, k := b.In[0].Shape()[0], b.In[0].Shape()[1], b.In[1].Shape()[1]
-	return b.product(layout{t, k, n, 0, n, 1, k, 1}, nil)
+func linearDX(b *builder) ([]step, error) { return b.linearDX(b.In, epilogue{}) }
+
+func (b *builder) linearDX(in []*engine.Tensor, e epilogue) ([]step, error) {
+	t, n, k := in[0].Shape()[0], in[0].Shape()[1], in[1].Shape()[1]
+	return b.product(in[0], in[1], layout{t, k, n, 0, n, 1, k, 1}, e)
 }
 
 // linearDW: out[n,k] = Σ_t dy[t,n]·x[t,k].
 func linearDW(b *builder) ([]step, error) {
 	t, n, k := b.In[0].Shape()[0], b.In[0].Shape()[1], b.In[1].Shape()[1]
-	return b.product(layout{n, k, t, 1, 1, n, k, 1}, nil)
+	return b.product(b.In[0], b.In[1], layout{n, k, t, 1, 1, n, k, 1}, epilogue{})
 }
+
+// The products with what is done to them, see ops.Fusions.
+func linearAdd(b *builder) ([]step, error)   { return b.linear(b.In[1:], b.added()) }
+func linearDXAdd(b *builder) ([]step, error) { return b.linearDX(b.In[1:], b.added()) }
+
+func (b *builder) added() epilogue { return epilogue{addend: b.In[0], factor: float32(b.factor())} }
 
 // layout is a product's m, n and k, whether the live count bounds k (1) or m (0), and the steps of a along m and k and of
 // b along k and n.
 type layout struct{ m, n, k, liveTerms, am, ak, bk, bn int }
 
-func (b *builder) product(l layout, bias any) ([]step, error) {
+// product is left times right.
+func (b *builder) product(left, right *engine.Tensor, l layout, e epilogue) ([]step, error) {
 	if b.compute == engine.BFloat16 {
-		return b.tensorProduct(l, bias)
+		return b.tensorProduct(left, right, l, e)
+	}
+	if e.addend != nil {
+		return nil, errFusedInBF16
 	}
 	size := int(b.compute.Size())
-	return b.one("product"+suffix(b.compute, b.In[1].Dtype()), ceilDiv(l.n, productTile), ceilDiv(l.m, productTile), 256, 2*tileDepth*(productTile+1)*size,
-		b.Out, b.In[0], b.In[1], bias, bound{}, l.m, l.n, l.k, l.liveTerms, uint64(l.am), uint64(l.ak), uint64(l.bk), uint64(l.bn))
+	return b.one("product"+suffix(b.compute, right.Dtype()), ceilDiv(l.n, productTile), ceilDiv(l.m, productTile), 256, 2*tileDepth*(productTile+1)*size,
+		b.Out, left, right, optional(e.bias), bound{}, l.m, l.n, l.k, l.liveTerms, uint64(l.am), uint64(l.ak), uint64(l.bk), uint64(l.bn))
 }
 
 // rope's frequencies are computed on the host, by the same function as the CPU's.

@@ -3,7 +3,9 @@
 package cuda
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/goprm/goprm/cuda/internal/driver"
 	"github.com/goprm/goprm/internal/engine"
@@ -21,16 +23,8 @@ const (
 	hopperRows, hopperColumns, hopperDepth, hopperStages = 128, 256, 64, 4 // gemm_sm90.cu
 )
 
-// tensorProduct is a product of bf16 on tensor cores. An f32 weight, which is one that is trained, is rounded first.
-func (b *builder) tensorProduct(l layout, bias any) ([]step, error) {
-	p := b.plan()
-	var right any = b.In[1]
-	if b.In[1].Dtype() == engine.F32 {
-		n := b.In[1].Size()
-		rounded := p.temporary(2 * n)
-		p.add("round_bf16", ceilDiv(n, each), 1, eachThreads, 0, rounded, b.In[1], uint64(n))
-		right = rounded
-	}
+// tensorProduct is a product of bf16 on tensor cores.
+func (b *builder) tensorProduct(left, right *engine.Tensor, l layout, e epilogue) ([]step, error) {
 	form := "nn"
 	switch {
 	case l.liveTerms == 1:
@@ -38,45 +32,84 @@ func (b *builder) tensorProduct(l layout, bias any) ([]step, error) {
 	case l.bk == 1:
 		form = "nt"
 	}
-	if s, err := p.hopper(form, l, right, bias); s != nil || err != nil {
-		p.do(s, err)
-		return p.done()
+	p := b.plan()
+	return p.gemm(form, l, left, p.rounded(right), e)
+}
+
+// linearSwiGLU is the product with two weights of one shape, of which one is the gate.
+func linearSwiGLU(b *builder) ([]step, error) {
+	if b.compute != engine.BFloat16 {
+		return nil, errFusedInBF16
+	}
+	t, k, n := b.In[0].Shape()[0], b.In[0].Shape()[1], b.In[1].Shape()[0]
+	p := b.plan()
+	return p.gemm("gated", layout{m: t, n: n, k: k}, b.In[0], p.rounded(b.In[1], b.In[2]))
+}
+
+var errFusedInBF16 = errors.New("the GPU fuses it in bf16 alone")
+
+// rounded are weights as tensor cores take them: f32 ones, which are those that are trained, are rounded first.
+func (p *plan) rounded(weights ...*engine.Tensor) []any {
+	bytes, at := 0, make([]int, len(weights))
+	for i, w := range weights {
+		at[i] = bytes
+		if w.Dtype() == engine.F32 {
+			bytes += (2*w.Size() + 255) &^ 255
+		}
+	}
+	var scratch driver.Ptr
+	if bytes > 0 {
+		scratch = p.temporary(bytes)
+	}
+	taken := make([]any, len(weights))
+	for i, w := range weights {
+		taken[i] = w
+		if w.Dtype() == engine.F32 {
+			to := scratch + driver.Ptr(at[i])
+			p.add("round_bf16", ceilDiv(w.Size(), each), 1, eachThreads, 0, to, w, uint64(w.Size()))
+			taken[i] = to
+		}
+	}
+	return taken
+}
+
+// gemm adds a product: form says how its operands lie, more are parameters after them.
+func (p *plan) gemm(form string, l layout, left *engine.Tensor, right []any, more ...any) ([]step, error) {
+	more = append(more, bound{}, l.m, l.n, l.k)
+	ampere := func(tile, threads int) (*kernel, error) {
+		return p.kernel(fmt.Sprintf("gemm_%s_%d", form, tile), ceilDiv(l.n*len(right), tile), ceilDiv(l.m, tile), threads, gemmStages*2*tile*gemmDepth*2,
+			slices.Concat([]any{p.Out, left}, right, more)...)
+	}
+	if p.model.Kernels == "sm90a" {
+		operands := []any{operand{left, l.m, l.k, hopperRows}}
+		if form == "tn" { // rows are terms
+			operands[0] = operand{left, l.k, l.m, hopperDepth}
+		}
+		for _, r := range right {
+			o := operand{r, l.k, l.n, hopperDepth}
+			if form == "nt" || form == "gated" {
+				o = operand{r, l.n, l.k, hopperColumns / len(right)}
+			}
+			operands = append(operands, o)
+		}
+		// Whether it is taken does not depend on the number of tokens, as its bits may be others.
+		if operands[0].(operand).columns%8 == 0 && operands[1].(operand).columns%8 == 0 {
+			blocks := min(p.model.Multiprocessors, ceilDiv(l.n*len(right), hopperColumns)*ceilDiv(l.m, hopperRows))
+			fast, err := p.kernel("gemm_"+form+"_hopper", blocks, 1, hopperThreads,
+				hopperStages*(hopperRows+hopperColumns)*hopperDepth*2+ringPlace*hopperStages,
+				slices.Concat([]any{p.Out}, operands, more, []any{blocks})...)
+			p.failed = errors.Join(p.failed, err)
+			slow, err := ampere(64, 128)
+			p.do(aligned{fast, slow}, err)
+			return p.done()
+		}
 	}
 	tile, threads := 128, 256
-	if ceilDiv(l.m, tile)*ceilDiv(l.n, tile) < b.model.Multiprocessors { // smaller tiles give more of them work; the bits are the same
+	if ceilDiv(l.m, tile)*ceilDiv(l.n*len(right), tile) < p.model.Multiprocessors { // smaller tiles give more of them work; the bits are the same
 		tile, threads = 64, 128
 	}
-	p.do(p.ampere(form, tile, threads, l, right, bias))
+	p.do(ampere(tile, threads))
 	return p.done()
-}
-
-func (p *plan) ampere(form string, tile, threads int, l layout, right, bias any) (*kernel, error) {
-	return p.kernel(fmt.Sprintf("gemm_%s_%d", form, tile), ceilDiv(l.n, tile), ceilDiv(l.m, tile), threads, gemmStages*2*tile*gemmDepth*2,
-		p.Out, p.In[0], right, bias, bound{}, l.m, l.n, l.k)
-}
-
-// hopper is the product by the copy engine and wgmma, where rows begin at multiples of 16 bytes; whether it is taken does
-// not depend on the number of tokens, as its bits may be others.
-func (p *plan) hopper(form string, l layout, right, bias any) (step, error) {
-	left, weights := operand{p.In[0], l.m, l.k, hopperRows}, operand{right, l.n, l.k, hopperColumns}
-	if form != "nt" { // rows are terms
-		weights = operand{right, l.k, l.n, hopperDepth}
-	}
-	if form == "tn" {
-		left = operand{p.In[0], l.k, l.m, hopperDepth}
-	}
-	if p.model.Kernels != "sm90a" || left.columns%8 != 0 || weights.columns%8 != 0 {
-		return nil, nil
-	}
-	blocks := min(p.model.Multiprocessors, ceilDiv(l.n, hopperColumns)*ceilDiv(l.m, hopperRows))
-	fast, err := p.kernel("gemm_"+form+"_hopper", blocks, 1, hopperThreads,
-		hopperStages*(hopperRows+hopperColumns)*hopperDepth*2+ringPlace*hopperStages,
-		p.Out, left, weights, bias, bound{}, l.m, l.n, l.k, blocks)
-	if err != nil {
-		return nil, err
-	}
-	slow, err := p.ampere(form, 64, 128, l, right, bias)
-	return aligned{fast, slow}, err
 }
 
 // aligned takes the first kernel where its matrices lie as the copy engine wants them, as all do but views that nobody makes.

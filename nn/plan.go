@@ -2,8 +2,10 @@ package nn
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/goprm/goprm/internal/engine"
+	"github.com/goprm/goprm/internal/ops"
 )
 
 // Memory is what a network takes on its device, in bytes.
@@ -12,7 +14,7 @@ type Memory struct {
 	Gradients   int64 `json:"gradients"`   // of trained parameters
 	Moments     int64 `json:"moments"`     // of AdamW, unless they lie on the host
 	Activations int64 `json:"activations"` // the arena of the largest batch
-	Rounded     int64 `json:"rounded"`     // the bf16 copy of the largest trained matrix, where products compute in bf16
+	Rounded     int64 `json:"rounded"`     // the bf16 copy of the largest trained matrices that a launch takes, where products compute in bf16
 	Trained     int64 `json:"trained"`     // numbers that are trained
 	Host        int64 `json:"host"`        // page-locked memory of the host: moments that are offloaded
 }
@@ -36,7 +38,7 @@ func Measure(spec Spec, capacity Capacity, bf16 bool, microBatches int) (Memory,
 	if spec.Train == TrainNothing {
 		what = outFeatures
 	}
-	stats, err := engine.Measure(m.plan(what))
+	stats, err := engine.Measure(m.plan(what), ops.Fusions()) // which are of bf16 alone
 	if err != nil {
 		return Memory{}, fmt.Errorf("capacity %+v: %w", capacity, err)
 	}
@@ -63,7 +65,11 @@ func Measure(spec Spec, capacity Capacity, bf16 bool, microBatches int) (Memory,
 			memory.Moments += moments
 		}
 		if spec.DType == engine.BFloat16 && p.Decays() {
-			memory.Rounded = max(memory.Rounded, 2*numbers)
+			together := int64(1)
+			if strings.HasSuffix(p.Name, ".gate_proj.weight") { // with up_proj's, see ops.Fusions
+				together = 2
+			}
+			memory.Rounded = max(memory.Rounded, 2*together*numbers)
 		}
 	}
 	return memory, nil

@@ -1,7 +1,9 @@
-// gemm_sm80.cu: matrix products of bf16 with f32 accumulators on tensor cores: c[m,n] = Σ_k a(m,k)·b(k,n) (+ bias[n]).
+// gemm_sm80.cu: matrix products of bf16 with f32 accumulators on tensor cores: c[m,n] = Σ_k a(m,k)·b(k,n), and what is made of
+// it at once: see Epilogue. The gated product has two b of one shape, gate and up: c = silu(a·gate)·(a·up).
 // Each operand lies along k (its rows are m or n) or across it (its rows are k). An element's terms are added 16 at a time,
-// from the first to the last, whatever the tile, so its bits do not depend on m, n or the choice of tile.
-#include "tiles.h"
+// from the first to the last, whatever the tile, so its bits do not depend on m, n or the choice of tile; results that are
+// taken on are rounded first, so that they have the bits of kernels that write them.
+#include "epilogue.h"
 
 enum { DEPTH = 32, STAGES = 3 }; // terms of a stage, and stages under way
 
@@ -13,14 +15,16 @@ template <bool ALONG, int ROWS, int THREADS> struct Operand {
     if (ALONG) return r * (DEPTH * 2) + ((k / 8 ^ (r / 2 & 3)) << 4);
     return k * (ROWS * 2) + ((r / 8 ^ (k & 7)) << 4);
   }
-  // load begins to bring terms k0.. of rows r0..; what lies outside is zero. step is the length of a row in memory.
-  DEVFN void load(saddr to, const bf16 *from, int r0, int rows, int k0, int terms, int step, bool aligned) {
+  // load begins to bring terms k0.. of rows r0..; what lies outside is zero. step is the length of a row in memory. Where there
+  // are two matrices, 16 rows of the first and the same of the second lie by turns, so that a warp has both.
+  template <bool TWO> DEVFN void load(saddr to, const bf16 *first_of, const bf16 *second, int r0, int rows, int k0, int terms, int step, bool aligned) {
 #pragma unroll
     for (int i = 0; i < CHUNKS / THREADS; i++) {
       int c = i * THREADS + thread();
       int r = ALONG ? c / (DEPTH / 8) : c % (ROWS / 8) * 8, k = ALONG ? c % (DEPTH / 8) * 8 : c / (ROWS / 8);
       // the chunk's line and where in it: a row of m or n, or of k
-      int line = ALONG ? r0 + r : k0 + k, lines = ALONG ? rows : terms, first = ALONG ? k0 + k : r0 + r, length = ALONG ? terms : rows;
+      const bf16 *from = TWO && (r & 16) ? second : first_of;
+      int line = ALONG ? r0 + (TWO ? r / 32 * 16 + r % 16 : r) : k0 + k, lines = ALONG ? rows : terms, first = ALONG ? k0 + k : r0 + r, length = ALONG ? terms : rows;
       int inside = line < lines && first < length ? length - first < 8 ? length - first : 8 : 0;
       const bf16 *source = from + (inside ? (u64)line * step + first : 0);
       load_chunk(to + at(r, k), source, inside, aligned);
@@ -40,9 +44,10 @@ template <bool ALONG, int ROWS, int THREADS> struct Operand {
 };
 
 // A warp makes WM × WN elements of the block's BM × BN.
-template <int BM, int BN, int WM, int WN, bool A_ALONG, bool B_ALONG, bool LIVE_TERMS, class C>
-DEVFN void gemm(C *c, const bf16 *a, const bf16 *b, const float *bias, Bound bound, int m, int n, int k) {
-  enum { THREADS = BM / WM * (BN / WN) * 32 };
+template <int BM, int BN, int WM, int WN, bool A_ALONG, bool B_ALONG, bool LIVE_TERMS, bool GATED, class C>
+DEVFN void gemm(C *c, const bf16 *a, const bf16 *b, const bf16 *up, Epilogue e, Bound bound, int m, int n, int k) {
+  enum { THREADS = BM / WM * (BN / WN) * 32, PARTS = 1 + GATED };
+  static_assert(!GATED || (B_ALONG && WN == 32), "");
   typedef Operand<A_ALONG, BM, THREADS> A;
   typedef Operand<B_ALONG, BN, THREADS> B;
   DYNAMIC_SHARED(memory);
@@ -50,10 +55,10 @@ DEVFN void gemm(C *c, const bf16 *a, const bf16 *b, const float *bias, Bound bou
   int a_step = A_ALONG ? k : m, b_step = B_ALONG ? k : n;
   if (LIVE_TERMS) k = rows_of(bound, k);
   else m = rows_of(bound, m);
-  int m0 = block_y() * BM, n0 = block_x() * BN, stages = (k + DEPTH - 1) / DEPTH;
+  int m0 = block_y() * BM, n0 = block_x() * (BN / PARTS), stages = (k + DEPTH - 1) / DEPTH;
   if (m0 >= m) return;
   int lane = thread() % 32, warp = thread() / 32, wm = warp / (BN / WN) * WM, wn = warp % (BN / WN) * WN;
-  bool a_aligned = aligned16(a, a_step), b_aligned = aligned16(b, b_step);
+  bool a_aligned = aligned16(a, a_step), b_aligned = aligned16(b, b_step) && (!GATED || aligned16(up, b_step));
   float sum[WM / 16][WN / 8][4];
 #pragma unroll
   for (int i = 0; i < WM / 16; i++)
@@ -63,8 +68,8 @@ DEVFN void gemm(C *c, const bf16 *a, const bf16 *b, const float *bias, Bound bou
       for (int x = 0; x < 4; x++) sum[i][j][x] = 0;
   auto load = [&](int stage) {
     if (stage < stages) {
-      A::load(as + stage % STAGES * A::BYTES, a, m0, m, stage * DEPTH, k, a_step, a_aligned);
-      B::load(bs + stage % STAGES * B::BYTES, b, n0, n, stage * DEPTH, k, b_step, b_aligned);
+      A::template load<false>(as + stage % STAGES * A::BYTES, a, a, m0, m, stage * DEPTH, k, a_step, a_aligned);
+      B::template load<GATED>(bs + stage % STAGES * B::BYTES, b, up, n0, n, stage * DEPTH, k, b_step, b_aligned);
     }
     copy_commit();
   };
@@ -88,23 +93,23 @@ DEVFN void gemm(C *c, const bf16 *a, const bf16 *b, const float *bias, Bound bou
         for (int j = 0; j < WN / 8; j++) mma(sum[i][j], fa[i], &fb[j / 2][j % 2 * 2]);
     }
   }
-  bool aligned = n % 2 == 0 && ((u64)c & 3) == 0;
+  bool aligned = pairs(c, e.addend, n);
 #pragma unroll
   for (int i = 0; i < WM / 16; i++)
 #pragma unroll
-    for (int j = 0; j < WN / 8; j++)
+    for (int j = 0; j < WN / 8 / PARTS; j++)
 #pragma unroll
       for (int half = 0; half < 2; half++) {
-        int r = m0 + wm + i * 16 + lane / 4 + half * 8, s = n0 + wn + j * 8 + lane % 4 * 2;
+        int r = m0 + wm + i * 16 + lane / 4 + half * 8, s = n0 + wn / PARTS + j * 8 + lane % 4 * 2;
         if (r >= m || s >= n) continue;
-        bool both = s + 1 < n;
-        float x = sum[i][j][half * 2], y = sum[i][j][half * 2 + 1];
-        if (bias) x += bias[s], y += both ? bias[s + 1] : 0;
-        store2(c + (u64)r * n + s, x, y, both, aligned);
+        const float *v = sum[i][j] + half * 2;
+        u64 at = (u64)r * n + s;
+        if constexpr (GATED) finish_gated(c, at, v, sum[i][j + 2] + half * 2, s + 1 < n, aligned);
+        else finish(c, at, s, v[0], v[1], s + 1 < n, aligned, e);
       }
 }
 #define DEFINE(layout, tile, THREADS, BM, BN, WM, WN, A_ALONG, B_ALONG, LIVE, C) \
-  KERNEL(THREADS, 1) gemm_##layout##_##tile(C *c, const bf16 *a, const bf16 *b, const float *bias, Bound bound, int m, int n, int k) { gemm<BM, BN, WM, WN, A_ALONG, B_ALONG, LIVE>(c, a, b, bias, bound, m, n, k); } \
+  KERNEL(THREADS, 1) gemm_##layout##_##tile(C *c, const bf16 *a, const bf16 *b, Epilogue e, Bound bound, int m, int n, int k) { gemm<BM, BN, WM, WN, A_ALONG, B_ALONG, LIVE, false>(c, a, b, b, e, bound, m, n, k); } \
   EXPORT(gemm_##layout##_##tile)
 #define TILES(layout, A_ALONG, B_ALONG, LIVE, C) \
   DEFINE(layout, 128, 256, 128, 128, 64, 32, A_ALONG, B_ALONG, LIVE, C) \
@@ -112,3 +117,9 @@ DEVFN void gemm(C *c, const bf16 *a, const bf16 *b, const float *bias, Bound bou
 TILES(nt, true, true, false, bf16)    // linear
 TILES(nn, true, false, false, bf16)   // linear_dx
 TILES(tn, false, false, true, float)  // linear_dw
+#undef DEFINE
+#define DEFINE(tile, THREADS, BM, BN, WM, WN) \
+  KERNEL(THREADS, 1) gemm_gated_##tile(bf16 *c, const bf16 *a, const bf16 *gate, const bf16 *up, Bound bound, int m, int n, int k) { gemm<BM, BN, WM, WN, true, true, false, true>(c, a, gate, up, Epilogue{}, bound, m, n, k); } \
+  EXPORT(gemm_gated_##tile)
+DEFINE(128, 256, 128, 128, 64, 32) // linear_swiglu
+DEFINE(64, 128, 64, 64, 32, 32)

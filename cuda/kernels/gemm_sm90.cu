@@ -1,9 +1,9 @@
 // gemm_sm90.cu: linear, linear_dx and linear_dw on Hopper. Blocks stay and take one tile after another, in an order that only
 // the live sizes determine, so that a tile is written while the next is being brought. Terms are added 16 at a time, from the
 // first to the last. Rows past the live ones are multiplied too and not written; terms past them, and what lies outside of a
-// matrix, arrive as zeros.
+// matrix, arrive as zeros. Epilogues and the gated product are those of gemm_sm80.cu; a tile of that one has 128 columns.
 #include "hopper.h"
-#include "tiles.h"
+#include "epilogue.h"
 
 enum { BM = 128, BN = 256, DEPTH = 64, STAGES = 4, A_BYTES = BM * DEPTH * 2, B_BYTES = BN * DEPTH * 2, STAGE = A_BYTES + B_BYTES, PANEL = DEPTH * LINE, TALL = 16 };
 
@@ -12,21 +12,22 @@ enum { BM = 128, BN = 256, DEPTH = 64, STAGES = 4, A_BYTES = BM * DEPTH * 2, B_B
 struct Place {
   int m, n;
 };
-DEVFN Place place(int tile, int rows, int columns) {
+template <int WIDTH> DEVFN Place place(int tile, int rows, int columns) {
   int band = tile / (TALL * columns) * TALL, inside = tile % (TALL * columns), tall = rows - band < TALL ? rows - band : TALL;
-  return {(band + inside % tall) * BM, inside / tall * BN};
+  return {(band + inside % tall) * BM, inside / tall * WIDTH};
 }
 
 // A_ALONG, B_ALONG: the rows of an operand are m or n, and lie along the terms; else they are the terms, and a tile is panels
 // of 64 columns. The live count bounds the rows: m, or the terms where those of a are terms.
-template <bool A_ALONG, bool B_ALONG, class C>
-DEVFN void gemm(C *c, const Brought *a, const Brought *b, const float *bias, Bound bound, int m, int n, int k, int blocks) {
+template <bool A_ALONG, bool B_ALONG, bool GATED, class C>
+DEVFN void gemm(C *c, const Brought *a, const Brought *b, const Brought *up, Epilogue e, Bound bound, int m, int n, int k, int blocks) {
+  enum { WIDTH = GATED ? BN / 2 : BN };
   DYNAMIC_SHARED(memory);
   typedef Ring<STAGES> R;
   saddr base = shared_address(memory), ring = base + STAGES * STAGE;
   if (A_ALONG) m = rows_of(bound, m);
   else k = rows_of(bound, k);
-  int group = thread() / GROUP, stages = (k + DEPTH - 1) / DEPTH, rows = (m + BM - 1) / BM, columns = (n + BN - 1) / BN;
+  int group = thread() / GROUP, stages = (k + DEPTH - 1) / DEPTH, rows = (m + BM - 1) / BM, columns = (n + WIDTH - 1) / WIDTH;
   if (thread() == 0) {
     R::init(ring);
     barrier_publish();
@@ -37,7 +38,7 @@ DEVFN void gemm(C *c, const Brought *a, const Brought *b, const float *bias, Bou
     producer_registers<40>();
     if (thread() >= 32) return;
     for (int tile = block_x(); tile < rows * columns; tile += blocks) {
-      Place p = place(tile, rows, columns);
+      Place p = place<WIDTH>(tile, rows, columns);
       for (int s = 0; s < stages; s++, use++) {
         saddr at = base + use % STAGES * STAGE, ready = R::full(ring, use);
         int k0 = s * DEPTH;
@@ -50,15 +51,16 @@ DEVFN void gemm(C *c, const Brought *a, const Brought *b, const float *bias, Bou
         } else if (thread() == 0) {
           if (A_ALONG) load_box(at, &a->box, k0, p.m, ready);
           else bring_box<BM / 64>(at, PANEL, a, p.m, k0, ready);
-          if (B_ALONG) load_box(at + A_BYTES, &b->box, k0, p.n, ready);
-          else bring_box<BN / 64>(at + A_BYTES, PANEL, b, p.n, k0, ready);
+          if (B_ALONG) load_box(at + A_BYTES, &b->box, k0, p.n, ready); // WIDTH rows
+          if (GATED) load_box(at + A_BYTES + WIDTH * LINE, &up->box, k0, p.n, ready);
+          if (!B_ALONG) bring_box<BN / 64>(at + A_BYTES, PANEL, b, p.n, k0, ready);
         }
       }
     }
     return;
   }
   consumer_registers<40>();
-  bool aligned = n % 2 == 0 && ((u64)c & 3) == 0;
+  bool aligned = pairs(c, e.addend, n);
   for (int tile = block_x(); tile < rows * columns; tile += blocks) {
     float sum[BN / 2];
 #pragma unroll
@@ -79,26 +81,31 @@ DEVFN void gemm(C *c, const Brought *a, const Brought *b, const float *bias, Bou
     products_wait<0>();
     if (stages > 0) R::release(ring, use - 1);
     settle(sum);
-    Place p = place(tile, rows, columns);
+    Place p = place<WIDTH>(tile, rows, columns);
     int lane = thread() % 32, row = p.m + (group - 1) * 64 + thread() % GROUP / 32 * 16 + lane / 4;
 #pragma unroll
-    for (int j = 0; j < BN / 8; j++)
+    for (int j = 0; j < WIDTH / 8; j++)
 #pragma unroll
       for (int half = 0; half < 2; half++) {
         int r = row + half * 8, s = p.n + j * 8 + lane % 4 * 2;
         if (r >= m || s >= n) continue;
-        bool both = s + 1 < n;
-        float x = sum[j * 4 + half * 2], y = sum[j * 4 + half * 2 + 1];
-        if (bias) x += bias[s], y += both ? bias[s + 1] : 0;
-        store2(c + (u64)r * n + s, x, y, both, aligned);
+        const float *v = sum + j * 4 + half * 2;
+        u64 at = (u64)r * n + s;
+        if constexpr (GATED) finish_gated(c, at, v, v + WIDTH / 2, s + 1 < n, aligned);
+        else finish(c, at, s, v[0], v[1], s + 1 < n, aligned, e);
       }
   }
 }
 #define DEFINE(layout, A_ALONG, B_ALONG, C) \
-  KERNEL(HOPPER_THREADS, 1) gemm_##layout##_hopper(C *c, Brought a, Brought b, const float *bias, Bound bound, int m, int n, int k, int blocks) { \
-    gemm<A_ALONG, B_ALONG>(c, PARAM_AT(gemm_##layout##_hopper, 1, a), PARAM_AT(gemm_##layout##_hopper, 2, b), bias, bound, m, n, k, blocks); \
+  KERNEL(HOPPER_THREADS, 1) gemm_##layout##_hopper(C *c, Brought a, Brought b, Epilogue e, Bound bound, int m, int n, int k, int blocks) { \
+    const Brought *right = PARAM_AT(gemm_##layout##_hopper, 2, b); \
+    gemm<A_ALONG, B_ALONG, false>(c, PARAM_AT(gemm_##layout##_hopper, 1, a), right, right, e, bound, m, n, k, blocks); \
   } \
   EXPORT(gemm_##layout##_hopper)
 DEFINE(nt, true, true, bf16)    // linear
 DEFINE(nn, true, false, bf16)   // linear_dx
 DEFINE(tn, false, false, float) // linear_dw
+KERNEL(HOPPER_THREADS, 1) gemm_gated_hopper(bf16 *c, Brought a, Brought gate, Brought up, Bound bound, int m, int n, int k, int blocks) { // linear_swiglu
+  gemm<true, true, true>(c, PARAM_AT(gemm_gated_hopper, 1, a), PARAM_AT(gemm_gated_hopper, 2, gate), PARAM_AT(gemm_gated_hopper, 3, up), Epilogue{}, bound, m, n, k, blocks);
+}
+EXPORT(gemm_gated_hopper)

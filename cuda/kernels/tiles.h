@@ -14,17 +14,13 @@ DEVFN void load_chunk(saddr to, const bf16 *from, int inside, bool aligned) {
   store_shared16(to, v);
 }
 
-// store2 writes two neighbours of a row, or one at its end; aligned says that pairs may be written at once.
-DEVFN void store2(float *c, float x, float y, bool both, bool aligned) {
-  c[0] = x;
-  if (both) c[1] = y;
-}
-DEVFN void store2(bf16 *c, float x, float y, bool both, bool aligned) {
-  u32 v = pack2(x, y);
+// store_pair writes two neighbours of a row, or one at its end; aligned says that pairs may be written at once.
+DEVFN void store_pair(bf16 *p, u32 v, bool both, bool aligned) {
   if (both && aligned) {
-    *(u32 *)c = v;
+    *(u32 *)p = v;
     return;
   }
-  c[0].bits = (u16)v;
-  if (both) c[1].bits = (u16)(v >> 16);
+  p[0].bits = (u16)v;
+  if (both) p[1].bits = (u16)(v >> 16);
 }
+DEVFN void store2(bf16 *p, float x, float y, bool both, bool aligned) { store_pair(p, pack2(x, y), both, aligned); }

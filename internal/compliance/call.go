@@ -40,6 +40,8 @@ type call struct {
 	want      func() []float64 // NaN where nothing is specified
 	inPlace   bool
 	separable int // rows of the result that may be computed alone, each from the perRow inputs' rows
+	// single gives the last of the single ops that have the call's bits; run gives the results of those before.
+	single func(run func(*call) value) *call
 }
 
 // capacityRows tells whether some live count bounds the call.
@@ -241,6 +243,13 @@ func (d device) run(t *testing.T, c *call, p placement) []float64 {
 		requireSameBits(t, "launched again", got, d.read(t, ec.Out, c.out.tail))
 	}
 	return got
+}
+
+// value is what a call gives, to be another's input.
+func (d device) value(t *testing.T, c *call) value {
+	v := c.out
+	v.floats, v.perRow = d.run(t, c, placement{}), true
+	return v
 }
 
 func (d device) read(t *testing.T, x *engine.Tensor, tail int) []float64 {

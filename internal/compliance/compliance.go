@@ -35,6 +35,9 @@ var NarrowOps = [...]string{
 	"linear_db", "linear_dw", "linear_dx", "rmsnorm", "rmsnorm_dw", "rmsnorm_dx", "rope", "scale", "swiglu", "swiglu_backward",
 }
 
+// FusedOps are those that such a backend has for several at once.
+var FusedOps = [...]string{"linear_add", "linear_dx_add", "linear_swiglu"}
+
 // Options say how much is checked.
 type Options struct {
 	BF16     bool     // the backend computes in bf16 too
@@ -75,7 +78,7 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 				if opt.Only != nil && !slices.Contains(opt.Only, exact.op) {
 					continue
 				}
-				if narrow && !slices.Contains(NarrowOps[:], exact.op) {
+				if fused := slices.Contains(FusedOps[:], exact.op); narrow && !fused && !slices.Contains(NarrowOps[:], exact.op) || fused && !narrow {
 					continue
 				}
 				covered[exact.op] = true
@@ -86,6 +89,10 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 					want := exact.want()
 					got := two.run(t, exact, placement{countAllocs: true})
 					requireClose(t, exact.op, dtype, want, got)
+					if exact.single != nil {
+						single := exact.single(func(c *call) value { return two.value(t, c) })
+						requireSameBits(t, "op by op", two.run(t, single, placement{}), got)
+					}
 					requireSameBits(t, "one worker", got, one.run(t, exact, placement{}))
 					requireSameBits(t, "three workers", got, three.run(t, exact, placement{}))
 					requireSameBits(t, "inputs elsewhere, misaligned", got, two.run(t, exact, placement{offset: 1, moved: true}))
@@ -114,7 +121,7 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 			}
 			t.Run("special numbers", func(t *testing.T) { specialNumbers(t, two, dtype) })
 			if narrow {
-				require.Len(t, covered, len(NarrowOps)+1)
+				require.Len(t, covered, len(NarrowOps)+len(FusedOps)+1)
 				return
 			}
 			t.Run("adamw", func(t *testing.T) { optimiser(t, one, three, dtype, dtype) })

@@ -36,30 +36,12 @@ func products(sizes [][3]int) []kase {
 				return m.linear(x, w, tokens)
 			}}, kase{name + suffix, func(m *maker) *call {
 				dy, w := m.perRow(1, tokens, n), m.fixed(weight(m), 1/math.Sqrt(float64(n)), n, k)
-				return &call{op: "linear_dx", rows: engine.Tokens, live: m.counts(tokens, 1, 1), in: []value{dy, w}, out: m.result(tokens+m.spare, k),
-					separable: tokens, want: func() []float64 {
-						return outer(tokens+m.spare, tokens, k, func(t, j int) (s float64) {
-							for i := range n {
-								s += dy.floats[t*n+i] * m.computed(w.floats[i*k+j])
-							}
-							return s
-						})
-					}}
+				return m.linearDX(dy, w, tokens)
 			}})
 		}
+		all = append(all, fused(name, tokens, k, n)...)
 		all = append(all, kase{name + "/bias", func(m *maker) *call {
-			x, w, bias := m.perRow(1, tokens, k), m.fixed(m.dtype, 1/math.Sqrt(float64(k)), n, k), m.fixed(m.param(), 1, n)
-			c := m.linear(x, w, tokens)
-			c.in = append(c.in, bias)
-			product := c.want
-			c.want = func() []float64 {
-				y := product()
-				for i := range y {
-					y[i] += bias.floats[i%n]
-				}
-				return y
-			}
-			return c
+			return m.biased(m.linear(m.perRow(1, tokens, k), m.fixed(m.dtype, 1/math.Sqrt(float64(k)), n, k), tokens))
 		}}, kase{name, func(m *maker) *call {
 			dy, x := m.perRow(1/math.Sqrt(float64(tokens)), tokens, n), m.perRow(1, tokens, k)
 			return &call{op: "linear_dw", rows: engine.Tokens, live: m.counts(tokens, 1, 1), in: []value{dy, x}, out: m.paramResult(n, k), want: func() []float64 {
@@ -83,6 +65,83 @@ func products(sizes [][3]int) []kase {
 		}})
 	}
 	return all
+}
+
+// fused are products of bf16 with what is done to them, whose bits are those of the single ops.
+func fused(name string, tokens, k, n int) []kase {
+	added := func(name string, factor float64, product func(m *maker) *call) kase {
+		return kase{fmt.Sprintf("%s/%g", name, factor), func(m *maker) *call {
+			p := product(m)
+			a, c, attr := m.perRow(1, tokens, p.out.shape[1]), *p, engine.AddAttr{Scale: factor}
+			c.op, c.attr, c.inPlace, c.in = p.op+"_add", attr, true, append([]value{a}, p.in...)
+			c.single = func(run func(*call) value) *call {
+				return &call{op: "add", attr: attr, rows: p.rows, live: p.live, in: []value{a, run(p)}, out: p.out}
+			}
+			c.want = func() []float64 {
+				y := p.want()
+				for i := range y {
+					y[i] = a.floats[i] + factor*y[i]
+				}
+				return y
+			}
+			return &c
+		}}
+	}
+	linear := func(m *maker) *call {
+		return m.linear(m.perRow(1, tokens, k), m.fixed(m.dtype, 1/math.Sqrt(float64(k)), n, k), tokens)
+	}
+	return []kase{
+		added(name, 1, linear),
+		added(name+"/bias", -0.37, func(m *maker) *call { return m.biased(linear(m)) }),
+		added(name, 2, func(m *maker) *call {
+			return m.linearDX(m.perRow(1, tokens, n), m.fixed(m.param(), 1/math.Sqrt(float64(n)), n, k), tokens)
+		}),
+		{name, func(m *maker) *call {
+			x := m.perRow(1, tokens, k)
+			gate := m.linear(x, m.fixed(m.param(), 2/math.Sqrt(float64(k)), n, k), tokens)
+			up := m.linear(x, m.fixed(m.dtype, 1/math.Sqrt(float64(k)), n, k), tokens)
+			c := *gate
+			c.op, c.in = "linear_swiglu", append(gate.in[:2:2], up.in[1])
+			c.single = func(run func(*call) value) *call {
+				return &call{op: "swiglu", rows: c.rows, live: c.live, in: []value{run(gate), run(up)}, out: c.out}
+			}
+			c.want = func() []float64 {
+				y, u := gate.want(), up.want()
+				for i, g := range y {
+					y[i] = g / (1 + math.Exp(-g)) * u[i]
+				}
+				return y
+			}
+			return &c
+		}},
+	}
+}
+
+// biased adds a bias to the call of a product.
+func (m *maker) biased(c *call) *call {
+	bias := m.fixed(m.param(), 1, c.out.shape[1])
+	product := c.want
+	c.in, c.want = append(c.in, bias), func() []float64 {
+		y := product()
+		for i := range y {
+			y[i] += bias.floats[i%len(bias.floats)]
+		}
+		return y
+	}
+	return c
+}
+
+func (m *maker) linearDX(dy, w value, tokens int) *call {
+	n, k := w.shape[0], w.shape[1]
+	return &call{op: "linear_dx", rows: engine.Tokens, live: m.counts(tokens, 1, 1), in: []value{dy, w}, out: m.result(tokens+m.spare, k),
+		separable: tokens, want: func() []float64 {
+			return outer(tokens+m.spare, tokens, k, func(t, j int) (s float64) {
+				for i := range n {
+					s += dy.floats[t*n+i] * m.computed(w.floats[i*k+j])
+				}
+				return s
+			})
+		}}
 }
 
 func (m *maker) linear(x, w value, tokens int) *call {

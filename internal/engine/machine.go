@@ -41,10 +41,10 @@ type Stats struct {
 
 const arenaAlign = 256
 
-// Measure plans without allocating: what a machine for this plan would need.
-func Measure(plan Plan) (Stats, error) {
+// Measure plans without allocating: what a machine for this plan would need on a backend with these fusions.
+func Measure(plan Plan, fusions []Fusion) (Stats, error) {
 	m := &Machine{}
-	err := m.schedule(plan)
+	err := m.schedule(plan, fusions)
 	return m.stats, err
 }
 
@@ -52,7 +52,7 @@ func Measure(plan Plan) (Stats, error) {
 // Alloc or Bind before the first run.
 func Compile(plan Plan, backend Backend) (*Machine, error) {
 	m := &Machine{backend: backend, launch: Sequence{Backend: backend}}
-	if err := m.schedule(plan); err != nil {
+	if err := m.schedule(plan, fusionsOf(backend)); err != nil {
 		return nil, err
 	}
 	if err := m.allocate(); err != nil {
@@ -76,8 +76,8 @@ func Compile(plan Plan, backend Backend) (*Machine, error) {
 	return m, nil
 }
 
-func (m *Machine) schedule(plan Plan) error {
-	s := newScheduler(plan)
+func (m *Machine) schedule(plan Plan, fusions []Fusion) error {
+	s := newScheduler(plan, fusions)
 	if err := s.run(plan.Outputs); err != nil {
 		return err
 	}
@@ -89,7 +89,12 @@ func (m *Machine) schedule(plan Plan) error {
 	for _, n := range plan.Outputs {
 		m.outputs[n] = s.memo[visit{n, 0}]
 	}
-	m.stats = Stats{Steps: len(s.steps), Recomputed: s.recomputed}
+	m.stats = Stats{Steps: len(s.steps)}
+	for _, st := range s.steps {
+		if st.pass > 0 && !st.op.view {
+			m.stats.Recomputed++
+		}
+	}
 	m.placeInArena()
 	return nil
 }

@@ -258,12 +258,12 @@ func TestRunsAllocateNothing(t *testing.T) {
 func TestRecomputationTradesMemoryForTime(t *testing.T) {
 	g := newGraph(t, engine.F32, []int{300}, 0, nil)
 	plan := engine.Plan{Outputs: append(gorgonia.Nodes{g.loss}, g.grads...), Loss: g.loss}
-	kept, err := engine.Measure(plan)
+	kept, err := engine.Measure(plan, nil)
 	require.NoError(t, err)
 	plan.Keep = g.keep
-	recomputed, err := engine.Measure(plan)
+	recomputed, err := engine.Measure(plan, nil)
 	require.NoError(t, err)
-	forward, err := engine.Measure(engine.Plan{Outputs: gorgonia.Nodes{g.loss}})
+	forward, err := engine.Measure(engine.Plan{Outputs: gorgonia.Nodes{g.loss}}, nil)
 	require.NoError(t, err)
 	require.Zero(t, kept.Recomputed)
 	require.Positive(t, recomputed.Recomputed)

@@ -13,6 +13,7 @@ type step struct {
 	node   *gorgonia.Node
 	op     *Op // nil for inputs
 	inputs []*step
+	pass   int
 	at     int // position in the schedule; -1 for inputs
 	last   int // last position that reads its memory, through views and in-place results too
 
@@ -27,13 +28,13 @@ type step struct {
 // scheduler orders the steps that the outputs need: depth first, outputs in order of creation, which for gradients is
 // the order in which gorgonia walked the graph.
 type scheduler struct {
-	lossID     int64
-	recompute  bool
-	keep       map[*gorgonia.Node]bool
-	memo       map[visit]*step
-	steps      []*step
-	inputs     []*step
-	recomputed int
+	lossID    int64
+	recompute bool
+	keep      map[*gorgonia.Node]bool
+	memo      map[visit]*step
+	steps     []*step
+	inputs    []*step
+	fusions   []Fusion
 }
 
 type visit struct {
@@ -41,8 +42,8 @@ type visit struct {
 	pass int
 }
 
-func newScheduler(plan Plan) *scheduler {
-	s := &scheduler{lossID: math.MaxInt64, recompute: plan.Keep != nil, keep: map[*gorgonia.Node]bool{}, memo: map[visit]*step{}}
+func newScheduler(plan Plan, fusions []Fusion) *scheduler {
+	s := &scheduler{fusions: fusions, lossID: math.MaxInt64, recompute: plan.Keep != nil, keep: map[*gorgonia.Node]bool{}, memo: map[visit]*step{}}
 	if plan.Loss != nil {
 		s.lossID = plan.Loss.ID()
 	}
@@ -63,6 +64,7 @@ func (s *scheduler) run(outputs gorgonia.Nodes) error {
 	for _, n := range outputs {
 		s.memo[visit{n, 0}].root.pinned = true
 	}
+	s.fuse(s.fusions)
 	for _, st := range s.steps {
 		for _, in := range st.inputs {
 			in.root.last = max(in.root.last, st.at)
@@ -77,7 +79,7 @@ func (s *scheduler) visit(n *gorgonia.Node, pass int, backward bool) (*step, err
 	if st, ok := s.memo[visit{n, pass}]; ok {
 		return st, nil
 	}
-	st := &step{node: n, at: -1, last: -1, bytes: elements(n.Shape()) * int(n.Dtype().Size())}
+	st := &step{node: n, pass: pass, at: -1, last: -1, bytes: elements(n.Shape()) * int(n.Dtype().Size())}
 	st.root = st
 	if isLeaf(n) {
 		st.pinned = true
@@ -106,9 +108,6 @@ func (s *scheduler) visit(n *gorgonia.Node, pass int, backward bool) (*step, err
 	}
 	st.at = len(s.steps)
 	s.steps = append(s.steps, st)
-	if pass > 0 && !op.view {
-		s.recomputed++
-	}
 	s.memo[visit{n, pass}] = st
 	return st, nil
 }
@@ -122,6 +121,9 @@ func (s *scheduler) shareInPlace() {
 		in := st.inputs[0]
 		if in.root != in || in.pinned || in.last != st.at || in.bytes != st.bytes {
 			continue
+		}
+		if slices.ContainsFunc(st.inputs[1:], func(other *step) bool { return other.root == in }) {
+			continue // its other rows may be read after they are written
 		}
 		for _, later := range s.steps[st.at:] {
 			if later.root == st {

@@ -46,6 +46,12 @@
 //	ce                                z [R, 2] logits, target, weight → the same on z1 − z0
 //	ce_dz                             z, target, weight, dL → [R, 2]
 //
+// Where the compute dtype is bf16, three more do what two or three do, to the bit (see Fusions):
+//
+//	linear_add         engine.AddAttr a [T, N], x, w [, b] → a + Scale·linear(x, w, b); may overwrite a
+//	linear_dx_add      engine.AddAttr a [T, K], dy, w → a + Scale·linear_dx(dy, w); may overwrite a
+//	linear_swiglu                     x [T, K], w [N, K], v [N, K] → swiglu(linear(x, w), linear(x, v))
+//
 // layernorm, gelu, pool and tanh belong to encoders that only infer: no gradient flows through them.
 //
 // A segment s holds the tokens cu_seqlens[s] to cu_seqlens[s+1]; its keys are the logical sequence made by laying the

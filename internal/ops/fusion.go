@@ -1,0 +1,16 @@
+package ops
+
+import "github.com/goprm/goprm/internal/engine"
+
+// Fusions are the ops that backends which compute in bf16 have for a product and what is done with it: its element is
+// rounded to bf16, as if it had been written, and taken on from there, so the bits are those of the single ops.
+func Fusions() []engine.Fusion {
+	once := func(attr any) bool { return attr.(engine.AddAttr).Scale == 1 } // then either side may come first
+	return []engine.Fusion{
+		{Kernel: "linear_add", Op: engine.AddKernel, Made: []string{"", "linear"}, DType: engine.BFloat16, Inputs: []int{3, 4}},
+		{Kernel: "linear_add", Op: engine.AddKernel, Made: []string{"linear", ""}, If: once, DType: engine.BFloat16, Inputs: []int{3, 4}},
+		{Kernel: "linear_dx_add", Op: engine.AddKernel, Made: []string{"", "linear_dx"}, DType: engine.BFloat16, Inputs: []int{3}},
+		{Kernel: "linear_dx_add", Op: engine.AddKernel, Made: []string{"linear_dx", ""}, If: once, DType: engine.BFloat16, Inputs: []int{3}},
+		{Kernel: "linear_swiglu", Op: "swiglu", Made: []string{"linear", "linear"}, DType: engine.BFloat16, Inputs: []int{3}},
+	}
+}
