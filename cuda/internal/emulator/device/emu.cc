@@ -629,11 +629,14 @@ static void touched(const void *p, size_t n, bool writes) {
   w.a = offset, w.bytes = n, w.thread = here->thread, w.other = scheduler->races.disputed;
   memcpy(w.before, scheduler->memory + offset, n);
 }
+// A GPU does not forgive what the processor here does.
+static void touched_at_once(const void *p, size_t n, bool writes) {
+  if (emu::here && emu::scheduler && (size_t)p % n) emu::die("address %p of %zu bytes is not a multiple of that", p, n);
+  touched(p, n, writes);
+}
 #define TOUCH(n) \
-  void __tsan_read##n(void *p) { if (emu::tracing) touched(p, n, false); } \
-  void __tsan_write##n(void *p) { if (emu::tracing) touched(p, n, true); } \
-  void __tsan_unaligned_read##n(void *p) { if (emu::tracing) touched(p, n, false); } \
-  void __tsan_unaligned_write##n(void *p) { if (emu::tracing) touched(p, n, true); }
+  void __tsan_read##n(void *p) { if (emu::tracing) touched_at_once(p, n, false); } \
+  void __tsan_write##n(void *p) { if (emu::tracing) touched_at_once(p, n, true); }
 extern "C" {
 TOUCH(1)
 TOUCH(2)
