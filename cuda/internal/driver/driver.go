@@ -37,7 +37,10 @@ type (
 
 // Attributes of a device and a function, as cuda.h numbers them.
 const (
+	ClockRate       = 13 // kHz
 	Multiprocessors = 16
+	MemoryClockRate = 36 // kHz
+	MemoryBusWidth  = 37 // bits
 	Major           = 75
 	Minor           = 76
 	SharedOptIn     = 97

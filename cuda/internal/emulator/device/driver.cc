@@ -135,7 +135,10 @@ Result cuDeviceGetName(char *name, int n, int) {
 }
 Result cuDeviceGetAttribute(int *v, int attribute, int) {
   switch (attribute) {
-  case 16: *v = 2; break; // multiprocessors
+  case 13: *v = 1000000; break; // kHz of the multiprocessors
+  case 16: *v = 2; break;       // multiprocessors
+  case 36: *v = 1000000; break; // kHz of the memory
+  case 37: *v = 512; break;     // bits of its bus
   case 75: *v = capability() / 10; break;
   case 76: *v = capability() % 10; break;
   case 97: *v = capability() >= 90 ? 232448 : capability() == 80 ? 166912 : 101376; break; // shared memory a block may ask for
