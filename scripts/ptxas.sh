@@ -12,10 +12,21 @@ if [ ! -x "$tools/nvidia/cu13/bin/ptxas" ] || [ ! -x "$tools/nvidia/cu13/bin/nvd
 fi
 bin=$tools/nvidia/cu13/bin
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
+archs() {
+  case $1 in
+    *_sm90.ptx) echo sm_90a ;;
+    *) echo sm_80 sm_86 sm_89 sm_90 sm_100 sm_120 ;;
+  esac
+}
 body() { tail -n +2 "$1" | sha256sum | cut -c1-32; } # without the key
 {
   echo "# Made by scripts/ptxas.sh with ptxas 13.0.88. A line a kernel and architecture; instructions are those in the whole kernel; waits are for wgmma."
   for ptx in cuda/ptx/*.ptx; do echo "# $(basename "$ptx") $(body "$ptx")"; done
+  for ptx in cuda/internal/conformance/*.ptx; do # which need not be fast: that they assemble is all
+    name=$(basename "$ptx")
+    for arch in $(archs "$ptx"); do "$bin/ptxas" -arch=$arch -o "$work/out.cubin" "$ptx" >&2 || exit 1; done
+    echo "# $name $(body "$ptx")"
+  done
   printf 'file\tkernel\tarch\tregisters\tstack\tspill_stores\tspill_loads\ttensor\tldmatrix\tasync_copy\tlocal\tinstructions\twaits\n'
   for ptx in cuda/ptx/*.ptx; do
     name=$(basename "$ptx")
@@ -23,11 +34,7 @@ body() { tail -n +2 "$1" | sha256sum | cut -c1-32; } # without the key
       grep "^$name"$'\t' cuda/ptxas.tsv
       continue
     fi
-    case $ptx in
-      *_sm90.ptx) archs="sm_90a" ;;
-      *) archs="sm_80 sm_86 sm_89 sm_90 sm_100 sm_120" ;;
-    esac
-    for arch in $archs; do
+    for arch in $(archs "$ptx"); do
       "$bin/ptxas" -v -arch=$arch -o "$work/out.cubin" "$ptx" 2>"$work/log" || { cat "$work/log" >&2; exit 1; }
       if grep '(C75' "$work/log" >&2; then exit 1; fi
       "$bin/nvdisasm" -c "$work/out.cubin" >"$work/sass"
