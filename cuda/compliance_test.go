@@ -37,11 +37,11 @@ func hopper(t *testing.T, launched map[string]*kernel) {
 		require.NoError(t, err, c.Op)
 	}
 	for _, op := range []string{"linear", "linear_dx", "linear_dw"} {
-		out := of(8, 8)
+		out := of(72, 72)
 		if op == "linear_dw" {
-			out = typed(engine.F32, 8, 8)
+			out = typed(engine.F32, 72, 72)
 		}
-		compile(engine.Call{Op: op, Rows: engine.Fixed, In: []*engine.Tensor{of(8, 8), of(8, 8)}, Out: out})
+		compile(engine.Call{Op: op, Rows: engine.Fixed, In: []*engine.Tensor{of(72, 72), of(72, 72)}, Out: out})
 	}
 	compile(engine.Call{Op: "linear_swiglu", Rows: engine.Fixed, In: []*engine.Tensor{of(8, 8), of(8, 8), of(8, 8)}, Out: of(8, 8)})
 	for _, dim := range []int{64, 128} {

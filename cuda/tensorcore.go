@@ -11,12 +11,11 @@ import (
 	"github.com/goprm/goprm/internal/engine"
 )
 
-// Sizes that kernels/gemm_sm80.cu and attention_sm80.cu know.
+// Sizes that kernels/attention_sm80.cu and those of sm_90a know.
 const (
-	gemmDepth, gemmStages = 32, 3
-	attentionThreads      = 128
-	tileRows              = 64
-	keyNote               = 16 // bytes of a Key
+	attentionThreads = 128
+	tileRows         = 64
+	keyNote          = 16 // bytes of a Key
 
 	hopperThreads, ringPlace                             = 384, 16         // hopper.h
 	hopperTile, hopperKeys, hopperNote                   = 128, 4, 552     // attention_sm90.cu: rows of a tile, stages, bytes of the larger note
@@ -73,14 +72,22 @@ func (p *plan) rounded(weights ...*engine.Tensor) []any {
 	return taken
 }
 
+// A gemmTile is a Tile of gemm_sm80.cu.
+type gemmTile struct{ side, threads, depth, stages int }
+
+// narrow products are those of adapters; what bounds them is the one large operand that they read once.
+const narrow = 64
+
 // gemm adds a product: form says how its operands lie, more are parameters after them.
 func (p *plan) gemm(form string, l layout, left *engine.Tensor, right []any, more ...any) ([]step, error) {
+	tile128, tile64, tile32 := gemmTile{128, 256, 32, 3}, gemmTile{64, 128, 32, 3}, gemmTile{32, 128, 64, 6}
 	more = append(more, bound{}, l.m, l.n, l.k)
-	ampere := func(tile, threads int) (*kernel, error) {
-		return p.kernel(fmt.Sprintf("gemm_%s_%d", form, tile), ceilDiv(l.n*len(right), tile), ceilDiv(l.m, tile), threads, gemmStages*2*tile*gemmDepth*2,
+	ampere := func(t gemmTile) (*kernel, error) {
+		return p.kernel(fmt.Sprintf("gemm_%s_%d", form, t.side), ceilDiv(l.n*len(right), t.side), ceilDiv(l.m, t.side), t.threads, t.stages*2*t.side*t.depth*2,
 			slices.Concat([]any{p.Out, left}, right, more)...)
 	}
-	if p.model.Kernels == "sm90a" {
+	slim := form != "gated" && (l.n <= narrow || l.m <= narrow)
+	if p.model.Kernels == "sm90a" && (!slim || l.n > narrow && form != "tn") { // the number of tokens has no say, as bits may differ
 		operands := []any{operand{left, l.m, l.k, hopperRows}}
 		if form == "tn" { // rows are terms
 			operands[0] = operand{left, l.k, l.m, hopperDepth}
@@ -92,23 +99,25 @@ func (p *plan) gemm(form string, l layout, left *engine.Tensor, right []any, mor
 			}
 			operands = append(operands, o)
 		}
-		// Whether it is taken does not depend on the number of tokens, as its bits may be others.
 		if operands[0].(operand).columns%8 == 0 && operands[1].(operand).columns%8 == 0 {
 			blocks := min(p.model.Multiprocessors, ceilDiv(l.n*len(right), hopperColumns)*ceilDiv(l.m, hopperRows))
 			fast, err := p.kernel("gemm_"+form+"_hopper", blocks, 1, hopperThreads,
 				hopperStages*(hopperRows+hopperColumns)*hopperDepth*2+ringPlace*hopperStages,
 				slices.Concat([]any{p.Out}, operands, more, []any{blocks})...)
 			p.failed = errors.Join(p.failed, err)
-			slow, err := ampere(64, 128)
+			slow, err := ampere(tile64)
 			p.do(aligned{fast, slow}, err)
 			return p.done()
 		}
 	}
-	tile, threads := 128, 256
-	if ceilDiv(l.m, tile)*ceilDiv(l.n*len(right), tile) < p.model.Multiprocessors { // smaller tiles give more of them work; the bits are the same
-		tile, threads = 64, 128
+	tile := tile128 // the bits are the same with each
+	switch {
+	case slim:
+		tile = tile32
+	case ceilDiv(l.m, tile.side)*ceilDiv(l.n*len(right), tile.side) < p.model.Multiprocessors: // smaller ones give more of them work
+		tile = tile64
 	}
-	p.do(ampere(tile, threads))
+	p.do(ampere(tile))
 	return p.done()
 }
 

@@ -5,15 +5,13 @@
 // taken on are rounded first, so that they have the bits of kernels that write them.
 #include "epilogue.h"
 
-enum { DEPTH = 32, STAGES = 3 }; // terms of a stage, and stages under way
-
 // An Operand is a stage of a tile in shared memory: ROWS of m or n by DEPTH of k, in chunks of 8 elements that are laid out
 // so that the eight rows of a matrix lie in different banks.
-template <bool ALONG, int ROWS, int THREADS> struct Operand {
-  enum { BYTES = ROWS * DEPTH * 2, CHUNKS = ROWS * DEPTH / 8 };
+template <bool ALONG, int ROWS, int DEPTH, int THREADS> struct Operand {
+  enum { BYTES = ROWS * DEPTH * 2, CHUNKS = ROWS * DEPTH / 8, LENGTH = ALONG ? DEPTH : ROWS };
   DEVFN u32 at(int r, int k) { // of the chunk that holds (r, k)
-    if (ALONG) return r * (DEPTH * 2) + ((k / 8 ^ (r / 2 & 3)) << 4);
-    return k * (ROWS * 2) + ((r / 8 ^ (k & 7)) << 4);
+    int line = ALONG ? r : k, chunk = (ALONG ? k : r) / 8;
+    return line * (LENGTH * 2) + ((chunk ^ (LENGTH == 32 ? line / 2 & 3 : line & 7)) << 4);
   }
   // load begins to bring terms k0.. of rows r0..; what lies outside is zero. step is the length of a row in memory. Where there
   // are two matrices, 16 rows of the first and the same of the second lie by turns, so that a warp has both.
@@ -43,13 +41,20 @@ template <bool ALONG, int ROWS, int THREADS> struct Operand {
   }
 };
 
-// A warp makes WM × WN elements of the block's BM × BN.
-template <int BM, int BN, int WM, int WN, bool A_ALONG, bool B_ALONG, bool LIVE_TERMS, bool GATED, class C>
+// A Tile: a block makes BM × BN elements, of which a warp makes WM × WN; DEPTH terms a stage, STAGES of them under way.
+template <int BM_, int BN_, int WM_, int WN_, int DEPTH_, int STAGES_> struct Tile {
+  enum { BM = BM_, BN = BN_, WM = WM_, WN = WN_, DEPTH = DEPTH_, STAGES = STAGES_, THREADS = BM / WM * (BN / WN) * 32 };
+};
+typedef Tile<128, 128, 64, 32, 32, 3> Tile128;
+typedef Tile<64, 64, 32, 32, 32, 3> Tile64;
+typedef Tile<32, 32, 16, 16, 64, 6> Tile32; // for products with one small side, which memory bounds: much of it must be under way
+
+template <class T, bool A_ALONG, bool B_ALONG, bool LIVE_TERMS, bool GATED, class C>
 DEVFN void gemm(C *c, const bf16 *a, const bf16 *b, const bf16 *up, Epilogue e, Bound bound, int m, int n, int k) {
-  enum { THREADS = BM / WM * (BN / WN) * 32, PARTS = 1 + GATED };
+  enum { BM = T::BM, BN = T::BN, WM = T::WM, WN = T::WN, DEPTH = T::DEPTH, STAGES = T::STAGES, THREADS = T::THREADS, PARTS = 1 + GATED };
   static_assert(!GATED || (B_ALONG && WN == 32), "");
-  typedef Operand<A_ALONG, BM, THREADS> A;
-  typedef Operand<B_ALONG, BN, THREADS> B;
+  typedef Operand<A_ALONG, BM, DEPTH, THREADS> A;
+  typedef Operand<B_ALONG, BN, DEPTH, THREADS> B;
   DYNAMIC_SHARED(memory);
   saddr as = shared_address(memory), bs = as + STAGES * A::BYTES;
   int a_step = A_ALONG ? k : m, b_step = B_ALONG ? k : n;
@@ -108,18 +113,19 @@ DEVFN void gemm(C *c, const bf16 *a, const bf16 *b, const bf16 *up, Epilogue e, 
         else finish(c, at, s, v[0], v[1], s + 1 < n, aligned, e);
       }
 }
-#define DEFINE(layout, tile, THREADS, BM, BN, WM, WN, A_ALONG, B_ALONG, LIVE, C) \
-  KERNEL(THREADS, 1) gemm_##layout##_##tile(C *c, const bf16 *a, const bf16 *b, Epilogue e, Bound bound, int m, int n, int k) { gemm<BM, BN, WM, WN, A_ALONG, B_ALONG, LIVE, false>(c, a, b, b, e, bound, m, n, k); } \
+#define DEFINE(layout, tile, A_ALONG, B_ALONG, LIVE, C) \
+  KERNEL(Tile##tile::THREADS, 1) gemm_##layout##_##tile(C *c, const bf16 *a, const bf16 *b, Epilogue e, Bound bound, int m, int n, int k) { gemm<Tile##tile, A_ALONG, B_ALONG, LIVE, false>(c, a, b, b, e, bound, m, n, k); } \
   EXPORT(gemm_##layout##_##tile)
 #define TILES(layout, A_ALONG, B_ALONG, LIVE, C) \
-  DEFINE(layout, 128, 256, 128, 128, 64, 32, A_ALONG, B_ALONG, LIVE, C) \
-  DEFINE(layout, 64, 128, 64, 64, 32, 32, A_ALONG, B_ALONG, LIVE, C)
+  DEFINE(layout, 128, A_ALONG, B_ALONG, LIVE, C) \
+  DEFINE(layout, 64, A_ALONG, B_ALONG, LIVE, C) \
+  DEFINE(layout, 32, A_ALONG, B_ALONG, LIVE, C)
 TILES(nt, true, true, false, bf16)    // linear
 TILES(nn, true, false, false, bf16)   // linear_dx
 TILES(tn, false, false, true, float)  // linear_dw
 #undef DEFINE
-#define DEFINE(tile, THREADS, BM, BN, WM, WN) \
-  KERNEL(THREADS, 1) gemm_gated_##tile(bf16 *c, const bf16 *a, const bf16 *gate, const bf16 *up, Bound bound, int m, int n, int k) { gemm<BM, BN, WM, WN, true, true, false, true>(c, a, gate, up, Epilogue{}, bound, m, n, k); } \
+#define DEFINE(tile) \
+  KERNEL(Tile##tile::THREADS, 1) gemm_gated_##tile(bf16 *c, const bf16 *a, const bf16 *gate, const bf16 *up, Bound bound, int m, int n, int k) { gemm<Tile##tile, true, true, false, true>(c, a, gate, up, Epilogue{}, bound, m, n, k); } \
   EXPORT(gemm_gated_##tile)
-DEFINE(128, 256, 128, 128, 64, 32) // linear_swiglu
-DEFINE(64, 128, 64, 64, 32, 32)
+DEFINE(128) // linear_swiglu
+DEFINE(64)

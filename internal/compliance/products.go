@@ -8,14 +8,15 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// sizes of the products: tokens, terms, results.
-var productSizes = [][3]int{{1, 1, 1}, {1, 300, 17}, {3, 17, 65}, {5, 64, 16}, {17, 65, 3}, {65, 3, 49}, {67, 130, 37}, {6, 515, 18}, {130, 257, 33}, {140, 5, 10}}
+// sizes of the products: tokens, terms, results. The last six are small ones that still take tiles of 64 and of 128, of each form.
+var productSizes = [][3]int{{1, 1, 1}, {1, 300, 17}, {3, 17, 65}, {5, 64, 16}, {17, 65, 3}, {65, 3, 49}, {67, 130, 37}, {6, 515, 18}, {130, 257, 33}, {140, 5, 10}, {70, 72, 80},
+	{65, 3, 70}, {70, 65, 3}, {3, 66, 70}, {130, 3, 65}, {130, 65, 3}, {3, 65, 129}}
 
 func productCases() []kase { return products(productSizes) }
 
 // alignedProducts have rows of whole 16 bytes: sizes about the tiles of large kernels and their rings of stages.
 func alignedProducts() []kase {
-	return products([][3]int{{1, 8, 8}, {3, 64, 24}, {12, 72, 40}, {130, 8, 16}, {2, 704, 16}, {3, 320, 520}, {130, 264, 8}})
+	return products([][3]int{{1, 8, 8}, {1, 72, 72}, {3, 128, 88}, {12, 72, 104}, {130, 72, 80}, {2, 704, 80}, {3, 320, 520}, {130, 264, 72}})
 }
 
 func products(sizes [][3]int) []kase {
