@@ -90,9 +90,11 @@ func hopperCompliance(t *testing.T, elements int, only ...string) {
 	}
 }
 
-// Blocks that stay take every tile once, whatever the shape and the live count. Whole numbers, so that sums are exact.
-func TestEmulatedSM90Tiles(t *testing.T) {
-	b := openHopper(t)
+// Every tile is taken once, whatever the shape and the live count. Whole numbers, so that sums are exact.
+func TestEmulatedSM80Tiles(t *testing.T) { tiles(t, openEmulated(t)) }
+func TestEmulatedSM90Tiles(t *testing.T) { tiles(t, openHopper(t)) }
+
+func tiles(t *testing.T, b engine.Backend) {
 	defer func() { require.NoError(t, b.Close()) }()
 	require.NoError(t, emulator.Configure(emulator.Mode{Jobs: 2}))
 	const k = 8

@@ -80,7 +80,7 @@ const narrow = 64
 
 // gemm adds a product: form says how its operands lie, more are parameters after them.
 func (p *plan) gemm(form string, l layout, left *engine.Tensor, right []any, more ...any) ([]step, error) {
-	tile128, tile64, tile32 := gemmTile{128, 256, 32, 3}, gemmTile{64, 128, 32, 3}, gemmTile{32, 128, 64, 6}
+	tile128, tile64, tile32 := gemmTile{128, 128, 32, 3}, gemmTile{64, 128, 32, 3}, gemmTile{32, 128, 64, 6}
 	more = append(more, bound{}, l.m, l.n, l.k)
 	ampere := func(t gemmTile) (*kernel, error) {
 		return p.kernel(fmt.Sprintf("gemm_%s_%d", form, t.side), ceilDiv(l.n*len(right), t.side), ceilDiv(l.m, t.side), t.threads, t.stages*2*t.side*t.depth*2,

@@ -13,16 +13,21 @@ template <bool ALONG, int ROWS, int DEPTH, int THREADS> struct Operand {
     int line = ALONG ? r : k, chunk = (ALONG ? k : r) / 8;
     return line * (LENGTH * 2) + ((chunk ^ (LENGTH == 32 ? line / 2 & 3 : line & 7)) << 4);
   }
-  // load begins to bring terms k0.. of rows r0..; what lies outside is zero. step is the length of a row in memory. Where there
-  // are two matrices, 16 rows of the first and the same of the second lie by turns, so that a warp has both.
-  template <bool TWO> DEVFN void load(saddr to, const bf16 *first_of, const bf16 *second, int r0, int rows, int k0, int terms, int step, bool aligned) {
+  // own_row is a row's number in its matrix where two lie by turns.
+  template <int TURN> DEVFN int own_row(int r) {
+    if constexpr (TURN > 0) return r / (2 * TURN) * TURN + r % TURN;
+    return r;
+  }
+  // load begins to bring terms k0.. of rows r0..; what lies outside is zero. step is the length of a row in memory. TURN > 0:
+  // there are two matrices, of which so many rows of the first and the same of the second lie by turns.
+  template <int TURN> DEVFN void load(saddr to, const bf16 *first_of, const bf16 *second, int r0, int rows, int k0, int terms, int step, bool aligned) {
 #pragma unroll
     for (int i = 0; i < CHUNKS / THREADS; i++) {
       int c = i * THREADS + thread();
       int r = ALONG ? c / (DEPTH / 8) : c % (ROWS / 8) * 8, k = ALONG ? c % (DEPTH / 8) * 8 : c / (ROWS / 8);
       // the chunk's line and where in it: a row of m or n, or of k
-      const bf16 *from = TWO && (r & 16) ? second : first_of;
-      int line = ALONG ? r0 + (TWO ? r / 32 * 16 + r % 16 : r) : k0 + k, lines = ALONG ? rows : terms, first = ALONG ? k0 + k : r0 + r, length = ALONG ? terms : rows;
+      const bf16 *from = TURN && (r & TURN) ? second : first_of;
+      int line = ALONG ? r0 + own_row<TURN>(r) : k0 + k, lines = ALONG ? rows : terms, first = ALONG ? k0 + k : r0 + r, length = ALONG ? terms : rows;
       int inside = line < lines && first < length ? length - first < 8 ? length - first : 8 : 0;
       const bf16 *source = from + (inside ? (u64)line * step + first : 0);
       load_chunk(to + at(r, k), source, inside, aligned);
@@ -45,22 +50,23 @@ template <bool ALONG, int ROWS, int DEPTH, int THREADS> struct Operand {
 template <int BM_, int BN_, int WM_, int WN_, int DEPTH_, int STAGES_> struct Tile {
   enum { BM = BM_, BN = BN_, WM = WM_, WN = WN_, DEPTH = DEPTH_, STAGES = STAGES_, THREADS = BM / WM * (BN / WN) * 32 };
 };
-typedef Tile<128, 128, 64, 32, 32, 3> Tile128;
+typedef Tile<128, 128, 64, 64, 32, 3> Tile128;
 typedef Tile<64, 64, 32, 32, 32, 3> Tile64;
 typedef Tile<32, 32, 16, 16, 64, 6> Tile32; // for products with one small side, which memory bounds: much of it must be under way
 
 template <class T, bool A_ALONG, bool B_ALONG, bool LIVE_TERMS, bool GATED, class C>
 DEVFN void gemm(C *c, const bf16 *a, const bf16 *b, const bf16 *up, Epilogue e, Bound bound, int m, int n, int k) {
   enum { BM = T::BM, BN = T::BN, WM = T::WM, WN = T::WN, DEPTH = T::DEPTH, STAGES = T::STAGES, THREADS = T::THREADS, PARTS = 1 + GATED };
-  static_assert(!GATED || (B_ALONG && WN == 32), "");
+  static_assert(!GATED || B_ALONG, ""); // a warp's columns are half gates and half of the others
   typedef Operand<A_ALONG, BM, DEPTH, THREADS> A;
   typedef Operand<B_ALONG, BN, DEPTH, THREADS> B;
   DYNAMIC_SHARED(memory);
   saddr as = shared_address(memory), bs = as + STAGES * A::BYTES;
-  int a_step = A_ALONG ? k : m, b_step = B_ALONG ? k : n;
+  int a_step = A_ALONG ? k : m, b_step = B_ALONG ? k : n, columns = (n + BN / PARTS - 1) / (BN / PARTS);
+  Place tile = place<BM, BN / PARTS>(block_y() * columns + block_x(), (m + BM - 1) / BM, columns);
   if (LIVE_TERMS) k = rows_of(bound, k);
   else m = rows_of(bound, m);
-  int m0 = block_y() * BM, n0 = block_x() * (BN / PARTS), stages = (k + DEPTH - 1) / DEPTH;
+  int m0 = tile.m, n0 = tile.n, stages = (k + DEPTH - 1) / DEPTH;
   if (m0 >= m) return;
   int lane = thread() % 32, warp = thread() / 32, wm = warp / (BN / WN) * WM, wn = warp % (BN / WN) * WN;
   bool a_aligned = aligned16(a, a_step), b_aligned = aligned16(b, b_step) && (!GATED || aligned16(up, b_step));
@@ -73,8 +79,8 @@ DEVFN void gemm(C *c, const bf16 *a, const bf16 *b, const bf16 *up, Epilogue e, 
       for (int x = 0; x < 4; x++) sum[i][j][x] = 0;
   auto load = [&](int stage) {
     if (stage < stages) {
-      A::template load<false>(as + stage % STAGES * A::BYTES, a, a, m0, m, stage * DEPTH, k, a_step, a_aligned);
-      B::template load<GATED>(bs + stage % STAGES * B::BYTES, b, up, n0, n, stage * DEPTH, k, b_step, b_aligned);
+      A::template load<0>(as + stage % STAGES * A::BYTES, a, a, m0, m, stage * DEPTH, k, a_step, a_aligned);
+      B::template load<GATED ? WN / 2 : 0>(bs + stage % STAGES * B::BYTES, b, up, n0, n, stage * DEPTH, k, b_step, b_aligned);
     }
     copy_commit();
   };
@@ -109,7 +115,7 @@ DEVFN void gemm(C *c, const bf16 *a, const bf16 *b, const bf16 *up, Epilogue e, 
         if (r >= m || s >= n) continue;
         const float *v = sum[i][j] + half * 2;
         u64 at = (u64)r * n + s;
-        if constexpr (GATED) finish_gated(c, at, v, sum[i][j + 2] + half * 2, s + 1 < n, aligned);
+        if constexpr (GATED) finish_gated(c, at, v, sum[i][j + WN / 16] + half * 2, s + 1 < n, aligned);
         else finish(c, at, s, v[0], v[1], s + 1 < n, aligned, e);
       }
 }

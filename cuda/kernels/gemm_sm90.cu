@@ -5,17 +5,7 @@
 #include "hopper.h"
 #include "epilogue.h"
 
-enum { BM = 128, BN = 256, DEPTH = 64, STAGES = 4, A_BYTES = BM * DEPTH * 2, B_BYTES = BN * DEPTH * 2, STAGE = A_BYTES + B_BYTES, PANEL = DEPTH * LINE, TALL = 16 };
-
-// place is where a tile begins. TALL rows of tiles are gone through column by column: those under way at a time share few
-// rows of a and few of b.
-struct Place {
-  int m, n;
-};
-template <int WIDTH> DEVFN Place place(int tile, int rows, int columns) {
-  int band = tile / (TALL * columns) * TALL, inside = tile % (TALL * columns), tall = rows - band < TALL ? rows - band : TALL;
-  return {(band + inside % tall) * BM, inside / tall * WIDTH};
-}
+enum { BM = 128, BN = 256, DEPTH = 64, STAGES = 4, A_BYTES = BM * DEPTH * 2, B_BYTES = BN * DEPTH * 2, STAGE = A_BYTES + B_BYTES, PANEL = DEPTH * LINE };
 
 // A_ALONG, B_ALONG: the rows of an operand are m or n, and lie along the terms; else they are the terms, and a tile is panels
 // of 64 columns. The live count bounds the rows: m, or the terms where those of a are terms.
@@ -38,7 +28,7 @@ DEVFN void gemm(C *c, const Brought *a, const Brought *b, const Brought *up, Epi
     producer_registers<40>();
     if (thread() >= 32) return;
     for (int tile = block_x(); tile < rows * columns; tile += blocks) {
-      Place p = place<WIDTH>(tile, rows, columns);
+      Place p = place<BM, WIDTH>(tile, rows, columns);
       for (int s = 0; s < stages; s++, use++) {
         saddr at = base + use % STAGES * STAGE, ready = R::full(ring, use);
         int k0 = s * DEPTH;
@@ -81,7 +71,7 @@ DEVFN void gemm(C *c, const Brought *a, const Brought *b, const Brought *up, Epi
     products_wait<0>();
     if (stages > 0) R::release(ring, use - 1);
     settle(sum);
-    Place p = place<WIDTH>(tile, rows, columns);
+    Place p = place<BM, WIDTH>(tile, rows, columns);
     int lane = thread() % 32, row = p.m + (group - 1) * 64 + thread() % GROUP / 32 * 16 + lane / 4;
 #pragma unroll
     for (int j = 0; j < WIDTH / 8; j++)

@@ -24,3 +24,14 @@ DEVFN void store_pair(bf16 *p, u32 v, bool both, bool aligned) {
   if (both) p[1].bits = (u16)(v >> 16);
 }
 DEVFN void store2(bf16 *p, float x, float y, bool both, bool aligned) { store_pair(p, pack2(x, y), both, aligned); }
+
+// place is where a tile of BM × BN begins. TALL rows of tiles are gone through column by column: those under way at a time
+// share few rows of a product's first operand and few of its second.
+enum { TALL = 16 };
+struct Place {
+  int m, n;
+};
+template <int BM, int BN> DEVFN Place place(int tile, int rows, int columns) {
+  int band = tile / (TALL * columns) * TALL, inside = tile % (TALL * columns), tall = rows - band < TALL ? rows - band : TALL;
+  return {(band + inside % tall) * BM, inside / tall * BN};
+}
