@@ -32,7 +32,7 @@ func (b *builder) tensorProduct(left, right *engine.Tensor, l layout, e epilogue
 		form = "nt"
 	}
 	p := b.plan()
-	return p.gemm(form, l, left, p.rounded(right), e)
+	return p.gemm(gemm{form, l, left, p.rounded(right), []any{e}})
 }
 
 // linearSwiGLU is the product with two weights of one shape, of which one is the gate.
@@ -42,7 +42,7 @@ func linearSwiGLU(b *builder) ([]step, error) {
 	}
 	t, k, n := b.In[0].Shape()[0], b.In[0].Shape()[1], b.In[1].Shape()[0]
 	p := b.plan()
-	return p.gemm("gated", layout{m: t, n: n, k: k}, b.In[0], p.rounded(b.In[1], b.In[2]))
+	return p.gemm(gemm{"gated", layout{m: t, n: n, k: k}, b.In[0], p.rounded(b.In[1], b.In[2]), nil})
 }
 
 var errFusedInBF16 = errors.New("the GPU fuses it in bf16 alone")
@@ -72,53 +72,74 @@ func (p *plan) rounded(weights ...*engine.Tensor) []any {
 	return taken
 }
 
-// A gemmTile is a Tile of gemm_sm80.cu.
-type gemmTile struct{ side, threads, depth, stages int }
+// A gemm is a product on tensor cores: form says how its operands lie, more are parameters after them.
+type gemm struct {
+	form string
+	layout
+	left        *engine.Tensor
+	right, more []any
+}
 
 // narrow products are those of adapters; what bounds them is the one large operand that they read once.
 const narrow = 64
 
-// gemm adds a product: form says how its operands lie, more are parameters after them.
-func (p *plan) gemm(form string, l layout, left *engine.Tensor, right []any, more ...any) ([]step, error) {
-	tile128, tile64, tile32 := gemmTile{128, 128, 32, 3}, gemmTile{64, 128, 32, 3}, gemmTile{32, 128, 64, 6}
-	more = append(more, bound{}, l.m, l.n, l.k)
-	ampere := func(t gemmTile) (*kernel, error) {
-		return p.kernel(fmt.Sprintf("gemm_%s_%d", form, t.side), ceilDiv(l.n*len(right), t.side), ceilDiv(l.m, t.side), t.threads, t.stages*2*t.side*t.depth*2,
-			slices.Concat([]any{p.Out, left}, right, more)...)
-	}
-	slim := form != "gated" && (l.n <= narrow || l.m <= narrow)
-	if p.model.Kernels == "sm90a" && (!slim || l.n > narrow && form != "tn") { // the number of tokens has no say, as bits may differ
-		operands := []any{operand{left, l.m, l.k, hopperRows}}
-		if form == "tn" { // rows are terms
-			operands[0] = operand{left, l.k, l.m, hopperDepth}
-		}
-		for _, r := range right {
-			o := operand{r, l.k, l.n, hopperDepth}
-			if form == "nt" || form == "gated" {
-				o = operand{r, l.n, l.k, hopperColumns / len(right)}
-			}
-			operands = append(operands, o)
-		}
-		if operands[0].(operand).columns%8 == 0 && operands[1].(operand).columns%8 == 0 {
-			blocks := min(p.model.Multiprocessors, ceilDiv(l.n*len(right), hopperColumns)*ceilDiv(l.m, hopperRows))
-			fast, err := p.kernel("gemm_"+form+"_hopper", blocks, 1, hopperThreads,
-				hopperStages*(hopperRows+hopperColumns)*hopperDepth*2+ringPlace*hopperStages,
-				slices.Concat([]any{p.Out}, operands, more, []any{blocks})...)
-			p.failed = errors.Join(p.failed, err)
-			slow, err := ampere(tile64)
-			p.do(aligned{fast, slow}, err)
+func (p *plan) gemm(g gemm) ([]step, error) {
+	g.more = append(g.more, bound{}, g.m, g.n, g.k)
+	slim := g.form != "gated" && (g.n <= narrow || g.m <= narrow)
+	// The number of tokens has no say in whether the copy engine's kernel is taken, as its bits may be others.
+	if p.model.Kernels == "sm90a" && (!slim || g.n > narrow && g.form != "tn") {
+		if s, err := p.hopper(g); s != nil || err != nil {
+			p.do(s, err)
 			return p.done()
 		}
 	}
-	tile := tile128 // the bits are the same with each
+	side := 128 // the bits are the same with each
 	switch {
 	case slim:
-		tile = tile32
-	case ceilDiv(l.m, tile.side)*ceilDiv(l.n*len(right), tile.side) < p.model.Multiprocessors: // smaller ones give more of them work
-		tile = tile64
+		side = 32
+	case ceilDiv(g.m, side)*ceilDiv(g.n*len(g.right), side) < p.model.Multiprocessors: // smaller ones give more of them work
+		side = 64
 	}
-	p.do(ampere(tile))
+	p.do(p.ampere(g, side))
 	return p.done()
+}
+
+// ampere is the product by the tile of gemm_sm80.cu with that side; all have 128 threads.
+func (p *plan) ampere(g gemm, side int) (*kernel, error) {
+	depth, stages := 32, 3
+	if side == 32 {
+		depth, stages = 64, 6
+	}
+	return p.kernel(fmt.Sprintf("gemm_%s_%d", g.form, side), ceilDiv(g.n*len(g.right), side), ceilDiv(g.m, side), 128, stages*2*side*depth*2,
+		slices.Concat([]any{p.Out, g.left}, g.right, g.more)...)
+}
+
+// hopper is the product by the copy engine and wgmma; nil: rows do not begin at multiples of 16 bytes.
+func (p *plan) hopper(g gemm) (step, error) {
+	operands := []any{operand{g.left, g.m, g.k, hopperRows}}
+	if g.form == "tn" { // rows are terms
+		operands[0] = operand{g.left, g.k, g.m, hopperDepth}
+	}
+	for _, r := range g.right {
+		o := operand{r, g.n, g.k, hopperColumns / len(g.right)}
+		if g.form == "nn" || g.form == "tn" {
+			o = operand{r, g.k, g.n, hopperDepth}
+		}
+		operands = append(operands, o)
+	}
+	for _, o := range operands {
+		if o.(operand).columns%8 != 0 {
+			return nil, nil
+		}
+	}
+	blocks := min(p.model.Multiprocessors, ceilDiv(g.n*len(g.right), hopperColumns)*ceilDiv(g.m, hopperRows))
+	fast, err := p.kernel("gemm_"+g.form+"_hopper", blocks, 1, hopperThreads, hopperStages*(hopperRows+hopperColumns)*hopperDepth*2+ringPlace*hopperStages,
+		slices.Concat([]any{p.Out}, operands, g.more, []any{blocks})...)
+	if err != nil {
+		return nil, err
+	}
+	slow, err := p.ampere(g, 64)
+	return aligned{fast, slow}, err
 }
 
 // aligned takes the first kernel where its matrices lie as the copy engine wants them, as all do but views that nobody makes.
