@@ -59,6 +59,30 @@ func open(index int, opt engine.Options) (engine.Backend, error) {
 	if index >= count {
 		return nil, fmt.Errorf("device cuda:%d: this machine has %d NVIDIA GPUs", index, count)
 	}
+	kernels := opt.Kernels
+	if kernels == "" || kernels == "auto" {
+		d, _, err := describe(index)
+		if err != nil {
+			return nil, fmt.Errorf("device cuda:%d: %w", index, err)
+		}
+		if kernels = d.Kernels; kernels == "sm90a" {
+			return nonNil(openTried(index, trialLimit))
+		}
+	}
+	return nonNil(openWith(index, kernels))
+}
+
+// nonNil keeps a nil backend from becoming an interface that is not.
+func nonNil(b *backend, err error) (engine.Backend, error) {
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// openWith opens the GPU with one family of kernels.
+func openWith(index int, kernels string) (*backend, error) {
+	var err error
 	b := &backend{functions: map[string]driver.Function{}, owned: map[driver.Ptr]int{}, lent: map[uintptr]int{}, tables: map[ops.RoPE]driver.Ptr{}}
 	if b.model, b.device, err = describe(index); err != nil {
 		return nil, fmt.Errorf("device cuda:%d: %w", index, err)
@@ -66,12 +90,10 @@ func open(index int, opt engine.Options) (engine.Backend, error) {
 	if b.model.Reason != "" {
 		return nil, fmt.Errorf("device cuda:%d (%s): %s", index, b.model.Model, b.model.Reason)
 	}
-	if opt.Kernels == "sm90a" { // not yet what auto takes: no GPU has run them
-		if !b.model.hopper {
-			return nil, fmt.Errorf("device cuda:%d (%s): kernels sm90a need compute capability 9.0 and a driver for CUDA 12; it has %s", index, b.model.Model, b.model.Capability)
-		}
-		b.model.Kernels = opt.Kernels
+	if kernels == "sm90a" && b.model.Kernels != kernels {
+		return nil, fmt.Errorf("device cuda:%d (%s): kernels sm90a need compute capability 9.0 and a driver for CUDA 12; it has %s", index, b.model.Model, b.model.Capability)
 	}
+	b.model.Kernels = kernels
 	b.name = fmt.Sprintf("cuda:%d/%s", index, b.model.Kernels)
 	if b.context, err = driver.Retain(b.device); err != nil {
 		return nil, fmt.Errorf("device cuda:%d: %w", index, err)

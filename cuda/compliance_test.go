@@ -65,6 +65,22 @@ func openHopper(t testing.TB) engine.Backend {
 	return b
 }
 
+// On Hopper auto takes sm90a, whose trial sees what is planted in its kernels (scripts/mutate_cuda.sh runs this test too), and
+// sm80 where the trial fails.
+func TestEmulatedTrial(t *testing.T) {
+	require.NoError(t, openHopper(t).Close())
+	require.NoError(t, emulator.Configure(emulator.Mode{Jobs: 2}))
+	b, err := engine.Open("cuda:0", engine.Options{})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, b.Close()) }()
+	require.Equal(t, "cuda:0/sm90a", b.Name())
+	require.ErrorIs(t, b.(*backend).trial(0), errHung, "no time")
+	require.NoError(t, b.Sync())
+	devices, err := Devices()
+	require.NoError(t, err)
+	require.Equal(t, "sm90a", devices.Devices[0].Kernels)
+}
+
 // What sm90a has kernels of its own for, which pass what sm80's do, and with their bits where the emulator adds in one order.
 func TestEmulatedSM90Products(t *testing.T) {
 	hopperCompliance(t, 400000, "linear", "linear_dx", "linear_dw", "linear_add", "linear_dx_add", "linear_swiglu")

@@ -112,5 +112,5 @@ func TestGPUConformance(t *testing.T) {
 	needGPU(t)
 	d, _, err := describe(0)
 	require.NoError(t, err)
-	require.Empty(t, differences(t, conform(t, d.hopper)))
+	require.Empty(t, differences(t, conform(t, d.Kernels == "sm90a")))
 }

@@ -55,7 +55,9 @@ func describe(index int) (Device, int, error) {
 		d.Reason = fmt.Sprintf("compute capability %s: the kernels need 8.0 (Ampere) or more", d.Capability)
 	} else {
 		d.Kernels = "sm80"
-		d.hopper = major == 9 && minor == 0 && driver.HasTensorMaps()
+		if major == 9 && minor == 0 && driver.HasTensorMaps() {
+			d.Kernels = "sm90a" // if they pass their trial
+		}
 	}
 	return d, handle, nil
 }

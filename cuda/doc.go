@@ -14,9 +14,8 @@ type Device struct {
 	Capability      string `json:"capability"` // e.g. 9.0
 	Memory          int    `json:"memory"`     // bytes
 	Multiprocessors int    `json:"multiprocessors"`
-	Kernels         string `json:"kernels,omitempty"` // which would be used
+	Kernels         string `json:"kernels,omitempty"` // which would be used; sm90a are tried first when the device is opened
 	Reason          string `json:"reason,omitempty"`  // why none would be
-	hopper          bool   // it could run sm90a
 }
 
 // Report is what Devices found.

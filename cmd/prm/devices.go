@@ -47,6 +47,9 @@ func (c devicesCommand) Run(p *program) error {
 	_, err = fmt.Fprintf(w, "cpu\t%s, %d threads\n", r.CPU, r.Threads)
 	for _, d := range r.GPUs {
 		use := "kernels " + d.Kernels
+		if d.Kernels == "sm90a" {
+			use += ", once they have passed a trial against sm80's"
+		}
 		if d.Reason != "" {
 			use = "not usable: " + d.Reason
 		}

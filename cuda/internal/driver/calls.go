@@ -165,6 +165,9 @@ func NewEvent() (Event, error) {
 // Record puts the event behind everything on the stream.
 func (e Event) Record(s Stream) error { return cuEventRecord.do(uintptr(e), uintptr(s)) }
 
+// Done tells whether the stream has come to where the event was recorded last.
+func (e Event) Done() (bool, error) { return done(cuEventQuery.do(uintptr(e))) }
+
 // Synchronise waits until the stream has come to where the event was recorded last.
 func (e Event) Synchronise() error { return cuEventSynchronize.do(uintptr(e)) }
 

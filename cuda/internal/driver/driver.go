@@ -53,6 +53,18 @@ const (
 // OutOfMemory is CUDA_ERROR_OUT_OF_MEMORY.
 const OutOfMemory = 2
 
+// notReady is CUDA_ERROR_NOT_READY.
+const notReady = 600
+
+// done takes the answer of cuEventQuery.
+func done(err error) (bool, error) {
+	var failed *Error
+	if errors.As(err, &failed) && failed.Code == notReady {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // Error is a failed call.
 type Error struct {
 	Call string
@@ -110,6 +122,7 @@ var (
 	cuGraphDestroy              = entry("cuGraphDestroy")
 	cuEventCreate               = entry("cuEventCreate")
 	cuEventRecord               = entry("cuEventRecord")
+	cuEventQuery                = entry("cuEventQuery")
 	cuEventSynchronize          = entry("cuEventSynchronize")
 	cuEventDestroy              = entry("cuEventDestroy_v2")
 	cuGetErrorName              = entry("cuGetErrorName")

@@ -180,6 +180,9 @@ func (e Event) Record(s Stream) error {
 	return checked(cuEventRecord, as[cu.Event](e).Record(as[cu.Stream](s)))
 }
 
+// Done tells whether the stream has come to where the event was recorded last.
+func (e Event) Done() (bool, error) { return done(checked(cuEventQuery, as[cu.Event](e).Query())) }
+
 // Synchronise waits until the stream has come to where the event was recorded last.
 func (e Event) Synchronise() error { return checked(cuEventSynchronize, as[cu.Event](e).Synchronize()) }
 

@@ -16,7 +16,7 @@
 typedef int Result;
 enum {
   INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_CONTEXT = 201, INVALID_PTX = 218,
-  NOT_FOUND = 500, LAUNCH_FAILED = 719, CAPTURE_UNSUPPORTED = 900, CAPTURE_INVALIDATED = 901
+  NOT_FOUND = 500, NOT_READY = 600, LAUNCH_FAILED = 719, CAPTURE_UNSUPPORTED = 900, CAPTURE_INVALIDATED = 901
 };
 
 static std::recursive_mutex mutex;
@@ -353,6 +353,12 @@ Result cuEventRecord(Event *e, Stream *s) {
   if (s->capturing) return CAPTURE_UNSUPPORTED;
   e->stream = s, e->at = s->taken + s->queue.size();
   return sticky;
+}
+Result cuEventQuery(Event *e) { // with each question one more piece of work is done
+  CONTEXT;
+  if (!e->stream || e->stream->taken >= e->at) return sticky;
+  Result r = finish(e->stream, e->stream->taken + 1);
+  return r ? r : e->stream->taken >= e->at ? 0 : NOT_READY;
 }
 Result cuEventSynchronize(Event *e) {
   CONTEXT;

@@ -1,0 +1,241 @@
+//go:build linux && (amd64 || arm64) && !nocuda
+
+package cuda
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"time"
+	"unsafe"
+
+	"github.com/goprm/goprm/cuda/internal/driver"
+	"github.com/goprm/goprm/internal/engine"
+	"github.com/goprm/goprm/internal/ops"
+	"github.com/goprm/goprm/internal/rng"
+	"gorgonia.org/tensor"
+)
+
+// trialLimit is how long a trial may take on the device; it is some milliseconds of work.
+const trialLimit = 20 * time.Second
+
+// trialLive is how many of a trial's tokens are live.
+const trialLive = 139
+
+// errHung: the device does not come back, and neither would anything else that is asked of it.
+var errHung = errors.New("they do not end")
+
+// openTried is what auto opens on Hopper: the kernels sm90a, after they have done on this device what those of sm80 do, else
+// sm80's.
+func openTried(index int, limit time.Duration) (*backend, error) {
+	b, err := openWith(index, "sm90a")
+	if err == nil {
+		if err = b.trial(limit); err == nil {
+			return b, nil
+		}
+		err = fmt.Errorf("device cuda:%d (%s): kernels sm90a on trial: %w", index, b.model.Model, err)
+		if errors.Is(err, errHung) {
+			return nil, fmt.Errorf("%w; a new process may take kernels sm80", err)
+		}
+		err = errors.Join(err, b.Close())
+	}
+	slog.Warn("kernels sm80 are taken", "because", err)
+	b, failed := openWith(index, "sm80")
+	if failed != nil { // as all does after some errors
+		return nil, errors.Join(err, failed)
+	}
+	return b, nil
+}
+
+// trial runs every op that sm90a has kernels for with those and with sm80's, on tiles, stages and segments that end within
+// their capacity, and compares. Their sums are in the same order, but the hardware's within 16 terms may not be.
+func (b *backend) trial(limit time.Duration) error {
+	t := &trial{b: b, stream: rng.New(1, "trial")}
+	defer func() {
+		if !errors.Is(t.failed, errHung) {
+			for _, p := range t.owned {
+				b.Free(p)
+			}
+			b.calls = nil
+		}
+	}()
+	const tokens, terms, results, cached = 150, 200, 264, 90
+	t.live = t.integers(trialLive, 2, 1)
+	x, w, v := t.rows(tokens, terms), t.random(results, terms), t.random(results, terms)
+	y, a := t.rows(tokens, results), t.rows(tokens, results)
+	add := engine.AddAttr{Scale: 0.5}
+	t.compare("linear_add", add, t.zeros(engine.BFloat16, tokens, results), a, x, w)
+	t.compare("linear_dx", nil, t.zeros(engine.BFloat16, tokens, terms), y, w)
+	t.compare("linear_dw", nil, t.zeros(engine.F32, results, terms), y, x)
+	t.compare("linear_swiglu", nil, t.zeros(engine.BFloat16, tokens, results), x, w, v)
+	for _, dim := range []int{64, 128} {
+		attr := ops.Attention{Heads: 2, KVHeads: 1, HeadDim: dim}
+		q, k, v, do := t.rows(tokens, 2*dim), t.rows(tokens, dim), t.rows(tokens, dim), t.rows(tokens, 2*dim)
+		ranges := t.integers(ops.BufferBatch, 0, 100, ops.MaskCausal, 0,
+			ops.BufferCache, 7, 80, ops.MaskFull, 0, ops.BufferBatch, 10, 35, ops.MaskFull, 0, ops.BufferBatch, 100, trialLive, ops.MaskWindow, 20)
+		in := []*engine.Tensor{q, k, v, t.integers(0, 100, trialLive), t.integers(0, 1, 4), engine.NewTensor(ranges.Ptr, engine.I32, []int{4, ops.RangeLen}, nil),
+			t.random(cached, dim), t.random(cached, dim)}
+		packed := t.compare("attention", attr, t.zeros(engine.BFloat16, tokens*2*dim+ops.LSELen(engine.BFloat16, tokens*2)), in...)
+		t.compare("attention_backward", attr, t.zeros(engine.BFloat16, tokens*4*dim), append(in, packed, do)...)
+	}
+	return t.end(limit)
+}
+
+// trial collects launches; the first error sticks.
+type trial struct {
+	b      *backend
+	stream rng.Stream
+	drawn  uint64
+	live   *engine.Tensor
+	owned  []unsafe.Pointer
+	pairs  []pairOfResults
+	failed error
+}
+
+type pairOfResults struct {
+	op        string
+	want, got *engine.Tensor
+	count     int // of the elements that are compared
+}
+
+func (t *trial) zeros(dtype tensor.Dtype, shape ...int) *engine.Tensor {
+	x := engine.NewTensor(nil, dtype, shape, nil)
+	if t.failed == nil {
+		if x.Ptr, t.failed = t.b.Alloc(int(x.MemSize())); t.failed == nil {
+			t.owned = append(t.owned, x.Ptr)
+		}
+	}
+	return x
+}
+
+func (t *trial) random(shape ...int) *engine.Tensor {
+	x := t.zeros(engine.BFloat16, shape...)
+	v := make([]engine.BF16, x.Size())
+	for i := range v {
+		v[i] = engine.ToBF16(float32(2*t.stream.Float64(t.drawn) - 1))
+		t.drawn++
+	}
+	return t.filled(x, engine.FromSlice(v, shape...))
+}
+
+// rows are random, and past the live ones NaN, which must go nowhere.
+func (t *trial) rows(tokens, width int) *engine.Tensor {
+	x := t.random(tokens, width)
+	if t.failed == nil {
+		dead := engine.NewTensor(unsafe.Add(x.Ptr, 2*trialLive*width), engine.BFloat16, []int{tokens - trialLive, width}, nil)
+		t.failed = t.b.Upload(dead, bytes.Repeat([]byte{0xff}, int(dead.MemSize())))
+	}
+	return x
+}
+
+func (t *trial) integers(v ...int32) *engine.Tensor {
+	return t.filled(t.zeros(engine.I32, len(v)), engine.FromSlice(v, len(v)))
+}
+
+func (t *trial) filled(x, with *engine.Tensor) *engine.Tensor {
+	if t.failed == nil {
+		t.failed = t.b.Upload(x, with.Bytes())
+	}
+	return x
+}
+
+// compare launches the call with both families and returns sm80's result; got has zeros where nothing is written.
+func (t *trial) compare(op string, attr any, got *engine.Tensor, in ...*engine.Tensor) *engine.Tensor {
+	want := t.zeros(got.Dtype(), got.Shape()...)
+	for _, c := range []struct {
+		kernels string
+		out     *engine.Tensor
+	}{{"sm80", want}, {"sm90a", got}} {
+		if t.failed != nil {
+			break
+		}
+		t.b.model.Kernels = c.kernels
+		launch, err := t.b.Compile(engine.Call{Op: op, Attr: attr, Rows: engine.Tokens, Live: t.live, In: in, Out: c.out})
+		if t.failed = err; err == nil {
+			t.failed = launch()
+		}
+	}
+	count := got.Size()
+	if op == "attention" { // without the log-sum-exps behind it, which are f32; the backward pass reads sm80's
+		count = in[0].Size()
+	}
+	t.pairs = append(t.pairs, pairOfResults{op, want, got, count})
+	return want
+}
+
+// end waits, no longer than the limit, and compares.
+func (t *trial) end(limit time.Duration) error {
+	if t.failed == nil {
+		t.failed = t.b.do(func() error { return wait(t.b.stream, limit) })
+	}
+	if t.failed == nil {
+		t.failed = t.b.Sync()
+	}
+	for _, p := range t.pairs {
+		if t.failed == nil {
+			t.failed = t.differs(p)
+		}
+	}
+	return t.failed
+}
+
+// wait polls, so that kernels that do not end cannot keep the caller.
+func wait(stream driver.Stream, limit time.Duration) error {
+	e, err := driver.NewEvent()
+	if err != nil {
+		return err
+	}
+	if err := e.Record(stream); err != nil {
+		return errors.Join(err, e.Destroy())
+	}
+	for begin := time.Now(); ; time.Sleep(time.Millisecond) {
+		if done, err := e.Done(); done || err != nil {
+			return errors.Join(err, e.Destroy())
+		}
+		if time.Since(begin) >= limit {
+			return errHung
+		}
+	}
+}
+
+// differs allows four units in the last place of bf16, of an element or of what elements are like.
+func (t *trial) differs(p pairOfResults) error {
+	want, err := t.numbers(p.want)
+	if err != nil {
+		return err
+	}
+	got, err := t.numbers(p.got)
+	if err != nil {
+		return err
+	}
+	squares := 0.0
+	for _, v := range want[:p.count] {
+		squares += v * v
+	}
+	typical := math.Sqrt(squares / float64(p.count))
+	for i, v := range want[:p.count] {
+		if d := math.Abs(got[i] - v); !(d <= (math.Abs(v)+typical)/64) {
+			return fmt.Errorf("%s: element %d is %g, by sm80's kernels %g", p.op, i, got[i], v)
+		}
+	}
+	return nil
+}
+
+// numbers reads a result.
+func (t *trial) numbers(x *engine.Tensor) ([]float64, error) {
+	raw := make([]byte, x.MemSize())
+	if err := t.b.Download(raw, x); err != nil {
+		return nil, err
+	}
+	v := make([]float64, x.Size())
+	for i := range v {
+		if x.Dtype() == engine.F32 {
+			v[i] = float64(*(*float32)(unsafe.Pointer(&raw[4*i])))
+		} else {
+			v[i] = float64((*(*engine.BF16)(unsafe.Pointer(&raw[2*i]))).Float32())
+		}
+	}
+	return v, nil
+}
