@@ -47,7 +47,7 @@ func BenchmarkGPUProducts(b *testing.B) {
 	beside := openCublas(b, gpu.(*backend))
 	for _, s := range shapes {
 		if standIn {
-			tokens, s.k, s.n = 64, 64, 64
+			tokens, s.k, s.n = 64, 72, 72
 		}
 		x, w, y := device(b, gpu, bf16(tokens, s.k)), device(b, gpu, bf16(s.n, s.k)), device(b, gpu, bf16(tokens, s.n))
 		dw := device(b, gpu, engine.NewTensor(nil, engine.F32, []int{s.n, s.k}, nil))
