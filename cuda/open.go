@@ -1,0 +1,140 @@
+//go:build linux && (amd64 || arm64) && !nocuda
+
+package cuda
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"unsafe"
+
+	"github.com/goprm/goprm/cuda/internal/driver"
+	"github.com/goprm/goprm/internal/engine"
+	"github.com/goprm/goprm/internal/ops"
+)
+
+func open(index int, opt engine.Options) (engine.Backend, error) {
+	if opt.Kernels != "" && opt.Kernels != "auto" && opt.Kernels != "sm80" && opt.Kernels != "sm90a" {
+		return nil, fmt.Errorf("device cuda:%d: kernels %q: want auto, sm80 or sm90a", index, opt.Kernels)
+	}
+	if err := driver.Load(); err != nil {
+		return nil, fmt.Errorf("device cuda:%d: %w", index, err)
+	}
+	count, err := driver.DeviceCount()
+	if err != nil {
+		return nil, fmt.Errorf("device cuda:%d: %w", index, err)
+	}
+	if index >= count {
+		return nil, fmt.Errorf("device cuda:%d: this machine has %d NVIDIA GPUs", index, count)
+	}
+	kernels := opt.Kernels
+	if kernels == "" || kernels == "auto" {
+		d, _, err := describe(index)
+		if err != nil {
+			return nil, fmt.Errorf("device cuda:%d: %w", index, err)
+		}
+		if kernels = d.Kernels; kernels == "sm90a" {
+			return nonNil(openTried(index, trialLimit))
+		}
+	}
+	return nonNil(openWith(index, kernels))
+}
+
+// nonNil keeps a nil backend from becoming an interface that is not.
+func nonNil(b *backend, err error) (engine.Backend, error) {
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// openWith opens the GPU with one family of kernels.
+func openWith(index int, kernels string) (*backend, error) {
+	var err error
+	b := &backend{functions: map[string]driver.Function{}, owned: map[driver.Ptr]int{}, lent: map[uintptr]int{}, tables: map[ops.RoPE]driver.Ptr{}}
+	if b.model, b.device, err = describe(index); err != nil {
+		return nil, fmt.Errorf("device cuda:%d: %w", index, err)
+	}
+	if b.model.Reason != "" {
+		return nil, fmt.Errorf("device cuda:%d (%s): %s", index, b.model.Model, b.model.Reason)
+	}
+	if kernels == "sm90a" && b.model.Kernels != kernels {
+		return nil, fmt.Errorf("device cuda:%d (%s): kernels sm90a need compute capability 9.0 and a driver for CUDA 12; it has %s", index, b.model.Model, b.model.Capability)
+	}
+	b.model.Kernels = kernels
+	b.name = fmt.Sprintf("cuda:%d/%s", index, b.model.Kernels)
+	if b.context, err = driver.Retain(b.device); err != nil {
+		return nil, fmt.Errorf("device cuda:%d: %w", index, err)
+	}
+	if err := b.do(b.prepare); err != nil {
+		return nil, errors.Join(fmt.Errorf("device cuda:%d: %w", index, err), b.Close())
+	}
+	return b, nil
+}
+
+func (b *backend) prepare() error {
+	var err error
+	if b.stream, err = driver.NewStream(); err != nil {
+		return err
+	}
+	if b.staging, err = newStaging(b.stream); err != nil {
+		return err
+	}
+	files, err := ptx.ReadDir("ptx")
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		if strings.HasSuffix(f.Name(), "_sm90.ptx") && b.model.Kernels != "sm90a" {
+			continue
+		}
+		text, err := ptx.ReadFile(path.Join("ptx", f.Name()))
+		if err != nil {
+			return err
+		}
+		m, err := driver.LoadModule(text)
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.Name(), err)
+		}
+		b.modules = append(b.modules, m)
+	}
+	if b.found, err = driver.AllocHost(8); err != nil {
+		return err
+	}
+	if b.fault, err = b.take(8); err != nil {
+		return err
+	}
+	return driver.Fill(b.fault, 0xff, 8, b.stream)
+}
+
+// Close frees everything; a second time it does nothing.
+func (b *backend) Close() error {
+	if b.closed {
+		return nil
+	}
+	err := b.do(func() error {
+		var failed []error
+		for p := range b.owned {
+			failed = append(failed, driver.Free(p))
+		}
+		for p := range b.lent {
+			failed = append(failed, driver.FreeHost(*(*unsafe.Pointer)(unsafe.Pointer(&p))))
+		}
+		for _, m := range b.modules {
+			failed = append(failed, m.Unload())
+		}
+		if b.found != nil {
+			failed = append(failed, driver.FreeHost(b.found))
+		}
+		if b.staging != nil {
+			failed = append(failed, b.staging.close())
+		}
+		if b.stream != 0 {
+			failed = append(failed, b.stream.Destroy())
+		}
+		return errors.Join(failed...)
+	})
+	b.closed = true
+	return errors.Join(err, driver.Release(b.device))
+}
