@@ -20,14 +20,14 @@ archs() {
 }
 body() { tail -n +2 "$1" | sha256sum | cut -c1-32; } # without the key
 {
-  echo "# Made by scripts/ptxas.sh with ptxas 13.0.88. A line a kernel and architecture; instructions are those in the whole kernel; waits are for wgmma."
+  echo "# Made by scripts/ptxas.sh with ptxas 13.0.88. A line a kernel and architecture; instructions are those in the whole kernel, waits are for wgmma; loop_… those of the innermost loop with the most tensor-core instructions, by a warp."
   for ptx in cuda/ptx/*.ptx; do echo "# $(basename "$ptx") $(body "$ptx")"; done
   for ptx in cuda/internal/conformance/*.ptx; do # which need not be fast: that they assemble is all
     name=$(basename "$ptx")
     for arch in $(archs "$ptx"); do "$bin/ptxas" -arch=$arch -o "$work/out.cubin" "$ptx" >&2 || exit 1; done
     echo "# $name $(body "$ptx")"
   done
-  printf 'file\tkernel\tarch\tregisters\tstack\tspill_stores\tspill_loads\ttensor\tldmatrix\tasync_copy\tlocal\tinstructions\twaits\n'
+  printf 'file\tkernel\tarch\tregisters\tstack\tspill_stores\tspill_loads\ttensor\tldmatrix\tasync_copy\tlocal\tinstructions\twaits\tloop_instructions\tloop_tensor\tloop_ldmatrix\tloop_async_copy\n'
   for ptx in cuda/ptx/*.ptx; do
     name=$(basename "$ptx")
     if [ "${1:-}" != all ] && grep -qxF "# $name $(body "$ptx")" cuda/ptxas.tsv 2>/dev/null; then # as it was
@@ -44,13 +44,24 @@ body() { tail -n +2 "$1" | sha256sum | cut -c1-32; } # without the key
         FNR == NR && /Used [0-9]+ registers/ { for (i = 1; i < NF; i++) if ($i == "Used") registers[kernel] = $(i + 1) }
         FNR == NR { next }
         /^[ \t]*\.section[ \t]+\.text\./ { k = $2; sub(/^\.text\./, "", k); sub(/,.*/, "", k) }
+        /^\.L_x_[0-9]+:/ { label[k, substr($1, 1, length($1) - 1)] = n[k] + 1 }
         /\/\*[0-9a-f]+\*\// { n[k]++ }
-        / (HMMA|HGMMA|QGMMA|UTCHMMA)/ { tensor[k]++ }
-        / LDSM/ { matrices[k]++ }
-        / (LDGSTS|UTMALDG|UBLKCP)/ { copies[k]++ }
+        / (HMMA|HGMMA|QGMMA|UTCHMMA)/ { tensor[k]++; t[k, n[k]] = 1 }
+        / LDSM/ { matrices[k]++; m[k, n[k]] = 1 }
+        / (LDGSTS|UTMALDG|UBLKCP)/ { copies[k]++; c[k, n[k]] = 1 }
+        / BRA/ && match($0, /\.L_x_[0-9]+/) { to[k, n[k]] = substr($0, RSTART, RLENGTH) }
         / (LDL|STL)/ { stack_use[k]++ }
         / WARPGROUP.DEPBAR/ { waits[k]++ }
-        END { for (k in registers) print file, k, arch, registers[k], stack[k], stores[k], loads[k], tensor[k] + 0, matrices[k] + 0, copies[k] + 0, stack_use[k] + 0, n[k] + 0, waits[k] + 0 }
+        function loop(k,    i, j, a, b, c1) { # sets size, products, read, brought
+          size = products = read = brought = 0
+          for (i = 1; i <= n[k]; i++) {
+            if (!((k, i) in to) || !(j = label[k, to[k, i]]) || j > i) continue
+            a = b = c1 = 0
+            for (at = j; at <= i; at++) { a += t[k, at]; b += m[k, at]; c1 += c[k, at] }
+            if (a > products || a == products && a > 0 && i - j < size) { size = i - j + 1; products = a; read = b; brought = c1 }
+          }
+        }
+        END { for (k in registers) { loop(k); print file, k, arch, registers[k], stack[k], stores[k], loads[k], tensor[k] + 0, matrices[k] + 0, copies[k] + 0, stack_use[k] + 0, n[k] + 0, waits[k] + 0, size, products, read, brought } }
       ' "$work/log" "$work/sass" | sort
     done
   done
