@@ -54,6 +54,7 @@ body() { tail -n +2 "$1" | sha256sum | cut -c1-32; } # without the key
         / WARPGROUP.DEPBAR/ { waits[k]++ }
         function loop(k,    i, j, a, b, c1) { # sets size, products, read, brought
           size = products = read = brought = 0
+          if (!tensor[k]) return
           for (i = 1; i <= n[k]; i++) {
             if (!((k, i) in to) || !(j = label[k, to[k, i]]) || j > i) continue
             a = b = c1 = 0
