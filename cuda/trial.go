@@ -37,7 +37,8 @@ func openTried(index int, limit time.Duration) (*backend, error) {
 		}
 		err = fmt.Errorf("device cuda:%d (%s): kernels sm90a on trial: %w", index, b.model.Model, err)
 		if errors.Is(err, errHung) {
-			return nil, fmt.Errorf("%w; a new process may take kernels sm80", err)
+			slog.Warn("the GPU is not usable in this process; a new one may take kernels sm80", "because", err)
+			return nil, err
 		}
 		err = errors.Join(err, b.Close())
 	}
