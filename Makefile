@@ -74,8 +74,8 @@ ptx: ## compile the GPU kernels to the PTX that is committed (needs clang-19)
 ptxas: ## assemble every PTX for every architecture and write cuda/ptxas.tsv (needs Python)
 	scripts/ptxas.sh
 
-emulated: ## the whole GPU suite on the emulator (needs g++; minutes)
-	GOPRM_EMULATED=all go test -timeout 60m ./cuda
+emulated: ## the whole GPU suite on the emulator (needs g++; an hour)
+	GOPRM_EMULATED=all go test -timeout 120m ./cuda
 
 gorgonia-cu: ## vet, build and test the GPU backend through gorgonia.org/cu on the emulator (needs gcc, g++ and Python)
 	scripts/gorgonia_cu.sh
