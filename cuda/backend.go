@@ -23,7 +23,6 @@ func init() {
 
 type backend struct {
 	name      string
-	device    int // the driver's handle
 	model     Device
 	context   driver.Context
 	stream    driver.Stream

@@ -110,7 +110,7 @@ func TestConformanceHasEveryPrimitive(t *testing.T) {
 // The hardware does what the emulator does, instruction by instruction.
 func TestGPUConformance(t *testing.T) {
 	needGPU(t)
-	d, _, err := describe(0)
+	d, err := describe(0)
 	require.NoError(t, err)
 	require.Empty(t, differences(t, conform(t, d.Kernels == "sm90a")))
 }

@@ -21,33 +21,33 @@ func Devices() (Report, error) {
 	count, err := driver.DeviceCount()
 	for i := 0; i < count && err == nil; i++ {
 		var d Device
-		if d, _, err = describe(i); err == nil {
+		if d, err = describe(i); err == nil {
 			r.Devices = append(r.Devices, d)
 		}
 	}
 	return r, err
 }
 
-// describe asks the driver about GPU number index, and returns its handle too.
-func describe(index int) (Device, int, error) {
+// describe asks the driver about GPU number index.
+func describe(index int) (Device, error) {
 	d := Device{Name: fmt.Sprintf("cuda:%d", index)}
-	handle, err := driver.Device(index)
-	if err != nil {
-		return d, 0, err
+	var err error
+	if d.handle, err = driver.Device(index); err != nil {
+		return d, err
 	}
-	if d.Model, err = driver.Name(handle); err != nil {
-		return d, 0, err
+	if d.Model, err = driver.Name(d.handle); err != nil {
+		return d, err
 	}
-	if d.Memory, err = driver.TotalMemory(handle); err != nil {
-		return d, 0, err
+	if d.Memory, err = driver.TotalMemory(d.handle); err != nil {
+		return d, err
 	}
 	var major, minor int
 	for _, a := range []struct {
 		which int
 		to    *int
 	}{{driver.Major, &major}, {driver.Minor, &minor}, {driver.Multiprocessors, &d.Multiprocessors}} {
-		if *a.to, err = driver.Attribute(handle, a.which); err != nil {
-			return d, 0, err
+		if *a.to, err = driver.Attribute(d.handle, a.which); err != nil {
+			return d, err
 		}
 	}
 	d.Capability = fmt.Sprintf("%d.%d", major, minor)
@@ -59,5 +59,5 @@ func describe(index int) (Device, int, error) {
 			d.Kernels = "sm90a" // if they pass their trial
 		}
 	}
-	return d, handle, nil
+	return d, nil
 }

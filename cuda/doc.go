@@ -16,6 +16,7 @@ type Device struct {
 	Multiprocessors int    `json:"multiprocessors"`
 	Kernels         string `json:"kernels,omitempty"` // which would be used; sm90a are tried first when the device is opened
 	Reason          string `json:"reason,omitempty"`  // why none would be
+	handle          int    // the driver's
 }
 
 // Report is what Devices found.

@@ -36,7 +36,7 @@ func needGPU(t testing.TB) {
 // openFamily opens the GPU with one family of kernels, where it has them.
 func openFamily(t testing.TB, kernels string) engine.Backend {
 	needGPU(t)
-	if d, _, err := describe(0); kernels == "sm90a" && err == nil && d.Kernels != kernels {
+	if d, err := describe(0); kernels == "sm90a" && err == nil && d.Kernels != kernels {
 		t.Skip("kernels sm90a need compute capability 9.0")
 	}
 	b, err := engine.Open("cuda:0", engine.Options{Kernels: kernels})

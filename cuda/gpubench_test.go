@@ -114,11 +114,10 @@ func measure(b *testing.B, gpu engine.Backend, name string, c engine.Call, flops
 
 func timed(b *testing.B, gpu engine.Backend, name string, launch func() error, flops float64) {
 	b.Run(name, func(b *testing.B) {
-		peak := ratesOfDevice(b)
 		repeated(b, gpu, launch)
 		achieved := flops * float64(b.N) / b.Elapsed().Seconds()
 		b.ReportMetric(achieved/1e12, "TFLOP/s")
-		peak.report(b, achieved, peak.flops)
+		reportShare(b, achieved, ratesOfDevice(b).flops)
 	})
 }
 
@@ -159,11 +158,10 @@ func BenchmarkGPURows(b *testing.B) {
 		launch, err := gpu.Compile(c.Call)
 		require.NoError(b, err)
 		b.Run(c.Op, func(b *testing.B) {
-			peak := ratesOfDevice(b)
 			repeated(b, gpu, launch)
 			achieved := float64(c.bytes) * float64(b.N) / b.Elapsed().Seconds()
 			b.ReportMetric(achieved/1e9, "GB/s")
-			peak.report(b, achieved, peak.bytes)
+			reportShare(b, achieved, ratesOfDevice(b).bytes)
 		})
 	}
 }
@@ -265,8 +263,7 @@ func BenchmarkGPUTokens(b *testing.B) {
 					layers += size(p.Shape)
 				}
 			}
-			peak := ratesOfDevice(b)
-			peak.report(b, c.flops*float64(layers)*rate, peak.flops)
+			reportShare(b, c.flops*float64(layers)*rate, ratesOfDevice(b).flops)
 		})
 	}
 }

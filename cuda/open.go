@@ -28,47 +28,44 @@ func open(index int, opt engine.Options) (engine.Backend, error) {
 	if index >= count {
 		return nil, fmt.Errorf("device cuda:%d: this machine has %d NVIDIA GPUs", index, count)
 	}
-	kernels := opt.Kernels
-	if kernels == "" || kernels == "auto" {
-		d, _, err := describe(index)
-		if err != nil {
-			return nil, fmt.Errorf("device cuda:%d: %w", index, err)
-		}
-		if kernels = d.Kernels; kernels == "sm90a" {
-			return nonNil(openTried(index, trialLimit))
-		}
-	}
-	return nonNil(openWith(index, kernels))
-}
-
-// nonNil keeps a nil backend from becoming an interface that is not.
-func nonNil(b *backend, err error) (engine.Backend, error) {
+	d, err := describe(index)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("device cuda:%d: %w", index, err)
+	}
+	if d.Reason != "" {
+		return nil, fmt.Errorf("device %s (%s): %s", d.Name, d.Model, d.Reason)
+	}
+	var b *backend
+	switch opt.Kernels {
+	case "", "auto":
+		if d.Kernels == "sm90a" {
+			b, err = openTried(d)
+		} else {
+			b, err = openWith(d, d.Kernels)
+		}
+	default:
+		b, err = openWith(d, opt.Kernels)
+	}
+	if err != nil {
+		return nil, err // not an interface that holds a nil backend
 	}
 	return b, nil
 }
 
 // openWith opens the GPU with one family of kernels.
-func openWith(index int, kernels string) (*backend, error) {
-	var err error
-	b := &backend{functions: map[string]driver.Function{}, owned: map[driver.Ptr]int{}, lent: map[uintptr]int{}, tables: map[ops.RoPE]driver.Ptr{}}
-	if b.model, b.device, err = describe(index); err != nil {
-		return nil, fmt.Errorf("device cuda:%d: %w", index, err)
+func openWith(d Device, kernels string) (*backend, error) {
+	if kernels == "sm90a" && d.Kernels != kernels {
+		return nil, fmt.Errorf("device %s (%s): kernels sm90a need compute capability 9.0 and a driver for CUDA 12; it has %s", d.Name, d.Model, d.Capability)
 	}
-	if b.model.Reason != "" {
-		return nil, fmt.Errorf("device cuda:%d (%s): %s", index, b.model.Model, b.model.Reason)
-	}
-	if kernels == "sm90a" && b.model.Kernels != kernels {
-		return nil, fmt.Errorf("device cuda:%d (%s): kernels sm90a need compute capability 9.0 and a driver for CUDA 12; it has %s", index, b.model.Model, b.model.Capability)
-	}
+	b := &backend{model: d, functions: map[string]driver.Function{}, owned: map[driver.Ptr]int{}, lent: map[uintptr]int{}, tables: map[ops.RoPE]driver.Ptr{}}
 	b.model.Kernels = kernels
-	b.name = fmt.Sprintf("cuda:%d/%s", index, b.model.Kernels)
-	if b.context, err = driver.Retain(b.device); err != nil {
-		return nil, fmt.Errorf("device cuda:%d: %w", index, err)
+	b.name = d.Name + "/" + kernels
+	var err error
+	if b.context, err = driver.Retain(d.handle); err != nil {
+		return nil, fmt.Errorf("device %s: %w", d.Name, err)
 	}
 	if err := b.do(b.prepare); err != nil {
-		return nil, errors.Join(fmt.Errorf("device cuda:%d: %w", index, err), b.Close())
+		return nil, errors.Join(fmt.Errorf("device %s: %w", d.Name, err), b.Close())
 	}
 	return b, nil
 }
@@ -136,5 +133,5 @@ func (b *backend) Close() error {
 		return errors.Join(failed...)
 	})
 	b.closed = true
-	return errors.Join(err, driver.Release(b.device))
+	return errors.Join(err, driver.Release(b.model.handle))
 }

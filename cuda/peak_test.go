@@ -28,18 +28,18 @@ func ratesOf(d Device, clock, memoryClock, busBits int) rates {
 }
 
 func ratesOfDevice(b *testing.B) rates {
-	d, handle, err := describe(0)
+	d, err := describe(0)
 	require.NoError(b, err)
 	var of [3]int
 	for i, which := range []int{driver.ClockRate, driver.MemoryClockRate, driver.MemoryBusWidth} {
-		of[i], err = driver.Attribute(handle, which)
+		of[i], err = driver.Attribute(d.handle, which)
 		require.NoError(b, err)
 	}
 	return ratesOf(d, of[0], of[1], of[2])
 }
 
-// report gives a rate's share of what it may be at most, where that is known.
-func (rates) report(b *testing.B, achieved, most float64) {
+// reportShare gives a rate's share of what it may be at most, where that is known.
+func reportShare(b *testing.B, achieved, most float64) {
 	if most > 0 {
 		b.ReportMetric(100*achieved/most, "%peak")
 	}

@@ -209,9 +209,6 @@ func (b *builder) product(left, right *engine.Tensor, l layout, e epilogue) ([]s
 	if b.compute == engine.BFloat16 {
 		return b.tensorProduct(left, right, l, e)
 	}
-	if e.addend != nil {
-		return nil, errFusedInBF16
-	}
 	size := int(b.compute.Size())
 	return b.one("product"+suffix(b.compute, right.Dtype()), ceilDiv(l.n, productTile), ceilDiv(l.m, productTile), 256, 2*tileDepth*(productTile+1)*size,
 		b.Out, left, right, optional(e.bias), bound{}, l.m, l.n, l.k, l.liveTerms, uint64(l.am), uint64(l.ak), uint64(l.bk), uint64(l.bn))

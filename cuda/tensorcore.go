@@ -3,7 +3,6 @@
 package cuda
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -37,15 +36,10 @@ func (b *builder) tensorProduct(left, right *engine.Tensor, l layout, e epilogue
 
 // linearSwiGLU is the product with two weights of one shape, of which one is the gate.
 func linearSwiGLU(b *builder) ([]step, error) {
-	if b.compute != engine.BFloat16 {
-		return nil, errFusedInBF16
-	}
 	t, k, n := b.In[0].Shape()[0], b.In[0].Shape()[1], b.In[1].Shape()[0]
 	p := b.plan()
 	return p.gemm(gemm{"gated", layout{m: t, n: n, k: k}, b.In[0], p.rounded(b.In[1], b.In[2]), nil})
 }
-
-var errFusedInBF16 = errors.New("the GPU fuses it in bf16 alone")
 
 // rounded are weights as tensor cores take them: f32 ones, which are those that are trained, are rounded first.
 func (p *plan) rounded(weights ...*engine.Tensor) []any {

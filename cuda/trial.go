@@ -3,7 +3,6 @@
 package cuda
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,21 +20,18 @@ import (
 // trialLimit is how long a trial may take on the device; it is some milliseconds of work.
 const trialLimit = 20 * time.Second
 
-// trialLive is how many of a trial's tokens are live.
-const trialLive = 139
-
 // errHung: the device does not come back, and neither would anything else that is asked of it.
 var errHung = errors.New("they do not end")
 
 // openTried is what auto opens on Hopper: the kernels sm90a, after they have done on this device what those of sm80 do, else
 // sm80's.
-func openTried(index int, limit time.Duration) (*backend, error) {
-	b, err := openWith(index, "sm90a")
+func openTried(d Device) (*backend, error) {
+	b, err := openWith(d, "sm90a")
 	if err == nil {
-		if err = b.trial(limit); err == nil {
+		if err = b.trial(trialLimit); err == nil {
 			return b, nil
 		}
-		err = fmt.Errorf("device cuda:%d (%s): kernels sm90a on trial: %w", index, b.model.Model, err)
+		err = fmt.Errorf("device %s (%s): kernels sm90a on trial: %w", d.Name, d.Model, err)
 		if errors.Is(err, errHung) {
 			slog.Warn("the GPU is not usable in this process; a new one may take kernels sm80", "because", err)
 			return nil, err
@@ -43,7 +39,7 @@ func openTried(index int, limit time.Duration) (*backend, error) {
 		err = errors.Join(err, b.Close())
 	}
 	slog.Warn("kernels sm80 are taken", "because", err)
-	b, failed := openWith(index, "sm80")
+	b, failed := openWith(d, "sm80")
 	if failed != nil { // as all does after some errors
 		return nil, errors.Join(err, failed)
 	}
@@ -62,10 +58,10 @@ func (b *backend) trial(limit time.Duration) error {
 			b.calls = nil
 		}
 	}()
-	const tokens, terms, results, cached = 150, 200, 264, 90
-	t.live = t.integers(trialLive, 2, 1)
-	x, w, v := t.rows(tokens, terms), t.random(results, terms), t.random(results, terms)
-	y, a := t.rows(tokens, results), t.rows(tokens, results)
+	const tokens, live, terms, results, cached = 150, 139, 200, 264, 90
+	t.live = t.integers(live, 2, 1)
+	x, w, v := t.rows(live, tokens, terms), t.random(results, terms), t.random(results, terms)
+	y, a := t.rows(live, tokens, results), t.rows(live, tokens, results)
 	add := engine.AddAttr{Scale: 0.5}
 	t.compare("linear_add", add, t.zeros(engine.BFloat16, tokens, results), a, x, w)
 	t.compare("linear_dx", nil, t.zeros(engine.BFloat16, tokens, terms), y, w)
@@ -73,10 +69,10 @@ func (b *backend) trial(limit time.Duration) error {
 	t.compare("linear_swiglu", nil, t.zeros(engine.BFloat16, tokens, results), x, w, v)
 	for _, dim := range []int{64, 128} {
 		attr := ops.Attention{Heads: 2, KVHeads: 1, HeadDim: dim}
-		q, k, v, do := t.rows(tokens, 2*dim), t.rows(tokens, dim), t.rows(tokens, dim), t.rows(tokens, 2*dim)
+		q, k, v, do := t.rows(live, tokens, 2*dim), t.rows(live, tokens, dim), t.rows(live, tokens, dim), t.rows(live, tokens, 2*dim)
 		ranges := t.integers(ops.BufferBatch, 0, 100, ops.MaskCausal, 0,
-			ops.BufferCache, 7, 80, ops.MaskFull, 0, ops.BufferBatch, 10, 35, ops.MaskFull, 0, ops.BufferBatch, 100, trialLive, ops.MaskWindow, 20)
-		in := []*engine.Tensor{q, k, v, t.integers(0, 100, trialLive), t.integers(0, 1, 4), engine.NewTensor(ranges.Ptr, engine.I32, []int{4, ops.RangeLen}, nil),
+			ops.BufferCache, 7, 80, ops.MaskFull, 0, ops.BufferBatch, 10, 35, ops.MaskFull, 0, ops.BufferBatch, 100, live, ops.MaskWindow, 20)
+		in := []*engine.Tensor{q, k, v, t.integers(0, 100, live), t.integers(0, 1, 4), engine.NewTensor(ranges.Ptr, engine.I32, []int{4, ops.RangeLen}, nil),
 			t.random(cached, dim), t.random(cached, dim)}
 		packed := t.compare("attention", attr, t.zeros(engine.BFloat16, tokens*2*dim+ops.LSELen(engine.BFloat16, tokens*2)), in...)
 		t.compare("attention_backward", attr, t.zeros(engine.BFloat16, tokens*4*dim), append(in, packed, do)...)
@@ -101,45 +97,38 @@ type pairOfResults struct {
 	count     int // of the elements that are compared
 }
 
-func (t *trial) zeros(dtype tensor.Dtype, shape ...int) *engine.Tensor {
-	x := engine.NewTensor(nil, dtype, shape, nil)
-	if t.failed == nil {
-		if x.Ptr, t.failed = t.b.Alloc(int(x.MemSize())); t.failed == nil {
-			t.owned = append(t.owned, x.Ptr)
-		}
+// placed copies a host tensor to the device.
+func (t *trial) placed(host *engine.Tensor) *engine.Tensor {
+	if t.failed != nil {
+		return host
 	}
+	x, err := engine.CopyTo(t.b, host)
+	if t.failed = err; x == nil {
+		return host
+	}
+	t.owned = append(t.owned, x.Ptr)
 	return x
 }
 
-func (t *trial) random(shape ...int) *engine.Tensor {
-	x := t.zeros(engine.BFloat16, shape...)
-	v := make([]engine.BF16, x.Size())
-	for i := range v {
-		v[i] = engine.ToBF16(float32(2*t.stream.Float64(t.drawn) - 1))
-		t.drawn++
-	}
-	return t.filled(x, engine.FromSlice(v, shape...))
+func (t *trial) zeros(dtype tensor.Dtype, shape ...int) *engine.Tensor {
+	return t.placed(engine.FromDType(dtype, shape...))
 }
+
+func (t *trial) integers(v ...int32) *engine.Tensor { return t.placed(engine.FromSlice(v, len(v))) }
+
+func (t *trial) random(rows, width int) *engine.Tensor { return t.rows(rows, rows, width) }
 
 // rows are random, and past the live ones NaN, which must go nowhere.
-func (t *trial) rows(tokens, width int) *engine.Tensor {
-	x := t.random(tokens, width)
-	if t.failed == nil {
-		dead := engine.NewTensor(unsafe.Add(x.Ptr, 2*trialLive*width), engine.BFloat16, []int{tokens - trialLive, width}, nil)
-		t.failed = t.b.Upload(dead, bytes.Repeat([]byte{0xff}, int(dead.MemSize())))
+func (t *trial) rows(live, rows, width int) *engine.Tensor {
+	v := make([]engine.BF16, rows*width)
+	for i := range v {
+		v[i] = engine.ToBF16(float32(math.NaN()))
+		if i < live*width {
+			v[i] = engine.ToBF16(float32(2*t.stream.Float64(t.drawn) - 1))
+			t.drawn++
+		}
 	}
-	return x
-}
-
-func (t *trial) integers(v ...int32) *engine.Tensor {
-	return t.filled(t.zeros(engine.I32, len(v)), engine.FromSlice(v, len(v)))
-}
-
-func (t *trial) filled(x, with *engine.Tensor) *engine.Tensor {
-	if t.failed == nil {
-		t.failed = t.b.Upload(x, with.Bytes())
-	}
-	return x
+	return t.placed(engine.FromSlice(v, rows, width))
 }
 
 // compare launches the call with both families and returns sm80's result; got has zeros where nothing is written.
@@ -226,16 +215,16 @@ func (t *trial) differs(p pairOfResults) error {
 
 // numbers reads a result.
 func (t *trial) numbers(x *engine.Tensor) ([]float64, error) {
-	raw := make([]byte, x.MemSize())
-	if err := t.b.Download(raw, x); err != nil {
+	host := engine.FromDType(x.Dtype(), x.Shape()...)
+	if err := t.b.Download(host.Bytes(), x); err != nil {
 		return nil, err
 	}
 	v := make([]float64, x.Size())
 	for i := range v {
 		if x.Dtype() == engine.F32 {
-			v[i] = float64(*(*float32)(unsafe.Pointer(&raw[4*i])))
+			v[i] = float64(engine.Slice[float32](host)[i])
 		} else {
-			v[i] = float64((*(*engine.BF16)(unsafe.Pointer(&raw[2*i]))).Float32())
+			v[i] = float64(engine.Slice[engine.BF16](host)[i].Float32())
 		}
 	}
 	return v, nil

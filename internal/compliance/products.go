@@ -132,26 +132,23 @@ func (m *maker) biased(c *call) *call {
 	return c
 }
 
-func (m *maker) linearDX(dy, w value, tokens int) *call {
-	n, k := w.shape[0], w.shape[1]
-	return &call{op: "linear_dx", rows: engine.Tokens, live: m.counts(tokens, 1, 1), in: []value{dy, w}, out: m.result(tokens+m.spare, k),
-		separable: tokens, want: func() []float64 {
-			return outer(tokens+m.spare, tokens, k, func(t, j int) (s float64) {
-				for i := range n {
-					s += dy.floats[t*n+i] * m.computed(w.floats[i*k+j])
-				}
-				return s
-			})
-		}}
-}
-
 func (m *maker) linear(x, w value, tokens int) *call {
 	n, k := w.shape[0], w.shape[1]
-	return &call{op: "linear", rows: engine.Tokens, live: m.counts(tokens, 1, 1), in: []value{x, w}, out: m.result(tokens+m.spare, n),
+	return m.product("linear", x, w, tokens, k, n, func(term, i int) int { return i*k + term })
+}
+
+func (m *maker) linearDX(dy, w value, tokens int) *call {
+	n, k := w.shape[0], w.shape[1]
+	return m.product("linear_dx", dy, w, tokens, n, k, func(term, i int) int { return term*k + i })
+}
+
+// product multiplies x [tokens, terms] with a weight; at says where its numbers lie.
+func (m *maker) product(op string, x, w value, tokens, terms, results int, at func(term, i int) int) *call {
+	return &call{op: op, rows: engine.Tokens, live: m.counts(tokens, 1, 1), in: []value{x, w}, out: m.result(tokens+m.spare, results),
 		separable: tokens, want: func() []float64 {
-			return outer(tokens+m.spare, tokens, n, func(t, i int) (s float64) {
-				for j := range k {
-					s += x.floats[t*k+j] * m.computed(w.floats[i*k+j])
+			return outer(tokens+m.spare, tokens, results, func(t, i int) (s float64) {
+				for j := range terms {
+					s += x.floats[t*terms+j] * m.computed(w.floats[at(j, i)])
 				}
 				return s
 			})

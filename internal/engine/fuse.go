@@ -38,23 +38,15 @@ func (s *scheduler) fuse(fusions []Fusion) {
 	}
 	gone := map[*step]bool{}
 	for _, st := range s.steps {
-		i := slices.IndexFunc(fusions, func(f Fusion) bool { return f.fits(st, readers) })
-		if i < 0 {
-			continue
-		}
-		f := fusions[i]
-		op := *st.op
-		op.Kernel = f.Kernel
-		stay, rest := []*step{}, []*step{}
-		for i, in := range st.inputs {
-			if f.Made[i] == "" {
-				stay = append(stay, in)
-				continue
+		for _, f := range fusions {
+			if op, inputs, made := f.take(st, readers); op != nil {
+				st.op, st.inputs = op, inputs
+				for _, in := range made {
+					gone[in] = true
+				}
+				break
 			}
-			op.Rows, gone[in] = in.op.Rows, true
-			rest = append(rest, in.inputs...)
 		}
-		st.op, st.inputs = &op, distinct(append(stay, rest...))
 	}
 	s.steps = slices.DeleteFunc(s.steps, func(st *step) bool { return gone[st] })
 	for i, st := range s.steps {
@@ -62,29 +54,39 @@ func (s *scheduler) fuse(fusions []Fusion) {
 	}
 }
 
-func (f Fusion) fits(st *step, readers map[*step]int) bool {
+// take gives the op of the fused launch, its inputs, and the steps that vanish; no op where the fusion does not fit.
+func (f Fusion) take(st *step, readers map[*step]int) (op *Op, inputs, made []*step) {
 	if st.op.Kernel != f.Op || len(st.inputs) != len(f.Made) || st.node.Dtype() != f.DType || f.If != nil && !f.If(st.op.Attr) {
-		return false
+		return nil, nil, nil
 	}
-	var inputs []*step
-	rows := st.op.Rows
+	fused := *st.op
+	fused.Kernel = f.Kernel
+	var stay, read []*step
 	for i, in := range st.inputs {
 		if f.Made[i] == "" {
-			inputs = append(inputs, in)
+			stay = append(stay, in)
 			continue
 		}
-		if in.op == nil || in.op.Kernel != f.Made[i] || readers[in] != 1 || in.pinned || in.root != in {
-			return false
+		if in.op == nil || in.op.Kernel != f.Made[i] || readers[in] != 1 || in.pinned {
+			return nil, nil, nil
 		}
-		if rows == Fixed { // all rows, of which those past the live count are garbage before and after
-			rows = in.op.Rows
+		if fused.Rows == Fixed { // all rows, of which those past the live count are garbage before and after
+			fused.Rows = in.op.Rows
 		}
-		if in.op.Rows != rows {
-			return false
+		if in.op.Rows != fused.Rows {
+			return nil, nil, nil
 		}
-		inputs = append(inputs, in.inputs...)
+		made, read = append(made, in), append(read, in.inputs...)
 	}
-	return slices.Contains(f.Inputs, len(distinct(inputs)))
+	for _, in := range stay { // the launch may write where it lies, while other rows are read
+		if slices.Contains(read, in) {
+			return nil, nil, nil
+		}
+	}
+	if inputs = distinct(append(stay, read...)); !slices.Contains(f.Inputs, len(inputs)) {
+		return nil, nil, nil
+	}
+	return &fused, inputs, made
 }
 
 // distinct leaves out what has come before.

@@ -134,6 +134,9 @@ func TestFusionLeavesAlone(t *testing.T) {
 		"what the product reads": {func(b *ops.Builder, in operands) gorgonia.Nodes {
 			return gorgonia.Nodes{b.Add(in.x, linear(b, in.x, in.w, nil), 1)}
 		}, 2, 2},
+		"what the product reads, with a bias": {func(b *ops.Builder, in operands) gorgonia.Nodes {
+			return gorgonia.Nodes{b.Add(in.x, linear(b, in.x, in.w, in.bias), 1)}
+		}, 2, 2},
 		"gates of two": {func(b *ops.Builder, in operands) gorgonia.Nodes {
 			return gorgonia.Nodes{b.SwiGLU(linear(b, in.x, in.w, nil), linear(b, in.y, in.v, nil))}
 		}, 3, 3},

@@ -180,6 +180,8 @@ func dtypesOf(kind byte, compute tensor.Dtype) []tensor.Dtype {
 // attrFits checks what attributes say about shapes, and the sizes of packed buffers.
 func attrFits(c engine.Call, compute tensor.Dtype) bool {
 	switch c.Op {
+	case "linear_add", "linear_dx_add", "linear_swiglu":
+		return compute == engine.BFloat16
 	case "rope":
 		a := c.Attr.(RoPE)
 		return a.HeadDim > 0 && a.HeadDim%2 == 0 && a.Theta > 0 && c.In[0].Shape()[1]%a.HeadDim == 0
