@@ -10,8 +10,8 @@ import (
 	"github.com/goprm/goprm/cuda/internal/driver"
 	"github.com/goprm/goprm/internal/compliance"
 	"github.com/goprm/goprm/internal/engine"
+	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/parity"
-	"github.com/goprm/goprm/nn"
 	"github.com/stretchr/testify/require"
 )
 
@@ -71,7 +71,7 @@ func TestGPUCompliance(t *testing.T) {
 func TestGPUTraining(t *testing.T) {
 	families(t, func(t *testing.T, open func(t testing.TB) engine.Backend) {
 		if standIn {
-			trains(t, open, "dim128", nn.TrainLoRA, 2)
+			trains(t, open, "dim128", nnet.TrainLoRA, 2)
 			return
 		}
 		training(t, open)

@@ -13,9 +13,9 @@ import (
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/hfmodel"
+	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/ops"
 	"github.com/goprm/goprm/loss"
-	"github.com/goprm/goprm/nn"
 	"github.com/stretchr/testify/require"
 	"gorgonia.org/tensor"
 )
@@ -215,7 +215,7 @@ func BenchmarkGPUTokens(b *testing.B) {
 		name, train, shape string
 		flops              float64 // a token and parameter
 	}{
-		{"1.5B/lora", nn.TrainLoRA, shape1B5, 6}, {"1.5B/full", nn.TrainFull, shape1B5, 8}, {"7B/lora", nn.TrainLoRA, shape7B, 6}, {"7B/head", nn.TrainNothing, shape7B, 2},
+		{"1.5B/lora", nnet.TrainLoRA, shape1B5, 6}, {"1.5B/full", nnet.TrainFull, shape1B5, 8}, {"7B/lora", nnet.TrainLoRA, shape7B, 6}, {"7B/head", nnet.TrainNothing, shape7B, 2},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			tokens := 4096
@@ -226,9 +226,9 @@ func BenchmarkGPUTokens(b *testing.B) {
 			defer func() { _ = gpu.Close() }()
 			config, err := hfmodel.ParseConfig([]byte(`{"architectures":["Qwen2ForCausalLM"],"model_type":"qwen2","hidden_act":"silu","rms_norm_eps":1e-6,"rope_theta":1e6,"max_position_embeddings":32768,"torch_dtype":"bfloat16",` + c.shape + `}`))
 			require.NoError(b, err)
-			n, err := nn.New(nn.Spec{Config: config, DType: engine.BFloat16, Train: c.train, Loss: loss.MSE, Recompute: true,
-				Head: nn.HeadSpec{Kind: nn.Scalar, Activation: "sigmoid", Final: "shared"},
-				LoRA: nn.LoRASpec{Rank: 16, Alpha: 32, Targets: []string{"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}}}, gpu, &noise{})
+			n, err := nnet.New(nnet.Spec{Config: config, DType: engine.BFloat16, Train: c.train, Loss: loss.MSE, Recompute: true,
+				Head: nnet.HeadSpec{Kind: nnet.Scalar, Activation: "sigmoid", Final: "shared"},
+				LoRA: nnet.LoRASpec{Rank: 16, Alpha: 32, Targets: []string{"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}}}, gpu, &noise{})
 			require.NoError(b, err)
 			defer func() { require.NoError(b, n.Close()) }()
 			e := &data.Example{ID: "long"}
@@ -241,10 +241,10 @@ func BenchmarkGPUTokens(b *testing.B) {
 			packed, err := data.Pack([]*data.Example{e}, data.PackOptions{Tokens: tokens, N: 1, LambdaStep: 1, LambdaFinal: 1})
 			require.NoError(b, err)
 			step := func() (err error) {
-				if c.train == nn.TrainNothing {
+				if c.train == nnet.TrainNothing {
 					_, err = n.Features(packed[0])
 				} else {
-					_, err = n.TrainStep([]nn.Micro{{Batch: packed[0]}}, update)
+					_, err = n.TrainStep([]nnet.Micro{{Batch: packed[0]}}, update)
 				}
 				return err
 			}

@@ -14,14 +14,15 @@ import (
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/hfmodel"
+	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/parity/testdata"
 	"github.com/goprm/goprm/internal/rng"
 	"github.com/goprm/goprm/loss"
-	"github.com/goprm/goprm/nn"
 	"github.com/stretchr/testify/require"
 	"gorgonia.org/tensor"
 
 	_ "github.com/goprm/goprm/internal/cpu"
+	_ "github.com/goprm/goprm/nn"
 )
 
 // unpack writes a golden folder that this program carries.
@@ -37,7 +38,7 @@ func unpack(t testing.TB, name string) string {
 type tiny struct {
 	config  *hfmodel.Config
 	weights *hfmodel.Weights
-	batches []nn.Micro
+	batches []nnet.Micro
 }
 
 func newTiny(t *testing.T, name string) *tiny {
@@ -65,19 +66,19 @@ func newTiny(t *testing.T, name string) *tiny {
 	packed, err := data.Pack(list, data.PackOptions{Tokens: 32, N: len(list), LambdaStep: 1, LambdaFinal: 0.5})
 	require.NoError(t, err)
 	for _, b := range packed {
-		m.batches = append(m.batches, nn.Micro{Batch: b})
+		m.batches = append(m.batches, nnet.Micro{Batch: b})
 	}
 	return m
 }
 
-func (m *tiny) network(t *testing.T, b engine.Backend, dtype tensor.Dtype, train string) *nn.Network {
-	spec := nn.Spec{Config: m.config, DType: dtype, Train: train, Loss: loss.MSE, Recompute: true,
-		Head: nn.HeadSpec{Kind: nn.Scalar, Activation: "sigmoid", Final: "shared"},
-		LoRA: nn.LoRASpec{Rank: 4, Alpha: 8, Targets: []string{"q_proj", "v_proj", "down_proj"}}}
-	n, err := nn.New(spec, b, nn.Files{nn.InWeights(m.weights)})
+func (m *tiny) network(t *testing.T, b engine.Backend, dtype tensor.Dtype, train string) *nnet.Network {
+	spec := nnet.Spec{Config: m.config, DType: dtype, Train: train, Loss: loss.MSE, Recompute: true,
+		Head: nnet.HeadSpec{Kind: nnet.Scalar, Activation: "sigmoid", Final: "shared"},
+		LoRA: nnet.LoRASpec{Rank: 4, Alpha: 8, Targets: []string{"q_proj", "v_proj", "down_proj"}}}
+	n, err := nnet.New(spec, b, nnet.Files{nnet.InWeights(m.weights)})
 	require.NoError(t, err)
 	for _, p := range n.Parameters() {
-		if p.Head || p.Trained && train == nn.TrainLoRA {
+		if p.Head || p.Trained && train == nnet.TrainLoRA {
 			v, stream := make([]float64, size(p.Shape)), rng.New(9, p.Name)
 			for i := range v {
 				v[i] = 0.3 * (stream.Float64(uint64(i)) - 0.5)
@@ -97,7 +98,7 @@ func size(shape []int) int {
 	return n
 }
 
-var update = nn.AdamW{LR: 2e-3, HeadLR: 2e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.01, Clip: 1}
+var update = nnet.AdamW{LR: 2e-3, HeadLR: 2e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.01, Clip: 1}
 
 // counting counts recordings.
 type counting struct {
@@ -130,7 +131,7 @@ func emulatedTraining(t *testing.T, open func(t testing.TB) engine.Backend, few 
 	require.NoError(t, open(t).Close())
 	require.NoError(t, emulator.Configure(emulator.Mode{Jobs: 2}))
 	if os.Getenv("GOPRM_EMULATED") != "all" {
-		t.Run("dim128/lora", func(t *testing.T) { trains(t, open, "dim128", nn.TrainLoRA, few) })
+		t.Run("dim128/lora", func(t *testing.T) { trains(t, open, "dim128", nnet.TrainLoRA, few) })
 		return
 	}
 	training(t, open)
@@ -139,7 +140,7 @@ func emulatedTraining(t *testing.T, open func(t testing.TB) engine.Backend, few 
 // training compares each kind of training and head dimension.
 func training(t *testing.T, open func(t testing.TB) engine.Backend) {
 	for _, name := range []string{"dim64", "dim128"} {
-		for _, train := range []string{nn.TrainLoRA, nn.TrainFull} {
+		for _, train := range []string{nnet.TrainLoRA, nnet.TrainFull} {
 			t.Run(name+"/"+train, func(t *testing.T) { trains(t, open, name, train, 20) })
 		}
 	}

@@ -15,9 +15,9 @@ import (
 	"github.com/goprm/goprm/cuda/internal/emulator"
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/engine"
+	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/rng"
 	"github.com/goprm/goprm/internal/tinymodel"
-	"github.com/goprm/goprm/nn"
 	"github.com/goprm/goprm/prm"
 	"github.com/stretchr/testify/require"
 )
@@ -150,9 +150,9 @@ func TestEmulatedNonFinite(t *testing.T) {
 	cpu, err := engine.Open("cpu", engine.Options{})
 	require.NoError(t, err)
 	m := newTiny(t, "dim64")
-	gpu := m.network(t, b, engine.F32, nn.TrainLoRA)
-	exact := m.network(t, cpu, engine.F32, nn.TrainLoRA)
-	snapshot := func(n *nn.Network) string {
+	gpu := m.network(t, b, engine.F32, nnet.TrainLoRA)
+	exact := m.network(t, cpu, engine.F32, nnet.TrainLoRA)
+	snapshot := func(n *nnet.Network) string {
 		tensors, updates, err := n.State()
 		require.NoError(t, err)
 		w := bytes.NewBufferString(fmt.Sprint(updates))

@@ -11,7 +11,7 @@ import (
 	"slices"
 
 	"github.com/goprm/goprm/data"
-	"github.com/goprm/goprm/nn"
+	"github.com/goprm/goprm/internal/nnet"
 )
 
 // cardName is the file that makes a folder a goprm model, beside what Hugging Face's layout holds.
@@ -67,12 +67,12 @@ type cardLoRA struct {
 	Layers  []int    `json:"layers"` // null: all
 }
 
-func (h cardHead) spec() nn.HeadSpec {
-	return nn.HeadSpec{Kind: h.Kind, Activation: h.Activation, Final: h.Final}
+func (h cardHead) spec() nnet.HeadSpec {
+	return nnet.HeadSpec{Kind: h.Kind, Activation: h.Activation, Final: h.Final}
 }
 
-func (l cardLoRA) spec() nn.LoRASpec {
-	return nn.LoRASpec{Rank: l.Rank, Alpha: l.Alpha, Targets: l.Targets, Layers: l.Layers}
+func (l cardLoRA) spec() nnet.LoRASpec {
+	return nnet.LoRASpec{Rank: l.Rank, Alpha: l.Alpha, Targets: l.Targets, Layers: l.Layers}
 }
 
 // readCard returns nil where the folder has no goprm.json.

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/safetensors"
-	"github.com/goprm/goprm/nn"
 )
 
 // DryRunReport says what a run would do.
@@ -91,10 +91,10 @@ func (s *session) dryRun() (*DryRunReport, error) {
 func (s *session) tryMicroBatch(r *DryRunReport) error {
 	before := heap()
 	train := s.c.Train
-	if train == nn.TrainHead {
-		train = nn.TrainNothing
+	if train == nnet.TrainHead {
+		train = nnet.TrainNothing
 	}
-	network, err := nn.New(s.spec(train), s.backend, nn.Files{s.folder.trunk})
+	network, err := nnet.New(s.spec(train), s.backend, nnet.Files{s.folder.trunk})
 	if err != nil {
 		return err
 	}
@@ -109,13 +109,13 @@ func (s *session) tryMicroBatch(r *DryRunReport) error {
 	return errors.Join(err, network.Close())
 }
 
-func (s *session) timeMicroBatch(r *DryRunReport, network *nn.Network, batch *data.Batch) error {
+func (s *session) timeMicroBatch(r *DryRunReport, network *nnet.Network, batch *data.Batch) error {
 	run := func() error {
-		_, err := network.TrainStep([]nn.Micro{{Batch: batch}}, nn.AdamW{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8})
+		_, err := network.TrainStep([]nnet.Micro{{Batch: batch}}, nnet.AdamW{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8})
 		return err
 	}
 	tokens := 0
-	if s.c.Train == nn.TrainHead {
+	if s.c.Train == nnet.TrainHead {
 		run = func() error {
 			_, err := network.Features(batch)
 			return err
@@ -149,7 +149,7 @@ func (s *session) timeMicroBatch(r *DryRunReport, network *nn.Network, batch *da
 func (s *session) firstBatch() (*data.Batch, error) {
 	list := s.set.batch(&s.c, 0)
 	batches, err := data.Pack(list, s.set.pack(&s.c))
-	if err == nil && len(batches) == 0 || s.c.Train == nn.TrainHead {
+	if err == nil && len(batches) == 0 || s.c.Train == nnet.TrainHead {
 		batches, err = data.PackAll(list, s.c.Batch.Tokens)
 	}
 	if err != nil {
@@ -159,7 +159,7 @@ func (s *session) firstBatch() (*data.Batch, error) {
 }
 
 // trainedBytes counts value, gradient and two moments of each trained number.
-func (s *session) trainedBytes(network *nn.Network) int64 {
+func (s *session) trainedBytes(network *nnet.Network) int64 {
 	numbers := int64(0)
 	for _, p := range network.Parameters() {
 		if p.Trained || p.Head {

@@ -7,8 +7,8 @@ import (
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/metrics"
+	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/loss"
-	"github.com/goprm/goprm/nn"
 )
 
 // Evaluation is what one evaluation says: the loss over the evaluation data (each trajectory weighing the same, with the
@@ -79,7 +79,7 @@ func newReadScores(list []*data.Example) *readScores {
 }
 
 // put stores a batch's scores; first is the index of the example that the batch calls 0.
-func (s *readScores) put(b *data.Batch, scores nn.Scores, first int) {
+func (s *readScores) put(b *data.Batch, scores nnet.Scores, first int) {
 	columns := len(scores.Logits) / max(1, len(scores.Values))
 	for i, v := range scores.Values {
 		e, r := first+int(b.Trajectory[i]), b.Read[i]

@@ -10,7 +10,7 @@ import (
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/atomicfile"
-	"github.com/goprm/goprm/nn"
+	"github.com/goprm/goprm/internal/nnet"
 )
 
 // Layouts that Export writes.
@@ -116,10 +116,10 @@ func (x *export) run(ctx context.Context) error {
 func (x *export) setCard() error {
 	c := *x.folder.card
 	head := c.Head
-	if head.Kind == nn.Scalar && head.Activation != "sigmoid" {
+	if head.Kind == nnet.Scalar && head.Activation != "sigmoid" {
 		return fmt.Errorf("head.activation is %s: %s has a softmax, whose scores lie in [0, 1]", head.Activation, x.To)
 	}
-	if head.Kind == nn.TwoClassMLP && x.To != ToProcessReward {
+	if head.Kind == nnet.TwoClassMLP && x.To != ToProcessReward {
 		return fmt.Errorf("a head of kind %s has no place in %s; %s has one", head.Kind, x.To, ToProcessReward)
 	}
 	if x.To == ToPEFT != (c.Stores == storesAdapter) && (x.To == ToPEFT || !x.Merge) && c.LoRA != nil {
@@ -145,9 +145,9 @@ func (x *export) setCard() error {
 			return errors.New("nothing but the trajectory was trained: no steps are left to export")
 		}
 	}
-	c.Head = cardHead{Kind: nn.LinearTwoClass, Activation: head.Activation, Final: "shared"}
+	c.Head = cardHead{Kind: nnet.LinearTwoClass, Activation: head.Activation, Final: "shared"}
 	if x.To == ToProcessReward {
-		c.Head.Kind = nn.TwoClassMLP
+		c.Head.Kind = nnet.TwoClassMLP
 	}
 	if x.To != ToPEFT {
 		c.Stores, c.Base, c.LoRA = storesModel, nil, nil

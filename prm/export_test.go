@@ -9,9 +9,9 @@ import (
 	"testing"
 
 	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/safetensors"
 	"github.com/goprm/goprm/internal/tinymodel"
-	"github.com/goprm/goprm/nn"
 	"github.com/stretchr/testify/require"
 )
 
@@ -104,9 +104,9 @@ func TestExportKeepsScores(t *testing.T) {
 	for _, k := range []struct {
 		train, head, to string
 	}{
-		{"head", nn.Scalar, ToTokenClassification}, {"full", nn.Scalar, ToTokenClassification}, {"full", nn.LinearTwoClass, ToTokenClassification},
-		{"full", nn.Scalar, ToProcessReward}, {"head", nn.LinearTwoClass, ToProcessReward}, {"full", nn.TwoClassMLP, ToProcessReward},
-		{"lora", nn.Scalar, ToPEFT}, {"lora", nn.LinearTwoClass, ToPEFT},
+		{"head", nnet.Scalar, ToTokenClassification}, {"full", nnet.Scalar, ToTokenClassification}, {"full", nnet.LinearTwoClass, ToTokenClassification},
+		{"full", nnet.Scalar, ToProcessReward}, {"head", nnet.LinearTwoClass, ToProcessReward}, {"full", nnet.TwoClassMLP, ToProcessReward},
+		{"lora", nnet.Scalar, ToPEFT}, {"lora", nnet.LinearTwoClass, ToPEFT},
 	} {
 		t.Run(fmt.Sprint(k), func(t *testing.T) {
 			c := config(t, base)
@@ -160,7 +160,7 @@ func TestExportRefuses(t *testing.T) {
 		"head.final is own":                       {Model: own, To: ToTokenClassification},
 		"not read at <extra_0>":                   {Model: plain, To: ToProcessReward},
 		"head.activation is identity":             {Model: trained(func(c *TrainConfig) { c.Head.Activation = "identity" }), To: ToTokenClassification},
-		"has no place in hf-token-classification": {Model: trained(func(c *TrainConfig) { c.Head.Kind = nn.TwoClassMLP }), To: ToTokenClassification},
+		"has no place in hf-token-classification": {Model: trained(func(c *TrainConfig) { c.Head.Kind = nnet.TwoClassMLP }), To: ToTokenClassification},
 	} {
 		o.Out = filepath.Join(t.TempDir(), "x")
 		_, err := Export(context.Background(), o)

@@ -8,8 +8,8 @@ import (
 
 	"github.com/goprm/goprm/internal/atomicfile"
 	"github.com/goprm/goprm/internal/hfmodel"
+	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/safetensors"
-	"github.com/goprm/goprm/nn"
 )
 
 // fillModel writes a whole model: trunk with adapters added, head, configuration, tokenizer.
@@ -133,7 +133,7 @@ func (x *export) trunkTensor(name string) (safetensors.Tensor, error) {
 	return t, nil
 }
 
-func decoded(s nn.Stored) ([]float64, error) {
+func decoded(s nnet.Stored) ([]float64, error) {
 	return safetensors.AppendFloat64(nil, s.Info, s.Data)
 }
 
@@ -169,9 +169,9 @@ func (x *export) head(prefix string) ([]safetensors.Tensor, error) {
 		return list, nil
 	}
 	switch x.folder.card.Head.Kind {
-	case nn.TwoClassMLP:
+	case nnet.TwoClassMLP:
 		return kept("score.0.weight", "score.0.bias", "score.2.weight", "score.2.bias")
-	case nn.LinearTwoClass:
+	case nnet.LinearTwoClass:
 		if x.To != ToProcessReward {
 			return kept("score.weight", "score.bias")
 		}
@@ -229,7 +229,7 @@ func (x *export) headRow(name string, n int) ([]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	two := x.folder.card.Head.Kind == nn.LinearTwoClass
+	two := x.folder.card.Head.Kind == nnet.LinearTwoClass
 	if len(values) < n || two && len(values) != 2*n {
 		return nil, fmt.Errorf("%s: tensor %q: shape %v for a hidden size of %d", s.File, name, s.Info.Shape, x.folder.config.HiddenSize)
 	}

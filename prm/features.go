@@ -14,8 +14,8 @@ import (
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/checkpoint"
 	"github.com/goprm/goprm/internal/hfmodel"
+	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/safetensors"
-	"github.com/goprm/goprm/nn"
 )
 
 // featureFormat changes whenever the same key would stand for other numbers.
@@ -48,12 +48,12 @@ func (f *features) row(e *data.Example, read int) []byte {
 }
 
 // micro adds the rows that a batch of the listed examples reads.
-func (f *features) micro(b *data.Batch, list []*data.Example) nn.Micro {
+func (f *features) micro(b *data.Batch, list []*data.Example) nnet.Micro {
 	rows := make([]byte, 0, len(b.Reads)*f.width)
 	for i := range b.Reads {
 		rows = append(rows, f.row(list[b.Trajectory[i]], int(b.Read[i]))...)
 	}
-	return nn.Micro{Batch: b, Features: rows}
+	return nnet.Micro{Batch: b, Features: rows}
 }
 
 // values are the rows as float64, one after another.
@@ -113,7 +113,7 @@ func (c *featureCache) key(list []*data.Example) string {
 }
 
 // get returns the rows of the examples: from the cache, or computed by the network that open makes, and then cached.
-func (c *featureCache) get(ctx context.Context, list []*data.Example, open func() (*nn.Network, error)) (*features, error) {
+func (c *featureCache) get(ctx context.Context, list []*data.Example, open func() (*nnet.Network, error)) (*features, error) {
 	root := filepath.Join(c.dir, "features", c.key(list))
 	skip := func(name, reason string) { c.warn("hidden states in %s/%s are computed again: %s", root, name, reason) }
 	found, err := checkpoint.Newest(root, skip)
@@ -166,7 +166,7 @@ func (c *featureCache) open(dir string, list []*data.Example) (*features, error)
 // chunkBytes bounds the rows that are held in memory while they are computed.
 const chunkBytes = 256 << 20
 
-func (c *featureCache) write(ctx context.Context, w io.Writer, list []*data.Example, network *nn.Network) error {
+func (c *featureCache) write(ctx context.Context, w io.Writer, list []*data.Example, network *nnet.Network) error {
 	rows := 0
 	for _, e := range list {
 		rows += len(e.Reads)
@@ -197,7 +197,7 @@ func (c *featureCache) write(ctx context.Context, w io.Writer, list []*data.Exam
 }
 
 // compute runs the trunk over some examples and returns their rows in order.
-func (c *featureCache) compute(ctx context.Context, list []*data.Example, size int, network *nn.Network, tell func(int)) ([]byte, error) {
+func (c *featureCache) compute(ctx context.Context, list []*data.Example, size int, network *nnet.Network, tell func(int)) ([]byte, error) {
 	batches, err := packShared(list, c.tokens, network.Spec().Config)
 	if err != nil {
 		return nil, err

@@ -12,8 +12,8 @@ import (
 
 	"github.com/goprm/goprm/internal/checkpoint"
 	"github.com/goprm/goprm/internal/hfmodel"
+	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/safetensors"
-	"github.com/goprm/goprm/nn"
 )
 
 // Files that hold only a part of a model.
@@ -30,10 +30,10 @@ type folder struct {
 	dir    string
 	card   *card // nil: not written by this program
 	config *hfmodel.Config
-	trunk  nn.Find // names that begin with "model.", in their newest version
-	heads  nn.Find // names that begin with "score"; nil if the folder has no head
+	trunk  nnet.Find // names that begin with "model.", in their newest version
+	heads  nnet.Find // names that begin with "score"; nil if the folder has no head
 	// rootTrunk is trunk without what the folder lays over its base.
-	rootTrunk nn.Find
+	rootTrunk nnet.Find
 	extra     []string
 	// rootDir holds configuration and weights: dir itself, or its base. textDir holds the tokenizer: dir if it has one.
 	rootDir string
@@ -123,18 +123,18 @@ func (f *folder) openRoot() error {
 		return err
 	}
 	f.extra = trunk.Extra
-	f.trunk = func(name string) (nn.Stored, bool) {
+	f.trunk = func(name string) (nnet.Stored, bool) {
 		inner, ok := strings.CutPrefix(name, "model.")
 		if !ok {
-			return nn.Stored{}, false
+			return nnet.Stored{}, false
 		}
 		return storedIn(weights, trunk.Prefix+inner)
 	}
 	f.rootTrunk = f.trunk
 	if slices.ContainsFunc(trunk.Extra, isHead) {
-		f.heads = func(name string) (nn.Stored, bool) {
+		f.heads = func(name string) (nnet.Stored, bool) {
 			if !isHead(name) {
-				return nn.Stored{}, false
+				return nnet.Stored{}, false
 			}
 			return storedIn(weights, name)
 		}
@@ -173,15 +173,15 @@ func (f *folder) overlay(name, prefix string, mine func(string) bool) error {
 	if mine("score.weight") {
 		below = nil // a head is taken whole
 	}
-	find := func(tensor string) (nn.Stored, bool) {
+	find := func(tensor string) (nnet.Stored, bool) {
 		if !mine(tensor) {
-			return nn.Stored{}, false
+			return nnet.Stored{}, false
 		}
 		if info, ok := file.Info(prefix + tensor); ok {
-			return nn.Stored{File: file.Path(), Info: info, Data: file.Bytes(prefix + tensor)}, true
+			return nnet.Stored{File: file.Path(), Info: info, Data: file.Bytes(prefix + tensor)}, true
 		}
 		if below == nil {
-			return nn.Stored{}, false
+			return nnet.Stored{}, false
 		}
 		return below(tensor)
 	}
@@ -196,12 +196,12 @@ func (f *folder) overlay(name, prefix string, mine func(string) bool) error {
 func isHead(name string) bool  { return strings.HasPrefix(name, "score.") }
 func isTrunk(name string) bool { return strings.HasPrefix(name, "model.") }
 
-func storedIn(w *hfmodel.Weights, name string) (nn.Stored, bool) {
+func storedIn(w *hfmodel.Weights, name string) (nnet.Stored, bool) {
 	t, ok := w.Lookup(name)
 	if !ok {
-		return nn.Stored{}, false
+		return nnet.Stored{}, false
 	}
-	return nn.Stored{File: t.File.Path(), Info: t.Info, Data: t.Bytes}, true
+	return nnet.Stored{File: t.File.Path(), Info: t.Info, Data: t.Bytes}, true
 }
 
 // hash is the content of the root folder: hfmodel.Hash, computed once.
@@ -230,28 +230,28 @@ func (f *folder) contentHash() (string, error) {
 }
 
 // headSpec is the folder's own head, if its kind is known.
-func (f *folder) headSpec() (nn.HeadSpec, bool) {
+func (f *folder) headSpec() (nnet.HeadSpec, bool) {
 	if f.heads == nil {
-		return nn.HeadSpec{}, false
+		return nnet.HeadSpec{}, false
 	}
 	if f.card != nil {
 		return f.card.Head.spec(), true
 	}
 	if _, mlp := f.heads("score.2.weight"); mlp {
-		return nn.HeadSpec{Kind: nn.TwoClassMLP, Final: "shared"}, true
+		return nnet.HeadSpec{Kind: nnet.TwoClassMLP, Final: "shared"}, true
 	}
 	weight, ok := f.heads("score.weight")
 	_, bias := f.heads("score.bias")
 	if ok && bias && len(weight.Info.Shape) == 2 && weight.Info.Shape[0] == 2 {
-		return nn.HeadSpec{Kind: nn.LinearTwoClass, Final: "shared"}, true
+		return nnet.HeadSpec{Kind: nnet.LinearTwoClass, Final: "shared"}, true
 	}
-	return nn.HeadSpec{}, false
+	return nnet.HeadSpec{}, false
 }
 
 // lora is the folder's own adapter.
-func (f *folder) lora() (nn.LoRASpec, bool) {
+func (f *folder) lora() (nnet.LoRASpec, bool) {
 	if f.card == nil || f.card.LoRA == nil {
-		return nn.LoRASpec{}, false
+		return nnet.LoRASpec{}, false
 	}
 	return f.card.LoRA.spec(), true
 }

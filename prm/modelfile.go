@@ -12,16 +12,16 @@ import (
 
 	"github.com/goprm/goprm/internal/atomicfile"
 	"github.com/goprm/goprm/internal/hfmodel"
+	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/safetensors"
-	"github.com/goprm/goprm/nn"
 )
 
 // storesOf says what of a model a run's folder holds.
 func storesOf(train string) string {
 	switch train {
-	case nn.TrainFull:
+	case nnet.TrainFull:
 		return storesModel
-	case nn.TrainLoRA:
+	case nnet.TrainLoRA:
 		return storesAdapter
 	}
 	return storesHead
@@ -38,7 +38,7 @@ func (t *trainer) card(stores string) *card {
 	if stores != storesModel {
 		k.Base = &baseRef{Path: absolute(t.folder.rootDir), SHA256: t.folder.rootSum}
 	}
-	if c.Train == nn.TrainLoRA {
+	if c.Train == nnet.TrainLoRA {
 		k.LoRA = &cardLoRA{Rank: c.LoRA.Rank, Alpha: c.LoRA.Alpha, Dropout: c.LoRA.Dropout, Targets: c.LoRA.Targets, Layers: c.LoRA.Layers}
 	}
 	if id, ok := t.renderer.StepMark(); ok {
@@ -75,8 +75,8 @@ func (t *trainer) fillModel(dir *atomicfile.Dir) error {
 	if err := copyTokenizer(dir, t.folder.textDir, rename); err != nil {
 		return err
 	}
-	save := func(name, prefix string, choose func(p *nn.Parameter) bool) error {
-		tensors := t.network.Export(func(p *nn.Parameter) (safetensors.DType, bool) { return t.saveDType(p), choose(p) })
+	save := func(name, prefix string, choose func(p *nnet.Parameter) bool) error {
+		tensors := t.network.Export(func(p *nnet.Parameter) (safetensors.DType, bool) { return t.saveDType(p), choose(p) })
 		for i := range tensors {
 			tensors[i].Name = prefix + tensors[i].Name
 		}
@@ -84,7 +84,7 @@ func (t *trainer) fillModel(dir *atomicfile.Dir) error {
 			return safetensors.Write(w, tensors, map[string]string{"format": "pt"})
 		})
 	}
-	head := func(p *nn.Parameter) bool { return p.Head }
+	head := func(p *nnet.Parameter) bool { return p.Head }
 	switch stores {
 	case storesHead:
 		return save(headName, "", head)
@@ -92,7 +92,7 @@ func (t *trainer) fillModel(dir *atomicfile.Dir) error {
 		if err := save(headName, "", head); err != nil {
 			return err
 		}
-		if err := save(adapterName, peftPrefix, func(p *nn.Parameter) bool { return strings.Contains(p.Name, ".lora_") }); err != nil {
+		if err := save(adapterName, peftPrefix, func(p *nnet.Parameter) bool { return strings.Contains(p.Name, ".lora_") }); err != nil {
 			return err
 		}
 		config, err := peftConfig(t.card(stores).LoRA, absolute(t.folder.rootDir), "", nil)
@@ -108,11 +108,11 @@ func (t *trainer) fillModel(dir *atomicfile.Dir) error {
 	if err := dir.WriteFile(hfmodel.ConfigName, writeBytes(config)); err != nil {
 		return err
 	}
-	return save(hfmodel.SingleName, "", func(*nn.Parameter) bool { return true })
+	return save(hfmodel.SingleName, "", func(*nnet.Parameter) bool { return true })
 }
 
 // saveDType is the dtype in which a tensor is saved: what the configuration says, or the base's; what the base lacks is f32.
-func (t *trainer) saveDType(p *nn.Parameter) safetensors.DType {
+func (t *trainer) saveDType(p *nnet.Parameter) safetensors.DType {
 	switch t.c.SaveDType {
 	case "f32":
 		return safetensors.F32
@@ -171,9 +171,9 @@ func configWithHead(config *hfmodel.Config, head cardHead, dtype string) ([]byte
 	}
 	labels, architecture := 2, "ForTokenClassification"
 	switch {
-	case head.Kind == nn.TwoClassMLP:
+	case head.Kind == nnet.TwoClassMLP:
 		architecture = "ForProcessRewardModel"
-	case head.Kind == nn.Scalar && head.Final != "own":
+	case head.Kind == nnet.Scalar && head.Final != "own":
 		labels = 1
 	}
 	class := map[string]string{"qwen2": "Qwen2", "mistral": "Mistral", "llama": "Llama"}[config.ModelType]

@@ -10,8 +10,8 @@ import (
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/formats"
 	"github.com/goprm/goprm/internal/hfmodel"
+	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/prefix"
-	"github.com/goprm/goprm/nn"
 )
 
 // OpenOptions say how to open a model for scoring; the zero value chooses everything.
@@ -46,9 +46,9 @@ type Model struct {
 	card    card
 	folder  *folder
 	backend engine.Backend
-	network *nn.Network
+	network *nnet.Network
 	// reference and its folder are there for implicit rewards alone.
-	reference       *nn.Network
+	reference       *nnet.Network
 	referenceFolder *folder
 	prefixes        *prefix.Cache // what the network's cache holds; nil without one
 	reused          []int         // tokens of each text read last that were not computed, with a cache
@@ -110,8 +110,8 @@ func (m *Model) open(opt OpenOptions) error {
 	if opt.LowMemory || exceeds(m.folder.root) {
 		m.backend = releasingFor(m.backend, m.folder.root)
 	}
-	spec := nn.Spec{
-		Config: m.folder.config, DType: dtype, Train: nn.TrainNothing, Bias: m.folder.config.AttentionBias, Head: m.card.Head.spec(),
+	spec := nnet.Spec{
+		Config: m.folder.config, DType: dtype, Train: nnet.TrainNothing, Bias: m.folder.config.AttentionBias, Head: m.card.Head.spec(),
 	}
 	if lora, ok := m.folder.lora(); ok {
 		spec.Adapters, spec.LoRA = true, lora
@@ -122,7 +122,7 @@ func (m *Model) open(opt OpenOptions) error {
 	} else if err := m.checkParts(spec.Head); err != nil {
 		return err
 	}
-	if m.network, err = nn.New(spec, m.backend, nn.Files{heads, m.folder.trunk}); err != nil {
+	if m.network, err = nnet.New(spec, m.backend, nnet.Files{heads, m.folder.trunk}); err != nil {
 		return err
 	}
 	return m.openReference(opt.Reference, spec)
@@ -169,9 +169,9 @@ func (m *Model) recognise(format string) error {
 }
 
 // checkParts refuses a folder that lacks tensors of its head or adapters: the network would take them for zeros.
-func (m *Model) checkParts(head nn.HeadSpec) error {
+func (m *Model) checkParts(head nnet.HeadSpec) error {
 	names := []string{"score.weight", "score.bias"}
-	if head.Kind == nn.TwoClassMLP {
+	if head.Kind == nnet.TwoClassMLP {
 		names = []string{"score.0.weight", "score.0.bias", "score.2.weight", "score.2.bias"}
 	}
 	for _, name := range names {
@@ -238,7 +238,7 @@ func (m *Model) hasTrajectory() bool { return slices.Contains(m.card.Parts, part
 // Close unmaps the weights and releases the device.
 func (m *Model) Close() error {
 	var failed []error
-	for _, n := range []*nn.Network{m.network, m.reference} {
+	for _, n := range []*nnet.Network{m.network, m.reference} {
 		if n != nil {
 			failed = append(failed, n.Close())
 		}

@@ -8,8 +8,8 @@ import (
 
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/hfmodel"
+	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/loss"
-	"github.com/goprm/goprm/nn"
 )
 
 // PlanOptions say what a training run would be.
@@ -39,7 +39,7 @@ func (o PlanOptions) Validate() error {
 		return fmt.Errorf("memory: %d is negative", o.Memory)
 	}
 	return oneOf(
-		choice{"train", o.Train, []string{"", nn.TrainHead, nn.TrainLoRA, nn.TrainFull}},
+		choice{"train", o.Train, []string{"", nnet.TrainHead, nnet.TrainLoRA, nnet.TrainFull}},
 		choice{"recompute", o.Recompute, []string{"", "layer", "none"}},
 		choice{"moments", o.Moments, []string{"", "f32", "bf16"}},
 		choice{"dtype", o.DType, []string{"", "bf16", "f32", "f64"}},
@@ -51,7 +51,7 @@ type PlanReport struct {
 	Train  string `json:"train"`
 	DType  string `json:"dtype"`
 	Tokens int    `json:"tokens"`
-	nn.Memory
+	nnet.Memory
 	Total      int64  `json:"total"`
 	Device     int64  `json:"device,omitempty"` // bytes there are
 	Fits       bool   `json:"fits"`             // false also when the device's memory is not known
@@ -68,7 +68,7 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 	for _, f := range []struct {
 		field *string
 		value string
-	}{{&opt.Train, nn.TrainLoRA}, {&opt.DType, "bf16"}, {&opt.Recompute, "layer"}} {
+	}{{&opt.Train, nnet.TrainLoRA}, {&opt.DType, "bf16"}, {&opt.Recompute, "layer"}} {
 		if *f.field == "" {
 			*f.field = f.value
 		}
@@ -90,23 +90,23 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 	if err != nil {
 		return PlanReport{}, err
 	}
-	spec := nn.Spec{
+	spec := nnet.Spec{
 		Config: config, DType: dtype, Train: opt.Train, Bias: config.AttentionBias, Loss: loss.MSE, Recompute: opt.Recompute == "layer",
 		Narrow: opt.Moments == "bf16", Offload: opt.Offload,
-		Head: nn.HeadSpec{Kind: nn.Scalar, Activation: "sigmoid", Final: "shared"},
-		LoRA: nn.LoRASpec{Rank: opt.LoRA.Rank, Alpha: opt.LoRA.Alpha, Targets: opt.LoRA.Targets, Layers: opt.LoRA.Layers},
+		Head: nnet.HeadSpec{Kind: nnet.Scalar, Activation: "sigmoid", Final: "shared"},
+		LoRA: nnet.LoRASpec{Rank: opt.LoRA.Rank, Alpha: opt.LoRA.Alpha, Targets: opt.LoRA.Targets, Layers: opt.LoRA.Layers},
 	}
 	if err := spec.Validate(); err != nil {
 		return PlanReport{}, err
 	}
-	if spec.Train == nn.TrainHead { // the trunk runs once, for the hidden states; the head after it takes next to nothing
-		spec.Train = nn.TrainNothing
+	if spec.Train == nnet.TrainHead { // the trunk runs once, for the hidden states; the head after it takes next to nothing
+		spec.Train = nnet.TrainNothing
 	}
 	r := PlanReport{Train: opt.Train, DType: opt.DType, Tokens: opt.Tokens, Device: opt.Memory}
 	if r.Memory, err = measure(spec, opt.Tokens, opt.MicroBatches); err != nil {
 		return PlanReport{}, err
 	}
-	if opt.Train == nn.TrainHead {
+	if opt.Train == nnet.TrainHead {
 		r.Trained = int64(config.HiddenSize) + 1
 	}
 	r.Total = r.Memory.Total()
@@ -128,25 +128,25 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 // usable is what of a device's memory a run can have: the driver and the kernels take some.
 func usable(memory int64) int64 { return memory / 100 * 97 }
 
-func measure(spec nn.Spec, tokens, microBatches int) (nn.Memory, error) {
+func measure(spec nnet.Spec, tokens, microBatches int) (nnet.Memory, error) {
 	reads := max(1, tokens/16) // a step of sixteen tokens is a short one
-	return nn.Measure(spec, nn.Capacity{Tokens: tokens, Segments: 64, Ranges: 64, Reads: reads}, true, microBatches)
+	return nnet.Measure(spec, nnet.Capacity{Tokens: tokens, Segments: 64, Ranges: 64, Reads: reads}, true, microBatches)
 }
 
 // advise says which settings would make a run fit, most of whose tokens fit as it is: each was measured.
-func advise(spec nn.Spec, tokens, microBatches, mostTokens int, room int64) (string, error) {
+func advise(spec nnet.Spec, tokens, microBatches, mostTokens int, room int64) (string, error) {
 	type change struct {
 		say  string
 		open bool // it is not made yet
-		make func(*nn.Spec, *int)
+		make func(*nnet.Spec, *int)
 	}
 	var changes []change
-	trains := spec.Train == nn.TrainLoRA || spec.Train == nn.TrainFull
+	trains := spec.Train == nnet.TrainLoRA || spec.Train == nnet.TrainFull
 	for _, c := range []change{
-		{"recompute: layer", trains && !spec.Recompute, func(s *nn.Spec, _ *int) { s.Recompute = true }},
-		{"optim.moments: bf16", trains && !spec.Narrow && spec.DType != engine.F64, func(s *nn.Spec, _ *int) { s.Narrow = true }},
-		{"optim.offload: true", trains && !spec.Offload, func(s *nn.Spec, _ *int) { s.Offload = true }},
-		{"one micro-batch a step (fewer batch.trajectories)", trains && microBatches > 1, func(_ *nn.Spec, n *int) { *n = 1 }},
+		{"recompute: layer", trains && !spec.Recompute, func(s *nnet.Spec, _ *int) { s.Recompute = true }},
+		{"optim.moments: bf16", trains && !spec.Narrow && spec.DType != engine.F64, func(s *nnet.Spec, _ *int) { s.Narrow = true }},
+		{"optim.offload: true", trains && !spec.Offload, func(s *nnet.Spec, _ *int) { s.Offload = true }},
+		{"one micro-batch a step (fewer batch.trajectories)", trains && microBatches > 1, func(_ *nnet.Spec, n *int) { *n = 1 }},
 	} {
 		if c.open {
 			changes = append(changes, c)
@@ -183,7 +183,7 @@ func advise(spec nn.Spec, tokens, microBatches, mostTokens int, room int64) (str
 	switch {
 	case len(fit) > 0:
 		return strings.Join(fit, "; "), nil
-	case spec.Train == nn.TrainFull:
+	case spec.Train == nnet.TrainFull:
 		return "weights, gradients and moments alone are too much: train: lora or head", nil
 	}
 	return "the weights alone are nearly too much: a smaller model, or a larger device", nil
@@ -203,8 +203,8 @@ func (s *session) explain(err error, tokens, microBatches int) error {
 		return err
 	}
 	spec := s.spec(s.c.Train)
-	if spec.Train == nn.TrainHead {
-		spec.Train = nn.TrainNothing
+	if spec.Train == nnet.TrainHead {
+		spec.Train = nnet.TrainNothing
 	}
 	m, failed := measure(spec, tokens, microBatches)
 	if failed != nil {

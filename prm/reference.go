@@ -5,11 +5,11 @@ import (
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/formats"
-	"github.com/goprm/goprm/nn"
+	"github.com/goprm/goprm/internal/nnet"
 )
 
 // openReference opens the language model that an implicit reward is relative to.
-func (m *Model) openReference(dir string, spec nn.Spec) (err error) {
+func (m *Model) openReference(dir string, spec nnet.Spec) (err error) {
 	implicit := m.public != nil && m.public.Implicit != 0
 	switch {
 	case implicit && dir == "":
@@ -35,12 +35,12 @@ func (m *Model) openReference(dir string, spec nn.Spec) (err error) {
 	if r, ok := backend.(*releasing); ok {
 		backend = releasingFor(r.Backend, m.referenceFolder.root)
 	}
-	m.reference, err = nn.New(spec, backend, nn.Files{tensors, m.referenceFolder.trunk})
+	m.reference, err = nnet.New(spec, backend, nnet.Files{tensors, m.referenceFolder.trunk})
 	return err
 }
 
 // scoreBatch runs one batch; of implicit rewards it returns the log-ratios.
-func (m *Model) scoreBatch(micro nn.Micro, list []*data.Example) (nn.Scores, error) {
+func (m *Model) scoreBatch(micro nnet.Micro, list []*data.Example) (nnet.Scores, error) {
 	if batch := micro.Batch; m.reference != nil {
 		micro.Labels = make([]int32, len(batch.Reads))
 		for i, at := range batch.Trajectory {

@@ -10,8 +10,8 @@ import (
 	"slices"
 
 	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/prefix"
-	"github.com/goprm/goprm/nn"
 )
 
 // Score is what a model says about one trajectory; its JSON form is a line of prm score.
@@ -210,21 +210,21 @@ func (m *Model) read(list []*data.Example, tokens int, scores *readScores) error
 }
 
 // readBatch returns the scores of a batch's read-outs, computing what no earlier text has brought.
-func (m *Model) readBatch(batch *data.Batch, list []*data.Example) (nn.Scores, error) {
+func (m *Model) readBatch(batch *data.Batch, list []*data.Example) (nnet.Scores, error) {
 	if m.prefixes == nil {
-		return m.compute(nn.Micro{Batch: batch}, list)
+		return m.compute(nnet.Micro{Batch: batch}, list)
 	}
 	plan := m.prefixes.Plan(batch)
 	m.countReused(batch, plan, list)
 	defer plan.Drop() // also if the network panics
-	var s nn.Scores
+	var s nnet.Scores
 	if len(plan.Tokens) > 0 {
 		var err error
 		if s, err = m.compute(plan.Micro, list); err != nil {
 			return s, err
 		}
 	}
-	return nn.Scores{Values: plan.Done(s.Values)}, nil
+	return nnet.Scores{Values: plan.Done(s.Values)}, nil
 }
 
 // countReused counts what a plan spares each text: up to the segment of its last read-out.
@@ -241,7 +241,7 @@ func (m *Model) countReused(batch *data.Batch, plan *prefix.Plan, list []*data.E
 }
 
 // compute runs the network over a batch.
-func (m *Model) compute(micro nn.Micro, list []*data.Example) (nn.Scores, error) {
+func (m *Model) compute(micro nnet.Micro, list []*data.Example) (nnet.Scores, error) {
 	batch := micro.Batch
 	s, err := m.scoreBatch(micro, list)
 	if err != nil {

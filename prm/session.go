@@ -11,11 +11,12 @@ import (
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/engine"
+	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/safetensors"
-	"github.com/goprm/goprm/nn"
 	"gorgonia.org/tensor"
 
 	_ "github.com/goprm/goprm/internal/cpu" // the device cpu
+	_ "github.com/goprm/goprm/nn"           // the backbones
 )
 
 // session is a training run's surroundings: everything but the state of the training itself.
@@ -109,14 +110,14 @@ func (s *session) checkStart() error {
 	if card == nil || card.Stores == storesModel || card.Stores == storesHead {
 		return nil
 	}
-	if card.Trained == nn.TrainFull && s.c.Train != nn.TrainFull {
+	if card.Trained == nnet.TrainFull && s.c.Train != nnet.TrainFull {
 		return fmt.Errorf("a checkpoint of train: full is no base for train: %s; start from the run's model folder", s.c.Train)
 	}
 	lora, adapted := s.folder.lora()
 	if !adapted {
 		return nil
 	}
-	if s.c.Train != nn.TrainLoRA {
+	if s.c.Train != nnet.TrainLoRA {
 		return fmt.Errorf("it has adapters, which train: %s would leave out; merge them first, or use train: lora", s.c.Train)
 	}
 	mine := s.lora()
@@ -127,23 +128,23 @@ func (s *session) checkStart() error {
 	return nil
 }
 
-func (s *session) lora() nn.LoRASpec {
+func (s *session) lora() nnet.LoRASpec {
 	l := s.c.LoRA
-	return nn.LoRASpec{Rank: l.Rank, Alpha: l.Alpha, Dropout: l.Dropout, Targets: l.Targets, Layers: l.Layers}
+	return nnet.LoRASpec{Rank: l.Rank, Alpha: l.Alpha, Dropout: l.Dropout, Targets: l.Targets, Layers: l.Layers}
 }
 
 // spec describes the network for a mode of training.
-func (s *session) spec(train string) nn.Spec {
+func (s *session) spec(train string) nnet.Spec {
 	c := &s.c
-	return nn.Spec{
+	return nnet.Spec{
 		Config: s.folder.config, DType: s.dtype, Train: train, Bias: s.folder.config.AttentionBias,
-		Head: nn.HeadSpec{Kind: c.Head.Kind, Activation: c.Head.Activation, Final: c.Head.Final},
-		LoRA: s.lora(), Loss: c.Loss.Kind, Recompute: c.Recompute == "layer", Narrow: c.Optim.Moments == "bf16", Offload: c.Optim.Offload && train != nn.TrainNothing,
+		Head: nnet.HeadSpec{Kind: c.Head.Kind, Activation: c.Head.Activation, Final: c.Head.Final},
+		LoRA: s.lora(), Loss: c.Loss.Kind, Recompute: c.Recompute == "layer", Narrow: c.Optim.Moments == "bf16", Offload: c.Optim.Offload && train != nnet.TrainNothing,
 	}
 }
 
 // headSource is the head to start from, and what it is; nil if it starts at zeros or from a regression.
-func (s *session) headSource() (nn.Find, string, error) {
+func (s *session) headSource() (nnet.Find, string, error) {
 	want := s.spec(s.c.Train).Head
 	switch init := s.c.Head.Init; init {
 	case "zeros", "ridge":
@@ -167,14 +168,14 @@ func (s *session) headSource() (nn.Find, string, error) {
 	}
 }
 
-func sameHead(a, b nn.HeadSpec) bool {
-	return a.Kind == b.Kind && a.Final == b.Final && (a.Kind != nn.Scalar || a.Activation == b.Activation)
+func sameHead(a, b nnet.HeadSpec) bool {
+	return a.Kind == b.Kind && a.Final == b.Final && (a.Kind != nnet.Scalar || a.Activation == b.Activation)
 }
 
 // network opens the network to train, with its start.
-func (s *session) network(ctx context.Context) (*nn.Network, error) {
+func (s *session) network(ctx context.Context) (*nnet.Network, error) {
 	c := &s.c
-	if c.Train == nn.TrainHead {
+	if c.Train == nnet.TrainHead {
 		if err := s.cacheFeatures(ctx); err != nil {
 			return nil, err
 		}
@@ -183,11 +184,11 @@ func (s *session) network(ctx context.Context) (*nn.Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	source := nn.Files{s.folder.trunk}
+	source := nnet.Files{s.folder.trunk}
 	if heads != nil {
-		source = nn.Files{heads, s.folder.trunk}
+		source = nnet.Files{heads, s.folder.trunk}
 	}
-	network, err := nn.New(s.spec(c.Train), s.backend, source)
+	network, err := nnet.New(s.spec(c.Train), s.backend, source)
 	if err != nil {
 		return nil, s.explain(err, c.Batch.Tokens, 2)
 	}
@@ -203,7 +204,7 @@ func (s *session) network(ctx context.Context) (*nn.Network, error) {
 			return nil, fmt.Errorf("head.init: ridge: %w", err)
 		}
 	}
-	if _, adapted := s.folder.lora(); c.Train == nn.TrainLoRA && !adapted {
+	if _, adapted := s.folder.lora(); c.Train == nnet.TrainLoRA && !adapted {
 		return network, network.InitAdapters(c.Seed)
 	}
 	return network, nil
@@ -235,9 +236,9 @@ func (s *session) featuresOf(ctx context.Context, list []*data.Example) (*featur
 		dir: dir, weights: weights, backend: s.backend.Name(), arithmetic: s.c.DType, dtype: storage(s.dtype), hidden: s.folder.config.HiddenSize,
 		tokens: s.c.Batch.Tokens, warn: s.say.warnf, tell: func(done, _ int) { s.say.console.Update(done, "") },
 	}
-	var network *nn.Network
-	f, err := cache.get(ctx, list, func() (*nn.Network, error) {
-		network, err = nn.New(s.spec(nn.TrainNothing), s.backend, nn.Files{s.folder.trunk})
+	var network *nnet.Network
+	f, err := cache.get(ctx, list, func() (*nnet.Network, error) {
+		network, err = nnet.New(s.spec(nnet.TrainNothing), s.backend, nnet.Files{s.folder.trunk})
 		return network, err
 	})
 	if network != nil {
@@ -258,7 +259,7 @@ func storage(dtype tensor.Dtype) safetensors.DType {
 }
 
 // initRidge fits the head's rows: with one row to all labelled read-outs, with two to steps and trajectories.
-func (s *session) initRidge(ctx context.Context, network *nn.Network) error {
+func (s *session) initRidge(ctx context.Context, network *nnet.Network) error {
 	f := s.features
 	if f == nil {
 		var err error

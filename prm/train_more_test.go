@@ -14,9 +14,9 @@ import (
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/metrics"
+	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/safetensors"
 	"github.com/goprm/goprm/internal/tinymodel"
-	"github.com/goprm/goprm/nn"
 	"github.com/stretchr/testify/require"
 )
 
@@ -148,7 +148,7 @@ func TestNonFiniteStops(t *testing.T) {
 	c := config(t, tiny(t, tinymodel.Options{}))
 	c.Head.Activation, c.Optim.HeadLR, c.Optim.LR, c.Optim.Clip, c.Checkpoint.Every, c.Optim.Schedule = "identity", 1e30, 1e30, 0, 1, 2
 	_, err := Train(context.Background(), c)
-	var bad *nn.NonFiniteError
+	var bad *nnet.NonFiniteError
 	require.ErrorAs(t, err, &bad)
 	require.NotEmpty(t, bad.Tensor)
 	require.Regexp(t, `^step 3: NaN or Inf in .*: the step was not applied; the checkpoint of step 2 is intact`, err.Error())

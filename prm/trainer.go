@@ -11,17 +11,17 @@ import (
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/checkpoint"
 	"github.com/goprm/goprm/internal/metrics"
+	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/runlog"
 	"github.com/goprm/goprm/internal/safetensors"
 	"github.com/goprm/goprm/internal/schedule"
-	"github.com/goprm/goprm/nn"
 )
 
 // trainer is the state of a training run: the network's, and what checkpointMeta holds. All else follows from the
 // configuration and the step.
 type trainer struct {
 	*session
-	network *nn.Network
+	network *nnet.Network
 	meta    checkpointMeta
 	saved   int // the step of the newest checkpoint
 
@@ -96,9 +96,9 @@ func (t *trainer) restore(from *checkpoint.Checkpoint) error {
 	if err != nil {
 		return err
 	}
-	err = t.network.Restore(func(name string) (nn.Stored, bool) {
+	err = t.network.Restore(func(name string) (nnet.Stored, bool) {
 		info, ok := file.Info(name)
-		return nn.Stored{File: path, Info: info, Data: file.Bytes(name)}, ok
+		return nnet.Stored{File: path, Info: info, Data: file.Bytes(name)}, ok
 	}, t.meta.Updates)
 	return errors.Join(err, file.Close())
 }
@@ -172,7 +172,7 @@ func (t *trainer) step() error {
 		return err
 	}
 	lr := schedule.Options{Kind: c.Optim.Schedule, Steps: t.newSteps, Warmup: c.Optim.Warmup}
-	h := nn.AdamW{
+	h := nnet.AdamW{
 		LR: lr.Rate(c.Optim.LR, s), HeadLR: lr.Rate(c.Optim.HeadLR, s), Beta1: c.Optim.Betas[0], Beta2: c.Optim.Betas[1],
 		Eps: c.Optim.Eps, WeightDecay: c.Optim.WeightDecay, Clip: c.Optim.Clip, Seed: c.Seed,
 	}
@@ -213,7 +213,7 @@ func (t *trainer) stepError(step int, err error) error {
 		left = fmt.Sprintf("the checkpoint of step %d is intact", t.saved)
 	}
 	err = fmt.Errorf("step %d: %w; %s", step, err, left)
-	if bad := new(nn.NonFiniteError); errors.As(err, &bad) {
+	if bad := new(nnet.NonFiniteError); errors.As(err, &bad) {
 		return fmt.Errorf("%w. A smaller learning rate, or optim.clip, may help", err)
 	}
 	return err
@@ -221,7 +221,7 @@ func (t *trainer) stepError(step int, err error) error {
 
 // micros packs a batch. One without any label runs its first trajectory with weight 0, so that the optimiser's own part
 // of the step happens as in any other; labelled says that it was not so.
-func (t *trainer) micros(list []*data.Example) (micros []nn.Micro, labelled bool, err error) {
+func (t *trainer) micros(list []*data.Example) (micros []nnet.Micro, labelled bool, err error) {
 	opt := t.set.pack(&t.c)
 	if t.features != nil {
 		opt.Tokens = 0 // no tokens are run
@@ -236,19 +236,19 @@ func (t *trainer) micros(list []*data.Example) (micros []nn.Micro, labelled bool
 		}
 	}
 	micros = t.withFeatures(batches, list)
-	if c := &t.c; c.Train == nn.TrainLoRA && c.LoRA.Dropout > 0 {
+	if c := &t.c; c.Train == nnet.TrainLoRA && c.LoRA.Dropout > 0 {
 		for i, b := range batches {
-			micros[i].DropoutKeys = nn.DropoutKeys(b, c.Seed, t.meta.Step)
+			micros[i].DropoutKeys = nnet.DropoutKeys(b, c.Seed, t.meta.Step)
 		}
 	}
 	return micros, labelled, nil
 }
 
 // withFeatures makes micro-batches of batches of the listed examples.
-func (t *trainer) withFeatures(batches []*data.Batch, list []*data.Example) []nn.Micro {
-	micros := make([]nn.Micro, len(batches))
+func (t *trainer) withFeatures(batches []*data.Batch, list []*data.Example) []nnet.Micro {
+	micros := make([]nnet.Micro, len(batches))
 	for i, b := range batches {
-		if micros[i] = (nn.Micro{Batch: b}); t.features != nil {
+		if micros[i] = (nnet.Micro{Batch: b}); t.features != nil {
 			micros[i] = t.features.micro(b, list)
 		}
 	}

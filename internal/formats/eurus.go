@@ -7,7 +7,7 @@ import (
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/hfmodel"
-	"github.com/goprm/goprm/nn"
+	"github.com/goprm/goprm/internal/nnet"
 )
 
 // eurusCoefficient is the published factor of the log-ratios.
@@ -78,19 +78,19 @@ func openEurus(f *Folder) (*Format, error) {
 		}
 		return []*data.Example{e}, nil
 	}
-	head := nn.HeadSpec{Kind: nn.TokenLogProb, Final: "shared"}
+	head := nnet.HeadSpec{Kind: nnet.TokenLogProb, Final: "shared"}
 	return &Format{Head: head, Tensors: tensors, Outcome: true, Implicit: eurusCoefficient, render: render}, nil
 }
 
 // VocabularyTensors finds the language-model head in the blocks that a network takes.
-func VocabularyTensors(c *hfmodel.Config, w *hfmodel.Weights) (nn.Find, error) {
+func VocabularyTensors(c *hfmodel.Config, w *hfmodel.Weights) (nnet.Find, error) {
 	head, err := vocabularyHead(&Folder{Config: c, Weights: w})
 	if err != nil {
 		return nil, err
 	}
 	width := head.Info.DType.Size() * int64(c.HiddenSize)
-	found := map[string]nn.Stored{}
-	for _, b := range nn.VocabularyBlocks(c.VocabSize) {
+	found := map[string]nnet.Stored{}
+	for _, b := range nnet.VocabularyBlocks(c.VocabSize) {
 		part := head
 		part.Info.Shape = []int{b.To - b.From, c.HiddenSize}
 		part.Data = head.Data[int64(b.From)*width : int64(b.To)*width]

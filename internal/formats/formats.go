@@ -10,7 +10,7 @@ import (
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/data/tokenizer"
 	"github.com/goprm/goprm/internal/hfmodel"
-	"github.com/goprm/goprm/nn"
+	"github.com/goprm/goprm/internal/nnet"
 )
 
 // Names of the formats, as --format takes them.
@@ -38,9 +38,9 @@ type Folder struct {
 // Format is one format, open on a folder.
 type Format struct {
 	Name string
-	Head nn.HeadSpec
+	Head nnet.HeadSpec
 	// Tensors finds the head's tensors by the names that the network has for them. A bias that the format lacks is not found.
-	Tensors nn.Find
+	Tensors nnet.Find
 	// Score is what a read-out scores, of its logits; nil: the network's own value.
 	Score func(logits []float64) float64
 	// Outcome formats judge the whole trajectory; a score of one of their steps, if there is one, is that of the text up to its end.

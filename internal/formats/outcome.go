@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"github.com/goprm/goprm/data"
-	"github.com/goprm/goprm/nn"
+	"github.com/goprm/goprm/internal/nnet"
 )
 
 // openSequence opens outcome models of transformers' sequence classification with one label: the chat template's text of problem and
@@ -52,6 +52,6 @@ func openSequence(f *Folder) (*Format, error) {
 		read := data.ReadOut{Pos: int32(last), Kind: data.Final, Part: data.Whole, Index: -1}
 		return []*data.Example{{ID: t.ID, Tokens: ids, Problem: data.KeyOf(t.Problem), Reads: []data.ReadOut{read}}}, nil
 	}
-	head := nn.HeadSpec{Kind: nn.Scalar, Activation: "identity", Final: "shared"}
+	head := nnet.HeadSpec{Kind: nnet.Scalar, Activation: "identity", Final: "shared"}
 	return &Format{Head: head, Tensors: tensors, Outcome: true, Raw: true, render: render}, nil
 }

@@ -4,7 +4,7 @@ import (
 	"slices"
 
 	"github.com/goprm/goprm/data"
-	"github.com/goprm/goprm/nn"
+	"github.com/goprm/goprm/internal/nnet"
 )
 
 // openQwen opens Qwen2.5-Math-PRM and ReasonFlux-PRM-7B: the chat template's text, each step followed by <extra_0> instead of its
@@ -34,6 +34,6 @@ func openQwen(f *Folder) (*Format, error) {
 		}
 		return list, nil
 	}
-	head := nn.HeadSpec{Kind: nn.TwoClassMLP, Final: "shared"}
+	head := nnet.HeadSpec{Kind: nnet.TwoClassMLP, Final: "shared"}
 	return &Format{Head: head, Tensors: tensors, Threshold: 0.5, render: render}, nil
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/data/tokenizer"
 	"github.com/goprm/goprm/internal/hfmodel"
-	"github.com/goprm/goprm/nn"
+	"github.com/goprm/goprm/internal/nnet"
 )
 
 // openReasonFlux opens ReasonFlux-PRM-1.5B: the problem and the answer, end to end, with what the tokenizer adds of its own; sigmoid
@@ -90,19 +90,19 @@ func openReasonFlux(f *Folder) (*Format, error) {
 		err = add(whole[begins[last]:], window[last], data.ReadOut{Kind: data.Final, Part: data.Whole, Index: -1})
 		return list, err
 	}
-	head := nn.HeadSpec{Kind: nn.Scalar, Activation: "sigmoid", Final: "shared"}
+	head := nnet.HeadSpec{Kind: nnet.Scalar, Activation: "sigmoid", Final: "shared"}
 	return &Format{Head: head, Tensors: tensors, Threshold: 0.5, Outcome: true, render: render}, nil
 }
 
 // ownHead copies weight [1, h] and bias [1] out of their file, which nothing else needs.
-func ownHead(file hfmodel.File, hidden int) (nn.Find, error) {
-	found := map[string]nn.Stored{}
+func ownHead(file hfmodel.File, hidden int) (nnet.Find, error) {
+	found := map[string]nnet.Stored{}
 	for name, shape := range map[string][]int{"weight": {1, hidden}, "bias": {1}} {
 		info, ok := file.Info(name)
 		if !ok || !slices.Equal(info.Shape, shape) || !info.DType.IsFloat() {
 			return nil, fmt.Errorf("%s: holds no %q of shape %v", file.Path(), name, shape)
 		}
-		found["score."+name] = nn.Stored{File: file.Path(), Info: info, Data: slices.Clone(file.Bytes(name))}
+		found["score."+name] = nnet.Stored{File: file.Path(), Info: info, Data: slices.Clone(file.Bytes(name))}
 	}
 	if n := len(file.Tensors()); n != 2 {
 		return nil, fmt.Errorf("%s: %d tensors, where a linear head has two", file.Path(), n)

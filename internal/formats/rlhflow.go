@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"github.com/goprm/goprm/data"
-	"github.com/goprm/goprm/nn"
+	"github.com/goprm/goprm/internal/nnet"
 )
 
 // openRLHFlow opens Llama3.1-8B-PRM-Mistral-Data and -Deepseek-Data: a chat in which the user says the problem with the first step,
@@ -53,6 +53,6 @@ func openRLHFlow(f *Folder) (*Format, error) {
 		}
 		return tokens, reads, nil
 	}
-	head := nn.HeadSpec{Kind: nn.LinearTwoClass, Final: "shared"}
+	head := nnet.HeadSpec{Kind: nnet.LinearTwoClass, Final: "shared"}
 	return &Format{Head: head, Tensors: tensors, Threshold: 0.5, lay: lay}, nil
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/goprm/goprm/data/tokenizer"
-	"github.com/goprm/goprm/nn"
+	"github.com/goprm/goprm/internal/nnet"
 )
 
 // stepTag stands after each step of Math-Shepherd's text.
@@ -54,7 +54,7 @@ func openShepherd(f *Folder) (*Format, error) {
 		}
 		return append(append(append(tokens, before...), ids...), after...), reads, nil
 	}
-	head := nn.HeadSpec{Kind: nn.LinearTwoClass, Final: "shared"}
+	head := nnet.HeadSpec{Kind: nnet.LinearTwoClass, Final: "shared"}
 	return &Format{Head: head, Tensors: tensors, Threshold: 0.5, lay: lay}, nil
 }
 

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/goprm/goprm/nn"
+	"github.com/goprm/goprm/internal/nnet"
 )
 
 // openSkywork opens Skywork-o1-Open-PRM: begin of text, the problem and a newline, then each line of the response and a newline,
@@ -43,6 +43,6 @@ func openSkywork(f *Folder) (*Format, error) {
 		}
 		return tokens, reads, nil
 	}
-	head := nn.HeadSpec{Kind: nn.Scalar, Activation: "sigmoid", Final: "shared"}
+	head := nnet.HeadSpec{Kind: nnet.Scalar, Activation: "sigmoid", Final: "shared"}
 	return &Format{Head: head, Tensors: tensors, Threshold: 0.5, cut: cutLines, lay: lay}, nil
 }

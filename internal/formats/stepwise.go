@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/goprm/goprm/nn"
+	"github.com/goprm/goprm/internal/nnet"
 )
 
 // openTokenClassification opens what TRL's PRMTrainer makes: the problem, then each step and a newline, every piece tokenised on its
@@ -62,6 +62,6 @@ func openStepwise(f *Folder, begin []int32, separator string) (*Format, error) {
 		}
 		return tokens, reads, nil
 	}
-	head := nn.HeadSpec{Kind: nn.LinearTwoClass, Final: "shared"}
+	head := nnet.HeadSpec{Kind: nnet.LinearTwoClass, Final: "shared"}
 	return &Format{Head: head, Tensors: tensors, Threshold: 0.5, lay: lay}, nil
 }

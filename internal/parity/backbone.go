@@ -1,6 +1,8 @@
 package parity
 
 import (
+	_ "github.com/goprm/goprm/nn" // the backbones
+
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -8,9 +10,9 @@ import (
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/hfmodel"
+	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/safetensors"
 	"github.com/goprm/goprm/loss"
-	"github.com/goprm/goprm/nn"
 )
 
 // backbone compares one model folder: hidden states, head outputs, losses, gradients and training runs, from weights
@@ -61,7 +63,7 @@ type golden struct {
 	weights     *hfmodel.Weights
 	headFile    *safetensors.File
 	adapter     *safetensors.File
-	lora        nn.LoRASpec
+	lora        nnet.LoRASpec
 }
 
 func (g *golden) open() (err error) {
@@ -87,7 +89,7 @@ func (g *golden) open() (err error) {
 	if err := readJSON(filepath.Join(init, "adapter_config.json"), &peft); err != nil {
 		return err
 	}
-	g.lora = nn.LoRASpec{Rank: peft.Rank, Alpha: peft.Alpha, Targets: peft.Targets}
+	g.lora = nnet.LoRASpec{Rank: peft.Rank, Alpha: peft.Alpha, Targets: peft.Targets}
 	return nil
 }
 
@@ -98,16 +100,16 @@ func (g *golden) close() {
 }
 
 // network is a fresh model that trains the given part.
-func (g *golden) network(train string, adapters bool) (*nn.Network, error) {
-	spec := nn.Spec{Config: g.config, DType: g.opt.DType, Train: train,
-		Head: nn.HeadSpec{Kind: nn.Scalar, Activation: "sigmoid", Final: "shared"}, Loss: loss.MSE, Recompute: true,
+func (g *golden) network(train string, adapters bool) (*nnet.Network, error) {
+	spec := nnet.Spec{Config: g.config, DType: g.opt.DType, Train: train,
+		Head: nnet.HeadSpec{Kind: nnet.Scalar, Activation: "sigmoid", Final: "shared"}, Loss: loss.MSE, Recompute: true,
 		LoRA: g.lora, Adapters: adapters}
-	source := nn.Files{
-		nn.InFile(g.headFile, func(name string) string { return strings.Replace(name, "score.", "value_head.", 1) }),
-		nn.InFile(g.adapter, func(name string) string { return "base_model.model." + name }),
-		nn.InWeights(g.weights),
+	source := nnet.Files{
+		nnet.InFile(g.headFile, func(name string) string { return strings.Replace(name, "score.", "value_head.", 1) }),
+		nnet.InFile(g.adapter, func(name string) string { return "base_model.model." + name }),
+		nnet.InWeights(g.weights),
 	}
-	return nn.New(spec, g.opt.Backend, source)
+	return nnet.New(spec, g.opt.Backend, source)
 }
 
 // goldenName is how the golden files call a parameter.
@@ -121,7 +123,7 @@ func (g *golden) compare(plain map[string]forward, lora forward, training map[st
 	if want.GradNorm == nil {
 		return fmt.Errorf("forward.json has no grad_norm for %q", g.key)
 	}
-	full, err := g.network(nn.TrainFull, false)
+	full, err := g.network(nnet.TrainFull, false)
 	if err != nil {
 		return err
 	}
@@ -136,7 +138,7 @@ func (g *golden) compare(plain map[string]forward, lora forward, training map[st
 	if err := g.forward("", full, want, tensors["grads_f64"]); err != nil {
 		return err
 	}
-	adapted, err := g.network(nn.TrainLoRA, false)
+	adapted, err := g.network(nnet.TrainLoRA, false)
 	if err != nil {
 		return err
 	}
@@ -146,7 +148,7 @@ func (g *golden) compare(plain map[string]forward, lora forward, training map[st
 	if g.opt.OnePass {
 		return nil
 	}
-	for _, train := range []string{nn.TrainFull, nn.TrainHead, nn.TrainLoRA} {
+	for _, train := range []string{nnet.TrainFull, nnet.TrainHead, nnet.TrainLoRA} {
 		run, ok := training[train][g.key]
 		if !ok {
 			return fmt.Errorf("training.json has no %q in %q", train, g.key)
@@ -159,8 +161,8 @@ func (g *golden) compare(plain map[string]forward, lora forward, training map[st
 }
 
 // forward compares head outputs, losses and the gradient at the start.
-func (g *golden) forward(prefix string, net *nn.Network, want forward, grads map[string][]float64) error {
-	micro := []nn.Micro{{Batch: g.batch}}
+func (g *golden) forward(prefix string, net *nnet.Network, want forward, grads map[string][]float64) error {
+	micro := []nnet.Micro{{Batch: g.batch}}
 	scores, err := net.Score(micro[0])
 	if err != nil {
 		return err
@@ -208,16 +210,16 @@ func (g *golden) gradient(quantity, name string, got, want []float64, global flo
 }
 
 // inputs of the run: head training starts from cached features.
-func (g *golden) micro(train string) (nn.Micro, error) {
-	if train != nn.TrainHead {
-		return nn.Micro{Batch: g.batch}, nil
+func (g *golden) micro(train string) (nnet.Micro, error) {
+	if train != nnet.TrainHead {
+		return nnet.Micro{Batch: g.batch}, nil
 	}
-	trunk, err := g.network(nn.TrainNothing, false)
+	trunk, err := g.network(nnet.TrainNothing, false)
 	if err != nil {
-		return nn.Micro{}, err
+		return nnet.Micro{}, err
 	}
 	features, err := trunk.Features(g.batch)
-	return nn.Micro{Batch: g.batch, Features: features}, err
+	return nnet.Micro{Batch: g.batch, Features: features}, err
 }
 
 // train repeats the golden run: 50 steps on one batch, warm-up 5, cosine, clip 1, decay 0.01.
@@ -233,7 +235,7 @@ func (g *golden) train(train string, want curve) error {
 	got := curve{L2Norm: map[string]float64{}}
 	for s := range goldenSteps {
 		lr := goldenLR(s)
-		r, err := net.TrainStep([]nn.Micro{micro}, nn.AdamW{LR: lr, HeadLR: lr, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.01, Clip: 1})
+		r, err := net.TrainStep([]nnet.Micro{micro}, nnet.AdamW{LR: lr, HeadLR: lr, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.01, Clip: 1})
 		if err != nil {
 			return fmt.Errorf("step %d: %w", s, err)
 		}

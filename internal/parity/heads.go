@@ -12,7 +12,7 @@ import (
 	"github.com/goprm/goprm/data/tokenizer"
 	"github.com/goprm/goprm/internal/formats"
 	"github.com/goprm/goprm/internal/hfmodel"
-	"github.com/goprm/goprm/nn"
+	"github.com/goprm/goprm/internal/nnet"
 )
 
 // expected is a head format's expected.json; which texts, ids and numbers are there depends on the format.
@@ -120,8 +120,8 @@ func (c *comparer) head(dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	spec := nn.Spec{Config: config, DType: c.opt.DType, Head: format.Head}
-	net, err := nn.New(spec, c.opt.Backend, nn.Files{format.Tensors, nn.InWeights(weights)})
+	spec := nnet.Spec{Config: config, DType: c.opt.DType, Head: format.Head}
+	net, err := nnet.New(spec, c.opt.Backend, nnet.Files{format.Tensors, nnet.InWeights(weights)})
 	if err != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ func (c *comparer) head(dir string) (err error) {
 }
 
 // implicit compares the log-ratios of a pair of language models, and what they add up to.
-func (c *comparer) implicit(net *nn.Network, dir string, format *formats.Format, want *expected) (err error) {
+func (c *comparer) implicit(net *nnet.Network, dir string, format *formats.Format, want *expected) (err error) {
 	config, err := hfmodel.ReadConfig(dir)
 	if err != nil {
 		return err
@@ -147,12 +147,12 @@ func (c *comparer) implicit(net *nn.Network, dir string, format *formats.Format,
 	if err != nil {
 		return err
 	}
-	reference, err := nn.New(nn.Spec{Config: config, DType: c.opt.DType, Head: format.Head}, c.opt.Backend, nn.Files{tensors, nn.InWeights(weights)})
+	reference, err := nnet.New(nnet.Spec{Config: config, DType: c.opt.DType, Head: format.Head}, c.opt.Backend, nnet.Files{tensors, nnet.InWeights(weights)})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, reference.Close()) }()
-	micro := nn.Micro{Batch: single(want.InputIDs, upTo(len(want.InputIDs)-1)), Labels: want.InputIDs[1:]}
+	micro := nnet.Micro{Batch: single(want.InputIDs, upTo(len(want.InputIDs)-1)), Labels: want.InputIDs[1:]}
 	policy, err := net.Score(micro)
 	if err != nil {
 		return err
@@ -202,9 +202,9 @@ func upTo(n int) []int32 {
 }
 
 // numbers compares what the network says with every number that the file has.
-func (c *comparer) numbers(net *nn.Network, format *formats.Format, want *expected) error {
+func (c *comparer) numbers(net *nnet.Network, format *formats.Format, want *expected) error {
 	numbers := c.of(want)
-	got, err := net.Score(nn.Micro{Batch: single(want.InputIDs, want.ReadPositions)})
+	got, err := net.Score(nnet.Micro{Batch: single(want.InputIDs, want.ReadPositions)})
 	if err != nil {
 		return err
 	}
@@ -214,7 +214,7 @@ func (c *comparer) numbers(net *nn.Network, format *formats.Format, want *expect
 			got.Values[i] = format.Score(got.Logits[i*columns : (i+1)*columns])
 		}
 	}
-	all, err := net.Score(nn.Micro{Batch: single(want.InputIDs, upTo(len(want.InputIDs)))})
+	all, err := net.Score(nnet.Micro{Batch: single(want.InputIDs, upTo(len(want.InputIDs)))})
 	if err != nil {
 		return err
 	}

@@ -4,13 +4,13 @@ import (
 	"slices"
 
 	"github.com/goprm/goprm/data"
-	"github.com/goprm/goprm/nn"
+	"github.com/goprm/goprm/internal/nnet"
 )
 
 // Plan is what is left of a batch. Done ends it, or Drop, before the next one is made.
 type Plan struct {
-	nn.Micro         // with the segments of the whole batch, some empty now; no tokens: there is nothing to run
-	Reused   []int32 // [R of the whole batch]: how many tokens of the read-out's text up to its segment's end were not computed
+	nnet.Micro         // with the segments of the whole batch, some empty now; no tokens: there is nothing to run
+	Reused     []int32 // [R of the whole batch]: how many tokens of the read-out's text up to its segment's end were not computed
 
 	cache  *Cache
 	whole  *data.Batch
@@ -147,7 +147,7 @@ func (p *Plan) trim() (index []int32) {
 	b := p.whole
 	t := &data.Batch{CuSeqlens: []int32{0}, Parents: b.Parents}
 	index = make([]int32, len(b.Tokens))
-	p.Cached = make([][]nn.RowRange, len(p.paths))
+	p.Cached = make([][]nnet.RowRange, len(p.paths))
 	for s, at := range p.paths {
 		for i := range int32(at.end - at.start) {
 			index[at.first+i] = -1
@@ -171,13 +171,13 @@ func (p *Plan) trim() (index []int32) {
 }
 
 // rowsOf are the rows of a chain, neighbours together.
-func rowsOf(chain []*block) (list []nn.RowRange) {
+func rowsOf(chain []*block) (list []nnet.RowRange) {
 	for _, b := range chain {
 		if n := len(list); n > 0 && list[n-1].To == b.row {
 			list[n-1].To += Block
 			continue
 		}
-		list = append(list, nn.RowRange{From: b.row, To: b.row + Block})
+		list = append(list, nnet.RowRange{From: b.row, To: b.row + Block})
 	}
 	return list
 }
@@ -201,7 +201,7 @@ func (p *Plan) reserve(index []int32) {
 				}
 				p.fresh = append(p.fresh, next)
 				for i := range Block {
-					p.Keep = append(p.Keep, nn.Kept{Token: index[p.tokenAt(s, len(chain)*Block+i)], Row: next.row + int32(i)})
+					p.Keep = append(p.Keep, nnet.Kept{Token: index[p.tokenAt(s, len(chain)*Block+i)], Row: next.row + int32(i)})
 				}
 			}
 			chain = append(chain, next)

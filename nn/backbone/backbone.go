@@ -23,7 +23,8 @@ import (
 	_ "github.com/goprm/goprm/internal/cpu" // registers the device
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/hfmodel"
-	"github.com/goprm/goprm/nn"
+	"github.com/goprm/goprm/internal/nnet"
+	_ "github.com/goprm/goprm/nn"
 )
 
 // Options say how a backbone is opened.
@@ -69,7 +70,7 @@ type Encoder struct {
 	truncated atomic.Int64
 
 	mu      sync.Mutex // guards what follows
-	network *nn.Network
+	network *nnet.Network
 	backend engine.Backend
 	weights *hfmodel.Weights
 }
@@ -114,15 +115,15 @@ func (e *Encoder) open(ctx context.Context, dir string, opt Options) error {
 	if opt.DType == "f64" {
 		dtype = engine.F64
 	}
-	trunk := nn.InWeights(e.weights)
-	noHead := func(name string) (nn.Stored, bool) { // a network has a head; this one's is never run
+	trunk := nnet.InWeights(e.weights)
+	noHead := func(name string) (nnet.Stored, bool) { // a network has a head; this one's is never run
 		if !strings.HasPrefix(name, "model.") {
-			return nn.Stored{}, false
+			return nnet.Stored{}, false
 		}
 		return trunk(name)
 	}
-	spec := nn.Spec{Config: config, DType: dtype, Bias: config.AttentionBias, Head: nn.HeadSpec{Kind: nn.Scalar, Activation: "identity", Final: "shared"}}
-	if e.network, err = nn.New(spec, e.backend, nn.Files{noHead}); err != nil {
+	spec := nnet.Spec{Config: config, DType: dtype, Bias: config.AttentionBias, Head: nnet.HeadSpec{Kind: nnet.Scalar, Activation: "identity", Final: "shared"}}
+	if e.network, err = nnet.New(spec, e.backend, nnet.Files{noHead}); err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
 	sample := sha256.New()

@@ -13,7 +13,7 @@ import (
 	_ "github.com/goprm/goprm/internal/cpu" // registers the device
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/hfmodel"
-	"github.com/goprm/goprm/nn"
+	"github.com/goprm/goprm/internal/nnet"
 	"gorgonia.org/gorgonia"
 )
 
@@ -161,12 +161,12 @@ func (e *Encoder) compile(opt Options) error {
 }
 
 // openWeights maps the files. A BertModel's tensors have no prefix, those of a BERT with a head "bert.".
-func (e *Encoder) openWeights() ([]nn.Files, error) {
+func (e *Encoder) openWeights() ([]nnet.Files, error) {
 	dirs := []string{e.sentence.Trunk}
 	for _, d := range e.sentence.Dense {
 		dirs = append(dirs, d.Dir)
 	}
-	var sources []nn.Files
+	var sources []nnet.Files
 	for i, dir := range dirs {
 		w, err := hfmodel.OpenWeights(dir)
 		if err != nil {
@@ -177,12 +177,12 @@ func (e *Encoder) openWeights() ([]nn.Files, error) {
 		if i == 0 && w.Has("bert.embeddings.word_embeddings.weight") {
 			prefix = "bert."
 		}
-		sources = append(sources, nn.Files{func(name string) (nn.Stored, bool) {
+		sources = append(sources, nnet.Files{func(name string) (nnet.Stored, bool) {
 			t, ok := w.Lookup(prefix + name)
 			if !ok {
-				return nn.Stored{File: dir}, false
+				return nnet.Stored{File: dir}, false
 			}
-			return nn.Stored{File: t.File.Path(), Info: t.Info, Data: t.Bytes}, true
+			return nnet.Stored{File: t.File.Path(), Info: t.Info, Data: t.Bytes}, true
 		}})
 	}
 	return sources, nil

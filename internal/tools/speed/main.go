@@ -14,10 +14,11 @@ import (
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/hfmodel"
+	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/loss"
-	"github.com/goprm/goprm/nn"
 
 	_ "github.com/goprm/goprm/internal/cpu"
+	_ "github.com/goprm/goprm/nn"
 )
 
 type options struct {
@@ -59,24 +60,24 @@ func run(o options) error {
 	if err != nil {
 		return err
 	}
-	train := map[string]string{"score": nn.TrainNothing, "lora": nn.TrainLoRA, "full": nn.TrainFull}[o.mode]
-	net, err := nn.New(nn.Spec{Config: config, DType: engine.F32, Train: train, Recompute: o.recompute, Loss: loss.MSE,
-		Head: nn.HeadSpec{Kind: nn.Scalar, Activation: "sigmoid", Final: "shared"},
-		LoRA: nn.LoRASpec{Rank: o.rank, Alpha: 2 * float64(o.rank), Targets: []string{"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}},
-	}, backend, nn.Files{nn.InWeights(weights)})
+	train := map[string]string{"score": nnet.TrainNothing, "lora": nnet.TrainLoRA, "full": nnet.TrainFull}[o.mode]
+	net, err := nnet.New(nnet.Spec{Config: config, DType: engine.F32, Train: train, Recompute: o.recompute, Loss: loss.MSE,
+		Head: nnet.HeadSpec{Kind: nnet.Scalar, Activation: "sigmoid", Final: "shared"},
+		LoRA: nnet.LoRASpec{Rank: o.rank, Alpha: 2 * float64(o.rank), Targets: []string{"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}},
+	}, backend, nnet.Files{nnet.InWeights(weights)})
 	if err != nil {
 		return err
 	}
 	if err := net.InitAdapters(1); err != nil {
 		return err
 	}
-	micro := nn.Micro{Batch: batch(o, config.VocabSize)}
+	micro := nnet.Micro{Batch: batch(o, config.VocabSize)}
 	step := func() error {
-		if train == nn.TrainNothing {
+		if train == nnet.TrainNothing {
 			_, err := net.Score(micro)
 			return err
 		}
-		_, err := net.TrainStep([]nn.Micro{micro}, nn.AdamW{LR: 1e-5, HeadLR: 1e-5, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.01, Clip: 1})
+		_, err := net.TrainStep([]nnet.Micro{micro}, nnet.AdamW{LR: 1e-5, HeadLR: 1e-5, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.01, Clip: 1})
 		return err
 	}
 	var seconds []float64

@@ -1,4 +1,4 @@
-package nn
+package nnet
 
 import (
 	"errors"
@@ -74,7 +74,7 @@ type launchKey struct {
 func newOptimizer(n *Network) *optimizer {
 	o := &optimizer{net: n}
 	o.tree.optim = o
-	for _, p := range n.model.params {
+	for _, p := range n.graph.Params {
 		if p.Trained {
 			o.trained, o.names = append(o.trained, p), append(o.names, p.Name)
 		}
@@ -214,8 +214,8 @@ func (n *Network) gradients(batches []Micro) (StepResult, []*engine.Tensor, erro
 			return result, nil, err
 		}
 		result.add(n.spec.Loss, b, scores)
-		grads := make([]*engine.Tensor, len(n.model.grads))
-		for j, g := range n.model.grads {
+		grads := make([]*engine.Tensor, len(n.graph.Grads))
+		for j, g := range n.graph.Grads {
 			grads[j] = machine.Output(g)
 		}
 		if len(batches) == 1 {

@@ -1,4 +1,4 @@
-package nn
+package nnet
 
 import (
 	"fmt"
@@ -30,7 +30,7 @@ func Measure(spec Spec, capacity Capacity, bf16 bool, microBatches int) (Memory,
 	if err := spec.Validate(); err != nil {
 		return Memory{}, err
 	}
-	m, err := newModel(spec, capacity, func(string) bool { return bf16 }, nil)
+	m, err := newGraph(spec, capacity, func(string) bool { return bf16 }, nil)
 	if err != nil {
 		return Memory{}, err
 	}
@@ -47,19 +47,19 @@ func Measure(spec Spec, capacity Capacity, bf16 bool, microBatches int) (Memory,
 	for n := microBatches; n > 1; n = (n + 1) / 2 { // a subtree of each level, see gradientTree
 		copies++
 	}
-	for _, p := range m.params {
+	for _, p := range m.Params {
 		numbers := int64(1)
 		for _, d := range p.Shape {
 			numbers *= int64(d)
 		}
-		bytes := numbers * int64(p.node.Dtype().Size())
+		bytes := numbers * int64(p.Node.Dtype().Size())
 		memory.Weights += bytes
 		if !p.Trained {
 			continue
 		}
 		memory.Trained += numbers
 		memory.Gradients += copies * bytes
-		if moments := 2 * numbers * int64(spec.moments(p.node.Dtype()).Size()); spec.Offload {
+		if moments := 2 * numbers * int64(spec.moments(p.Node.Dtype()).Size()); spec.Offload {
 			memory.Host += moments
 		} else {
 			memory.Moments += moments

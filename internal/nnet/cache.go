@@ -1,4 +1,4 @@
-package nn
+package nnet
 
 import (
 	"errors"
@@ -7,7 +7,6 @@ import (
 	"unsafe"
 
 	"github.com/goprm/goprm/internal/engine"
-	"gorgonia.org/gorgonia"
 )
 
 // RowRange is rows [From, To) of the cache of keys and values.
@@ -63,22 +62,10 @@ func (n *Network) CacheBytes() int {
 	return 2 * c.NumHiddenLayers * c.NumKeyValueHeads * c.HeadDim * int(n.spec.DType.Size())
 }
 
-// cachedInputs are the graph's inputs for the cache, in the order of the network's tensors: keys and values of layer 0, of layer 1, ...
-func (m *model) cachedInputs(layer int) (k, v *gorgonia.Node) {
-	if m.spec.Cache == 0 || m.Err() != nil {
-		return nil, nil
-	}
-	width := m.spec.Config.NumKeyValueHeads * m.spec.Config.HeadDim
-	k = m.Input(fmt.Sprintf("cached_k.%d", layer), m.spec.DType, m.spec.Cache, width)
-	v = m.Input(fmt.Sprintf("cached_v.%d", layer), m.spec.DType, m.spec.Cache, width)
-	m.cached = append(m.cached, k, v)
-	return k, v
-}
-
 // keep copies rows of a run's keys and values into the cache. The machine shares the host's memory, see SetCache.
 func (n *Network) keep(m *engine.Machine, list []Kept) error {
 	for i, to := range n.cache {
-		from := m.Output(n.model.keysValues[i])
+		from := m.Output(n.graph.KeysValues[i])
 		for at := 0; at < len(list); {
 			end := at + 1 // of a run of neighbours
 			for end < len(list) && list[end].Token == list[end-1].Token+1 && list[end].Row == list[end-1].Row+1 {

@@ -1,4 +1,4 @@
-package nn
+package nnet
 
 import (
 	"fmt"
@@ -11,7 +11,7 @@ import (
 // InitAdapters draws the adapters as PEFT does by default: A uniform in ±1/√d_in, B zero, so that the model starts
 // unchanged. The values depend on the seed and each tensor's name alone.
 func (n *Network) InitAdapters(seed uint64) error {
-	for _, p := range n.model.params {
+	for _, p := range n.graph.Params {
 		if !strings.HasSuffix(p.Name, ".lora_A.weight") {
 			continue
 		}
@@ -39,7 +39,7 @@ func (n *Network) InitHead(mean float64, seed uint64) error {
 	if n.spec.Head.Kind == Scalar && n.spec.Head.Activation == "identity" {
 		bias = mean
 	}
-	for _, p := range n.model.params {
+	for _, p := range n.graph.Params {
 		if !p.Head {
 			continue
 		}

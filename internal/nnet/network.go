@@ -1,4 +1,4 @@
-package nn
+package nnet
 
 import (
 	"errors"
@@ -33,7 +33,7 @@ type Network struct {
 	tensors map[string]*engine.Tensor // by parameter name, in the backend's memory
 
 	capacity Capacity
-	model    *model
+	graph    *Graph
 	machines map[output]*engine.Machine
 	optim    *optimizer
 	cache    []*engine.Tensor // keys and values of each layer
@@ -70,10 +70,10 @@ func New(spec Spec, backend engine.Backend, source Source) (*Network, error) {
 	if err := n.compile(Capacity{Tokens: 1, Segments: 1, Ranges: 1, Reads: 1}); err != nil {
 		return nil, err
 	}
-	for _, p := range n.model.params {
-		host, err := source.Load(p.Name, p.node.Dtype(), p.Shape)
+	for _, p := range n.graph.Params {
+		host, err := source.Load(p.Name, p.Node.Dtype(), p.Shape)
 		if errors.Is(err, ErrAbsent) && (p.Head || p.Trained && spec.Train == TrainLoRA) {
-			host, err = engine.FromDType(p.node.Dtype(), p.Shape...), nil
+			host, err = engine.FromDType(p.Node.Dtype(), p.Shape...), nil
 		}
 		if err != nil {
 			return nil, err
@@ -106,11 +106,11 @@ func (n *Network) compile(capacity Capacity) error {
 			return err
 		}
 	}
-	m, err := newModel(n.spec, capacity, n.source.IsBF16, nil)
+	g, err := newGraph(n.spec, capacity, n.source.IsBF16, nil)
 	if err != nil {
 		return err
 	}
-	n.model, n.capacity, n.machines = m, capacity, map[output]*engine.Machine{}
+	n.graph, n.capacity, n.machines = g, capacity, map[output]*engine.Machine{}
 	return nil
 }
 
@@ -133,22 +133,22 @@ func (n *Network) Close() error {
 }
 
 // plan says what the machine for an output computes.
-func (m *model) plan(what output) engine.Plan {
+func (m *Graph) plan(what output) engine.Plan {
 	switch what {
 	case outFeatures:
-		return engine.Plan{Outputs: gorgonia.Nodes{m.features}}
+		return engine.Plan{Outputs: gorgonia.Nodes{m.Features}}
 	case outHidden:
-		return engine.Plan{Outputs: gorgonia.Nodes{m.hidden}}
+		return engine.Plan{Outputs: gorgonia.Nodes{m.Hidden}}
 	case outGradients:
-		plan := engine.Plan{Outputs: append(gorgonia.Nodes{m.loss, m.logits, m.values}, m.grads...), Loss: m.loss}
-		if m.spec.Recompute && m.hidden != nil {
-			plan.Keep = m.keep
+		plan := engine.Plan{Outputs: append(gorgonia.Nodes{m.Loss, m.Logits, m.Values}, m.Grads...), Loss: m.Loss}
+		if m.Spec.Recompute && m.Hidden != nil {
+			plan.Keep = m.Keep
 		}
 		return plan
 	}
-	outputs := gorgonia.Nodes{m.logits, m.values}
-	if m.spec.Cache > 0 {
-		outputs = append(outputs, m.keysValues...)
+	outputs := gorgonia.Nodes{m.Logits, m.Values}
+	if m.Spec.Cache > 0 {
+		outputs = append(outputs, m.KeysValues...)
 	}
 	return engine.Plan{Outputs: outputs}
 }
@@ -163,16 +163,16 @@ func (n *Network) machine(what output, need Capacity) (*engine.Machine, error) {
 	if m := n.machines[what]; m != nil {
 		return m, nil
 	}
-	m, err := engine.Compile(n.model.plan(what), n.backend)
+	m, err := engine.Compile(n.graph.plan(what), n.backend)
 	if err != nil {
 		return nil, fmt.Errorf("capacity %+v: %w", n.capacity, err)
 	}
-	for _, p := range n.model.params {
-		if err := m.Bind(p.node, n.tensors[p.Name]); err != nil {
+	for _, p := range n.graph.Params {
+		if err := m.Bind(p.Node, n.tensors[p.Name]); err != nil {
 			return nil, err
 		}
 	}
-	for i, node := range n.model.cached {
+	for i, node := range n.graph.Cached {
 		if err := m.Bind(node, n.cache[i]); err != nil {
 			return nil, err
 		}
@@ -184,7 +184,7 @@ func (n *Network) machine(what output, need Capacity) (*engine.Machine, error) {
 // run uploads the batch and runs the machine for the output.
 func (n *Network) run(what output, b Micro) (*engine.Machine, error) {
 	if n.spec.Train == TrainHead {
-		if want := len(b.Reads) * n.spec.Config.HiddenSize * int(n.spec.params().Size()); len(b.Features) != want {
+		if want := len(b.Reads) * n.spec.Config.HiddenSize * int(n.spec.Params().Size()); len(b.Features) != want {
 			return nil, fmt.Errorf("features: %d bytes for %d read-outs, want %d", len(b.Features), len(b.Reads), want)
 		}
 	}
@@ -198,7 +198,7 @@ func (n *Network) run(what output, b Micro) (*engine.Machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := n.model
+	m := n.graph
 	columns := make([]int32, len(b.Reads))
 	for i, k := range b.Kind {
 		if k == data.Final {
@@ -212,8 +212,8 @@ func (n *Network) run(what output, b Micro) (*engine.Machine, error) {
 		node *gorgonia.Node
 		data []byte
 	}{
-		{m.reads, bytesOf(b.Reads)}, {m.column, bytesOf(columns)},
-		{m.target, n.floats(b.Target)}, {m.weight, n.floats(b.Weight)},
+		{m.Reads, bytesOf(b.Reads)}, {m.Column, bytesOf(columns)},
+		{m.Target, n.floats(b.Target)}, {m.Weight, n.floats(b.Weight)},
 	}
 	tokens, segments := len(b.Tokens), len(b.CuSeqlens)-1
 	if n.spec.Train == TrainHead {
@@ -221,7 +221,7 @@ func (n *Network) run(what output, b Micro) (*engine.Machine, error) {
 		uploads = append(uploads, struct {
 			node *gorgonia.Node
 			data []byte
-		}{m.features, b.Features})
+		}{m.Features, b.Features})
 	} else {
 		if err := n.checkPositions(b.Batch); err != nil {
 			return nil, err
@@ -231,19 +231,19 @@ func (n *Network) run(what output, b Micro) (*engine.Machine, error) {
 			uploads = append(uploads, struct {
 				node *gorgonia.Node
 				data []byte
-			}{m.sliding.Ranges, bytesOf(slidingRanges(ranges, window))})
+			}{m.Sliding.Ranges, bytesOf(slidingRanges(ranges, window))})
 		}
 		for _, u := range []struct {
 			node *gorgonia.Node
 			data []int32
-		}{{m.ids, b.Tokens}, {m.positions, b.Positions}, {m.keys.CuSeqlens, b.CuSeqlens}, {m.keys.RangeOffsets, offsets}, {m.keys.Ranges, ranges}} {
+		}{{m.IDs, b.Tokens}, {m.Positions, b.Positions}, {m.Keys.CuSeqlens, b.CuSeqlens}, {m.Keys.RangeOffsets, offsets}, {m.Keys.Ranges, ranges}} {
 			uploads = append(uploads, struct {
 				node *gorgonia.Node
 				data []byte
 			}{u.node, bytesOf(u.data)})
 		}
 	}
-	if m.dropKeys != nil {
+	if m.DropKeys != nil {
 		keys := b.DropoutKeys
 		if keys == nil {
 			keys = make([]uint64, tokens)
@@ -255,7 +255,7 @@ func (n *Network) run(what output, b Micro) (*engine.Machine, error) {
 		uploads = append(uploads, struct {
 			node *gorgonia.Node
 			data []byte
-		}{m.dropKeys, bytesOf(words)})
+		}{m.DropKeys, bytesOf(words)})
 	}
 	for _, u := range uploads {
 		if err := machine.Upload(u.node, u.data); err != nil {
@@ -300,11 +300,11 @@ func (n *Network) Score(b Micro) (Scores, error) {
 }
 
 func (n *Network) scores(m *engine.Machine, reads int) (Scores, error) {
-	values, err := n.read(m.Output(n.model.values), reads)
+	values, err := n.read(m.Output(n.graph.Values), reads)
 	if err != nil {
 		return Scores{}, err
 	}
-	logits, err := n.read(m.Output(n.model.logits), reads)
+	logits, err := n.read(m.Output(n.graph.Logits), reads)
 	return Scores{Values: values, Logits: logits}, err
 }
 
@@ -317,8 +317,8 @@ func (n *Network) Features(b *data.Batch) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	features := make([]byte, len(b.Reads)*n.spec.Config.HiddenSize*int(n.spec.params().Size()))
-	return features, n.backend.Download(features, m.Output(n.model.features))
+	features := make([]byte, len(b.Reads)*n.spec.Config.HiddenSize*int(n.spec.Params().Size()))
+	return features, n.backend.Download(features, m.Output(n.graph.Features))
 }
 
 // Hidden are the final hidden states of every token, [T, hidden].
@@ -327,11 +327,11 @@ func (n *Network) Hidden(b *data.Batch) ([]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	return n.read(m.Output(n.model.hidden), len(b.Tokens))
+	return n.read(m.Output(n.graph.Hidden), len(b.Tokens))
 }
 
 // Parameters lists the model's tensors in graph order.
-func (n *Network) Parameters() []*Parameter { return n.model.params }
+func (n *Network) Parameters() []*Parameter { return n.graph.Params }
 
 // Get reads a parameter's current value, widened.
 func (n *Network) Get(name string) ([]float64, error) {

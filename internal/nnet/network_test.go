@@ -1,4 +1,4 @@
-package nn_test
+package nnet_test
 
 import (
 	"errors"
@@ -11,15 +11,16 @@ import (
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/hfmodel"
+	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/rng"
 	"github.com/goprm/goprm/internal/safetensors"
 	"github.com/goprm/goprm/internal/tinymodel"
 	"github.com/goprm/goprm/loss"
-	"github.com/goprm/goprm/nn"
 	"github.com/stretchr/testify/require"
 	"gorgonia.org/tensor"
 
 	_ "github.com/goprm/goprm/internal/cpu"
+	_ "github.com/goprm/goprm/nn"
 )
 
 // opener makes networks over one tiny model.
@@ -47,20 +48,20 @@ func newOpener(t *testing.T, kernels string) *opener {
 }
 
 // open makes a network with a random head and random adapters.
-func (o *opener) open(spec nn.Spec) *nn.Network {
+func (o *opener) open(spec nnet.Spec) *nnet.Network {
 	o.t.Helper()
 	spec.Config = o.config
 	if spec.DType == (tensor.Dtype{}) {
 		spec.DType = engine.F32
 	}
 	if spec.Head.Kind == "" {
-		spec.Head = nn.HeadSpec{Kind: nn.Scalar, Activation: "sigmoid", Final: "shared"}
+		spec.Head = nnet.HeadSpec{Kind: nnet.Scalar, Activation: "sigmoid", Final: "shared"}
 	}
-	spec.LoRA = nn.LoRASpec{Rank: 3, Alpha: 4, Targets: []string{"q_proj", "v_proj", "o_proj", "down_proj"}, Dropout: spec.LoRA.Dropout}
-	n, err := nn.New(spec, o.backend, nn.Files{nn.InWeights(o.weights)})
+	spec.LoRA = nnet.LoRASpec{Rank: 3, Alpha: 4, Targets: []string{"q_proj", "v_proj", "o_proj", "down_proj"}, Dropout: spec.LoRA.Dropout}
+	n, err := nnet.New(spec, o.backend, nnet.Files{nnet.InWeights(o.weights)})
 	require.NoError(o.t, err)
 	for _, p := range n.Parameters() {
-		if p.Head || p.Trained && spec.Train == nn.TrainLoRA {
+		if p.Head || p.Trained && spec.Train == nnet.TrainLoRA {
 			v, stream := make([]float64, size(p.Shape)), rng.New(9, p.Name)
 			for i := range v {
 				v[i] = 0.6 * (stream.Float64(uint64(i)) - 0.5)
@@ -101,21 +102,21 @@ func examples(n int) []*data.Example {
 	return list
 }
 
-func micros(t *testing.T, list []*data.Example, tokens int) []nn.Micro {
+func micros(t *testing.T, list []*data.Example, tokens int) []nnet.Micro {
 	batches, err := data.Pack(list, data.PackOptions{Tokens: tokens, N: len(list), LambdaStep: 1, LambdaFinal: 0.5})
 	require.NoError(t, err)
-	var m []nn.Micro
+	var m []nnet.Micro
 	for _, b := range batches {
-		m = append(m, nn.Micro{Batch: b})
+		m = append(m, nnet.Micro{Batch: b})
 	}
 	return m
 }
 
 // byRead orders values by (trajectory, read-out), whatever the packing.
-func byRead(t *testing.T, n *nn.Network, batches []*data.Batch) map[[2]int32]float64 {
+func byRead(t *testing.T, n *nnet.Network, batches []*data.Batch) map[[2]int32]float64 {
 	values := map[[2]int32]float64{}
 	for _, b := range batches {
-		s, err := n.Score(nn.Micro{Batch: b})
+		s, err := n.Score(nnet.Micro{Batch: b})
 		require.NoError(t, err)
 		for i, v := range s.Values {
 			values[[2]int32{b.Trajectory[i], b.Read[i]}] = v
@@ -127,7 +128,7 @@ func byRead(t *testing.T, n *nn.Network, batches []*data.Batch) map[[2]int32]flo
 // A score is the same alone, packed with others, in a prefix tree and in a graph of larger capacity: to the bit.
 func TestScoresDependOnTheirOwnTextAlone(t *testing.T) {
 	for _, kernels := range []string{"portable", "auto"} {
-		n := newOpener(t, kernels).open(nn.Spec{})
+		n := newOpener(t, kernels).open(nnet.Spec{})
 		list := examples(12)
 		var alone, packed, tree []*data.Batch
 		for _, tokens := range []int{1, 64, 1 << 20} {
@@ -154,7 +155,7 @@ func TestScoresDependOnTheirOwnTextAlone(t *testing.T) {
 
 // Windows of a long text are texts of their own: the same bits as separate ones, packed or in a prefix tree.
 func TestWindowsAreTextsOfTheirOwn(t *testing.T) {
-	n := newOpener(t, "auto").open(nn.Spec{})
+	n := newOpener(t, "auto").open(nnet.Spec{})
 	separate := examples(9)
 	joined := []*data.Example{{ID: "long"}, separate[8]}
 	for _, e := range separate[:8] {
@@ -195,16 +196,16 @@ func TestWindowsAreTextsOfTheirOwn(t *testing.T) {
 // Recomputing changes no bit; splitting a batch rounds only.
 func TestGradientsDoNotDependOnMemorySettings(t *testing.T) {
 	o := newOpener(t, "auto")
-	for _, train := range []string{nn.TrainFull, nn.TrainLoRA} {
+	for _, train := range []string{nnet.TrainFull, nnet.TrainLoRA} {
 		list := examples(7)
-		_, want, err := o.open(nn.Spec{Train: train}).Gradients(micros(t, list, 0))
+		_, want, err := o.open(nnet.Spec{Train: train}).Gradients(micros(t, list, 0))
 		require.NoError(t, err)
-		_, recomputed, err := o.open(nn.Spec{Train: train, Recompute: true}).Gradients(micros(t, list, 0))
+		_, recomputed, err := o.open(nnet.Spec{Train: train, Recompute: true}).Gradients(micros(t, list, 0))
 		require.NoError(t, err)
 		require.Equal(t, want, recomputed)
 		split := micros(t, list, 30)
 		require.Greater(t, len(split), 4)
-		_, sum, err := o.open(nn.Spec{Train: train}).Gradients(split)
+		_, sum, err := o.open(nnet.Spec{Train: train}).Gradients(split)
 		require.NoError(t, err)
 		for name, w := range want {
 			scale := 0.0
@@ -221,13 +222,13 @@ func TestGradientsDoNotDependOnMemorySettings(t *testing.T) {
 // Gradients of micro-batches are added in a tree over their numbers: ((0+1)+(2+3))+4 for five.
 func TestGradientsAreAddedInAFixedTree(t *testing.T) {
 	o := newOpener(t, "auto")
-	n := o.open(nn.Spec{Train: nn.TrainFull})
+	n := o.open(nnet.Spec{Train: nnet.TrainFull})
 	list := examples(5)
 	split := micros(t, list, 1)
 	require.Len(t, split, 5)
 	var parts []map[string][]float64
 	for _, m := range split {
-		_, g, err := n.Gradients([]nn.Micro{m})
+		_, g, err := n.Gradients([]nnet.Micro{m})
 		require.NoError(t, err)
 		parts = append(parts, g)
 	}
@@ -245,27 +246,27 @@ func TestGradientsAreAddedInAFixedTree(t *testing.T) {
 func TestHeadGradientsByCentralDifferences(t *testing.T) {
 	o := newOpener(t, "auto")
 	for _, c := range []struct {
-		head nn.HeadSpec
+		head nnet.HeadSpec
 		loss loss.Kind
 	}{
-		{nn.HeadSpec{Kind: nn.Scalar, Activation: "sigmoid", Final: "shared"}, loss.MSE},
-		{nn.HeadSpec{Kind: nn.Scalar, Activation: "sigmoid", Final: "own"}, loss.MSE},
-		{nn.HeadSpec{Kind: nn.Scalar, Activation: "identity", Final: "own"}, loss.MSE},
-		{nn.HeadSpec{Kind: nn.Scalar, Activation: "sigmoid", Final: "own"}, loss.BCE},
-		{nn.HeadSpec{Kind: nn.LinearTwoClass, Final: "shared"}, loss.MSE},
-		{nn.HeadSpec{Kind: nn.LinearTwoClass, Final: "shared"}, loss.CE},
-		{nn.HeadSpec{Kind: nn.TwoClassMLP, Final: "shared"}, loss.MSE},
-		{nn.HeadSpec{Kind: nn.TwoClassMLP, Final: "shared"}, loss.CE},
+		{nnet.HeadSpec{Kind: nnet.Scalar, Activation: "sigmoid", Final: "shared"}, loss.MSE},
+		{nnet.HeadSpec{Kind: nnet.Scalar, Activation: "sigmoid", Final: "own"}, loss.MSE},
+		{nnet.HeadSpec{Kind: nnet.Scalar, Activation: "identity", Final: "own"}, loss.MSE},
+		{nnet.HeadSpec{Kind: nnet.Scalar, Activation: "sigmoid", Final: "own"}, loss.BCE},
+		{nnet.HeadSpec{Kind: nnet.LinearTwoClass, Final: "shared"}, loss.MSE},
+		{nnet.HeadSpec{Kind: nnet.LinearTwoClass, Final: "shared"}, loss.CE},
+		{nnet.HeadSpec{Kind: nnet.TwoClassMLP, Final: "shared"}, loss.MSE},
+		{nnet.HeadSpec{Kind: nnet.TwoClassMLP, Final: "shared"}, loss.CE},
 	} {
 		t.Run(fmt.Sprint(c.head, c.loss), func(t *testing.T) {
-			n := o.open(nn.Spec{Train: nn.TrainLoRA, DType: engine.F64, Head: c.head, Loss: c.loss, Recompute: true})
+			n := o.open(nnet.Spec{Train: nnet.TrainLoRA, DType: engine.F64, Head: c.head, Loss: c.loss, Recompute: true})
 			requireCentralDifferences(t, n, micros(t, examples(4), 0))
 		})
 	}
 }
 
 // requireCentralDifferences checks the gradients of some elements of every trained parameter of a float64 network.
-func requireCentralDifferences(t *testing.T, n *nn.Network, batch []nn.Micro) {
+func requireCentralDifferences(t *testing.T, n *nnet.Network, batch []nnet.Micro) {
 	t.Helper()
 	_, grads, err := n.Gradients(batch)
 	require.NoError(t, err)
@@ -292,16 +293,16 @@ func requireCentralDifferences(t *testing.T, n *nn.Network, batch []nn.Micro) {
 	}
 }
 
-var adam = nn.AdamW{LR: 1e-2, HeadLR: 2e-2, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, WeightDecay: 0.1, Clip: 0.3}
+var adam = nnet.AdamW{LR: 1e-2, HeadLR: 2e-2, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, WeightDecay: 0.1, Clip: 0.3}
 
 // A step with a NaN anywhere changes nothing and names the tensor.
 func TestNonFiniteStepIsNotApplied(t *testing.T) {
-	n := newOpener(t, "auto").open(nn.Spec{Train: nn.TrainFull})
+	n := newOpener(t, "auto").open(nnet.Spec{Train: nnet.TrainFull})
 	batch := micros(t, examples(3), 0)
 	before := snapshot(t, n)
 	batch[0].Target[1] = math.NaN()
 	_, err := n.TrainStep(batch, adam)
-	var bad *nn.NonFiniteError
+	var bad *nnet.NonFiniteError
 	require.True(t, errors.As(err, &bad), "%v", err)
 	require.Equal(t, before, snapshot(t, n))
 	batch[0].Target[1] = 0.5
@@ -325,7 +326,7 @@ func TestNonFiniteStepIsNotApplied(t *testing.T) {
 }
 
 // snapshot is every tensor of the training state.
-func snapshot(t *testing.T, n *nn.Network) map[string][]byte {
+func snapshot(t *testing.T, n *nnet.Network) map[string][]byte {
 	tensors, updates, err := n.State()
 	require.NoError(t, err)
 	m := map[string][]byte{"updates": []byte(fmt.Sprint(updates))}
@@ -350,7 +351,7 @@ func TestNarrowMoments(t *testing.T) {
 	batch := micros(t, examples(5), 40)
 	var wide []float64
 	for _, narrow := range []bool{false, true} {
-		n := o.open(nn.Spec{Train: nn.TrainFull, Narrow: narrow})
+		n := o.open(nnet.Spec{Train: nnet.TrainFull, Narrow: narrow})
 		for s := range 40 {
 			h := adam
 			h.Seed, h.LR, h.HeadLR = 7, adam.LR/5, adam.HeadLR/5
@@ -378,8 +379,8 @@ func TestNarrowMoments(t *testing.T) {
 // A restored network goes on to the bit; each part of the state matters.
 func TestRestoreGoesOnToTheBit(t *testing.T) {
 	o := newOpener(t, "auto")
-	for _, train := range []string{nn.TrainFull, nn.TrainLoRA} {
-		first := o.open(nn.Spec{Train: train})
+	for _, train := range []string{nnet.TrainFull, nnet.TrainLoRA} {
+		first := o.open(nnet.Spec{Train: train})
 		batch := micros(t, examples(5), 40)
 		for range 3 {
 			_, err := first.TrainStep(batch, adam)
@@ -395,35 +396,35 @@ func TestRestoreGoesOnToTheBit(t *testing.T) {
 		}
 		file, err := safetensors.Open(path)
 		require.NoError(t, err)
-		second := o.open(nn.Spec{Train: train})
-		require.NoError(t, second.Restore(nn.InFile(file, func(name string) string { return name }), updates))
+		second := o.open(nnet.Spec{Train: train})
+		require.NoError(t, second.Restore(nnet.InFile(file, func(name string) string { return name }), updates))
 		require.NoError(t, file.Close())
 		for range 2 {
 			_, err := second.TrainStep(batch, adam)
 			require.NoError(t, err)
 		}
 		require.Equal(t, snapshot(t, first), snapshot(t, second))
-		require.ErrorContains(t, second.Restore(func(string) (nn.Stored, bool) { return nn.Stored{}, false }, 0), "missing from the checkpoint")
+		require.ErrorContains(t, second.Restore(func(string) (nnet.Stored, bool) { return nnet.Stored{}, false }, 0), "missing from the checkpoint")
 	}
 }
 
 func TestSpecsThatMakeNoSenseAreRefusedByName(t *testing.T) {
 	o := newOpener(t, "auto")
-	scalar := nn.HeadSpec{Kind: nn.Scalar, Activation: "sigmoid", Final: "shared"}
-	lora := nn.LoRASpec{Rank: 2, Alpha: 2, Targets: []string{"q_proj"}}
-	for want, spec := range map[string]nn.Spec{
+	scalar := nnet.HeadSpec{Kind: nnet.Scalar, Activation: "sigmoid", Final: "shared"}
+	lora := nnet.LoRASpec{Rank: 2, Alpha: 2, Targets: []string{"q_proj"}}
+	for want, spec := range map[string]nnet.Spec{
 		"train":           {Train: "some", Head: scalar},
-		"head.kind":       {Head: nn.HeadSpec{Kind: "cubic", Final: "shared"}},
-		"head.activation": {Head: nn.HeadSpec{Kind: nn.Scalar, Activation: "tanh", Final: "shared"}},
-		"head.final":      {Head: nn.HeadSpec{Kind: nn.TwoClassMLP, Final: "own"}},
+		"head.kind":       {Head: nnet.HeadSpec{Kind: "cubic", Final: "shared"}},
+		"head.activation": {Head: nnet.HeadSpec{Kind: nnet.Scalar, Activation: "tanh", Final: "shared"}},
+		"head.final":      {Head: nnet.HeadSpec{Kind: nnet.TwoClassMLP, Final: "own"}},
 		"loss.kind: ce":   {Head: scalar, Loss: loss.CE},
-		"loss.kind: bce":  {Head: nn.HeadSpec{Kind: nn.LinearTwoClass, Final: "shared"}, Loss: loss.BCE},
-		"lora.rank":       {Train: nn.TrainLoRA, Head: scalar},
-		"lora.targets":    {Train: nn.TrainLoRA, Head: scalar, LoRA: nn.LoRASpec{Rank: 2, Targets: []string{"lm_head"}}},
-		"lora.layers":     {Train: nn.TrainLoRA, Head: scalar, LoRA: nn.LoRASpec{Rank: 2, Targets: lora.Targets, Layers: []int{2}}},
+		"loss.kind: bce":  {Head: nnet.HeadSpec{Kind: nnet.LinearTwoClass, Final: "shared"}, Loss: loss.BCE},
+		"lora.rank":       {Train: nnet.TrainLoRA, Head: scalar},
+		"lora.targets":    {Train: nnet.TrainLoRA, Head: scalar, LoRA: nnet.LoRASpec{Rank: 2, Targets: []string{"lm_head"}}},
+		"lora.layers":     {Train: nnet.TrainLoRA, Head: scalar, LoRA: nnet.LoRASpec{Rank: 2, Targets: lora.Targets, Layers: []int{2}}},
 	} {
 		spec.Config, spec.DType = o.config, engine.F32
-		_, err := nn.New(spec, o.backend, nn.Files{nn.InWeights(o.weights)})
+		_, err := nnet.New(spec, o.backend, nnet.Files{nnet.InWeights(o.weights)})
 		require.ErrorContains(t, err, want)
 	}
 }

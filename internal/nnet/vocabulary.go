@@ -1,11 +1,6 @@
-package nn
+package nnet
 
-import (
-	"fmt"
-
-	"github.com/goprm/goprm/internal/engine"
-	"gorgonia.org/gorgonia"
-)
+import "fmt"
 
 // vocabularyBlock is how many tokens' logits exist at once: [R, vocabularyBlock] and never [R, V].
 const vocabularyBlock = 8192
@@ -24,19 +19,6 @@ func VocabularyBlocks(tokens int) []VocabularyBlock {
 		blocks = append(blocks, VocabularyBlock{fmt.Sprintf("lm_head.weight[%d:%d]", from, to), from, to})
 	}
 	return blocks
-}
-
-// logProb reads the log-probability of each read-out's label.
-func (m *model) logProb(bf16 func(name string) bool) *gorgonia.Node {
-	var state *gorgonia.Node
-	for _, b := range VocabularyBlocks(m.spec.Config.VocabSize) {
-		w := m.matrix(b.Name, bf16, b.To-b.From, m.spec.Config.HiddenSize)
-		state = m.LogProbBlock(m.Linear(engine.Reads, m.features, w, nil, false, false), m.column, state, b.From) // [R, 3]
-		if m.Err() != nil {
-			return nil
-		}
-	}
-	return m.LogProb(state) // [R, 1]
 }
 
 // checkLabels makes sure that every read-out has a token to be the label.

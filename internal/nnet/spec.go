@@ -1,4 +1,4 @@
-package nn
+package nnet
 
 import (
 	"fmt"
@@ -76,7 +76,7 @@ func (s Spec) Validate() error {
 	if !slices.Contains([]string{TrainNothing, TrainHead, TrainLoRA, TrainFull}, s.Train) {
 		return fmt.Errorf("train: %q is none of head, lora, full", s.Train)
 	}
-	if s.Narrow && s.params() != engine.F32 {
+	if s.Narrow && s.Params() != engine.F32 {
 		return fmt.Errorf("optim.moments: bf16 is for parameters in f32, not with dtype: %s", engine.DTypeName(s.DType))
 	}
 	switch s.Head.Kind {
@@ -136,15 +136,16 @@ func (s Spec) Validate() error {
 	return nil
 }
 
-// params is the dtype of trained parameters, norms, biases, the head and the features it reads.
-func (s Spec) params() tensor.Dtype { return ops.ParamDType(s.DType) }
+// Params is the dtype of trained parameters, norms, biases, the head and the features it reads.
+func (s Spec) Params() tensor.Dtype { return ops.ParamDType(s.DType) }
 
 func (s Spec) hasAdapters() bool { return s.Train == TrainLoRA || s.Adapters }
 
-// dropsOut reports whether the graph has dropout: it does nothing to a micro-batch without keys.
-func (s Spec) dropsOut() bool { return s.Train == TrainLoRA && s.LoRA.Dropout > 0 }
+// DropsOut reports whether the graph has dropout: it does nothing to a micro-batch without keys.
+func (s Spec) DropsOut() bool { return s.Train == TrainLoRA && s.LoRA.Dropout > 0 }
 
-func (s Spec) adapted(layer int, module string) bool {
+// Adapted reports whether a module of a layer carries an adapter.
+func (s Spec) Adapted(layer int, module string) bool {
 	return s.hasAdapters() && slices.Contains(s.LoRA.Targets, module) && (s.LoRA.Layers == nil || slices.Contains(s.LoRA.Layers, layer))
 }
 

@@ -1,4 +1,4 @@
-package nn_test
+package nnet_test
 
 import (
 	"math"
@@ -7,8 +7,8 @@ import (
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/hfmodel"
+	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/rng"
-	"github.com/goprm/goprm/nn"
 	"github.com/stretchr/testify/require"
 	"gorgonia.org/tensor"
 )
@@ -48,17 +48,17 @@ func TestTokenLogProb(t *testing.T) {
 		backend, err := engine.Open("cpu", engine.Options{Workers: 2})
 		require.NoError(t, err)
 		source := randomSource{map[string][]float64{}}
-		n, err := nn.New(nn.Spec{Config: config, DType: c.dtype, Head: nn.HeadSpec{Kind: nn.TokenLogProb, Final: "shared"}}, backend, source)
+		n, err := nnet.New(nnet.Spec{Config: config, DType: c.dtype, Head: nnet.HeadSpec{Kind: nnet.TokenLogProb, Final: "shared"}}, backend, source)
 		require.NoError(t, err)
-		blocks := nn.VocabularyBlocks(config.VocabSize)
+		blocks := nnet.VocabularyBlocks(config.VocabSize)
 		require.Len(t, blocks, 3)
-		require.Equal(t, nn.VocabularyBlock{Name: "lm_head.weight[16384:20011]", From: 16384, To: 20011}, blocks[2])
+		require.Equal(t, nnet.VocabularyBlock{Name: "lm_head.weight[16384:20011]", From: 16384, To: 20011}, blocks[2])
 		batch := &data.Batch{Tokens: []int32{5, 20010, 8191, 8192}, Positions: []int32{0, 1, 2, 3}, CuSeqlens: []int32{0, 4}, Reads: []int32{0, 1, 3, 3},
 			Target: make([]float64, 4), Weight: make([]float64, 4), Kind: make([]data.Kind, 4)}
 		labels := []int32{20010, 8191, 8192, 0}
 		hidden, err := n.Hidden(batch)
 		require.NoError(t, err)
-		got, err := n.Score(nn.Micro{Batch: batch, Labels: labels})
+		got, err := n.Score(nnet.Micro{Batch: batch, Labels: labels})
 		require.NoError(t, err)
 		for r, at := range batch.Reads {
 			var sum, label float64
@@ -76,9 +76,9 @@ func TestTokenLogProb(t *testing.T) {
 			}
 			require.InEpsilon(t, label-math.Log(sum), got.Values[r], c.tolerance)
 		}
-		_, err = n.Score(nn.Micro{Batch: batch, Labels: labels[:3]})
+		_, err = n.Score(nnet.Micro{Batch: batch, Labels: labels[:3]})
 		require.ErrorContains(t, err, "labels: 3 for 4 read-outs")
-		_, err = n.Score(nn.Micro{Batch: batch, Labels: []int32{0, 0, 20011, 0}})
+		_, err = n.Score(nnet.Micro{Batch: batch, Labels: []int32{0, 0, 20011, 0}})
 		require.ErrorContains(t, err, "read-out 2 has token 20011")
 		require.NoError(t, n.Close())
 		require.NoError(t, backend.Close())
@@ -88,12 +88,12 @@ func TestTokenLogProb(t *testing.T) {
 // A sliding window cuts what a token sees, and prefix trees are refused with one.
 func TestSlidingWindowAndDynamicScaling(t *testing.T) {
 	text := `{"model_type":"mistral","hidden_size":16,"intermediate_size":16,"num_hidden_layers":1,"num_attention_heads":1,"num_key_value_heads":1,"vocab_size":50,"max_position_embeddings":64,"sliding_window":3`
-	open := func(more string) *nn.Network {
+	open := func(more string) *nnet.Network {
 		config, err := hfmodel.ParseConfig([]byte(text + more + "}"))
 		require.NoError(t, err)
 		backend, err := engine.Open("cpu", engine.Options{Workers: 2})
 		require.NoError(t, err)
-		n, err := nn.New(nn.Spec{Config: config, DType: engine.F64, Head: nn.HeadSpec{Kind: nn.Scalar, Activation: "identity", Final: "shared"}}, backend, randomSource{map[string][]float64{}})
+		n, err := nnet.New(nnet.Spec{Config: config, DType: engine.F64, Head: nnet.HeadSpec{Kind: nnet.Scalar, Activation: "identity", Final: "shared"}}, backend, randomSource{map[string][]float64{}})
 		require.NoError(t, err)
 		t.Cleanup(func() {
 			require.NoError(t, n.Close())

@@ -1,4 +1,4 @@
-package nn
+package nnet
 
 import (
 	"unsafe"
@@ -42,7 +42,7 @@ func download(backend engine.Backend, t *engine.Tensor, count int) ([]float64, e
 }
 
 // floats converts to the bytes of parameters.
-func (n *Network) floats(v []float64) []byte { return toDType(v, n.spec.params()) }
+func (n *Network) floats(v []float64) []byte { return toDType(v, n.spec.Params()) }
 
 func toDType(v []float64, dtype tensor.Dtype) []byte {
 	if dtype == engine.F64 {

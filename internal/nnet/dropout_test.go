@@ -1,19 +1,19 @@
-package nn_test
+package nnet_test
 
 import (
 	"testing"
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/engine"
-	"github.com/goprm/goprm/nn"
+	"github.com/goprm/goprm/internal/nnet"
 	"github.com/stretchr/testify/require"
 )
 
 // dropped gives micro-batches the keys of an optimiser step.
-func dropped(batches []nn.Micro, step int) []nn.Micro {
-	var list []nn.Micro
+func dropped(batches []nnet.Micro, step int) []nnet.Micro {
+	var list []nnet.Micro
 	for _, b := range batches {
-		list = append(list, nn.Micro{Batch: b.Batch, DropoutKeys: nn.DropoutKeys(b.Batch, 3, step)})
+		list = append(list, nnet.Micro{Batch: b.Batch, DropoutKeys: nnet.DropoutKeys(b.Batch, 3, step)})
 	}
 	return list
 }
@@ -22,7 +22,7 @@ func dropped(batches []nn.Micro, step int) []nn.Micro {
 // gradient is that of the masked function.
 func TestDropout(t *testing.T) {
 	o := newOpener(t, "auto")
-	spec := nn.Spec{Train: nn.TrainLoRA, DType: engine.F64, LoRA: nn.LoRASpec{Dropout: 0.3}}
+	spec := nnet.Spec{Train: nnet.TrainLoRA, DType: engine.F64, LoRA: nnet.LoRASpec{Dropout: 0.3}}
 	recomputing := spec
 	recomputing.Recompute = true
 	list := examples(7)
@@ -45,7 +45,7 @@ func TestDropout(t *testing.T) {
 	require.NotEqual(t, r.Loss, next.Loss, "another step, another mask")
 	requireCentralDifferences(t, n, dropped(micros(t, examples(4), 0), 5))
 
-	plain := o.open(nn.Spec{Train: nn.TrainLoRA, DType: engine.F64})
+	plain := o.open(nnet.Spec{Train: nnet.TrainLoRA, DType: engine.F64})
 	without, _, err := plain.Gradients(whole)
 	require.NoError(t, err)
 	require.NotEqual(t, r.Loss, without.Loss)
