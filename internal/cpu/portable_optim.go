@@ -87,6 +87,29 @@ func eachMoment[T float](b *backend, c engine.Call, run func(u update[T], from, 
 	}
 }
 
+// sgd is one update with momentum in PyTorch's order of operations.
+func sgd[T float](b *backend, c engine.Call) (engine.Launch, error) {
+	n := c.Out.Size()
+	const chunk = 1 << 13
+	var rate, momentum, decay, scale T
+	task := func(i int) {
+		param, grad, out, velocity := engine.Slice[T](c.In[0]), engine.Slice[T](c.In[1]), engine.Slice[T](c.Out), engine.Slice[T](c.In[2])
+		for j := i * chunk; j < min(n, (i+1)*chunk); j++ {
+			g := T(scale*grad[j]) + T(decay*param[j])
+			velocity[j] = T(momentum*velocity[j]) + g
+			out[j] = param[j] - T(rate*velocity[j])
+		}
+	}
+	return func() error {
+		hyper, factor := engine.Slice[float64](c.In[3]), engine.Slice[float64](c.In[4])[ops.ClipFactor]
+		if math.IsNaN(factor) {
+			return nil
+		}
+		rate, momentum, decay, scale = T(hyper[ops.SGDLR]), T(hyper[ops.SGDMomentum]), T(hyper[ops.SGDWeightDecay]), T(factor)
+		return b.pool.run(ceilDiv(n, chunk), task)
+	}, nil
+}
+
 // clip computes in float64.
 func clip(_ *backend, c engine.Call) (engine.Launch, error) {
 	return func() error {

@@ -43,6 +43,7 @@ var portable = map[string]compile{
 	"pool":               floats(poolSegments[float32], poolSegments[float64]),
 	"tanh":               floats(tanh[float32], tanh[float64]),
 	"adamw":              adamwBy(floats(adamw[float32], adamw[float64])),
+	"sgd":                floats(sgd[float32], sgd[float64]),
 	"clip":               clip,
 	"sum_squares":        sumSquares,
 }

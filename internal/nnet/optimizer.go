@@ -10,21 +10,8 @@ import (
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/ops"
-	"github.com/goprm/goprm/internal/rng"
 	"github.com/goprm/goprm/loss"
 )
-
-// AdamW holds the settings of one update; see Loshchilov and Hutter, arXiv 1711.05101, in PyTorch's order of operations.
-type AdamW struct {
-	LR          float64 // of the trunk and adapters
-	HeadLR      float64 // of the value head
-	Beta1       float64
-	Beta2       float64
-	Eps         float64
-	WeightDecay float64 // on matrices, not on biases and norms
-	Clip        float64 // bound on the global L2 norm of the gradient; 0: none
-	Seed        uint64  // of the rounding of moments, where they are bf16
-}
 
 // StepResult describes one optimiser step.
 type StepResult struct {
@@ -40,14 +27,15 @@ func (e *NonFiniteError) Error() string {
 	return fmt.Sprintf("NaN or Inf in %s: the step was not applied", e.Tensor)
 }
 
-// optimizer keeps the moments and the gradient sums of the trained parameters, in graph order.
+// optimizer keeps the state and the gradient sums of the trained parameters, in graph order.
 type optimizer struct {
 	net      *Network
 	trained  []*Parameter
 	names    []string
-	m, v     []*engine.Tensor
-	scalars  *engine.Tensor   // f64: hyper of each trained parameter, then clip's bound
-	hyper    []*engine.Tensor // views of them
+	rule     Rule
+	states   [][]*engine.Tensor // by trained parameter, then in the rule's order
+	scalars  *engine.Tensor     // f64: hyper of each trained parameter, then clip's bound
+	hyper    []*engine.Tensor   // views of them
 	bound    *engine.Tensor
 	results  *engine.Tensor   // f64: the sum of squares of each, then clip's result
 	squares  *engine.Tensor   // views of them
@@ -72,7 +60,7 @@ type launchKey struct {
 }
 
 func newOptimizer(n *Network) *optimizer {
-	o := &optimizer{net: n}
+	o := &optimizer{net: n, rule: n.spec.rule()}
 	o.tree.optim = o
 	for _, p := range n.graph.Params {
 		if p.Trained {
@@ -92,7 +80,7 @@ func (o *optimizer) forget() error {
 	return errors.Join(errs...)
 }
 
-// allocate gives the moments memory before the first update, or before they are restored.
+// allocate gives the state memory before the first update, or before they are restored.
 func (o *optimizer) allocate() error {
 	if o.scalars != nil {
 		return nil
@@ -102,23 +90,18 @@ func (o *optimizer) allocate() error {
 	if o.net.spec.Offload {
 		alloc = b.(engine.HostMemory).AllocHost // New made sure
 	}
-	for i := len(o.v); i < n; i++ { // as far as an earlier try did not come
-		name := o.names[i]
-		t := o.net.tensors[name]
-		for _, moments := range []*[]*engine.Tensor{&o.m, &o.v} {
-			z := engine.NewTensor(nil, o.net.spec.moments(t.Dtype()), t.Shape(), nil)
-			var err error
-			if z.Ptr, err = alloc(int(z.MemSize())); err != nil {
-				return fmt.Errorf("optimiser state of %s: %w", name, err)
-			}
-			*moments = append(*moments, z)
+	for i := len(o.states); i < n; i++ { // as far as an earlier try did not come
+		states, err := o.allocateState(o.names[i], alloc)
+		if err != nil {
+			return err
 		}
+		o.states = append(o.states, states)
 	}
 	var err error
 	if o.results, err = engine.CopyTo(b, engine.FromDType(engine.F64, n+ops.ClipLen)); err != nil {
 		return err
 	}
-	scalars, err := engine.CopyTo(b, engine.FromDType(engine.F64, n*ops.HyperLen+1))
+	scalars, err := engine.CopyTo(b, engine.FromDType(engine.F64, n*o.rule.Hyper+1))
 	if err != nil {
 		return err
 	}
@@ -127,9 +110,39 @@ func (o *optimizer) allocate() error {
 		return engine.NewTensor(unsafe.Add(of.Ptr, 8*from), engine.F64, []int{size}, of)
 	}
 	for i := range o.names {
-		o.hyper, o.sums = append(o.hyper, view(o.scalars, i*ops.HyperLen, ops.HyperLen)), append(o.sums, view(o.results, i, 1))
+		o.hyper, o.sums = append(o.hyper, view(o.scalars, i*o.rule.Hyper, o.rule.Hyper)), append(o.sums, view(o.results, i, 1))
 	}
-	o.bound, o.squares, o.clipped = view(o.scalars, n*ops.HyperLen, 1), view(o.results, 0, n), view(o.results, n, ops.ClipLen)
+	o.bound, o.squares, o.clipped = view(o.scalars, n*o.rule.Hyper, 1), view(o.results, 0, n), view(o.results, n, ops.ClipLen)
+	return nil
+}
+
+// allocateState makes the zeroed state tensors of one parameter.
+func (o *optimizer) allocateState(name string, alloc func(int) (unsafe.Pointer, error)) ([]*engine.Tensor, error) {
+	t := o.net.tensors[name]
+	var states []*engine.Tensor
+	for range o.rule.State {
+		z := engine.NewTensor(nil, o.net.spec.moments(t.Dtype()), t.Shape(), nil)
+		var err error
+		if z.Ptr, err = alloc(int(z.MemSize())); err != nil {
+			return nil, fmt.Errorf("optimizer state of %s: %w", name, err)
+		}
+		states = append(states, z)
+	}
+	return states, nil
+}
+
+// use makes the rule of an update the optimizer's. State of one rule is of no use to another.
+func (o *optimizer) use(rule Rule) error {
+	if rule.Op == o.rule.Op {
+		return nil
+	}
+	if o.scalars != nil {
+		return fmt.Errorf("the optimizer is %s; it cannot become %s after its first update", o.rule.Op, rule.Op)
+	}
+	if o.net.spec.Narrow && !rule.Narrow {
+		return fmt.Errorf("optim.moments: %s keeps no state in bf16", rule.Op)
+	}
+	o.rule = rule
 	return nil
 }
 
@@ -166,12 +179,15 @@ var wholeTensors = engine.FromSlice([]int32{-1, -1, -1}, int(engine.NumDims))
 
 // TrainStep runs the micro-batches of one optimiser batch, adds their gradients in a fixed pairwise tree, and updates
 // the trained parameters. When anything is NaN or Inf nothing is changed and the error is a *NonFiniteError.
-func (n *Network) TrainStep(batches []Micro, h AdamW) (StepResult, error) {
+func (n *Network) TrainStep(batches []Micro, u Update) (StepResult, error) {
 	if len(batches) == 0 {
-		return StepResult{}, fmt.Errorf("an optimiser step without micro-batches")
+		return StepResult{}, fmt.Errorf("an optimizer step without micro-batches")
 	}
 	if len(n.optim.names) == 0 {
-		return StepResult{}, errors.New("an optimiser step of a network that trains nothing")
+		return StepResult{}, errors.New("an optimizer step of a network that trains nothing")
+	}
+	if err := n.optim.use(u.Rule()); err != nil {
+		return StepResult{}, err
 	}
 	if err := n.optim.allocate(); err != nil {
 		return StepResult{}, err
@@ -186,7 +202,7 @@ func (n *Network) TrainStep(batches []Micro, h AdamW) (StepResult, error) {
 		}
 		return StepResult{}, &NonFiniteError{Tensor: "the loss"}
 	}
-	if result.GradNorm, err = n.optim.update(grads, h); err != nil {
+	if result.GradNorm, err = n.optim.update(grads, u); err != nil {
 		return StepResult{}, err
 	}
 	return result, nil
@@ -279,22 +295,11 @@ func (o *optimizer) finish() (norm float64, err error) {
 }
 
 // update applies the gradients unless one of them is NaN or Inf, and returns their norm.
-func (o *optimizer) update(grads []*engine.Tensor, h AdamW) (float64, error) {
-	t := float64(o.steps + 1)
+func (o *optimizer) update(grads []*engine.Tensor, by Update) (float64, error) {
 	scalars := make([]float64, o.scalars.Size())
-	scalars[len(scalars)-1] = h.Clip
+	scalars[len(scalars)-1] = by.ClipNorm()
 	for i, p := range o.trained {
-		hyper := scalars[i*ops.HyperLen:]
-		hyper[ops.HyperBeta1], hyper[ops.HyperBeta2], hyper[ops.HyperEps] = h.Beta1, h.Beta2, h.Eps
-		hyper[ops.HyperCorrection1], hyper[ops.HyperCorrection2] = 1-math.Pow(h.Beta1, t), 1-math.Pow(h.Beta2, t)
-		hyper[ops.HyperLR] = h.LR
-		if p.Head {
-			hyper[ops.HyperLR] = h.HeadLR
-		}
-		if p.Decays() {
-			hyper[ops.HyperWeightDecay] = h.WeightDecay
-		}
-		hyper[ops.HyperSalt] = float64(rng.New(h.Seed, "moments "+p.Name).Uint64(uint64(o.steps)) >> 11)
+		by.Hyper(scalars[i*o.rule.Hyper:][:o.rule.Hyper], p, o.steps)
 	}
 	if err := o.net.backend.Upload(o.scalars, bytesOf(scalars)); err != nil {
 		return 0, err
@@ -335,7 +340,8 @@ func (o *optimizer) updateOf(grads []*engine.Tensor) (*update, error) {
 	}
 	for i, name := range o.names {
 		w := o.net.tensors[name]
-		if err := add("adamw", w, w, grads[i], o.m[i], o.v[i], o.hyper[i], o.clipped); err != nil {
+		in := append([]*engine.Tensor{w, grads[i]}, o.states[i]...)
+		if err := add(o.rule.Op, w, append(in, o.hyper[i], o.clipped)...); err != nil {
 			return nil, fmt.Errorf("updating %s: %w", name, err)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 type Memory struct {
 	Weights     int64 `json:"weights"`     // frozen, as stored, or trained, in the dtype of parameters
 	Gradients   int64 `json:"gradients"`   // of trained parameters
-	Moments     int64 `json:"moments"`     // of AdamW, unless they lie on the host
+	Moments     int64 `json:"moments"`     // of the optimizer, unless they lie on the host
 	Activations int64 `json:"activations"` // the arena of the largest batch
 	Rounded     int64 `json:"rounded"`     // the bf16 copy of the largest trained matrices that a launch takes, where products compute in bf16
 	Trained     int64 `json:"trained"`     // numbers that are trained
@@ -59,7 +59,7 @@ func Measure(spec Spec, capacity Capacity, bf16 bool, microBatches int) (Memory,
 		}
 		memory.Trained += numbers
 		memory.Gradients += copies * bytes
-		if moments := 2 * numbers * int64(spec.moments(p.Node.Dtype()).Size()); spec.Offload {
+		if moments := int64(len(spec.rule().State)) * numbers * int64(spec.moments(p.Node.Dtype()).Size()); spec.Offload {
 			memory.Host += moments
 		} else {
 			memory.Moments += moments

@@ -59,11 +59,19 @@ type Spec struct {
 	Recompute bool // keep only the residual stream between layers for the backward pass
 	Bias      bool // q, k and v projections carry a bias
 	Cache     int  // tokens whose keys and values are kept, see [Network.SetCache]
-	Narrow    bool // AdamW's moments are bf16, rounded at random
+	Rule      Rule // of the optimizer; zero: AdamW's
+	Narrow    bool // its state is bf16, rounded at random
 	Offload   bool // they lie in host memory, on backends that have it apart
 }
 
-// moments is the dtype of the moments of a parameter of a dtype.
+func (s Spec) rule() Rule {
+	if s.Rule.Op == "" {
+		return AdamW{}.Rule()
+	}
+	return s.Rule
+}
+
+// moments is the dtype of the optimizer's state of a parameter of a dtype.
 func (s Spec) moments(param tensor.Dtype) tensor.Dtype {
 	if s.Narrow {
 		return engine.BFloat16

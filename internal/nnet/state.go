@@ -9,8 +9,8 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// State is everything that training has changed, as tensors to store: "param.NAME", "m.NAME" and "v.NAME" of each
-// trained parameter in the compute dtype, and the number of updates so far. Data are read when they are written.
+// State is everything that training has changed, as tensors to store: "param.NAME" of each trained parameter in the compute
+// dtype, the optimizer's state ("m.NAME" and "v.NAME" of AdamW), and the number of updates so far. Data are read when they are written.
 func (n *Network) State() ([]safetensors.Tensor, int, error) {
 	if err := n.optim.allocate(); err != nil {
 		return nil, 0, err
@@ -30,7 +30,11 @@ type stateTensor struct {
 }
 
 func (o *optimizer) state(i int) []stateTensor {
-	return []stateTensor{{"param.", o.net.tensors[o.names[i]]}, {"m.", o.m[i]}, {"v.", o.v[i]}}
+	list := []stateTensor{{"param.", o.net.tensors[o.names[i]]}}
+	for j, name := range o.rule.State {
+		list = append(list, stateTensor{name + ".", o.states[i][j]})
+	}
+	return list
 }
 
 // Restore puts a state back; find gives each stored tensor by the name that State gave it. A tensor that is missing, or

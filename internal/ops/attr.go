@@ -48,9 +48,17 @@ const (
 	HyperLen
 )
 
+// Indices into sgd's hyper tensor.
+const (
+	SGDLR = iota
+	SGDMomentum
+	SGDWeightDecay // added to the gradient: decay·param
+	SGDLen
+)
+
 // Indices into clip's result.
 const (
 	ClipNorm   = iota // the norm of all gradients
-	ClipFactor        // what adamw multiplies gradients by
+	ClipFactor        // what updates multiply gradients by
 	ClipLen
 )

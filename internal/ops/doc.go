@@ -68,6 +68,8 @@
 //	              factor min(1, bound/(norm + 1e-6)), or 1 for a bound of 0; both NaN if a square is NaN or Inf
 //	adamw         param, grad, m, v [n], hyper f64 [HyperLen], clip's result → param; m and v are updated too. A factor of NaN
 //	              changes nothing
+//	sgd           param, grad, velocity [n], hyper f64 [SGDLen], clip's result → param: g = factor·grad + decay·param, velocity =
+//	              momentum·velocity + g, which is updated too, param − lr·velocity. A factor of NaN changes nothing
 //
 // m and v may be bf16 where the rest is f32: then the update takes them before they are rounded, and they are rounded up or
 // down at random, so that many small changes add up as they would in f32 (v's is a thousandth of it, bf16's last place some

@@ -63,6 +63,7 @@ var signatures = map[string]signature{
 	"pool":               {reflect.TypeFor[Pool](), []string{"h:TK i:C > h:SK"}},
 	"tanh":               {nil, []string{"h:RC > h:RC"}},
 	"adamw":              {nil, []string{"h:* h:* h:* h:* d:8 d:2 > h:*", "h:* h:* b:* b:* d:8 d:2 > h:*"}},
+	"sgd":                {nil, []string{"h:* h:* h:* d:3 d:2 > h:*"}},
 	"clip":               {nil, []string{"d:N d:1 > d:2"}},
 	"sum_squares":        {nil, []string{"h:* > d:1"}},
 }
