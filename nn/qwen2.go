@@ -10,7 +10,7 @@ import (
 	"gorgonia.org/gorgonia"
 )
 
-func init() { nnet.Register(build) }
+func init() { nnet.Register(nnet.Models{Build: build, Custom: newCustom}) }
 
 // build adds the backbone, the head and the loss to a graph. Training the head alone starts at features that are given.
 func build(graph *nnet.Graph) {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"unsafe"
@@ -15,6 +16,8 @@ type Plan struct {
 	// Keep lists the forward nodes that the backward pass finds in memory; it recomputes the others when it needs
 	// them. nil keeps every node.
 	Keep gorgonia.Nodes
+	// Split makes the launches that follow the loss a sequence of their own, see RunForward and RunBackward.
+	Split bool
 }
 
 // Machine executes a compiled graph. It implements gorgonia.VM; it is not safe for concurrent use.
@@ -24,6 +27,7 @@ type Machine struct {
 	inputs  map[*gorgonia.Node]*step
 	outputs map[*gorgonia.Node]*step
 	launch  Sequence
+	rest    Sequence // what follows the loss, where the plan is split
 	live    *Tensor
 	owned   []unsafe.Pointer
 	stats   Stats
@@ -51,14 +55,18 @@ func Measure(plan Plan, fusions []Fusion) (Stats, error) {
 // Compile schedules the plan, allocates its arena and outputs, and compiles each step's kernel. Inputs get memory with
 // Alloc or Bind before the first run.
 func Compile(plan Plan, backend Backend) (*Machine, error) {
-	m := &Machine{backend: backend, launch: Sequence{Backend: backend}}
+	m := &Machine{backend: backend, launch: Sequence{Backend: backend}, rest: Sequence{Backend: backend}}
 	if err := m.schedule(plan, fusionsOf(backend)); err != nil {
 		return nil, err
 	}
 	if err := m.allocate(); err != nil {
 		return nil, err
 	}
+	sequence := &m.launch
 	for _, st := range m.steps {
+		if plan.Split && (st.pass > 0 || st.node.ID() > plan.Loss.ID()) {
+			sequence = &m.rest
+		}
 		if st.op.view || st.op.marker {
 			continue
 		}
@@ -70,9 +78,9 @@ func Compile(plan Plan, backend Backend) (*Machine, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s on %s: %w", st.op.Kernel, backend.Name(), err)
 		}
-		m.launch.Launches = append(m.launch.Launches, launch)
+		sequence.Launches = append(sequence.Launches, launch)
 	}
-	m.stats.Steps = len(m.launch.Launches)
+	m.stats.Steps = len(m.launch.Launches) + len(m.rest.Launches)
 	return m, nil
 }
 
@@ -245,6 +253,14 @@ func (m *Machine) Output(n *gorgonia.Node) *Tensor { return m.outputs[n].tensor 
 
 // RunAll runs every step once, at the live counts last set. Every input must have memory.
 func (m *Machine) RunAll() error {
+	if err := m.RunForward(); err != nil {
+		return err
+	}
+	return m.RunBackward()
+}
+
+// RunForward runs the steps up to the loss of a plan that is split, else all of them.
+func (m *Machine) RunForward() error {
 	for _, in := range m.inputs {
 		if in.tensor.Ptr == nil {
 			return fmt.Errorf("input %s has no memory: bind or upload it first", in.node.Name())
@@ -256,12 +272,23 @@ func (m *Machine) RunAll() error {
 	return m.backend.Sync()
 }
 
+// RunBackward runs the steps that RunForward left, whose inputs may have been uploaded since.
+func (m *Machine) RunBackward() error {
+	if len(m.rest.Launches) == 0 {
+		return nil
+	}
+	if err := m.rest.Run(); err != nil {
+		return err
+	}
+	return m.backend.Sync()
+}
+
 // Reset is part of gorgonia.VM; the next RunAll starts anew anyway.
 func (m *Machine) Reset() {}
 
 // Close frees the machine's memory; the backend stays open.
 func (m *Machine) Close() error {
-	err := m.launch.Forget()
+	err := errors.Join(m.launch.Forget(), m.rest.Forget())
 	for _, ptr := range m.owned {
 		m.backend.Free(ptr)
 	}

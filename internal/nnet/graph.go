@@ -43,22 +43,29 @@ type Graph struct {
 	Logits   *gorgonia.Node // [R, C]
 	Values   *gorgonia.Node // [R, 1]
 	Loss     *gorgonia.Node // scalar
+	outer    gorgonia.Nodes // what a custom head reads: features, logits if there is a head, hidden if it is asked for
+	dOuter   gorgonia.Nodes // inputs: the gradients of outer
 	Grads    gorgonia.Nodes // of the trained parameters, in order
 	Keep     gorgonia.Nodes // what the backward pass finds in memory
 }
 
-// Builder adds a backbone, a head and a loss to a graph that has the inputs of read-outs: it sets Hidden, Features, Logits,
-// Values, Loss and Keep. The graph's first error stands for all.
-type Builder func(*Graph)
+// Models is what package nn knows and this one does not.
+type Models struct {
+	// Build adds a backbone, a head and a loss to a graph that has the inputs of read-outs: it sets Hidden, Features, Logits,
+	// Values, Loss and Keep; no loss for a custom head. The graph's first error stands for all.
+	Build func(*Graph)
+	// Custom makes a custom head of Spec.Expr.
+	Custom func(expr any) (Custom, error)
+}
 
-var build Builder
+var models Models
 
-// Register makes the builder of backbones known. Package nn does so when it is imported.
-func Register(b Builder) { build = b }
+// Register makes models known. Package nn does so when it is imported.
+func Register(m Models) { models = m }
 
 // newGraph builds the graph and derives its backward pass.
 func newGraph(spec Spec, capacity Capacity, bf16 func(name string) bool, oracle engine.Backend) (*Graph, error) {
-	if build == nil {
+	if models.Build == nil {
 		return nil, errors.New(`no backbone is known: import _ "github.com/goprm/goprm/nn"`)
 	}
 	g := &Graph{Builder: ops.NewBuilder(oracle), Spec: spec, Cap: capacity, BF16: bf16}
@@ -66,7 +73,10 @@ func newGraph(spec Spec, capacity Capacity, bf16 func(name string) bool, oracle 
 	g.Column = g.Input("column", engine.I32, capacity.Reads)
 	g.Target = g.Input("target", spec.Params(), capacity.Reads)
 	g.Weight = g.Input("weight", spec.Params(), capacity.Reads)
-	build(g)
+	models.Build(g)
+	if spec.Expr != nil {
+		g.boundary()
+	}
 	if err := g.Err(); err != nil {
 		return nil, err
 	}
@@ -79,6 +89,9 @@ func newGraph(spec Spec, capacity Capacity, bf16 func(name string) bool, oracle 
 			trained = append(trained, p.Node)
 		}
 	}
+	if len(trained) == 0 { // a custom head alone
+		return g, nil
+	}
 	grads, err := gorgonia.Grad(g.Loss, trained...)
 	if err == nil {
 		err = g.Err()
@@ -88,6 +101,24 @@ func newGraph(spec Spec, capacity Capacity, bf16 func(name string) bool, oracle 
 	}
 	g.Grads = grads
 	return g, nil
+}
+
+// boundary makes what a custom head reads the end of the graph.
+func (g *Graph) boundary() {
+	if g.Err() != nil {
+		return
+	}
+	g.outer = gorgonia.Nodes{g.Features}
+	if g.Logits != nil {
+		g.outer = append(g.outer, g.Logits)
+	}
+	if g.Spec.outerHidden {
+		g.outer = append(g.outer, g.Hidden)
+	}
+	for i, n := range g.outer {
+		g.dOuter = append(g.dOuter, g.Input(fmt.Sprintf("outer_gradient.%d", i), n.Dtype(), n.Shape()...))
+	}
+	g.Loss = g.Boundary(g.outer, g.dOuter)
 }
 
 // Matrix is a trunk matrix: trained in the dtype of parameters, or frozen as stored.

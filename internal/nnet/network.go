@@ -3,6 +3,7 @@ package nnet
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/engine"
@@ -18,6 +19,8 @@ type Micro struct {
 	Features []byte  // [R, hidden] in the dtype of parameters (f32 for bf16); nil unless Spec.Train is TrainHead
 	// DropoutKeys [T] say what LoRA dropout drops of each token's row, see DropoutKeys; nil: nothing, as for scores.
 	DropoutKeys []uint64
+	// Inputs are what a custom head reads by name.
+	Inputs map[string]*tensor.Dense
 	// Cached [B] is where each segment's keys and values from the beginning of its text on lie in the cache, end to end; its batch holds
 	// none of the tokens that all descendants of a segment find there. Keep says what of the batch the cache takes after the run.
 	Cached [][]RowRange
@@ -37,6 +40,8 @@ type Network struct {
 	machines map[output]*engine.Machine
 	optim    *optimizer
 	cache    []*engine.Tensor // keys and values of each layer
+	custom   Custom           // nil: the graph's head and loss
+	extra    []*extra         // its parameters, as it named them first
 }
 
 // output selects what a run computes.
@@ -47,6 +52,7 @@ const (
 	outFeatures
 	outHidden
 	outGradients
+	outOuter // what a custom head reads
 )
 
 // Source gives a network its weights.
@@ -67,6 +73,12 @@ func New(spec Spec, backend engine.Backend, source Source) (*Network, error) {
 		return nil, fmt.Errorf("optim.offload: %s computes in the host's memory already", backend.Name())
 	}
 	n := &Network{spec: spec, backend: backend, source: source, tensors: map[string]*engine.Tensor{}}
+	if spec.Expr != nil {
+		var err error
+		if n.custom, err = models.Custom(spec.Expr); err != nil {
+			return nil, err
+		}
+	}
 	if err := n.compile(Capacity{Tokens: 1, Segments: 1, Ranges: 1, Reads: 1}); err != nil {
 		return nil, err
 	}
@@ -139,7 +151,12 @@ func (m *Graph) plan(what output) engine.Plan {
 		return engine.Plan{Outputs: gorgonia.Nodes{m.Features}}
 	case outHidden:
 		return engine.Plan{Outputs: gorgonia.Nodes{m.Hidden}}
+	case outOuter:
+		return engine.Plan{Outputs: m.outer}
 	case outGradients:
+		if m.Spec.Expr != nil {
+			return m.splitPlan()
+		}
 		plan := engine.Plan{Outputs: append(gorgonia.Nodes{m.Loss, m.Logits, m.Values}, m.Grads...), Loss: m.Loss}
 		if m.Spec.Recompute && m.Hidden != nil {
 			plan.Keep = m.Keep
@@ -183,6 +200,18 @@ func (n *Network) machine(what output, need Capacity) (*engine.Machine, error) {
 
 // run uploads the batch and runs the machine for the output.
 func (n *Network) run(what output, b Micro) (*engine.Machine, error) {
+	machine, err := n.upload(what, b)
+	if err != nil {
+		return nil, err
+	}
+	if err := machine.RunAll(); err != nil {
+		return nil, err
+	}
+	return machine, n.keep(machine, b.Keep)
+}
+
+// upload brings the batch to the machine for the output.
+func (n *Network) upload(what output, b Micro) (*engine.Machine, error) {
 	if n.spec.Train == TrainHead {
 		if want := len(b.Reads) * n.spec.Config.HiddenSize * int(n.spec.Params().Size()); len(b.Features) != want {
 			return nil, fmt.Errorf("features: %d bytes for %d read-outs, want %d", len(b.Features), len(b.Reads), want)
@@ -262,13 +291,7 @@ func (n *Network) run(what output, b Micro) (*engine.Machine, error) {
 			return nil, err
 		}
 	}
-	if err := machine.SetLive(tokens, segments, len(b.Reads)); err != nil {
-		return nil, err
-	}
-	if err := machine.RunAll(); err != nil {
-		return nil, err
-	}
-	return machine, n.keep(machine, b.Keep)
+	return machine, machine.SetLive(tokens, segments, len(b.Reads))
 }
 
 // need is the capacity that the batch takes.
@@ -292,6 +315,9 @@ type Scores struct {
 
 // Score evaluates every read-out of the batch.
 func (n *Network) Score(b Micro) (Scores, error) {
+	if n.custom != nil {
+		return n.scoreCustom(b)
+	}
 	m, err := n.run(outValues, b)
 	if err != nil {
 		return Scores{}, err
@@ -330,8 +356,14 @@ func (n *Network) Hidden(b *data.Batch) ([]float64, error) {
 	return n.read(m.Output(n.graph.Hidden), len(b.Tokens))
 }
 
-// Parameters lists the model's tensors in graph order.
-func (n *Network) Parameters() []*Parameter { return n.graph.Params }
+// Parameters lists the model's tensors in graph order, then those of a custom head.
+func (n *Network) Parameters() []*Parameter {
+	list := slices.Clone(n.graph.Params)
+	for _, e := range n.extra {
+		list = append(list, e.parameter)
+	}
+	return list
+}
 
 // Get reads a parameter's current value, widened.
 func (n *Network) Get(name string) ([]float64, error) {

@@ -183,13 +183,10 @@ func (n *Network) TrainStep(batches []Micro, u Update) (StepResult, error) {
 	if len(batches) == 0 {
 		return StepResult{}, fmt.Errorf("an optimizer step without micro-batches")
 	}
-	if len(n.optim.names) == 0 {
+	if n.spec.Train == TrainNothing {
 		return StepResult{}, errors.New("an optimizer step of a network that trains nothing")
 	}
 	if err := n.optim.use(u.Rule()); err != nil {
-		return StepResult{}, err
-	}
-	if err := n.optim.allocate(); err != nil {
 		return StepResult{}, err
 	}
 	result, grads, err := n.gradients(batches)
@@ -208,6 +205,31 @@ func (n *Network) TrainStep(batches []Micro, u Update) (StepResult, error) {
 	return result, nil
 }
 
+// backward runs one micro-batch, adds its losses to the result and returns its gradients, which lie where the next run's will.
+func (n *Network) backward(b Micro, result *StepResult) ([]*engine.Tensor, error) {
+	if n.custom != nil {
+		return n.backwardCustom(b, result)
+	}
+	machine, err := n.run(outGradients, b)
+	if err != nil {
+		return nil, err
+	}
+	scores, err := n.scores(machine, len(b.Reads))
+	if err != nil {
+		return nil, err
+	}
+	result.add(n.spec.Loss, b, scores)
+	return n.gradsOf(machine), nil
+}
+
+func (n *Network) gradsOf(machine *engine.Machine) []*engine.Tensor {
+	grads := make([]*engine.Tensor, len(n.graph.Grads))
+	for i, g := range n.graph.Grads {
+		grads[i] = machine.Output(g)
+	}
+	return grads
+}
+
 // gradients sums over micro-batches: losses in order, gradients in the tree that pairs neighbours, then neighbours' sums.
 func (n *Network) gradients(batches []Micro) (StepResult, []*engine.Tensor, error) {
 	var result StepResult
@@ -221,18 +243,12 @@ func (n *Network) gradients(batches []Micro) (StepResult, []*engine.Tensor, erro
 	tree := &n.optim.tree
 	tree.reset()
 	for i, b := range batches {
-		machine, err := n.run(outGradients, b)
+		grads, err := n.backward(b, &result)
 		if err != nil {
 			return result, nil, err
 		}
-		scores, err := n.scores(machine, len(b.Reads))
-		if err != nil {
+		if err := n.optim.allocate(); err != nil { // not before: a custom head's parameters are known now
 			return result, nil, err
-		}
-		result.add(n.spec.Loss, b, scores)
-		grads := make([]*engine.Tensor, len(n.graph.Grads))
-		for j, g := range n.graph.Grads {
-			grads[j] = machine.Output(g)
 		}
 		if len(batches) == 1 {
 			return result, grads, nil
@@ -356,9 +372,6 @@ func (o *optimizer) updateOf(grads []*engine.Tensor) (*update, error) {
 func (n *Network) Gradients(batches []Micro) (StepResult, map[string][]float64, error) {
 	if len(batches) == 0 {
 		return StepResult{}, nil, fmt.Errorf("a gradient without micro-batches")
-	}
-	if err := n.optim.allocate(); err != nil {
-		return StepResult{}, nil, err
 	}
 	result, grads, err := n.gradients(batches)
 	if err != nil {

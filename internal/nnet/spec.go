@@ -62,6 +62,9 @@ type Spec struct {
 	Rule      Rule // of the optimizer; zero: AdamW's
 	Narrow    bool // its state is bf16, rounded at random
 	Offload   bool // they lie in host memory, on backends that have it apart
+	// Expr is a custom head and loss, as package nn has them; then Head may be of no kind.
+	Expr        any
+	outerHidden bool // the custom head reads the hidden states of all tokens
 }
 
 func (s Spec) rule() Rule {
@@ -86,6 +89,9 @@ func (s Spec) Validate() error {
 	}
 	if s.Narrow && s.Params() != engine.F32 {
 		return fmt.Errorf("optim.moments: bf16 is for parameters in f32, not with dtype: %s", engine.DTypeName(s.DType))
+	}
+	if s.Expr != nil && s.Head.Kind == "" {
+		return s.validateAdapters()
 	}
 	switch s.Head.Kind {
 	case Scalar:
@@ -119,6 +125,10 @@ func (s Spec) Validate() error {
 	default:
 		return fmt.Errorf("loss.kind: %v is none of mse, bce, ce", s.Loss)
 	}
+	return s.validateAdapters()
+}
+
+func (s Spec) validateAdapters() error {
 	if !s.hasAdapters() {
 		return nil
 	}
