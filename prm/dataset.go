@@ -13,6 +13,7 @@ import (
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/data/tokenizer"
+	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/loss"
 )
 
@@ -54,31 +55,31 @@ type Counts struct {
 }
 
 // openTokenizer opens the folder's tokenizer, which must not know ids that the embedding lacks.
-func openTokenizer(f *folder) (tokenizer.Tokenizer, error) {
-	tok, err := tokenizer.Open(f.textDir)
+func openTokenizer(f *modelfolder.Folder) (tokenizer.Tokenizer, error) {
+	tok, err := tokenizer.Open(f.TextDir)
 	if err != nil {
 		return nil, err
 	}
-	if tok.Size() > f.config.VocabSize {
-		return nil, fmt.Errorf("%s: the tokenizer has ids up to %d, but the model's vocabulary is %d: they do not belong together", f.textDir, tok.Size()-1, f.config.VocabSize)
+	if tok.Size() > f.Config.VocabSize {
+		return nil, fmt.Errorf("%s: the tokenizer has ids up to %d, but the model's vocabulary is %d: they do not belong together", f.TextDir, tok.Size()-1, f.Config.VocabSize)
 	}
 	return tok, nil
 }
 
 // textOf opens what turns trajectories into tokens: the model's tokenizer and its text settings.
-func textOf(f *folder, opt data.TextOptions) (*data.Renderer, error) {
+func textOf(f *modelfolder.Folder, opt data.TextOptions) (*data.Renderer, error) {
 	tok, err := openTokenizer(f)
 	if err != nil {
 		return nil, err
 	}
-	files, err := data.ReadModelText(f.textDir)
+	files, err := data.ReadModelText(f.TextDir)
 	if err != nil {
 		return nil, err
 	}
-	files.MaxPositions = f.config.MaxPositionEmbeddings
+	files.MaxPositions = f.Config.MaxPositionEmbeddings
 	r, err := data.NewRenderer(opt, tok, files)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", f.textDir, err)
+		return nil, fmt.Errorf("%s: %w", f.TextDir, err)
 	}
 	return r, nil
 }
@@ -260,7 +261,7 @@ func (d *dataset) count(dropped data.Dropped) {
 	for _, p := range []struct {
 		part data.Part
 		name string
-	}{{data.Thinking, partThinking}, {data.Response, partResponse}, {data.Whole, partTrajectory}} {
+	}{{data.Thinking, modelfolder.PartThinking}, {data.Response, modelfolder.PartResponse}, {data.Whole, modelfolder.PartTrajectory}} {
 		if labelled[p.part] > 0 {
 			d.parts = append(d.parts, p.name)
 		}
@@ -276,10 +277,10 @@ func (d *dataset) setLambda(c *TrainConfig) {
 		}
 	}
 	if d.lambdaFinal == 0 {
-		d.parts = without(d.parts, partTrajectory)
+		d.parts = without(d.parts, modelfolder.PartTrajectory)
 	}
 	if c.Loss.LambdaStep == 0 {
-		d.parts = without(without(d.parts, partThinking), partResponse)
+		d.parts = without(without(d.parts, modelfolder.PartThinking), modelfolder.PartResponse)
 	}
 }
 

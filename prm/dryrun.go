@@ -80,7 +80,7 @@ func (s *session) dryRun() (*DryRunReport, error) {
 		}
 		r.Texts = append(r.Texts, DryRunText{ID: e.ID, Tokens: len(e.Tokens), Marked: marked})
 	}
-	for _, f := range s.folder.root.Files() {
+	for _, f := range s.folder.Root.Files() {
 		r.Memory.Weights += f.Size()
 	}
 	return r, s.tryMicroBatch(r)
@@ -94,7 +94,7 @@ func (s *session) tryMicroBatch(r *DryRunReport) error {
 	if train == nnet.TrainHead {
 		train = nnet.TrainNothing
 	}
-	network, err := nnet.New(s.spec(train), s.backend, nnet.Files{s.folder.trunk})
+	network, err := nnet.New(s.spec(train), s.backend, nnet.Files{s.folder.Trunk})
 	if err != nil {
 		return err
 	}

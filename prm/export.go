@@ -10,6 +10,7 @@ import (
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/atomicfile"
+	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/internal/nnet"
 )
 
@@ -65,7 +66,7 @@ func Export(ctx context.Context, o ExportOptions) (*ExportResult, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	f, err := openFolder(o.Model, o.Base)
+	f, err := modelfolder.Open(o.Model, o.Base)
 	if err != nil {
 		return nil, err
 	}
@@ -79,14 +80,14 @@ func Export(ctx context.Context, o ExportOptions) (*ExportResult, error) {
 // export is one run of Export.
 type export struct {
 	ExportOptions
-	folder *folder
-	card   card // of what is written
+	folder *modelfolder.Folder
+	card   modelfolder.Card // of what is written
 	result ExportResult
 }
 
 func (x *export) run(ctx context.Context) error {
-	if x.folder.card == nil {
-		return fmt.Errorf("%s: holds no %s: only models that goprm trained are exported", x.Model, cardName)
+	if x.folder.Card == nil {
+		return fmt.Errorf("%s: holds no %s: only models that goprm trained are exported", x.Model, modelfolder.CardName)
 	}
 	if err := x.setCard(); err != nil {
 		return fmt.Errorf("%s: %w", x.Model, err)
@@ -114,7 +115,7 @@ func (x *export) run(ctx context.Context) error {
 
 // setCard describes the exported model, or says why the layout cannot hold it.
 func (x *export) setCard() error {
-	c := *x.folder.card
+	c := *x.folder.Card
 	head := c.Head
 	if head.Kind == nnet.Scalar && head.Activation != "sigmoid" {
 		return fmt.Errorf("head.activation is %s: %s has a softmax, whose scores lie in [0, 1]", head.Activation, x.To)
@@ -122,14 +123,14 @@ func (x *export) setCard() error {
 	if head.Kind == nnet.TwoClassMLP && x.To != ToProcessReward {
 		return fmt.Errorf("a head of kind %s has no place in %s; %s has one", head.Kind, x.To, ToProcessReward)
 	}
-	if x.To == ToPEFT != (c.Stores == storesAdapter) && (x.To == ToPEFT || !x.Merge) && c.LoRA != nil {
+	if x.To == ToPEFT != (c.Stores == modelfolder.StoresAdapter) && (x.To == ToPEFT || !x.Merge) && c.LoRA != nil {
 		return fmt.Errorf("it has adapters: merge them, or export the run's model folder to %s", ToPEFT)
 	}
 	if x.To == ToPEFT && c.LoRA == nil {
 		return fmt.Errorf("it has no adapters for %s", ToPEFT)
 	}
 	if x.To == ToProcessReward {
-		if model := x.folder.config.ModelType; model != "qwen2" {
+		if model := x.folder.Config.ModelType; model != "qwen2" {
 			return fmt.Errorf("model_type %s: vLLM's process reward model is a qwen2", model)
 		}
 		if c.Text.StepMark != processRewardMark || c.StepMarkID == nil || *c.StepMarkID != processRewardMarkID || c.Text.Read != "mark" {
@@ -140,17 +141,17 @@ func (x *export) setCard() error {
 	if lost := x.lostTrajectory(&c); lost != "" && !x.StepsOnly {
 		return fmt.Errorf("%s: leave the trajectory's score out with steps only, or train another way", lost)
 	} else if lost != "" {
-		c.Parts = without(c.Parts, partTrajectory)
+		c.Parts = without(c.Parts, modelfolder.PartTrajectory)
 		if len(c.Parts) == 0 {
 			return errors.New("nothing but the trajectory was trained: no steps are left to export")
 		}
 	}
-	c.Head = cardHead{Kind: nnet.LinearTwoClass, Activation: head.Activation, Final: "shared"}
+	c.Head = modelfolder.Head{Kind: nnet.LinearTwoClass, Activation: head.Activation, Final: "shared"}
 	if x.To == ToProcessReward {
 		c.Head.Kind = nnet.TwoClassMLP
 	}
 	if x.To != ToPEFT {
-		c.Stores, c.Base, c.LoRA = storesModel, nil, nil
+		c.Stores, c.Base, c.LoRA = modelfolder.StoresModel, nil, nil
 	}
 	x.card = c
 	return nil
@@ -163,9 +164,9 @@ const (
 )
 
 // lostTrajectory says why the layout cannot give the trajectory's score; "" if it can, or if there is none.
-func (x *export) lostTrajectory(c *card) string {
+func (x *export) lostTrajectory(c *modelfolder.Card) string {
 	switch {
-	case !strings.Contains(strings.Join(c.Parts, " "), partTrajectory):
+	case !strings.Contains(strings.Join(c.Parts, " "), modelfolder.PartTrajectory):
 		return ""
 	case c.Head.Final == "own":
 		return fmt.Sprintf("head.final is own: %s has no second row for the trajectory", x.To)
@@ -217,7 +218,7 @@ func (x *export) score(ctx context.Context, dir, base string, sample iter.Seq2[*
 		for _, step := range s.Steps {
 			list = append(list, step.Score)
 		}
-		if s.Trajectory != nil && strings.Contains(strings.Join(x.card.Parts, " "), partTrajectory) {
+		if s.Trajectory != nil && strings.Contains(strings.Join(x.card.Parts, " "), modelfolder.PartTrajectory) {
 			list = append(list, *s.Trajectory)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/safetensors"
 	"github.com/goprm/goprm/internal/tinymodel"
@@ -63,7 +64,7 @@ func TestExportTokenClassification(t *testing.T) {
 
 		name := "model.layers.1.self_attn.q_proj"
 		want := tensorIn(t, base, "model.safetensors", name+".weight")
-		a, b := tensorIn(t, model, adapterName, peftPrefix+name+".lora_A.weight"), tensorIn(t, model, adapterName, peftPrefix+name+".lora_B.weight")
+		a, b := tensorIn(t, model, modelfolder.AdapterName, modelfolder.PEFTPrefix+name+".lora_A.weight"), tensorIn(t, model, modelfolder.AdapterName, modelfolder.PEFTPrefix+name+".lora_B.weight")
 		got := tensorIn(t, o.Out, "model.safetensors", name+".weight")
 		changed := 0
 		for i := range want {
@@ -77,9 +78,9 @@ func TestExportTokenClassification(t *testing.T) {
 			}
 		}
 		require.Positive(t, changed)
-		w := tensorIn(t, model, headName, "score.weight")
+		w := tensorIn(t, model, modelfolder.HeadName, "score.weight")
 		require.Equal(t, append(make([]float64, 32), w...), tensorIn(t, o.Out, "model.safetensors", "score.weight"))
-		require.Equal(t, []float64{0, tensorIn(t, model, headName, "score.bias")[0]}, tensorIn(t, o.Out, "model.safetensors", "score.bias"))
+		require.Equal(t, []float64{0, tensorIn(t, model, modelfolder.HeadName, "score.bias")[0]}, tensorIn(t, o.Out, "model.safetensors", "score.bias"))
 
 		var config struct {
 			Architectures []string
@@ -129,14 +130,14 @@ func TestExportKeepsScores(t *testing.T) {
 // claimVLLMsMark gives a tiny model's mark the id that Qwen2.5's tokenizer has for it; no tiny vocabulary reaches that far.
 func claimVLLMsMark(t *testing.T, model string) {
 	t.Helper()
-	path := filepath.Join(model, cardName)
+	path := filepath.Join(model, modelfolder.CardName)
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
-	card, err := parseCard(text)
+	card, err := modelfolder.ParseCard(text)
 	require.NoError(t, err)
 	id := int32(processRewardMarkID)
 	card.StepMarkID = &id
-	text, err = card.encode()
+	text, err = card.Encode()
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(path, text, 0o666))
 }

@@ -12,12 +12,12 @@ func (x *export) readme() string {
 	var s strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&s, format+"\n", args...) }
 	line("---\ntags: [process-reward-model, goprm]\nlibrary_name: %s", map[bool]string{true: "peft", false: "transformers"}[x.To == ToPEFT])
-	if base := x.folder.card.Base; base != nil {
+	if base := x.folder.Card.Base; base != nil {
 		line("base_model: %s", quoted(base.Path))
 	}
 	line("---\n\n# Process reward model\n\nTrained with goprm (%s), exported as %s.\n", c.Version, x.To)
 	line("| | |\n|---|---|")
-	if base := x.folder.card.Base; base != nil {
+	if base := x.folder.Card.Base; base != nil {
 		line("| base | `%s`, SHA-256 of its content %s; its licence holds for this model too |", base.Path, base.SHA256)
 	} else {
 		line("| licence | that of the backbone it was trained from |")

@@ -8,6 +8,7 @@ import (
 
 	"github.com/goprm/goprm/internal/atomicfile"
 	"github.com/goprm/goprm/internal/hfmodel"
+	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/safetensors"
 )
@@ -19,14 +20,14 @@ func (x *export) fillModel(dir *atomicfile.Dir) error {
 	if err != nil {
 		return err
 	}
-	for _, spec := range f.config.TrunkTensors() {
+	for _, spec := range f.Config.TrunkTensors() {
 		t, err := x.trunkTensor("model." + spec.Name)
 		if err != nil {
 			return err
 		}
 		tensors = append(tensors, t)
 	}
-	config, err := configWithHead(f.config, x.card.Head, "")
+	config, err := modelfolder.ConfigWithHead(f.Config, x.card.Head, "")
 	if err != nil {
 		return err
 	}
@@ -42,7 +43,7 @@ func (x *export) fillModel(dir *atomicfile.Dir) error {
 // fillAdapter writes what PEFT loads over a token classification model of the base, whose head the adapter replaces.
 func (x *export) fillAdapter(dir *atomicfile.Dir) error {
 	f := x.folder
-	tensors, err := x.head(peftPrefix)
+	tensors, err := x.head(modelfolder.PEFTPrefix)
 	if err != nil {
 		return err
 	}
@@ -50,15 +51,15 @@ func (x *export) fillAdapter(dir *atomicfile.Dir) error {
 	if err != nil {
 		return err
 	}
-	for _, spec := range f.config.TrunkTensors() {
+	for _, spec := range f.Config.TrunkTensors() {
 		module := strings.TrimSuffix("model."+spec.Name, ".weight")
 		for _, half := range []string{".lora_A.weight", ".lora_B.weight"} {
-			if s, ok := f.trunk(module + half); ok {
-				tensors = append(tensors, safetensors.Tensor{Name: peftPrefix + module + half, DType: s.Info.DType, Shape: s.Info.Shape, Data: s.Data})
+			if s, ok := f.Trunk(module + half); ok {
+				tensors = append(tensors, safetensors.Tensor{Name: modelfolder.PEFTPrefix + module + half, DType: s.Info.DType, Shape: s.Info.Shape, Data: s.Data})
 			}
 		}
 	}
-	config, err := peftConfig(f.card.LoRA, f.card.Base.Path, "TOKEN_CLS", []string{"score"})
+	config, err := modelfolder.PEFTConfig(f.Card.LoRA, f.Card.Base.Path, "TOKEN_CLS", []string{"score"})
 	if err != nil {
 		return err
 	}
@@ -68,22 +69,22 @@ func (x *export) fillAdapter(dir *atomicfile.Dir) error {
 	if err := x.common(dir); err != nil {
 		return err
 	}
-	if err := writeTensors(dir, headName, head); err != nil {
+	if err := writeTensors(dir, modelfolder.HeadName, head); err != nil {
 		return err
 	}
-	return writeTensors(dir, adapterName, tensors)
+	return writeTensors(dir, modelfolder.AdapterName, tensors)
 }
 
 // common writes what every layout has: the tokenizer and goprm.json.
 func (x *export) common(dir *atomicfile.Dir) error {
-	if err := copyTokenizer(dir, x.folder.textDir, nil); err != nil {
+	if err := modelfolder.CopyTokenizer(dir, x.folder.TextDir, nil); err != nil {
 		return err
 	}
-	text, err := x.card.encode()
+	text, err := x.card.Encode()
 	if err != nil {
 		return err
 	}
-	return dir.WriteFile(cardName, writeBytes(text))
+	return dir.WriteFile(modelfolder.CardName, writeBytes(text))
 }
 
 func writeTensors(dir *atomicfile.Dir, name string, tensors []safetensors.Tensor) error {
@@ -94,19 +95,19 @@ func writeTensors(dir *atomicfile.Dir, name string, tensors []safetensors.Tensor
 
 // trunkTensor is a tensor of the trunk in its own dtype, with its adapter W + (alpha/rank)·B·A where there is one.
 func (x *export) trunkTensor(name string) (safetensors.Tensor, error) {
-	stored, ok := x.folder.trunk(name)
+	stored, ok := x.folder.Trunk(name)
 	if !ok {
 		return safetensors.Tensor{}, fmt.Errorf("tensor %q is missing", name)
 	}
 	t := safetensors.Tensor{Name: name, DType: stored.Info.DType, Shape: stored.Info.Shape, Data: stored.Data}
 	module := strings.TrimSuffix(name, ".weight")
-	a, adapted := x.folder.trunk(module + ".lora_A.weight")
-	b, _ := x.folder.trunk(module + ".lora_B.weight")
+	a, adapted := x.folder.Trunk(module + ".lora_A.weight")
+	b, _ := x.folder.Trunk(module + ".lora_B.weight")
 	if !adapted {
 		return t, nil
 	}
 	x.result.Merged++
-	lora := x.folder.card.LoRA
+	lora := x.folder.Card.LoRA
 	t.Data, t.Write = nil, func(w io.Writer) error {
 		values, err := decoded(stored)
 		if err != nil {
@@ -160,7 +161,7 @@ func addProduct(w, b, a []float64, rank int, scale float64) error {
 func (x *export) head(prefix string) ([]safetensors.Tensor, error) {
 	kept := func(names ...string) (list []safetensors.Tensor, err error) {
 		for _, name := range names {
-			s, ok := x.folder.heads(name)
+			s, ok := x.folder.Heads(name)
 			if !ok {
 				return nil, fmt.Errorf("tensor %q of the head is missing", name)
 			}
@@ -168,7 +169,7 @@ func (x *export) head(prefix string) ([]safetensors.Tensor, error) {
 		}
 		return list, nil
 	}
-	switch x.folder.card.Head.Kind {
+	switch x.folder.Card.Head.Kind {
 	case nnet.TwoClassMLP:
 		return kept("score.0.weight", "score.0.bias", "score.2.weight", "score.2.bias")
 	case nnet.LinearTwoClass:
@@ -177,7 +178,7 @@ func (x *export) head(prefix string) ([]safetensors.Tensor, error) {
 		}
 	}
 	// z = w·h + b: the first row of a scalar head, the difference of the rows of a two-class one.
-	width := x.folder.config.HiddenSize
+	width := x.folder.Config.HiddenSize
 	weight, err := x.headRow("score.weight", width)
 	if err != nil {
 		return nil, err
@@ -221,7 +222,7 @@ func (x *export) head(prefix string) ([]safetensors.Tensor, error) {
 
 // headRow is z's part of a tensor of n values a row.
 func (x *export) headRow(name string, n int) ([]float64, error) {
-	s, ok := x.folder.heads(name)
+	s, ok := x.folder.Heads(name)
 	if !ok {
 		return nil, fmt.Errorf("tensor %q of the head is missing", name)
 	}
@@ -229,9 +230,9 @@ func (x *export) headRow(name string, n int) ([]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	two := x.folder.card.Head.Kind == nnet.LinearTwoClass
+	two := x.folder.Card.Head.Kind == nnet.LinearTwoClass
 	if len(values) < n || two && len(values) != 2*n {
-		return nil, fmt.Errorf("%s: tensor %q: shape %v for a hidden size of %d", s.File, name, s.Info.Shape, x.folder.config.HiddenSize)
+		return nil, fmt.Errorf("%s: tensor %q: shape %v for a hidden size of %d", s.File, name, s.Info.Shape, x.folder.Config.HiddenSize)
 	}
 	row := values[:n]
 	if two {

@@ -14,6 +14,7 @@ import (
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/checkpoint"
 	"github.com/goprm/goprm/internal/hfmodel"
+	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/safetensors"
 )
@@ -89,11 +90,11 @@ func cacheDir(configured string) (string, error) {
 // key is the SHA-256 of all that the rows depend on.
 func (c *featureCache) key(list []*data.Example) string {
 	sum := sha256.New()
-	writeString(sum, fmt.Sprintf("goprm features %d", featureFormat))
-	writeString(sum, c.weights)
-	writeString(sum, c.backend)
-	writeString(sum, c.arithmetic)
-	writeString(sum, string(c.dtype))
+	modelfolder.WriteString(sum, fmt.Sprintf("goprm features %d", featureFormat))
+	modelfolder.WriteString(sum, c.weights)
+	modelfolder.WriteString(sum, c.backend)
+	modelfolder.WriteString(sum, c.arithmetic)
+	modelfolder.WriteString(sum, string(c.dtype))
 	var buffer []byte
 	for _, e := range list {
 		buffer = binary.LittleEndian.AppendUint64(buffer[:0], uint64(len(e.Tokens)))

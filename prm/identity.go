@@ -1,7 +1,7 @@
 package prm
 
 // ContentHash is the SHA-256 of the files that the model's scores depend on, those of its base among them.
-func (m *Model) ContentHash() (string, error) { return m.folder.contentHash() }
+func (m *Model) ContentHash() (string, error) { return m.folder.ContentHash() }
 
 // ResponseFirst tells whether a step is scored with the whole response before it.
 func (m *Model) ResponseFirst() bool { return m.card.Text.Order == "response_first" }

@@ -10,6 +10,7 @@ import (
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/formats"
 	"github.com/goprm/goprm/internal/hfmodel"
+	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/prefix"
 )
@@ -43,13 +44,13 @@ const formatGoprm = "goprm"
 type Model struct {
 	format  string
 	public  *formats.Format // nil: goprm's own
-	card    card
-	folder  *folder
+	card    modelfolder.Card
+	folder  *modelfolder.Folder
 	backend engine.Backend
 	network *nnet.Network
 	// reference and its folder are there for implicit rewards alone.
 	reference       *nnet.Network
-	referenceFolder *folder
+	referenceFolder *modelfolder.Folder
 	prefixes        *prefix.Cache // what the network's cache holds; nil without one
 	reused          []int         // tokens of each text read last that were not computed, with a cache
 	// render returns the texts in which the trajectory's steps are read, each of them in one.
@@ -76,7 +77,7 @@ type ModelInfo struct {
 func Open(dir string, opt OpenOptions) (*Model, error) {
 	m := &Model{}
 	var err error
-	if m.folder, err = openFolder(dir, opt.Base); err != nil {
+	if m.folder, err = modelfolder.Open(dir, opt.Base); err != nil {
 		return nil, err
 	}
 	if err := m.open(opt); err != nil {
@@ -107,22 +108,22 @@ func (m *Model) open(opt OpenOptions) error {
 	if _, shares := m.backend.(engine.SharesHostMemory); opt.LowMemory && !shares {
 		return fmt.Errorf("low memory: %s has a copy of all weights in its own memory; use the device cpu", m.backend.Name())
 	}
-	if opt.LowMemory || exceeds(m.folder.root) {
-		m.backend = releasingFor(m.backend, m.folder.root)
+	if opt.LowMemory || exceeds(m.folder.Root) {
+		m.backend = releasingFor(m.backend, m.folder.Root)
 	}
 	spec := nnet.Spec{
-		Config: m.folder.config, DType: dtype, Train: nnet.TrainNothing, Bias: m.folder.config.AttentionBias, Head: m.card.Head.spec(),
+		Config: m.folder.Config, DType: dtype, Train: nnet.TrainNothing, Bias: m.folder.Config.AttentionBias, Head: m.card.Head.Spec(),
 	}
-	if lora, ok := m.folder.lora(); ok {
+	if lora, ok := m.folder.LoRA(); ok {
 		spec.Adapters, spec.LoRA = true, lora
 	}
-	heads := m.folder.heads
+	heads := m.folder.Heads
 	if m.public != nil {
 		spec.Head, heads = m.public.Head, m.public.Tensors
 	} else if err := m.checkParts(spec.Head); err != nil {
 		return err
 	}
-	if m.network, err = nnet.New(spec, m.backend, nnet.Files{heads, m.folder.trunk}); err != nil {
+	if m.network, err = nnet.New(spec, m.backend, nnet.Files{heads, m.folder.Trunk}); err != nil {
 		return err
 	}
 	return m.openReference(opt.Reference, spec)
@@ -130,21 +131,21 @@ func (m *Model) open(opt OpenOptions) error {
 
 // recognise finds the format, and what a public format stands for.
 func (m *Model) recognise(format string) error {
-	if m.folder.card != nil {
+	if m.folder.Card != nil {
 		if format != "" && format != formatGoprm {
-			return fmt.Errorf("%s: it has a %s, so it is not to be read as %s", m.folder.dir, cardName, format)
+			return fmt.Errorf("%s: it has a %s, so it is not to be read as %s", m.folder.Dir, modelfolder.CardName, format)
 		}
-		m.format, m.card = formatGoprm, *m.folder.card
+		m.format, m.card = formatGoprm, *m.folder.Card
 		return nil
 	}
-	fits := hfmodel.Formats(m.folder.config, m.folder.root)
+	fits := hfmodel.Formats(m.folder.Config, m.folder.Root)
 	switch {
 	case len(fits) == 0:
-		return fmt.Errorf("%s: no reward model: no %s, and no head that a public format has", m.folder.dir, cardName)
+		return fmt.Errorf("%s: no reward model: no %s, and no head that a public format has", m.folder.Dir, modelfolder.CardName)
 	case format == "" && len(fits) > 1:
-		return fmt.Errorf("%s: several formats fit: %s; name one", m.folder.dir, strings.Join(fits, ", "))
+		return fmt.Errorf("%s: several formats fit: %s; name one", m.folder.Dir, strings.Join(fits, ", "))
 	case format != "" && !slices.Contains(fits, format):
-		return fmt.Errorf("%s: format %q does not fit; what fits is %s", m.folder.dir, format, strings.Join(fits, ", "))
+		return fmt.Errorf("%s: format %q does not fit; what fits is %s", m.folder.Dir, format, strings.Join(fits, ", "))
 	case format == "":
 		format = fits[0]
 	}
@@ -153,17 +154,17 @@ func (m *Model) recognise(format string) error {
 	if err != nil {
 		return err
 	}
-	text, err := data.ReadModelText(m.folder.textDir)
+	text, err := data.ReadModelText(m.folder.TextDir)
 	if err != nil {
 		return err
 	}
-	source := &formats.Folder{Dir: m.folder.dir, Config: m.folder.config, Weights: m.folder.root, Tokenizer: tok, Text: text}
+	source := &formats.Folder{Dir: m.folder.Dir, Config: m.folder.Config, Weights: m.folder.Root, Tokenizer: tok, Text: text}
 	if m.public, err = formats.Open(format, source); err != nil {
 		return err
 	}
-	m.card = card{Parts: []string{partThinking, partResponse}, Over: "trained", Alpha: 1, Threshold: m.public.Threshold}
+	m.card = modelfolder.Card{Parts: []string{modelfolder.PartThinking, modelfolder.PartResponse}, Over: "trained", Alpha: 1, Threshold: m.public.Threshold}
 	if m.public.Outcome {
-		m.card.Parts = []string{partTrajectory}
+		m.card.Parts = []string{modelfolder.PartTrajectory}
 	}
 	return nil
 }
@@ -175,11 +176,11 @@ func (m *Model) checkParts(head nnet.HeadSpec) error {
 		names = []string{"score.0.weight", "score.0.bias", "score.2.weight", "score.2.bias"}
 	}
 	for _, name := range names {
-		if m.folder.heads == nil {
-			return fmt.Errorf("%s: it has no head", m.folder.dir)
+		if m.folder.Heads == nil {
+			return fmt.Errorf("%s: it has no head", m.folder.Dir)
 		}
-		if _, ok := m.folder.heads(name); !ok {
-			return fmt.Errorf("%s: tensor %q of the head is missing", m.folder.dir, name)
+		if _, ok := m.folder.Heads(name); !ok {
+			return fmt.Errorf("%s: tensor %q of the head is missing", m.folder.Dir, name)
 		}
 	}
 	return nil
@@ -229,11 +230,13 @@ func (m *Model) Info() ModelInfo {
 	return ModelInfo{
 		Format: m.format, Backend: m.backend.Name(), DType: engine.DTypeName(m.network.Spec().DType), Parts: slices.Clone(m.card.Parts),
 		Alpha: m.card.Alpha, Threshold: m.card.Threshold, MaxTokens: m.card.Text.MaxTokens,
-		HiddenSize: m.folder.config.HiddenSize, Layers: m.folder.config.NumHiddenLayers, HasTrajectory: m.hasTrajectory(),
+		HiddenSize: m.folder.Config.HiddenSize, Layers: m.folder.Config.NumHiddenLayers, HasTrajectory: m.hasTrajectory(),
 	}
 }
 
-func (m *Model) hasTrajectory() bool { return slices.Contains(m.card.Parts, partTrajectory) }
+func (m *Model) hasTrajectory() bool {
+	return slices.Contains(m.card.Parts, modelfolder.PartTrajectory)
+}
 
 // Close unmaps the weights and releases the device.
 func (m *Model) Close() error {

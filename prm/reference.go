@@ -5,6 +5,7 @@ import (
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/formats"
+	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/internal/nnet"
 )
 
@@ -13,29 +14,29 @@ func (m *Model) openReference(dir string, spec nnet.Spec) (err error) {
 	implicit := m.public != nil && m.public.Implicit != 0
 	switch {
 	case implicit && dir == "":
-		return fmt.Errorf("%s: format %s scores relative to a reference model (Qwen2.5-Math-7B-Instruct for the published ones); name its folder", m.folder.dir, m.format)
+		return fmt.Errorf("%s: format %s scores relative to a reference model (Qwen2.5-Math-7B-Instruct for the published ones); name its folder", m.folder.Dir, m.format)
 	case !implicit && dir != "":
-		return fmt.Errorf("%s: a reference model is of no use to the format %s", m.folder.dir, m.format)
+		return fmt.Errorf("%s: a reference model is of no use to the format %s", m.folder.Dir, m.format)
 	case !implicit:
 		return nil
 	}
-	if m.referenceFolder, err = openFolder(dir, ""); err != nil {
+	if m.referenceFolder, err = modelfolder.Open(dir, ""); err != nil {
 		return err
 	}
-	config := m.referenceFolder.config
-	if config.VocabSize != m.folder.config.VocabSize {
-		return fmt.Errorf("%s: a vocabulary of %d, but %d of %s: it is not its reference model", dir, config.VocabSize, m.folder.config.VocabSize, m.folder.dir)
+	config := m.referenceFolder.Config
+	if config.VocabSize != m.folder.Config.VocabSize {
+		return fmt.Errorf("%s: a vocabulary of %d, but %d of %s: it is not its reference model", dir, config.VocabSize, m.folder.Config.VocabSize, m.folder.Dir)
 	}
-	tensors, err := formats.VocabularyTensors(config, m.referenceFolder.root)
+	tensors, err := formats.VocabularyTensors(config, m.referenceFolder.Root)
 	if err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
 	spec.Config, spec.Bias = config, config.AttentionBias
 	backend := m.backend
 	if r, ok := backend.(*releasing); ok {
-		backend = releasingFor(r.Backend, m.referenceFolder.root)
+		backend = releasingFor(r.Backend, m.referenceFolder.Root)
 	}
-	m.reference, err = nnet.New(spec, backend, nnet.Files{tensors, m.referenceFolder.trunk})
+	m.reference, err = nnet.New(spec, backend, nnet.Files{tensors, m.referenceFolder.Trunk})
 	return err
 }
 

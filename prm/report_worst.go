@@ -10,6 +10,7 @@ import (
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/metrics"
+	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/internal/report"
 )
 
@@ -80,9 +81,9 @@ func excerpt(one metrics.Trajectory, t *data.Trajectory, texts []string, thinkin
 	block := report.Steps{Problem: clipped(t.Problem), First: from + 1,
 		Title: fmt.Sprintf("%s%s: step %d of %d scores %.3f, its label is %.3g", t.ID, source, i+1, len(texts), one.Scores[i], one.Targets[i])}
 	for k := from; k < to; k++ {
-		part := partThinking
+		part := modelfolder.PartThinking
 		if k >= thinking {
-			part = partResponse
+			part = modelfolder.PartResponse
 		}
 		block.Steps = append(block.Steps, report.Step{Part: part, Text: clipped(texts[k]), Score: one.Scores[k], Label: one.Targets[k]})
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/internal/tinymodel"
 	"github.com/stretchr/testify/require"
 )
@@ -96,9 +97,9 @@ func TestResumeAfterKill(t *testing.T) {
 	interrupt(t, c, 8)
 	require.NoError(t, os.RemoveAll(filepath.Join(c.Out, checkpointsName, "step-00000008"))) // as if it had died there
 	newest := filepath.Join(c.Out, checkpointsName, "step-00000006")
-	info, err := os.Stat(filepath.Join(newest, stateName))
+	info, err := os.Stat(filepath.Join(newest, modelfolder.StateName))
 	require.NoError(t, err)
-	require.NoError(t, os.Truncate(filepath.Join(newest, stateName), info.Size()-7))
+	require.NoError(t, os.Truncate(filepath.Join(newest, modelfolder.StateName), info.Size()-7))
 	unfinished := filepath.Join(c.Out, checkpointsName, ".step-00000007.tmp-1")
 	require.NoError(t, os.Mkdir(unfinished, 0o777))
 	metrics, err := os.OpenFile(filepath.Join(c.Out, metricsName), os.O_APPEND|os.O_WRONLY, 0)

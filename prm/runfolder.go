@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/goprm/goprm/internal/atomicfile"
+	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/internal/strictyaml"
 )
 
@@ -71,17 +72,17 @@ type extension struct {
 // describe fills the record of the run.
 func (s *session) describe() error {
 	c := &s.c
-	model, err := s.folder.contentHash()
+	model, err := s.folder.ContentHash()
 	if err != nil {
 		return err
 	}
-	tokenizer, err := hashTokenizer(s.folder.textDir)
+	tokenizer, err := modelfolder.HashTokenizer(s.folder.TextDir)
 	if err != nil {
 		return err
 	}
 	s.record = runRecord{
 		Version: version(c.Version), Started: now(),
-		Model: hashed{Path: absolute(c.Model), SHA256: model}, Tokenizer: hashed{Path: absolute(s.folder.textDir), SHA256: tokenizer},
+		Model: hashed{Path: absolute(c.Model), SHA256: model}, Tokenizer: hashed{Path: absolute(s.folder.TextDir), SHA256: tokenizer},
 		Data:   recordData{Train: hashed{Files: c.Data.Train, SHA256: s.set.trainSum}},
 		Seeds:  map[string]uint64{"order": c.Seed, "split": c.Seed, "init": c.Seed},
 		Device: c.Device, Backend: c.Backend, DType: c.DType, Counts: s.set.counts, LambdaFinal: s.set.lambdaFinal, Parts: s.set.parts,

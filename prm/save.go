@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/goprm/goprm/internal/checkpoint"
+	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/internal/runlog"
 	"github.com/goprm/goprm/internal/safetensors"
 )
@@ -29,13 +30,13 @@ func (t *trainer) save() error {
 		return err
 	}
 	t.meta.Updates = updates
-	card, err := t.card(storesCheckpoint).encode()
+	card, err := t.card(modelfolder.StoresCheckpoint).Encode()
 	if err != nil {
 		return err
 	}
 	files := []checkpoint.File{
-		{Name: stateName, Write: func(w io.Writer) error { return safetensors.Write(w, tensors, nil) }},
-		{Name: cardName, Write: writeBytes(card)},
+		{Name: modelfolder.StateName, Write: func(w io.Writer) error { return safetensors.Write(w, tensors, nil) }},
+		{Name: modelfolder.CardName, Write: writeBytes(card)},
 	}
 	keep := checkpoint.Keep{Newest: t.c.Checkpoint.Keep}
 	if t.meta.Best != nil {

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/prefix"
 )
@@ -81,7 +82,7 @@ func (o ScoreOptions) Validate() error {
 	if o.Tokens < 0 {
 		return fmt.Errorf("tokens: %d is negative", o.Tokens)
 	}
-	return oneOf(choice{"parts", o.Parts, []string{"", "trained", partThinking, partResponse, "all"}})
+	return oneOf(choice{"parts", o.Parts, []string{"", "trained", modelfolder.PartThinking, modelfolder.PartResponse, "all"}})
 }
 
 const defaultScoreTokens = 8192
@@ -194,7 +195,7 @@ func (b *scoreBatch) flush(ctx context.Context, yield func(*Score, error) bool) 
 
 // read runs the network over the examples.
 func (m *Model) read(list []*data.Example, tokens int, scores *readScores) error {
-	batches, err := packShared(list, tokens, m.folder.config)
+	batches, err := packShared(list, tokens, m.folder.Config)
 	if err != nil {
 		return err
 	}
@@ -267,9 +268,9 @@ func (m *Model) score(t *data.Trajectory, texts []*data.Example, values [][]floa
 	thinking, response := m.cut(t)
 	s := &Score{ID: t.ID, Steps: make([]StepScore, len(thinking.Steps)+len(response.Steps))}
 	for i := range s.Steps {
-		part, cut, at := partThinking, thinking, i
+		part, cut, at := modelfolder.PartThinking, thinking, i
 		if i >= len(thinking.Steps) {
-			part, cut, at = partResponse, response, i-len(thinking.Steps)
+			part, cut, at = modelfolder.PartResponse, response, i-len(thinking.Steps)
 		}
 		span := cut.Spans[at]
 		s.Steps[i] = StepScore{
@@ -329,12 +330,12 @@ func (m *Model) meanStep(steps []StepScore, over string) float64 {
 	parts := []string{over}
 	switch over {
 	case "trained":
-		parts = without(m.card.Parts, partTrajectory)
+		parts = without(m.card.Parts, modelfolder.PartTrajectory)
 		if len(parts) == 0 {
 			return 0
 		}
 	case "all":
-		parts = []string{partThinking, partResponse}
+		parts = []string{modelfolder.PartThinking, modelfolder.PartResponse}
 	}
 	sum, n := 0.0, 0
 	for _, s := range steps {

@@ -16,6 +16,7 @@ import (
 	"github.com/goprm/goprm/data/label"
 	"github.com/goprm/goprm/data/tokenizer"
 	"github.com/goprm/goprm/internal/formats"
+	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/internal/serve"
 )
 
@@ -134,10 +135,10 @@ func (m *Model) served(opt ServerOptions) (*served, error) {
 	}
 	s.info = serve.Info{
 		Name: opt.Name, MaxTokens: m.card.Text.MaxTokens, Alpha: m.card.Alpha, Trajectory: m.hasTrajectory(), Range: m.scoreRange(),
-		Steps: s.opt.Parts != "trained" || len(without(m.card.Parts, partTrajectory)) > 0,
+		Steps: s.opt.Parts != "trained" || len(without(m.card.Parts, modelfolder.PartTrajectory)) > 0,
 	}
 	if s.info.Name == "" {
-		s.info.Name = filepath.Base(m.folder.dir)
+		s.info.Name = filepath.Base(m.folder.Dir)
 	}
 	if opt.Alpha != nil {
 		s.info.Alpha = *opt.Alpha
@@ -146,7 +147,7 @@ func (m *Model) served(opt ServerOptions) (*served, error) {
 	if s.tok, err = openTokenizer(m.folder); err != nil {
 		return nil, err
 	}
-	files, err := data.ReadModelText(m.folder.textDir)
+	files, err := data.ReadModelText(m.folder.TextDir)
 	if err != nil {
 		return nil, err
 	}
@@ -224,8 +225,8 @@ func (s *served) Render(t *data.Trajectory) (serve.Text, error) {
 func (s *served) RenderTokens(ids []int32) (serve.Text, error) {
 	e := &data.Example{Tokens: ids}
 	for i, id := range ids {
-		if id < 0 || int(id) >= s.model.folder.config.VocabSize {
-			return nil, fmt.Errorf("token %d: id %d is not in the vocabulary of %d", i, id, s.model.folder.config.VocabSize)
+		if id < 0 || int(id) >= s.model.folder.Config.VocabSize {
+			return nil, fmt.Errorf("token %d: id %d is not in the vocabulary of %d", i, id, s.model.folder.Config.VocabSize)
 		}
 		if id == s.mark {
 			e.Reads = append(e.Reads, data.ReadOut{Pos: int32(i), Kind: data.Step, Part: data.Response, Index: len(e.Reads)})

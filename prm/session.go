@@ -11,6 +11,7 @@ import (
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/engine"
+	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/safetensors"
 	"gorgonia.org/tensor"
@@ -25,7 +26,7 @@ type session struct {
 	say      *voice
 	backend  engine.Backend
 	dtype    tensor.Dtype
-	folder   *folder
+	folder   *modelfolder.Folder
 	renderer *data.Renderer
 	set      *dataset
 	record   runRecord
@@ -57,7 +58,7 @@ func (s *session) open(ctx context.Context) error {
 		return fmt.Errorf("dtype: %w", err)
 	}
 	c.Device, c.Backend = deviceAndKernels(s.backend)
-	if s.folder, err = openFolder(c.Model, ""); err != nil {
+	if s.folder, err = modelfolder.Open(c.Model, ""); err != nil {
 		return fmt.Errorf("model: %w", err)
 	}
 	s.closers = append(s.closers, s.folder.Close)
@@ -106,14 +107,14 @@ func deviceAndKernels(b engine.Backend) (device, kernels string) {
 
 // checkStart refuses starting points whose trained trunk would be lost.
 func (s *session) checkStart() error {
-	card := s.folder.card
-	if card == nil || card.Stores == storesModel || card.Stores == storesHead {
+	card := s.folder.Card
+	if card == nil || card.Stores == modelfolder.StoresModel || card.Stores == modelfolder.StoresHead {
 		return nil
 	}
 	if card.Trained == nnet.TrainFull && s.c.Train != nnet.TrainFull {
 		return fmt.Errorf("a checkpoint of train: full is no base for train: %s; start from the run's model folder", s.c.Train)
 	}
-	lora, adapted := s.folder.lora()
+	lora, adapted := s.folder.LoRA()
 	if !adapted {
 		return nil
 	}
@@ -137,7 +138,7 @@ func (s *session) lora() nnet.LoRASpec {
 func (s *session) spec(train string) nnet.Spec {
 	c := &s.c
 	return nnet.Spec{
-		Config: s.folder.config, DType: s.dtype, Train: train, Bias: s.folder.config.AttentionBias,
+		Config: s.folder.Config, DType: s.dtype, Train: train, Bias: s.folder.Config.AttentionBias,
 		Head: nnet.HeadSpec{Kind: c.Head.Kind, Activation: c.Head.Activation, Final: c.Head.Final},
 		LoRA: s.lora(), Loss: c.Loss.Kind, Recompute: c.Recompute == "layer", Narrow: c.Optim.Moments == "bf16", Offload: c.Optim.Offload && train != nnet.TrainNothing,
 	}
@@ -150,21 +151,21 @@ func (s *session) headSource() (nnet.Find, string, error) {
 	case "zeros", "ridge":
 		return nil, init, nil
 	case "auto":
-		if have, ok := s.folder.headSpec(); ok && sameHead(have, want) {
-			return s.folder.heads, "the model's", nil
+		if have, ok := s.folder.HeadSpec(); ok && sameHead(have, want) {
+			return s.folder.Heads, "the model's", nil
 		}
 		return nil, "zeros", nil
 	default:
-		from, err := openFolder(init, "")
+		from, err := modelfolder.Open(init, "")
 		if err != nil {
 			return nil, "", fmt.Errorf("head.init: %w", err)
 		}
 		s.closers = append(s.closers, from.Close)
-		have, ok := from.headSpec()
+		have, ok := from.HeadSpec()
 		if !ok || !sameHead(have, want) {
 			return nil, "", fmt.Errorf("head.init: %s holds no head of kind %s, final %s", init, want.Kind, want.Final)
 		}
-		return from.heads, init, nil
+		return from.Heads, init, nil
 	}
 }
 
@@ -184,9 +185,9 @@ func (s *session) network(ctx context.Context) (*nnet.Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	source := nnet.Files{s.folder.trunk}
+	source := nnet.Files{s.folder.Trunk}
 	if heads != nil {
-		source = nnet.Files{heads, s.folder.trunk}
+		source = nnet.Files{heads, s.folder.Trunk}
 	}
 	network, err := nnet.New(s.spec(c.Train), s.backend, source)
 	if err != nil {
@@ -204,7 +205,7 @@ func (s *session) network(ctx context.Context) (*nnet.Network, error) {
 			return nil, fmt.Errorf("head.init: ridge: %w", err)
 		}
 	}
-	if _, adapted := s.folder.lora(); c.Train == nnet.TrainLoRA && !adapted {
+	if _, adapted := s.folder.LoRA(); c.Train == nnet.TrainLoRA && !adapted {
 		return network, network.InitAdapters(c.Seed)
 	}
 	return network, nil
@@ -226,19 +227,19 @@ func (s *session) featuresOf(ctx context.Context, list []*data.Example) (*featur
 	if err != nil {
 		return nil, err
 	}
-	weights, err := s.folder.contentHash()
+	weights, err := s.folder.ContentHash()
 	if err != nil {
 		return nil, err
 	}
 	s.say.console.Start("hidden states", 0, len(list))
 	defer s.say.console.Finish()
 	cache := featureCache{
-		dir: dir, weights: weights, backend: s.backend.Name(), arithmetic: s.c.DType, dtype: storage(s.dtype), hidden: s.folder.config.HiddenSize,
+		dir: dir, weights: weights, backend: s.backend.Name(), arithmetic: s.c.DType, dtype: storage(s.dtype), hidden: s.folder.Config.HiddenSize,
 		tokens: s.c.Batch.Tokens, warn: s.say.warnf, tell: func(done, _ int) { s.say.console.Update(done, "") },
 	}
 	var network *nnet.Network
 	f, err := cache.get(ctx, list, func() (*nnet.Network, error) {
-		network, err = nnet.New(s.spec(nnet.TrainNothing), s.backend, nnet.Files{s.folder.trunk})
+		network, err = nnet.New(s.spec(nnet.TrainNothing), s.backend, nnet.Files{s.folder.Trunk})
 		return network, err
 	})
 	if network != nil {
@@ -275,7 +276,7 @@ func (s *session) initRidge(ctx context.Context, network *nnet.Network) error {
 	if err != nil {
 		return err
 	}
-	width := s.folder.config.HiddenSize
+	width := s.folder.Config.HiddenSize
 	for column := range bias {
 		type at struct {
 			example *data.Example

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/modelfolder"
 )
 
 // StoredScore is one line of a file of scores: what prm score writes, or {"id", "scores": [...], "trajectory"?}.
@@ -130,7 +131,7 @@ func (s *StoredScore) rewarded() []float64 {
 	if s.Parts == nil || math.IsNaN(s.Mean) {
 		return s.Steps
 	}
-	for _, part := range []string{"", partThinking, partResponse} {
+	for _, part := range []string{"", modelfolder.PartThinking, modelfolder.PartResponse} {
 		var list []float64
 		for i, v := range s.Steps {
 			if part == "" || s.Parts[i] == part {

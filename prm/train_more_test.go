@@ -14,6 +14,7 @@ import (
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/metrics"
+	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/safetensors"
 	"github.com/goprm/goprm/internal/tinymodel"
@@ -78,7 +79,7 @@ func TestRunFolder(t *testing.T) {
 	require.Len(t, record.Model.SHA256, 64)
 	require.Len(t, record.Tokenizer.SHA256, 64)
 	require.Len(t, record.Data.Train.SHA256, 64)
-	require.Equal(t, []string{partResponse, partTrajectory}, record.Parts)
+	require.Equal(t, []string{modelfolder.PartResponse, modelfolder.PartTrajectory}, record.Parts)
 	effective, err := LoadTrainConfig(filepath.Join(c.Out, configName), []string{"data.train=[x]"})
 	require.NoError(t, err)
 	require.Equal(t, []string{"f32", "cpu", "portable"}, []string{effective.DType, effective.Device, effective.Backend})
@@ -300,7 +301,7 @@ func TestModelFolders(t *testing.T) {
 			m, err := Open(dir, OpenOptions{Backend: "portable"})
 			require.NoError(t, err)
 			info := m.Info()
-			require.Equal(t, []string{partResponse, partTrajectory}, info.Parts)
+			require.Equal(t, []string{modelfolder.PartResponse, modelfolder.PartTrajectory}, info.Parts)
 			require.True(t, info.HasTrajectory)
 			squares, n := 0.0, 0
 			var alone []*Score

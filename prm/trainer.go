@@ -11,6 +11,7 @@ import (
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/checkpoint"
 	"github.com/goprm/goprm/internal/metrics"
+	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/runlog"
 	"github.com/goprm/goprm/internal/safetensors"
@@ -88,7 +89,7 @@ func (t *trainer) restore(from *checkpoint.Checkpoint) error {
 	if b := t.meta.Best; b != nil && b.Metric != t.c.Eval.Best {
 		t.meta.Best = nil
 	}
-	path, err := from.Path(stateName)
+	path, err := from.Path(modelfolder.StateName)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package prm
+package modelfolder
 
 import (
 	"crypto/sha256"
@@ -12,40 +12,40 @@ import (
 	"path/filepath"
 )
 
-// tokenizerFiles are what a model folder may hold besides its weights that text depends on, and what is copied with a model.
-var tokenizerFiles = []string{
+// TokenizerFiles are what a model folder may hold besides its weights that text depends on, and what is copied with a model.
+var TokenizerFiles = []string{
 	"tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt",
 }
 
-// hashTokenizer is the SHA-256 over the files that turn text into tokens, those that are missing left out: of each its
+// HashTokenizer is the SHA-256 over the files that turn text into tokens, those that are missing left out: of each its
 // name, a zero byte and its own SHA-256.
-func hashTokenizer(dir string) (string, error) {
+func HashTokenizer(dir string) (string, error) {
 	var there []string
-	for _, name := range tokenizerFiles[:3] {
+	for _, name := range TokenizerFiles[:3] {
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
 			there = append(there, name)
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return "", err
 		}
 	}
-	return hashFiles(dir, there)
+	return HashFiles(dir, there)
 }
 
-// hashFiles reads the files instead of mapping them, so that hashing a large model keeps none of it in memory.
-func hashFiles(dir string, names []string) (string, error) {
+// HashFiles reads the files instead of mapping them, so that hashing a large model keeps none of it in memory.
+func HashFiles(dir string, names []string) (string, error) {
 	total := sha256.New()
 	for _, name := range names {
-		sum, err := hashFile(filepath.Join(dir, name))
+		sum, err := HashFile(filepath.Join(dir, name))
 		if err != nil {
 			return "", err
 		}
-		writeString(total, name)
+		WriteString(total, name)
 		_, _ = total.Write(sum)
 	}
 	return hex.EncodeToString(total.Sum(nil)), nil
 }
 
-func hashFile(path string) ([]byte, error) {
+func HashFile(path string) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -58,5 +58,5 @@ func hashFile(path string) ([]byte, error) {
 	return sum.Sum(nil), nil
 }
 
-// writeString adds a text with its end marked. A hash's Write never fails.
-func writeString(h hash.Hash, s string) { _, _ = h.Write(append([]byte(s), 0)) }
+// WriteString adds a text with its end marked. A hash's Write never fails.
+func WriteString(h hash.Hash, s string) { _, _ = h.Write(append([]byte(s), 0)) }

@@ -1,4 +1,4 @@
-package prm
+package modelfolder
 
 import (
 	"bytes"
@@ -14,29 +14,29 @@ import (
 	"github.com/goprm/goprm/internal/nnet"
 )
 
-// cardName is the file that makes a folder a goprm model, beside what Hugging Face's layout holds.
-const cardName = "goprm.json"
+// CardName is the file that makes a folder a goprm model, beside what Hugging Face's layout holds.
+const CardName = "goprm.json"
 
-// cardFormat changes whenever an older program would misread the folder.
-const cardFormat = 1
+// CardFormat changes whenever an older program would misread the folder.
+const CardFormat = 1
 
 // What of a model a folder holds; the rest comes from its base.
 const (
-	storesModel      = "model"      // everything
-	storesAdapter    = "adapter"    // adapters and head
-	storesHead       = "head"       // the head
-	storesCheckpoint = "checkpoint" // what training has changed, with the optimiser's state
+	StoresModel      = "model"      // everything
+	StoresAdapter    = "adapter"    // adapters and head
+	StoresHead       = "head"       // the head
+	StoresCheckpoint = "checkpoint" // what training has changed, with the optimiser's state
 )
 
-// card is goprm.json.
-type card struct {
+// Card is goprm.json.
+type Card struct {
 	Format  int              `json:"format"`
 	Version string           `json:"version"` // of the program that wrote it
 	Stores  string           `json:"stores"`
-	Base    *baseRef         `json:"base,omitempty"` // unless Stores is model
+	Base    *Base            `json:"base,omitempty"` // unless Stores is model
 	Trained string           `json:"trained"`        // head, lora or full
-	Head    cardHead         `json:"head"`
-	LoRA    *cardLoRA        `json:"lora,omitempty"`
+	Head    Head             `json:"head"`
+	LoRA    *LoRA            `json:"lora,omitempty"`
 	Text    data.TextOptions `json:"text"`
 	// Parts lists what had labels in training: thinking, response, trajectory.
 	Parts     []string `json:"parts"`
@@ -47,19 +47,19 @@ type card struct {
 	StepMarkID *int32 `json:"step_mark_id,omitempty"`
 }
 
-// baseRef names a folder by path and content.
-type baseRef struct {
+// Base names a folder by path and content.
+type Base struct {
 	Path   string `json:"path"`
 	SHA256 string `json:"sha256"` // see hfmodel.Hash
 }
 
-type cardHead struct {
+type Head struct {
 	Kind       string `json:"kind"`
 	Activation string `json:"activation"`
 	Final      string `json:"final"`
 }
 
-type cardLoRA struct {
+type LoRA struct {
 	Rank    int      `json:"rank"`
 	Alpha   float64  `json:"alpha"`
 	Dropout float64  `json:"dropout,omitempty"` // while training
@@ -67,17 +67,17 @@ type cardLoRA struct {
 	Layers  []int    `json:"layers"` // null: all
 }
 
-func (h cardHead) spec() nnet.HeadSpec {
+func (h Head) Spec() nnet.HeadSpec {
 	return nnet.HeadSpec{Kind: h.Kind, Activation: h.Activation, Final: h.Final}
 }
 
-func (l cardLoRA) spec() nnet.LoRASpec {
+func (l LoRA) Spec() nnet.LoRASpec {
 	return nnet.LoRASpec{Rank: l.Rank, Alpha: l.Alpha, Targets: l.Targets, Layers: l.Layers}
 }
 
-// readCard returns nil where the folder has no goprm.json.
-func readCard(dir string) (*card, error) {
-	path := filepath.Join(dir, cardName)
+// ReadCard returns nil where the folder has no goprm.json.
+func ReadCard(dir string) (*Card, error) {
+	path := filepath.Join(dir, CardName)
 	const limit = 1 << 20
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -93,40 +93,40 @@ func readCard(dir string) (*card, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := parseCard(text)
+	c, err := ParseCard(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return c, nil
 }
 
-func parseCard(text []byte) (*card, error) {
+func ParseCard(text []byte) (*Card, error) {
 	var version struct {
 		Format *int `json:"format"`
 	}
 	if err := json.Unmarshal(text, &version); err != nil {
 		return nil, err
 	}
-	if version.Format == nil || *version.Format != cardFormat {
-		return nil, fmt.Errorf("format %s: this program reads %d", cardVersion(version.Format), cardFormat)
+	if version.Format == nil || *version.Format != CardFormat {
+		return nil, fmt.Errorf("format %s: this program reads %d", cardVersion(version.Format), CardFormat)
 	}
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
-	var c card
+	var c Card
 	if err := decoder.Decode(&c); err != nil {
 		return nil, err
 	}
-	if !slices.Contains([]string{storesModel, storesAdapter, storesHead, storesCheckpoint}, c.Stores) {
+	if !slices.Contains([]string{StoresModel, StoresAdapter, StoresHead, StoresCheckpoint}, c.Stores) {
 		return nil, fmt.Errorf("stores: %q is none of model, adapter, head, checkpoint", c.Stores)
 	}
-	if c.Stores != storesModel && (c.Base == nil || c.Base.Path == "") {
+	if c.Stores != StoresModel && (c.Base == nil || c.Base.Path == "") {
 		return nil, fmt.Errorf("base: missing, though the folder stores only the %s", c.Stores)
 	}
-	if c.Stores == storesAdapter && c.LoRA == nil {
+	if c.Stores == StoresAdapter && c.LoRA == nil {
 		return nil, errors.New("lora: missing, though the folder stores an adapter")
 	}
 	for _, part := range c.Parts {
-		if !slices.Contains([]string{partThinking, partResponse, partTrajectory}, part) {
+		if !slices.Contains([]string{PartThinking, PartResponse, PartTrajectory}, part) {
 			return nil, fmt.Errorf("parts: %q is none of thinking, response, trajectory", part)
 		}
 	}
@@ -140,14 +140,14 @@ func cardVersion(format *int) string {
 	return fmt.Sprint(*format)
 }
 
-func (c *card) encode() ([]byte, error) {
+func (c *Card) Encode() ([]byte, error) {
 	text, err := json.MarshalIndent(c, "", "  ")
 	return append(text, '\n'), err
 }
 
 // Parts of a trajectory that can have labels.
 const (
-	partThinking   = "thinking"
-	partResponse   = "response"
-	partTrajectory = "trajectory"
+	PartThinking   = "thinking"
+	PartResponse   = "response"
+	PartTrajectory = "trajectory"
 )

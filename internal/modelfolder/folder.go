@@ -1,0 +1,257 @@
+package modelfolder
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/goprm/goprm/internal/checkpoint"
+	"github.com/goprm/goprm/internal/hfmodel"
+	"github.com/goprm/goprm/internal/nnet"
+	"github.com/goprm/goprm/internal/safetensors"
+)
+
+// Files that hold only a part of a model.
+const (
+	HeadName    = "head.safetensors"
+	AdapterName = "adapter_model.safetensors" // as PEFT names it
+	StateName   = "state.safetensors"         // of a checkpoint
+	PEFTPrefix  = "base_model.model."
+	ParamPrefix = "param." // of a checkpoint's tensors that are parameters
+)
+
+// Folder is an opened model folder: where each tensor of the model comes from.
+type Folder struct {
+	Dir    string
+	Card   *Card // nil: not written by this program
+	Config *hfmodel.Config
+	Trunk  nnet.Find // names that begin with "model.", in their newest version
+	Heads  nnet.Find // names that begin with "score"; nil if the folder has no head
+	// rootTrunk is trunk without what the folder lays over its base.
+	RootTrunk nnet.Find
+	Extra     []string
+	// rootDir holds configuration and weights: dir itself, or its base. textDir holds the tokenizer: dir if it has one.
+	RootDir string
+	TextDir string
+	Root    *hfmodel.Weights
+	RootSum string // hfmodel.Hash of rootDir, when it has been computed
+	files   []io.Closer
+}
+
+// Close unmaps the weights.
+func (f *Folder) Close() error {
+	var failed []error
+	for _, c := range f.files {
+		failed = append(failed, c.Close())
+	}
+	f.files = nil
+	return errors.Join(failed...)
+}
+
+// Open opens a backbone, a model, or a checkpoint. base, if not empty, says where the base of a folder that needs
+// one lies now; its content must be the one that the folder was made with.
+func Open(dir, base string) (*Folder, error) {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("%s: not a folder; a model is one with config.json, weights and tokenizer", dir)
+	}
+	c, err := ReadCard(dir)
+	if err != nil {
+		return nil, err
+	}
+	f := &Folder{Dir: dir, Card: c, RootDir: dir}
+	if c != nil && c.Stores != StoresModel {
+		f.RootDir = c.Base.Path
+		if base != "" {
+			f.RootDir = base
+		}
+	}
+	if err := f.open(); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	f.TextDir = f.RootDir
+	if _, err := os.Stat(filepath.Join(dir, hfmodel.TokenizerName)); err == nil {
+		f.TextDir = dir
+	}
+	return f, nil
+}
+
+func (f *Folder) open() error {
+	if err := f.openRoot(); err != nil {
+		if f.RootDir != f.Dir {
+			return fmt.Errorf("%s: its base: %w", f.Dir, err)
+		}
+		return err
+	}
+	if f.Card == nil || f.Card.Stores == StoresModel {
+		return nil
+	}
+	if _, err := f.Hash(); err != nil {
+		return err
+	}
+	if f.RootSum != f.Card.Base.SHA256 {
+		return fmt.Errorf("%s: the base %s is not what this was trained on: its SHA-256 is %s, %s says %s", f.Dir, f.RootDir, f.RootSum, CardName, f.Card.Base.SHA256)
+	}
+	return f.openPart()
+}
+
+// openRoot opens the folder that holds the trunk.
+func (f *Folder) openRoot() error {
+	config, err := hfmodel.ReadConfig(f.RootDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: holds no %s, so it is no model folder", f.RootDir, hfmodel.ConfigName)
+	}
+	if err != nil {
+		return err
+	}
+	weights, err := hfmodel.OpenWeights(f.RootDir)
+	if err != nil {
+		return err
+	}
+	f.Config, f.Root = config, weights
+	f.files = append(f.files, weights)
+	trunk, err := hfmodel.CheckTrunk(config, weights)
+	if err != nil {
+		return err
+	}
+	f.Extra = trunk.Extra
+	f.Trunk = func(name string) (nnet.Stored, bool) {
+		inner, ok := strings.CutPrefix(name, "model.")
+		if !ok {
+			return nnet.Stored{}, false
+		}
+		return storedIn(weights, trunk.Prefix+inner)
+	}
+	f.RootTrunk = f.Trunk
+	if slices.ContainsFunc(trunk.Extra, IsHead) {
+		f.Heads = func(name string) (nnet.Stored, bool) {
+			if !IsHead(name) {
+				return nnet.Stored{}, false
+			}
+			return storedIn(weights, name)
+		}
+	}
+	return nil
+}
+
+// openPart lays what the folder itself stores over its base.
+func (f *Folder) openPart() error {
+	switch f.Card.Stores {
+	case StoresHead:
+		return f.overlay(HeadName, "", IsHead)
+	case StoresAdapter:
+		if err := f.overlay(HeadName, "", IsHead); err != nil {
+			return err
+		}
+		return f.overlay(AdapterName, PEFTPrefix, isTrunk)
+	}
+	if _, err := checkpoint.Read(f.Dir); err != nil {
+		return err
+	}
+	if err := f.overlay(StateName, ParamPrefix, IsHead); err != nil {
+		return err
+	}
+	return f.overlay(StateName, ParamPrefix, isTrunk)
+}
+
+// overlay makes the tensors of a file that begin with prefix, for which mine holds without it, win over what is there.
+func (f *Folder) overlay(name, prefix string, mine func(string) bool) error {
+	file, err := safetensors.Open(filepath.Join(f.Dir, name))
+	if err != nil {
+		return err
+	}
+	f.files = append(f.files, file)
+	below := f.Trunk
+	if mine("score.weight") {
+		below = nil // a head is taken whole
+	}
+	find := func(tensor string) (nnet.Stored, bool) {
+		if !mine(tensor) {
+			return nnet.Stored{}, false
+		}
+		if info, ok := file.Info(prefix + tensor); ok {
+			return nnet.Stored{File: file.Path(), Info: info, Data: file.Bytes(prefix + tensor)}, true
+		}
+		if below == nil {
+			return nnet.Stored{}, false
+		}
+		return below(tensor)
+	}
+	if mine("score.weight") {
+		f.Heads = find
+	} else {
+		f.Trunk = find
+	}
+	return nil
+}
+
+func IsHead(name string) bool  { return strings.HasPrefix(name, "score.") }
+func isTrunk(name string) bool { return strings.HasPrefix(name, "model.") }
+
+func storedIn(w *hfmodel.Weights, name string) (nnet.Stored, bool) {
+	t, ok := w.Lookup(name)
+	if !ok {
+		return nnet.Stored{}, false
+	}
+	return nnet.Stored{File: t.File.Path(), Info: t.Info, Data: t.Bytes}, true
+}
+
+// Hash is the content of the root folder: hfmodel.Hash, computed once.
+func (f *Folder) Hash() (string, error) {
+	if f.RootSum == "" {
+		sum, err := hfmodel.Hash(f.RootDir)
+		if err != nil {
+			return "", err
+		}
+		f.RootSum = sum
+	}
+	return f.RootSum, nil
+}
+
+// ContentHash also covers what the folder lays over its base.
+func (f *Folder) ContentHash() (string, error) {
+	root, err := f.Hash()
+	if err != nil || f.RootDir == f.Dir {
+		return root, err
+	}
+	names := map[string][]string{
+		StoresHead: {HeadName}, StoresAdapter: {AdapterName, HeadName}, StoresCheckpoint: {StateName},
+	}[f.Card.Stores]
+	own, err := HashFiles(f.Dir, names)
+	return root + "+" + own, err
+}
+
+// HeadSpec is the folder's own head, if its kind is known.
+func (f *Folder) HeadSpec() (nnet.HeadSpec, bool) {
+	if f.Heads == nil {
+		return nnet.HeadSpec{}, false
+	}
+	if f.Card != nil {
+		return f.Card.Head.Spec(), true
+	}
+	if _, mlp := f.Heads("score.2.weight"); mlp {
+		return nnet.HeadSpec{Kind: nnet.TwoClassMLP, Final: "shared"}, true
+	}
+	weight, ok := f.Heads("score.weight")
+	_, bias := f.Heads("score.bias")
+	if ok && bias && len(weight.Info.Shape) == 2 && weight.Info.Shape[0] == 2 {
+		return nnet.HeadSpec{Kind: nnet.LinearTwoClass, Final: "shared"}, true
+	}
+	return nnet.HeadSpec{}, false
+}
+
+// LoRA is the folder's own adapter.
+func (f *Folder) LoRA() (nnet.LoRASpec, bool) {
+	if f.Card == nil || f.Card.LoRA == nil {
+		return nnet.LoRASpec{}, false
+	}
+	return f.Card.LoRA.Spec(), true
+}
