@@ -53,6 +53,8 @@ type Example struct {
 	Problem ProblemKey
 	// Windows is where each further window of a text that is too long begins in Tokens, see Windows; nil: it is one text.
 	Windows []int32
+	// Group, if not empty, names the examples that a loss needs in one batch, such as the two answers of a pair.
+	Group string
 }
 
 // window is a stretch of an example that is a text of its own.

@@ -49,7 +49,8 @@ func (o PackOptions) Validate() error {
 // Pack lays the examples of one optimiser step into batches for training. A labelled step of an example with T_b
 // labelled steps weighs LambdaStep/(N*T_b), a trajectory's read-out LambdaFinal/N, each times its label's weight.
 // Read-outs without a label are left out, and so are examples without any label: they add nothing to the loss.
-// Each example goes into the first batch with room, in order, so the result depends on nothing but the arguments.
+// Each example goes into the first batch with room, in order, so the result depends on nothing but the arguments. Examples
+// of one Group share a batch, which a group of more than opt.Tokens has to itself.
 func Pack(examples []*Example, opt PackOptions) ([]*Batch, error) {
 	if err := opt.Validate(); err != nil {
 		return nil, err
@@ -90,7 +91,13 @@ func firstFit(examples []*Example, tokens int, weights func(*Example) []float64)
 	if tokens == 0 {
 		tokens = math.MaxInt32
 	}
-	var batches []*Batch
+	f := fit{tokens: tokens, groups: map[string]*Batch{}}
+	together := map[string]int{}
+	for _, e := range examples {
+		if e.Group != "" {
+			together[e.Group] += len(e.Tokens)
+		}
+	}
 	for i, e := range examples {
 		if len(e.Tokens) == 0 {
 			return nil, fmt.Errorf("example %q has no tokens", e.ID)
@@ -103,25 +110,46 @@ func firstFit(examples []*Example, tokens int, weights func(*Example) []float64)
 			if w != nil && allNaN(w[part.firstRead:part.lastRead]) {
 				continue
 			}
-			size := part.to - part.from
-			var into *Batch
-			for _, b := range batches {
-				if len(b.Tokens)+size <= tokens {
-					into = b
-					break
-				}
+			into := f.groups[e.Group]
+			if e.Group == "" || into == nil {
+				into = f.room(max(part.to-part.from, together[e.Group]))
 			}
-			if into == nil {
-				into = &Batch{CuSeqlens: []int32{0}}
-				batches = append(batches, into)
+			if e.Group != "" {
+				f.groups[e.Group] = into
 			}
-			if len(into.Tokens)+size > math.MaxInt32 {
+			if len(into.Tokens)+part.to-part.from > math.MaxInt32 {
 				return nil, errors.New("a batch of more than 2^31 tokens")
 			}
 			into.addWindow(int32(i), e, part, w)
+			f.reserved[into] = max(f.reserved[into], len(into.Tokens))
 		}
 	}
-	return batches, nil
+	return f.batches, nil
+}
+
+// fit is the state of firstFit.
+type fit struct {
+	tokens   int
+	batches  []*Batch
+	reserved map[*Batch]int // tokens that are in a batch or will be, of groups that have begun
+	groups   map[string]*Batch
+}
+
+// room returns the first batch that has room for so many tokens, or a new one, and reserves the room.
+func (f *fit) room(size int) *Batch {
+	for _, b := range f.batches {
+		if f.reserved[b]+size <= f.tokens {
+			f.reserved[b] += size
+			return b
+		}
+	}
+	b := &Batch{CuSeqlens: []int32{0}}
+	f.batches = append(f.batches, b)
+	if f.reserved == nil {
+		f.reserved = map[*Batch]int{}
+	}
+	f.reserved[b] = size
+	return b
 }
 
 func allNaN(w []float64) bool {

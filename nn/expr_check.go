@@ -17,14 +17,20 @@ func compareExpr(c custom, outer *nnet.Outer) error {
 		return err
 	}
 	check := difference{custom: c, outer: wide, dtype: tensor.Float64, step: 1e-5, tolerance: 1e-5}
-	if _, err := check.run(true); err != nil && outer.DType == tensor.Float32 {
+	out, err := check.run(true)
+	if err != nil && outer.DType == tensor.Float32 {
 		narrow, err := inDType(outer, tensor.Float32)
 		if err != nil {
 			return err
 		}
 		check = difference{custom: c, outer: narrow, dtype: tensor.Float32, step: 2e-2, tolerance: 2e-2}
+		if out, err = check.run(true); err != nil {
+			return err
+		}
+	} else if err != nil {
+		return err
 	}
-	return check.compare()
+	return check.compare(out)
 }
 
 // difference varies what an expression reads, one number at a time.
@@ -43,11 +49,8 @@ func (d *difference) run(backward bool) (*nnet.Outcome, error) {
 	return e.evaluate(backward)
 }
 
-func (d *difference) compare() error {
-	out, err := d.run(true)
-	if err != nil {
-		return err
-	}
+// compare holds each gradient of an outcome against differences of the loss.
+func (d *difference) compare(out *nnet.Outcome) error {
 	hidden, err := d.outer.Hidden()
 	if err != nil {
 		hidden = nil // not asked for

@@ -44,6 +44,11 @@ func (c custom) build(outer *nnet.Outer, dtype tensor.Dtype) (*Expr, error) {
 
 // check refuses what cannot be differentiated or scored with.
 func (e *Expr) check(backward bool) error {
+	for _, n := range e.Graph.AllNodes() {
+		if err := checkOp(n); err != nil {
+			return err
+		}
+	}
 	for _, n := range []*gorgonia.Node{e.Values, e.Loss} {
 		if n != nil && n.Graph() != e.Graph {
 			return errors.New("Options.Expr: Values or Loss belongs to another graph; build on Expr's nodes alone")
@@ -55,11 +60,6 @@ func (e *Expr) check(backward bool) error {
 	if backward && (e.Loss == nil || e.Loss.Shape().TotalSize() != 1 || e.Loss.Dims() > 0) {
 		return errors.New("Options.Expr: Loss is not set to a scalar, which training needs; take a Sum or Mean over all axes")
 	}
-	for _, n := range e.Graph.AllNodes() {
-		if err := checkOp(n); err != nil {
-			return err
-		}
-	}
 	return nil
 }
 
@@ -68,7 +68,7 @@ func (e *Expr) evaluate(backward bool) (*nnet.Outcome, error) {
 	var by []string
 	var want gorgonia.Nodes
 	if backward {
-		reached := ancestors(e.Loss)
+		reached := differentiable(e.Loss)
 		for _, name := range e.names {
 			l := e.leaves[name]
 			if l.kind != isConstant && reached[l.node.ID()] {
@@ -202,14 +202,22 @@ func shapesOf(nodes gorgonia.Nodes) []tensor.Shape {
 	return shapes
 }
 
-// ancestors are the ids of a node and of all that it depends on.
-func ancestors(n *gorgonia.Node) map[int64]bool {
+// differentiable are the ids of a node and of all on which it depends by a path of differentiable inputs.
+func differentiable(n *gorgonia.Node) map[int64]bool {
 	seen, open := map[int64]bool{}, gorgonia.Nodes{n}
 	for len(open) > 0 {
 		n, open = open[len(open)-1], open[:len(open)-1]
-		if !seen[n.ID()] {
-			seen[n.ID()] = true
-			open = append(open, inputsOf(n)...)
+		if seen[n.ID()] {
+			continue
+		}
+		seen[n.ID()] = true
+		inputs := inputsOf(n)
+		if op, ok := n.Op().(gorgonia.SDOp); ok && len(inputs) > 0 {
+			for i, d := range op.DiffWRT(len(inputs)) {
+				if d {
+					open = append(open, inputs[i])
+				}
+			}
 		}
 	}
 	return seen

@@ -22,7 +22,9 @@ func build(graph *nnet.Graph) {
 		g.Features = g.Gather(g.Hidden, g.Reads) // [R, D]
 	}
 	g.head()
-	g.objective()
+	if g.Logits != nil && g.Spec.Expr == nil {
+		g.objective()
+	}
 }
 
 // network builds one graph: Qwen2's, as modeling_qwen2.py of transformers has it, of which Llama and Mistral are cases.

@@ -154,19 +154,7 @@ func (c *TrainConfig) validateRun() error {
 }
 
 // resolveDType says what auto means on a backend, and refuses arithmetic that it lacks.
-func resolveDType(name string, b engine.Backend) (string, error) {
-	_, narrow := b.(engine.ComputesBF16)
-	switch {
-	case (name == "" || name == "auto") && narrow:
-		return "bf16", nil
-	case name == "" || name == "auto":
-		return "f32", nil
-	case name == "bf16" && !narrow:
-		return "", fmt.Errorf("dtype: bf16 compute needs a backend that has it: %s computes in f32 and f64 (bf16 weights are read as they are)", b.Name())
-	}
-	_, err := engine.ParseDType(name)
-	return name, err
-}
+func resolveDType(name string, b engine.Backend) (string, error) { return engine.ResolveDType(name, b) }
 
 type choice struct {
 	key, value string

@@ -58,3 +58,18 @@ func ParseDType(name string) (tensor.Dtype, error) {
 	}
 	return tensor.Dtype{}, fmt.Errorf("dtype %q: want f32, f64 or bf16", name)
 }
+
+// ResolveDType names the dtype that a backend computes in: "" and auto are bf16 where it has that, else f32.
+func ResolveDType(name string, b Backend) (string, error) {
+	_, narrow := b.(ComputesBF16)
+	switch {
+	case (name == "" || name == "auto") && narrow:
+		return "bf16", nil
+	case name == "" || name == "auto":
+		return "f32", nil
+	case name == "bf16" && !narrow:
+		return "", fmt.Errorf("dtype: bf16 compute needs a backend that has it: %s computes in f32 and f64 (bf16 weights are read as they are)", b.Name())
+	}
+	_, err := ParseDType(name)
+	return name, err
+}

@@ -30,14 +30,16 @@ const (
 
 // Card is goprm.json.
 type Card struct {
-	Format  int              `json:"format"`
-	Version string           `json:"version"` // of the program that wrote it
-	Stores  string           `json:"stores"`
-	Base    *Base            `json:"base,omitempty"` // unless Stores is model
-	Trained string           `json:"trained"`        // head, lora or full
-	Head    Head             `json:"head"`
-	LoRA    *LoRA            `json:"lora,omitempty"`
-	Text    data.TextOptions `json:"text"`
+	Format  int    `json:"format"`
+	Version string `json:"version"` // of the program that wrote it
+	Stores  string `json:"stores"`
+	Base    *Base  `json:"base,omitempty"` // unless Stores is model
+	Trained string `json:"trained"`        // head, lora or full
+	Head    Head   `json:"head"`
+	// CustomHead: the head is an expression of the program that trained it, with the parameters that are stored as score.*.
+	CustomHead bool             `json:"custom_head,omitempty"`
+	LoRA       *LoRA            `json:"lora,omitempty"`
+	Text       data.TextOptions `json:"text"`
 	// Parts lists what had labels in training: thinking, response, trajectory.
 	Parts     []string `json:"parts"`
 	Over      string   `json:"over"` // which parts the reward averages

@@ -65,6 +65,28 @@ func (n *Network) scoreCustom(b Micro) (Scores, error) {
 	return Scores{Values: out.Values, Logits: out.Values}, nil
 }
 
+// inspection hands what the custom head reads to a function, after the head has named its parameters.
+type inspection struct {
+	custom Custom
+	see    func(*Outer) error
+}
+
+func (i inspection) Run(o *Outer) (*Outcome, error) {
+	if _, err := i.custom.Run(o); err != nil {
+		return nil, err
+	}
+	return &Outcome{}, i.see(o)
+}
+
+// InspectOuter runs the trunk over a batch and shows what the custom head reads.
+func (n *Network) InspectOuter(b Micro, see func(*Outer) error) error {
+	own := n.custom
+	n.custom = inspection{own, see}
+	_, _, err := n.runCustom(outOuter, b)
+	n.custom = own
+	return err
+}
+
 // backwardCustom runs the trunk forward, the custom head, and the trunk backward from the head's gradients.
 func (n *Network) backwardCustom(b Micro, result *StepResult) ([]*engine.Tensor, error) {
 	out, machine, err := n.runCustom(outGradients, b)
@@ -246,7 +268,7 @@ func (n *Network) extraParameter(name string, init *tensor.Dense) (*tensor.Dense
 
 func (n *Network) makeExtra(full string, init *tensor.Dense) (*engine.Tensor, error) {
 	if n.optim.scalars != nil {
-		return nil, fmt.Errorf("parameter %s: it is new after the first update; name all parameters in the first batch", full)
+		return nil, fmt.Errorf("parameter %s: it is new; name all parameters in the first batch", full)
 	}
 	dtype, shape := n.spec.Params(), []int(init.Shape())
 	host, err := n.source.Load(full, dtype, shape)
@@ -267,7 +289,7 @@ func (n *Network) makeExtra(full string, init *tensor.Dense) (*engine.Tensor, er
 		}
 		n.optim.trained, n.optim.names = append(n.optim.trained, e.parameter), append(n.optim.names, full)
 	}
-	n.extra, n.tensors[full] = append(n.extra, e), value
+	n.extra, n.tensors[full], n.owned[full] = append(n.extra, e), value, true
 	return value, nil
 }
 

@@ -34,6 +34,7 @@ type Network struct {
 	backend engine.Backend
 	source  Source
 	tensors map[string]*engine.Tensor // by parameter name, in the backend's memory
+	owned   map[string]bool           // those that are no mapping of a file
 
 	capacity Capacity
 	graph    *Graph
@@ -72,7 +73,7 @@ func New(spec Spec, backend engine.Backend, source Source) (*Network, error) {
 	if _, ok := backend.(engine.HostMemory); spec.Offload && !ok {
 		return nil, fmt.Errorf("optim.offload: %s computes in the host's memory already", backend.Name())
 	}
-	n := &Network{spec: spec, backend: backend, source: source, tensors: map[string]*engine.Tensor{}}
+	n := &Network{spec: spec, backend: backend, source: source, tensors: map[string]*engine.Tensor{}, owned: map[string]bool{}}
 	if spec.Expr != nil {
 		var err error
 		if n.custom, err = models.Custom(spec.Expr); err != nil {
@@ -86,6 +87,7 @@ func New(spec Spec, backend engine.Backend, source Source) (*Network, error) {
 		host, err := source.Load(p.Name, p.Node.Dtype(), p.Shape)
 		if errors.Is(err, ErrAbsent) && (p.Head || p.Trained && spec.Train == TrainLoRA) {
 			host, err = engine.FromDType(p.Node.Dtype(), p.Shape...), nil
+			n.owned[p.Name] = true
 		}
 		if err != nil {
 			return nil, err
@@ -93,6 +95,7 @@ func New(spec Spec, backend engine.Backend, source Source) (*Network, error) {
 		var placed *engine.Tensor
 		if p.Trained {
 			placed, err = engine.CopyTo(backend, host) // a master copy of its own, never the mapping
+			n.owned[p.Name] = true
 		} else {
 			placed, err = engine.Place(backend, host)
 		}
@@ -347,6 +350,15 @@ func (n *Network) Features(b *data.Batch) ([]byte, error) {
 	return features, n.backend.Download(features, m.Output(n.graph.Features))
 }
 
+// FeatureValues are the features, widened.
+func (n *Network) FeatureValues(b *data.Batch) ([]float64, error) {
+	m, err := n.run(outFeatures, Micro{Batch: b})
+	if err != nil {
+		return nil, err
+	}
+	return n.read(m.Output(n.graph.Features), len(b.Reads))
+}
+
 // Hidden are the final hidden states of every token, [T, hidden].
 func (n *Network) Hidden(b *data.Batch) ([]float64, error) {
 	m, err := n.run(outHidden, Micro{Batch: b})
@@ -371,19 +383,26 @@ func (n *Network) Get(name string) ([]float64, error) {
 	if t == nil {
 		return nil, fmt.Errorf("tensor %s: the network has none of that name", name)
 	}
-	if t.Dtype() == engine.BFloat16 {
-		return nil, fmt.Errorf("tensor %s: frozen as bf16; read it from its file", name)
-	}
 	return download(n.backend, t, t.Size())
 }
 
-// Set gives a parameter a value.
+// Set gives a parameter a value, rounded to the parameter's dtype. One whose memory is a file's gets memory of its own first.
 func (n *Network) Set(name string, v []float64) error {
 	t := n.tensors[name]
-	if t == nil || t.Size() != len(v) || t.Dtype() == engine.BFloat16 {
+	if t == nil || t.Size() != len(v) {
 		return fmt.Errorf("tensor %s: cannot take %d values", name, len(v))
 	}
-	return n.backend.Upload(t, toDType(v, t.Dtype()))
+	if n.owned[name] {
+		return n.backend.Upload(t, toDType(v, t.Dtype()))
+	}
+	host := engine.FromDType(t.Dtype(), t.Shape()...)
+	copy(host.Bytes(), toDType(v, t.Dtype()))
+	own, err := engine.CopyTo(n.backend, host)
+	if err != nil {
+		return fmt.Errorf("tensor %s: %w", name, err)
+	}
+	n.tensors[name], n.owned[name] = own, true
+	return n.compile(n.capacity) // machines are bound to the old memory
 }
 
 // Spec is what the network was made from.

@@ -48,6 +48,13 @@ func toDType(v []float64, dtype tensor.Dtype) []byte {
 	if dtype == engine.F64 {
 		return bytesOf(v)
 	}
+	if dtype == engine.BFloat16 {
+		narrow := make([]engine.BF16, len(v))
+		for i, x := range v {
+			narrow[i] = engine.ToBF16(float32(x))
+		}
+		return bytesOf(narrow)
+	}
 	narrow := make([]float32, len(v))
 	for i, x := range v {
 		narrow[i] = float32(x)

@@ -136,14 +136,34 @@ func (o *optimizer) use(rule Rule) error {
 	if rule.Op == o.rule.Op {
 		return nil
 	}
-	if o.scalars != nil {
+	if o.steps > 0 {
 		return fmt.Errorf("the optimizer is %s; it cannot become %s after its first update", o.rule.Op, rule.Op)
+	}
+	if err := o.release(); err != nil {
+		return err
 	}
 	if o.net.spec.Narrow && !rule.Narrow {
 		return fmt.Errorf("optim.moments: %s keeps no state in bf16", rule.Op)
 	}
 	o.rule = rule
 	return nil
+}
+
+// release frees what allocate made, before the first update.
+func (o *optimizer) release() error {
+	err := o.forget()
+	for _, states := range o.states {
+		for _, s := range states {
+			o.net.backend.Free(s.Ptr)
+		}
+	}
+	for _, t := range []*engine.Tensor{o.results, o.scalars} {
+		if t != nil {
+			o.net.backend.Free(t.Ptr)
+		}
+	}
+	o.states, o.results, o.scalars, o.hyper, o.sums = nil, nil, nil, nil, nil
+	return err
 }
 
 // compile makes a launch of an op on whole tensors.

@@ -90,7 +90,7 @@ func (s Spec) Validate() error {
 	if s.Narrow && s.Params() != engine.F32 {
 		return fmt.Errorf("optim.moments: bf16 is for parameters in f32, not with dtype: %s", engine.DTypeName(s.DType))
 	}
-	if s.Expr != nil && s.Head.Kind == "" {
+	if s.Head.Kind == "" && (s.Expr != nil || s.Train == TrainNothing) { // an expression's own, or features alone
 		return s.validateAdapters()
 	}
 	switch s.Head.Kind {

@@ -64,7 +64,7 @@ func (n *Network) Restore(find Find, updates int) error {
 // Export lists the parameters that choose picks, in the storage dtype it gives, ready to be written.
 func (n *Network) Export(choose func(*Parameter) (safetensors.DType, bool)) []safetensors.Tensor {
 	var tensors []safetensors.Tensor
-	for _, p := range n.graph.Params {
+	for _, p := range n.Parameters() {
 		dtype, ok := choose(p)
 		if !ok {
 			continue
