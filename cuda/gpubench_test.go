@@ -135,7 +135,10 @@ func BenchmarkGPURows(b *testing.B) {
 	}
 	x, y, norm, g, u := device(b, gpu, bf16(tokens, hidden)), device(b, gpu, bf16(tokens, hidden)), f32(hidden), device(b, gpu, bf16(tokens, wide)), device(b, gpu, bf16(tokens, wide))
 	both, position := device(b, gpu, bf16(2*tokens*wide)), device(b, gpu, engine.NewTensor(nil, engine.I32, []int{tokens}, nil))
-	w, hyper, clip := [4]*engine.Tensor{}, device(b, gpu, engine.NewTensor(nil, engine.F64, []int{8}, nil)), device(b, gpu, engine.NewTensor(nil, engine.F64, []int{2}, nil))
+	f64 := func(n int) *engine.Tensor {
+		return device(b, gpu, engine.NewTensor(nil, engine.F64, []int{n}, nil))
+	}
+	w, hyper, hyperSGD, clip := [4]*engine.Tensor{}, f64(ops.HyperLen), f64(ops.SGDLen), f64(ops.ClipLen)
 	for i := range w {
 		w[i] = f32(hidden, wide)
 	}
@@ -152,6 +155,7 @@ func BenchmarkGPURows(b *testing.B) {
 		{engine.Call{Op: "swiglu_backward", In: []*engine.Tensor{g, u, g}, Out: both}, 5 * 2 * tokens * wide},
 		{engine.Call{Op: "add", Attr: engine.AddAttr{Scale: 1}, In: []*engine.Tensor{x, y}, Out: x}, 3 * 2 * tokens * hidden},
 		{engine.Call{Op: "adamw", In: []*engine.Tensor{w[0], w[1], w[2], w[3], hyper, clip}, Out: w[0]}, 28 * hidden * wide},
+		{engine.Call{Op: "sgd", In: []*engine.Tensor{w[0], w[1], w[2], hyperSGD, clip}, Out: w[0]}, 20 * hidden * wide},
 		{engine.Call{Op: "sum_squares", In: []*engine.Tensor{w[0]}, Out: engine.NewTensor(clip.Ptr, engine.F64, []int{1}, nil)}, 4 * hidden * wide},
 	} {
 		c.Rows = engine.Fixed
@@ -207,7 +211,7 @@ const (
 	shapeOne = `"hidden_size":128,"intermediate_size":64,"num_hidden_layers":1,"num_attention_heads":1,"num_key_value_heads":1,"vocab_size":64,"tie_word_embeddings":true`
 )
 
-// BenchmarkGPUTokens reports tokens/s of optimiser steps on one sequence of 4,096 tokens at the shapes of Qwen2.5, with
+// BenchmarkGPUTokens reports tokens/s of optimizer steps on one sequence of 4,096 tokens at the shapes of Qwen2.5, with
 // layers recomputed; of head training, whose backbone runs once, of the pass that makes its features. The share
 // of peak counts 8 (full), 6 (LoRA) or 2 (head) flops a token and parameter of the layers, of which recomputation is 2.
 func BenchmarkGPUTokens(b *testing.B) {

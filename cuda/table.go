@@ -69,6 +69,7 @@ var table = map[string]func(b *builder) ([]step, error){
 	"log_prob_block":     logProbBlock,
 	"log_prob":           func(b *builder) ([]step, error) { return b.reads(b.In) },
 	"adamw":              adamw,
+	"sgd":                func(b *builder) ([]step, error) { return b.update("sgd" + suffix(b.compute)) },
 	"clip":               clip,
 	"sum_squares":        sumSquares,
 }
@@ -278,10 +279,16 @@ func objective(b *builder) ([]step, error) {
 }
 
 func adamw(b *builder) ([]step, error) {
-	n, name := b.Out.Size(), "adamw"+suffix(b.compute)
+	name := "adamw" + suffix(b.compute)
 	if moments := b.In[2].Dtype(); moments != b.compute {
 		name += suffix(moments)
 	}
+	return b.update(name)
+}
+
+// update kernels take each element of a parameter by itself.
+func (b *builder) update(name string) ([]step, error) {
+	n := b.Out.Size()
 	return b.one(name, ceilDiv(n, each), 1, eachThreads, 0, b.outAndIn(b.In, uint64(n))...)
 }
 

@@ -19,7 +19,7 @@ var Ops = [...]string{
 	"adamw", "add", "attention", "attention_backward", "bce", "bce_dz", "ce", "ce_dz", "clip", "dropout", "embedding",
 	"embedding_dtable", "gather", "gather_dx", "gelu", "good", "good_dx", "layernorm", "linear", "linear_db", "linear_dw",
 	"linear_dx", "log_prob", "log_prob_block", "pick", "pick_dx", "pool", "relu", "relu_dx", "rmsnorm", "rmsnorm_dw",
-	"rmsnorm_dx", "rope", "scale", "sigmoid", "sigmoid_dx", "squared_error", "squared_error_dy", "sum_squares", "swiglu",
+	"rmsnorm_dx", "rope", "scale", "sgd", "sigmoid", "sigmoid_dx", "squared_error", "squared_error_dy", "sum_squares", "swiglu",
 	"swiglu_backward", "tanh",
 }
 
@@ -67,7 +67,7 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 				t.Skip("short")
 			}
 			narrow := dtype == engine.BFloat16
-			covered := map[string]bool{"adamw": true}
+			covered := map[string]bool{}
 			all := cases()
 			if opt.Only != nil {
 				all = slices.Concat(alignedProducts(), tensorCoreAttention(opt.Elements == 0))
@@ -110,6 +110,13 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 					}
 				})
 			}
+			if opt.Only == nil && !narrow {
+				for _, rule := range updateRules(dtype) {
+					covered[rule.op] = true
+					t.Run(rule.name, func(t *testing.T) { checkUpdate(t, one, three, dtype, rule) })
+				}
+				t.Run("clip/not finite", func(t *testing.T) { clipNotFinite(t, one) })
+			}
 			if testing.Short() || opt.Only != nil && !slices.Contains(opt.Only, "attention") {
 				return
 			}
@@ -121,12 +128,10 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 			}
 			t.Run("special numbers", func(t *testing.T) { specialNumbers(t, two, dtype) })
 			if narrow {
-				require.Len(t, covered, len(NarrowOps)+len(FusedOps)+1)
+				require.Len(t, covered, len(NarrowOps)+len(FusedOps))
 				return
 			}
-			t.Run("adamw", func(t *testing.T) { optimiser(t, one, three, dtype, dtype) })
 			if dtype == engine.F32 {
-				t.Run("adamw/bf16 moments", func(t *testing.T) { optimiser(t, one, three, dtype, engine.BFloat16) })
 				t.Run("adamw/dithering", func(t *testing.T) { dithering(t, one) })
 			}
 			for _, op := range Ops {
@@ -172,5 +177,5 @@ type kase struct {
 }
 
 func cases() []kase {
-	return slices.Concat(productCases(), rowCases(), encoderCases(), headCases(), vocabularyCases(), attentionCases(), optimiserCases())
+	return slices.Concat(productCases(), rowCases(), encoderCases(), headCases(), vocabularyCases(), attentionCases(), optimizerCases())
 }

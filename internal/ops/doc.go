@@ -61,7 +61,7 @@
 // Softmax runs blockwise along the logical sequence, with blocks cut at fixed logical positions, so a row's result
 // depends neither on packing nor on how its keys are divided into ranges.
 //
-// Outside graphs, for the optimiser (rows Fixed, whole tensors):
+// Outside graphs, for the optimizer (rows Fixed, whole tensors):
 //
 //	sum_squares   x [n] → f64 [1], in a fixed order
 //	clip          squares f64 [N], bound f64 [1] → f64 [ClipLen]: the norm √Σ squares, added from the first to the last, and the

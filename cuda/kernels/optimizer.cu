@@ -1,9 +1,10 @@
-// optimiser.cu: one update of AdamW, in PyTorch's order of operations, sums of squares in a fixed order, and the factor that
-// bounds the gradients' norm. Nothing of a step waits for the host.
+// optimizer.cu: one update of AdamW or of SGD with momentum, in PyTorch's order of operations, sums of squares in a fixed order,
+// and the factor that bounds the gradients' norm. Nothing of a step waits for the host.
 #include "gpu.h"
 
-// The hyper tensor, as internal/ops lists it.
+// The hyper tensors of adamw and of sgd, as internal/ops lists them.
 enum { LR, BETA1, BETA2, EPS, WEIGHT_DECAY, SALT, CORRECTION1, CORRECTION2 };
+enum { SGD_LR, SGD_MOMENTUM, SGD_WEIGHT_DECAY };
 
 // clip's result.
 enum { NORM, FACTOR };
@@ -44,6 +45,21 @@ template <class T, class M> DEVFN void adamw(T *out, const T *param, const T *gr
 DEFINE(f32, float, float)
 DEFINE(f64, double, double)
 DEFINE(f32_bf16, float, bf16)
+
+// sgd changes nothing where the factor is NaN.
+template <class T> DEVFN void sgd(T *out, const T *param, const T *grad, T *velocity, const double *hyper, const double *clipped, u64 n) {
+  if (clipped[FACTOR] != clipped[FACTOR]) return;
+  T rate = hyper[SGD_LR], momentum = hyper[SGD_MOMENTUM], decay = hyper[SGD_WEIGHT_DECAY], scale = clipped[FACTOR];
+  each(n, [&](u64 i) {
+    T p = param[i], g = scale * grad[i] + decay * p, v = momentum * velocity[i] + g;
+    velocity[i] = v;
+    out[i] = p - rate * v;
+  });
+}
+KERNEL(EACH_THREADS, 1) sgd_f32(float *out, const float *param, const float *grad, float *velocity, const double *hyper, const double *clipped, u64 n) { sgd(out, param, grad, velocity, hyper, clipped, n); }
+EXPORT(sgd_f32)
+KERNEL(EACH_THREADS, 1) sgd_f64(double *out, const double *param, const double *grad, double *velocity, const double *hyper, const double *clipped, u64 n) { sgd(out, param, grad, velocity, hyper, clipped, n); }
+EXPORT(sgd_f64)
 
 // clip adds a sum of squares for each tensor, from the first to the last: there are some hundreds.
 KERNEL(32, 1) clip(double *out, const double *squares, const double *bound, int n) {
