@@ -280,3 +280,43 @@ func TestSplitByProblem(t *testing.T) {
 	_, _, err = SplitByProblem(ex[:1], 0.5, 1)
 	require.EqualError(t, err, "there is one problem only, none can be held out")
 }
+
+// Examples of a group share a batch, wherever they stand in the list and however small the budget; all others pack as before.
+func TestPackKeepsGroups(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 300 {
+		var list []*Example
+		for i := range 1 + r.IntN(12) {
+			n := 1 + r.IntN(9)
+			e := &Example{ID: string(rune('a' + i)), Tokens: make([]int32, n), Reads: []ReadOut{step(int32(n-1), 0, Float(0.5), 1)}}
+			if g := r.IntN(5); g < 3 {
+				e.Group = string(rune('p' + g))
+			}
+			list = append(list, e)
+		}
+		budget := 1 + r.IntN(25)
+		batches, err := Pack(list, PackOptions{Tokens: budget, N: len(list), LambdaStep: 1})
+		require.NoError(t, err)
+		where, seen := map[string]int{}, 0
+		for i, b := range batches {
+			groups, alone := map[string]bool{}, 0
+			for _, at := range b.Trajectory {
+				seen++
+				g := list[at].Group
+				if g == "" {
+					alone++
+					continue
+				}
+				groups[g] = true
+				if first, ok := where[g]; ok {
+					require.Equal(t, first, i, "group %s", g)
+				}
+				where[g] = i
+			}
+			if len(b.Tokens) > budget {
+				require.Equal(t, 1, len(groups)+alone, "over the budget only by what cannot be cut")
+			}
+		}
+		require.Equal(t, len(list), seen)
+	}
+}

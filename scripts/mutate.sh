@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Plants each bug of scripts/mutations.txt in a copy of its file and runs the named test, which must fail by itself
 # (a mutation that does not apply or does not compile is an error of this list). The working tree is not touched.
+# Usage: mutate.sh [PATTERN]   PATTERN: only mutations whose line matches this extended regular expression.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
@@ -17,6 +18,6 @@ while IFS=$'\t' read -r name file edit package run; do
   else
     printf 'caught    %-50s by %s\n' "$name" "$(grep -m1 -oE '^ *--- FAIL: [^ ]+' "$work/out" | sed 's/.*FAIL: //' || grep -m1 -E 'panic|build failed' "$work/out")"
   fi
-done <scripts/mutations.txt
+done < <(grep -E -- "${1:-}" scripts/mutations.txt)
 echo "$((count - survived)) of $count caught"
 exit $((survived > 0))
