@@ -19,9 +19,10 @@ demo: build ## make data, train, evaluate, score and pick the best of N; a new f
 	@dir=runs/demo; n=2; while [ -e "$$dir" ]; do dir=runs/demo-$$n; n=$$((n+1)); done; \
 	mkdir -p runs && bin/prm demo --out "$$dir"
 
-test: ## vet and all tests
+test: ## vet and all tests, and those of a program outside of the module
 	go vet ./...
 	go test -timeout 10m ./...
+	cd internal/outside && go vet ./... && go test -timeout 5m ./...
 
 lint: ## gofmt, vet, staticcheck, errcheck (the last two at the versions go.mod pins)
 	@ugly=$$(gofmt -l .); if [ -n "$$ugly" ]; then echo "gofmt would change:"; echo "$$ugly"; exit 1; fi
