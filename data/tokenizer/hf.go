@@ -16,8 +16,10 @@ import (
 const Implementation = "github.com/daulet/tokenizers"
 
 // hf encodes and decodes by Hugging Face's Rust library. The file is read in Go first, so what Open refuses without the build tag is
-// refused with it, in the same words; offsets and contents come from that reading.
+// refused with it, in the same words; offsets and contents come from that reading. OpenWordPiece is in Go under the tag too.
 //
+// Characters from after Unicode 9, the version of the library's tables, may normalise or split differently there and here; where they
+// normalise differently, ends are whole characters.
 // The library's binding takes and gives C strings: a text with the byte 0, and ids whose text has it, are left to the Go implementation.
 // Where an added token has lstrip, the library's time grows with the square of the white space before it.
 type hf struct {
