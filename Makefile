@@ -10,7 +10,7 @@ FUZZTIME ?= 10s
 .PHONY: help build demo test lint race noasm arm64 fuzz generate tokenizers tokenizers-check goldens learn-real bench exports vllm serve-bench minilm label-real ptx ptxas gpu gpu-check gpu-bench gorgonia-cu emulated
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 build: ## bin/prm, with its version and commit
 	go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o bin/prm ./cmd/prm

@@ -117,7 +117,7 @@ func TestHFFreed(t *testing.T) {
 		return resident(t)
 	}
 	first := after(5)
-	require.Less(t, after(30)-first, first/2, "bytes kept after 30 more tokenizers were opened and dropped")
+	require.Less(t, after(80)-first, first/2, "bytes kept after 80 more tokenizers were opened and dropped")
 }
 
 // resident is the process's resident memory in bytes.
