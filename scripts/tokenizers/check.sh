@@ -12,7 +12,7 @@ trap 'rm -rf "$work"' EXIT
 ldflags="-L$PWD/bin/hf_tokenizers ${CGO_LDFLAGS:-}"
 export GOPRM_HF_INPUTS=${GOPRM_HF_INPUTS:-2000}
 CGO_ENABLED=1 CGO_LDFLAGS=$ldflags go vet -tags hf_tokenizers ./data/tokenizer ./cmd/prm
-CGO_ENABLED=1 CGO_LDFLAGS=$ldflags go test -tags hf_tokenizers -timeout 30m ./data/... ./prm/... ./cmd/prm/...
+CGO_ENABLED=1 CGO_LDFLAGS=$ldflags go test -p 1 -tags hf_tokenizers -timeout 30m ./data/... ./prm/... ./cmd/prm/...
 
 CGO_ENABLED=0 go build -o "$work/prm-go" ./cmd/prm
 CGO_ENABLED=1 CGO_LDFLAGS=$ldflags go build -tags hf_tokenizers -o "$work/prm-rust" ./cmd/prm
