@@ -7,10 +7,10 @@ COMMIT   := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint race noasm arm64 fuzz generate tokenizers goldens learn-real bench exports vllm serve-bench minilm label-real ptx ptxas gpu gpu-check gpu-bench gorgonia-cu emulated
+.PHONY: help build demo test lint race noasm arm64 fuzz generate tokenizers tokenizers-check goldens learn-real bench exports vllm serve-bench minilm label-real ptx ptxas gpu gpu-check gpu-bench gorgonia-cu emulated
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 build: ## bin/prm, with its version and commit
 	go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o bin/prm ./cmd/prm
@@ -53,6 +53,9 @@ generate: ## regenerate the AVX2 assembly from internal/cpu/_gen; fails where it
 
 tokenizers: ## build the static library behind the tag hf_tokenizers (needs cargo and a C compiler)
 	data/tokenizer/build_hf.sh
+
+tokenizers-check: ## tests under the tag hf_tokenizers; ids, scores and the demo with it and without (needs the same and ../shared)
+	scripts/tokenizers/check.sh
 
 goldens: ## regenerate internal/parity/testdata with PyTorch (needs Python; 6 GB)
 	scripts/goldens/run.sh

@@ -14,21 +14,48 @@ import (
 // Set by the Makefile's build.
 var version, commit string
 
-type versionCommand struct{}
-
-func (versionCommand) Help() string {
-	return "Equal kernels of equal versions give equal bits. Example:\n\n  prm version"
+type versionCommand struct {
+	JSON bool `help:"Print JSON."`
 }
 
-func (versionCommand) Run(p *program) error {
-	v, c := programVersion()
+func (versionCommand) Help() string {
+	return "Equal kernels of equal versions give equal bits. Example:\n\n  prm version --json"
+}
+
+// versionReport is the output of --json.
+type versionReport struct {
+	Version   string `json:"version"`
+	Commit    string `json:"commit"`
+	Kernels   string `json:"kernels"`
+	Tokenizer string `json:"tokenizer"` // goprm, or the module and version that a build tag puts in its place
+}
+
+func (c versionCommand) Run(p *program) error {
+	r := versionReport{Tokenizer: tokenizerVersion()}
+	r.Version, r.Commit = programVersion()
 	backend, err := engine.Open("auto", engine.Options{Workers: p.threads})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = backend.Close() }()
-	_, err = fmt.Fprintf(p.stdout, "prm %s, commit %s, kernels %s\n", v, c, backend.Name())
+	r.Kernels = backend.Name()
+	if c.JSON {
+		return p.printJSON(r)
+	}
+	_, err = fmt.Fprintf(p.stdout, "prm %s, commit %s, kernels %s, tokenizer %s\n", r.Version, r.Commit, r.Kernels, r.Tokenizer)
 	return err
+}
+
+// tokenizerVersion names the implementation of tokenizers, and its version where that is not the program's.
+func tokenizerVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, module := range info.Deps {
+			if module.Path == tokenizer.Implementation {
+				return module.Path + " " + module.Version
+			}
+		}
+	}
+	return tokenizer.Implementation
 }
 
 // programVersion is what the build was told, else what Go recorded.

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/goprm/goprm/data/tokenizer"
 	"github.com/goprm/goprm/internal/shareddata"
 	"github.com/goprm/goprm/internal/tinymodel"
 	"github.com/stretchr/testify/require"
@@ -71,6 +72,9 @@ func TestUsage(t *testing.T) {
 		{"parity /nowhere", 1, "", "prm parity: /nowhere: neither batch.json"},
 		{"inspect /nowhere", 1, "", "prm inspect: stat /nowhere"},
 		{"version", 0, "kernels cpu/", ""},
+		{"version", 0, ", tokenizer " + tokenizer.Implementation, ""},
+		{"version --json", 0, `"tokenizer": "` + tokenizer.Implementation, ""},
+		{"version --json", 0, `"kernels": "cpu/`, ""},
 		{"devices", 0, "cpu/", ""},
 		{"devices --json", 0, `"gpus": [`, ""},
 		{"plan", 2, "", "missing flags: --model"},

@@ -17,6 +17,11 @@ type addedToken struct {
 	Special    bool    `json:"special"`     // nothing here depends on it
 }
 
+func (a *addedToken) UnmarshalJSON(data []byte) error {
+	type plain addedToken
+	return strict(data, (*plain)(a))
+}
+
 // matcher finds added tokens: the leftmost first, of those that begin there the longest.
 type matcher struct {
 	first [256]bool // bytes that begin a token

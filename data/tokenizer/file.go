@@ -1,7 +1,6 @@
 package tokenizer
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +16,8 @@ const maxFile = 64 << 20
 
 // file is a tokenizer.json that has been checked.
 type file struct {
+	path string
+	data []byte
 	*vocabulary
 	raw, normalized *matcher
 	nfc             bool
@@ -39,16 +40,17 @@ type fileJSON struct {
 }
 
 // readFile reads and checks a tokenizer.json, or the one in a folder.
-func readFile(path string) (*file, []byte, error) {
+func readFile(path string) (*file, error) {
 	path, data, err := readBytes(path)
 	if err != nil {
-		return nil, nil, fmt.Errorf("tokenizer: %w", err)
+		return nil, fmt.Errorf("tokenizer: %w", err)
 	}
 	f, err := parse(data)
 	if err != nil {
-		return nil, nil, fmt.Errorf("tokenizer: %s: %s", path, shortened(err))
+		return nil, fmt.Errorf("tokenizer: %s: %s", path, shortened(err))
 	}
-	return f, data, nil
+	f.path, f.data = path, data
+	return f, nil
 }
 
 // shortened cuts an error that quotes the file, where anything may stand.
@@ -166,27 +168,6 @@ func (f *file) readSPM(j *fileJSON, m *modelJSON) (err error) {
 		return fmt.Errorf("added_tokens: %w", err)
 	}
 	return nil
-}
-
-// strict decodes one JSON value and refuses keys that v does not have.
-func strict(data []byte, v any) error {
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	err := dec.Decode(v)
-	if err == nil {
-		if _, more := dec.Token(); more != io.EOF {
-			return fmt.Errorf("something follows the JSON value at byte %d", dec.InputOffset())
-		}
-		return nil
-	}
-	var syntax *json.SyntaxError
-	switch {
-	case errors.As(err, &syntax):
-		return fmt.Errorf("not JSON at byte %d: %w", syntax.Offset, err)
-	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		return fmt.Errorf("not JSON: it ends at byte %d before its value does", len(data))
-	}
-	return err
 }
 
 func absent(raw json.RawMessage) bool {
@@ -329,13 +310,10 @@ func appendSequence(stages []splitter, raw json.RawMessage) ([]splitter, bool, e
 
 func parseSplit(raw json.RawMessage) (splitter, error) {
 	var j struct {
-		Type    string `json:"type"`
-		Pattern struct {
-			Regex  *string
-			String *string
-		} `json:"pattern"`
-		Behavior string `json:"behavior"`
-		Invert   bool   `json:"invert"`
+		Type     string      `json:"type"`
+		Pattern  patternJSON `json:"pattern"`
+		Behavior string      `json:"behavior"`
+		Invert   bool        `json:"invert"`
 	}
 	if err := strict(raw, &j); err != nil {
 		return nil, fmt.Errorf(": %w", err)
@@ -355,6 +333,14 @@ func parseSplit(raw json.RawMessage) (splitter, error) {
 		return nil, fmt.Errorf(".pattern.Regex: %s is not known (known: the patterns of GPT-2, Qwen2 and Llama 3)", *j.Pattern.Regex)
 	}
 	return s, nil
+}
+
+// patternJSON is what Split and Replace look for: one of the two.
+type patternJSON struct{ Regex, String *string }
+
+func (p *patternJSON) UnmarshalJSON(data []byte) error {
+	type plain patternJSON
+	return strict(data, (*plain)(p))
 }
 
 type byteLevelJSON struct {

@@ -98,7 +98,12 @@ func TestRefused(t *testing.T) {
 		"added flag":      {withEntry(t, good, "added_tokens", `[{"id": 258, "content": "<x>", "bold": true}]`), `"bold"`},
 		"nested":          {withEntry(t, good, "normalizer", sequences(2)), "normalizer.normalizers[0].type: a Sequence inside"},
 		"nested split":    {withEntry(t, good, "pre_tokenizer", `{"type": "Sequence", "pretokenizers": [{"type": "Sequence", "pretokenizers": []}]}`), "pre_tokenizer.pretokenizers[0].type: a Sequence inside"},
-		"deep":            {replaceOnce(t, good, `"truncation": null`, `"truncation": null, "normalizer": `+sequences(4000)), "normalizer.normalizers[0].type: a Sequence inside"},
+		"deep":            {withEntry(t, good, "normalizer", sequences(4000)), "normalizer.normalizers[0].type: a Sequence inside"},
+		"twice":           {replaceOnce(t, good, `"truncation": null`, `"truncation": null, "normalizer": null`), `"normalizer" is there twice`},
+		"another case":    {replaceOnce(t, good, `"normalizer"`, `"Normalizer"`), `"Normalizer" is not known`},
+		"case of a flag":  {replaceOnce(t, good, `"invert"`, `"Invert"`), `"Invert"`},
+		"case of a token": {withEntry(t, good, "added_tokens", `[{"ID": 258, "content": "<x>"}]`), `"ID"`},
+		"case of regex":   {replaceOnce(t, good, `"Regex"`, `"regex"`), `"regex"`},
 		"too deep":        {replaceOnce(t, good, `"truncation": null`, `"truncation": `+sequences(100_000)), "exceeded max depth"},
 		"long name":       {withEntry(t, good, "decoder", `{"type": "`+strings.Repeat("é", 1<<20)+`"}`), `decoder.type: "éé`},
 	} {

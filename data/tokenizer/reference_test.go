@@ -224,7 +224,7 @@ func small(t testing.TB, pre string) *bpe {
 	require.NoError(t, os.WriteFile(path, []byte(file), 0o600))
 	tok, err := Open(filepath.Dir(path))
 	require.NoError(t, err)
-	return tok.(*bpe)
+	return inGo(tok)
 }
 
 // pieces that generated texts are made of.
@@ -290,7 +290,7 @@ func TestMergeAgainstReference(t *testing.T) {
 		}
 		data, err := Bytes(merges, nil)
 		require.NoError(t, err)
-		tok := mustOpen(t, string(data)).(*bpe)
+		tok := inGo(mustOpen(t, string(data)))
 		for i := range tok.result { // ranks in any order: a merge may come before those it needs
 			j := r.IntN(i + 1)
 			for key, rank := range tok.rank {

@@ -103,6 +103,11 @@ func parts(raw json.RawMessage, key string) ([]json.RawMessage, error) {
 	if err = json.Unmarshal(raw, &sequence); err == nil {
 		err = json.Unmarshal(sequence[key], &list)
 	}
+	for name := range sequence {
+		if name != "type" && name != key {
+			return nil, fmt.Errorf(": key %q is not known", name)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf(".%s: %w", key, err)
 	}
@@ -111,10 +116,10 @@ func parts(raw json.RawMessage, key string) ([]json.RawMessage, error) {
 
 // markJSON holds the fields of every part that is known here.
 type markJSON struct {
-	Type    string `json:"type"`
-	Prepend string `json:"prepend"`
-	Pattern struct{ String string }
-	Content string `json:"content"`
+	Type    string      `json:"type"`
+	Prepend string      `json:"prepend"`
+	Pattern patternJSON `json:"pattern"`
+	Content string      `json:"content"`
 
 	Replacement   string `json:"replacement"`
 	PrependScheme string `json:"prepend_scheme"`
@@ -123,6 +128,10 @@ type markJSON struct {
 
 	Start int `json:"start"`
 	Stop  int `json:"stop"`
+}
+
+func (p patternJSON) isString(s string) bool {
+	return p.Regex == nil && p.String != nil && *p.String == s
 }
 
 // markingNormalizer accepts Prepend of a mark and Replace of spaces by marks, in this order; nil if there is no normalizer.
@@ -143,7 +152,7 @@ func markingNormalizer(raw json.RawMessage) (*marking, error) {
 		switch {
 		case j.Type == "Prepend" && j.Prepend == blankMark && i == 0:
 			m.prepend = "always"
-		case j.Type == "Replace" && j.Pattern.String == " " && j.Content == blankMark && !replaced:
+		case j.Type == "Replace" && j.Pattern.isString(" ") && j.Content == blankMark && !replaced:
 			replaced = true
 		default:
 			return nil, fmt.Errorf(".normalizers[%d].type: %q in this place, or with these settings, is not known (known: Prepend of %s, then Replace of a space by it)", i, j.Type, blankMark)
@@ -171,7 +180,11 @@ func metaspace(raw json.RawMessage) (*marking, []splitter, error) {
 	}
 	var stages []splitter
 	switch j.PrependScheme {
-	case "always", "first", "never":
+	case "always", "first":
+		if j.AddPrefix != nil && !*j.AddPrefix {
+			return nil, nil, fmt.Errorf(".add_prefix_space: false contradicts prepend_scheme %q", j.PrependScheme)
+		}
+	case "never":
 	default:
 		return nil, nil, fmt.Errorf(".prepend_scheme: %q is not known", j.PrependScheme)
 	}
@@ -196,7 +209,7 @@ func spmDecoder(raw json.RawMessage) error {
 		if err := strict(part, &j); err != nil {
 			return fmt.Errorf(".decoders[%d]: %w", i, err)
 		}
-		wrong := j.Type == "Replace" && (j.Pattern.String != blankMark || j.Content != " ") ||
+		wrong := j.Type == "Replace" && (!j.Pattern.isString(blankMark) || j.Content != " ") ||
 			j.Type == "Strip" && (j.Content != " " || j.Start != 1 || j.Stop != 0)
 		if wrong {
 			return fmt.Errorf(".decoders[%d]: %s with these settings is not known", i, j.Type)

@@ -18,9 +18,8 @@ func TestSmallTokenizers(t *testing.T) {
 	require.Len(t, files, 6)
 	for _, path := range files {
 		tokenizer := strings.TrimSuffix(path, "l")
-		opened, err := Open(tokenizer)
+		tok, err := Open(tokenizer)
 		require.NoError(t, err, path)
-		tok := opened.(*bpe)
 		f, err := os.Open(path)
 		require.NoError(t, err)
 		lines := bufio.NewScanner(f)
@@ -35,7 +34,7 @@ func TestSmallTokenizers(t *testing.T) {
 			ids, ends, err := tok.Encode(row.Text)
 			require.NoError(t, err)
 			require.Equal(t, row.IDs, append([]int32{}, ids...), "%s: %q", path, row.Text)
-			checkMarkedEnds(t, tok, row.Text, ids, ends)
+			checkMarkedEnds(t, inGo(tok), row.Text, ids, ends)
 			text, err := tok.Decode(ids)
 			require.NoError(t, err)
 			require.Equal(t, row.Decoded, text, "%s: %q", path, row.Text)
@@ -84,6 +83,8 @@ func TestSPMRefused(t *testing.T) {
 		"both":            {withEntry(t, good, "pre_tokenizer", `{"type":"Metaspace","replacement":"▁"}`), "besides a normalizer"},
 		"a missing byte":  {replaceOnce(t, good, `"<0x7F>":`, `"<0x7f>":`), "no token <0x7F>"},
 		"other scheme":    {withEntry(t, withEntry(t, good, "normalizer", "null"), "pre_tokenizer", `{"type":"Metaspace","replacement":"▁","prepend_scheme":"last"}`), `prepend_scheme: "last"`},
+		"scheme and flag": {withEntry(t, withEntry(t, good, "normalizer", "null"), "pre_tokenizer", `{"type":"Metaspace","replacement":"▁","prepend_scheme":"first","add_prefix_space":false}`), `add_prefix_space: false contradicts`},
+		"sequence key":    {withEntry(t, good, "normalizer", `{"type":"Sequence","normalizers":[],"mode":1}`), `normalizer: key "mode" is not known`},
 		"nested":          {withEntry(t, good, "normalizer", `{"type":"Sequence","normalizers":[{"type":"Sequence","normalizers":[]}]}`), "normalizers[0]"},
 	} {
 		_, err := openText(t, c.file)

@@ -43,13 +43,14 @@ type Tokenizer interface {
 	Size() int
 }
 
-// Open reads a tokenizer.json, or the one in a folder.
+// Open reads a tokenizer.json, or the one in a folder. The build tag hf_tokenizers puts Hugging Face's Rust library behind
+// the Tokenizer; Implementation says which one is compiled in. Ids, offsets, texts and errors are the same.
 func Open(path string) (Tokenizer, error) {
-	f, _, err := readFile(path)
+	f, err := readFile(path)
 	if err != nil {
 		return nil, err
 	}
-	return newBPE(f), nil
+	return implement(f)
 }
 
 // OneToken returns the id of text if it encodes to exactly one token.
@@ -108,14 +109,20 @@ func (t *bpe) Encode(text string) ([]int32, []int, error) {
 	}()
 	e.ids = make([]int32, 0, len(text)/4+4)
 	e.ends = make([]int, 0, len(text)/4+4)
+	t.cut(e, text, func(text string, base int) { t.words(e, text, base, t.stages) })
+	return e.ids, e.ends, e.err
+}
+
+// cut adds the added tokens of text and calls plain, which adds the others, for each stretch between two, normalised. Offsets are
+// those in the normalised text when they are added and those in text when cut returns.
+func (t *bpe) cut(e *encoder, text string, plain func(text string, base int)) {
 	t.raw.split(text, func(id int32, start, end int) {
 		if id >= 0 {
 			e.add(id, end)
 		} else {
-			t.piece(e, text[start:end], start)
+			t.piece(e, text[start:end], start, plain)
 		}
 	})
-	return e.ids, e.ends, e.err
 }
 
 // checkText refuses what has no ids: offsets are reported in bytes.
@@ -136,8 +143,8 @@ func checkText(text string) error {
 	return nil
 }
 
-// piece encodes text between two added tokens, which begins at offset base.
-func (t *bpe) piece(e *encoder, text string, base int) {
+// piece cuts text between two added tokens that are looked for as given; it begins at offset base.
+func (t *bpe) piece(e *encoder, text string, base int, plain func(text string, base int)) {
 	norm, rewrites := text, []rewrite(nil)
 	switch {
 	case t.nfc:
@@ -153,10 +160,10 @@ func (t *bpe) piece(e *encoder, text string, base int) {
 		case t.marks != nil && t.marks.late:
 			first := len(e.ends)
 			marked, rewrites := t.marks.mark(norm[start:end], base+start == 0)
-			t.words(e, marked, 0, t.stages)
+			plain(marked, 0)
 			toOriginal(rewrites, start, e.ends[first:])
 		default:
-			t.words(e, norm[start:end], start, t.stages)
+			plain(norm[start:end], start)
 		}
 	})
 	toOriginal(rewrites, base, e.ends[first:])

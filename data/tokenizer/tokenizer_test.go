@@ -114,7 +114,8 @@ func TestLongWords(t *testing.T) {
 		n = 1 << 18
 	}
 	tok := small(t, "")
-	flags := mustOpen(t, withEntry(t, plain(t), "added_tokens", `[{"id": 258, "content": "\n", "lstrip": true}, {"id": 259, "content": "aaaa!"}]`))
+	// In Go even under the tag: the library looks back over all white space for each token with lstrip.
+	flags := inGo(mustOpen(t, withEntry(t, plain(t), "added_tokens", `[{"id": 258, "content": "\n", "lstrip": true}, {"id": 259, "content": "aaaa!"}]`)))
 	start := time.Now()
 	for name, text := range map[string]string{
 		"word":   strings.Repeat("abcaa", n/5),
