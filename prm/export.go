@@ -88,6 +88,9 @@ func (x *export) run(ctx context.Context) error {
 	if x.folder.card == nil {
 		return fmt.Errorf("%s: holds no %s: only models that goprm trained are exported", x.Model, cardName)
 	}
+	if x.folder.card.Tokenizer != "" {
+		return fmt.Errorf("%s: it was trained with a program's own tokenizer, which other programs would lack", x.Model)
+	}
 	if err := x.setCard(); err != nil {
 		return fmt.Errorf("%s: %w", x.Model, err)
 	}

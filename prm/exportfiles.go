@@ -76,7 +76,7 @@ func (x *export) fillAdapter(dir *atomicfile.Dir) error {
 
 // common writes what every layout has: the tokenizer and goprm.json.
 func (x *export) common(dir *atomicfile.Dir) error {
-	if err := copyTokenizer(dir, x.folder.textDir, nil); err != nil {
+	if err := copyTokenizer(dir, x.folder.textDir, tokenizerFiles, nil); err != nil {
 		return err
 	}
 	text, err := x.card.encode()

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/goprm/goprm/data/tokenizer"
 	"github.com/goprm/goprm/internal/checkpoint"
 	"github.com/goprm/goprm/internal/hfmodel"
 	"github.com/goprm/goprm/internal/nnet"
@@ -38,6 +39,7 @@ type folder struct {
 	// rootDir holds configuration and weights: dir itself, or its base. textDir holds the tokenizer: dir if it has one.
 	rootDir string
 	textDir string
+	own     tokenizer.Tokenizer // the program's, instead of textDir's; nil: none
 	root    *hfmodel.Weights
 	rootSum string // hfmodel.Hash of rootDir, when it has been computed
 	files   []io.Closer

@@ -17,6 +17,9 @@ var tokenizerFiles = []string{
 	"tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt",
 }
 
+// textFiles are those that say nothing of how text is cut into tokens.
+var textFiles = []string{"tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json"}
+
 // hashTokenizer is the SHA-256 over the files that turn text into tokens, those that are missing left out: of each its
 // name, a zero byte and its own SHA-256.
 func hashTokenizer(dir string) (string, error) {

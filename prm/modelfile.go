@@ -33,7 +33,8 @@ func (t *trainer) card(stores string) *card {
 	k := &card{
 		Format: cardFormat, Version: version(c.Version), Stores: stores, Trained: c.Train,
 		Head: cardHead{Kind: c.Head.Kind, Activation: c.Head.Activation, Final: c.Head.Final},
-		Text: c.Text, Parts: t.record.Parts, Over: c.Reward.Over, Alpha: c.Reward.Alpha, Threshold: t.meta.Threshold,
+		Text: c.Text, Parts: t.record.Parts, Over: c.Reward.Over, Alpha: *c.Reward.Alpha, Threshold: t.meta.Threshold,
+		Tokenizer: t.ownTokenizer,
 	}
 	if stores != storesModel {
 		k.Base = &baseRef{Path: absolute(t.folder.rootDir), SHA256: t.folder.rootSum}
@@ -72,7 +73,11 @@ func (t *trainer) fillModel(dir *atomicfile.Dir) error {
 	if from, to, _, renamed := t.renderer.Rename(); renamed {
 		rename = func(text []byte) ([]byte, error) { return renameToken(text, from, to) }
 	}
-	if err := copyTokenizer(dir, t.folder.textDir, rename); err != nil {
+	names := tokenizerFiles
+	if t.ownTokenizer != "" { // the folder's own files would be taken for what the model was trained with
+		names, rename = textFiles, nil
+	}
+	if err := copyTokenizer(dir, t.folder.textDir, names, rename); err != nil {
 		return err
 	}
 	save := func(name, prefix string, choose func(p *nnet.Parameter) bool) error {
@@ -125,9 +130,9 @@ func (t *trainer) saveDType(p *nnet.Parameter) safetensors.DType {
 	return safetensors.F32
 }
 
-// copyTokenizer copies the tokenizer's files; rename, if not nil, changes the JSON ones.
-func copyTokenizer(dir *atomicfile.Dir, source string, rename func([]byte) ([]byte, error)) error {
-	for _, name := range tokenizerFiles {
+// copyTokenizer copies those of the tokenizer's files that are there; rename, if not nil, changes the JSON ones.
+func copyTokenizer(dir *atomicfile.Dir, source string, names []string, rename func([]byte) ([]byte, error)) error {
+	for _, name := range names {
 		text, err := os.ReadFile(filepath.Join(source, name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/data/tokenizer"
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/formats"
 	"github.com/goprm/goprm/internal/hfmodel"
@@ -31,6 +32,9 @@ type OpenOptions struct {
 	// matrix; it is slower and changes no score. It is set by itself for models of more than half of the memory that is available.
 	// Devices with memory of their own, which holds all weights, refuse it.
 	LowMemory bool
+	// Tokenizer, if set, turns text into tokens instead of the folder's files. A model that was trained with
+	// TrainConfig.Tokenizer needs the same one.
+	Tokenizer tokenizer.Tokenizer
 	// Base is where the base of an adapter or a head lies now; "": where it lay in training.
 	Base string
 }
@@ -79,6 +83,7 @@ func Open(dir string, opt OpenOptions) (*Model, error) {
 	if m.folder, err = openFolder(dir, opt.Base); err != nil {
 		return nil, err
 	}
+	m.folder.own = opt.Tokenizer
 	if err := m.open(opt); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}

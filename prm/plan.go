@@ -46,17 +46,30 @@ func (o PlanOptions) Validate() error {
 	)
 }
 
-// PlanReport is what a run would take on its device.
+// PlanReport is what a run would take on its device, in bytes.
 type PlanReport struct {
 	Train  string `json:"train"`
 	DType  string `json:"dtype"`
 	Tokens int    `json:"tokens"`
-	nnet.Memory
-	Total      int64  `json:"total"`
+
+	Weights     int64 `json:"weights"`     // frozen, as stored, or trained, in the dtype of parameters
+	Gradients   int64 `json:"gradients"`   // of trained parameters
+	Moments     int64 `json:"moments"`     // of AdamW, unless they lie on the host
+	Activations int64 `json:"activations"` // the arena of one micro-batch
+	Rounded     int64 `json:"rounded"`     // the bf16 copy of the largest trained matrices that a launch takes
+	Trained     int64 `json:"trained"`     // numbers that are trained, not bytes
+	Host        int64 `json:"host"`        // page-locked memory of the host: moments that are offloaded
+
+	Total      int64  `json:"total"`            // on the device
 	Device     int64  `json:"device,omitempty"` // bytes there are
 	Fits       bool   `json:"fits"`             // false also when the device's memory is not known
 	MostTokens int    `json:"most_tokens"`      // of a micro-batch that would fit
 	Advice     string `json:"advice,omitempty"`
+}
+
+func (r *PlanReport) set(m nnet.Memory) {
+	r.Weights, r.Gradients, r.Moments, r.Activations = m.Weights, m.Gradients, m.Moments, m.Activations
+	r.Rounded, r.Trained, r.Host, r.Total = m.Rounded, m.Trained, m.Host, m.Total()
 }
 
 // Plan says what memory a run takes, from the model's configuration alone. The driver's own few hundred MiB are not in it.
@@ -103,13 +116,14 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 		spec.Train = nnet.TrainNothing
 	}
 	r := PlanReport{Train: opt.Train, DType: opt.DType, Tokens: opt.Tokens, Device: opt.Memory}
-	if r.Memory, err = measure(spec, opt.Tokens, opt.MicroBatches); err != nil {
+	m, err := measure(spec, opt.Tokens, opt.MicroBatches)
+	if err != nil {
 		return PlanReport{}, err
 	}
+	r.set(m)
 	if opt.Train == nnet.TrainHead {
 		r.Trained = int64(config.HiddenSize) + 1
 	}
-	r.Total = r.Memory.Total()
 	if opt.Memory == 0 {
 		return r, nil
 	}

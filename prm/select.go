@@ -35,7 +35,18 @@ type SelectOptions struct {
 
 // Contamination holds texts, such as a benchmark's problems: another one repeats one of them if all its words are equal, or
 // eight in a row. See ReadContamination.
-type Contamination = overlap.Grams
+type Contamination struct{ grams overlap.Grams }
+
+// Add takes up a text; where names it in what is said of trajectories that repeat it.
+func (c *Contamination) Add(text, where string) { c.grams.Add(text, where) }
+
+// Texts counts the different texts.
+func (c *Contamination) Texts() int { return c.grams.Texts() }
+
+// Find tells whether a text repeats one of those held: where that stands, and the words that they share.
+func (c *Contamination) Find(text string) (where, shared string, found bool) {
+	return c.grams.Find(text)
+}
 
 // ReadContamination reads the problems of benchmark files as they are published.
 func ReadContamination(paths []string) (*Contamination, error) {

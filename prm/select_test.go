@@ -104,7 +104,7 @@ func TestSelectAgainstSortingEverything(t *testing.T) {
 			opt.Unique = "exact"
 		}
 		if round%5 < 2 {
-			opt.Contamination = &grams
+			opt.Contamination = &Contamination{grams}
 		}
 		want := slowSelect(list, reward, opt)
 		pool, stored := poolOf(list, scores)

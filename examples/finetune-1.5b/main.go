@@ -39,7 +39,7 @@ func run(ctx context.Context, model, labelled, out string) error {
 
 	head := config
 	head.Train, head.Out = "head", filepath.Join(out, "head")
-	head.Optim.Epochs, head.Optim.HeadLR = 10, 3e-3 // hidden states are computed once: epochs cost next to nothing
+	head.Optim.Epochs, head.Optim.HeadLR = 10, new(3e-3) // hidden states are computed once: epochs cost next to nothing
 	if err := train(ctx, head); err != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ func run(ctx context.Context, model, labelled, out string) error {
 
 	head := config
 	head.Train, head.Out = "head", filepath.Join(out, "head")
-	head.Optim.Epochs, head.Optim.HeadLR = 10, 3e-3
+	head.Optim.Epochs, head.Optim.HeadLR = 10, new(3e-3)
 	trained, err := prm.Train(ctx, head)
 	if err != nil || trained.Interrupted {
 		return errors.Join(err, ctx.Err())

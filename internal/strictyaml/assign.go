@@ -58,9 +58,11 @@ func (w *walker) assign(n *yaml.Node, v reflect.Value, path []string) error {
 	}
 	switch v.Kind() {
 	case reflect.Pointer:
-		if isNull {
-			v.SetZero()
+		if isNull && v.IsNil() {
 			return nil
+		}
+		if isNull { // it would take a default away
+			return w.errorf(n, path, "it has no value; %s is wanted", wanted(v.Type().Elem()))
 		}
 		if v.IsNil() {
 			v.Set(reflect.New(v.Type().Elem()))
