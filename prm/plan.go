@@ -46,30 +46,28 @@ func (o PlanOptions) Validate() error {
 	)
 }
 
-// PlanReport is what a run would take on its device, in bytes.
+// PlanMemory is what the parts of a run take, in bytes.
+type PlanMemory struct {
+	Weights     int64 `json:"weights"`     // frozen, as stored, or trained, in the dtype of parameters
+	Gradients   int64 `json:"gradients"`   // of trained parameters
+	Moments     int64 `json:"moments"`     // of AdamW, unless they lie on the host
+	Activations int64 `json:"activations"` // the arena of the largest batch
+	Rounded     int64 `json:"rounded"`     // the bf16 copy of the largest trained matrices that a launch takes, where products compute in bf16
+	Trained     int64 `json:"trained"`     // numbers that are trained, not bytes
+	Host        int64 `json:"host"`        // page-locked memory of the host: moments that are offloaded
+}
+
+// PlanReport is what a run would take on its device.
 type PlanReport struct {
 	Train  string `json:"train"`
 	DType  string `json:"dtype"`
 	Tokens int    `json:"tokens"`
-
-	Weights     int64 `json:"weights"`     // frozen, as stored, or trained, in the dtype of parameters
-	Gradients   int64 `json:"gradients"`   // of trained parameters
-	Moments     int64 `json:"moments"`     // of AdamW, unless they lie on the host
-	Activations int64 `json:"activations"` // the arena of one micro-batch
-	Rounded     int64 `json:"rounded"`     // the bf16 copy of the largest trained matrices that a launch takes
-	Trained     int64 `json:"trained"`     // numbers that are trained, not bytes
-	Host        int64 `json:"host"`        // page-locked memory of the host: moments that are offloaded
-
-	Total      int64  `json:"total"`            // on the device
+	PlanMemory
+	Total      int64  `json:"total"`
 	Device     int64  `json:"device,omitempty"` // bytes there are
 	Fits       bool   `json:"fits"`             // false also when the device's memory is not known
 	MostTokens int    `json:"most_tokens"`      // of a micro-batch that would fit
 	Advice     string `json:"advice,omitempty"`
-}
-
-func (r *PlanReport) set(m nnet.Memory) {
-	r.Weights, r.Gradients, r.Moments, r.Activations = m.Weights, m.Gradients, m.Moments, m.Activations
-	r.Rounded, r.Trained, r.Host, r.Total = m.Rounded, m.Trained, m.Host, m.Total()
 }
 
 // Plan says what memory a run takes, from the model's configuration alone. The driver's own few hundred MiB are not in it.
@@ -116,11 +114,11 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 		spec.Train = nnet.TrainNothing
 	}
 	r := PlanReport{Train: opt.Train, DType: opt.DType, Tokens: opt.Tokens, Device: opt.Memory}
-	m, err := measure(spec, opt.Tokens, opt.MicroBatches)
+	memory, err := measure(spec, opt.Tokens, opt.MicroBatches)
 	if err != nil {
 		return PlanReport{}, err
 	}
-	r.set(m)
+	r.PlanMemory, r.Total = PlanMemory(memory), memory.Total()
 	if opt.Train == nnet.TrainHead {
 		r.Trained = int64(config.HiddenSize) + 1
 	}

@@ -125,7 +125,9 @@ func TestOwnTokenizerLikeTheFolders(t *testing.T) {
 
 func TestOwnTokenizerThatIsWrong(t *testing.T) {
 	base := tiny(t, tinymodel.Options{})
-	spoilt := func(spoil func(ids []int32, ends []int) ([]int32, []int)) tokenizer.Tokenizer { return broken{spoil: spoil} }
+	spoilt := func(spoil func(ids []int32, ends []int) ([]int32, []int)) tokenizer.Tokenizer {
+		return broken{spoil: spoil}
+	}
 	for message, tok := range map[string]tokenizer.Tokenizer{
 		"its size is 0":             sized{size: 0},
 		"its size is 1000000":       sized{size: 1000000},

@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 
 	"github.com/goprm/goprm/prm"
+
+	_ "github.com/goprm/goprm/cuda" // the device cuda:0; without it the CPU computes
 )
 
 func main() {
