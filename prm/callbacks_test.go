@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -95,6 +96,27 @@ func TestCallbackThatPanics(t *testing.T) {
 		require.Equal(t, 5, r.ResumedFrom)
 		require.Equal(t, 14, r.Steps)
 	}
+}
+
+// A callback that ends its goroutine, as a failed test does, leaves a run that can be resumed.
+func TestCallbackThatExits(t *testing.T) {
+	c := config(t, tiny(t, tinymodel.Options{}))
+	c.OnStep = func(s StepMetrics) {
+		if s.Step == 4 {
+			runtime.Goexit()
+		}
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = Train(context.Background(), c)
+	}()
+	<-done
+	c = again(c)
+	c.OnStep = nil
+	r := train(t, c)
+	require.Equal(t, 3, r.ResumedFrom)
+	require.Equal(t, 14, r.Steps)
 }
 
 func TestMetricsKeepTheirJSON(t *testing.T) {

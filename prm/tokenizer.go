@@ -30,7 +30,7 @@ func openTokenizer(f *folder) (tokenizer.Tokenizer, error) {
 
 func openOwn(f *folder) (tokenizer.Tokenizer, error) {
 	if size := f.own.Size(); size < 1 || size > f.config.VocabSize {
-		return nil, fmt.Errorf("Tokenizer: its size is %d, the vocabulary of %s is %d: they do not belong together", size, f.dir, f.config.VocabSize)
+		return nil, fmt.Errorf("tokenizer: its size is %d, the vocabulary of %s is %d: they do not belong together", size, f.dir, f.config.VocabSize)
 	}
 	own := &checkedTokenizer{f.own}
 	if f.card == nil || f.card.Tokenizer == "" {
@@ -38,7 +38,7 @@ func openOwn(f *folder) (tokenizer.Tokenizer, error) {
 	}
 	sum, err := fingerprint(own)
 	if err == nil && sum != f.card.Tokenizer {
-		err = fmt.Errorf("Tokenizer: %s was trained with another: its SHA-256 is %.12s…, this one's is %.12s…", f.dir, f.card.Tokenizer, sum)
+		err = fmt.Errorf("tokenizer: %s was trained with another: its SHA-256 is %.12s…, this one's is %.12s…", f.dir, f.card.Tokenizer, sum)
 	}
 	return own, err
 }
@@ -103,20 +103,20 @@ func (t *checkedTokenizer) Encode(text string) ([]int32, []int, error) {
 		return nil, nil, err
 	}
 	if len(ids) != len(ends) {
-		return nil, nil, fmt.Errorf("Tokenizer: Encode returned %d ids and %d ends", len(ids), len(ends))
+		return nil, nil, fmt.Errorf("tokenizer: Encode returned %d ids and %d ends", len(ids), len(ends))
 	}
 	size, before := t.Size(), 0
 	for i, id := range ids {
 		if id < 0 || int(id) >= size {
-			return nil, nil, fmt.Errorf("Tokenizer: Encode: token %d has the id %d, outside 0..%d", i, id, size-1)
+			return nil, nil, fmt.Errorf("tokenizer: Encode: token %d has the id %d, outside 0..%d", i, id, size-1)
 		}
 		if ends[i] < before || ends[i] > len(text) {
-			return nil, nil, fmt.Errorf("Tokenizer: Encode: token %d ends at byte %d, after one that ends at %d in a text of %d", i, ends[i], before, len(text))
+			return nil, nil, fmt.Errorf("tokenizer: Encode: token %d ends at byte %d, after one that ends at %d in a text of %d", i, ends[i], before, len(text))
 		}
 		before = ends[i]
 	}
 	if before != len(text) {
-		return nil, nil, fmt.Errorf("Tokenizer: Encode: the last token ends at byte %d of %d", before, len(text))
+		return nil, nil, fmt.Errorf("tokenizer: Encode: the last token ends at byte %d of %d", before, len(text))
 	}
 	return ids, ends, nil
 }

@@ -100,6 +100,27 @@ func TestOwnTokenizer(t *testing.T) {
 	}
 }
 
+// straight has mirrored's vocabulary and cuts text otherwise.
+type straight struct{ mirrored }
+
+func (s straight) Encode(text string) ([]int32, []int, error) {
+	ids, ends, err := s.mirrored.Encode(text)
+	for i := range ids {
+		ids[i] = 255 - ids[i]
+	}
+	return ids, ends, err
+}
+
+func TestFingerprintSeesVocabularyAndTokens(t *testing.T) {
+	sums := map[string]bool{}
+	for _, tok := range []tokenizer.Tokenizer{mirrored{}, straight{}, sized{size: 255}, broken{spoil: func(ids []int32, ends []int) ([]int32, []int) { return ids, ends }}} {
+		sum, err := fingerprint(tok)
+		require.NoError(t, err)
+		sums[sum] = true
+	}
+	require.Len(t, sums, 3, "the last one does what the first does")
+}
+
 // A tokenizer that does what the folder's does, a faster one say, leaves no trace.
 func TestOwnTokenizerLikeTheFolders(t *testing.T) {
 	base := tiny(t, tinymodel.Options{})
@@ -142,6 +163,6 @@ func TestOwnTokenizerThatIsWrong(t *testing.T) {
 		c.Tokenizer, c.Progress = tok, &bytes.Buffer{}
 		_, err := Train(context.Background(), c)
 		require.ErrorContains(t, err, message)
-		require.ErrorContains(t, err, "Tokenizer: ")
+		require.ErrorContains(t, err, "tokenizer: ")
 	}
 }
