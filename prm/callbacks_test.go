@@ -120,25 +120,28 @@ func TestCallbackThatExits(t *testing.T) {
 }
 
 func TestMetricsKeepTheirJSON(t *testing.T) {
-	text := `{"step":3,"tokens":12,"trajectories":2,"n_step":5,"n_final":1,"loss":0.75,"loss_step":0.5,"loss_final":null,"grad_norm":1.5,"lr":0.001,` +
-		`"tokens_per_s":10.5,"time":"2026-01-02T03:04:05Z"}`
+	text := `{"step":3,"tokens":12,"trajectories":2,"n_step":5,"n_final":1,"loss":0.75,"loss_step":0.5,"loss_final":null,` +
+		`"grad_norm":1.5,"lr":0.001,"tokens_per_s":10.5,"time":"2026-01-02T03:04:05Z"}`
 	var s StepMetrics
 	require.NoError(t, json.Unmarshal([]byte(text), &s))
-	require.Equal(t, []any{3, 12, 2, 5, 1, 0.75, 0.5, 1.5, 0.001, 10.5}, []any{s.Step, s.Tokens, s.Trajectories, s.NStep, s.NFinal, s.Loss, s.LossStep,
-		s.GradNorm, s.LR, s.TokensPerS})
+	require.Equal(t, []any{3, 12, 2, 5, 1, 0.75, 0.5, 1.5, 0.001, 10.5},
+		[]any{s.Step, s.Tokens, s.Trajectories, s.NStep, s.NFinal, s.Loss, s.LossStep, s.GradNorm, s.LR, s.TokensPerS})
 	require.True(t, math.IsNaN(s.LossFinal))
 	back, err := json.Marshal(s)
 	require.NoError(t, err)
 	require.Equal(t, text, string(back))
 
-	text = `{"loss":1,"loss_step":2,"loss_final":3,"n_step":4,"n_final":5,"step_mse":6,"step_auroc":7,"within_auroc":8,"step_ece":9,"first_error_f1":10,` +
-		`"first_error_acc_error":11,"first_error_acc_correct":12,"threshold":13,"trajectory_mse":14,"trajectory_pearson":15,"trajectory_spearman":null,` +
-		`"controls":{"depth":{"step_auroc":16,"within_auroc":17,"trajectory_spearman":18},"length":{"step_auroc":null,"within_auroc":19,"trajectory_spearman":20}}}`
+	text = `{"loss":1,"loss_step":2,"loss_final":3,"n_step":4,"n_final":5,"step_mse":6,"step_auroc":7,"within_auroc":8,` +
+		`"step_ece":9,"first_error_f1":10,"first_error_acc_error":11,"first_error_acc_correct":12,"threshold":13,"trajectory_mse":14,` +
+		`"trajectory_pearson":15,"trajectory_spearman":null,` +
+		`"controls":{"depth":{"step_auroc":16,"within_auroc":17,"trajectory_spearman":18},` +
+		`"length":{"step_auroc":null,"within_auroc":19,"trajectory_spearman":20}}}`
 	e := Evaluation{Step: 9}
 	require.NoError(t, json.Unmarshal([]byte(text), &e))
 	require.Equal(t, 9, e.Step)
-	require.Equal(t, []float64{1, 2, 3, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}, []float64{e.Loss, e.LossStep, e.LossFinal, e.StepMSE, e.StepAUROC, e.WithinAUROC,
-		e.StepECE, e.FirstErrorF1, e.FirstErrorAccError, e.FirstErrorAccRight, e.Threshold, e.TrajectoryMSE, e.TrajectoryPearson})
+	require.Equal(t, []float64{1, 2, 3, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}, []float64{e.Loss, e.LossStep, e.LossFinal, e.StepMSE,
+		e.StepAUROC, e.WithinAUROC, e.StepECE, e.FirstErrorF1, e.FirstErrorAccError, e.FirstErrorAccRight, e.Threshold,
+		e.TrajectoryMSE, e.TrajectoryPearson})
 	require.True(t, math.IsNaN(e.TrajectorySpearman))
 	require.Equal(t, Control{StepAUROC: 16, WithinAUROC: 17, TrajectorySpearman: 18}, e.Controls["depth"])
 	back, err = json.Marshal(e)

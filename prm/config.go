@@ -135,8 +135,9 @@ type Optim struct {
 	Warmup      *float64  `yaml:"warmup"`       // below 1: share of the steps, else a number of them; 0.05
 	Epochs      int       `yaml:"epochs"`       // 1
 	Steps       int       `yaml:"steps"`        // 0: as many as Epochs need; else it wins
-	Moments     string    `yaml:"moments"`      // f32 (default: of parameters, f64 with dtype: f64) or bf16, which halves them and rounds at random
-	Offload     bool      `yaml:"offload"`      // moments lie in the host's memory, where the device reads them: slower, no number changes
+	// Moments is f32 (default: of parameters, f64 with dtype: f64) or bf16, which halves them and rounds at random.
+	Moments string `yaml:"moments"`
+	Offload bool   `yaml:"offload"` // moments lie in the host's memory, where the device reads them: slower, no number changes
 }
 
 // RewardConfig says how a trajectory's reward is made of its scores; saved with the model.

@@ -28,8 +28,9 @@ func writeModel(dir string) error {
 	}
 	vocabulary := 256 + len(specialTokens)
 	config, err := json.Marshal(map[string]any{
-		"architectures": []string{"Qwen2ForCausalLM"}, "model_type": "qwen2", "hidden_act": "silu", "hidden_size": hidden, "vocab_size": vocabulary,
-		"intermediate_size": intermediate, "num_hidden_layers": layers, "num_attention_heads": heads, "num_key_value_heads": kvHeads,
+		"architectures": []string{"Qwen2ForCausalLM"}, "model_type": "qwen2", "hidden_act": "silu", "hidden_size": hidden,
+		"vocab_size": vocabulary, "intermediate_size": intermediate, "num_hidden_layers": layers,
+		"num_attention_heads": heads, "num_key_value_heads": kvHeads,
 		"max_position_embeddings": 512, "rms_norm_eps": 1e-6, "rope_theta": 10000, "tie_word_embeddings": true, "torch_dtype": "float32",
 	})
 	if err != nil {
@@ -45,7 +46,8 @@ func writeModel(dir string) error {
 	for name, content := range map[string][]byte{
 		"config.json": config, "tokenizer.json": tok, "model.safetensors": weights,
 		"tokenizer_config.json": []byte(`{"eos_token": "<|im_end|>"}`),
-		"chat_template.jinja": []byte(`{%- for m in messages %}{{- '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{%- endfor %}` +
+		"chat_template.jinja": []byte(`{%- for m in messages %}` +
+			`{{- '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{%- endfor %}` +
 			`{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}`),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o666); err != nil {

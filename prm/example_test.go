@@ -48,7 +48,9 @@ func Example() {
 	ctx := context.Background()
 	dir, base := workspace() // a folder with config.json, model.safetensors and tokenizer.json
 	defer func() { _ = os.RemoveAll(dir) }()
-	result, err := prm.Train(ctx, prm.TrainConfig{Model: base, Out: filepath.Join(dir, "run"), Data: prm.DataConfig{Trajectories: additions()}})
+	result, err := prm.Train(ctx, prm.TrainConfig{
+		Model: base, Out: filepath.Join(dir, "run"), Data: prm.DataConfig{Trajectories: additions()},
+	})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -65,8 +65,10 @@ func TestLearnReal(t *testing.T) {
 
 	head := config
 	head.Out = filepath.Join(dir, "head")
-	head.Optim.HeadLR, head.Optim.WeightDecay, head.Optim.Clip, head.Optim.Warmup, head.Optim.Epochs = new(0.003), new(0.0), new(0.0), new(0.0), 10
-	head.Optim.Schedule = prm.ScheduleLinear
+	head.Optim = prm.Optim{
+		HeadLR: new(0.003), WeightDecay: new(0.0), Clip: new(0.0), Warmup: new(0.0), Epochs: 10, Schedule: prm.ScheduleLinear,
+		Betas: config.Optim.Betas, Moments: config.Optim.Moments,
+	}
 	got = learn(t, head, val)
 	low, high := 1.0, 0.0
 	for _, r := range want.Head.BySeed {

@@ -27,8 +27,8 @@ type StepMetrics struct {
 func (s StepMetrics) MarshalJSON() ([]byte, error) {
 	return json.Marshal(runlog.Step{
 		Step: s.Step, Tokens: s.Tokens, Trajectories: s.Trajectories, NStep: s.NStep, NFinal: s.NFinal,
-		Loss: metrics.Float(s.Loss), LossStep: metrics.Float(s.LossStep), LossFinal: metrics.Float(s.LossFinal), GradNorm: metrics.Float(s.GradNorm),
-		LR: s.LR, TokensPerS: s.TokensPerS, Time: s.Time,
+		Loss: metrics.Float(s.Loss), LossStep: metrics.Float(s.LossStep), LossFinal: metrics.Float(s.LossFinal),
+		GradNorm: metrics.Float(s.GradNorm), LR: s.LR, TokensPerS: s.TokensPerS, Time: s.Time,
 	})
 }
 
@@ -90,15 +90,16 @@ func newEvaluation(parts loss.Parts, r metrics.Report) *Evaluation {
 	e := &Evaluation{
 		Loss: parts.Loss, LossStep: parts.Step, LossFinal: parts.Final, NStep: r.NStep, NFinal: r.NFinal,
 		StepMSE: float64(r.StepMSE), StepAUROC: float64(r.StepAUROC), WithinAUROC: float64(r.WithinAUROC), StepECE: float64(r.StepECE),
-		FirstErrorF1: float64(r.FirstErrorF1), FirstErrorAccError: float64(r.FirstErrorAccError), FirstErrorAccRight: float64(r.FirstErrorAccRight),
-		Threshold: float64(r.Threshold), TrajectoryMSE: float64(r.TrajectoryMSE), TrajectoryPearson: float64(r.TrajectoryPearson),
+		FirstErrorF1: float64(r.FirstErrorF1), FirstErrorAccError: float64(r.FirstErrorAccError),
+		FirstErrorAccRight: float64(r.FirstErrorAccRight), Threshold: float64(r.Threshold), TrajectoryMSE: float64(r.TrajectoryMSE),
+		TrajectoryPearson:  float64(r.TrajectoryPearson),
 		TrajectorySpearman: float64(r.TrajectorySpearman),
 	}
 	for name, c := range r.Controls {
 		if e.Controls == nil {
 			e.Controls = map[string]Control{}
 		}
-		e.Controls[name] = Control{StepAUROC: float64(c.StepAUROC), WithinAUROC: float64(c.WithinAUROC), TrajectorySpearman: float64(c.TrajectorySpearman)}
+		e.Controls[name] = Control{float64(c.StepAUROC), float64(c.WithinAUROC), float64(c.TrajectorySpearman)}
 	}
 	return e
 }
@@ -107,9 +108,10 @@ func newEvaluation(parts loss.Parts, r metrics.Report) *Evaluation {
 func (e Evaluation) MarshalJSON() ([]byte, error) {
 	line := evaluationLine{metrics.Float(e.Loss), metrics.Float(e.LossStep), metrics.Float(e.LossFinal), metrics.Report{
 		NStep: e.NStep, NFinal: e.NFinal,
-		StepMSE: metrics.Float(e.StepMSE), StepAUROC: metrics.Float(e.StepAUROC), WithinAUROC: metrics.Float(e.WithinAUROC), StepECE: metrics.Float(e.StepECE),
-		FirstErrorF1: metrics.Float(e.FirstErrorF1), FirstErrorAccError: metrics.Float(e.FirstErrorAccError),
-		FirstErrorAccRight: metrics.Float(e.FirstErrorAccRight), Threshold: metrics.Float(e.Threshold), TrajectoryMSE: metrics.Float(e.TrajectoryMSE),
+		StepMSE: metrics.Float(e.StepMSE), StepAUROC: metrics.Float(e.StepAUROC), WithinAUROC: metrics.Float(e.WithinAUROC),
+		StepECE: metrics.Float(e.StepECE), FirstErrorF1: metrics.Float(e.FirstErrorF1), FirstErrorAccError: metrics.Float(e.FirstErrorAccError),
+		FirstErrorAccRight: metrics.Float(e.FirstErrorAccRight), Threshold: metrics.Float(e.Threshold),
+		TrajectoryMSE:     metrics.Float(e.TrajectoryMSE),
 		TrajectoryPearson: metrics.Float(e.TrajectoryPearson), TrajectorySpearman: metrics.Float(e.TrajectorySpearman),
 	}}
 	for name, c := range e.Controls {
@@ -117,7 +119,8 @@ func (e Evaluation) MarshalJSON() ([]byte, error) {
 			line.Controls = map[string]metrics.Control{}
 		}
 		line.Controls[name] = metrics.Control{
-			StepAUROC: metrics.Float(c.StepAUROC), WithinAUROC: metrics.Float(c.WithinAUROC), TrajectorySpearman: metrics.Float(c.TrajectorySpearman),
+			StepAUROC: metrics.Float(c.StepAUROC), WithinAUROC: metrics.Float(c.WithinAUROC),
+			TrajectorySpearman: metrics.Float(c.TrajectorySpearman),
 		}
 	}
 	return json.Marshal(line)

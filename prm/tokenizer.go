@@ -16,21 +16,24 @@ func openTokenizer(f *folder) (tokenizer.Tokenizer, error) {
 		return openOwn(f)
 	}
 	if f.card != nil && f.card.Tokenizer != "" {
-		return nil, fmt.Errorf("%s: it was trained with a program's own tokenizer (SHA-256 %.12s…), which the folder does not hold: give it as Tokenizer", f.dir, f.card.Tokenizer)
+		return nil, fmt.Errorf("%s: it was trained with a program's own tokenizer (SHA-256 %.12s…), which the folder does not hold: "+
+			"give it as Tokenizer", f.dir, f.card.Tokenizer)
 	}
 	tok, err := tokenizer.Open(f.textDir)
 	if err != nil {
 		return nil, err
 	}
 	if tok.Size() > f.config.VocabSize {
-		return nil, fmt.Errorf("%s: the tokenizer has ids up to %d, but the model's vocabulary is %d: they do not belong together", f.textDir, tok.Size()-1, f.config.VocabSize)
+		return nil, fmt.Errorf("%s: the tokenizer has ids up to %d, but the model's vocabulary is %d: they do not belong together",
+			f.textDir, tok.Size()-1, f.config.VocabSize)
 	}
 	return tok, nil
 }
 
 func openOwn(f *folder) (tokenizer.Tokenizer, error) {
 	if size := f.own.Size(); size < 1 || size > f.config.VocabSize {
-		return nil, fmt.Errorf("tokenizer: its size is %d, the vocabulary of %s is %d: they do not belong together", size, f.dir, f.config.VocabSize)
+		return nil, fmt.Errorf("tokenizer: its size is %d, the vocabulary of %s is %d: they do not belong together",
+			size, f.dir, f.config.VocabSize)
 	}
 	own := &checkedTokenizer{f.own}
 	if f.card == nil || f.card.Tokenizer == "" {
@@ -64,7 +67,8 @@ func ownTokenizer(f *folder) (string, error) {
 
 // probe is a text whose tokens tell tokenizers of one vocabulary apart: scripts, digits, spaces, and characters that
 // normalisers rewrite.
-const probe = "The derivative of x³−2x is 3x²−2, so f'(1.50) = 4.75; 1234567 + 89 = 1234656.\n\nStep 2:\tSolve \\frac{a}{b} ≤ 10^{-3}!!\r\n" +
+const probe = "The derivative of x³−2x is 3x²−2, so f'(1.50) = 4.75; 1234567 + 89 = 1234656.\n\n" +
+	"Step 2:\tSolve \\frac{a}{b} ≤ 10^{-3}!!\r\n" +
 	"  def f(n):\n        return n * (n + 1) // 2   # don't, we'll, I'M\n<think>\nWait… naïve Ångström café ﬁn ½ ①</think>" +
 	"这是一个测试。Это тест. これはテストです。 اختبار 🙂👩‍👩‍👧 \u00a0\u200b end"
 
@@ -111,7 +115,8 @@ func (t *checkedTokenizer) Encode(text string) ([]int32, []int, error) {
 			return nil, nil, fmt.Errorf("tokenizer: Encode: token %d has the id %d, outside 0..%d", i, id, size-1)
 		}
 		if ends[i] < before || ends[i] > len(text) {
-			return nil, nil, fmt.Errorf("tokenizer: Encode: token %d ends at byte %d, after one that ends at %d in a text of %d", i, ends[i], before, len(text))
+			return nil, nil, fmt.Errorf("tokenizer: Encode: token %d ends at byte %d, after one that ends at %d in a text of %d",
+				i, ends[i], before, len(text))
 		}
 		before = ends[i]
 	}

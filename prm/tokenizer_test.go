@@ -113,7 +113,8 @@ func (s straight) Encode(text string) ([]int32, []int, error) {
 
 func TestFingerprintSeesVocabularyAndTokens(t *testing.T) {
 	sums := map[string]bool{}
-	for _, tok := range []tokenizer.Tokenizer{mirrored{}, straight{}, sized{size: 255}, broken{spoil: func(ids []int32, ends []int) ([]int32, []int) { return ids, ends }}} {
+	like := broken{spoil: func(ids []int32, ends []int) ([]int32, []int) { return ids, ends }}
+	for _, tok := range []tokenizer.Tokenizer{mirrored{}, straight{}, sized{size: 255}, like} {
 		sum, err := fingerprint(tok)
 		require.NoError(t, err)
 		sums[sum] = true

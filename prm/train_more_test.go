@@ -145,7 +145,8 @@ func TestOffloadNeedsADevice(t *testing.T) {
 // Numbers that run away stop the run, name the tensor and the step, and leave the last good checkpoint.
 func TestNonFiniteStops(t *testing.T) {
 	c := config(t, tiny(t, tinymodel.Options{}))
-	c.Head.Activation, c.Optim.HeadLR, c.Optim.LR, c.Optim.Clip, c.Checkpoint.Every, c.Optim.Schedule = "identity", new(1e30), new(1e30), new(0.0), new(1), ScheduleConstant
+	c.Head.Activation, c.Checkpoint.Every, c.Optim.Schedule = "identity", new(1), ScheduleConstant
+	c.Optim.HeadLR, c.Optim.LR, c.Optim.Clip = new(1e30), new(1e30), new(0.0)
 	_, err := Train(context.Background(), c)
 	var bad *nnet.NonFiniteError
 	require.ErrorAs(t, err, &bad)

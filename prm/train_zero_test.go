@@ -52,8 +52,10 @@ func TestNumbersThatMayBeZeroArePointers(t *testing.T) {
 			require.ErrorContains(t, err, key, "it may be zero, so it must be a pointer")
 		}
 	})
-	require.Equal(t, []string{"data.eval_share", "head.ridge", "loss.lambda_step", "loss.lambda_final", "optim.lr", "optim.head_lr", "optim.eps",
-		"optim.weight_decay", "optim.clip", "optim.warmup", "threshold", "reward.alpha", "eval.every", "checkpoint.every", "checkpoint.keep", "seed"}, pointers)
+	require.Equal(t, []string{
+		"data.eval_share", "head.ridge", "loss.lambda_step", "loss.lambda_final", "optim.lr", "optim.head_lr", "optim.eps", "optim.weight_decay",
+		"optim.clip", "optim.warmup", "threshold", "reward.alpha", "eval.every", "checkpoint.every", "checkpoint.keep", "seed",
+	}, pointers)
 	require.Equal(t, []string{"lora.rank", "lora.alpha", "batch.trajectories", "batch.tokens", "optim.epochs"}, plain)
 }
 
@@ -73,7 +75,8 @@ func TestWrittenZerosTrain(t *testing.T) {
 		Text:       data.TextOptions{Template: "none"},
 		Loss:       LossConfig{LambdaFinal: &Lambda{Value: 0}},
 		Optim:      Optim{LR: new(1e-3), WeightDecay: new(0.0), Clip: new(0.0), Warmup: new(0.0), Schedule: "linear", Steps: 4},
-		Checkpoint: CheckpointConfig{Every: new(0), Keep: new(0)}, Seed: new(uint64(0)), Backend: "portable", Progress: &bytes.Buffer{}, Quiet: true,
+		Checkpoint: CheckpointConfig{Every: new(0), Keep: new(0)}, Seed: new(uint64(0)), Backend: "portable",
+		Progress: &bytes.Buffer{}, Quiet: true,
 	}
 	train(t, literal)
 	fromYAML, err := load(t, "model: "+base+"\ndata: {train: ["+file+"], eval_share: 0}\nout: "+filepath.Join(t.TempDir(), "yaml")+`

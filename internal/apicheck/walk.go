@@ -38,7 +38,8 @@ func (w *walker) declaration(o *types.TypeName) {
 	name := o.Name()
 	switch t := o.Type().(type) {
 	case *types.Alias:
-		w.line(o.Pkg(), fmt.Sprintf("type %s%s = %s", name, w.parameters(o.Pkg(), t.TypeParams()), w.text(o.Pkg(), t.Rhs())), t.Rhs(), parameterTypes(t.TypeParams()))
+		head := "type " + name + w.parameters(o.Pkg(), t.TypeParams())
+		w.line(o.Pkg(), head+" = "+w.text(o.Pkg(), t.Rhs()), t.Rhs(), parameterTypes(t.TypeParams()))
 	case *types.Named:
 		head := "type " + name + w.parameters(o.Pkg(), t.TypeParams())
 		switch u := t.Underlying().(type) {

@@ -164,7 +164,8 @@ func (s *session) learn(ctx context.Context) error {
 		return ctx.Err()
 	}
 	e := r.Eval
-	s.result.StepAUROC, s.result.WithinAUROC, s.result.FirstErrorF1 = metrics.Float(e.StepAUROC), metrics.Float(e.WithinAUROC), metrics.Float(e.FirstErrorF1)
+	s.result.StepAUROC, s.result.WithinAUROC = metrics.Float(e.StepAUROC), metrics.Float(e.WithinAUROC)
+	s.result.FirstErrorF1 = metrics.Float(e.FirstErrorF1)
 	s.result.StepECE, s.result.Trajectory = metrics.Float(e.StepECE), metrics.Float(e.TrajectorySpearman)
 	s.result.Controls = map[string]metrics.Float{}
 	for name, c := range e.Controls {

@@ -58,11 +58,9 @@ func (w *walker) assign(n *yaml.Node, v reflect.Value, path []string) error {
 	}
 	switch v.Kind() {
 	case reflect.Pointer:
-		if isNull && v.IsNil() {
+		if isNull {
+			v.SetZero()
 			return nil
-		}
-		if isNull { // it would take a default away
-			return w.errorf(n, path, "it has no value; %s is wanted", wanted(v.Type().Elem()))
 		}
 		if v.IsNil() {
 			v.Set(reflect.New(v.Type().Elem()))
