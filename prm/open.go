@@ -23,6 +23,9 @@ type OpenOptions struct {
 	DType   string // of the arithmetic: auto, f32, f64, bf16 on a GPU
 	// Format names the public format of a folder that has no goprm.json; "": what the folder shows, if that is one format.
 	Format string
+	// Tokenizer, if set, turns text into tokens instead of the folder's files. A model that was trained with
+	// TrainConfig.Tokenizer needs the same one.
+	Tokenizer tokenizer.Tokenizer
 	// Reference is the folder of the language model that an implicit reward is relative to; for the format eurus alone.
 	Reference string
 	// MaxTokens is the longest text that is read at once, at most what the model was trained for; 0: that. Longer trajectories are read
@@ -32,9 +35,6 @@ type OpenOptions struct {
 	// matrix; it is slower and changes no score. It is set by itself for models of more than half of the memory that is available.
 	// Devices with memory of their own, which holds all weights, refuse it.
 	LowMemory bool
-	// Tokenizer, if set, turns text into tokens instead of the folder's files. A model that was trained with
-	// TrainConfig.Tokenizer needs the same one.
-	Tokenizer tokenizer.Tokenizer
 	// Base is where the base of an adapter or a head lies now; "": where it lay in training.
 	Base string
 }
@@ -83,7 +83,6 @@ func Open(dir string, opt OpenOptions) (*Model, error) {
 	if m.folder, err = openFolder(dir, opt.Base); err != nil {
 		return nil, err
 	}
-	m.folder.own = opt.Tokenizer
 	if err := m.open(opt); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
@@ -91,6 +90,7 @@ func Open(dir string, opt OpenOptions) (*Model, error) {
 }
 
 func (m *Model) open(opt OpenOptions) error {
+	m.folder.own = opt.Tokenizer
 	if err := m.recognise(opt.Format); err != nil {
 		return err
 	}
