@@ -35,10 +35,10 @@ func run(t *testing.T, base, train string) prm.TrainConfig {
 	}
 	c := prm.DefaultTrainConfig()
 	c.Model, c.Out = base, filepath.Join(t.TempDir(), "run")
-	c.Data.Trajectories, c.Data.EvalShare = prm.Slice(list), 0
+	c.Data.Trajectories, c.Data.EvalShare = prm.Slice(list), new(0.0)
 	c.Text.Template, c.Train, c.LoRA.Rank = "none", train, 4
 	c.Batch = prm.Batch{Trajectories: 2, Tokens: 64}
-	c.Optim.Epochs, c.Optim.LR, c.Optim.Moments, c.Checkpoint.Every = 2, 1e-3, "bf16", 1
+	c.Optim.Epochs, c.Optim.LR, c.Optim.Moments, c.Checkpoint.Every = 2, new(1e-3), "bf16", new(1)
 	c.Device, c.DType, c.Progress, c.Quiet = "cuda:0", "f32", &bytes.Buffer{}, true
 	return c
 }

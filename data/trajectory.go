@@ -47,6 +47,19 @@ type Labels struct {
 // Float returns a pointer to v, for writing labels in Go.
 func Float(v float64) *float64 { return &v }
 
+// Floats returns a pointer to each value: Labels.Steps of steps that all have a label. NaN is no label: nil.
+func Floats(values ...float64) []*float64 {
+	var list []*float64
+	for _, v := range values {
+		if math.IsNaN(v) {
+			list = append(list, nil)
+		} else {
+			list = append(list, &v)
+		}
+	}
+	return list
+}
+
 // FieldError is what is wrong with one field of a trajectory.
 type FieldError struct {
 	Field string // as in JSON, e.g. labels.steps[3]

@@ -151,3 +151,8 @@ func TestCut(t *testing.T) {
 	require.Equal(t, Cut{"a\n\n\n\nb", Given, []string{"a", "b"}, []Span{{0, 1, 0, 1}, {5, 6, 5, 6}}}, thinking)
 	require.Empty(t, response.Steps)
 }
+
+func TestFloats(t *testing.T) {
+	require.Equal(t, []*float64{Float(1), nil, Float(0)}, Floats(1, math.NaN(), 0))
+	require.Nil(t, Floats())
+}

@@ -6,13 +6,17 @@ import (
 	"log/slog"
 
 	"github.com/goprm/goprm/data"
-	"github.com/goprm/goprm/internal/schedule"
+	"github.com/goprm/goprm/data/tokenizer"
 	"github.com/goprm/goprm/loss"
 )
 
 // TrainConfig describes one training run; its YAML form is what LoadTrainConfig reads and a run folder's config.yaml
-// holds. In a literal, a field that is left at its zero value stands for its default; to set one to zero on purpose,
-// begin with DefaultTrainConfig. Relative paths are relative to the working directory.
+// holds. Relative paths are relative to the working directory.
+//
+// In a literal, a field that is left at its zero value stands for its default, which its comment names. Numbers that may be
+// zero on purpose and whose default is another are pointers: WeightDecay: new(0.0) trains without decay, nil with 0.01.
+// Of a number that is no pointer zero is the default, or no legal value (an adapter of rank 0). A text that is to be empty
+// although its default is not (Text.Separator) needs a configuration that begins with DefaultTrainConfig.
 type TrainConfig struct {
 	Model string           `yaml:"model"` // folder of a backbone, of a model that was trained before, or of a checkpoint
 	Data  DataConfig       `yaml:"data"`
@@ -26,11 +30,11 @@ type TrainConfig struct {
 	// Recompute is "layer" (default): the backward pass keeps the residual stream between layers alone and computes the
 	// rest again; or "none". It changes memory and time, no number.
 	Recompute  string           `yaml:"recompute"`
-	Threshold  Threshold        `yaml:"threshold"` // of a wrong step, saved with the model; 0.5
+	Threshold  *Threshold       `yaml:"threshold"` // of a wrong step, saved with the model; 0.5
 	Reward     RewardConfig     `yaml:"reward"`
 	Eval       EvalConfig       `yaml:"eval"`
 	Checkpoint CheckpointConfig `yaml:"checkpoint"`
-	Seed       uint64           `yaml:"seed"`       // 1
+	Seed       *uint64          `yaml:"seed"`       // 1
 	Device     string           `yaml:"device"`     // auto (default), cpu, cuda:0
 	Backend    string           `yaml:"backend"`    // auto (default), portable, avx2, ...
 	Threads    int              `yaml:"threads"`    // 0: as many as Go uses; changes no number
@@ -46,17 +50,27 @@ type TrainConfig struct {
 	Quiet    bool      `yaml:"-"` // leaves progress and information out of it
 	// Logger gets warnings and notices too; nil: slog.Default if there is no Progress.
 	Logger *slog.Logger `yaml:"-"`
+	// Tokenizer, if set, turns text into tokens instead of the model folder's files, whose chat template still holds. Unless
+	// both do the same, it is not saved with the model: prm.Open needs it again, and checks that it is the same.
+	Tokenizer tokenizer.Tokenizer `yaml:"-"`
+	// OnStep is called after each optimiser step, OnEvaluate after each evaluation (and after OnStep of its step), when the
+	// line in metrics.jsonl is written: one at a time, on the goroutine that called Train, which goes on when they return.
+	// To stop the run, cancel Train's context: the step is saved and the result says Interrupted. A callback that panics
+	// ends the run with an error; the step is saved all the same. A resumed run tells of the steps that it takes, which may
+	// have been told of before.
+	OnStep     func(StepMetrics) `yaml:"-"`
+	OnEvaluate func(Evaluation)  `yaml:"-"`
 	// Version of the program, for run.json and the model; "": the module's.
 	Version string `yaml:"-"`
 
-	explicit bool // no zero field stands for a default
+	explicit bool // an empty text is empty, and no number that is no pointer stands for its default
 }
 
 // DataConfig says what to train and to evaluate on.
 type DataConfig struct {
 	Train        []string `yaml:"train"`         // files or folders of labelled trajectories
 	Eval         []string `yaml:"eval"`          // empty: a share of the problems of Train is held out
-	EvalShare    float64  `yaml:"eval_share"`    // 0.05; 0 (after DefaultTrainConfig): no evaluation
+	EvalShare    *float64 `yaml:"eval_share"`    // of the problems, in [0, 1); 0.05; zero: no evaluation
 	AllowOverlap bool     `yaml:"allow_overlap"` // allow problems that are in both
 
 	// Trajectories, if set, are trained on instead of Train, and EvalTrajectories take the place of Eval. They may be
@@ -82,9 +96,9 @@ type HeadConfig struct {
 	Activation string `yaml:"activation"` // sigmoid (default) or identity
 	// Init is auto (default: the model's own head if it has one of this kind, else zeros), zeros (weight 0, bias so that
 	// the head predicts the mean target), ridge (regression on the hidden states), or a model folder whose head to take.
-	Init  string  `yaml:"init"`
-	Ridge float64 `yaml:"ridge"` // the regression's penalty in units of n·var(X); 3
-	Final string  `yaml:"final"` // shared (default), or own: a second row reads the trajectory
+	Init  string   `yaml:"init"`
+	Ridge *float64 `yaml:"ridge"` // the regression's penalty in units of n·var(X), above 0; 3
+	Final string   `yaml:"final"` // shared (default), or own: a second row reads the trajectory
 }
 
 // LoRAConfig describes the adapters of train: lora.
@@ -99,8 +113,8 @@ type LoRAConfig struct {
 // LossConfig weighs the two objectives.
 type LossConfig struct {
 	Kind        loss.Kind `yaml:"kind"`         // mse (default), bce, ce
-	LambdaStep  float64   `yaml:"lambda_step"`  // 1
-	LambdaFinal Lambda    `yaml:"lambda_final"` // 1
+	LambdaStep  *float64  `yaml:"lambda_step"`  // weight of the steps' part, from 0; 1
+	LambdaFinal *Lambda   `yaml:"lambda_final"` // weight of the trajectories' part; 1
 }
 
 // Batch sizes an optimiser step.
@@ -111,59 +125,61 @@ type Batch struct {
 
 // Optim is AdamW and its schedule.
 type Optim struct {
-	LR          float64       `yaml:"lr"`      // 1e-4
-	HeadLR      float64       `yaml:"head_lr"` // of the head, in every mode; 1e-3
-	Betas       []float64     `yaml:"betas"`   // [0.9, 0.999]
-	Eps         float64       `yaml:"eps"`     // 1e-8
-	WeightDecay float64       `yaml:"weight_decay"`
-	Clip        float64       `yaml:"clip"`     // bound on the global gradient norm; 1
-	Schedule    schedule.Kind `yaml:"schedule"` // cosine (default), linear, constant
-	Warmup      float64       `yaml:"warmup"`   // below 1: share of the steps, else a number of them; 0.05
-	Epochs      int           `yaml:"epochs"`   // 1
-	Steps       int           `yaml:"steps"`    // 0: as many as Epochs need; else it wins
-	Moments     string        `yaml:"moments"`  // f32 (default: of parameters, f64 with dtype: f64) or bf16, which halves them and rounds at random
-	Offload     bool          `yaml:"offload"`  // moments lie in the host's memory, where the device reads them: slower, no number changes
+	LR          *float64  `yaml:"lr"`           // peak learning rate, from 0; 1e-4
+	HeadLR      *float64  `yaml:"head_lr"`      // of the head, in every mode; 1e-3
+	Betas       []float64 `yaml:"betas"`        // two, in [0, 1); [0.9, 0.999]
+	Eps         *float64  `yaml:"eps"`          // above 0; 1e-8
+	WeightDecay *float64  `yaml:"weight_decay"` // from 0, on tensors of two dimensions or more; 0.01
+	Clip        *float64  `yaml:"clip"`         // bound on the global gradient norm; 1; zero: none
+	Schedule    Schedule  `yaml:"schedule"`     // cosine (default), linear, constant
+	Warmup      *float64  `yaml:"warmup"`       // below 1: share of the steps, else a number of them; 0.05
+	Epochs      int       `yaml:"epochs"`       // 1
+	Steps       int       `yaml:"steps"`        // 0: as many as Epochs need; else it wins
+	// Moments is f32 (default: of parameters, f64 with dtype: f64) or bf16, which halves them and rounds at random.
+	Moments string `yaml:"moments"`
+	Offload bool   `yaml:"offload"` // moments lie in the host's memory, where the device reads them: slower, no number changes
 }
 
 // RewardConfig says how a trajectory's reward is made of its scores; saved with the model.
 type RewardConfig struct {
-	Over  string  `yaml:"over"`  // trained (default: the parts that had labels), thinking, response, all
-	Alpha float64 `yaml:"alpha"` // weight of the trajectory's own score; 1
+	Over  string   `yaml:"over"`  // trained (default: the parts that had labels), thinking, response, all
+	Alpha *float64 `yaml:"alpha"` // weight of the trajectory's own score; 1
 }
 
 // EvalConfig says when to evaluate, and by what the best checkpoint is chosen.
 type EvalConfig struct {
-	Every int    `yaml:"every"` // optimiser steps, and once at the end; 100
+	Every *int   `yaml:"every"` // optimiser steps, and once at the end; 100; zero: at the end alone
 	Best  string `yaml:"best"`  // a metric of the evaluation; within_auroc
 }
 
 // CheckpointConfig says when to save and what to keep.
 type CheckpointConfig struct {
-	Every int `yaml:"every"` // optimiser steps, and once at the end; 100
-	Keep  int `yaml:"keep"`  // of the newest, besides the best; 3
+	Every *int `yaml:"every"` // optimiser steps, and once at the end; 100; zero: at the end, and the best
+	Keep  *int `yaml:"keep"`  // of the newest, besides the best; 3
 }
 
-// DefaultTrainConfig returns every default in place. In a configuration that begins with it zero means zero.
+// DefaultTrainConfig returns every default in place. In a configuration that begins with it an empty text is empty, and a
+// zero is a zero (or an error, where zero is no legal value).
 func DefaultTrainConfig() TrainConfig {
 	return TrainConfig{
-		Data:  DataConfig{EvalShare: 0.05},
+		Data:  DataConfig{EvalShare: new(0.05)},
 		Text:  data.DefaultText(),
 		Train: "lora",
-		Head:  HeadConfig{Kind: "scalar", Activation: "sigmoid", Init: "auto", Ridge: 3, Final: "shared"},
+		Head:  HeadConfig{Kind: "scalar", Activation: "sigmoid", Init: "auto", Ridge: new(3.0), Final: "shared"},
 		LoRA: LoRAConfig{Rank: 16, Alpha: 32, Targets: []string{
 			"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}},
-		Loss:  LossConfig{LambdaStep: 1, LambdaFinal: Lambda{Value: 1}},
+		Loss:  LossConfig{LambdaStep: new(1.0), LambdaFinal: &Lambda{Value: 1}},
 		Batch: Batch{Trajectories: 16, Tokens: 8192},
 		Optim: Optim{
-			LR: 1e-4, HeadLR: 1e-3, Betas: []float64{0.9, 0.999}, Eps: 1e-8, WeightDecay: 0.01, Clip: 1,
-			Warmup: 0.05, Epochs: 1, Moments: "f32",
+			LR: new(1e-4), HeadLR: new(1e-3), Betas: []float64{0.9, 0.999}, Eps: new(1e-8), WeightDecay: new(0.01), Clip: new(1.0),
+			Schedule: ScheduleCosine, Warmup: new(0.05), Epochs: 1, Moments: "f32",
 		},
 		Recompute:  "layer",
-		Threshold:  Threshold{Value: 0.5},
-		Reward:     RewardConfig{Over: "trained", Alpha: 1},
-		Eval:       EvalConfig{Every: 100, Best: "within_auroc"},
-		Checkpoint: CheckpointConfig{Every: 100, Keep: 3},
-		Seed:       1, Device: "auto", Backend: "auto", SaveDType: "base", DType: "auto",
+		Threshold:  &Threshold{Value: 0.5},
+		Reward:     RewardConfig{Over: "trained", Alpha: new(1.0)},
+		Eval:       EvalConfig{Every: new(100), Best: "within_auroc"},
+		Checkpoint: CheckpointConfig{Every: new(100), Keep: new(3)},
+		Seed:       new(uint64(1)), Device: "auto", Backend: "auto", SaveDType: "base", DType: "auto",
 		explicit: true,
 	}
 }

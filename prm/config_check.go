@@ -9,27 +9,32 @@ import (
 	"strings"
 
 	"github.com/goprm/goprm/internal/engine"
-	"github.com/goprm/goprm/internal/schedule"
 )
 
-// filled returns the configuration with defaults in place of zero fields.
+// filled returns the effective configuration: defaults stand in place of what was left out. It shares no number and no
+// list with c, so that a program may change its own while the run goes on.
 func (c TrainConfig) filled() TrainConfig {
-	if !c.explicit {
-		fill(reflect.ValueOf(&c).Elem(), reflect.ValueOf(DefaultTrainConfig()))
-		c.explicit = true
-	}
+	fill(reflect.ValueOf(&c).Elem(), reflect.ValueOf(DefaultTrainConfig()), c.explicit)
+	c.explicit = true
 	return c
 }
 
-func fill(v, defaults reflect.Value) {
+// fill puts defaults in place of nil pointers and, unless the configuration is explicit, of zero fields.
+func fill(v, defaults reflect.Value, explicit bool) {
 	for i := range v.NumField() {
 		field := v.Field(i)
-		switch {
-		case !field.CanSet():
+		switch pointer := field.Kind() == reflect.Pointer; {
+		case !field.CanSet() || v.Type().Field(i).Tag.Get("yaml") == "-":
 		case field.Kind() == reflect.Struct:
-			fill(field, defaults.Field(i))
-		case field.IsZero():
+			fill(field, defaults.Field(i), explicit)
+		case field.IsZero() && (pointer || !explicit):
 			field.Set(defaults.Field(i))
+		case pointer:
+			own := reflect.New(field.Type().Elem())
+			own.Elem().Set(field.Elem())
+			field.Set(own)
+		case field.Kind() == reflect.Slice && !field.IsNil():
+			field.Set(reflect.AppendSlice(reflect.MakeSlice(field.Type(), 0, field.Len()), field))
 		}
 	}
 }
@@ -56,8 +61,8 @@ func (c *TrainConfig) validateData() error {
 		return errors.New("data.train: files and Trajectories are both given")
 	case d.EvalTrajectories != nil && len(d.Eval) > 0:
 		return errors.New("data.eval: files and EvalTrajectories are both given")
-	case !(d.EvalShare >= 0 && d.EvalShare < 1):
-		return fmt.Errorf("data.eval_share: %v is not in [0, 1)", d.EvalShare)
+	case !(*d.EvalShare >= 0 && *d.EvalShare < 1):
+		return fmt.Errorf("data.eval_share: %v is not in [0, 1)", *d.EvalShare)
 	case slices.Contains(d.Train, "-") || slices.Contains(d.Eval, "-"):
 		return errors.New(`data: "-" cannot be read twice, which resuming needs; write it to a file first`)
 	}
@@ -76,8 +81,8 @@ func (c *TrainConfig) validateModel() error {
 		return errors.New("head.init: empty; use auto, zeros, ridge or a model folder")
 	case c.Head.Init == "ridge" && c.Head.Kind != "scalar":
 		return fmt.Errorf("head.init: ridge needs head.kind scalar, not %s", c.Head.Kind)
-	case c.Head.Init == "ridge" && !positive(c.Head.Ridge):
-		return fmt.Errorf("head.ridge: %v is not a number above 0", c.Head.Ridge)
+	case c.Head.Init == "ridge" && !positive(*c.Head.Ridge):
+		return fmt.Errorf("head.ridge: %v is not a number above 0", *c.Head.Ridge)
 	}
 	return oneOf(
 		choice{"train", c.Train, []string{"head", "lora", "full"}},
@@ -93,8 +98,8 @@ func (c *TrainConfig) validateModel() error {
 func (c *TrainConfig) validateOptim() error {
 	o, l := &c.Optim, &c.Loss
 	switch {
-	case !notNegative(l.LambdaStep):
-		return fmt.Errorf("loss.lambda_step: %v is not a number from 0", l.LambdaStep)
+	case !notNegative(*l.LambdaStep):
+		return fmt.Errorf("loss.lambda_step: %v is not a number from 0", *l.LambdaStep)
 	case !notNegative(l.LambdaFinal.Value):
 		return fmt.Errorf("loss.lambda_final: %v is neither a number from 0 nor balanced", l.LambdaFinal.Value)
 	case c.Batch.Trajectories < 1:
@@ -103,8 +108,8 @@ func (c *TrainConfig) validateOptim() error {
 		return fmt.Errorf("batch.tokens: %d is less than 1", c.Batch.Tokens)
 	case len(o.Betas) != 2 || !(o.Betas[0] >= 0 && o.Betas[0] < 1 && o.Betas[1] >= 0 && o.Betas[1] < 1):
 		return fmt.Errorf("optim.betas: %v: two numbers in [0, 1) are wanted", o.Betas)
-	case !positive(o.Eps):
-		return fmt.Errorf("optim.eps: %v is not a number above 0", o.Eps)
+	case !positive(*o.Eps):
+		return fmt.Errorf("optim.eps: %v is not a number above 0", *o.Eps)
 	case o.Epochs < 1 && o.Steps < 1:
 		return fmt.Errorf("optim.epochs: %d is less than 1", o.Epochs)
 	case o.Steps < 0:
@@ -113,18 +118,25 @@ func (c *TrainConfig) validateOptim() error {
 	for _, v := range []struct {
 		key   string
 		value float64
-	}{{"optim.lr", o.LR}, {"optim.head_lr", o.HeadLR}, {"optim.weight_decay", o.WeightDecay}, {"optim.clip", o.Clip}} {
+	}{{"optim.lr", *o.LR}, {"optim.head_lr", *o.HeadLR}, {"optim.weight_decay", *o.WeightDecay}, {"optim.clip", *o.Clip}} {
 		if !notNegative(v.value) {
 			return fmt.Errorf("%s: %v is not a number from 0", v.key, v.value)
 		}
 	}
-	if err := oneOf(choice{"optim.moments", o.Moments, []string{"f32", "bf16"}}); err != nil {
+	if err := oneOf(
+		choice{"optim.moments", o.Moments, []string{"f32", "bf16"}},
+		choice{"optim.schedule", string(o.Schedule), []string{string(ScheduleCosine), string(ScheduleLinear), string(ScheduleConstant)}},
+	); err != nil {
 		return err
 	}
 	if o.Moments == "bf16" && c.DType == "f64" {
 		return errors.New("optim.moments: bf16 is for parameters in f32, not with dtype: f64")
 	}
-	if err := (schedule.Options{Kind: o.Schedule, Steps: 1, Warmup: o.Warmup}).Validate(); err != nil {
+	rates, err := o.options(1)
+	if err == nil {
+		err = rates.Validate()
+	}
+	if err != nil {
 		return fmt.Errorf("optim: %w", err)
 	}
 	return nil
@@ -136,14 +148,14 @@ func (c *TrainConfig) validateRun() error {
 		return errors.New("out: no run folder is given")
 	case math.IsNaN(c.Threshold.Value) || math.IsInf(c.Threshold.Value, 0):
 		return fmt.Errorf("threshold: %v is not a finite number", c.Threshold.Value)
-	case math.IsNaN(c.Reward.Alpha) || math.IsInf(c.Reward.Alpha, 0):
-		return fmt.Errorf("reward.alpha: %v is not a finite number", c.Reward.Alpha)
-	case c.Eval.Every < 0:
-		return fmt.Errorf("eval.every: %d is negative", c.Eval.Every)
-	case c.Checkpoint.Every < 0:
-		return fmt.Errorf("checkpoint.every: %d is negative", c.Checkpoint.Every)
-	case c.Checkpoint.Keep < 0:
-		return fmt.Errorf("checkpoint.keep: %d is negative", c.Checkpoint.Keep)
+	case math.IsNaN(*c.Reward.Alpha) || math.IsInf(*c.Reward.Alpha, 0):
+		return fmt.Errorf("reward.alpha: %v is not a finite number", *c.Reward.Alpha)
+	case *c.Eval.Every < 0:
+		return fmt.Errorf("eval.every: %d is negative", *c.Eval.Every)
+	case *c.Checkpoint.Every < 0:
+		return fmt.Errorf("checkpoint.every: %d is negative", *c.Checkpoint.Every)
+	case *c.Checkpoint.Keep < 0:
+		return fmt.Errorf("checkpoint.keep: %d is negative", *c.Checkpoint.Keep)
 	case c.Threads < 0:
 		return fmt.Errorf("threads: %d is negative", c.Threads)
 	}

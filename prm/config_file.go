@@ -35,10 +35,30 @@ func LoadTrainConfig(path string, set []string) (TrainConfig, error) {
 			return c, err
 		}
 	}
+	if key := withoutValue(reflect.ValueOf(c), ""); key != "" {
+		return c, fmt.Errorf("%s: %s: it has no value; leave the key out for its default", path, key)
+	}
 	if err := c.Validate(); err != nil {
 		return c, fmt.Errorf("%s: %w", path, err)
 	}
 	return c, nil
+}
+
+// withoutValue is the first key whose default a file has taken away with null; "" if there is none.
+func withoutValue(v reflect.Value, prefix string) string {
+	for i := range v.NumField() {
+		name := prefix + v.Type().Field(i).Tag.Get("yaml")
+		switch f := v.Field(i); {
+		case !v.Type().Field(i).IsExported() || name == prefix+"-":
+		case f.Kind() == reflect.Pointer && f.IsNil():
+			return name
+		case f.Kind() == reflect.Struct:
+			if key := withoutValue(f, name+"."); key != "" {
+				return key
+			}
+		}
+	}
+	return ""
 }
 
 // freeKeys may differ between a run and its resumption, since they change no number: where things lie (what lies there

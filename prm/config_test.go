@@ -82,7 +82,7 @@ func TestConfigValues(t *testing.T) {
 	require.Equal(t, Layers{1, 3}, c.LoRA.Layers)
 	require.Equal(t, loss.BCE, c.Loss.Kind)
 	require.Equal(t, 7, c.Optim.Steps)
-	require.Zero(t, c.filled().Optim.Clip, "an explicit zero was taken for a default")
+	require.Zero(t, *c.filled().Optim.Clip, "an explicit zero was taken for a default")
 	require.NotNil(t, c.Text.ThinkTags)
 	require.Empty(t, c.filled().Text.ThinkTags)
 
@@ -95,9 +95,9 @@ func TestConfigValues(t *testing.T) {
 	require.Equal(t, "0", flatten(c)["optim.clip"])
 	require.Len(t, flatten(c), 61, "a key was added: decide whether it may change on resumption")
 
-	literal := TrainConfig{Optim: Optim{Clip: 2}, Text: data.TextOptions{ThinkTags: []string{}}}.filled()
-	require.Equal(t, 2.0, literal.Optim.Clip)
-	require.Equal(t, 0.01, literal.Optim.WeightDecay)
+	literal := TrainConfig{Optim: Optim{Clip: new(2.0)}, Text: data.TextOptions{ThinkTags: []string{}}}.filled()
+	require.Equal(t, 2.0, *literal.Optim.Clip)
+	require.Equal(t, 0.01, *literal.Optim.WeightDecay)
 	require.Empty(t, literal.Text.ThinkTags)
 }
 
@@ -144,6 +144,9 @@ func TestConfigRefuses(t *testing.T) {
 		"recompute: some":                          "recompute",
 		"threads: -1":                              "threads",
 		"seed: -1":                                 "seed",
+		"optim: {clip: null}":                      "optim.clip: it has no value",
+		"threshold:":                               "threshold: it has no value",
+		"optim: {schedule: step}":                  "optim.schedule: \"step\" is none of cosine, linear, constant",
 	} {
 		_, err := load(t, required+line+"\n")
 		require.ErrorContains(t, err, message, line)
@@ -177,6 +180,6 @@ func TestChangedKeysSeesSpaces(t *testing.T) {
 	b.Text.Join = " "
 	b.Out, b.Threads, b.Optim.Epochs, b.Optim.Steps = "elsewhere", 3, 9, 9
 	require.Empty(t, changedKeys(a, b))
-	b.Optim.WeightDecay = math.Nextafter(b.Optim.WeightDecay, 1)
+	b.Optim.WeightDecay = new(math.Nextafter(*b.Optim.WeightDecay, 1))
 	require.Len(t, changedKeys(a, b), 1, "a change of one bit was not seen")
 }

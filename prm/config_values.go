@@ -5,6 +5,7 @@ import (
 	"math"
 	"strconv"
 
+	"github.com/goprm/goprm/internal/schedule"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -18,6 +19,24 @@ type Lambda struct {
 type Threshold struct {
 	Value float64
 	Auto  bool
+}
+
+// Schedule is what the learning rate does after the warm-up.
+type Schedule string
+
+const (
+	ScheduleCosine   Schedule = "cosine"   // down to 0 along half a cosine
+	ScheduleLinear   Schedule = "linear"   // down to 0 along a line
+	ScheduleConstant Schedule = "constant" // stays
+)
+
+// options describes a run of so many updates to the package that computes the rates.
+func (o *Optim) options(steps int) (schedule.Options, error) {
+	var kind schedule.Kind
+	if err := kind.UnmarshalText([]byte(o.Schedule)); err != nil {
+		return schedule.Options{}, err
+	}
+	return schedule.Options{Kind: kind, Steps: steps, Warmup: *o.Warmup}, nil
 }
 
 // Layers lists layers from 0; nil means all of them.

@@ -12,7 +12,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/goprm/goprm/data"
-	"github.com/goprm/goprm/data/tokenizer"
 	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/loss"
 )
@@ -52,18 +51,6 @@ type Counts struct {
 	EvalTruncated       int `json:"eval_truncated_trajectories"`
 	EvalDropped         int `json:"eval_dropped_trajectories"`
 	LongestTokens       int `json:"longest_tokens"`
-}
-
-// openTokenizer opens the folder's tokenizer, which must not know ids that the embedding lacks.
-func openTokenizer(f *modelfolder.Folder) (tokenizer.Tokenizer, error) {
-	tok, err := tokenizer.Open(f.TextDir)
-	if err != nil {
-		return nil, err
-	}
-	if tok.Size() > f.Config.VocabSize {
-		return nil, fmt.Errorf("%s: the tokenizer has ids up to %d, but the model's vocabulary is %d: they do not belong together", f.TextDir, tok.Size()-1, f.Config.VocabSize)
-	}
-	return tok, nil
 }
 
 // textOf opens what turns trajectories into tokens: the model's tokenizer and its text settings.
@@ -179,11 +166,11 @@ func (d *dataset) addEval(ctx context.Context, c *TrainConfig, r *data.Renderer)
 		source = data.Read(c.Data.Eval, data.ReadOptions{})
 	}
 	if source == nil {
-		if c.Data.EvalShare == 0 {
+		if *c.Data.EvalShare == 0 {
 			return nil
 		}
 		var err error
-		d.train, d.eval, err = data.SplitByProblem(d.train, c.Data.EvalShare, c.Seed)
+		d.train, d.eval, err = data.SplitByProblem(d.train, *c.Data.EvalShare, *c.Seed)
 		if err != nil {
 			return fmt.Errorf("data.eval_share: %w; give data.eval, or set eval_share: 0 to train without evaluation", err)
 		}
@@ -279,7 +266,7 @@ func (d *dataset) setLambda(c *TrainConfig) {
 	if d.lambdaFinal == 0 {
 		d.parts = without(d.parts, modelfolder.PartTrajectory)
 	}
-	if c.Loss.LambdaStep == 0 {
+	if *c.Loss.LambdaStep == 0 {
 		d.parts = without(without(d.parts, modelfolder.PartThinking), modelfolder.PartResponse)
 	}
 }
@@ -313,7 +300,7 @@ func (d *dataset) warn(c *TrainConfig, r *data.Renderer) {
 
 // pack says how the examples of an optimiser step are laid out and weighed.
 func (d *dataset) pack(c *TrainConfig) data.PackOptions {
-	return data.PackOptions{Tokens: c.Batch.Tokens, N: c.Batch.Trajectories, LambdaStep: c.Loss.LambdaStep, LambdaFinal: d.lambdaFinal}
+	return data.PackOptions{Tokens: c.Batch.Tokens, N: c.Batch.Trajectories, LambdaStep: *c.Loss.LambdaStep, LambdaFinal: d.lambdaFinal}
 }
 
 // stepsPerEpoch counts optimiser steps; the last one of an epoch may have fewer trajectories.
@@ -326,7 +313,7 @@ func (d *dataset) batch(c *TrainConfig, s int) []*data.Example {
 	n := c.Batch.Trajectories
 	epoch, at := s/d.stepsPerEpoch(c), s%d.stepsPerEpoch(c)
 	if d.order == nil || d.epoch != epoch {
-		d.order, d.epoch = data.Order(c.Seed, epoch, len(d.train)), epoch
+		d.order, d.epoch = data.Order(*c.Seed, epoch, len(d.train)), epoch
 	}
 	var list []*data.Example
 	for _, i := range d.order[at*n : min((at+1)*n, len(d.order))] {
@@ -351,7 +338,7 @@ func (d *dataset) meanTarget(c *TrainConfig) float64 {
 			}
 			w := d.lambdaFinal * r.Weight
 			if r.Kind == data.Step {
-				w = c.Loss.LambdaStep / float64(steps) * r.Weight
+				w = *c.Loss.LambdaStep / float64(steps) * r.Weight
 			}
 			sum += w * r.Target
 			all += w

@@ -128,7 +128,7 @@ func (s *session) timeMicroBatch(r *DryRunReport, network *nnet.Network, batch *
 			tokens += len(b.Tokens)
 		}
 	} else {
-		if err := network.InitHead(s.set.meanTarget(&s.c), s.c.Seed); err != nil {
+		if err := network.InitHead(s.set.meanTarget(&s.c), *s.c.Seed); err != nil {
 			return err
 		}
 		tokens = int(float64(s.set.counts.Tokens) / float64(s.set.stepsPerEpoch(&s.c)) * float64(s.newSteps))

@@ -11,30 +11,21 @@ import (
 	"github.com/goprm/goprm/loss"
 )
 
-// Evaluation is what one evaluation says: the loss over the evaluation data (each trajectory weighing the same, with the
-// λ of training) and every metric.
-type Evaluation struct {
-	Loss      metrics.Float `json:"loss"`
-	LossStep  metrics.Float `json:"loss_step"`
-	LossFinal metrics.Float `json:"loss_final"`
-	metrics.Report
-}
-
 // best lists the metrics by which a checkpoint can be the best, and whether more is better.
 var best = []struct {
 	name string
 	more bool
-	of   func(*Evaluation) metrics.Float
+	of   func(*Evaluation) float64
 }{
-	{"within_auroc", true, func(e *Evaluation) metrics.Float { return e.WithinAUROC }},
-	{"step_auroc", true, func(e *Evaluation) metrics.Float { return e.StepAUROC }},
-	{"first_error_f1", true, func(e *Evaluation) metrics.Float { return e.FirstErrorF1 }},
-	{"trajectory_pearson", true, func(e *Evaluation) metrics.Float { return e.TrajectoryPearson }},
-	{"trajectory_spearman", true, func(e *Evaluation) metrics.Float { return e.TrajectorySpearman }},
-	{"loss", false, func(e *Evaluation) metrics.Float { return e.Loss }},
-	{"step_mse", false, func(e *Evaluation) metrics.Float { return e.StepMSE }},
-	{"step_ece", false, func(e *Evaluation) metrics.Float { return e.StepECE }},
-	{"trajectory_mse", false, func(e *Evaluation) metrics.Float { return e.TrajectoryMSE }},
+	{"within_auroc", true, func(e *Evaluation) float64 { return e.WithinAUROC }},
+	{"step_auroc", true, func(e *Evaluation) float64 { return e.StepAUROC }},
+	{"first_error_f1", true, func(e *Evaluation) float64 { return e.FirstErrorF1 }},
+	{"trajectory_pearson", true, func(e *Evaluation) float64 { return e.TrajectoryPearson }},
+	{"trajectory_spearman", true, func(e *Evaluation) float64 { return e.TrajectorySpearman }},
+	{"loss", false, func(e *Evaluation) float64 { return e.Loss }},
+	{"step_mse", false, func(e *Evaluation) float64 { return e.StepMSE }},
+	{"step_ece", false, func(e *Evaluation) float64 { return e.StepECE }},
+	{"trajectory_mse", false, func(e *Evaluation) float64 { return e.TrajectoryMSE }},
 }
 
 func bestNames() []string {
@@ -46,19 +37,19 @@ func bestNames() []string {
 }
 
 // value is the metric of that name.
-func (e *Evaluation) value(name string) metrics.Float {
+func (e *Evaluation) value(name string) float64 {
 	for _, b := range best {
 		if b.name == name {
 			return b.of(e)
 		}
 	}
-	return metrics.Float(math.NaN())
+	return math.NaN()
 }
 
 // better says whether a is a better value of the metric than b; an undefined value is never better.
-func better(name string, a, b metrics.Float) bool {
-	if !a.Defined() || !b.Defined() {
-		return a.Defined() && !b.Defined()
+func better(name string, a, b float64) bool {
+	if math.IsNaN(a) || math.IsNaN(b) {
+		return !math.IsNaN(a) && math.IsNaN(b)
 	}
 	i := slices.Index(bestNames(), name)
 	return i >= 0 && (best[i].more && a > b || !best[i].more && a < b)
@@ -125,16 +116,14 @@ func evaluate(c *TrainConfig, d *dataset, list []*data.Example, s *readScores) (
 		return nil, fmt.Errorf("evaluation: %w", err)
 	}
 	parts := loss.Joint(c.Loss.Kind, reads)
-	return &Evaluation{
-		Loss: metrics.Float(parts.Loss), LossStep: metrics.Float(parts.Step), LossFinal: metrics.Float(parts.Final), Report: report,
-	}, nil
+	return newEvaluation(parts, report), nil
 }
 
 // lossRead weighs a labelled read-out as if all n examples were one optimiser step.
 func (d *dataset) lossRead(c *TrainConfig, r data.ReadOut, steps, n int, value float64, logits []float64) loss.Read {
 	read := loss.Read{Value: value, Target: r.Target, Weight: d.lambdaFinal / float64(n) * r.Weight, Part: loss.Final}
 	if r.Kind == data.Step {
-		read.Part, read.Weight = loss.Step, c.Loss.LambdaStep/(float64(n)*float64(steps))*r.Weight
+		read.Part, read.Weight = loss.Step, *c.Loss.LambdaStep/(float64(n)*float64(steps))*r.Weight
 	}
 	copy(read.Logits[2-len(logits):], logits)
 	return read
@@ -144,8 +133,8 @@ func (d *dataset) lossRead(c *TrainConfig, r data.ReadOut, steps, n int, value f
 func (e *Evaluation) scalars() map[string]float64 {
 	values := map[string]float64{}
 	for _, b := range best {
-		if v := b.of(e); v.Defined() {
-			values["eval/"+b.name] = float64(v)
+		if v := b.of(e); !math.IsNaN(v) {
+			values["eval/"+b.name] = v
 		}
 	}
 	return values

@@ -77,7 +77,7 @@ func (x *export) fillAdapter(dir *atomicfile.Dir) error {
 
 // common writes what every layout has: the tokenizer and goprm.json.
 func (x *export) common(dir *atomicfile.Dir) error {
-	if err := modelfolder.CopyTokenizer(dir, x.folder.TextDir, nil); err != nil {
+	if err := modelfolder.CopyTokenizer(dir, x.folder.TextDir, modelfolder.TokenizerFiles, nil); err != nil {
 		return err
 	}
 	text, err := x.card.Encode()

@@ -76,8 +76,8 @@ func TestHeadModeEqualsFrozenTrunk(t *testing.T) {
 	var want []float64
 	for _, mode := range []string{"head", "full"} {
 		c := config(t, base)
-		c.Train, c.Optim.LR, c.Optim.WeightDecay, c.Optim.Clip, c.DType, c.Batch.Tokens = mode, 0, 0, 0, "f64", 4096
-		c.Head.Init, c.Optim.HeadLR = "zeros", 0.05
+		c.Train, c.Optim.LR, c.Optim.WeightDecay, c.Optim.Clip, c.DType, c.Batch.Tokens = mode, new(0.0), new(0.0), new(0.0), "f64", 4096
+		c.Head.Init, c.Optim.HeadLR = "zeros", new(0.05)
 		r := train(t, c)
 		require.Less(t, float64(r.Last.Loss), 0.2)
 		var got []float64
@@ -177,8 +177,8 @@ func TestRidgeInit(t *testing.T) {
 				loss := map[string]float64{}
 				for _, init := range []string{"zeros", "ridge"} {
 					c := config(t, base)
-					c.Train, c.Head.Init, c.Head.Final, c.Head.Activation, c.Head.Ridge = mode, init, final, activation, 1e-4
-					c.Optim.Steps, c.Optim.LR, c.Optim.HeadLR, c.Batch.Trajectories, c.Batch.Tokens = 1, 0, 0, 32, 4096
+					c.Train, c.Head.Init, c.Head.Final, c.Head.Activation, c.Head.Ridge = mode, init, final, activation, new(1e-4)
+					c.Optim.Steps, c.Optim.LR, c.Optim.HeadLR, c.Batch.Trajectories, c.Batch.Tokens = 1, new(0.0), new(0.0), 32, 4096
 					loss[init] = float64(train(t, c).Last.Loss)
 				}
 				require.Less(t, loss["ridge"], 0.8*loss["zeros"], "%s %s %s", mode, final, activation)

@@ -56,8 +56,8 @@ func TestLearnReal(t *testing.T) {
 
 	ridge := config
 	ridge.Out = filepath.Join(dir, "ridge")
-	ridge.Head.Init, ridge.Head.Activation, ridge.Head.Ridge = "ridge", "identity", 3
-	ridge.Optim.HeadLR, ridge.Optim.LR, ridge.Optim.Steps, ridge.Optim.WeightDecay = 0, 0, 1, 0
+	ridge.Head.Init, ridge.Head.Activation, ridge.Head.Ridge = "ridge", "identity", new(3.0)
+	ridge.Optim.HeadLR, ridge.Optim.LR, ridge.Optim.Steps, ridge.Optim.WeightDecay = new(0.0), new(0.0), 1, new(0.0)
 	got := learn(t, ridge, val)
 	fmt.Printf("ridge: AUC %.4f (PyTorch %.4f), MSE %.4f (PyTorch %.4f)\n", got.AUC, want.Ridge.Val.AUC, got.MSE, want.Ridge.Val.MSE)
 	require.InDelta(t, want.Ridge.Val.AUC, got.AUC, 0.002)
@@ -65,8 +65,10 @@ func TestLearnReal(t *testing.T) {
 
 	head := config
 	head.Out = filepath.Join(dir, "head")
-	head.Optim.HeadLR, head.Optim.WeightDecay, head.Optim.Clip, head.Optim.Warmup, head.Optim.Epochs = 0.003, 0, 0, 0, 10
-	require.NoError(t, head.Optim.Schedule.UnmarshalText([]byte("linear")))
+	head.Optim = prm.Optim{
+		HeadLR: new(0.003), WeightDecay: new(0.0), Clip: new(0.0), Warmup: new(0.0), Epochs: 10, Schedule: prm.ScheduleLinear,
+		Betas: config.Optim.Betas, Moments: config.Optim.Moments,
+	}
 	got = learn(t, head, val)
 	low, high := 1.0, 0.0
 	for _, r := range want.Head.BySeed {

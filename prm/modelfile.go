@@ -12,7 +12,8 @@ func (t *trainer) card(stores string) *modelfolder.Card {
 	k := &modelfolder.Card{
 		Format: modelfolder.CardFormat, Version: version(c.Version), Stores: stores, Trained: c.Train,
 		Head: modelfolder.Head{Kind: c.Head.Kind, Activation: c.Head.Activation, Final: c.Head.Final},
-		Text: c.Text, Parts: t.record.Parts, Over: c.Reward.Over, Alpha: c.Reward.Alpha, Threshold: t.meta.Threshold,
+		Text: c.Text, Parts: t.record.Parts, Over: c.Reward.Over, Alpha: *c.Reward.Alpha, Threshold: t.meta.Threshold,
+		Tokenizer: t.ownTokenizer,
 	}
 	if stores != modelfolder.StoresModel {
 		k.Base = &modelfolder.Base{Path: absolute(t.folder.RootDir), SHA256: t.folder.RootSum}
@@ -30,6 +31,7 @@ func (t *trainer) card(stores string) *modelfolder.Card {
 func (t *trainer) saveModel(path string) error {
 	contents := modelfolder.Contents{
 		Card: t.card(modelfolder.StoresOf(t.c.Train)), From: t.folder, Network: t.network, DType: t.saveDType, ConfigDType: t.configDType(),
+		OwnTokenizer: t.ownTokenizer != "",
 	}
 	if from, to, _, renamed := t.renderer.Rename(); renamed { // the step mark takes over another token
 		contents.Rename = func(text []byte) ([]byte, error) { return modelfolder.RenameToken(text, from, to) }

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/goprm/goprm/data"
-	"github.com/goprm/goprm/internal/metrics"
 	"github.com/goprm/goprm/internal/safetensors"
 	"github.com/goprm/goprm/internal/tinymodel"
 	"github.com/stretchr/testify/require"
@@ -24,7 +23,7 @@ func byHand() (*TrainConfig, *dataset) {
 	}}
 	b := &data.Example{ID: "b", Tokens: []int32{1}, Reads: []data.ReadOut{step(0, 0.25, 1)}}
 	c := DefaultTrainConfig()
-	c.Loss.LambdaStep = 2
+	c.Loss.LambdaStep = new(2.0)
 	d := &dataset{train: []*data.Example{a, b}, lambdaFinal: 4, lengths: map[*data.Example][]int{a: {3, 4, 5}, b: {6}}}
 	return &c, d
 }
@@ -51,7 +50,7 @@ func TestMeanTargetByHand(t *testing.T) {
 
 func TestBatchesFollowTheOrder(t *testing.T) {
 	c := DefaultTrainConfig()
-	c.Batch.Trajectories, c.Seed = 3, 8
+	c.Batch.Trajectories, c.Seed = 3, new(uint64(8))
 	d := &dataset{}
 	for range 7 {
 		d.train = append(d.train, &data.Example{})
@@ -73,7 +72,7 @@ func TestBatchesFollowTheOrder(t *testing.T) {
 }
 
 func TestBetter(t *testing.T) {
-	nan := metrics.Float(math.NaN())
+	nan := math.NaN()
 	for _, more := range []string{"within_auroc", "step_auroc", "first_error_f1", "trajectory_pearson", "trajectory_spearman"} {
 		require.True(t, better(more, 0.6, 0.5))
 		require.False(t, better(more, 0.5, 0.5), "the earlier one stays")
@@ -87,8 +86,8 @@ func TestBetter(t *testing.T) {
 	require.False(t, better("loss", nan, nan))
 	e := &Evaluation{Loss: 7}
 	e.WithinAUROC = 0.7
-	require.Equal(t, metrics.Float(7), e.value("loss"))
-	require.Equal(t, metrics.Float(0.7), e.value("within_auroc"))
+	require.Equal(t, 7.0, e.value("loss"))
+	require.Equal(t, 0.7, e.value("within_auroc"))
 }
 
 // The saved trunk keeps its base's element types; the head is f32.

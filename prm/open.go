@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/data/tokenizer"
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/formats"
 	"github.com/goprm/goprm/internal/hfmodel"
@@ -23,6 +24,9 @@ type OpenOptions struct {
 	DType   string // of the arithmetic: auto, f32, f64, bf16 on a GPU
 	// Format names the public format of a folder that has no goprm.json; "": what the folder shows, if that is one format.
 	Format string
+	// Tokenizer, if set, turns text into tokens instead of the folder's files. A model that was trained with
+	// TrainConfig.Tokenizer needs the same one.
+	Tokenizer tokenizer.Tokenizer
 	// Reference is the folder of the language model that an implicit reward is relative to; for the format eurus alone.
 	Reference string
 	// MaxTokens is the longest text that is read at once, at most what the model was trained for; 0: that. Longer trajectories are read
@@ -87,6 +91,7 @@ func Open(dir string, opt OpenOptions) (*Model, error) {
 }
 
 func (m *Model) open(opt OpenOptions) error {
+	m.folder.Own = opt.Tokenizer
 	if err := m.recognise(opt.Format); err != nil {
 		return err
 	}

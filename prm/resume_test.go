@@ -192,13 +192,13 @@ func TestResumeRefusesOtherNumbers(t *testing.T) {
 	before, err := os.ReadFile(filepath.Join(c.Out, metricsName))
 	require.NoError(t, err)
 	for key, change := range map[string]func(c *TrainConfig){
-		"seed":                func(c *TrainConfig) { c.Seed = 4 },
-		"optim.lr":            func(c *TrainConfig) { c.Optim.LR = 2e-3 },
+		"seed":                func(c *TrainConfig) { c.Seed = new(uint64(4)) },
+		"optim.lr":            func(c *TrainConfig) { c.Optim.LR = new(2e-3) },
 		"optim.betas":         func(c *TrainConfig) { c.Optim.Betas = []float64{0.9, 0.99} },
 		"batch.tokens":        func(c *TrainConfig) { c.Batch.Tokens = 119 },
 		"text.separator":      func(c *TrainConfig) { c.Text.Separator = "\n\n" },
 		"text.join":           func(c *TrainConfig) { c.Text.Join = "  " },
-		"loss.lambda_final":   func(c *TrainConfig) { c.Loss.LambdaFinal.Balanced = true },
+		"loss.lambda_final":   func(c *TrainConfig) { c.Loss.LambdaFinal = &Lambda{Balanced: true} },
 		"dtype":               func(c *TrainConfig) { c.DType = "f64" },
 		"train":               func(c *TrainConfig) { c.Train = "lora" },
 		"lora.layers":         func(c *TrainConfig) { c.LoRA.Layers = Layers{0} },
@@ -206,12 +206,12 @@ func TestResumeRefusesOtherNumbers(t *testing.T) {
 		"model":               func(c *TrainConfig) { c.Model = tiny(t, tinymodel.Options{Seed: 9}) },
 		"model (its tokeniz":  func(c *TrainConfig) { c.Model = otherTokenizer(t, base) },
 		"data.eval":           func(c *TrainConfig) { c.Data.EvalTrajectories = Slice(elsewhere(sums(4, 8))) },
-		"threshold":           func(c *TrainConfig) { c.Threshold = Threshold{Value: 0.7} },
-		"data.eval_share":     func(c *TrainConfig) { c.Data.EvalShare = 0.1 },
+		"threshold":           func(c *TrainConfig) { c.Threshold = &Threshold{Value: 0.7} },
+		"data.eval_share":     func(c *TrainConfig) { c.Data.EvalShare = new(0.1) },
 		"backend":             func(c *TrainConfig) { c.Backend = "avx2" },
 		"head.activation":     func(c *TrainConfig) { c.Head.Activation = "identity" },
 		"reward.over":         func(c *TrainConfig) { c.Reward.Over = "all" },
-		"optim.schedule":      func(c *TrainConfig) { c.Optim.Schedule = 1 },
+		"optim.schedule":      func(c *TrainConfig) { c.Optim.Schedule = "linear" },
 		"data.allow_overlap ": func(c *TrainConfig) { c.Data.AllowOverlap = true },
 	} {
 		if b, err := openBackend("cpu", "avx2", 1); key == "backend" && err != nil {
@@ -231,8 +231,8 @@ func TestResumeRefusesOtherNumbers(t *testing.T) {
 
 	// What changes no number may change.
 	c = again(c)
-	c.Checkpoint = CheckpointConfig{Every: 1, Keep: 9}
-	c.Eval, c.Threads, c.Recompute, c.Device = EvalConfig{Every: 2, Best: "loss"}, 2, "none", "cpu"
+	c.Checkpoint = CheckpointConfig{Every: new(1), Keep: new(9)}
+	c.Eval, c.Threads, c.Recompute, c.Device = EvalConfig{Every: new(2), Best: "loss"}, 2, "none", "cpu"
 	require.Equal(t, 3, train(t, c).Steps)
 }
 

@@ -80,11 +80,14 @@ func (s *session) describe() error {
 	if err != nil {
 		return err
 	}
+	if s.ownTokenizer != "" {
+		tokenizer = s.ownTokenizer + "+" + tokenizer // the folder's chat template counts too
+	}
 	s.record = runRecord{
 		Version: version(c.Version), Started: now(),
 		Model: hashed{Path: absolute(c.Model), SHA256: model}, Tokenizer: hashed{Path: absolute(s.folder.TextDir), SHA256: tokenizer},
 		Data:   recordData{Train: hashed{Files: c.Data.Train, SHA256: s.set.trainSum}},
-		Seeds:  map[string]uint64{"order": c.Seed, "split": c.Seed, "init": c.Seed},
+		Seeds:  map[string]uint64{"order": *c.Seed, "split": *c.Seed, "init": *c.Seed},
 		Device: c.Device, Backend: c.Backend, DType: c.DType, Counts: s.set.counts, LambdaFinal: s.set.lambdaFinal, Parts: s.set.parts,
 		StepsPerEpoch: s.set.stepsPerEpoch(c), Steps: s.steps(), History: []extension{}, Warnings: []string{},
 	}

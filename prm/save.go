@@ -38,7 +38,7 @@ func (t *trainer) save() error {
 		{Name: modelfolder.StateName, Write: func(w io.Writer) error { return safetensors.Write(w, tensors, nil) }},
 		{Name: modelfolder.CardName, Write: writeBytes(card)},
 	}
-	keep := checkpoint.Keep{Newest: t.c.Checkpoint.Keep}
+	keep := checkpoint.Keep{Newest: *t.c.Checkpoint.Keep}
 	if t.meta.Best != nil {
 		keep.Protect = []int{t.meta.Best.Step}
 	}

@@ -32,7 +32,9 @@ type session struct {
 	record   runRecord
 	newSteps int       // the length that this configuration gives the run
 	features *features // train: head
-	closers  []func() error
+	// ownTokenizer is the fingerprint of a tokenizer that the folder does not hold; "": it does.
+	ownTokenizer string
+	closers      []func() error
 }
 
 // prepare opens the model and the data of a configuration. It writes nothing.
@@ -62,6 +64,7 @@ func (s *session) open(ctx context.Context) error {
 		return fmt.Errorf("model: %w", err)
 	}
 	s.closers = append(s.closers, s.folder.Close)
+	s.folder.Own = c.Tokenizer
 	if err := s.checkStart(); err != nil {
 		return fmt.Errorf("model: %s: %w", c.Model, err)
 	}
@@ -69,6 +72,9 @@ func (s *session) open(ctx context.Context) error {
 		return err
 	}
 	if s.renderer, err = textOf(s.folder, c.Text); err != nil {
+		return err
+	}
+	if s.ownTokenizer, err = ownTokenizer(s.folder); err != nil {
 		return err
 	}
 	if s.set, err = readDataset(ctx, c, s.renderer); err != nil {
@@ -196,7 +202,7 @@ func (s *session) network(ctx context.Context) (*nnet.Network, error) {
 	s.closers = append(s.closers, network.Close)
 	s.record.HeadInit = from
 	if heads == nil {
-		if err := network.InitHead(s.set.meanTarget(c), c.Seed); err != nil {
+		if err := network.InitHead(s.set.meanTarget(c), *c.Seed); err != nil {
 			return nil, err
 		}
 	}
@@ -206,7 +212,7 @@ func (s *session) network(ctx context.Context) (*nnet.Network, error) {
 		}
 	}
 	if _, adapted := s.folder.LoRA(); c.Train == nnet.TrainLoRA && !adapted {
-		return network, network.InitAdapters(c.Seed)
+		return network, network.InitAdapters(*c.Seed)
 	}
 	return network, nil
 }
@@ -302,7 +308,7 @@ func (s *session) initRidge(ctx context.Context, network *nnet.Network) error {
 			continue // nothing to fit: the row keeps its start
 		}
 		row := func(dst []float64, i int) ([]float64, error) { return f.values(dst, reads[i].example, reads[i].read) }
-		w, b, err := ridge(len(y), width, row, y, s.c.Head.Ridge)
+		w, b, err := ridge(len(y), width, row, y, *s.c.Head.Ridge)
 		if err != nil {
 			return err
 		}

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 
 	"github.com/goprm/goprm/internal/checkpoint"
-	"github.com/goprm/goprm/internal/runlog"
 )
 
 // TrainResult is what a run came to.
@@ -22,7 +21,7 @@ type TrainResult struct {
 	Interrupted bool
 	// AlreadyComplete: there was nothing left to do.
 	AlreadyComplete bool
-	Last            runlog.Step // the last optimiser step of this session
+	Last            StepMetrics // the last optimiser step of this session
 	Eval            *Evaluation // the last evaluation of this session; nil if there was none
 	Best            *Best       // nil without evaluations
 	Counts          Counts
@@ -55,6 +54,7 @@ func Train(ctx context.Context, cfg TrainConfig) (*TrainResult, error) {
 	if err != nil {
 		return interruptedBefore(ctx, c, err)
 	}
+	defer func() { _ = s.Close() }() // for callbacks that end the goroutine
 	result, err := s.train(ctx, state)
 	if err := errors.Join(err, s.Close()); err != nil {
 		return interruptedBefore(ctx, c, err)

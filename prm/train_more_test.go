@@ -13,7 +13,6 @@ import (
 	"testing"
 
 	"github.com/goprm/goprm/data"
-	"github.com/goprm/goprm/internal/metrics"
 	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/safetensors"
@@ -147,7 +146,8 @@ func TestOffloadNeedsADevice(t *testing.T) {
 // Numbers that run away stop the run, name the tensor and the step, and leave the last good checkpoint.
 func TestNonFiniteStops(t *testing.T) {
 	c := config(t, tiny(t, tinymodel.Options{}))
-	c.Head.Activation, c.Optim.HeadLR, c.Optim.LR, c.Optim.Clip, c.Checkpoint.Every, c.Optim.Schedule = "identity", 1e30, 1e30, 0, 1, 2
+	c.Head.Activation, c.Checkpoint.Every, c.Optim.Schedule = "identity", new(1), ScheduleConstant
+	c.Optim.HeadLR, c.Optim.LR, c.Optim.Clip = new(1e30), new(1e30), new(0.0)
 	_, err := Train(context.Background(), c)
 	var bad *nnet.NonFiniteError
 	require.ErrorAs(t, err, &bad)
@@ -201,7 +201,7 @@ func TestLongTrajectories(t *testing.T) {
 	list[0].Labels.Steps[len(list[0].Labels.Steps)-1] = data.Float(1)
 	list[0].Labels.Trajectory = data.Float(1)
 	c := config(t, base)
-	c.Data.EvalShare, c.Text.MaxTokens, c.Data.Trajectories = 0, 100, Slice(list)
+	c.Data.EvalShare, c.Text.MaxTokens, c.Data.Trajectories = new(0.0), 100, Slice(list)
 	_, err := Train(context.Background(), c)
 	require.ErrorContains(t, err, "more than text.max_tokens (100)")
 
@@ -248,7 +248,7 @@ func TestUnlabelledBatch(t *testing.T) {
 	for _, trajectory := range list[1:] {
 		trajectory.Labels = data.Labels{}
 	}
-	c.Data.EvalShare, c.Data.Trajectories, c.Batch.Trajectories = 0, Slice(list), 1
+	c.Data.EvalShare, c.Data.Trajectories, c.Batch.Trajectories = new(0.0), Slice(list), 1
 	c.Loss.LambdaFinal.Balanced = true
 	for _, mode := range []string{"full", "head"} {
 		c.Train, c.Out = mode, c.Out+mode
@@ -319,7 +319,7 @@ func TestModelFolders(t *testing.T) {
 				}
 				require.InDelta(t, mean+*s.Trajectory, s.Reward, 1e-12)
 			}
-			require.Equal(t, metrics.Float(squares/float64(n)), r.Eval.StepMSE, mode)
+			require.Equal(t, squares/float64(n), r.Eval.StepMSE, mode)
 			i := 0
 			for s, err := range m.ScoreAll(context.Background(), Slice(eval), ScoreOptions{Alpha: new(1.0)}) {
 				require.NoError(t, err)
@@ -353,7 +353,7 @@ func TestTrainOn(t *testing.T) {
 		last := first.Eval.Loss
 		for i, from := range []string{first.Model, filepath.Join(c.Out, checkpointsName, "step-00000014")} {
 			next := config(t, from)
-			next.Train, next.Optim.Steps, next.Optim.LR, next.Optim.HeadLR, next.Optim.WeightDecay = mode, 1, 0, 0, 0
+			next.Train, next.Optim.Steps, next.Optim.LR, next.Optim.HeadLR, next.Optim.WeightDecay = mode, 1, new(0.0), new(0.0), new(0.0)
 			r := train(t, next)
 			require.InDelta(t, float64(last), float64(r.Eval.Loss), 1e-6, "%s %d: it did not start where the other ended", mode, i)
 			next.Out, next.Head.Init = next.Out+"zeros", "zeros"
@@ -364,7 +364,7 @@ func TestTrainOn(t *testing.T) {
 	c.Train = "head"
 	r := train(t, c)
 	next := config(t, base)
-	next.Train, next.Head.Init, next.Optim.Steps, next.Optim.HeadLR = "head", r.Model, 1, 0
+	next.Train, next.Head.Init, next.Optim.Steps, next.Optim.HeadLR = "head", r.Model, 1, new(0.0)
 	require.Equal(t, r.Eval.Loss, train(t, next).Eval.Loss, "head.init: a folder's head")
 	next.Head.Final, next.Out = "own", next.Out+"own"
 	_, err := Train(context.Background(), next)
@@ -393,7 +393,7 @@ func TestTrainOn(t *testing.T) {
 
 func TestThresholdAuto(t *testing.T) {
 	c := config(t, tiny(t, tinymodel.Options{}))
-	c.Threshold.Auto, c.Data.EvalShare = true, 0.4
+	c.Threshold, c.Data.EvalShare = &Threshold{Auto: true}, new(0.4)
 	r := train(t, c)
 	require.Equal(t, float64(r.Eval.Threshold), r.Threshold)
 	require.NotEqual(t, 0.5, r.Threshold)

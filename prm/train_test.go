@@ -52,13 +52,13 @@ func sums(n int, seed uint64) []*data.Trajectory {
 func config(t testing.TB, base string) TrainConfig {
 	c := DefaultTrainConfig()
 	c.Model, c.Out, c.Cache = base, filepath.Join(t.TempDir(), "run"), filepath.Join(t.TempDir(), "cache")
-	c.Data.Trajectories, c.Data.EvalShare = Slice(sums(28, 5)), 0.06
+	c.Data.Trajectories, c.Data.EvalShare = Slice(sums(28, 5)), new(0.06)
 	c.Text.Template, c.Text.Separator = "none", "\n"
 	c.Train, c.LoRA.Rank = "full", 4
 	c.Batch = Batch{Trajectories: 4, Tokens: 120}
-	c.Optim.LR, c.Optim.HeadLR, c.Optim.Epochs = 1e-3, 1e-3, 2
-	c.Eval.Every, c.Checkpoint.Every, c.Checkpoint.Keep = 5, 3, 2
-	c.Seed, c.Backend = 3, "portable"
+	c.Optim.LR, c.Optim.HeadLR, c.Optim.Epochs = new(1e-3), new(1e-3), 2
+	c.Eval.Every, c.Checkpoint.Every, c.Checkpoint.Keep = new(5), new(3), new(2)
+	c.Seed, c.Backend = new(uint64(3)), "portable"
 	c.Progress, c.Quiet = &bytes.Buffer{}, true
 	return c
 }

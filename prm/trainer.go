@@ -10,12 +10,10 @@ import (
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/checkpoint"
-	"github.com/goprm/goprm/internal/metrics"
 	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/runlog"
 	"github.com/goprm/goprm/internal/safetensors"
-	"github.com/goprm/goprm/internal/schedule"
 )
 
 // trainer is the state of a training run: the network's, and what checkpointMeta holds. All else follows from the
@@ -28,7 +26,7 @@ type trainer struct {
 
 	metrics *runlog.Metrics
 	events  *runlog.Events
-	last    runlog.Step
+	last    StepMetrics
 	eval    *Evaluation
 	from    int
 }
@@ -45,7 +43,7 @@ type checkpointMeta struct {
 
 // resume brings the state of a checkpoint back, or begins, and opens the run's logs.
 func (t *trainer) resume(from *checkpoint.Checkpoint, state runState) error {
-	t.meta = checkpointMeta{Seed: t.c.Seed, Threshold: t.c.Threshold.Value}
+	t.meta = checkpointMeta{Seed: *t.c.Seed, Threshold: t.c.Threshold.Value}
 	if t.c.Threshold.Auto {
 		t.meta.Threshold = 0.5
 	}
@@ -83,7 +81,7 @@ func (t *trainer) restore(from *checkpoint.Checkpoint) error {
 	if err := from.Meta(&t.meta); err != nil {
 		return err
 	}
-	if t.meta.Step != from.Step() || t.meta.Seed != t.c.Seed {
+	if t.meta.Step != from.Step() || t.meta.Seed != *t.c.Seed {
 		return fmt.Errorf("%s: its manifest is of step %d, its content of step %d with seed %d", from.Dir(), from.Step(), t.meta.Step, t.meta.Seed)
 	}
 	if b := t.meta.Best; b != nil && b.Metric != t.c.Eval.Best {
@@ -146,15 +144,18 @@ func (t *trainer) steps(ctx context.Context) error {
 		if err := t.step(); err != nil {
 			return err
 		}
+		if err := t.tellStep(); err != nil {
+			return err
+		}
 		done, last := t.meta.Step, t.meta.Step == t.newSteps
 		isBest := false
-		if last || t.c.Eval.Every > 0 && done%t.c.Eval.Every == 0 {
+		if last || isMultiple(done, *t.c.Eval.Every) {
 			var err error
 			if isBest, err = t.evaluate(); err != nil {
 				return err
 			}
 		}
-		if isBest || last || t.c.Checkpoint.Every > 0 && done%t.c.Checkpoint.Every == 0 {
+		if isBest || last || isMultiple(done, *t.c.Checkpoint.Every) {
 			if err := t.save(); err != nil {
 				return err
 			}
@@ -162,6 +163,9 @@ func (t *trainer) steps(ctx context.Context) error {
 	}
 	return nil
 }
+
+// isMultiple says whether something that happens every so many steps is due; 0: never.
+func isMultiple(step, every int) bool { return every > 0 && step%every == 0 }
 
 // step takes one optimiser step.
 func (t *trainer) step() error {
@@ -172,10 +176,13 @@ func (t *trainer) step() error {
 	if err != nil {
 		return err
 	}
-	lr := schedule.Options{Kind: c.Optim.Schedule, Steps: t.newSteps, Warmup: c.Optim.Warmup}
+	rates, err := c.Optim.options(t.newSteps)
+	if err != nil {
+		return err
+	}
 	h := nnet.AdamW{
-		LR: lr.Rate(c.Optim.LR, s), HeadLR: lr.Rate(c.Optim.HeadLR, s), Beta1: c.Optim.Betas[0], Beta2: c.Optim.Betas[1],
-		Eps: c.Optim.Eps, WeightDecay: c.Optim.WeightDecay, Clip: c.Optim.Clip, Seed: c.Seed,
+		LR: rates.Rate(*c.Optim.LR, s), HeadLR: rates.Rate(*c.Optim.HeadLR, s), Beta1: c.Optim.Betas[0], Beta2: c.Optim.Betas[1],
+		Eps: *c.Optim.Eps, WeightDecay: *c.Optim.WeightDecay, Clip: *c.Optim.Clip, Seed: *c.Seed,
 	}
 	r, err := t.network.TrainStep(micros, h)
 	if err != nil {
@@ -193,9 +200,9 @@ func (t *trainer) step() error {
 		tokens += len(m.Tokens) // with train: head, what the hidden states stand for
 	}
 	t.meta.Step, t.meta.Tokens = s+1, t.meta.Tokens+tokens
-	t.last = runlog.Step{
+	t.last = StepMetrics{
 		Step: s + 1, Tokens: tokens, Trajectories: len(list), NStep: r.NumStep, NFinal: r.NumFinal,
-		Loss: metrics.Float(r.Loss), LossStep: metrics.Float(r.LossStep), LossFinal: metrics.Float(r.LossFinal), GradNorm: metrics.Float(r.GradNorm),
+		Loss: r.Loss, LossStep: r.LossStep, LossFinal: r.LossFinal, GradNorm: r.GradNorm,
 		LR: h.LR, TokensPerS: math.Round(float64(tokens)/time.Since(began).Seconds()*10) / 10, Time: now(),
 	}
 	t.say.console.Update(s+1, fmt.Sprintf("loss %.4f", r.Loss))
@@ -239,7 +246,7 @@ func (t *trainer) micros(list []*data.Example) (micros []nnet.Micro, labelled bo
 	micros = t.withFeatures(batches, list)
 	if c := &t.c; c.Train == nnet.TrainLoRA && c.LoRA.Dropout > 0 {
 		for i, b := range batches {
-			micros[i].DropoutKeys = nnet.DropoutKeys(b, c.Seed, t.meta.Step)
+			micros[i].DropoutKeys = nnet.DropoutKeys(b, *c.Seed, t.meta.Step)
 		}
 	}
 	return micros, labelled, nil
@@ -256,7 +263,7 @@ func (t *trainer) withFeatures(batches []*data.Batch, list []*data.Example) []nn
 	return micros
 }
 
-// evaluate scores the evaluation data and says whether it is the best so far.
+// evaluate scores the evaluation data, tells of it, and says whether it is the best so far.
 func (t *trainer) evaluate() (isBest bool, err error) {
 	if len(t.set.eval) == 0 {
 		return false, nil
@@ -268,7 +275,7 @@ func (t *trainer) evaluate() (isBest bool, err error) {
 	if t.eval, err = evaluate(&t.c, t.set, t.set.eval, scores); err != nil {
 		return false, err
 	}
-	t.meta.Threshold = float64(t.eval.Threshold)
+	t.eval.Step, t.meta.Threshold = t.meta.Step, t.eval.Threshold
 	if err := t.metrics.Write(runlog.Eval{Step: t.meta.Step, Eval: t.eval}); err != nil {
 		return false, err
 	}
@@ -277,15 +284,21 @@ func (t *trainer) evaluate() (isBest bool, err error) {
 	}
 	t.say.infof("step %d: loss %.4f on unseen problems, step AUROC %.3f, within trajectories %.3f, first-error F1 %.3f",
 		t.meta.Step, t.eval.Loss, t.eval.StepAUROC, t.eval.WithinAUROC, t.eval.FirstErrorF1)
-	value, former := t.eval.value(t.c.Eval.Best), metrics.Float(math.NaN())
+	isBest = t.noteBest()
+	return isBest, t.tellEvaluation()
+}
+
+// noteBest says whether the evaluation just made is the best so far, and remembers it then.
+func (t *trainer) noteBest() bool {
+	value, former := t.eval.value(t.c.Eval.Best), math.NaN()
 	if t.meta.Best != nil {
-		former = metrics.Float(t.meta.Best.Value)
+		former = t.meta.Best.Value
 	}
 	if !better(t.c.Eval.Best, value, former) {
-		return false, nil
+		return false
 	}
-	t.meta.Best = &Best{Step: t.meta.Step, Metric: t.c.Eval.Best, Value: float64(value)}
-	return true, nil
+	t.meta.Best = &Best{Step: t.meta.Step, Metric: t.c.Eval.Best, Value: value}
+	return true
 }
 
 // scoreChunk is how many examples are scored at a time.

@@ -16,6 +16,8 @@ import (
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/data/grade"
 	"github.com/goprm/goprm/prm"
+
+	_ "github.com/goprm/goprm/cuda" // the device cuda:0; without it the CPU computes
 )
 
 func main() {

@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 
 	"github.com/goprm/goprm/prm"
+
+	_ "github.com/goprm/goprm/cuda" // the device cuda:0; without it the CPU computes
 )
 
 func main() {
@@ -39,7 +41,7 @@ func run(ctx context.Context, model, labelled, out string) error {
 
 	head := config
 	head.Train, head.Out = "head", filepath.Join(out, "head")
-	head.Optim.Epochs, head.Optim.HeadLR = 10, 3e-3 // hidden states are computed once: epochs cost next to nothing
+	head.Optim.Epochs, head.Optim.HeadLR = 10, new(3e-3) // hidden states are computed once: epochs cost next to nothing
 	if err := train(ctx, head); err != nil {
 		return err
 	}

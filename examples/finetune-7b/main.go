@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 
 	"github.com/goprm/goprm/prm"
+
+	_ "github.com/goprm/goprm/cuda" // the device cuda:0; without it the CPU computes
 )
 
 func main() {
@@ -40,7 +42,7 @@ func run(ctx context.Context, model, labelled, out string) error {
 
 	head := config
 	head.Train, head.Out = "head", filepath.Join(out, "head")
-	head.Optim.Epochs, head.Optim.HeadLR = 10, 3e-3
+	head.Optim.Epochs, head.Optim.HeadLR = 10, new(3e-3)
 	trained, err := prm.Train(ctx, head)
 	if err != nil || trained.Interrupted {
 		return errors.Join(err, ctx.Err())

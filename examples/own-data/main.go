@@ -13,6 +13,8 @@ import (
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/prm"
+
+	_ "github.com/goprm/goprm/cuda" // the device cuda:0; without it the CPU computes
 )
 
 // derivation is this program's own type: a question, and lines that should follow from each other.

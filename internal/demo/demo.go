@@ -138,13 +138,13 @@ func (s *session) config(name string, train []*data.Trajectory, epochs int) prm.
 	c.Text.Template, c.Text.Separator, c.Text.ThinkTags = "{problem}\n", "\n", []string{"<think>\n", "</think>\n"}
 	c.Text.Final = "last_token" // the answer's last token; the template has none that closes the turn
 	c.Head.Final = "own"
-	c.Loss.LambdaFinal.Value = 0.5 // one read-out against many: the steps are to lead
+	c.Loss.LambdaFinal = &prm.Lambda{Value: 0.5} // one read-out against many: the steps are to lead
 	c.Batch.Trajectories = 16
-	c.Optim.LR, c.Optim.HeadLR, c.Optim.Betas, c.Optim.Warmup, c.Optim.Epochs = 2e-3, 2e-3, []float64{0.9, 0.99}, 0.1, epochs
-	c.Eval.Every, c.Checkpoint.Every = 500, 1000000
-	c.Checkpoint.Keep = 1
+	c.Optim.LR, c.Optim.HeadLR, c.Optim.Betas, c.Optim.Warmup, c.Optim.Epochs = new(2e-3), new(2e-3), []float64{0.9, 0.99}, new(0.1), epochs
+	c.Eval.Every, c.Checkpoint.Every = new(500), new(1000000)
+	c.Checkpoint.Keep = new(1)
 	c.Recompute = "none"
-	c.Seed, c.Threads = s.Seed, s.Threads
+	c.Seed, c.Threads = new(s.Seed), s.Threads
 	c.Progress, c.Quiet, c.Logger = s.Progress, s.Quiet, slog.New(slog.DiscardHandler)
 	return c
 }
@@ -164,11 +164,12 @@ func (s *session) learn(ctx context.Context) error {
 		return ctx.Err()
 	}
 	e := r.Eval
-	s.result.StepAUROC, s.result.WithinAUROC, s.result.FirstErrorF1 = e.StepAUROC, e.WithinAUROC, e.FirstErrorF1
-	s.result.StepECE, s.result.Trajectory = e.StepECE, e.TrajectorySpearman
+	s.result.StepAUROC, s.result.WithinAUROC = metrics.Float(e.StepAUROC), metrics.Float(e.WithinAUROC)
+	s.result.FirstErrorF1 = metrics.Float(e.FirstErrorF1)
+	s.result.StepECE, s.result.Trajectory = metrics.Float(e.StepECE), metrics.Float(e.TrajectorySpearman)
 	s.result.Controls = map[string]metrics.Float{}
 	for name, c := range e.Controls {
-		s.result.Controls[name] = max(c.StepAUROC, c.WithinAUROC)
+		s.result.Controls[name] = metrics.Float(max(c.StepAUROC, c.WithinAUROC))
 	}
 	return nil
 }
@@ -230,7 +231,7 @@ func (s *session) control(ctx context.Context) error {
 	for i := range times {
 		s.console.Infof("control %d of %d: the same on shuffled labels", i+1, times)
 		c := s.config(fmt.Sprintf("shuffled-%d", i+1), shuffled(train, s.Seed+uint64(i)), 1)
-		c.Seed += uint64(i)
+		c.Seed = new(s.Seed + uint64(i))
 		c.Progress = nil
 		r, err := prm.Train(ctx, c)
 		if err != nil {
@@ -239,7 +240,7 @@ func (s *session) control(ctx context.Context) error {
 		if r.Interrupted {
 			return ctx.Err()
 		}
-		sum += r.Eval.StepAUROC
+		sum += metrics.Float(r.Eval.StepAUROC)
 	}
 	s.result.ShuffledAUROC, s.result.shuffles = sum/metrics.Float(times), times
 	return nil

@@ -113,7 +113,11 @@ func Open(device string, opt Options) (Backend, error) {
 	registry.Unlock()
 	if open == nil {
 		slices.Sort(have)
-		return nil, fmt.Errorf("device %q: no such backend in this program; it has %v", device, have)
+		hint := ""
+		if kind == "cuda" { // the one that a program has only if it asks for it
+			hint = `; a program that is to have it needs: import _ "github.com/goprm/goprm/cuda"`
+		}
+		return nil, fmt.Errorf("device %q: no such backend in this program; it has %v%s", device, have, hint)
 	}
 	return open(index, opt)
 }

@@ -289,7 +289,9 @@ func TestMissingAndMisshapenInputsAreNamed(t *testing.T) {
 	require.Nil(t, b.Add(b.Linear(engine.Tokens, b.Input("x", engine.F32, 2, 3), b.Input("w", engine.F32, 4, 5), nil, true, false), nil, 1))
 	require.ErrorContains(t, b.Err(), "linear: w has shape [4 5], want [-1 3]")
 
-	for device, want := range map[string]string{"tpu": "no such backend", "cpu:x": "not a number", "cpu:9": "cpu:9"} {
+	for device, want := range map[string]string{
+		"tpu": "no such backend", "cuda:0": `import _ "github.com/goprm/goprm/cuda"`, "cpu:x": "not a number", "cpu:9": "cpu:9",
+	} {
 		_, err := engine.Open(device, engine.Options{})
 		require.ErrorContains(t, err, want)
 	}

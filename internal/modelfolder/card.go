@@ -45,6 +45,8 @@ type Card struct {
 	Over      string   `json:"over"` // which parts the reward averages
 	Alpha     float64  `json:"alpha"`
 	Threshold float64  `json:"threshold"`
+	// Tokenizer is the fingerprint of the program's own tokenizer that the model was trained with; "": the folder's files.
+	Tokenizer string `json:"tokenizer,omitempty"`
 	// StepMarkID is the token id of text.step_mark; absent where there is none.
 	StepMarkID *int32 `json:"step_mark_id,omitempty"`
 }

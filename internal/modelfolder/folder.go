@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/goprm/goprm/data/tokenizer"
 	"github.com/goprm/goprm/internal/checkpoint"
 	"github.com/goprm/goprm/internal/hfmodel"
 	"github.com/goprm/goprm/internal/nnet"
@@ -38,6 +39,7 @@ type Folder struct {
 	// rootDir holds configuration and weights: dir itself, or its base. textDir holds the tokenizer: dir if it has one.
 	RootDir string
 	TextDir string
+	Own     tokenizer.Tokenizer // the program's, instead of textDir's; nil: none
 	Root    *hfmodel.Weights
 	RootSum string // hfmodel.Hash of rootDir, when it has been computed
 	files   []io.Closer

@@ -17,6 +17,9 @@ var TokenizerFiles = []string{
 	"tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt",
 }
 
+// TextFiles are those that say nothing of how text is cut into tokens.
+var TextFiles = []string{"tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json"}
+
 // HashTokenizer is the SHA-256 over the files that turn text into tokens, those that are missing left out: of each its
 // name, a zero byte and its own SHA-256.
 func HashTokenizer(dir string) (string, error) {

@@ -25,6 +25,8 @@ type Contents struct {
 	DType func(p *nnet.Parameter) safetensors.DType
 	// ConfigDType is what config.json says of the weights; "" leaves it as it was.
 	ConfigDType string
+	// OwnTokenizer leaves the folder's tokenizer files out: the model was trained with a program's own.
+	OwnTokenizer bool
 	// Rename changes the tokenizer's JSON files; nil leaves them.
 	Rename func([]byte) ([]byte, error)
 }
@@ -49,7 +51,11 @@ func (c Contents) fill(dir *atomicfile.Dir) error {
 	if err := dir.WriteFile(CardName, writeBytes(text)); err != nil {
 		return err
 	}
-	if err := CopyTokenizer(dir, c.From.TextDir, c.Rename); err != nil {
+	names, rename := TokenizerFiles, c.Rename
+	if c.OwnTokenizer { // the folder's own files would be taken for what the model was trained with
+		names, rename = TextFiles, nil
+	}
+	if err := CopyTokenizer(dir, c.From.TextDir, names, rename); err != nil {
 		return err
 	}
 	head := func(p *nnet.Parameter) bool { return p.Head }
@@ -108,9 +114,9 @@ func StoresOf(train string) string {
 	return StoresHead
 }
 
-// CopyTokenizer copies the tokenizer's files; rename, if not nil, changes the JSON ones.
-func CopyTokenizer(dir *atomicfile.Dir, source string, rename func([]byte) ([]byte, error)) error {
-	for _, name := range TokenizerFiles {
+// CopyTokenizer copies those of the tokenizer's files that are there; rename, if not nil, changes the JSON ones.
+func CopyTokenizer(dir *atomicfile.Dir, source string, names []string, rename func([]byte) ([]byte, error)) error {
+	for _, name := range names {
 		text, err := os.ReadFile(filepath.Join(source, name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
