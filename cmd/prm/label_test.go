@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -172,7 +173,7 @@ func TestLabelRefuses(t *testing.T) {
 	require.Contains(t, stderr, "in use")
 
 	// Who holds the store tells others how far it is.
-	stop := keepLabelStatus(out, s, t.Errorf)
+	stop := label.KeepStatus(out, s, slog.Default())
 	code, stdout, stderr = prmCommand("label", "status", out)
 	require.Equal(t, 0, code, stderr)
 	require.Contains(t, stdout, "a run is under way; this is what it told at ")

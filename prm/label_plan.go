@@ -1,34 +1,32 @@
-package labelconfig
+package prm
 
 import (
 	"context"
 	"errors"
-	"iter"
 	"math"
 	"strings"
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/data/label"
 	"github.com/goprm/goprm/data/label/openai"
-	"github.com/goprm/goprm/internal/llm"
 )
 
-// Plan is what a run would ask for if nothing were stored yet. Tokens are estimated at four bytes each; completions of policy
+// LabelPlan is what a labelling would ask servers for if nothing were stored yet. Tokens are estimated at four bytes each; completions of policy
 // and templater are counted in full, so the cost is an upper estimate.
-type Plan struct {
-	Rows          int     `json:"rows"`
-	Bad           int     `json:"bad"`
-	NoResponse    int     `json:"no_response"`
-	Steps         int     `json:"steps"`
-	ResponseSteps int     `json:"response_steps"`
-	Stages        []Stage `json:"stages"`
+type LabelPlan struct {
+	Rows          int              `json:"rows"`
+	Bad           int              `json:"bad"`
+	NoResponse    int              `json:"no_response"`
+	Steps         int              `json:"steps"`
+	ResponseSteps int              `json:"response_steps"`
+	Stages        []LabelPlanStage `json:"stages"`
 	// Cost is in the currency of the prices; Minutes are at the servers' limits, 0 where no limits are given.
 	Cost    float64 `json:"cost"`
 	Minutes float64 `json:"minutes"`
 }
 
-// Stage is what one stage would ask a server for.
-type Stage struct {
+// LabelPlanStage is what one stage would ask a server for.
+type LabelPlanStage struct {
 	Stage  string `json:"stage"`
 	Server string `json:"server"`
 	Calls  int64  `json:"calls"`
@@ -39,57 +37,74 @@ type Stage struct {
 	Cost       float64 `json:"cost"`
 }
 
-// MakePlan reads the input and calls nobody.
-func (c Config) MakePlan(ctx context.Context, in iter.Seq2[*data.Trajectory, error], skipBad bool) (Plan, error) {
-	b := &builder{c: c, clients: map[string]*llm.Client{}}
+// PlanLabels reads the input and calls nobody. It needs neither the keys of servers nor Out.
+func PlanLabels(ctx context.Context, c LabelConfig) (LabelPlan, error) {
+	if err := errors.Join(c.validateSettings(), c.validateInput()); err != nil {
+		return LabelPlan{}, err
+	}
+	c = c.filled()
+	b := &labelBuilder{c: c, clients: map[string]*openai.Client{}}
 	asks, err := b.asks()
 	if err != nil {
-		return Plan{}, err
+		return LabelPlan{}, err
 	}
-	p := Plan{Stages: make([]Stage, len(asks))}
+	p := LabelPlan{Stages: make([]LabelPlanStage, len(asks))}
 	for i, a := range asks {
-		p.Stages[i] = Stage{Stage: a.stage, Server: a.server}
+		p.Stages[i] = LabelPlanStage{Stage: a.stage, Server: a.server}
 	}
-	for t, err := range in {
+	for t, err := range c.input() {
 		var bad *data.RowError
-		if errors.As(err, &bad) && skipBad {
+		if errors.As(err, &bad) && c.SkipBad {
 			p.Bad++
 			continue
 		}
 		if err == nil {
 			err = ctx.Err()
 		}
+		if err == nil {
+			err = p.add(label.CaseOf(t, c.Split), asks)
+		}
 		if err != nil {
 			return p, err
 		}
-		of := label.CaseOf(t, c.Split)
-		p.Rows++
-		p.Steps += len(of.Thinking)
-		p.ResponseSteps += len(of.Response)
-		if len(of.Response) == 0 {
-			p.NoResponse++
-		}
-		for i, a := range asks {
-			e, err := a.estimate(of)
-			if err != nil {
-				return p, err
-			}
-			s := &p.Stages[i]
-			s.Calls, s.Prompt, s.Cached, s.Completion = s.Calls+e.Calls, s.Prompt+e.Prompt, s.Cached+e.Cached, s.Completion+e.Completion
-		}
 	}
+	p.price(c.Servers)
+	return p, nil
+}
+
+// add counts what one trajectory asks for.
+func (p *LabelPlan) add(c *label.Case, asks []ask) error {
+	p.Rows++
+	p.Steps += len(c.Thinking)
+	p.ResponseSteps += len(c.Response)
+	if len(c.Response) == 0 {
+		p.NoResponse++
+	}
+	for i, a := range asks {
+		e, err := a.estimate(c)
+		if err != nil {
+			return err
+		}
+		s := &p.Stages[i]
+		s.Calls, s.Prompt, s.Cached, s.Completion = s.Calls+e.Calls, s.Prompt+e.Prompt, s.Cached+e.Cached, s.Completion+e.Completion
+	}
+	return nil
+}
+
+// price fills in cost and time.
+func (p *LabelPlan) price(servers map[string]openai.ClientOptions) {
 	type load struct{ calls, tokens int64 }
 	loads := map[string]load{}
 	for i := range p.Stages {
 		s := &p.Stages[i]
-		amount := llm.Prices(c.Servers[s.Server].Prices).Cost(llm.Usage{Prompt: s.Prompt, Cached: s.Cached, Completion: s.Completion})
+		amount := servers[s.Server].Prices.Cost(openai.Estimate{Prompt: s.Prompt, Cached: s.Cached, Completion: s.Completion})
 		s.Cost = float64(amount.Nanos) / 1e9
 		p.Cost += s.Cost
 		l := loads[s.Server]
 		loads[s.Server] = load{l.calls + s.Calls, l.tokens + s.Prompt + s.Completion}
 	}
 	for name, l := range loads { // servers work side by side
-		s := c.Servers[name]
+		s := servers[name]
 		if s.RequestsPerMinute > 0 {
 			p.Minutes = math.Max(p.Minutes, float64(l.calls)/float64(s.RequestsPerMinute))
 		}
@@ -97,7 +112,6 @@ func (c Config) MakePlan(ctx context.Context, in iter.Seq2[*data.Trajectory, err
 			p.Minutes = math.Max(p.Minutes, float64(l.tokens)/float64(s.TokensPerMinute))
 		}
 	}
-	return p, nil
 }
 
 // ask is a stage that a server answers.
@@ -109,12 +123,16 @@ type ask struct {
 // typicalTemplate stands for a template nobody has written yet.
 var typicalTemplate = strings.Repeat("a line of a template. ", 40)
 
-func (b *builder) asks() ([]ask, error) {
-	asks, err := b.judgeAsks("quality", b.c.Judge)
-	if err != nil {
-		return nil, err
+func (b *labelBuilder) asks() ([]ask, error) {
+	own := b.c.Stages
+	var asks []ask
+	var err error
+	if own.Judge == nil {
+		if asks, err = b.judgeAsks("quality", b.c.Judge); err != nil {
+			return nil, err
+		}
 	}
-	if b.c.Encoder.Kind == "openai" {
+	if own.Encoder == nil && b.c.Encoder.Kind == "openai" {
 		encoder, err := b.served()
 		if err != nil {
 			return nil, err
@@ -124,30 +142,34 @@ func (b *builder) asks() ([]ask, error) {
 			return encoder.Plan(texts), nil
 		}})
 	}
-	if k := b.c.Trajectory.Kind; k != label.PaperFinal && k != label.Lift {
+	if !b.c.Trajectory.sampled() {
 		return asks, nil
 	}
-	templater, err := b.templater()
-	if err != nil {
-		return nil, err
+	if own.Templater == nil {
+		templater, err := b.templater()
+		if err != nil {
+			return nil, err
+		}
+		asks = append(asks, ask{"template", b.c.Trajectory.Templater.Server, templater.Plan})
 	}
-	policy, err := b.policy(b.c.Trajectory.Policy)
-	if err != nil {
-		return nil, err
-	}
-	return append(asks,
-		ask{"template", b.c.Trajectory.Templater.Server, templater.Plan},
-		ask{"answers", b.c.Trajectory.Policy.Server, func(c *label.Case) (openai.Estimate, error) {
+	if own.Policy == nil {
+		policy, err := b.policy(b.c.Trajectory.Policy)
+		if err != nil {
+			return nil, err
+		}
+		asks = append(asks, ask{"answers", b.c.Trajectory.Policy.Server, func(c *label.Case) (openai.Estimate, error) {
 			with, err := policy.Plan(label.Prompt{Problem: c.Problem, Template: typicalTemplate})
 			if err != nil {
 				return with, err
 			}
 			without, err := policy.Plan(label.Prompt{Problem: c.Problem})
-			return times(sum(with, without), int64(b.c.Trajectory.Samples)), err
-		}}), nil
+			return timesEstimate(addEstimates(with, without), int64(b.c.Trajectory.Samples)), err
+		}})
+	}
+	return asks, nil
 }
 
-func (b *builder) judgeAsks(stage string, j Judge) ([]ask, error) {
+func (b *labelBuilder) judgeAsks(stage string, j JudgeConfig) ([]ask, error) {
 	switch j.Kind {
 	case "openai":
 		judge, err := b.rubric(j)
@@ -156,6 +178,9 @@ func (b *builder) judgeAsks(stage string, j Judge) ([]ask, error) {
 		}
 		return []ask{{stage, j.Server, judge.Plan}}, nil
 	case "rollout":
+		if b.c.Stages.Policy != nil {
+			return nil, nil
+		}
 		policy, err := b.policy(j.Policy)
 		if err != nil {
 			return nil, err
@@ -170,7 +195,7 @@ func (b *builder) judgeAsks(stage string, j Judge) ([]ask, error) {
 				if err != nil {
 					return total, err
 				}
-				total = sum(total, times(e, samples))
+				total = addEstimates(total, timesEstimate(e, samples))
 			}
 			return total, nil
 		}}}, nil
@@ -188,10 +213,10 @@ func (b *builder) judgeAsks(stage string, j Judge) ([]ask, error) {
 	return nil, nil
 }
 
-func sum(a, b openai.Estimate) openai.Estimate {
+func addEstimates(a, b openai.Estimate) openai.Estimate {
 	return openai.Estimate{Calls: a.Calls + b.Calls, Prompt: a.Prompt + b.Prompt, Cached: a.Cached + b.Cached, Completion: a.Completion + b.Completion}
 }
 
-func times(e openai.Estimate, n int64) openai.Estimate {
+func timesEstimate(e openai.Estimate, n int64) openai.Estimate {
 	return openai.Estimate{Calls: e.Calls * n, Prompt: e.Prompt * n, Cached: e.Cached * n, Completion: e.Completion * n}
 }
