@@ -18,7 +18,9 @@ type consoleHandler struct {
 	group   string // before each key, with its dots
 }
 
-func (h consoleHandler) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
+func (h consoleHandler) Enabled(_ context.Context, level slog.Level) bool {
+	return level >= slog.LevelInfo
+}
 
 func (h consoleHandler) Handle(_ context.Context, r slog.Record) error {
 	text, attrs := []string{}, slices.Clone(h.attrs)

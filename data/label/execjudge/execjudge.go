@@ -14,7 +14,8 @@
 // The program reads until its input ends, then exits. It writes answers and nothing else to standard output; what it writes to
 // standard error is logged, up to a bound. An error, a wrong number of scores and a score that is not a number in [0,1] leave the
 // steps of that request open. A program that ends, answers nothing in time, writes anything else, or answers a request twice is
-// killed, with its process group, and started again for the next request; the steps of the requests in flight stay open. Open
+// killed, with its process group, and started again for the next request; the steps of the requests in flight stay open. (An answer
+// is taken a millisecond after it came. A second one that comes later than that cannot spoil it, but still ends the program.) Open
 // steps have a reason and no label, and the next run asks for them again.
 package execjudge
 

@@ -1,3 +1,5 @@
+//go:build unix
+
 package execjudge
 
 import (
@@ -8,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -129,10 +132,11 @@ func TestMisbehaviour(t *testing.T) {
 		"error":          {"the program reports: overloaded", false},
 	} {
 		t.Run(mode, func(t *testing.T) {
-			j, log := open(t, mode, Options{Timeout: 300 * time.Millisecond})
-			if mode == "flood" || mode == "flood of lines" || mode == "mute" {
-				j.o.Timeout = time.Minute
+			o := Options{Timeout: time.Minute}
+			if mode == "hang" {
+				o.Timeout = 300 * time.Millisecond
 			}
+			j, log := open(t, mode, o)
 			v, err := j.Judge(t.Context(), of("bad"), []int{0})
 			require.Nil(t, v)
 			e, ok := errors.AsType[*Error](err)
@@ -319,5 +323,28 @@ func TestRefuses(t *testing.T) {
 	} {
 		_, err := New(o)
 		require.ErrorContains(t, err, want)
+	}
+}
+
+// The judge of data/label/README.md works as it stands there.
+func TestReadmeJudge(t *testing.T) {
+	if _, err := exec.LookPath("python3"); err != nil {
+		t.Skip("python3 is not here")
+	}
+	page, err := os.ReadFile(filepath.Join("..", "README.md"))
+	require.NoError(t, err)
+	_, after, found := strings.Cut(string(page), "```python\n")
+	require.True(t, found)
+	text, _, found := strings.Cut(after, "```")
+	require.True(t, found)
+	script := filepath.Join(t.TempDir(), "judge.py")
+	require.NoError(t, os.WriteFile(script, []byte(text), 0o644))
+	for sees, steps := range map[label.Sees][]int{label.SeesResponse: {1}, label.SeesFuture: {2, 1}} {
+		j, err := New(Options{Command: []string{"python3", script}, Sees: sees})
+		require.NoError(t, err)
+		v, err := j.Judge(t.Context(), &label.Case{Problem: "p", Thinking: []string{"a", "b 1", "c"}, Response: []string{"d"}}, steps)
+		require.NoError(t, err)
+		require.Equal(t, 1.0, v[len(v)-1].Score)
+		require.NoError(t, j.Close())
 	}
 }
