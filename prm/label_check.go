@@ -18,11 +18,8 @@ func (c LabelConfig) Validate() error {
 	if err := c.validateInput(); err != nil {
 		return err
 	}
-	switch {
-	case c.Out == "":
+	if c.Out == "" {
 		return errors.New("out: no folder is given")
-	case c.Shard < 0 || c.Shard >= max(c.Shards, 1):
-		return fmt.Errorf("shard: %d of %d does not exist; they count from 0", c.Shard, c.Shards)
 	}
 	return nil
 }
@@ -60,7 +57,7 @@ func (c LabelConfig) validateSettings() error {
 	if slices.Contains(c.Parts, label.Quality) && c.Judge.Kind == "none" && c.Stages.Judge == nil {
 		return errors.New("parts: quality needs a judge; with judge.kind: none, set parts: [align, coherence]")
 	}
-	return nil
+	return c.pipeline().ValidateSettings()
 }
 
 func (c *LabelConfig) validateEncoder() error {
@@ -71,7 +68,7 @@ func (c *LabelConfig) validateEncoder() error {
 	switch e.Kind {
 	case "sentence", "file", "backbone":
 		if e.Path == "" {
-			return fmt.Errorf("encoder.path: the %s encoder needs it", e.Kind)
+			return fmt.Errorf("encoder.path: the %s encoder needs it; encoder.kind: none goes without, with parts: [quality]", e.Kind)
 		}
 	case "openai":
 		return c.served("encoder", e.Server, e.Model)

@@ -164,7 +164,8 @@ func (c LabelConfig) filled() LabelConfig {
 	c.Split, c.Encoder.Kind = cmp.Or(c.Split, d.Split), cmp.Or(c.Encoder.Kind, d.Encoder.Kind)
 	c.Pairing, c.Fusion, c.Seed = cmp.Or(c.Pairing, d.Pairing), cmp.Or(c.Fusion, d.Fusion), cmp.Or(c.Seed, d.Seed)
 	t := &c.Trajectory
-	t.Kind, t.Samples, t.Templates = cmp.Or(t.Kind, d.Trajectory.Kind), cmp.Or(t.Samples, d.Trajectory.Samples), cmp.Or(t.Templates, d.Trajectory.Templates)
+	t.Kind, t.Samples = cmp.Or(t.Kind, d.Trajectory.Kind), cmp.Or(t.Samples, d.Trajectory.Samples)
+	t.Templates = cmp.Or(t.Templates, d.Trajectory.Templates)
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 	return c
 }

@@ -53,7 +53,7 @@ func ExampleLabel() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Println(report.StepLabels, "step labels,", report.TrajectoryLabels, "trajectory labels,", report.Asked["quality"], "verdicts asked for")
+		fmt.Printf("%d step labels, %d trajectory labels, %d verdicts asked for\n", report.StepLabels, report.TrajectoryLabels, report.Asked["quality"])
 	}
 	for row, err := range label.ReadRows(config.Out) {
 		if err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/goprm/goprm/data/label/openai"
 )
 
-// LabelPlan is what a labelling would ask servers for if nothing were stored yet. Tokens are estimated at four bytes each; completions of policy
-// and templater are counted in full, so the cost is an upper estimate.
+// LabelPlan is what a labelling would ask servers for if nothing were stored yet. Tokens are estimated at four bytes each;
+// completions of policy and templater are counted in full, so the cost is an upper estimate.
 type LabelPlan struct {
 	Rows          int              `json:"rows"`
 	Bad           int              `json:"bad"`
@@ -39,7 +39,10 @@ type LabelPlanStage struct {
 
 // PlanLabels reads the input and calls nobody. It needs neither the keys of servers nor Out.
 func PlanLabels(ctx context.Context, c LabelConfig) (LabelPlan, error) {
-	if err := errors.Join(c.validateSettings(), c.validateInput()); err != nil {
+	if err := c.validateSettings(); err != nil {
+		return LabelPlan{}, err
+	}
+	if err := c.validateInput(); err != nil {
 		return LabelPlan{}, err
 	}
 	c = c.filled()
@@ -214,7 +217,9 @@ func (b *labelBuilder) judgeAsks(stage string, j JudgeConfig) ([]ask, error) {
 }
 
 func addEstimates(a, b openai.Estimate) openai.Estimate {
-	return openai.Estimate{Calls: a.Calls + b.Calls, Prompt: a.Prompt + b.Prompt, Cached: a.Cached + b.Cached, Completion: a.Completion + b.Completion}
+	return openai.Estimate{
+		Calls: a.Calls + b.Calls, Prompt: a.Prompt + b.Prompt, Cached: a.Cached + b.Cached, Completion: a.Completion + b.Completion,
+	}
 }
 
 func timesEstimate(e openai.Estimate, n int64) openai.Estimate {

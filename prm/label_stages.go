@@ -167,7 +167,8 @@ func (b *labelBuilder) judge(j JudgeConfig) (label.Judge, error) {
 // exec are the options of a judge of kind exec.
 func (j JudgeConfig) exec(logger *slog.Logger) execjudge.Options {
 	return execjudge.Options{
-		Command: j.Command, Revision: j.Revision, Sees: j.Sees, Timeout: j.Timeout, Concurrency: j.Concurrency, Restarts: j.Restarts, Logger: logger,
+		Command: j.Command, Revision: j.Revision, Sees: j.Sees, Timeout: j.Timeout, Concurrency: j.Concurrency, Restarts: j.Restarts,
+		Logger: logger,
 	}
 }
 

@@ -121,19 +121,23 @@ func TestLabelDefaults(t *testing.T) {
 }
 
 func TestLabelRefusesAndLeavesNothing(t *testing.T) {
-	good := LabelConfig{Judge: JudgeConfig{Kind: "equations"}, Encoder: EncoderConfig{Kind: "none"}, Parts: []label.Part{label.Quality}, Logger: quietly()}
 	out := filepath.Join(t.TempDir(), "out")
-	good.In, good.Out = []string{"in.jsonl"}, out
+	good := LabelConfig{
+		Judge: JudgeConfig{Kind: "equations"}, Encoder: EncoderConfig{Kind: "none"}, Parts: []label.Part{label.Quality}, Logger: quietly(),
+		In: []string{"in.jsonl"}, Out: out,
+	}
 	for want, change := range map[string]func(c *LabelConfig){
-		"in: nothing to label":                                    func(c *LabelConfig) { c.In = nil },
-		"in: files and Trajectories are both given":               func(c *LabelConfig) { c.Trajectories = Slice(nil) },
-		"in: stdin cannot be read twice":                          func(c *LabelConfig) { c.In = []string{"a", "-"} },
-		"out: no folder":                                          func(c *LabelConfig) { c.Out = "" },
-		"shard: 3 of 3 does not exist":                            func(c *LabelConfig) { c.Shard, c.Shards = 3, 3 },
-		"judge.kind: it is required":                              func(c *LabelConfig) { c.Judge.Kind = "" },
-		"judge: execjudge: command: no program is named":          func(c *LabelConfig) { c.Judge.Kind = "exec" },
-		"threads: -1 is negative":                                 func(c *LabelConfig) { c.Threads = -1 },
-		"set parts: [quality]":                                    func(c *LabelConfig) { c.Parts = nil },
+		"in: nothing to label":                           func(c *LabelConfig) { c.In = nil },
+		"in: files and Trajectories are both given":      func(c *LabelConfig) { c.Trajectories = Slice(nil) },
+		"in: stdin cannot be read twice":                 func(c *LabelConfig) { c.In = []string{"a", "-"} },
+		"out: no folder":                                 func(c *LabelConfig) { c.Out = "" },
+		"shard 3 of 3 does not exist":                    func(c *LabelConfig) { c.Shard, c.Shards = 3, 3 },
+		"judge.kind: it is required":                     func(c *LabelConfig) { c.Judge.Kind = "" },
+		"judge: execjudge: command: no program is named": func(c *LabelConfig) { c.Judge.Kind = "exec" },
+		"fusion":                  func(c *LabelConfig) { c.Fusion = "sum" },
+		"workers -1":              func(c *LabelConfig) { c.Workers = -1 },
+		"threads: -1 is negative": func(c *LabelConfig) { c.Threads = -1 },
+		"set parts: [quality]":    func(c *LabelConfig) { c.Parts = nil },
 		"trajectory.templater.server: it is missing; name one of": func(c *LabelConfig) { c.Trajectory.Kind = label.Lift },
 	} {
 		c := good
@@ -149,7 +153,8 @@ func TestLabelRefusesAndLeavesNothing(t *testing.T) {
 func TestLabelBadRowsAndCancel(t *testing.T) {
 	rows := someTrajectories()
 	c := LabelConfig{
-		Stages: LabelStages{Judge: ownStage{"own"}}, Encoder: EncoderConfig{Kind: "none"}, Parts: []label.Part{label.Quality}, Logger: quietly(), Out: t.TempDir(),
+		Stages: LabelStages{Judge: ownStage{"own"}}, Encoder: EncoderConfig{Kind: "none"}, Parts: []label.Part{label.Quality},
+		Logger: quietly(), Out: t.TempDir(),
 		Trajectories: func(yield func(*data.Trajectory, error) bool) {
 			_ = yield(rows[0], nil) && yield(nil, &data.RowError{File: "f", Line: 7, Err: errors.New("no row")}) && yield(rows[1], nil)
 		},
@@ -174,11 +179,13 @@ func TestLabelExec(t *testing.T) {
 	dir := t.TempDir()
 	script := filepath.Join(dir, "judge.sh")
 	judge := func(text string) {
-		require.NoError(t, os.WriteFile(script, []byte("while read -r line; do\n  id=${line#*\\\"id\\\":\\\"}; id=${id%%\\\"*}\n"+text+"\ndone\n"), 0o644))
+		loop := "while read -r line; do\n  id=${line#*\\\"id\\\":\\\"}; id=${id%%\\\"*}\n" + text + "\ndone\n"
+		require.NoError(t, os.WriteFile(script, []byte(loop), 0o644))
 	}
 	answer := `  printf '{"id":"%s","scores":[0.625]}\n' "$id"`
 	config := func(more string) LabelConfig {
-		c, err := loadLabel(t, fmt.Sprintf("encoder: {kind: none}\nparts: [quality]\njudge: {kind: exec, command: [sh, %q], sees: prefix, restarts: 1%s}", script, more))
+		c, err := loadLabel(t, fmt.Sprintf(
+			"encoder: {kind: none}\nparts: [quality]\njudge: {kind: exec, command: [sh, %q], sees: prefix, restarts: 1%s}", script, more))
 		require.NoError(t, err)
 		c.Trajectories, c.Out, c.Logger = Slice(someTrajectories()), filepath.Join(dir, "out"), quietly()
 		return c

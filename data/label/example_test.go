@@ -42,7 +42,8 @@ func Example() {
 
 	in := func(yield func(*data.Trajectory, error) bool) {
 		yield(&data.Trajectory{
-			ID: "t1", Problem: "What is 2+2?", Thinking: "Add the numbers.\n\nIt is maybe 5, or maybe 4.\n\nIt is 4.", Response: `\boxed{4}`, Answer: "4",
+			ID: "t1", Problem: "What is 2+2?",
+			Thinking: "Add the numbers.\n\nIt is maybe 5, or maybe 4.\n\nIt is 4.", Response: `\boxed{4}`, Answer: "4",
 		}, nil)
 	}
 	p := label.Pipeline{Judge: hedges{}, Parts: []label.Part{label.Quality}, Store: s, Out: dir}

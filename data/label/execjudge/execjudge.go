@@ -20,9 +20,7 @@
 package execjudge
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -190,32 +188,6 @@ func (j *Judge) Judge(ctx context.Context, c *label.Case, steps []int) ([]label.
 	return a.verdicts(verdicts)
 }
 
-// request is one line.
-func (j *Judge) request(id string, c *label.Case, steps []int) ([]byte, error) {
-	r := struct {
-		ID       string   `json:"id"`
-		Problem  string   `json:"problem"`
-		Thinking []string `json:"thinking"`
-		Response []string `json:"response,omitzero"`
-		Answer   string   `json:"answer,omitempty"`
-		Steps    []int    `json:"steps"`
-	}{ID: id, Problem: c.Problem, Thinking: c.Thinking, Steps: steps}
-	if j.o.Sees != label.SeesFuture {
-		r.Thinking = c.Thinking[:steps[0]+1]
-	}
-	switch j.o.Sees {
-	case label.SeesResponse, label.SeesFuture:
-		r.Response = append([]string{}, c.Response...)
-	case label.SeesAnswer:
-		r.Answer = c.Answer
-	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b) // ends with a line break
-	e.SetEscapeHTML(false)
-	err := e.Encode(r)
-	return b.Bytes(), err
-}
-
 // running returns the program, started anew where it ended, and an id for a request to it.
 func (j *Judge) running() (*program, string, error) {
 	j.mu.Lock()
@@ -273,29 +245,3 @@ func (j *Judge) Close() error {
 	j.log.finish()
 	return err
 }
-
-// Error is a request without an answer that could be used.
-type Error struct {
-	Reason string // without what differs from request to request
-	Err    error  // more of it, or nil
-
-	fatal bool
-	// foul: the program broke the protocol, so an answer that came at the same time is not to be trusted either.
-	foul bool
-}
-
-func (e *Error) Error() string {
-	text := "execjudge: " + e.Reason
-	if e.Err != nil {
-		text += ": " + e.Err.Error()
-	}
-	return text
-}
-
-func (e *Error) Unwrap() error { return e.Err }
-
-// Short is what failures are counted by.
-func (e *Error) Short() string { return e.Reason }
-
-// Fatal tells whether every further call would fail: the program cannot be started, or was restarted too often.
-func (e *Error) Fatal() bool { return e.fatal }

@@ -293,7 +293,8 @@ func TestIdentity(t *testing.T) {
 	flag := id(Options{Command: []string{"sh", "-c", "exit", "--file=" + script}})
 	seen := map[string]bool{first: true, flag: true}
 	for _, o := range []Options{
-		{Command: []string{"sh", script, "x"}}, {Command: []string{"sh", script}, Revision: "2"}, {Command: []string{"sh", script}, Sees: label.SeesPrefix},
+		{Command: []string{"sh", script, "x"}}, {Command: []string{"sh", script}, Revision: "2"},
+		{Command: []string{"sh", script}, Sees: label.SeesPrefix},
 	} {
 		require.False(t, seen[id(o)])
 		seen[id(o)] = true

@@ -11,6 +11,32 @@ import (
 	"github.com/goprm/goprm/data/label"
 )
 
+// request is one line.
+func (j *Judge) request(id string, c *label.Case, steps []int) ([]byte, error) {
+	r := struct {
+		ID       string   `json:"id"`
+		Problem  string   `json:"problem"`
+		Thinking []string `json:"thinking"`
+		Response []string `json:"response,omitzero"`
+		Answer   string   `json:"answer,omitempty"`
+		Steps    []int    `json:"steps"`
+	}{ID: id, Problem: c.Problem, Thinking: c.Thinking, Steps: steps}
+	if j.o.Sees != label.SeesFuture {
+		r.Thinking = c.Thinking[:steps[0]+1]
+	}
+	switch j.o.Sees {
+	case label.SeesResponse, label.SeesFuture:
+		r.Response = append([]string{}, c.Response...)
+	case label.SeesAnswer:
+		r.Answer = c.Answer
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b) // ends with a line break
+	e.SetEscapeHTML(false)
+	err := e.Encode(r)
+	return b.Bytes(), err
+}
+
 // maxLine bounds an answer in bytes: tens of thousands of scores.
 const maxLine = 1 << 20
 
