@@ -5,17 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
-	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/data/label"
-	"github.com/goprm/goprm/data/label/store"
-	"github.com/goprm/goprm/internal/labelconfig"
+	"github.com/goprm/goprm/prm"
 )
 
 type labelCommand struct {
@@ -51,45 +50,30 @@ func (c labelRunCommand) Run(p *program) error {
 	if slices.Contains(c.In, "-") {
 		return usageError("--in -: stdin cannot be read twice; write it to a file")
 	}
-	config, err := labelconfig.Load(c.Config)
+	config, err := prm.LoadLabelConfig(c.Config)
 	if err != nil {
 		return err
 	}
 	if p.threads > 0 {
 		config.Threads = p.threads
 	}
-	in := data.Read(c.In, data.ReadOptions{})
+	config.In, config.Out, config.Shard, config.Shards, config.SkipBad = c.In, c.Out, shard, shards, c.OnBad == "skip"
 	if c.Plan {
 		return c.plan(p, config)
 	}
 	if c.Out == "" {
 		return usageError("--out is needed")
 	}
-	if err := os.MkdirAll(c.Out, 0o777); err != nil {
-		return err
-	}
-	s, err := store.Open(label.StorePath(c.Out), store.Options{Budget: config.Budget.Limit()})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	stages, err := config.Open(p.ctx, s)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = stages.Close() }() // nothing was written
-	stages.Out, stages.Shard, stages.Shards, stages.SkipBad = c.Out, shard, shards, c.OnBad == "skip"
+	var mu sync.Mutex
+	config.Logger = slog.New(consoleHandler{mu: &mu, console: p.console})
 	p.console.Start("label", 0, countRows(c.In)/shards)
-	stages.Progress = func(s label.Summary) {
+	config.Progress = func(s label.Summary) {
+		mu.Lock()
+		defer mu.Unlock()
 		p.console.Update(s.Trajectories, fmt.Sprintf("%d steps, %d labels, %d open", s.Steps, s.StepLabels+s.TrajectoryLabels, s.OpenItems()))
 	}
-	stop := keepLabelStatus(c.Out, s, p.console.Warnf)
-	report, err := stages.Run(p.ctx, in)
-	stop()
+	report, err := prm.Label(p.ctx, config)
 	p.console.Finish()
-	for _, w := range report.Warnings {
-		p.console.Warnf("%s", w)
-	}
 	if errors.Is(err, context.Canceled) {
 		return errors.New("interrupted; run it again to go on, what was answered is stored")
 	}
@@ -151,8 +135,8 @@ func sortedKeys(of ...map[string]int) []string {
 	return slices.Sorted(maps.Keys(all))
 }
 
-func (c labelRunCommand) plan(p *program, config labelconfig.Config) error {
-	plan, err := config.MakePlan(p.ctx, data.Read(c.In, data.ReadOptions{}), c.OnBad == "skip")
+func (c labelRunCommand) plan(p *program, config prm.LabelConfig) error {
+	plan, err := prm.PlanLabels(p.ctx, config)
 	if err != nil {
 		return err
 	}

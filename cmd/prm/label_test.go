@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -172,7 +173,7 @@ func TestLabelRefuses(t *testing.T) {
 	require.Contains(t, stderr, "in use")
 
 	// Who holds the store tells others how far it is.
-	stop := keepLabelStatus(out, s, t.Errorf)
+	stop := label.KeepStatus(out, s, slog.Default())
 	code, stdout, stderr = prmCommand("label", "status", out)
 	require.Equal(t, 0, code, stderr)
 	require.Contains(t, stdout, "a run is under way; this is what it told at ")
@@ -244,6 +245,31 @@ budget: {tokens: %d}
 	spend, err := s.Spend()
 	require.NoError(t, err)
 	require.LessOrEqual(t, spend.Total().Tokens, int64(20000))
+}
+
+// A program is the judge: what it writes to standard error is information, that it ended is a warning.
+func TestLabelExec(t *testing.T) {
+	dir, in, _ := labelFixture(t)
+	script := write(t, filepath.Join(dir, "judge.sh"), `echo loading the model >&2
+while read -r line; do
+	case $line in *"Let me see."*"What is 7 "*|*"What is 7 "*"Let me see."*) exit 3;; esac
+	id=${line#*\"id\":\"}
+	printf '{"id":"%s","scores":[0.5]}\n' "${id%%\"*}"
+done
+`)
+	config := write(t, filepath.Join(dir, "exec.yaml"), fmt.Sprintf("encoder: {kind: none}\nparts: [quality]\njudge: {kind: exec, command: [sh, %q]}\n", script))
+	for _, quiet := range []bool{false, true} {
+		args := []string{"label", "--config", config, "--in", in, "--out", filepath.Join(dir, fmt.Sprint("out", quiet))}
+		if quiet {
+			args = append(args, "--quiet")
+		}
+		code, stdout, stderr := prmCommand(args...)
+		require.Equal(t, 0, code, stderr)
+		require.Contains(t, stdout, "30 trajectories, 90 thinking steps: 88 step labels")
+		require.Contains(t, stdout, "open: quality of 2: the program ended before it answered: exit status 3")
+		require.Equal(t, !quiet, strings.Contains(stderr, "program writes: stderr loading the model"), stderr)
+		require.Contains(t, stderr, "warning: the judge's program is started again: because execjudge: the program ended before it answered: exit status 3")
+	}
 }
 
 // rawText is the answer as the server gave it.

@@ -1,18 +1,13 @@
 package main
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/goprm/goprm/data/label"
-	"github.com/goprm/goprm/data/label/store"
-	"github.com/goprm/goprm/internal/atomicfile"
 	"github.com/goprm/goprm/internal/labelreport"
 )
 
@@ -21,105 +16,8 @@ type labelStatusCommand struct {
 	JSON bool   `help:"Print JSON."`
 }
 
-// labelStatus is what a folder's store holds, by stage, and what its last whole output was.
-type labelStatus struct {
-	Stages []labelStage   `json:"stages"`
-	Spend  store.Spend    `json:"spend"`
-	Labels *label.Summary `json:"labels"` // null: no output is whole yet
-	// AsOf is when the run that holds the store wrote this; nil: nobody holds it, and this is how things are.
-	AsOf *time.Time `json:"as_of,omitempty"`
-}
-
-// statusFile is where a run tells how far it is, since its store can be read by nobody else.
-const statusFile = "status.json"
-
-// statusEvery is how often it does.
-const statusEvery = 30 * time.Second
-
-type labelStage struct {
-	Stage   string         `json:"stage"`
-	Stored  int            `json:"stored"`
-	Open    int            `json:"open"`
-	Reasons map[string]int `json:"reasons,omitempty"`
-}
-
-// keepLabelStatus writes the status file now and then until stop is called, which removes it.
-func keepLabelStatus(dir string, s *store.Store, warn func(format string, args ...any)) (stop func()) {
-	path, ended, done := filepath.Join(dir, statusFile), make(chan struct{}), make(chan struct{})
-	write := func() {
-		st, err := labelStatusOf(dir, s)
-		if err == nil {
-			st.AsOf = new(time.Now().UTC().Truncate(time.Second))
-			err = atomicfile.WriteFile(path, func(w io.Writer) error { return json.NewEncoder(w).Encode(st) })
-		}
-		if err != nil {
-			warn("the status is not told: %v", err)
-		}
-	}
-	write()
-	go func() {
-		defer close(done)
-		tick := time.NewTicker(statusEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				write()
-			case <-ended:
-				return
-			}
-		}
-	}()
-	return func() {
-		close(ended)
-		<-done
-		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-			warn("%v", err)
-		}
-	}
-}
-
-func readLabelStatus(dir string) (st labelStatus, err error) {
-	s, err := store.Open(label.StorePath(dir), store.Options{ReadOnly: true})
-	if errors.Is(err, store.ErrInUse) {
-		if text, none := os.ReadFile(filepath.Join(dir, statusFile)); none == nil && json.Unmarshal(text, &st) == nil && st.AsOf != nil {
-			return st, nil
-		}
-	}
-	if err != nil {
-		return st, err
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	return labelStatusOf(dir, s)
-}
-
-func labelStatusOf(dir string, s *store.Store) (st labelStatus, err error) {
-	counts, err := s.Counts()
-	if err != nil {
-		return st, err
-	}
-	for _, c := range counts {
-		stage := labelStage{Stage: c.Stage, Stored: c.Values, Open: c.Open}
-		if c.Open > 0 {
-			if stage.Reasons, err = s.Reasons(c.Stage); err != nil {
-				return st, err
-			}
-		}
-		st.Stages = append(st.Stages, stage)
-	}
-	if st.Spend, err = s.Spend(); err != nil {
-		return st, err
-	}
-	m, err := label.ReadManifest(dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return st, nil
-	}
-	st.Labels = &m.Summary
-	return st, err
-}
-
 func (c labelStatusCommand) Run(p *program) error {
-	st, err := readLabelStatus(c.Dir)
+	st, err := label.ReadStatus(c.Dir)
 	if err != nil {
 		return err
 	}
@@ -153,7 +51,7 @@ type labelReportCommand struct {
 }
 
 func (c labelReportCommand) Run(p *program) error {
-	st, err := readLabelStatus(c.Dir)
+	st, err := label.ReadStatus(c.Dir)
 	if err != nil {
 		return err
 	}

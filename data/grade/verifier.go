@@ -1,15 +1,9 @@
 package grade
 
-import (
-	"errors"
+import "errors"
 
-	"github.com/goprm/goprm/data/label"
-)
-
-// Verifier grades texts by Equal. It is the label.Verifier of mathematical problems.
+// Verifier grades texts by Equal. It is the data/label.Verifier of mathematical problems.
 type Verifier struct{}
-
-var _ label.Verifier = Verifier{}
 
 // ID changes whenever a verdict may.
 func (Verifier) ID() string { return "grade/1" }

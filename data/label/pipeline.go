@@ -89,8 +89,8 @@ func (p Pipeline) withDefaults() Pipeline {
 	return p
 }
 
-// Validate checks the settings and that the stages they need are there.
-func (p Pipeline) Validate() error {
+// ValidateSettings checks what can be checked without the stages, the store and the output folder.
+func (p Pipeline) ValidateSettings() error {
 	p = p.withDefaults()
 	if err := oneOf("pairing", p.Pairing, pairings...); err != nil {
 		return err
@@ -101,9 +101,21 @@ func (p Pipeline) Validate() error {
 	if err := checkFusion(p.Fusion, p.Parts, p.Coherence); err != nil {
 		return err
 	}
-	if err := p.Final.Validate(); err != nil {
+	switch {
+	case p.Shards < 1 || p.Shard < 0 || p.Shard >= p.Shards:
+		return fmt.Errorf("shard %d of %d does not exist (they count from 0)", p.Shard, p.Shards)
+	case p.Workers < 1 || p.Workers > 1<<16 || p.Calls < 1 || p.Calls > 1<<16:
+		return fmt.Errorf("workers %d and calls %d must be between 1 and %d", p.Workers, p.Calls, 1<<16)
+	}
+	return p.Final.Validate()
+}
+
+// Validate checks the settings and that the stages they need are there.
+func (p Pipeline) Validate() error {
+	if err := p.ValidateSettings(); err != nil {
 		return err
 	}
+	p = p.withDefaults()
 	for _, part := range p.Parts {
 		if part == Quality && p.Judge == nil {
 			return errors.New("parts: quality needs a judge")
@@ -117,10 +129,6 @@ func (p Pipeline) Validate() error {
 		return fmt.Errorf("trajectory: %s needs a verifier", p.Final.Kind)
 	case sampled && (p.Templater == nil || p.Policy == nil):
 		return fmt.Errorf("trajectory: %s needs a templater and a policy", p.Final.Kind)
-	case p.Shards < 1 || p.Shard < 0 || p.Shard >= p.Shards:
-		return fmt.Errorf("shard %d of %d does not exist (they count from 0)", p.Shard, p.Shards)
-	case p.Workers < 1 || p.Workers > 1<<16 || p.Calls < 1 || p.Calls > 1<<16:
-		return fmt.Errorf("workers %d and calls %d must be between 1 and %d", p.Workers, p.Calls, 1<<16)
 	case p.Store == nil:
 		return errors.New("a pipeline needs a store")
 	case p.Out == "":

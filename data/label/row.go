@@ -54,7 +54,8 @@ type Gap struct {
 
 // label makes the labels of one trajectory.
 func (r *run) label(ctx context.Context, n int, t *data.Trajectory, c *Case) (*Row, error) {
-	row := &Row{Trajectory: t, Made: Made{Row: n, Parts: map[Part][]*float64{}, Fusion: r.Fusion, Use: r.Parts}}
+	labelled := *t // the caller's is left as it was
+	row := &Row{Trajectory: &labelled, Made: Made{Row: n, Parts: map[Part][]*float64{}, Fusion: r.Fusion, Use: r.Parts}}
 	m := &row.Made
 	everyStep := make([]int, len(c.Thinking))
 	for i := range everyStep {

@@ -36,6 +36,22 @@ const (
 	SeesFuture   Sees = "sees_future"     // all steps at once, in one call a trajectory
 )
 
+var everySees = []Sees{SeesResponse, SeesAnswer, SeesPrefix, SeesFuture}
+
+// Validate checks the value; "" is none.
+func (s Sees) Validate() error { return oneOf("sees", s, everySees...) }
+
+// Lacks says what a judge is shown that the case does not have, or "": then the judge can have no opinion of its steps.
+func (s Sees) Lacks(c *Case) string {
+	switch {
+	case s == SeesResponse && len(c.Response) == 0:
+		return "no response that the judge could see"
+	case s == SeesAnswer && c.Answer == "":
+		return "no answer that the judge could see"
+	}
+	return ""
+}
+
 // Verdict is what a judge says of one step.
 type Verdict struct {
 	// Score is in [0,1]; it means nothing where Unchecked is set.
@@ -54,8 +70,9 @@ type Judge interface {
 	Sees() Sees
 	// StepsPerCall is how many steps one call of Judge takes at most; 0: a trajectory's steps all together.
 	StepsPerCall() int
-	// Judge returns one verdict for each of the named thinking steps (indices into c.Thinking). After an error nothing was
-	// judged: the steps stay open and are asked again.
+	// Judge returns one verdict for each of the named thinking steps (indices into c.Thinking), each score in [0,1]. After an error
+	// nothing was judged: the steps stay open and are asked again by the next run. An error may say more by two methods: Short()
+	// string is what it is counted by, without what differs from call to call; Fatal() bool, if true, ends all calls of the run.
 	Judge(ctx context.Context, c *Case, steps []int) ([]Verdict, error)
 }
 

@@ -18,7 +18,6 @@ import (
 	"sync/atomic"
 
 	"github.com/goprm/goprm/data"
-	"github.com/goprm/goprm/data/label"
 	"github.com/goprm/goprm/data/tokenizer"
 	_ "github.com/goprm/goprm/internal/cpu" // registers the device
 	"github.com/goprm/goprm/internal/engine"
@@ -74,8 +73,6 @@ type Encoder struct {
 	backend engine.Backend
 	weights *hfmodel.Weights
 }
-
-var _ label.Encoder = (*Encoder)(nil)
 
 // Open opens a model folder whose trunk is Qwen2's, and encodes the sample.
 func Open(ctx context.Context, dir string, opt Options) (*Encoder, error) {

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/goprm/goprm/data/label"
 	"github.com/goprm/goprm/data/tokenizer"
 	_ "github.com/goprm/goprm/internal/cpu" // registers the device
 	"github.com/goprm/goprm/internal/engine"
@@ -55,8 +54,6 @@ type Encoder struct {
 	machine *engine.Machine
 	weights []*hfmodel.Weights // the trunk's, then the dense layers'
 }
-
-var _ label.Encoder = (*Encoder)(nil)
 
 // Open opens a sentence-transformers folder: modules.json and what it names, config.json and weights of model_type bert in
 // safetensors, tokenizer.json or vocab.txt. What else the files ask for is refused by name.

@@ -45,14 +45,18 @@ type Encoder struct {
 var _ label.Encoder = (*Encoder)(nil)
 
 // NewEncoder returns an encoder. It calls nobody.
-func NewEncoder(client *llm.Client, o EncoderOptions) (*Encoder, error) {
+func NewEncoder(client *Client, o EncoderOptions) (*Encoder, error) {
+	asked, err := client.inner()
+	if err != nil {
+		return nil, err
+	}
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
 	if o.Batch == 0 {
 		o.Batch = 64
 	}
-	return &Encoder{client: client, o: o, dimension: o.Dimensions}, nil
+	return &Encoder{client: asked, o: o, dimension: o.Dimensions}, nil
 }
 
 func (e *Encoder) ID() string {

@@ -51,10 +51,10 @@ func (o JudgeOptions) Validate() error {
 	if err := o.validate(); err != nil {
 		return err
 	}
-	switch o.Sees {
-	case "", label.SeesResponse, label.SeesAnswer, label.SeesPrefix, label.SeesFuture:
-	default:
-		return fmt.Errorf("openai: a judge cannot see %q", o.Sees)
+	if o.Sees != "" {
+		if err := o.Sees.Validate(); err != nil {
+			return fmt.Errorf("openai: %w", err)
+		}
 	}
 	if o.Samples < 0 || o.Samples > 1024 || o.Tries < 0 {
 		return fmt.Errorf("openai: samples (%d) must be between 0 and 1024, tries (%d) not negative", o.Samples, o.Tries)
@@ -75,7 +75,11 @@ type Judge struct {
 var _ label.Judge = (*Judge)(nil)
 
 // NewJudge returns a judge. It calls nobody.
-func NewJudge(client *llm.Client, o JudgeOptions) (*Judge, error) {
+func NewJudge(client *Client, o JudgeOptions) (*Judge, error) {
+	asked, err := client.inner()
+	if err != nil {
+		return nil, err
+	}
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
@@ -88,7 +92,7 @@ func NewJudge(client *llm.Client, o JudgeOptions) (*Judge, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Judge{client, o, prompt}, nil
+	return &Judge{asked, o, prompt}, nil
 }
 
 // ID names the model, the prompt and the parameters, and the version of the map from grades to scores.
@@ -114,7 +118,7 @@ func (j *Judge) Judge(ctx context.Context, c *label.Case, steps []int) ([]label.
 			return nil, fmt.Errorf("openai: case %q has no step %d", c.ID, t)
 		}
 	}
-	if why := j.unseen(c); why != "" {
+	if why := j.o.Sees.Lacks(c); why != "" {
 		all := make([]label.Verdict, len(steps))
 		for i := range all {
 			all[i].Unchecked = why
@@ -153,17 +157,6 @@ func (j *Judge) Judge(ctx context.Context, c *label.Case, steps []int) ([]label.
 		verdicts[i].Score = all[t].Score / float64(j.o.Samples)
 	}
 	return verdicts, nil
-}
-
-// unseen says what the judge should see and the case does not have.
-func (j *Judge) unseen(c *label.Case) string {
-	switch {
-	case j.o.Sees == label.SeesResponse && len(c.Response) == 0:
-		return "no response that the judge could see"
-	case j.o.Sees == label.SeesAnswer && c.Answer == "":
-		return "no answer that the judge could see"
-	}
-	return ""
 }
 
 func (j *Judge) view(c *label.Case, shown int) *View {
@@ -222,7 +215,7 @@ func (j *Judge) ask(ctx context.Context, messages []llm.Message, first, n int, a
 // Plan estimates what judging all steps of a case would ask for, in the order of the steps.
 func (j *Judge) Plan(c *label.Case) (Estimate, error) {
 	var e Estimate
-	if j.unseen(c) != "" {
+	if j.o.Sees.Lacks(c) != "" {
 		return e, nil
 	}
 	answer := int64(len(formOf(j.o.Reason, false))) / 2 // names, quotes and digits: two bytes a token

@@ -15,11 +15,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func serve(t *testing.T, script llmtest.Script) (*llmtest.Server, *llm.Client) {
+func serve(t *testing.T, script llmtest.Script) (*llmtest.Server, *Client) {
 	t.Helper()
 	s := llmtest.New(script)
 	t.Cleanup(s.Close)
-	client, err := llm.New(llm.Options{URL: s.URL(), Attempts: 2, Timeout: time.Second, Backoff: time.Millisecond, MaxBackoff: time.Millisecond})
+	client, err := NewClient(ClientOptions{URL: s.URL(), Attempts: 2, Timeout: time.Second, Backoff: time.Millisecond, MaxBackoff: time.Millisecond})
 	require.NoError(t, err)
 	return s, client
 }
@@ -28,7 +28,7 @@ func says(texts ...string) llmtest.Script {
 	return llmtest.Script{Answer: func(_ *llmtest.Chat, i int) string { return texts[i] }}
 }
 
-func newJudge(t *testing.T, client *llm.Client, o JudgeOptions) *Judge {
+func newJudge(t *testing.T, client *Client, o JudgeOptions) *Judge {
 	t.Helper()
 	o.Model = "m"
 	j, err := NewJudge(client, o)

@@ -25,7 +25,11 @@ type Templater struct {
 var _ label.Templater = (*Templater)(nil)
 
 // NewTemplater returns a templater. It calls nobody.
-func NewTemplater(client *llm.Client, o TemplaterOptions) (*Templater, error) {
+func NewTemplater(client *Client, o TemplaterOptions) (*Templater, error) {
+	asked, err := client.inner()
+	if err != nil {
+		return nil, err
+	}
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
@@ -33,7 +37,7 @@ func NewTemplater(client *llm.Client, o TemplaterOptions) (*Templater, error) {
 		o.MaxTokens = 1024
 	}
 	prompt, err := orBuiltin(o.Prompt, "template-v1")
-	return &Templater{client, o, prompt}, err
+	return &Templater{asked, o, prompt}, err
 }
 
 func (t *Templater) ID() string {
@@ -79,7 +83,11 @@ type Policy struct {
 var _ label.Policy = (*Policy)(nil)
 
 // NewPolicy returns a policy. It calls nobody.
-func NewPolicy(client *llm.Client, o PolicyOptions) (*Policy, error) {
+func NewPolicy(client *Client, o PolicyOptions) (*Policy, error) {
+	asked, err := client.inner()
+	if err != nil {
+		return nil, err
+	}
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
@@ -87,7 +95,7 @@ func NewPolicy(client *llm.Client, o PolicyOptions) (*Policy, error) {
 		o.MaxTokens = 4096
 	}
 	prompt, err := orBuiltin(o.Prompt, "policy-v1")
-	return &Policy{client, o, prompt}, err
+	return &Policy{asked, o, prompt}, err
 }
 
 func (p *Policy) ID() string {

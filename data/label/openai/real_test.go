@@ -42,7 +42,7 @@ func TestRealServer(t *testing.T) {
 		t.Skip("GOPRM_LLM_URL names no server; scripts/label_real.sh starts one")
 	}
 	ledger := &usageLedger{t: t}
-	client, err := llm.New(llm.Options{
+	client, err := NewClient(ClientOptions{
 		URL: url, Concurrency: 1, Timeout: 4 * time.Minute, Attempts: 2, Ledger: ledger, SchemaAs: os.Getenv("GOPRM_LLM_SCHEMA"),
 	})
 	require.NoError(t, err)

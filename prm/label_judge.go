@@ -1,56 +1,36 @@
-// Package prmjudge makes a judge of a process reward model: a step's quality is the score that the model gives it.
-package prmjudge
+package prm
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/data/label"
-	"github.com/goprm/goprm/prm"
 )
 
-// Options of a judge.
-type Options struct {
-	// Model is the folder of any model that prm.Open opens.
-	Model string
-	prm.OpenOptions
-}
-
-// Judge is a label.Judge. Its calls take turns, since the model uses the threads by itself.
+// Judge is a label.Judge that is a process reward model: a step's quality is the score that the model gives it. Its calls take
+// turns, since the model uses the threads by itself.
 type Judge struct {
 	mu    sync.Mutex
-	model *prm.Model
+	model *Model
 	id    string
 	sees  label.Sees
 }
 
 var _ label.Judge = (*Judge)(nil)
 
-// Open opens the model.
-func Open(o Options) (*Judge, error) {
-	model, err := prm.Open(o.Model, o.OpenOptions)
+// NewJudge makes a judge of an open model, which the caller closes when the judge is not needed any more.
+func NewJudge(m *Model) (*Judge, error) {
+	hash, err := m.ContentHash()
 	if err != nil {
 		return nil, err
 	}
-	hash, err := model.ContentHash()
-	if err != nil {
-		return nil, errors.Join(err, model.Close())
-	}
-	info, sees := model.Info(), label.SeesPrefix
-	if model.ResponseFirst() {
+	info, sees := m.Info(), label.SeesPrefix
+	if m.ResponseFirst() {
 		sees = label.SeesResponse
 	}
-	return &Judge{model: model, id: fmt.Sprintf("prm/1 model=%s format=%s dtype=%s", hash, info.Format, info.DType), sees: sees}, nil
-}
-
-// Close frees the model.
-func (j *Judge) Close() error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.model.Close()
+	return &Judge{model: m, id: fmt.Sprintf("prm/1 model=%s format=%s dtype=%s", hash, info.Format, info.DType), sees: sees}, nil
 }
 
 // ID names the model's files, its format and the arithmetic.

@@ -1,4 +1,4 @@
-package prmjudge
+package prm
 
 import (
 	"encoding/json"
@@ -8,18 +8,21 @@ import (
 
 	"github.com/goprm/goprm/data/label"
 	"github.com/goprm/goprm/internal/shareddata"
-	"github.com/goprm/goprm/prm"
 	"github.com/stretchr/testify/require"
-
-	_ "github.com/goprm/goprm/internal/cpu"
 )
 
 // The verdicts are the scores that PyTorch computed for the golden trajectory of a public format.
-func TestJudgeGivesTheModelsScores(t *testing.T) {
+func TestLabelJudgeGivesTheModelsScores(t *testing.T) {
 	dir := filepath.Join(shareddata.Dir(t), "data", "goldens", "heads", "qwen_math_prm")
-	j, err := Open(Options{Model: dir, OpenOptions: prm.OpenOptions{DType: "f64", Format: "qwen_math_prm"}})
-	require.NoError(t, err)
-	defer func() { require.NoError(t, j.Close()) }()
+	open := func(dtype string) *Judge {
+		m, err := Open(dir, OpenOptions{DType: dtype, Format: "qwen_math_prm"})
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, m.Close()) })
+		j, err := NewJudge(m)
+		require.NoError(t, err)
+		return j
+	}
+	j := open("f64")
 	var want struct{ F64 struct{ Scores []float64 } }
 	text, err := os.ReadFile(filepath.Join(dir, "expected.json"))
 	require.NoError(t, err)
@@ -36,10 +39,5 @@ func TestJudgeGivesTheModelsScores(t *testing.T) {
 	require.Equal(t, label.SeesPrefix, j.Sees())
 	require.Equal(t, 0, j.StepsPerCall())
 
-	f32, err := Open(Options{Model: dir, OpenOptions: prm.OpenOptions{DType: "f32", Format: "qwen_math_prm"}})
-	require.NoError(t, err)
-	defer func() { require.NoError(t, f32.Close()) }()
-	require.NotEqual(t, f32.ID(), j.ID())
-	_, err = Open(Options{Model: t.TempDir()})
-	require.Error(t, err)
+	require.NotEqual(t, open("f32").ID(), j.ID())
 }
