@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"unsafe"
@@ -244,13 +245,17 @@ func (m *Machine) SetLive(tokens, segments, reads int) error {
 func (m *Machine) Output(n *gorgonia.Node) *Tensor { return m.outputs[n].tensor }
 
 // RunAll runs every step once, at the live counts last set. Every input must have memory.
-func (m *Machine) RunAll() error {
+func (m *Machine) RunAll() error { return m.RunAllContext(context.Background()) }
+
+// RunAllContext is RunAll, which stops between two launches when the context ends: outputs then hold anything, and the error is
+// the context's.
+func (m *Machine) RunAllContext(ctx context.Context) error {
 	for _, in := range m.inputs {
 		if in.tensor.Ptr == nil {
 			return fmt.Errorf("input %s has no memory: bind or upload it first", in.node.Name())
 		}
 	}
-	if err := m.launch.Run(); err != nil {
+	if err := m.launch.RunContext(ctx); err != nil {
 		return err
 	}
 	return m.backend.Sync()

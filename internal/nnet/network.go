@@ -1,6 +1,7 @@
 package nnet
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -181,8 +182,8 @@ func (n *Network) machine(what output, need Capacity) (*engine.Machine, error) {
 	return m, nil
 }
 
-// run uploads the batch and runs the machine for the output.
-func (n *Network) run(what output, b Micro) (*engine.Machine, error) {
+// run uploads the batch and runs the machine for the output; between launches it looks at the context.
+func (n *Network) run(ctx context.Context, what output, b Micro) (*engine.Machine, error) {
 	if n.spec.Train == TrainHead {
 		if want := len(b.Reads) * n.spec.Config.HiddenSize * int(n.spec.Params().Size()); len(b.Features) != want {
 			return nil, fmt.Errorf("features: %d bytes for %d read-outs, want %d", len(b.Features), len(b.Reads), want)
@@ -265,7 +266,7 @@ func (n *Network) run(what output, b Micro) (*engine.Machine, error) {
 	if err := machine.SetLive(tokens, segments, len(b.Reads)); err != nil {
 		return nil, err
 	}
-	if err := machine.RunAll(); err != nil {
+	if err := machine.RunAllContext(ctx); err != nil {
 		return nil, err
 	}
 	return machine, n.keep(machine, b.Keep)
@@ -291,8 +292,11 @@ type Scores struct {
 }
 
 // Score evaluates every read-out of the batch.
-func (n *Network) Score(b Micro) (Scores, error) {
-	m, err := n.run(outValues, b)
+func (n *Network) Score(b Micro) (Scores, error) { return n.ScoreContext(context.Background(), b) }
+
+// ScoreContext is Score, which stops between two launches, with the context's error, when the context ends.
+func (n *Network) ScoreContext(ctx context.Context, b Micro) (Scores, error) {
+	m, err := n.run(ctx, outValues, b)
 	if err != nil {
 		return Scores{}, err
 	}
@@ -313,7 +317,7 @@ func (n *Network) Features(b *data.Batch) ([]byte, error) {
 	if n.spec.Train == TrainHead {
 		return nil, errors.New("a network that trains the head alone has no trunk to compute features with")
 	}
-	m, err := n.run(outFeatures, Micro{Batch: b})
+	m, err := n.run(context.Background(), outFeatures, Micro{Batch: b})
 	if err != nil {
 		return nil, err
 	}
@@ -323,7 +327,7 @@ func (n *Network) Features(b *data.Batch) ([]byte, error) {
 
 // Hidden are the final hidden states of every token, [T, hidden].
 func (n *Network) Hidden(b *data.Batch) ([]float64, error) {
-	m, err := n.run(outHidden, Micro{Batch: b})
+	m, err := n.run(context.Background(), outHidden, Micro{Batch: b})
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package nnet
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -205,7 +206,7 @@ func (n *Network) gradients(batches []Micro) (StepResult, []*engine.Tensor, erro
 	tree := &n.optim.tree
 	tree.reset()
 	for i, b := range batches {
-		machine, err := n.run(outGradients, b)
+		machine, err := n.run(context.Background(), outGradients, b)
 		if err != nil {
 			return result, nil, err
 		}
