@@ -46,12 +46,23 @@ func (o PlanOptions) Validate() error {
 	)
 }
 
+// PlanMemory is what the parts of a run take, in bytes.
+type PlanMemory struct {
+	Weights     int64 `json:"weights"`     // frozen, as stored, or trained, in the dtype of parameters
+	Gradients   int64 `json:"gradients"`   // of trained parameters
+	Moments     int64 `json:"moments"`     // of AdamW, unless they lie on the host
+	Activations int64 `json:"activations"` // the arena of the largest batch
+	Rounded     int64 `json:"rounded"`     // the bf16 copy of the largest trained matrices that a launch takes, where products compute in bf16
+	Trained     int64 `json:"trained"`     // numbers that are trained, not bytes
+	Host        int64 `json:"host"`        // page-locked memory of the host: moments that are offloaded
+}
+
 // PlanReport is what a run would take on its device.
 type PlanReport struct {
 	Train  string `json:"train"`
 	DType  string `json:"dtype"`
 	Tokens int    `json:"tokens"`
-	nnet.Memory
+	PlanMemory
 	Total      int64  `json:"total"`
 	Device     int64  `json:"device,omitempty"` // bytes there are
 	Fits       bool   `json:"fits"`             // false also when the device's memory is not known
@@ -103,13 +114,14 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 		spec.Train = nnet.TrainNothing
 	}
 	r := PlanReport{Train: opt.Train, DType: opt.DType, Tokens: opt.Tokens, Device: opt.Memory}
-	if r.Memory, err = measure(spec, opt.Tokens, opt.MicroBatches); err != nil {
+	memory, err := measure(spec, opt.Tokens, opt.MicroBatches)
+	if err != nil {
 		return PlanReport{}, err
 	}
+	r.PlanMemory, r.Total = PlanMemory(memory), memory.Total()
 	if opt.Train == nnet.TrainHead {
 		r.Trained = int64(config.HiddenSize) + 1
 	}
-	r.Total = r.Memory.Total()
 	if opt.Memory == 0 {
 		return r, nil
 	}

@@ -61,8 +61,8 @@ type ReportPage struct {
 // WriteHTML writes the report as one self-contained page.
 func (r *ReportPage) WriteHTML(w io.Writer) error { return report.Write(w, r.page) }
 
-// Page is the page's content, of which figures are made.
-func (r *ReportPage) Page() report.Page { return r.page }
+// Page is the page's content, of which prm report makes figures; its type is internal.
+func (r *ReportPage) Page() any { return r.page }
 
 // Report makes a page of what runs, scores and results say. Files are read once and not held: memory does not grow with
 // the number of trajectories.

@@ -34,8 +34,17 @@ type SelectOptions struct {
 }
 
 // Contamination holds texts, such as a benchmark's problems: another one repeats one of them if all its words are equal, or
-// eight in a row. See ReadContamination.
-type Contamination = overlap.Grams
+// eight in a row. The zero value holds none. See ReadContamination.
+type Contamination struct{ grams overlap.Grams }
+
+// Add takes a text, and where it comes from.
+func (c *Contamination) Add(text, where string) { c.grams.Add(text, where) }
+
+// Texts is how many texts there are.
+func (c *Contamination) Texts() int { return c.grams.Texts() }
+
+// Find tells which text another one repeats, by where that comes from, and the words that they share.
+func (c *Contamination) Find(text string) (where, shared string, found bool) { return c.grams.Find(text) }
 
 // ReadContamination reads the problems of benchmark files as they are published.
 func ReadContamination(paths []string) (*Contamination, error) {

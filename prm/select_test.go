@@ -16,7 +16,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/goprm/goprm/data"
-	"github.com/goprm/goprm/internal/overlap"
 )
 
 // poolOf yields trajectories and their scores, anew each time.
@@ -73,9 +72,9 @@ func slowSelect(list []*data.Trajectory, reward map[string]float64, opt SelectOp
 
 func TestSelectAgainstSortingEverything(t *testing.T) {
 	r := rand.New(rand.NewPCG(11, 11))
-	var grams overlap.Grams
+	var held Contamination
 	for i := range 40 {
-		grams.Add(fmt.Sprintf("bad %d", i), "bench")
+		held.Add(fmt.Sprintf("bad %d", i), "bench")
 	}
 	for round := range 30 {
 		n := 1 + r.IntN(6000) // a pass holds 2·top + 1000
@@ -104,7 +103,7 @@ func TestSelectAgainstSortingEverything(t *testing.T) {
 			opt.Unique = "exact"
 		}
 		if round%5 < 2 {
-			opt.Contamination = &grams
+			opt.Contamination = &held
 		}
 		want := slowSelect(list, reward, opt)
 		pool, stored := poolOf(list, scores)

@@ -3,6 +3,7 @@ package main
 import (
 	"slices"
 
+	"github.com/goprm/goprm/internal/report"
 	"github.com/goprm/goprm/internal/report/figures"
 	"github.com/goprm/goprm/prm"
 )
@@ -42,7 +43,7 @@ func (c reportCommand) Run(p *program) error {
 		p.console.Warnf("%s", w)
 	}
 	if c.Figures != "" {
-		names, err := figures.Write(c.Figures, result.Page())
+		names, err := figures.Write(c.Figures, result.Page().(report.Page))
 		if err != nil {
 			return err
 		}
