@@ -44,7 +44,9 @@ func (c *Contamination) Add(text, where string) { c.grams.Add(text, where) }
 func (c *Contamination) Texts() int { return c.grams.Texts() }
 
 // Find tells which text another one repeats, by where that comes from, and the words that they share.
-func (c *Contamination) Find(text string) (where, shared string, found bool) { return c.grams.Find(text) }
+func (c *Contamination) Find(text string) (where, shared string, found bool) {
+	return c.grams.Find(text)
+}
 
 // ReadContamination reads the problems of benchmark files as they are published.
 func ReadContamination(paths []string) (*Contamination, error) {
