@@ -102,18 +102,20 @@ func TestBeamSearchComputesATrie(t *testing.T) {
 	defer func() { require.NoError(t, plain.Close()) }()
 	type beam struct {
 		session *Session
+		steps   []string
 		score   float64
 	}
 	root, err := m.Session("A shelf holds 4 rows of 9 books; 5 are lent out. How many are left?")
 	require.NoError(t, err)
-	beams, texts := []beam{{root, 0}}, &trie{}
+	beams, texts := []beam{{session: root}}, &trie{}
 	all, computed := 0, 0
 	for depth := range 5 {
 		var grown []beam
 		for _, b := range beams {
 			for k := range 4 {
 				s := b.session.Fork()
-				got, err := s.Append(t.Context(), fmt.Sprintf("Step %d takes the way %d.", depth, k))
+				step := fmt.Sprintf("Step %d takes the way %d.", depth, k)
+				got, err := s.Append(t.Context(), step)
 				require.NoError(t, err)
 				want, err := plain.Score(t.Context(), s.Trajectory())
 				require.NoError(t, err)
@@ -122,8 +124,11 @@ func TestBeamSearchComputesATrie(t *testing.T) {
 				require.NoError(t, err)
 				texts.add(laid.examples[0].Tokens)
 				all, computed = all+s.Tokens(), computed+s.Tokens()-s.Reused()
-				grown = append(grown, beam{s, got.Steps[depth].Score})
+				grown = append(grown, beam{s, append(slices.Clone(b.steps), step), got.Steps[depth].Score})
 			}
+		}
+		for _, b := range grown {
+			require.Equal(t, b.steps, b.session.Trajectory().Steps, "forks share steps")
 		}
 		slices.SortStableFunc(grown, func(a, b beam) int { return cmp.Compare(b.score, a.score) })
 		beams = grown[:min(3, len(grown))]
@@ -131,7 +136,30 @@ func TestBeamSearchComputesATrie(t *testing.T) {
 	t.Logf("%d of %d tokens computed", computed, all)
 	require.Equal(t, texts.computed, computed)
 	require.Less(t, computed*3, all)
-	require.Empty(t, root.Trajectory().Steps, "a fork changed what it was made from")
+	require.Empty(t, root.Trajectory().Steps)
+}
+
+// Of texts that are read together each has its own count of what was known of it.
+func TestReusedIsEachTextsOwn(t *testing.T) {
+	m, err := Open(train(t, config(t, tiny(t, tinymodel.Options{}))).Model, OpenOptions{CacheTokens: new(4096)})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, m.Close()) }()
+	known := part(long(), 0, 5)
+	_, tokens, reused := scored(t, m, known)
+	require.Zero(t, reused)
+	other := *known
+	other.Problem = "Else?"
+	var list []*queued
+	for _, trajectory := range []*data.Trajectory{&other, known, text("New."), known} {
+		_, q, err := m.text(trajectory)
+		require.NoError(t, err)
+		list = append(list, q)
+	}
+	require.NoError(t, m.queue.do(t.Context(), list, defaultScoreTokens))
+	for i, want := range []int{0, tokens / prefix.Block * prefix.Block, 0, tokens / prefix.Block * prefix.Block} {
+		require.NoError(t, list[i].err)
+		require.Equal(t, want, list[i].reused, i)
+	}
 }
 
 // Where there can be no cache a session says so, and computes everything.
