@@ -98,16 +98,18 @@ func exampleModel() string {
 	}
 	for name, shape := range map[string][]int{
 		"input_layernorm.weight": {hidden}, "post_attention_layernorm.weight": {hidden},
-		"self_attn.q_proj.weight": {hidden, hidden}, "self_attn.q_proj.bias": {hidden}, "self_attn.k_proj.weight": {hidden, hidden},
-		"self_attn.k_proj.bias": {hidden}, "self_attn.v_proj.weight": {hidden, hidden}, "self_attn.v_proj.bias": {hidden}, "self_attn.o_proj.weight": {hidden, hidden},
+		"self_attn.q_proj.weight": {hidden, hidden}, "self_attn.q_proj.bias": {hidden},
+		"self_attn.k_proj.weight": {hidden, hidden}, "self_attn.k_proj.bias": {hidden},
+		"self_attn.v_proj.weight": {hidden, hidden}, "self_attn.v_proj.bias": {hidden}, "self_attn.o_proj.weight": {hidden, hidden},
 		"mlp.gate_proj.weight": {inner, hidden}, "mlp.up_proj.weight": {inner, hidden}, "mlp.down_proj.weight": {hidden, inner},
 	} {
 		shapes["model.layers.0."+name] = shape
 	}
 	config := map[string]any{
-		"architectures": []string{"Qwen2ForTokenClassification"}, "model_type": "qwen2", "hidden_act": "silu", "hidden_size": hidden, "intermediate_size": inner,
-		"num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2, "max_position_embeddings": 512, "rms_norm_eps": 1e-6, "rope_theta": 10000,
-		"vocab_size": vocabulary, "torch_dtype": "float32",
+		"architectures": []string{"Qwen2ForTokenClassification"}, "model_type": "qwen2", "torch_dtype": "float32",
+		"hidden_act": "silu", "hidden_size": hidden, "intermediate_size": inner, "vocab_size": vocabulary,
+		"num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2,
+		"max_position_embeddings": 512, "rms_norm_eps": 1e-6, "rope_theta": 10000,
 	}
 	configText, err := json.Marshal(config)
 	if err != nil {
@@ -117,7 +119,8 @@ func exampleModel() string {
 	if err != nil {
 		log.Fatal(err)
 	}
-	for name, content := range map[string][]byte{"config.json": configText, "tokenizer.json": tokens, "model.safetensors": exampleWeights(shapes)} {
+	files := map[string][]byte{"config.json": configText, "tokenizer.json": tokens, "model.safetensors": exampleWeights(shapes)}
+	for name, content := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o666); err != nil {
 			log.Fatal(err)
 		}

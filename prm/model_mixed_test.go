@@ -30,7 +30,8 @@ func growing() (problems []string, steps [3]string, all []*data.Trajectory) {
 			path := paths[0]
 			paths = paths[1:]
 			if len(path) > 0 {
-				all = append(all, &data.Trajectory{Problem: problem, Steps: path}, &data.Trajectory{Problem: problem, Steps: path, ResponseSteps: []string{"7"}})
+				all = append(all, &data.Trajectory{Problem: problem, Steps: path})
+				all = append(all, &data.Trajectory{Problem: problem, Steps: path, ResponseSteps: []string{"7"}})
 			}
 			for _, s := range steps {
 				if len(path) < 3 {

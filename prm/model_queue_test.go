@@ -79,7 +79,7 @@ func openGated(t *testing.T, dir string) *gated {
 	require.NoError(t, err)
 	ids, _, err := tok.Encode("~")
 	require.NoError(t, err)
-	g := &gated{Model: m, gate: &gate{reached: make(chan struct{}), free: make(chan struct{})}}
+	g := &gated{Model: m, gate: &gate{reached: make(chan struct{}, 100), free: make(chan struct{})}}
 	m.queue.read = func(ctx context.Context, texts []*queued) {
 		g.run.Store(&ctx)
 		m.readTexts(ctx, texts)
@@ -87,8 +87,23 @@ func openGated(t *testing.T, dir string) *gated {
 	require.NoError(t, m.network.Close())
 	m.network, err = nnet.New(m.network.Spec(), gatedBackend{m.backend, g.gate}, nanAt{nnet.Files{m.folder.heads, m.folder.trunk}, int(ids[0])})
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, m.Close()) })
+	t.Cleanup(func() {
+		close(g.free)
+		require.NoError(t, m.Close())
+	})
 	return g
+}
+
+// receive waits for what must come.
+func receive[T any](t *testing.T, c <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(20 * time.Second):
+		t.Fatal("waited 20 s for nothing")
+		panic("unreachable")
+	}
 }
 
 // text is a trajectory of one step.
@@ -102,7 +117,7 @@ type result struct {
 }
 
 // stopped waits until the run at hand is told to stop: by goroutines, some time after its callers' contexts have ended.
-func (g *gated) stopped() { <-(*g.run.Load().(*context.Context)).Done() }
+func (g *gated) stopped(t *testing.T) { receive(t, (*g.run.Load().(*context.Context)).Done()) }
 
 // ask scores in the background, and returns when the text waits, if another one is being read.
 func (g *gated) ask(ctx context.Context, t *testing.T, trajectory *data.Trajectory) <-chan result {
@@ -148,10 +163,10 @@ func TestCancelledScoreStopsWithinALaunch(t *testing.T) {
 	g.hold(5)
 	ctx, cancel := context.WithCancel(context.Background())
 	got := g.ask(ctx, t, text("One."))
-	<-g.reached
+	receive(t, g.reached)
 	cancel()
-	require.ErrorIs(t, (<-got).err, context.Canceled) // the launch is still held
-	g.stopped()
+	require.ErrorIs(t, receive(t, got).err, context.Canceled) // the launch is still held
+	g.stopped(t)
 	last := g.launches.Load()
 	g.free <- struct{}{}
 	again, err := g.Score(context.Background(), text("One."))
@@ -163,24 +178,21 @@ func TestCancelledScoreStopsWithinALaunch(t *testing.T) {
 	g.hold(5)
 	ctx, cancel = context.WithCancel(context.Background())
 	got = g.ask(ctx, t, text("One."))
-	<-g.reached
+	receive(t, g.reached)
 	cancel()
-	require.ErrorIs(t, (<-got).err, context.Canceled)
-	g.stopped()
+	require.ErrorIs(t, receive(t, got).err, context.Canceled)
+	g.stopped(t)
 	waits := g.ask(context.Background(), t, text("Two."))
 	closed := make(chan error, 2)
 	for range 2 {
 		go func() { closed <- g.Close() }()
 	}
-	require.ErrorIs(t, (<-waits).err, ErrClosed)
-	select {
-	case <-closed:
-		t.Fatal("closed under a running launch")
-	case <-time.After(20 * time.Millisecond):
-	}
+	require.ErrorIs(t, receive(t, waits).err, ErrClosed)
+	time.Sleep(20 * time.Millisecond)
+	require.Empty(t, closed, "closed under a running launch")
 	last = g.launches.Load()
 	g.free <- struct{}{}
-	require.NoError(t, errors.Join(<-closed, <-closed, g.Close()))
+	require.NoError(t, errors.Join(receive(t, closed), receive(t, closed), g.Close()))
 	require.Equal(t, last, g.launches.Load())
 }
 
@@ -193,24 +205,24 @@ func TestCancellingSparesNeighbours(t *testing.T) {
 	together := func(contexts ...context.Context) (got []<-chan result) {
 		g.hold(2) // of a run before, so that the others come together
 		first := g.ask(context.Background(), t, text("First."))
-		<-g.reached
+		receive(t, g.reached)
 		for _, ctx := range contexts {
 			got = append(got, g.ask(ctx, t, text("Two.")))
 		}
 		g.hold(run - 2 + 5)
 		g.free <- struct{}{}
-		require.NoError(t, (<-first).err)
-		<-g.reached
+		require.NoError(t, receive(t, first).err)
+		receive(t, g.reached)
 		return got
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	got := together(ctx, context.Background(), ctx)
 	cancel()
-	require.ErrorIs(t, (<-got[0]).err, context.Canceled)
-	require.ErrorIs(t, (<-got[2]).err, context.Canceled)
+	require.ErrorIs(t, receive(t, got[0]).err, context.Canceled)
+	require.ErrorIs(t, receive(t, got[2]).err, context.Canceled)
 	last := g.launches.Load()
 	g.free <- struct{}{}
-	b := <-got[1]
+	b := receive(t, got[1])
 	require.NoError(t, b.err)
 	require.Equal(t, lines(t, want), lines(t, b.score))
 	require.Equal(t, last+run-5, g.launches.Load(), "it was read in the shared run")
@@ -218,8 +230,8 @@ func TestCancellingSparesNeighbours(t *testing.T) {
 	ctx, cancel = context.WithCancel(context.Background())
 	got = together(ctx, ctx)
 	cancel()
-	require.ErrorIs(t, errors.Join((<-got[0]).err, (<-got[1]).err), context.Canceled)
-	g.stopped()
+	require.ErrorIs(t, errors.Join(receive(t, got[0]).err, receive(t, got[1]).err), context.Canceled)
+	g.stopped(t)
 	last = g.launches.Load()
 	g.free <- struct{}{}
 	require.NoError(t, g.queue.exclusive(func() error { return nil })) // the run is over
@@ -240,8 +252,10 @@ func TestErrorsStayWithTheirText(t *testing.T) {
 	panics.examples = []*data.Example{nil}
 	_, after, err := g.text(text("Two."))
 	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
 	for _, together := range [][]*queued{{nan, good, empty, panics, after}, {good, after}, {panics, good, after}, {empty, after, nan, good}} {
-		require.NoError(t, g.queue.do(context.Background(), together, defaultScoreTokens))
+		require.NoError(t, g.queue.do(ctx, together, defaultScoreTokens))
 		for _, q := range together {
 			var broken *NonFiniteError
 			switch q {
@@ -262,7 +276,8 @@ func TestErrorsStayWithTheirText(t *testing.T) {
 
 	// ScoreAll yields what stands before the error.
 	var got []string
-	for s, err := range g.ScoreAll(context.Background(), Slice([]*data.Trajectory{text("Two."), text("Two."), text("~"), text("Two.")}), ScoreOptions{}) {
+	list := Slice([]*data.Trajectory{text("Two."), text("Two."), text("~"), text("Two.")})
+	for s, err := range g.ScoreAll(ctx, list, ScoreOptions{}) {
 		if err != nil {
 			require.ErrorContains(t, err, `trajectory "~": the score of read-out 0 is NaN: the weights or the arithmetic are broken`)
 			got = append(got, "error")
@@ -295,8 +310,9 @@ func TestResultsDoNotWaitForTheQueue(t *testing.T) {
 	}
 	g.hold(1)
 	put(6, first, 10*size)
-	<-g.reached
-	for i, budget := range []int{10 * size, 2*size + 1, 10 * size, 10 * size, size - 1, 10 * size} { // runs: 0 1 | 2 3 | 4 | 5
+	receive(t, g.reached)
+	// Runs: 0 1 | 2 3 | 4 | 5.
+	for i, budget := range []int{10 * size, 2*size + 1, 10 * size, 10 * size, size - 1, 10 * size} {
 		put(i, texts[i], budget)
 	}
 	next := []int{6, 0, 1, 2, 3, 4, 5}
@@ -308,10 +324,10 @@ func TestResultsDoNotWaitForTheQueue(t *testing.T) {
 		}
 		g.free <- struct{}{}
 		if g.held.Load() > 0 {
-			<-g.reached // the following run has begun
+			receive(t, g.reached) // the following run has begun
 		}
 		for _, i := range next[:of] {
-			require.NoError(t, <-done[i])
+			require.NoError(t, receive(t, done[i]))
 		}
 		next = next[of:]
 		for _, i := range next {

@@ -3,6 +3,7 @@ package prm
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -195,10 +196,16 @@ func TestSessionWithoutACache(t *testing.T) {
 	require.ErrorContains(t, err, "cache_tokens: -1 is negative")
 	_, err = Open(own, OpenOptions{CacheTokens: new(1 << 50)})
 	require.ErrorContains(t, err, "cache_tokens: 1125899906842624 take 256 bytes each")
+	off, err := Open(own, OpenOptions{CacheTokens: new(0)})
+	require.NoError(t, err)
+	server, err := NewServer(off, ServerOptions{})
+	require.NoError(t, err)
+	require.Equal(t, "switched off", server.Cache().Off)
+	require.NoError(t, errors.Join(server.Close(), off.Close()))
 	m, err := Open(own, OpenOptions{CacheTokens: new(100)})
 	require.NoError(t, err)
 	require.Equal(t, 96, m.Cache().Tokens)
-	server, err := NewServer(m, ServerOptions{})
+	server, err = NewServer(m, ServerOptions{})
 	require.NoError(t, err)
 	require.Equal(t, m.Cache(), server.Cache(), "the server takes the model's cache")
 	require.NoError(t, server.Close())
@@ -235,7 +242,8 @@ func TestSessionErrorsAndOrder(t *testing.T) {
 		check(s.Append(t.Context(), "Or do I?", "No."))
 		require.Equal(t, m.ResponseFirst(), s.Tokens()-s.Reused() < 100, "the response stands behind what is new, and is computed again")
 		require.Equal(t, &data.Trajectory{
-			Problem: "What is it, and why is it so?", Steps: []string{"I wonder about that.", "Or do I?", "No."}, ResponseSteps: response,
+			Problem: "What is it, and why is it so?", ResponseSteps: response,
+			Steps: []string{"I wonder about that.", "Or do I?", "No."},
 		}, s.Trajectory())
 		_, err = m.Session("bad \xff")
 		require.ErrorContains(t, err, "problem: not valid UTF-8")

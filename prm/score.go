@@ -68,7 +68,8 @@ type ScoreOptions struct {
 	Parts  string   // which steps the reward averages: trained, thinking, response, all; "": the model's choice
 	Tokens int      // most tokens run at once: memory only, it changes no score; 0: 8192
 	// OnBad is called for a trajectory that cannot be scored; nil from it skips that one, an error ends the sequence. A nil
-	// OnBad ends it at the first. An error of the input that is no *data.RowError ends the sequence without asking.
+	// OnBad ends it at the first. An error of the input that is no *data.RowError ends the sequence without asking, and so does one of
+	// the network, such as a *NonFiniteError.
 	OnBad func(error) error
 }
 

@@ -1,6 +1,7 @@
 package prm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,7 +34,7 @@ type ServerOptions struct {
 	Unscored   string         // what trainers are told of a text without a reward: error, null or a number, as prm serve says it: error
 
 	BatchTokens int           // most tokens scored at once: 8192
-	CacheTokens *int          // the model's cache from now on, see OpenOptions: what the model has, else 16384
+	CacheTokens *int          // the model's cache from now on, as OpenOptions has it: what the model was opened with, else 16384
 	MaxWait     time.Duration // longest that a text waits for company: 2ms
 	Queue       int           // most requests at a time, and most texts that wait; status 429 beyond: 4096
 	MaxBody     int64         // bytes of a request; status 413 beyond: 16 MiB
@@ -163,7 +164,7 @@ func (m *Model) served(opt ServerOptions) (*served, error) {
 		if s.cache = m.Cache(); opt.CacheTokens == nil && s.cache.Tokens > 0 {
 			return m.startCache()
 		}
-		s.cache, err = m.keepPrefixes(opt.CacheTokens)
+		s.cache, err = m.keepPrefixes(cmp.Or(opt.CacheTokens, m.cache.want))
 		return err
 	})
 }
