@@ -3,6 +3,7 @@
 package cuda
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"os"
@@ -246,7 +247,7 @@ func BenchmarkGPUTokens(b *testing.B) {
 			require.NoError(b, err)
 			step := func() (err error) {
 				if c.train == nnet.TrainNothing {
-					_, err = n.Features(packed[0])
+					_, err = n.Features(context.Background(), packed[0])
 				} else {
 					_, err = n.TrainStep([]nnet.Micro{{Batch: packed[0]}}, update)
 				}

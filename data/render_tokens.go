@@ -122,7 +122,8 @@ func (r *Renderer) example(t *Trajectory, s steps, l *laid, limit int) (*Example
 	if limit > 0 && len(l.tokens) > limit {
 		switch r.opt.Long {
 		case "error":
-			return nil, dropped, fmt.Errorf("%d tokens, %d more than text.max_tokens (%d); set text.long to window, truncate or drop", len(l.tokens), len(l.tokens)-limit, limit)
+			n := len(l.tokens)
+			return nil, dropped, tooLong(n, limit, fmt.Sprintf("%d tokens, %d more than text.max_tokens (%d); set text.long to window, truncate or drop", n, n-limit, limit))
 		case "drop":
 			kept = nil
 		case "truncate":

@@ -69,7 +69,7 @@ func Windows(n, limit int, tokens func(from, to int) (int, error)) ([]Window, er
 				if err != nil {
 					return nil, err
 				}
-				return nil, fmt.Errorf("step %d alone has %d tokens with the problem, at most %d fit into a window", read, size, limit)
+				return nil, tooLong(size, limit, fmt.Sprintf("step %d alone has %d tokens with the problem, at most %d fit into a window", read, size, limit))
 			}
 			to, err = last(from, read+1, limit)
 		}

@@ -39,7 +39,7 @@ func (n *Network) Hidden(ctx context.Context, ids []int32) (*tensor.Dense, error
 	if err := n.check(b); err != nil {
 		return nil, err
 	}
-	hidden, err := n.trunk.Hidden(b.Batch)
+	hidden, err := n.trunk.Hidden(ctx, b.Batch)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func (n *Network) Features(ctx context.Context, b Batch) (*tensor.Dense, error) 
 	if err := n.check(b); err != nil {
 		return nil, err
 	}
-	features, err := n.trunk.FeatureValues(b.Batch)
+	features, err := n.trunk.FeatureValues(ctx, b.Batch)
 	if err != nil {
 		return nil, err
 	}
@@ -70,11 +70,11 @@ func (n *Network) Score(ctx context.Context, b Batch) (Scores, error) {
 		return Scores{}, err
 	}
 	defer done()
-	micro, err := n.micro(b)
+	micro, err := n.micro(ctx, b)
 	if err != nil {
 		return Scores{}, err
 	}
-	s, err := n.trainer.Score(micro)
+	s, err := n.trainer.Score(ctx, micro)
 	return Scores(s), err
 }
 
@@ -89,15 +89,15 @@ func (n *Network) CheckExpr(ctx context.Context, b Batch) error {
 		return err
 	}
 	defer done()
-	micro, err := n.micro(b)
+	micro, err := n.micro(ctx, b)
 	if err != nil {
 		return err
 	}
-	return n.trainer.InspectOuter(micro, func(outer *nnet.Outer) error { return compareExpr(custom(n.options.Expr), outer) })
+	return n.trainer.InspectOuter(ctx, micro, func(outer *nnet.Outer) error { return compareExpr(custom(n.options.Expr), outer) })
 }
 
 // micro brings a batch into the form that the network runs; for Train Head the trunk computes the features.
-func (n *Network) micro(b Batch) (nnet.Micro, error) {
+func (n *Network) micro(ctx context.Context, b Batch) (nnet.Micro, error) {
 	m := nnet.Micro{Batch: b.Batch, Inputs: b.Inputs}
 	if err := n.check(b); err != nil {
 		return m, err
@@ -106,7 +106,7 @@ func (n *Network) micro(b Batch) (nnet.Micro, error) {
 		return m, nil
 	}
 	var err error
-	m.Features, err = n.trunk.Features(b.Batch)
+	m.Features, err = n.trunk.Features(ctx, b.Batch)
 	return m, err
 }
 

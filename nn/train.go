@@ -158,7 +158,7 @@ func (n *Network) micros(ctx context.Context, batches []Batch) ([]nnet.Micro, er
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		m, err := n.micro(b)
+		m, err := n.micro(ctx, b)
 		if err != nil {
 			return nil, fmt.Errorf("micro-batch %d: %w", i, err)
 		}

@@ -117,7 +117,7 @@ func (s *session) timeMicroBatch(r *DryRunReport, network *nnet.Network, batch *
 	tokens := 0
 	if s.c.Train == nnet.TrainHead {
 		run = func() error {
-			_, err := network.Features(batch)
+			_, err := network.Features(context.Background(), batch)
 			return err
 		}
 		shared, err := packShared(append(append([]*data.Example{}, s.set.train...), s.set.eval...), s.c.Batch.Tokens, network.Spec().Config)

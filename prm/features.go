@@ -212,7 +212,7 @@ func (c *featureCache) compute(ctx context.Context, list []*data.Example, size i
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		rows, err := network.Features(b)
+		rows, err := network.Features(ctx, b)
 		if err != nil {
 			return nil, err
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/data/tokenizer"
@@ -36,6 +37,10 @@ type OpenOptions struct {
 	// matrix; it is slower and changes no score. It is set by itself for models of more than half of the memory that is available.
 	// Devices with memory of their own, which holds all weights, refuse it.
 	LowMemory bool
+	// CacheTokens is how many tokens' keys and values are kept, so that a text which begins like an earlier one costs what is new alone;
+	// it changes no score. 0: none. nil: 16384, less where a quarter of the memory would not hold them, from the first Session on, and
+	// none before. Model.Cache says what became of it.
+	CacheTokens *int
 	// Base is where the base of an adapter or a head lies now; "": where it lay in training.
 	Base string
 }
@@ -43,8 +48,11 @@ type OpenOptions struct {
 // formatGoprm is the format of folders with a goprm.json.
 const formatGoprm = "goprm"
 
-// Model is a process reward model, open for scoring. Its weights stay in their files, mapped into memory. It is not safe
-// for concurrent use.
+// Model is a process reward model, open for scoring. Its weights stay in their files, mapped into memory.
+//
+// It is safe for concurrent use. Texts of several callers are read together, which changes no score, and uses the device better than
+// several models would. A caller whose context ends returns at once; the run goes on for the others, and stops, within one kernel,
+// when it has no caller left.
 type Model struct {
 	format  string
 	public  *formats.Format // nil: goprm's own
@@ -55,8 +63,18 @@ type Model struct {
 	// reference and its folder are there for implicit rewards alone.
 	reference       *nnet.Network
 	referenceFolder *modelfolder.Folder
-	prefixes        *prefix.Cache // what the network's cache holds; nil without one
-	reused          []int         // tokens of each text read last that were not computed, with a cache
+	info            ModelInfo
+	queue           textQueue
+	hashing         sync.Mutex // of the folder's content, which is remembered
+	closing         sync.Once
+	closed          error // of Close
+
+	prefixes *prefix.Cache // what the network's cache holds; nil without one; as the network, for who has queue's turn
+	cache    struct {
+		sync.Mutex
+		want *int       // OpenOptions.CacheTokens
+		info *CacheInfo // nil: not decided yet
+	}
 	// render returns the texts in which the trajectory's steps are read, each of them in one.
 	render func(t *data.Trajectory) ([]*data.Example, error)
 	cut    func(t *data.Trajectory) (thinking, response data.Cut)
@@ -79,7 +97,11 @@ type ModelInfo struct {
 // Open opens a model folder: one that Train wrote, a checkpoint of a run, or one of the public formats that internal/formats
 // describes. The content of the base of an adapter or a head is checked by its hash.
 func Open(dir string, opt OpenOptions) (*Model, error) {
+	if opt.CacheTokens != nil && *opt.CacheTokens < 0 {
+		return nil, fmt.Errorf("cache_tokens: %d is negative", *opt.CacheTokens)
+	}
 	m := &Model{}
+	m.queue.read, m.cache.want = m.readTexts, opt.CacheTokens
 	var err error
 	if m.folder, err = modelfolder.Open(dir, opt.Base); err != nil {
 		return nil, err
@@ -131,7 +153,18 @@ func (m *Model) open(opt OpenOptions) error {
 	if m.network, err = nnet.New(spec, m.backend, nnet.Files{heads, m.folder.Trunk}); err != nil {
 		return err
 	}
-	return m.openReference(opt.Reference, spec)
+	if err := m.openReference(opt.Reference, spec); err != nil {
+		return err
+	}
+	m.info = ModelInfo{
+		Format: m.format, Backend: m.backend.Name(), DType: engine.DTypeName(dtype), Parts: m.card.Parts,
+		Alpha: m.card.Alpha, Threshold: m.card.Threshold, MaxTokens: m.card.Text.MaxTokens,
+		HiddenSize: m.folder.Config.HiddenSize, Layers: m.folder.Config.NumHiddenLayers, HasTrajectory: m.hasTrajectory(),
+	}
+	if opt.CacheTokens != nil {
+		_, err = m.keepPrefixes(opt.CacheTokens)
+	}
+	return err
 }
 
 // recognise finds the format, and what a public format stands for.
@@ -148,7 +181,7 @@ func (m *Model) recognise(format string) error {
 	case len(fits) == 0:
 		return fmt.Errorf("%s: no reward model: no %s, and no head that a public format has", m.folder.Dir, modelfolder.CardName)
 	case format == "" && len(fits) > 1:
-		return fmt.Errorf("%s: several formats fit: %s; name one", m.folder.Dir, strings.Join(fits, ", "))
+		return &AmbiguousFormatError{m.folder.Dir, fits}
 	case format != "" && !slices.Contains(fits, format):
 		return fmt.Errorf("%s: format %q does not fit; what fits is %s", m.folder.Dir, format, strings.Join(fits, ", "))
 	case format == "":
@@ -232,19 +265,26 @@ func (m *Model) setText(maxTokens int) error {
 
 // Info describes the model.
 func (m *Model) Info() ModelInfo {
-	return ModelInfo{
-		Format: m.format, Backend: m.backend.Name(), DType: engine.DTypeName(m.network.Spec().DType), Parts: slices.Clone(m.card.Parts),
-		Alpha: m.card.Alpha, Threshold: m.card.Threshold, MaxTokens: m.card.Text.MaxTokens,
-		HiddenSize: m.folder.Config.HiddenSize, Layers: m.folder.Config.NumHiddenLayers, HasTrajectory: m.hasTrajectory(),
-	}
+	info := m.info
+	info.Parts = slices.Clone(info.Parts)
+	return info
 }
 
 func (m *Model) hasTrajectory() bool {
 	return slices.Contains(m.card.Parts, modelfolder.PartTrajectory)
 }
 
-// Close unmaps the weights and releases the device.
+// Close waits for the run at hand, then unmaps the weights and releases the device. Calls that wait, and all later ones, fail with
+// ErrClosed. It may be called several times.
 func (m *Model) Close() error {
+	m.closing.Do(func() {
+		m.queue.close()
+		m.closed = m.release()
+	})
+	return m.closed
+}
+
+func (m *Model) release() error {
 	var failed []error
 	for _, n := range []*nnet.Network{m.network, m.reference} {
 		if n != nil {

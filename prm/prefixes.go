@@ -9,11 +9,75 @@ import (
 
 const defaultCacheTokens = 16384
 
-// keepPrefixes gives the model a cache of so many tokens; nil: a default, less where a quarter of the memory would not hold it.
+// CacheInfo says what a model keeps of the texts that it read: what a new text has in common with one of them is not computed again.
+type CacheInfo struct {
+	Tokens int    // at most
+	Bytes  int64  // that so many tokens take
+	Off    string // why there is none
+}
+
+// Cache says what the model keeps of the texts that it read.
+func (m *Model) Cache() CacheInfo {
+	m.cache.Lock()
+	defer m.cache.Unlock()
+	if m.cache.info == nil {
+		return CacheInfo{Off: "there was no Session yet, and OpenOptions.CacheTokens is not set"}
+	}
+	return *m.cache.info
+}
+
+// planCache decides about the cache at the first session, if nobody has; it has memory from the session's first text on.
+func (m *Model) planCache() error {
+	m.cache.Lock()
+	defer m.cache.Unlock()
+	if m.cache.info != nil {
+		return nil
+	}
+	info, err := m.sizeCache(m.cache.want)
+	if err == nil {
+		m.cache.info = &info
+	}
+	return err
+}
+
+// startCache brings the cache that a session was promised. The caller has the queue's turn.
+func (m *Model) startCache() error {
+	if info := m.Cache(); m.prefixes == nil && info.Tokens > 0 {
+		return m.setCache(info)
+	}
+	return nil
+}
+
+// keepPrefixes gives the model a cache of so many tokens instead of what it has; nil: a default. The caller has the queue's turn.
 func (m *Model) keepPrefixes(want *int) (CacheInfo, error) {
-	m.prefixes = nil
+	info, err := m.sizeCache(want)
+	if err != nil {
+		return CacheInfo{}, err
+	}
+	m.cache.Lock()
+	m.cache.info = &info
+	m.cache.Unlock()
+	return info, m.setCache(info)
+}
+
+// setCache gives the network the memory for a cache, an empty one.
+func (m *Model) setCache(info CacheInfo) error {
+	if m.prefixes = nil; m.network.Spec().Cache == 0 && info.Tokens == 0 {
+		return nil
+	}
+	if err := m.network.SetCache(info.Tokens); err != nil {
+		return err
+	}
+	if info.Tokens > 0 {
+		m.prefixes = prefix.New(info.Tokens, m.network.Spec().Head.Final == "own")
+	}
+	return nil
+}
+
+// sizeCache is the cache that so many tokens come to; nil: a default, less where a quarter of the memory would not hold it.
+func (m *Model) sizeCache(want *int) (CacheInfo, error) {
 	if off := m.noCache(want); off != "" {
-		return CacheInfo{Off: off}, m.network.SetCache(0)
+		return CacheInfo{Off: off}, nil
 	}
 	tokens, each, available := defaultCacheTokens, int64(m.network.CacheBytes()), mmap.Available()
 	if want != nil {
@@ -25,10 +89,6 @@ func (m *Model) keepPrefixes(want *int) (CacheInfo, error) {
 		tokens = int(min(int64(tokens), available/4/each))
 	}
 	tokens = max(1, tokens/prefix.Block) * prefix.Block
-	if err := m.network.SetCache(tokens); err != nil {
-		return CacheInfo{}, err
-	}
-	m.prefixes = prefix.New(tokens, m.network.Spec().Head.Final == "own")
 	return CacheInfo{Tokens: tokens, Bytes: int64(tokens) * each}, nil
 }
 

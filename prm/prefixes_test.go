@@ -44,6 +44,16 @@ func cachedFormats(t *testing.T) []struct{ dir, format string } {
 	}
 }
 
+// scored is a trajectory's score, how many tokens its text has, and how many of them were not computed.
+func scored(t testing.TB, m *Model, trajectory *data.Trajectory) (s *Score, tokens, reused int) {
+	t.Helper()
+	bare, text, err := m.text(trajectory)
+	require.NoError(t, err)
+	require.NoError(t, m.queue.do(context.Background(), []*queued{text}, defaultScoreTokens))
+	require.NoError(t, text.err)
+	return m.score(bare, text.examples, text.values, ScoreOptions{}), text.tokens, text.reused
+}
+
 // Every score has the bits that it has without a cache: of texts that grow and branch, one by one and many at a time, with room for
 // all and with room for next to nothing, in windows too.
 func TestPrefixCacheChangesNoScore(t *testing.T) {
@@ -66,12 +76,9 @@ func TestPrefixCacheChangesNoScore(t *testing.T) {
 				require.Empty(t, info.Off)
 				saved := 0
 				for i, trajectory := range list {
-					s, err := m.Score(context.Background(), trajectory)
-					require.NoError(t, err)
+					s, _, reused := scored(t, m, trajectory)
 					require.Equal(t, want[i], lines(t, s), "%s, %s, room %d: text %d", c.dir, kernels, room, i)
-					for _, n := range m.reused {
-						saved += n
-					}
+					saved += reused
 				}
 				require.Positive(t, saved, c.dir)
 				i := 0
@@ -102,7 +109,8 @@ func TestFailedBatchIsForgotten(t *testing.T) {
 	fine := m.network
 	for range 2 { // a network that is not there panics
 		m.network = nil
-		require.Panics(t, func() { _, _ = m.Score(context.Background(), long()) })
+		_, err = m.Score(context.Background(), long())
+		require.ErrorContains(t, err, "internal error: ")
 		m.network = fine
 	}
 	require.Zero(t, m.prefixes.Tokens())
@@ -228,11 +236,8 @@ func BenchmarkGrowingPrefixes(b *testing.B) {
 			for b.Loop() {
 				tokens, reused := 0, 0
 				for n := range whole.ResponseSteps {
-					_, list, err := m.texts(part(whole, 0, n+1))
-					require.NoError(b, err)
-					_, err = m.Score(context.Background(), part(whole, 0, n+1))
-					require.NoError(b, err)
-					tokens, reused = tokens+len(list[0].Tokens), reused+m.reused[0]
+					_, all, known := scored(b, m, part(whole, 0, n+1))
+					tokens, reused = tokens+all, reused+known
 				}
 				b.ReportMetric(float64(tokens), "tokens")
 				b.ReportMetric(float64(tokens-reused), "computed")

@@ -1,6 +1,7 @@
 package prm
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/goprm/goprm/data"
@@ -41,7 +42,7 @@ func (m *Model) openReference(dir string, spec nnet.Spec) (err error) {
 }
 
 // scoreBatch runs one batch; of implicit rewards it returns the log-ratios.
-func (m *Model) scoreBatch(micro nnet.Micro, list []*data.Example) (nnet.Scores, error) {
+func (m *Model) scoreBatch(ctx context.Context, micro nnet.Micro, list []*data.Example) (nnet.Scores, error) {
 	if batch := micro.Batch; m.reference != nil {
 		micro.Labels = make([]int32, len(batch.Reads))
 		for i, at := range batch.Trajectory {
@@ -49,11 +50,11 @@ func (m *Model) scoreBatch(micro nnet.Micro, list []*data.Example) (nnet.Scores,
 			micro.Labels[i] = e.Tokens[e.Reads[batch.Read[i]].Pos+1]
 		}
 	}
-	s, err := m.network.Score(micro)
+	s, err := m.network.Score(ctx, micro)
 	if err != nil || m.reference == nil {
 		return s, err
 	}
-	reference, err := m.reference.Score(micro)
+	reference, err := m.reference.Score(ctx, micro)
 	if err != nil {
 		return s, err
 	}

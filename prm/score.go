@@ -1,6 +1,7 @@
 package prm
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,8 +12,6 @@ import (
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/modelfolder"
-	"github.com/goprm/goprm/internal/nnet"
-	"github.com/goprm/goprm/internal/prefix"
 )
 
 // Score is what a model says about one trajectory; its JSON form is a line of prm score.
@@ -70,7 +69,8 @@ type ScoreOptions struct {
 	Parts  string   // which steps the reward averages: trained, thinking, response, all; "": the model's choice
 	Tokens int      // most tokens run at once: memory only, it changes no score; 0: 8192
 	// OnBad is called for a trajectory that cannot be scored; nil from it skips that one, an error ends the sequence. A nil
-	// OnBad ends it at the first. An error of the input that is no *data.RowError ends the sequence without asking.
+	// OnBad ends it at the first. An error of the input that is no *data.RowError ends the sequence without asking, and so does one of
+	// the network, such as a *NonFiniteError.
 	OnBad func(error) error
 }
 
@@ -89,8 +89,7 @@ const defaultScoreTokens = 8192
 
 // Score scores one trajectory. Its labels, if it has any, make no difference.
 func (m *Model) Score(ctx context.Context, t *data.Trajectory) (*Score, error) {
-	one := func(yield func(*data.Trajectory, error) bool) { yield(t, nil) }
-	for s, err := range m.ScoreAll(ctx, one, ScoreOptions{}) {
+	for s, err := range m.ScoreAll(ctx, Slice([]*data.Trajectory{t}), ScoreOptions{}) {
 		return s, err
 	}
 	return nil, errors.New("nothing was scored")
@@ -100,7 +99,7 @@ func (m *Model) Score(ctx context.Context, t *data.Trajectory) (*Score, error) {
 // The sequence ends after an error.
 func (m *Model) ScoreAll(ctx context.Context, trajectories iter.Seq2[*data.Trajectory, error], opt ScoreOptions) iter.Seq2[*Score, error] {
 	return func(yield func(*Score, error) bool) {
-		if err := opt.Validate(); err != nil {
+		if err := cmp.Or(m.queue.check(), opt.Validate()); err != nil {
 			yield(nil, err)
 			return
 		}
@@ -114,9 +113,9 @@ func (m *Model) ScoreAll(ctx context.Context, trajectories iter.Seq2[*data.Traje
 			if err == nil && t == nil {
 				err = errors.New("a trajectory is nil")
 			}
-			var texts []*data.Example
+			var text *queued
 			if err == nil {
-				t, texts, err = m.texts(t)
+				t, text, err = m.text(t)
 			}
 			if err != nil {
 				if one && opt.OnBad != nil {
@@ -130,25 +129,21 @@ func (m *Model) ScoreAll(ctx context.Context, trajectories iter.Seq2[*data.Traje
 				}
 				return
 			}
-			tokens := 0
-			for _, e := range texts {
-				tokens += len(e.Tokens)
-			}
-			if (b.tokens+tokens > opt.Tokens || len(b.trajectories) == scoreChunk) && !b.flush(ctx, yield) {
+			if (b.tokens+text.tokens > opt.Tokens || len(b.trajectories) == scoreChunk) && !b.flush(ctx, yield) {
 				return
 			}
-			b.add(t, texts, tokens)
+			b.add(t, text)
 		}
 		b.flush(ctx, yield)
 	}
 }
 
-// texts are the trajectory without its labels, and the texts in which it is read.
-func (m *Model) texts(t *data.Trajectory) (*data.Trajectory, []*data.Example, error) {
+// text is the trajectory without its labels, laid out to be read.
+func (m *Model) text(t *data.Trajectory) (*data.Trajectory, *queued, error) {
 	bare := *t
 	bare.Labels = data.Labels{}
 	list, err := m.render(&bare)
-	return &bare, list, err
+	return &bare, newQueued(list), err
 }
 
 // scoreBatch is what is scored at once.
@@ -156,111 +151,32 @@ type scoreBatch struct {
 	model        *Model
 	opt          ScoreOptions
 	trajectories []*data.Trajectory
-	first        []int // each trajectory's first text
-	examples     []*data.Example
+	texts        []*queued // of each trajectory
 	tokens       int
 }
 
-func (b *scoreBatch) add(t *data.Trajectory, texts []*data.Example, tokens int) {
-	b.trajectories, b.first = append(b.trajectories, t), append(b.first, len(b.examples))
-	b.examples, b.tokens = append(b.examples, texts...), b.tokens+tokens
+func (b *scoreBatch) add(t *data.Trajectory, text *queued) {
+	b.trajectories, b.texts, b.tokens = append(b.trajectories, t), append(b.texts, text), b.tokens+text.tokens
 }
 
-// flush scores what was added and reports whether to go on.
+// flush scores what was added and reports whether to go on. Nothing of the model is held while the scores are taken.
 func (b *scoreBatch) flush(ctx context.Context, yield func(*Score, error) bool) bool {
-	if len(b.trajectories) == 0 {
-		return true
-	}
-	err := ctx.Err()
-	scores := newReadScores(b.examples)
-	if err == nil {
-		err = b.model.read(b.examples, b.opt.Tokens, scores)
-	}
-	if err != nil {
+	if err := b.model.queue.do(ctx, b.texts, b.opt.Tokens); err != nil {
 		yield(nil, err)
 		return false
 	}
 	for i, t := range b.trajectories {
-		from, to := b.first[i], len(b.examples)
-		if i+1 < len(b.first) {
-			to = b.first[i+1]
+		text := b.texts[i]
+		if text.err != nil {
+			yield(nil, text.err)
+			return false
 		}
-		if !yield(b.model.score(t, b.examples[from:to], scores.values[from:to], b.opt), nil) {
+		if !yield(b.model.score(t, text.examples, text.values, b.opt), nil) {
 			return false
 		}
 	}
 	*b = scoreBatch{model: b.model, opt: b.opt}
 	return true
-}
-
-// read runs the network over the examples.
-func (m *Model) read(list []*data.Example, tokens int, scores *readScores) error {
-	batches, err := packShared(list, tokens, m.folder.Config)
-	if err != nil {
-		return err
-	}
-	m.reused = make([]int, len(list))
-	for _, batch := range batches {
-		s, err := m.readBatch(batch, list)
-		if err != nil {
-			return err
-		}
-		scores.put(batch, s, 0)
-	}
-	return nil
-}
-
-// readBatch returns the scores of a batch's read-outs, computing what no earlier text has brought.
-func (m *Model) readBatch(batch *data.Batch, list []*data.Example) (nnet.Scores, error) {
-	if m.prefixes == nil {
-		return m.compute(nnet.Micro{Batch: batch}, list)
-	}
-	plan := m.prefixes.Plan(batch)
-	m.countReused(batch, plan, list)
-	defer plan.Drop() // also if the network panics
-	var s nnet.Scores
-	if len(plan.Tokens) > 0 {
-		var err error
-		if s, err = m.compute(plan.Micro, list); err != nil {
-			return s, err
-		}
-	}
-	return nnet.Scores{Values: plan.Done(s.Values)}, nil
-}
-
-// countReused counts what a plan spares each text: up to the segment of its last read-out.
-func (m *Model) countReused(batch *data.Batch, plan *prefix.Plan, list []*data.Example) {
-	type text struct{ example, window int }
-	longest := map[text]int{}
-	for i, at := range batch.Trajectory {
-		t := text{int(at), list[at].Reads[batch.Read[i]].Window}
-		longest[t] = max(longest[t], int(plan.Reused[i]))
-	}
-	for t, n := range longest {
-		m.reused[t.example] += n
-	}
-}
-
-// compute runs the network over a batch.
-func (m *Model) compute(micro nnet.Micro, list []*data.Example) (nnet.Scores, error) {
-	batch := micro.Batch
-	s, err := m.scoreBatch(micro, list)
-	if err != nil {
-		return s, err
-	}
-	if m.public != nil && m.public.Score != nil {
-		columns := len(s.Logits) / max(1, len(s.Values))
-		for i := range s.Values {
-			s.Values[i] = m.public.Score(s.Logits[i*columns : (i+1)*columns])
-		}
-	}
-	for i, v := range s.Values {
-		if math.IsNaN(v) || math.IsInf(v, 0) {
-			e := list[batch.Trajectory[i]]
-			return s, fmt.Errorf("trajectory %q: the score of read-out %d is %v: the weights or the arithmetic are broken", e.ID, batch.Read[i], v)
-		}
-	}
-	return s, nil
 }
 
 // score puts the values that a trajectory's texts were read with into their places. Steps that no text reads are left out.

@@ -1,6 +1,7 @@
 package prm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/goprm/goprm/data"
@@ -35,7 +35,7 @@ type ServerOptions struct {
 	Unscored   string         // what trainers are told of a text without a reward: error, null or a number, as prm serve says it: error
 
 	BatchTokens int           // most tokens scored at once: 8192
-	CacheTokens *int          // most tokens whose keys and values are kept for texts that begin like earlier ones; it changes no score; 0: none: 16384
+	CacheTokens *int          // the model's cache from now on, as OpenOptions has it: what the model was opened with, else 16384
 	MaxWait     time.Duration // longest that a text waits for company: 2ms
 	Queue       int           // most requests at a time, and most texts that wait; status 429 beyond: 4096
 	MaxBody     int64         // bytes of a request; status 413 beyond: 16 MiB
@@ -71,15 +71,8 @@ type Server struct {
 	cache  CacheInfo
 }
 
-// CacheInfo says what a server keeps of the texts that it scored: what a new text has in common with one of them is not computed again.
-type CacheInfo struct {
-	Tokens int    // at most
-	Bytes  int64  // that so many tokens take
-	Off    string // why there is none
-}
-
-// NewServer serves a model. Until the server is closed the model is its own, and afterwards the caller's to close; what is kept of
-// scored texts stays until then.
+// NewServer serves a model, which stays the caller's: to use beside the server, and to close after it. What is kept of scored texts
+// stays until then.
 func NewServer(model *Model, opt ServerOptions) (*Server, error) {
 	if err := opt.Validate(); err != nil {
 		return nil, err
@@ -168,8 +161,13 @@ func (m *Model) served(opt ServerOptions) (*served, error) {
 			s.info.Mark, s.mark = mark, id
 		}
 	}
-	s.cache, err = m.keepPrefixes(opt.CacheTokens)
-	return s, err
+	return s, m.queue.exclusive(func() error {
+		if s.cache = m.Cache(); opt.CacheTokens == nil && s.cache.Tokens > 0 {
+			return m.startCache()
+		}
+		s.cache, err = m.keepPrefixes(cmp.Or(opt.CacheTokens, m.cache.want))
+		return err
+	})
 }
 
 // scoreRange is where the model's scores lie.
@@ -186,16 +184,7 @@ func (m *Model) scoreRange() serve.Range {
 // rendered is a trajectory, or tokens without one, ready to be scored.
 type rendered struct {
 	trajectory *data.Trajectory // nil: tokens
-	examples   []*data.Example
-	tokens     int
-}
-
-func newRendered(t *data.Trajectory, examples []*data.Example) *rendered {
-	r := &rendered{trajectory: t, examples: examples}
-	for _, e := range examples {
-		r.tokens += len(e.Tokens)
-	}
-	return r
+	*queued
 }
 
 // Tokens is how many tokens are read.
@@ -215,11 +204,11 @@ func (r *rendered) Windows() int {
 func (s *served) Info() serve.Info { return s.info }
 
 func (s *served) Render(t *data.Trajectory) (serve.Text, error) {
-	t, list, err := s.model.texts(t)
+	t, text, err := s.model.text(t)
 	if err != nil {
 		return nil, err
 	}
-	return newRendered(t, list), nil
+	return &rendered{t, text}, nil
 }
 
 func (s *served) RenderTokens(ids []int32) (serve.Text, error) {
@@ -235,7 +224,7 @@ func (s *served) RenderTokens(ids []int32) (serve.Text, error) {
 	if len(e.Reads) == 0 {
 		return nil, fmt.Errorf("no step mark %q in %d tokens", s.info.Mark, len(ids))
 	}
-	return newRendered(nil, []*data.Example{e}), nil
+	return &rendered{nil, newQueued([]*data.Example{e})}, nil
 }
 
 func (s *served) Encode(text string) ([]int32, error) {
@@ -253,30 +242,26 @@ func (s *served) Chat(turns []data.Turn) (string, error) {
 	return text, err
 }
 
-func (s *served) Score(_ context.Context, texts []serve.Text) ([]serve.Score, error) {
-	var examples []*data.Example
-	for _, t := range texts {
-		examples = append(examples, t.(*rendered).examples...)
+func (s *served) Score(ctx context.Context, texts []serve.Text) ([]serve.Score, error) {
+	list := make([]*queued, len(texts))
+	for i, t := range texts {
+		list[i] = newQueued(t.(*rendered).examples) // a text may be asked for again while a former call still has it
 	}
-	read := newReadScores(examples)
-	if err := s.model.read(examples, s.opt.Tokens, read); err != nil {
+	if err := s.model.queue.do(ctx, list, s.opt.Tokens); err != nil {
 		return nil, err
 	}
-	out, values, reused := make([]serve.Score, len(texts)), read.values, s.model.reused
-	for i, text := range texts {
-		r := text.(*rendered)
-		mine, cached := values[:len(r.examples)], 0
-		values = values[len(r.examples):]
-		for _, n := range reused[:len(r.examples)] {
-			cached += n
-		}
-		reused = reused[len(r.examples):]
-		if r.trajectory == nil {
-			out[i] = serve.Score{Steps: slices.Clone(mine[0]), Reward: math.NaN(), Cached: cached}
+	out := make([]serve.Score, len(texts))
+	for i, text := range list {
+		r := texts[i].(*rendered)
+		if out[i] = (serve.Score{Err: text.err, Cached: text.reused}); text.err != nil {
 			continue
 		}
-		score := s.model.score(r.trajectory, r.examples, mine, s.opt)
-		out[i] = serve.Score{Trajectory: score.Trajectory, Reward: score.Reward, Line: score, Cached: cached}
+		if r.trajectory == nil {
+			out[i].Steps, out[i].Reward = text.values[0], math.NaN()
+			continue
+		}
+		score := s.model.score(r.trajectory, text.examples, text.values, s.opt)
+		out[i].Trajectory, out[i].Reward, out[i].Line = score.Trajectory, score.Reward, score
 		for _, step := range score.Steps {
 			out[i].Steps = append(out[i].Steps, step.Score)
 		}

@@ -314,7 +314,7 @@ func (t *trainer) scoreAll(list []*data.Example) (*readScores, error) {
 			return nil, err
 		}
 		for _, m := range t.withFeatures(batches, chunk) {
-			s, err := t.network.Score(m)
+			s, err := t.network.Score(context.Background(), m)
 			if err != nil {
 				return nil, err
 			}

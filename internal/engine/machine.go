@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -252,32 +253,36 @@ func (m *Machine) SetLive(tokens, segments, reads int) error {
 func (m *Machine) Output(n *gorgonia.Node) *Tensor { return m.outputs[n].tensor }
 
 // RunAll runs every step once, at the live counts last set. Every input must have memory.
-func (m *Machine) RunAll() error {
-	if err := m.RunForward(); err != nil {
+func (m *Machine) RunAll() error { return m.RunAllContext(context.Background()) }
+
+// RunAllContext is RunAll, which stops between two launches when the context ends: outputs then hold anything, and the error is
+// the context's.
+func (m *Machine) RunAllContext(ctx context.Context) error {
+	if err := m.RunForward(ctx); err != nil {
 		return err
 	}
-	return m.RunBackward()
+	return m.RunBackward(ctx)
 }
 
 // RunForward runs the steps up to the loss of a plan that is split, else all of them.
-func (m *Machine) RunForward() error {
+func (m *Machine) RunForward(ctx context.Context) error {
 	for _, in := range m.inputs {
 		if in.tensor.Ptr == nil {
 			return fmt.Errorf("input %s has no memory: bind or upload it first", in.node.Name())
 		}
 	}
-	if err := m.launch.Run(); err != nil {
+	if err := m.launch.RunContext(ctx); err != nil {
 		return err
 	}
 	return m.backend.Sync()
 }
 
 // RunBackward runs the steps that RunForward left, whose inputs may have been uploaded since.
-func (m *Machine) RunBackward() error {
+func (m *Machine) RunBackward(ctx context.Context) error {
 	if len(m.rest.Launches) == 0 {
 		return nil
 	}
-	if err := m.rest.Run(); err != nil {
+	if err := m.rest.RunContext(ctx); err != nil {
 		return err
 	}
 	return m.backend.Sync()

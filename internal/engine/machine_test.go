@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -253,6 +254,42 @@ func TestRunsAllocateNothing(t *testing.T) {
 	m := g.compile(t, g.keep, backend(t))
 	require.NoError(t, m.RunAll())
 	require.Zero(t, testing.AllocsPerRun(5, func() { _ = m.RunAll() }))
+}
+
+// stopping is a backend whose launches are counted; the one numbered end ends the context.
+type stopping struct {
+	engine.Backend
+	launches, end int
+	cancel        context.CancelFunc
+}
+
+func (s *stopping) SharesHostMemory() {}
+
+func (s *stopping) Compile(c engine.Call) (engine.Launch, error) {
+	launch, err := s.Backend.Compile(c)
+	return func() error {
+		if s.launches++; s.launches == s.end {
+			s.cancel()
+		}
+		return launch()
+	}, err
+}
+
+// A run stops before the launch that follows the end of its context, and the next run has the bits of any.
+func TestRunStopsBetweenLaunches(t *testing.T) {
+	g := newGraph(t, engine.F32, lengths, 0, nil)
+	ctx, cancel := context.WithCancel(context.Background())
+	b := &stopping{Backend: backend(t), end: 3, cancel: cancel}
+	m := g.compile(t, g.keep, b)
+	require.ErrorIs(t, m.RunAllContext(ctx), context.Canceled)
+	require.Equal(t, 3, b.launches)
+	require.ErrorIs(t, m.RunAllContext(ctx), context.Canceled)
+	require.Equal(t, 3, b.launches)
+	require.NoError(t, m.RunAll())
+	require.Equal(t, 3+m.Stats().Steps, b.launches)
+	whole := g.compile(t, g.keep, backend(t))
+	require.NoError(t, whole.RunAll())
+	require.Equal(t, g.outputs(whole), g.outputs(m))
 }
 
 func TestRecomputationTradesMemoryForTime(t *testing.T) {

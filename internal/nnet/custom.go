@@ -1,6 +1,7 @@
 package nnet
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -54,8 +55,8 @@ func (m *Graph) splitPlan() engine.Plan {
 	return plan
 }
 
-func (n *Network) scoreCustom(b Micro) (Scores, error) {
-	out, _, err := n.runCustom(outOuter, b)
+func (n *Network) scoreCustom(ctx context.Context, b Micro) (Scores, error) {
+	out, _, err := n.runCustom(ctx, outOuter, b)
 	if err != nil {
 		return Scores{}, err
 	}
@@ -79,17 +80,17 @@ func (i inspection) Run(o *Outer) (*Outcome, error) {
 }
 
 // InspectOuter runs the trunk over a batch and shows what the custom head reads.
-func (n *Network) InspectOuter(b Micro, see func(*Outer) error) error {
+func (n *Network) InspectOuter(ctx context.Context, b Micro, see func(*Outer) error) error {
 	own := n.custom
 	n.custom = inspection{own, see}
-	_, _, err := n.runCustom(outOuter, b)
+	_, _, err := n.runCustom(ctx, outOuter, b)
 	n.custom = own
 	return err
 }
 
 // backwardCustom runs the trunk forward, the custom head, and the trunk backward from the head's gradients.
 func (n *Network) backwardCustom(b Micro, result *StepResult) ([]*engine.Tensor, error) {
-	out, machine, err := n.runCustom(outGradients, b)
+	out, machine, err := n.runCustom(context.Background(), outGradients, b)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +109,7 @@ func (n *Network) backwardCustom(b Micro, result *StepResult) ([]*engine.Tensor,
 			return nil, err
 		}
 	}
-	if err := machine.RunBackward(); err != nil {
+	if err := machine.RunBackward(context.Background()); err != nil {
 		return nil, err
 	}
 	grads := n.gradsOf(machine)
@@ -163,8 +164,8 @@ func (n *Network) uploadGradient(m *engine.Machine, i int, d *tensor.Dense, read
 }
 
 // runCustom runs the machine forward, then the custom head on its live rows.
-func (n *Network) runCustom(what output, b Micro) (*Outcome, *engine.Machine, error) {
-	out, machine, err := n.tryCustom(what, b)
+func (n *Network) runCustom(ctx context.Context, what output, b Micro) (*Outcome, *engine.Machine, error) {
+	out, machine, err := n.tryCustom(ctx, what, b)
 	if errors.Is(err, errWantsHidden) && !n.spec.outerHidden {
 		if n.spec.Train == TrainHead {
 			return nil, nil, errors.New("Hidden: train: head starts at the features, which have no hidden states; use lora or full")
@@ -173,12 +174,12 @@ func (n *Network) runCustom(what output, b Micro) (*Outcome, *engine.Machine, er
 		if err := n.compile(n.capacity); err != nil {
 			return nil, nil, err
 		}
-		out, machine, err = n.tryCustom(what, b)
+		out, machine, err = n.tryCustom(ctx, what, b)
 	}
 	return out, machine, err
 }
 
-func (n *Network) tryCustom(what output, b Micro) (*Outcome, *engine.Machine, error) {
+func (n *Network) tryCustom(ctx context.Context, what output, b Micro) (*Outcome, *engine.Machine, error) {
 	machine, err := n.upload(what, b)
 	if err != nil {
 		return nil, nil, err
@@ -190,7 +191,7 @@ func (n *Network) tryCustom(what output, b Micro) (*Outcome, *engine.Machine, er
 			}
 		}
 	}
-	if err := machine.RunForward(); err != nil {
+	if err := machine.RunForward(ctx); err != nil {
 		return nil, nil, err
 	}
 	outer := &Outer{Batch: b, DType: n.spec.Params(), Backward: what == outGradients, Parameter: n.extraParameter}

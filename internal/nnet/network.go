@@ -1,6 +1,7 @@
 package nnet
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -201,13 +202,13 @@ func (n *Network) machine(what output, need Capacity) (*engine.Machine, error) {
 	return m, nil
 }
 
-// run uploads the batch and runs the machine for the output.
-func (n *Network) run(what output, b Micro) (*engine.Machine, error) {
+// run uploads the batch and runs the machine for the output; between launches it looks at the context.
+func (n *Network) run(ctx context.Context, what output, b Micro) (*engine.Machine, error) {
 	machine, err := n.upload(what, b)
 	if err != nil {
 		return nil, err
 	}
-	if err := machine.RunAll(); err != nil {
+	if err := machine.RunAllContext(ctx); err != nil {
 		return nil, err
 	}
 	return machine, n.keep(machine, b.Keep)
@@ -316,12 +317,13 @@ type Scores struct {
 	Logits []float64 // [R·C]: one per read-out of a scalar head, two of a two-class head
 }
 
-// Score evaluates every read-out of the batch.
-func (n *Network) Score(b Micro) (Scores, error) {
+// Score evaluates every read-out of the batch. It stops between two launches, with the context's error, when the context ends; so
+// do Features and Hidden.
+func (n *Network) Score(ctx context.Context, b Micro) (Scores, error) {
 	if n.custom != nil {
-		return n.scoreCustom(b)
+		return n.scoreCustom(ctx, b)
 	}
-	m, err := n.run(outValues, b)
+	m, err := n.run(ctx, outValues, b)
 	if err != nil {
 		return Scores{}, err
 	}
@@ -338,11 +340,11 @@ func (n *Network) scores(m *engine.Machine, reads int) (Scores, error) {
 }
 
 // Features are the final hidden states at the read-outs, [R, hidden] in the dtype of parameters.
-func (n *Network) Features(b *data.Batch) ([]byte, error) {
+func (n *Network) Features(ctx context.Context, b *data.Batch) ([]byte, error) {
 	if n.spec.Train == TrainHead {
 		return nil, errors.New("a network that trains the head alone has no trunk to compute features with")
 	}
-	m, err := n.run(outFeatures, Micro{Batch: b})
+	m, err := n.run(ctx, outFeatures, Micro{Batch: b})
 	if err != nil {
 		return nil, err
 	}
@@ -351,8 +353,8 @@ func (n *Network) Features(b *data.Batch) ([]byte, error) {
 }
 
 // FeatureValues are the features, widened.
-func (n *Network) FeatureValues(b *data.Batch) ([]float64, error) {
-	m, err := n.run(outFeatures, Micro{Batch: b})
+func (n *Network) FeatureValues(ctx context.Context, b *data.Batch) ([]float64, error) {
+	m, err := n.run(ctx, outFeatures, Micro{Batch: b})
 	if err != nil {
 		return nil, err
 	}
@@ -360,8 +362,8 @@ func (n *Network) FeatureValues(b *data.Batch) ([]float64, error) {
 }
 
 // Hidden are the final hidden states of every token, [T, hidden].
-func (n *Network) Hidden(b *data.Batch) ([]float64, error) {
-	m, err := n.run(outHidden, Micro{Batch: b})
+func (n *Network) Hidden(ctx context.Context, b *data.Batch) ([]float64, error) {
+	m, err := n.run(ctx, outHidden, Micro{Batch: b})
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package nnet_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -116,7 +117,7 @@ func micros(t *testing.T, list []*data.Example, tokens int) []nnet.Micro {
 func byRead(t *testing.T, n *nnet.Network, batches []*data.Batch) map[[2]int32]float64 {
 	values := map[[2]int32]float64{}
 	for _, b := range batches {
-		s, err := n.Score(nnet.Micro{Batch: b})
+		s, err := n.Score(context.Background(), nnet.Micro{Batch: b})
 		require.NoError(t, err)
 		for i, v := range s.Values {
 			values[[2]int32{b.Trajectory[i], b.Read[i]}] = v

@@ -1,6 +1,7 @@
 package nnet
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -230,7 +231,7 @@ func (n *Network) backward(b Micro, result *StepResult) ([]*engine.Tensor, error
 	if n.custom != nil {
 		return n.backwardCustom(b, result)
 	}
-	machine, err := n.run(outGradients, b)
+	machine, err := n.run(context.Background(), outGradients, b)
 	if err != nil {
 		return nil, err
 	}

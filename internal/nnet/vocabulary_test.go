@@ -1,6 +1,7 @@
 package nnet_test
 
 import (
+	"context"
 	"math"
 	"testing"
 
@@ -56,9 +57,9 @@ func TestTokenLogProb(t *testing.T) {
 		batch := &data.Batch{Tokens: []int32{5, 20010, 8191, 8192}, Positions: []int32{0, 1, 2, 3}, CuSeqlens: []int32{0, 4}, Reads: []int32{0, 1, 3, 3},
 			Target: make([]float64, 4), Weight: make([]float64, 4), Kind: make([]data.Kind, 4)}
 		labels := []int32{20010, 8191, 8192, 0}
-		hidden, err := n.Hidden(batch)
+		hidden, err := n.Hidden(context.Background(), batch)
 		require.NoError(t, err)
-		got, err := n.Score(nnet.Micro{Batch: batch, Labels: labels})
+		got, err := n.Score(context.Background(), nnet.Micro{Batch: batch, Labels: labels})
 		require.NoError(t, err)
 		for r, at := range batch.Reads {
 			var sum, label float64
@@ -76,9 +77,9 @@ func TestTokenLogProb(t *testing.T) {
 			}
 			require.InEpsilon(t, label-math.Log(sum), got.Values[r], c.tolerance)
 		}
-		_, err = n.Score(nnet.Micro{Batch: batch, Labels: labels[:3]})
+		_, err = n.Score(context.Background(), nnet.Micro{Batch: batch, Labels: labels[:3]})
 		require.ErrorContains(t, err, "labels: 3 for 4 read-outs")
-		_, err = n.Score(nnet.Micro{Batch: batch, Labels: []int32{0, 0, 20011, 0}})
+		_, err = n.Score(context.Background(), nnet.Micro{Batch: batch, Labels: []int32{0, 0, 20011, 0}})
 		require.ErrorContains(t, err, "read-out 2 has token 20011")
 		require.NoError(t, n.Close())
 		require.NoError(t, backend.Close())
@@ -110,7 +111,7 @@ func TestSlidingWindowAndDynamicScaling(t *testing.T) {
 		return b
 	}
 	hidden := func(tokens ...int32) []float64 {
-		h, err := n.Hidden(batch(tokens...))
+		h, err := n.Hidden(context.Background(), batch(tokens...))
 		require.NoError(t, err)
 		return h[len(h)-16:]
 	}
@@ -120,7 +121,7 @@ func TestSlidingWindowAndDynamicScaling(t *testing.T) {
 
 	tree := batch(1, 2, 3)
 	tree.CuSeqlens, tree.Parents = []int32{0, 2, 3}, []int32{-1, 0}
-	_, err := n.Hidden(tree)
+	_, err := n.Hidden(context.Background(), tree)
 	require.ErrorContains(t, err, "a prefix tree for a model with a sliding window")
 
 	far := batch(1)

@@ -1,6 +1,7 @@
 package parity
 
 import (
+	"context"
 	_ "github.com/goprm/goprm/nn" // the backbones
 
 	"fmt"
@@ -127,7 +128,7 @@ func (g *golden) compare(plain map[string]forward, lora forward, training map[st
 	if err != nil {
 		return err
 	}
-	hidden, err := full.Hidden(g.batch)
+	hidden, err := full.Hidden(context.Background(), g.batch)
 	if err != nil {
 		return err
 	}
@@ -163,7 +164,7 @@ func (g *golden) compare(plain map[string]forward, lora forward, training map[st
 // forward compares head outputs, losses and the gradient at the start.
 func (g *golden) forward(prefix string, net *nnet.Network, want forward, grads map[string][]float64) error {
 	micro := []nnet.Micro{{Batch: g.batch}}
-	scores, err := net.Score(micro[0])
+	scores, err := net.Score(context.Background(), micro[0])
 	if err != nil {
 		return err
 	}
@@ -218,7 +219,7 @@ func (g *golden) micro(train string) (nnet.Micro, error) {
 	if err != nil {
 		return nnet.Micro{}, err
 	}
-	features, err := trunk.Features(g.batch)
+	features, err := trunk.Features(context.Background(), g.batch)
 	return nnet.Micro{Batch: g.batch, Features: features}, err
 }
 
@@ -242,7 +243,7 @@ func (g *golden) train(train string, want curve) error {
 		got.Loss, got.LossStep, got.LossFinal = append(got.Loss, r.Loss), append(got.LossStep, r.LossStep), append(got.LossFinal, r.LossFinal)
 		got.GradNorm, got.LR = append(got.GradNorm, r.GradNorm), append(got.LR, lr)
 	}
-	after, err := net.Score(micro)
+	after, err := net.Score(context.Background(), micro)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package parity
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -153,11 +154,11 @@ func (c *comparer) implicit(net *nnet.Network, dir string, format *formats.Forma
 	}
 	defer func() { err = errors.Join(err, reference.Close()) }()
 	micro := nnet.Micro{Batch: single(want.InputIDs, upTo(len(want.InputIDs)-1)), Labels: want.InputIDs[1:]}
-	policy, err := net.Score(micro)
+	policy, err := net.Score(context.Background(), micro)
 	if err != nil {
 		return err
 	}
-	base, err := reference.Score(micro)
+	base, err := reference.Score(context.Background(), micro)
 	if err != nil {
 		return err
 	}
@@ -204,7 +205,7 @@ func upTo(n int) []int32 {
 // numbers compares what the network says with every number that the file has.
 func (c *comparer) numbers(net *nnet.Network, format *formats.Format, want *expected) error {
 	numbers := c.of(want)
-	got, err := net.Score(nnet.Micro{Batch: single(want.InputIDs, want.ReadPositions)})
+	got, err := net.Score(context.Background(), nnet.Micro{Batch: single(want.InputIDs, want.ReadPositions)})
 	if err != nil {
 		return err
 	}
@@ -214,7 +215,7 @@ func (c *comparer) numbers(net *nnet.Network, format *formats.Format, want *expe
 			got.Values[i] = format.Score(got.Logits[i*columns : (i+1)*columns])
 		}
 	}
-	all, err := net.Score(nnet.Micro{Batch: single(want.InputIDs, upTo(len(want.InputIDs)))})
+	all, err := net.Score(context.Background(), nnet.Micro{Batch: single(want.InputIDs, upTo(len(want.InputIDs)))})
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/goprm/goprm/internal/anyctx"
 )
 
 // batcher collects texts and scores them in batches, in the order in which they came.
@@ -189,42 +191,35 @@ func (i item) finish(s Score, err error) {
 	}
 }
 
-// do scores a batch. Where that fails each text is scored by itself, so that one that cannot be scored does no harm to others.
+// do scores a batch, as long as anybody waits for some of it.
 func (b *batcher) do(batch []item) {
-	texts, tokens := make([]Text, len(batch)), 0
+	texts, callers, tokens := make([]Text, len(batch)), make([]context.Context, len(batch)), 0
 	for i, it := range batch {
-		texts[i] = it.job.texts[it.at]
+		texts[i], callers[i] = it.job.texts[it.at], it.job.ctx
 		tokens += texts[i].Tokens()
 	}
+	ctx, stop := anyctx.Of(callers)
+	defer stop()
 	begin := time.Now()
-	scores, err := b.guarded(texts)
+	scores, err := b.guarded(ctx, texts)
 	b.measured(len(batch), tokens, time.Since(begin))
-	if err == nil {
-		for i, it := range batch {
-			it.finish(scores[i], nil)
-		}
-		return
-	}
 	for i, it := range batch {
-		one := err
-		var s Score
-		if len(batch) > 1 {
-			if scores, one = b.guarded(texts[i : i+1]); one == nil {
-				s = scores[0]
-			}
+		if err != nil {
+			it.finish(Score{}, err)
+			continue
 		}
-		it.finish(s, one)
+		it.finish(scores[i], scores[i].Err)
 	}
 }
 
 // guarded makes a panic of the model an error.
-func (b *batcher) guarded(texts []Text) (scores []Score, err error) {
+func (b *batcher) guarded(ctx context.Context, texts []Text) (scores []Score, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("internal error: %v", r)
 		}
 	}()
-	scores, err = b.model.Score(context.Background(), texts)
+	scores, err = b.model.Score(ctx, texts)
 	if err == nil && len(scores) != len(texts) {
 		err = errors.New("internal error: the model lost a text")
 	}

@@ -119,7 +119,8 @@ func (f *fake) Score(_ context.Context, texts []Text) ([]Score, error) {
 		case "panic":
 			panic("a bug")
 		case "broken":
-			return nil, errors.New("broken arithmetic")
+			out[i].Err = errors.New("broken arithmetic")
+			continue
 		}
 		out[i] = Score{Trajectory: data.Float(0.5), Line: json.RawMessage(fmt.Sprintf(`{"n":%d}`, len(text.steps)))}
 		for _, s := range text.steps {

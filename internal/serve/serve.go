@@ -29,7 +29,7 @@ type Model interface {
 	Decode(ids []int32) (string, error)
 	// Chat writes a conversation as the model's chat template does.
 	Chat(turns []data.Turn) (string, error)
-	// Score scores texts; one goroutine calls it.
+	// Score scores texts, each of them or none; what ails one of them alone is its score's Err. One goroutine calls it.
 	Score(ctx context.Context, texts []Text) ([]Score, error)
 }
 
@@ -81,6 +81,7 @@ type Score struct {
 	Reward     float64        // r̂; NaN if no step is of the parts that it averages
 	Line       json.Marshaler // as prm score writes it
 	Cached     int            // tokens of the text that earlier texts had brought
+	Err        error          // why the text has no score
 }
 
 // Policies for what cannot be answered in the ordinary way.
@@ -179,7 +180,7 @@ func (o Options) Validate() error {
 	return nil
 }
 
-// Server is an http.Handler. Until it is closed the model is its own.
+// Server is an http.Handler.
 type Server struct {
 	model    Model
 	info     Info
@@ -269,7 +270,7 @@ func (s *Server) Drain(ctx context.Context) error {
 	}
 }
 
-// Close ends the server. Requests that are not answered yet fail; when it returns, the model is the caller's again.
+// Close ends the server. Requests that are not answered yet fail; when it returns, the model may be closed.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	if !s.draining {

@@ -233,7 +233,7 @@ func (e *Encoder) run(ctx context.Context, out [][]float64, b *data.Batch) ([][]
 	if e.network == nil {
 		return nil, errors.New("the encoder is closed")
 	}
-	hidden, err := e.network.Hidden(b)
+	hidden, err := e.network.Hidden(ctx, b)
 	if err != nil {
 		return nil, err
 	}

@@ -52,7 +52,7 @@ func meanHidden(t *testing.T, dir string, maxTokens int) (rows [][]float64) {
 		for i := range ids {
 			b.Positions = append(b.Positions, int32(i))
 		}
-		hidden, err := n.Hidden(b)
+		hidden, err := n.Hidden(context.Background(), b)
 		require.NoError(t, err)
 		row := make([]float64, config.HiddenSize)
 		for j := range row {

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -74,7 +75,7 @@ func run(o options) error {
 	micro := nnet.Micro{Batch: batch(o, config.VocabSize)}
 	step := func() error {
 		if train == nnet.TrainNothing {
-			_, err := net.Score(micro)
+			_, err := net.Score(context.Background(), micro)
 			return err
 		}
 		_, err := net.TrainStep([]nnet.Micro{micro}, nnet.AdamW{LR: 1e-5, HeadLR: 1e-5, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.01, Clip: 1})

@@ -1,0 +1,37 @@
+package prm
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/goprm/goprm/data"
+)
+
+// ErrClosed is what the methods of a model and of its sessions return after Close.
+var ErrClosed = errors.New("the model is closed")
+
+// TooLongError says that a text, or one step of it with its problem, has more tokens than the model reads at once.
+type TooLongError = data.TooLongError
+
+// AmbiguousFormatError says that a folder without goprm.json fits several public formats: one of them is to be named in
+// OpenOptions.Format.
+type AmbiguousFormatError struct {
+	Dir     string
+	Formats []string
+}
+
+func (e *AmbiguousFormatError) Error() string {
+	return fmt.Sprintf("%s: several formats fit: %s; name one", e.Dir, strings.Join(e.Formats, ", "))
+}
+
+// NonFiniteError says that a model's score of a trajectory is NaN or infinite.
+type NonFiniteError struct {
+	ID      string // of the trajectory
+	ReadOut int    // which of its text's read-outs, from 0
+	Value   float64
+}
+
+func (e *NonFiniteError) Error() string {
+	return fmt.Sprintf("trajectory %q: the score of read-out %d is %v: the weights or the arithmetic are broken", e.ID, e.ReadOut, e.Value)
+}

@@ -1,0 +1,122 @@
+package prm
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/goprm/goprm/data"
+)
+
+// Session is a trajectory that grows by a step at a time, as in a search over steps. After each it has the score of the whole, at the
+// cost of what is new: the beginning that the text has in common with earlier ones, of any session, is found in the model's cache of
+// keys and values, in blocks of 16 tokens. Scores have the bits of Model.Score of the same trajectory.
+//
+// A model without such a cache (see Session.Cache) computes every text in whole. So it does with the part of a text behind a place at
+// which something was put in: a thinking step that is appended after response steps, or a response step in a model that reads the
+// response first (see Model.ResponseFirst).
+//
+// A session is a few strings and may be dropped at any time. It is safe for concurrent use: appends take turns, in no certain order.
+type Session struct {
+	model *Model
+	turn  chan struct{} // holds a value while a step is appended
+
+	mu             sync.Mutex
+	trajectory     data.Trajectory
+	tokens, reused int // of the text read last
+}
+
+// Session begins a trajectory of the problem, without steps. The first session of a model brings the cache that OpenOptions.CacheTokens
+// describes.
+func (m *Model) Session(problem string) (*Session, error) {
+	if err := m.queue.check(); err != nil {
+		return nil, err
+	}
+	t := data.Trajectory{Problem: problem}
+	if err := t.Validate(); err != nil {
+		return nil, err
+	}
+	if err := m.planCache(); err != nil {
+		return nil, err
+	}
+	return newSession(m, t, 0, 0), nil
+}
+
+func newSession(m *Model, t data.Trajectory, tokens, reused int) *Session {
+	return &Session{model: m, turn: make(chan struct{}, 1), trajectory: t, tokens: tokens, reused: reused}
+}
+
+// Append adds thinking steps and scores the trajectory as it is then. After an error the session is as it was before.
+func (s *Session) Append(ctx context.Context, steps ...string) (*Score, error) {
+	return s.add(ctx, func(t *data.Trajectory) { t.Steps = append(t.Steps, steps...) })
+}
+
+// AppendResponse is Append of response steps.
+func (s *Session) AppendResponse(ctx context.Context, steps ...string) (*Score, error) {
+	return s.add(ctx, func(t *data.Trajectory) { t.ResponseSteps = append(t.ResponseSteps, steps...) })
+}
+
+func (s *Session) add(ctx context.Context, change func(*data.Trajectory)) (*Score, error) {
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	m, next := s.model, s.Trajectory()
+	change(next)
+	if err := m.queue.check(); err != nil {
+		return nil, err
+	}
+	bare, text, err := m.text(next)
+	if err != nil {
+		return nil, err
+	}
+	text.session = true
+	if err := m.queue.do(ctx, []*queued{text}, defaultScoreTokens); err != nil {
+		return nil, err
+	}
+	if text.err != nil {
+		return nil, text.err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.trajectory, s.tokens, s.reused = *next, text.tokens, text.reused
+	return m.score(bare, text.examples, text.values, ScoreOptions{}), nil
+}
+
+// Fork returns a session of its own with the steps that this one has.
+func (s *Session) Fork() *Session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return newSession(s.model, copied(s.trajectory), s.tokens, s.reused)
+}
+
+// Trajectory is a copy of what was appended.
+func (s *Session) Trajectory() *data.Trajectory {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return new(copied(s.trajectory))
+}
+
+func copied(t data.Trajectory) data.Trajectory {
+	t.Steps, t.ResponseSteps = slices.Clone(t.Steps), slices.Clone(t.ResponseSteps)
+	return t
+}
+
+// Tokens is how many tokens the last append had read: those of the whole text, in all its windows.
+func (s *Session) Tokens() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tokens
+}
+
+// Reused is how many of Tokens were not computed, since the model's cache had them.
+func (s *Session) Reused() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reused
+}
+
+// Cache says what the model keeps of texts, or why it keeps nothing.
+func (s *Session) Cache() CacheInfo { return s.model.Cache() }
