@@ -35,3 +35,23 @@ type NonFiniteError struct {
 func (e *NonFiniteError) Error() string {
 	return fmt.Sprintf("trajectory %q: the score of read-out %d is %v: the weights or the arithmetic are broken", e.ID, e.ReadOut, e.Value)
 }
+
+// NonFiniteStepError says that an optimizer step was not applied, since something was NaN or infinite.
+type NonFiniteStepError struct{ Tensor string } // the first that was
+
+func (e *NonFiniteStepError) Error() string {
+	return fmt.Sprintf("NaN or Inf in %s: the step was not applied", e.Tensor)
+}
+
+// InUseError says that another process trains in the run folder.
+type InUseError struct {
+	Dir     string
+	Process int // its id; 0: unknown
+}
+
+func (e *InUseError) Error() string {
+	if e.Process == 0 {
+		return fmt.Sprintf("%s is in use by another process", e.Dir)
+	}
+	return fmt.Sprintf("%s is in use by process %d", e.Dir, e.Process)
+}

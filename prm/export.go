@@ -89,6 +89,9 @@ func (x *export) run(ctx context.Context) error {
 	if x.folder.Card == nil {
 		return fmt.Errorf("%s: holds no %s: only models that goprm trained are exported", x.Model, modelfolder.CardName)
 	}
+	if x.folder.Card.CustomHead {
+		return fmt.Errorf("%s: its head is an expression of the program that trained it, which no other program has", x.Model)
+	}
 	if x.folder.Card.Tokenizer != "" {
 		return fmt.Errorf("%s: it was trained with a program's own tokenizer, which other programs would lack", x.Model)
 	}

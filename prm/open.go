@@ -15,6 +15,7 @@ import (
 	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/prefix"
+	"github.com/goprm/goprm/nn"
 )
 
 // OpenOptions say how to open a model for scoring; the zero value chooses everything.
@@ -41,6 +42,8 @@ type OpenOptions struct {
 	// it changes no score. 0: none. nil: 16384, less where a quarter of the memory would not hold them, from the first Session on, and
 	// none before. Model.Cache says what became of it.
 	CacheTokens *int
+	// Expr is the head of a model that nn.Network.Save wrote with one: the same expression as in training. Others refuse it.
+	Expr func(*nn.Expr) error
 	// Base is where the base of an adapter or a head lies now; "": where it lay in training.
 	Base string
 }
@@ -145,8 +148,17 @@ func (m *Model) open(opt OpenOptions) error {
 		spec.Adapters, spec.LoRA = true, lora
 	}
 	heads := m.folder.Heads
+	switch {
+	case opt.Expr != nil && !m.card.CustomHead:
+		return fmt.Errorf("%s: its head is no expression; leave OpenOptions.Expr out", m.folder.Dir)
+	case m.card.CustomHead && opt.Expr == nil:
+		return fmt.Errorf("%s: its head is an expression of the program that trained it; give the same one in OpenOptions.Expr", m.folder.Dir)
+	case m.card.CustomHead:
+		spec.Expr = opt.Expr
+	}
 	if m.public != nil {
 		spec.Head, heads = m.public.Head, m.public.Tensors
+	} else if spec.Head.Kind == "" && spec.Expr != nil { // the expression names its tensors
 	} else if err := m.checkParts(spec.Head); err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ const (
 	eventsName      = "events"
 	checkpointsName = "checkpoints"
 	modelName       = "model"
+	lockName        = ".lock" // while a process trains there
 )
 
 // runRecord is run.json: what a run was made of.

@@ -11,13 +11,13 @@ import (
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/engine"
+	"github.com/goprm/goprm/internal/filelock"
 	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/safetensors"
 	"gorgonia.org/tensor"
 
 	_ "github.com/goprm/goprm/internal/cpu" // the device cpu
-	_ "github.com/goprm/goprm/nn"           // the backbones
 )
 
 // session is a training run's surroundings: everything but the state of the training itself.
@@ -35,6 +35,7 @@ type session struct {
 	// ownTokenizer is the fingerprint of a tokenizer that the folder does not hold; "": it does.
 	ownTokenizer string
 	closers      []func() error
+	lock         *filelock.Lock // of the run folder; nil before there is one
 }
 
 // prepare opens the model and the data of a configuration. It writes nothing.
@@ -89,7 +90,8 @@ func (s *session) Close() error {
 	for i := len(s.closers) - 1; i >= 0; i-- {
 		failed = append(failed, s.closers[i]())
 	}
-	s.closers = nil
+	failed = append(failed, releaseRun(s.lock))
+	s.closers, s.lock = nil, nil
 	return errors.Join(failed...)
 }
 

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/goprm/goprm/internal/checkpoint"
+	"github.com/goprm/goprm/internal/filelock"
 )
 
 // TrainResult is what a run came to.
@@ -50,16 +51,38 @@ func Train(ctx context.Context, cfg TrainConfig) (*TrainResult, error) {
 	if err != nil {
 		return nil, err
 	}
+	var lock *filelock.Lock
+	if state == runBegun {
+		if lock, err = lockRun(c.Out); err != nil {
+			return nil, err
+		}
+	}
 	s, err := prepare(ctx, c)
 	if err != nil {
-		return interruptedBefore(ctx, c, err)
+		return interruptedBefore(ctx, c, errors.Join(err, releaseRun(lock)))
 	}
-	defer func() { _ = s.Close() }() // for callbacks that end the goroutine
+	s.lock = lock
 	result, err := s.train(ctx, state)
 	if err := errors.Join(err, s.Close()); err != nil {
 		return interruptedBefore(ctx, c, err)
 	}
 	return result, nil
+}
+
+// lockRun makes this process the run folder's owner.
+func lockRun(out string) (*filelock.Lock, error) {
+	lock, err := filelock.Take(filepath.Join(out, lockName))
+	if held := new(filelock.HeldError); errors.As(err, &held) {
+		return nil, &InUseError{Dir: out, Process: held.Process}
+	}
+	return lock, err
+}
+
+func releaseRun(lock *filelock.Lock) error {
+	if lock == nil {
+		return nil
+	}
+	return lock.Release()
 }
 
 // interruptedBefore turns the context's own error, met before the first step, into an empty result.
@@ -96,6 +119,9 @@ func (s *session) train(ctx context.Context, state runState) (*TrainResult, erro
 	}
 	if state == runAbsent {
 		if err := s.createRun(); err != nil {
+			return nil, err
+		}
+		if s.lock, err = lockRun(s.c.Out); err != nil {
 			return nil, err
 		}
 	}

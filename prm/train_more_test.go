@@ -149,7 +149,7 @@ func TestNonFiniteStops(t *testing.T) {
 	c.Head.Activation, c.Checkpoint.Every, c.Optim.Schedule = "identity", new(1), ScheduleConstant
 	c.Optim.HeadLR, c.Optim.LR, c.Optim.Clip = new(1e30), new(1e30), new(0.0)
 	_, err := Train(context.Background(), c)
-	var bad *nnet.NonFiniteError
+	var bad *NonFiniteStepError
 	require.ErrorAs(t, err, &bad)
 	require.NotEmpty(t, bad.Tensor)
 	require.Regexp(t, `^step 3: NaN or Inf in .*: the step was not applied; the checkpoint of step 2 is intact`, err.Error())

@@ -220,11 +220,10 @@ func (t *trainer) stepError(step int, err error) error {
 	if t.saved > 0 {
 		left = fmt.Sprintf("the checkpoint of step %d is intact", t.saved)
 	}
-	err = fmt.Errorf("step %d: %w; %s", step, err, left)
 	if bad := new(nnet.NonFiniteError); errors.As(err, &bad) {
-		return fmt.Errorf("%w. A smaller learning rate, or optim.clip, may help", err)
+		return fmt.Errorf("step %d: %w; %s. A smaller learning rate, or optim.clip, may help", step, &NonFiniteStepError{bad.Tensor}, left)
 	}
-	return err
+	return fmt.Errorf("step %d: %w; %s", step, err, left)
 }
 
 // micros packs a batch. One without any label runs its first trajectory with weight 0, so that the optimiser's own part

@@ -48,6 +48,8 @@ func (n *Network) CanCache() error {
 	switch {
 	case n.spec.Train != TrainNothing:
 		return errors.New("a cache of keys and values is for scoring, not for training")
+	case n.custom != nil:
+		return errors.New("the head is an expression, which reads whole batches")
 	case n.spec.Config.SlidingWindow > 0:
 		return errors.New("the model has a sliding window")
 	case !shares:

@@ -126,8 +126,8 @@ func TestSlidingWindowAndDynamicScaling(t *testing.T) {
 
 	far := batch(1)
 	far.Positions[0] = 64
-	_, err = n.Hidden(far)
+	_, err = n.Hidden(context.Background(), far)
 	require.NoError(t, err)
-	_, err = open(`,"rope_scaling":{"type":"dynamic","factor":2}`).Hidden(far)
+	_, err = open(`,"rope_scaling":{"type":"dynamic","factor":2}`).Hidden(context.Background(), far)
 	require.ErrorContains(t, err, "position 64 is beyond the 64")
 }
