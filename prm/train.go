@@ -62,6 +62,7 @@ func Train(ctx context.Context, cfg TrainConfig) (*TrainResult, error) {
 		return interruptedBefore(ctx, c, errors.Join(err, releaseRun(lock)))
 	}
 	s.lock = lock
+	defer func() { _ = s.Close() }() // for a callback that ends the goroutine; else it is closed by then
 	result, err := s.train(ctx, state)
 	if err := errors.Join(err, s.Close()); err != nil {
 		return interruptedBefore(ctx, c, err)

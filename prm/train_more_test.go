@@ -14,7 +14,6 @@ import (
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/modelfolder"
-	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/safetensors"
 	"github.com/goprm/goprm/internal/tinymodel"
 	"github.com/stretchr/testify/require"

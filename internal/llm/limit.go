@@ -13,6 +13,7 @@ import (
 // bucket fills at a rate up to its size. What is taken beyond the size waits for a full one and leaves a debt.
 type bucket struct {
 	turn       chan struct{} // held by the one that waits, so that a large taker is not starved by small ones
+	gave       chan struct{} // tells it that something was given back, which may end its wait
 	mu         sync.Mutex
 	rate, size float64
 	level      float64
@@ -20,7 +21,7 @@ type bucket struct {
 }
 
 func newBucket(rate, size float64) *bucket {
-	return &bucket{turn: make(chan struct{}, 1), rate: rate, size: size, level: size, at: time.Now()}
+	return &bucket{turn: make(chan struct{}, 1), gave: make(chan struct{}, 1), rate: rate, size: size, level: size, at: time.Now()}
 }
 
 func (b *bucket) take(ctx context.Context, n float64) error {
@@ -44,7 +45,14 @@ func (b *bucket) take(ctx context.Context, n float64) error {
 		if missing <= 0 {
 			return nil
 		}
-		if err := sleep(ctx, time.Duration(missing/b.rate*float64(time.Second))+time.Microsecond); err != nil {
+		full := time.NewTimer(time.Duration(missing/b.rate*float64(time.Second)) + time.Microsecond)
+		select {
+		case <-full.C:
+		case <-b.gave:
+		case <-ctx.Done():
+		}
+		full.Stop()
+		if err := ctx.Err(); err != nil {
 			return err
 		}
 	}
@@ -59,6 +67,10 @@ func (b *bucket) give(n float64) {
 	defer b.mu.Unlock()
 	b.fill()
 	b.level = min(b.level+n, b.size)
+	select {
+	case b.gave <- struct{}{}:
+	default:
+	}
 }
 
 func (b *bucket) fill() {
