@@ -117,8 +117,8 @@ func ExampleSelect() {
 	}
 	scores := func() iter.Seq2[*prm.StoredScore, error] {
 		return func(yield func(*prm.StoredScore, error) bool) {
-			for id, mean := range map[string]float64{"a": 0.8, "b": 0.9, "c": 0.1, "d": 0.7} {
-				if !yield(&prm.StoredScore{ID: id, Steps: []float64{mean}, Mean: mean}, nil) {
+			for i, mean := range []float64{0.8, 0.9, 0.1, 0.7} { // in the pool's order
+				if !yield(&prm.StoredScore{ID: string("abcd"[i]), Steps: []float64{mean}, Mean: mean}, nil) {
 					return
 				}
 			}
