@@ -11,7 +11,6 @@ import (
 	"github.com/goprm/goprm/data/tokenizer"
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/formats"
-	"github.com/goprm/goprm/internal/hfmodel"
 	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/prefix"
@@ -188,7 +187,7 @@ func (m *Model) recognise(format string) error {
 		m.format, m.card = formatGoprm, *m.folder.Card
 		return nil
 	}
-	fits := hfmodel.Formats(m.folder.Config, m.folder.Root)
+	fits := formats.Fits(m.folder.Config, m.folder.Root)
 	switch {
 	case len(fits) == 0:
 		return fmt.Errorf("%s: no reward model: no %s, and no head that a public format has", m.folder.Dir, modelfolder.CardName)
