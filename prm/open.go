@@ -141,7 +141,7 @@ func (m *Model) open(opt OpenOptions) error {
 		m.backend = releasingFor(m.backend, m.folder.Root)
 	}
 	spec := nnet.Spec{
-		Config: m.folder.Config, DType: dtype, Train: nnet.TrainNothing, Bias: m.folder.Config.AttentionBias, Head: m.card.Head.Spec(),
+		Config: m.folder.Config, DType: dtype, Train: nnet.TrainNothing, Head: m.card.Head.Spec(),
 	}
 	if lora, ok := m.folder.LoRA(); ok {
 		spec.Adapters, spec.LoRA = true, lora
