@@ -93,6 +93,24 @@ func detect(r row) (rowKind, error) {
 	return rowKind{}, fmt.Errorf("unknown kind of row with the fields [%s%s]: known are %s", strings.Join(keys, ", "), more, strings.Join(known, ", "))
 }
 
+// Trajectory reads the row as the named kind of data set has it, of the table in this package's documentation, whatever its fields. The
+// kind must be one whose rows are one trajectory each. The error is a *RowError that names the field.
+func (r *Row) Trajectory(kind string) (*Trajectory, error) {
+	for _, k := range rowKinds() {
+		if k.name == kind {
+			parts, err := k.read(r.fields)
+			if err != nil {
+				return nil, r.Fail(err)
+			}
+			if len(parts) == 1 {
+				return parts[0].Trajectory, nil
+			}
+			return nil, r.Fail(fmt.Errorf("%d trajectories, where a row of one is expected", len(parts)))
+		}
+	}
+	return nil, r.Fail(fmt.Errorf("kind %q is not known", kind))
+}
+
 // need refuses a row that lacks a field its kind cannot do without.
 func need(r row, kind string, names ...string) error {
 	for _, name := range names {

@@ -15,7 +15,6 @@ import (
 	"github.com/goprm/goprm/data/grade"
 	"github.com/goprm/goprm/data/label"
 	"github.com/goprm/goprm/data/tokenizer"
-	"github.com/goprm/goprm/internal/formats"
 	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/internal/serve"
 )
@@ -147,9 +146,9 @@ func (m *Model) served(opt ServerOptions) (*served, error) {
 	s.chat, s.unchat = data.NewChat(files)
 	mark := ""
 	switch {
-	case m.format == formats.QwenMathPRM:
-		mark = "<extra_0>"
-	case m.public == nil && m.card.Text.Read == "mark":
+	case m.public != nil:
+		mark = m.public.Mark
+	case m.card.Text.Read == "mark":
 		mark = m.card.Text.StepMark
 	}
 	if mark != "" {
@@ -173,9 +172,9 @@ func (m *Model) served(opt ServerOptions) (*served, error) {
 // scoreRange is where the model's scores lie.
 func (m *Model) scoreRange() serve.Range {
 	switch {
-	case m.format == formats.Pure:
+	case m.public != nil && m.public.Signed:
 		return serve.Symmetric
-	case m.public != nil && (m.public.Raw || m.public.Implicit != 0), m.card.Head.Activation == "identity":
+	case m.public != nil && m.public.Unbounded(), m.card.Head.Activation == "identity":
 		return serve.Unbounded
 	}
 	return serve.Probability

@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	"github.com/goprm/goprm/internal/formats"
 	"github.com/goprm/goprm/internal/runlog"
 
 	_ "github.com/goprm/goprm/internal/cpu"
@@ -93,6 +94,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	var c commands
 	parser, err := kong.New(&c, kong.Name("prm"), kong.Writers(stdout, stderr), kong.Exit(func(code int) { panic(exited(code)) }),
 		kong.Description("goprm trains, evaluates and serves process reward models for long chain-of-thought reasoning."),
+		kong.Vars{"formats": strings.Join(formats.Names(), ", ")},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	if err != nil {
 		_, _ = fmt.Fprintf(stderr, "prm: %v\n", err)

@@ -1,4 +1,4 @@
-package prm
+package inputs
 
 import (
 	"cmp"
@@ -10,7 +10,6 @@ import (
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/metrics"
-	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/internal/report"
 )
 
@@ -81,9 +80,9 @@ func excerpt(one metrics.Trajectory, t *data.Trajectory, texts []string, thinkin
 	block := report.Steps{Problem: clipped(t.Problem), First: from + 1,
 		Title: fmt.Sprintf("%s%s: step %d of %d scores %.3f, its label is %.3g", t.ID, source, i+1, len(texts), one.Scores[i], one.Targets[i])}
 	for k := from; k < to; k++ {
-		part := modelfolder.PartThinking
+		part := data.Thinking.String()
 		if k >= thinking {
-			part = modelfolder.PartResponse
+			part = data.Response.String()
 		}
 		block.Steps = append(block.Steps, report.Step{Part: part, Text: clipped(texts[k]), Score: one.Scores[k], Label: one.Targets[k]})
 	}

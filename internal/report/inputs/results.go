@@ -1,4 +1,4 @@
-package prm
+package inputs
 
 import (
 	"bytes"
@@ -36,7 +36,7 @@ func (f *resultFile) take(line data.Line) error {
 func (f *resultFile) finish() error {
 	var kind struct {
 		Bench   *string
-		Results []BestOfNMethod
+		Results []bestOfNMethod
 	}
 	if err := json.Unmarshal(f.text.Bytes(), &kind); err != nil {
 		return fmt.Errorf("%s: %w", f.name, err)
@@ -50,9 +50,28 @@ func (f *resultFile) finish() error {
 	return fmt.Errorf("%s: neither a result of prm bestofn --json (results) nor one of prm eval (bench)", f.name)
 }
 
+// bestOfN is what a page shows of a result of prm bestofn --json.
+type bestOfN struct {
+	Problems int             `json:"problems"`
+	Samples  int             `json:"samples"`
+	Results  []bestOfNMethod `json:"results"`
+	Warnings []string        `json:"warnings"`
+}
+
+// bestOfNMethod is how often one way of picking finds a right answer.
+type bestOfNMethod struct {
+	Method      string   `json:"method"`
+	Aggregation string   `json:"aggregation"`
+	Alpha       *float64 `json:"alpha"`
+	N           int      `json:"n"`
+	Accuracy    float64  `json:"accuracy"`
+	Low         float64  `json:"low"`
+	High        float64  `json:"high"`
+}
+
 // way is one line of a best-of-N chart.
-func (m *BestOfNMethod) way() string {
-	name := strings.TrimSpace(m.Method + " " + string(m.Aggregation))
+func (m *bestOfNMethod) way() string {
+	name := strings.TrimSpace(m.Method + " " + m.Aggregation)
 	if m.Alpha != nil {
 		name += fmt.Sprintf(", alpha %g", *m.Alpha)
 	}
@@ -60,7 +79,7 @@ func (m *BestOfNMethod) way() string {
 }
 
 func (f *resultFile) bestOfN() error {
-	var result BestOfNResult
+	var result bestOfN
 	if err := json.Unmarshal(f.text.Bytes(), &result); err != nil {
 		return fmt.Errorf("%s: %w", f.name, err)
 	}

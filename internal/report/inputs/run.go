@@ -1,6 +1,7 @@
-package prm
+package inputs
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,12 +19,63 @@ import (
 type runCurves struct {
 	r          *reporting
 	name, path string
-	record     *runRecord // nil: there is none
+	record     *record // nil: there is none
 	training   curve
 	evals      []float64            // optimiser steps of the evaluations
 	eval       map[string][]float64 // metric → its value at each of them
 	lines      int
 	bad        error // of the line before, which may be the last: a run that goes on has not finished it
+}
+
+// Files of a run folder.
+const (
+	recordName  = "run.json"
+	metricsName = "metrics.jsonl"
+)
+
+// record is what a page shows of run.json.
+type record struct {
+	Version string `json:"version"`
+	Started string `json:"started"`
+	Model   struct {
+		Path string `json:"path"`
+	} `json:"model"`
+	Device  string `json:"device"`
+	Backend string `json:"backend"`
+	DType   string `json:"dtype"`
+	Counts  struct {
+		Trajectories        int `json:"trajectories"`
+		EvalTrajectories    int `json:"eval_trajectories"`
+		StepLabels          int `json:"step_labels"`
+		FinalLabels         int `json:"trajectory_labels"`
+		Tokens              int `json:"tokens"`
+		DroppedTrajectories int `json:"dropped_trajectories"`
+		DroppedSteps        int `json:"dropped_steps"`
+		DroppedStepLabels   int `json:"dropped_step_labels"`
+		DroppedFinalLabels  int `json:"dropped_trajectory_labels"`
+	} `json:"counts"`
+	LambdaFinal   float64  `json:"lambda_final"`
+	StepsPerEpoch int      `json:"steps_per_epoch"`
+	Steps         int      `json:"steps"`
+	Complete      bool     `json:"complete"`
+	Warnings      []string `json:"warnings"`
+}
+
+func readRecord(path string) (*record, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var r record
+	if err := json.Unmarshal(text, &r); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return &r, nil
+}
+
+// evaluated are the metrics of an evaluation that the table of the last one shows, in its order.
+var evaluated = []string{
+	"within_auroc", "step_auroc", "first_error_f1", "trajectory_pearson", "trajectory_spearman", "loss", "step_mse", "step_ece", "trajectory_mse",
 }
 
 // trained are the numbers of an optimiser step that are drawn.
@@ -151,12 +203,12 @@ func (c *runCurves) summary() []report.Block {
 	}
 	if n := len(c.evals); n > 0 {
 		t := report.Table{Title: fmt.Sprintf("evaluation at step %.0f", c.evals[n-1]), Columns: []string{"metric", "value", "depth alone", "length alone"}}
-		for _, b := range best {
-			if list := c.metric(b.name); list != nil {
-				row := []string{b.name, shown(list[n-1])}
+		for _, name := range evaluated {
+			if list := c.metric(name); list != nil {
+				row := []string{name, shown(list[n-1])}
 				for _, control := range []string{"depth/", "length/"} {
 					cell := ""
-					if list := c.metric(control + b.name); list != nil {
+					if list := c.metric(control + name); list != nil {
 						cell = shown(list[n-1])
 					}
 					row = append(row, cell)
@@ -244,71 +296,4 @@ func (r *reporting) compareRuns() {
 		}
 	}
 	r.sections = slices.Insert(r.sections, 0, report.Section{Title: "Runs", Blocks: blocks})
-}
-
-// mostPoints is how many stretches a curve is kept in; it is even.
-const mostPoints = 400
-
-// curve keeps the means of several numbers over stretches of equally many optimiser steps. When there are mostPoints of
-// them, each two become one: memory is bounded however long the run.
-type curve struct {
-	every int         // steps in a stretch; the last may have fewer
-	x     []float64   // last step of each stretch
-	y     [][]float64 // [stretch][number]
-	sums  []float64   // of the stretch that is not full
-	n     int         // steps in it
-	last  float64
-}
-
-func (c *curve) add(step float64, values []float64) {
-	if c.every == 0 {
-		c.every = 1
-	}
-	if len(c.x) == mostPoints {
-		for i := range mostPoints / 2 {
-			mean := make([]float64, len(values))
-			for k := range mean {
-				mean[k] = (c.y[2*i][k] + c.y[2*i+1][k]) / 2
-			}
-			c.x[i], c.y[i] = c.x[2*i+1], mean
-		}
-		c.x, c.y, c.every = c.x[:mostPoints/2], c.y[:mostPoints/2], 2*c.every
-	}
-	if c.n == 0 {
-		c.sums = make([]float64, len(values))
-	}
-	for k, v := range values {
-		c.sums[k] += v
-	}
-	c.n, c.last = c.n+1, step
-	if c.n == c.every {
-		c.flush()
-	}
-}
-
-// flush ends the stretch that is not full.
-func (c *curve) flush() {
-	if c.n == 0 {
-		return
-	}
-	for k := range c.sums {
-		c.sums[k] /= float64(c.n)
-	}
-	c.x, c.y, c.sums, c.n = append(c.x, c.last), append(c.y, c.sums), nil, 0
-}
-
-func (c *curve) values(name string) []float64 {
-	list := make([]float64, len(c.y))
-	for i, y := range c.y {
-		list[i] = y[slices.Index(trained, name)]
-	}
-	return list
-}
-
-func (c *curve) chart(title string, names []string) report.LineChart {
-	lines := report.LineChart{Title: title, XLabel: "optimiser step"}
-	for _, name := range names {
-		lines.Series = append(lines.Series, report.Series{Name: name, X: c.x, Y: c.values(name)})
-	}
-	return lines
 }

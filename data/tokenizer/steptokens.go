@@ -1,17 +1,15 @@
-package prm
+package tokenizer
 
 import (
 	"fmt"
 	"sort"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/goprm/goprm/data/tokenizer"
 )
 
 // TokenEnds decodes ids, as a policy has sampled them, and returns the text and, for each id, the offset in it just past the
 // characters that are whole by then. The ids are taken as they are: encoding the text anew could give others.
-func TokenEnds(tok tokenizer.Tokenizer, ids []int32) (text string, ends []int, err error) {
+func TokenEnds(tok Tokenizer, ids []int32) (text string, ends []int, err error) {
 	var b strings.Builder
 	ends = make([]int, len(ids))
 	first := 0 // of the ids whose text is not in b yet

@@ -1,4 +1,4 @@
-package prm
+package inputs
 
 import (
 	"bytes"
@@ -21,6 +21,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// shownPage is a page with its warnings.
+type shownPage struct {
+	report.Page
+	Warnings []string
+}
+
+func draw(ctx context.Context, opt Options) (*shownPage, error) {
+	page, warnings, err := Page(ctx, opt)
+	return &shownPage{page, warnings}, err
+}
+
 func reportFile(t *testing.T, name, text string) string {
 	path := filepath.Join(t.TempDir(), name)
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
@@ -28,9 +39,9 @@ func reportFile(t *testing.T, name, text string) string {
 }
 
 // find is the first block of the type with that title.
-func find[B report.Block](t *testing.T, p *ReportPage, title string) B {
+func find[B report.Block](t *testing.T, p *shownPage, title string) B {
 	t.Helper()
-	for _, s := range p.page.Sections {
+	for _, s := range p.Sections {
 		for _, b := range s.Blocks {
 			switch v := b.(type) {
 			case report.Table:
@@ -69,7 +80,7 @@ const reportLabels = `{"id":"t1","problem":"P one","steps":["a1","a2","a3"],"lab
 // Every number was worked out by hand from the eight labelled steps (score, label):
 // .9 1, .62 0 | .95 .7, .45 1, .5 .2 | .12 0, .11 .3 | .85 1.
 func TestReportScoresByHand(t *testing.T) {
-	p, err := Report(context.Background(), ReportOptions{Inputs: []string{reportFile(t, "scores.jsonl", reportScores)}, Data: []string{reportFile(t, "labels.jsonl", reportLabels)}, Worst: 2})
+	p, err := draw(context.Background(), Options{Inputs: []string{reportFile(t, "scores.jsonl", reportScores)}, Data: []string{reportFile(t, "labels.jsonl", reportLabels)}, Worst: 2})
 	require.NoError(t, err)
 	require.Len(t, p.Warnings, 2)
 	require.Contains(t, p.Warnings[0], "1 lines of scores belong to no trajectory")
@@ -118,7 +129,7 @@ func TestReportScoresByHand(t *testing.T) {
 	require.Equal(t, want[0], h.Groups[0].Counts)
 	require.Equal(t, want[1], h.Groups[1].Counts)
 
-	worst := p.page.Sections[1]
+	worst := p.Sections[1]
 	require.Len(t, worst.Blocks, 2)
 	first, second := worst.Blocks[0].(report.Steps), worst.Blocks[1].(report.Steps)
 	require.Equal(t, "t1 (A): step 2 of 3 scores 0.620, its label is 0", first.Title)
@@ -129,14 +140,14 @@ func TestReportScoresByHand(t *testing.T) {
 	require.True(t, math.IsNaN(first.Steps[2].Label))
 
 	var html bytes.Buffer
-	require.NoError(t, p.WriteHTML(&html))
+	require.NoError(t, report.Write(&html, p.Page))
 	for _, text := range []string{"calibration: ECE 0.255", "14", "b2", "<svg"} {
 		require.Contains(t, html.String(), text)
 	}
 }
 
 func TestReportScoresWithoutLabels(t *testing.T) {
-	p, err := Report(context.Background(), ReportOptions{Inputs: []string{reportFile(t, "scores.jsonl", reportScores)}})
+	p, err := draw(context.Background(), Options{Inputs: []string{reportFile(t, "scores.jsonl", reportScores)}})
 	require.NoError(t, err)
 	require.Equal(t, [][]string{{"thinking", "5", "0.300", "0.950"}, {"response", "1", "0.500", "0.500"}, {"steps", "4", "0.110", "0.850"}, {"all", "10", "0.110", "0.950"}},
 		find[report.Table](t, p, "5 trajectories").Rows)
@@ -144,7 +155,7 @@ func TestReportScoresWithoutLabels(t *testing.T) {
 	require.Equal(t, 1, h.Groups[0].Counts[16])
 	require.Equal(t, 1, h.Groups[0].Counts[8])
 
-	p, err = Report(context.Background(), ReportOptions{Inputs: []string{"-"}, Stdin: strings.NewReader(`{"id":"a","scores":[-3,4.5]}`)})
+	p, err = draw(context.Background(), Options{Inputs: []string{"-"}, Stdin: strings.NewReader(`{"id":"a","scores":[-3,4.5]}`)})
 	require.NoError(t, err)
 	h = find[report.Histogram](t, p, "scores of steps")
 	require.LessOrEqual(t, h.Low, -3.0)
@@ -154,10 +165,10 @@ func TestReportScoresWithoutLabels(t *testing.T) {
 // Scores that are no probabilities have no calibration and no distance from a label.
 func TestReportUnboundedScores(t *testing.T) {
 	scores, labels := reportFile(t, "s.jsonl", `{"id":"a","scores":[-2.5,3]}`), reportFile(t, "l.jsonl", `{"id":"a","problem":"p","steps":["x","y"],"labels":{"steps":[0,1]}}`)
-	p, err := Report(context.Background(), ReportOptions{Inputs: []string{scores}, Data: []string{labels}})
+	p, err := draw(context.Background(), Options{Inputs: []string{scores}, Data: []string{labels}})
 	require.NoError(t, err)
 	require.Contains(t, p.Warnings[0], "no probabilities")
-	for _, s := range p.page.Sections {
+	for _, s := range p.Sections {
 		require.NotContains(t, s.Title, "Worst")
 	}
 	require.Len(t, find[report.Table](t, p, "by source").Rows[0], 8)
@@ -296,7 +307,7 @@ func TestReportRun(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "metrics.jsonl"), []byte(reportMetrics+`{"step":4,"lo`), 0o644))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "run.json"), []byte(`{"version":"v1","steps":3,"steps_per_epoch":3,"complete":true,"counts":{"trajectories":7},"lambda_final":0.5,"warnings":["w"]}`), 0o644))
-	p, err := Report(context.Background(), ReportOptions{Inputs: []string{dir}})
+	p, err := draw(context.Background(), Options{Inputs: []string{dir}})
 	require.NoError(t, err)
 	require.Len(t, p.Warnings, 1)
 	require.Contains(t, p.Warnings[0], "last line is not whole")
@@ -320,9 +331,9 @@ func TestReportRun(t *testing.T) {
 	require.Equal(t, []string{"state", "complete"}, find[report.Table](t, p, "").Rows[0])
 
 	lone := reportFile(t, "metrics.jsonl", reportMetrics)
-	p, err = Report(context.Background(), ReportOptions{Inputs: []string{dir, lone}})
+	p, err = draw(context.Background(), Options{Inputs: []string{dir, lone}})
 	require.NoError(t, err)
-	require.Equal(t, "Runs", p.page.Sections[0].Title)
+	require.Equal(t, "Runs", p.Sections[0].Title)
 	require.Len(t, find[report.LineChart](t, p, "training loss").Series, 2)
 }
 
@@ -336,7 +347,7 @@ func TestReportResults(t *testing.T) {
     {"method":"majority","n":4,"accuracy":0.75,"low":0.5,"high":1}
   ], "warnings": ["careful"]}`
 	eval := `{"bench":"steps","trajectories":4,"problems":3,"labelled_steps":9,"threshold":0.5,"threshold_from":"the default","metrics":{"all":{"step_auroc":0.8125,"pairs":12,"ece":null}},"intervals":{"all":{"step_auroc":{"low":0.7,"high":0.9}}},"controls":{"depth":{"metrics":{"all":{"step_auroc":0.5}}}}}`
-	p, err := Report(context.Background(), ReportOptions{Inputs: []string{reportFile(t, "bon.json", bon), reportFile(t, "eval.json", eval)}, Title: "Mine"})
+	p, err := draw(context.Background(), Options{Inputs: []string{reportFile(t, "bon.json", bon), reportFile(t, "eval.json", eval)}, Title: "Mine"})
 	require.NoError(t, err)
 	require.Len(t, p.Warnings, 1)
 	require.Contains(t, p.Warnings[0], "careful")
@@ -346,9 +357,9 @@ func TestReportResults(t *testing.T) {
 	require.Equal(t, report.Series{Name: "best min", X: []float64{1, 4}, Y: []float64{50, 87.5}, Dots: true}, best.Series[1])
 	require.Equal(t, "best reward, alpha 0.5", best.Series[2].Name)
 	require.Contains(t, find[report.Table](t, p, "").Rows, []string{"best min", "4", "87.5 %", "50.0 % to 100.0 %"})
-	require.Equal(t, [][]string{{"all", "ece", "-", "-", "-"}, {"all", "pairs", "12", "-", "-"}, {"all", "step_auroc", "0.812", "0.700 to 0.900", "0.500"}}, p.page.Sections[1].Blocks[0].(report.Table).Rows)
-	require.Contains(t, p.page.Sections[1].Text, "Threshold 0.5, the default")
-	require.Equal(t, "Mine", p.page.Title)
+	require.Equal(t, [][]string{{"all", "ece", "-", "-", "-"}, {"all", "pairs", "12", "-", "-"}, {"all", "step_auroc", "0.812", "0.700 to 0.900", "0.500"}}, p.Sections[1].Blocks[0].(report.Table).Rows)
+	require.Contains(t, p.Sections[1].Text, "Threshold 0.5, the default")
+	require.Equal(t, "Mine", p.Title)
 }
 
 func TestReportRefuses(t *testing.T) {
@@ -358,18 +369,18 @@ func TestReportRefuses(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(begun, "run.json"), []byte(`{}`), 0o644))
 	for _, c := range []struct {
 		name, text string
-		opt        ReportOptions
+		opt        Options
 		want       string
 	}{
-		{name: "no inputs", opt: ReportOptions{}, want: "inputs: none"},
-		{name: "stdin twice", opt: ReportOptions{Inputs: []string{"-"}, Data: []string{"-"}}, want: "read once"},
-		{name: "threshold", opt: ReportOptions{Inputs: []string{good}, Threshold: data.Float(math.NaN())}, want: "threshold"},
-		{name: "worst", opt: ReportOptions{Inputs: []string{good}, Worst: 20000}, want: "worst"},
-		{name: "missing", opt: ReportOptions{Inputs: []string{filepath.Join(empty, "nowhere")}}, want: "nowhere"},
-		{name: "empty folder", opt: ReportOptions{Inputs: []string{empty}}, want: "no data files"},
-		{name: "run without metrics", opt: ReportOptions{Inputs: []string{begun}}, want: "metrics.jsonl"},
-		{name: "labels as input", opt: ReportOptions{Inputs: []string{labels}}, want: "labelled trajectories are the data"},
-		{name: "data without scores", opt: ReportOptions{Inputs: []string{reportFile(t, "metrics.jsonl", reportMetrics)}, Data: []string{labels}}, want: "no scores"},
+		{name: "no inputs", opt: Options{}, want: "inputs: none"},
+		{name: "stdin twice", opt: Options{Inputs: []string{"-"}, Data: []string{"-"}}, want: "read once"},
+		{name: "threshold", opt: Options{Inputs: []string{good}, Threshold: data.Float(math.NaN())}, want: "threshold"},
+		{name: "worst", opt: Options{Inputs: []string{good}, Worst: 20000}, want: "worst"},
+		{name: "missing", opt: Options{Inputs: []string{filepath.Join(empty, "nowhere")}}, want: "nowhere"},
+		{name: "empty folder", opt: Options{Inputs: []string{empty}}, want: "no data files"},
+		{name: "run without metrics", opt: Options{Inputs: []string{begun}}, want: "metrics.jsonl"},
+		{name: "labels as input", opt: Options{Inputs: []string{labels}}, want: "labelled trajectories are the data"},
+		{name: "data without scores", opt: Options{Inputs: []string{reportFile(t, "metrics.jsonl", reportMetrics)}, Data: []string{labels}}, want: "no scores"},
 		{name: "empty", text: "", want: "empty file"},
 		{name: "no JSON", text: "hello\n", want: "in.jsonl:1"},
 		{name: "something else", text: `{"a":1}`, want: "neither a line of prm score"},
@@ -382,21 +393,21 @@ func TestReportRefuses(t *testing.T) {
 		{name: "other document", text: "{\n\"x\": 1}", want: "neither a result"},
 		{name: "accuracy", text: `{"results":[{"method":"best","n":1,"accuracy":7}]}`, want: "results[0]"},
 		{name: "no metrics", text: `{"bench":"steps"}`, want: "metrics: missing"},
-		{name: "other ids", text: `{"id":"z","scores":[1]}`, opt: ReportOptions{Data: []string{labels}}, want: `no labelled trajectory with the id "z"`},
-		{name: "other number of steps", text: `{"id":"a","scores":[1,1]}`, opt: ReportOptions{Data: []string{labels}}, want: "2 scores"},
-		{name: "nothing labelled", text: `{"id":"a","scores":[1]}`, opt: ReportOptions{Data: []string{reportFile(t, "u.jsonl", `{"id":"a","problem":"p","steps":["x"]}`)}}, want: "none of its scores has a label"},
+		{name: "other ids", text: `{"id":"z","scores":[1]}`, opt: Options{Data: []string{labels}}, want: `no labelled trajectory with the id "z"`},
+		{name: "other number of steps", text: `{"id":"a","scores":[1,1]}`, opt: Options{Data: []string{labels}}, want: "2 scores"},
+		{name: "nothing labelled", text: `{"id":"a","scores":[1]}`, opt: Options{Data: []string{reportFile(t, "u.jsonl", `{"id":"a","problem":"p","steps":["x"]}`)}}, want: "none of its scores has a label"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.opt.Inputs == nil && c.name != "no inputs" {
 				c.opt.Inputs = []string{reportFile(t, "in.jsonl", c.text)}
 			}
-			_, err := Report(context.Background(), c.opt)
+			_, err := draw(context.Background(), c.opt)
 			require.ErrorContains(t, err, c.want)
 		})
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	_, err := Report(ctx, ReportOptions{Inputs: []string{good}})
+	_, err := draw(ctx, Options{Inputs: []string{good}})
 	require.True(t, errors.Is(err, context.Canceled))
 }
 
@@ -420,7 +431,7 @@ func (s *scoreLines) Read(p []byte) (int, error) {
 }
 
 func TestReportStreams(t *testing.T) {
-	p, err := Report(context.Background(), ReportOptions{Inputs: []string{"-"}, Stdin: &scoreLines{n: 10100}})
+	p, err := draw(context.Background(), Options{Inputs: []string{"-"}, Stdin: &scoreLines{n: 10100}})
 	require.NoError(t, err)
 	h := find[report.Histogram](t, p, "scores of steps")
 	require.Equal(t, 20, h.Bins)
@@ -431,4 +442,19 @@ func TestReportStreams(t *testing.T) {
 	require.Equal(t, 20200, sum)
 	require.Equal(t, 600, h.Groups[0].Counts[19], "six of the 101 values are 0.95 or more")
 	require.Equal(t, 500+1442, h.Groups[0].Counts[17], "0.85 to 0.89, and 6/7")
+}
+
+// The files in testdata were written by the commands; page.html is the page that prm report makes of them.
+func TestGoldenPage(t *testing.T) {
+	t.Chdir("testdata")
+	p, err := draw(context.Background(), Options{Inputs: []string{"run", "bestofn.json", "eval.json", "scores.jsonl"}, Data: []string{"labels.jsonl"}, Worst: 3})
+	require.NoError(t, err)
+	var page bytes.Buffer
+	require.NoError(t, report.Write(&page, p.Page))
+	if os.Getenv("GOPRM_UPDATE_REPORT") != "" {
+		require.NoError(t, os.WriteFile("page.html", page.Bytes(), 0o644))
+	}
+	want, err := os.ReadFile("page.html")
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(want, page.Bytes()), "the page differs from testdata/page.html; if it is meant to: GOPRM_UPDATE_REPORT=1 go test ./internal/report/inputs")
 }

@@ -1,4 +1,4 @@
-package prm
+package inputs
 
 import (
 	"bytes"

@@ -7,6 +7,7 @@ import (
 
 	"github.com/goprm/goprm/data/tokenizer"
 	"github.com/goprm/goprm/internal/engine"
+	"github.com/goprm/goprm/internal/formats"
 	"github.com/goprm/goprm/internal/hfmodel"
 	"github.com/goprm/goprm/prm"
 )
@@ -108,7 +109,7 @@ func (c inspectCommand) trained(p *program, d *hfmodel.Description) (*trainedDes
 }
 
 func (c inspectCommand) Run(p *program) error {
-	d, err := hfmodel.Describe(c.Path)
+	d, err := hfmodel.Describe(c.Path, formats.Recognise)
 	if err != nil {
 		return err
 	}
