@@ -44,20 +44,15 @@ func open(index int, opt engine.Options) (engine.Backend, error) {
 			source = KernelsEnv
 		}
 	}
-	b := &backend{}
-	switch kernels {
-	case "", "auto":
-		b.use(avx2Available())
-	case "portable":
-		b.use(false)
-	case "avx2":
-		if !avx2Available() {
-			return nil, fmt.Errorf("device cpu: %s avx2: they need a processor with AVX2 and FMA and a program built for amd64 without the tag noasm", source)
-		}
-		b.use(true)
-	default:
-		return nil, fmt.Errorf("device cpu: %s %q: want auto, portable or avx2", source, kernels)
+	chosen, err := choose(kernels)
+	if err != nil {
+		return nil, fmt.Errorf("device cpu: %s %q: %w", source, kernels, err)
 	}
+	b := &backend{name: "cpu/" + chosen.name}
+	if chosen.table != nil {
+		b.tables = append(b.tables, chosen.table())
+	}
+	b.tables = append(b.tables, portable)
 	workers := opt.Workers
 	if workers == 0 {
 		workers = runtime.GOMAXPROCS(0)
@@ -66,11 +61,32 @@ func open(index int, opt engine.Options) (engine.Backend, error) {
 	return b, nil
 }
 
-func (b *backend) use(avx2 bool) {
-	b.name, b.tables = "cpu/portable", []map[string]compile{portable}
-	if avx2 {
-		b.name, b.tables = "cpu/avx2", []map[string]compile{avx2Kernels(), portable}
+// kernels are those of one instruction set.
+type kernels struct {
+	name  string
+	needs string                    // of the processor, in words
+	runs  func() bool               // whether processor and operating system do
+	auto  bool                      // whether "auto" may take them
+	table func() map[string]compile // with scratch memory of its own; calls that it declines are left to portable Go
+}
+
+// choose finds kernels by name; "" and "auto" are the best that this machine runs.
+func choose(name string) (kernels, error) {
+	names := "auto, portable"
+	for _, k := range instances() {
+		names += ", " + k.name
+		switch {
+		case (name == "" || name == "auto") && k.auto && k.runs(), name == k.name && k.runs():
+			return k, nil
+		case name == k.name:
+			return k, fmt.Errorf("they need a processor with %s", k.needs)
+		}
 	}
+	switch name {
+	case "", "auto", "portable":
+		return kernels{name: "portable"}, nil
+	}
+	return kernels{}, fmt.Errorf("want %s", names)
 }
 
 func (b *backend) Name() string { return b.name }

@@ -9,6 +9,7 @@ import (
 
 // scratch is the memory that a backend's kernels share: launches follow one another, so one set serves them all.
 type scratch struct {
+	set       *instructionSet
 	packed    []float32
 	work      []*workspace
 	attention []*attentionSpace
@@ -25,7 +26,8 @@ func (s *scratch) packedA() []float32 {
 // spaces has the scratch of each of a number of workers.
 func (s *scratch) spaces(workers int) []*workspace {
 	for len(s.work) < workers {
-		s.work = append(s.work, &workspace{panels: alignedFloats(kBlock * columnTile), tile: alignedFloats(6 * 16)})
+		s.work = append(s.work, &workspace{panels: alignedFloats(kBlock * columnTile), rows: make([]unsafe.Pointer, s.set.nr),
+			tile: alignedFloats(s.set.mr * s.set.nr), bias: make([]float32, s.set.nr)})
 	}
 	return s.work[:workers]
 }
