@@ -41,6 +41,7 @@ var FusedOps = [...]string{"linear_add", "linear_dx_add", "linear_swiglu"}
 // Options say how much is checked.
 type Options struct {
 	BF16     bool     // the backend computes in bf16 too
+	Unfused  bool     // it has no FusedOps
 	Only     []string // these ops alone, in bf16 alone, with sizes that tensor-core kernels like among them
 	Elements int      // leave out what a slow device takes long for: cases with more numbers than this, and gradients; 0: nothing
 }
@@ -78,7 +79,7 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 				if opt.Only != nil && !slices.Contains(opt.Only, exact.op) {
 					continue
 				}
-				if fused := slices.Contains(FusedOps[:], exact.op); narrow && !fused && !slices.Contains(NarrowOps[:], exact.op) || fused && !narrow {
+				if fused := slices.Contains(FusedOps[:], exact.op); narrow && !fused && !slices.Contains(NarrowOps[:], exact.op) || fused && (!narrow || opt.Unfused) {
 					continue
 				}
 				covered[exact.op] = true
@@ -128,7 +129,11 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 			}
 			t.Run("special numbers", func(t *testing.T) { specialNumbers(t, two, dtype) })
 			if narrow {
-				require.Len(t, covered, len(NarrowOps)+len(FusedOps))
+				want := len(NarrowOps)
+				if !opt.Unfused {
+					want += len(FusedOps)
+				}
+				require.Len(t, covered, want)
 				return
 			}
 			if dtype == engine.F32 {

@@ -76,6 +76,9 @@ func backendWith(t testing.TB, kernels string, workers int) *backend {
 	b, err := engine.Open("cpu", engine.Options{Kernels: kernels, Workers: workers})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, b.Close()) })
+	if narrow, ok := b.(narrowBackend); ok {
+		return narrow.backend
+	}
 	return b.(*backend)
 }
 

@@ -24,10 +24,12 @@ type instructionSet struct {
 	tile, stripTile func(k int, a, b, c *float32, ldc int, add *float32, ldadd int)
 	// packRowsA and packRowsB interleave mr or nr rows, 4·n4 elements from an index on, into a panel. packColumnsA and
 	// packColumnsB copy mr or nr columns of k rows that are ld elements apart.
-	packRowsA, packRowsB        func(dst *float32, rows []unsafe.Pointer, bf16 bool, from, n4 int)
-	packColumnsA                func(dst, src *float32, ld, k int)
-	packColumnsB                func(dst, src *float32, ld, k int)
-	packColumnsBF16             func(dst *float32, src *uint16, ld, k int)
+	packRowsA, packRowsB func(dst *float32, rows []unsafe.Pointer, bf16 bool, from, n4 int)
+	packColumnsA         func(dst, src *float32, ld, k int)
+	packColumnsB         func(dst, src *float32, ld, k int)
+	packColumnsBF16      func(dst *float32, src *uint16, ld, k int)
+	// packPairsA and packPairsB join mr or nr columns of 2·k rows of bf16 in words, for sets that multiply pairs of bf16.
+	packPairsA, packPairsB      func(dst *uint32, src *uint16, ld, k int)
 	softmax                     func(s *float32, scale float32, state *float32)
 	slopesByRow, slopesByColumn func(s, dp *float32, scale float32, lse, delta *float32)
 }
@@ -84,20 +86,12 @@ func (g *gemm) run() error {
 		return nil
 	}
 	workers := len(g.spaces)
-	nr := g.set.nr
-	g.tileColumns = min(columnTile, roundUp(ceilDiv(g.n, 2*workers), nr))
-	if tiles := ceilDiv(g.n, g.tileColumns); tiles > workers {
-		// As many tiles for one worker as for the other.
-		g.tileColumns = roundUp(ceilDiv(g.n, roundUp(tiles, workers)), nr)
-	}
+	g.tileColumns = columnsOfTask(g.n, workers, g.set.nr)
 	depth := min(g.k, kSpan)
 	chunk := max(g.set.mr, packedRoom/depth/rowBlock*rowBlock)
 	for g.row0 = 0; g.row0 < g.m; g.row0 += chunk {
 		g.rows = min(chunk, g.m-g.row0)
-		g.tileRows = g.rows
-		if columns := ceilDiv(g.n, g.tileColumns); columns < 2*workers && workers > 1 {
-			g.tileRows = max(g.set.mr*8, roundUp(ceilDiv(g.rows, ceilDiv(4*workers, columns)), g.set.mr))
-		}
+		g.tileRows = rowsOfTask(g.rows, ceilDiv(g.n, g.tileColumns), workers, g.set.mr)
 		for g.k0 = 0; g.k0 < g.k; g.k0 += kSpan {
 			g.span = min(kSpan, g.k-g.k0)
 			if err := g.crew.run(ceilDiv(g.rows, packRowsAtATime), g.packWork); err != nil {
@@ -109,6 +103,23 @@ func (g *gemm) run() error {
 		}
 	}
 	return nil
+}
+
+// columnsOfTask is how many of n columns one task takes, as many for one worker as for the other.
+func columnsOfTask(n, workers, nr int) int {
+	columns := min(columnTile, roundUp(ceilDiv(n, 2*workers), nr))
+	if tiles := ceilDiv(n, columns); tiles > workers {
+		return roundUp(ceilDiv(n, roundUp(tiles, workers)), nr)
+	}
+	return columns
+}
+
+// rowsOfTask is how many rows one task takes where the columns make a number of tiles: all, unless workers were idle.
+func rowsOfTask(rows, tiles, workers, mr int) int {
+	if tiles < 2*workers && workers > 1 {
+		return max(mr*8, roundUp(ceilDiv(rows, ceilDiv(4*workers, tiles)), mr))
+	}
+	return rows
 }
 
 const packRowsAtATime = 96

@@ -40,6 +40,7 @@ var avx512Set = &instructionSet{
 		}
 	},
 	packColumnsA: packColumns12F32, packColumnsB: packColumns32F32, packColumnsBF16: packColumns32BF16,
+	packPairsA: packPairs12, packPairsB: packPairs32,
 	softmax: softmaxStrip12, slopesByRow: slopesByRow12, slopesByColumn: slopesByColumn12,
 }
 
