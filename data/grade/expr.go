@@ -148,3 +148,16 @@ func (n *node) flat(k kind, parts []string) []string {
 	}
 	return parts
 }
+
+// rename replaces a variable.
+func (n *node) rename(from, to string) *node {
+	if n.is(symbol, from) {
+		return named(symbol, to)
+	}
+	c := *n
+	c.key, c.nodes, c.args = "", 0, make([]*node, len(n.args))
+	for i, a := range n.args {
+		c.args[i] = a.rename(from, to)
+	}
+	return &c
+}

@@ -8,6 +8,10 @@ func matrixOf(n *node) *node {
 	switch n.kind {
 	case matrix:
 		return n
+	case power: // the transpose
+		if m := matrixOf(n.args[0]); m != nil && (n.args[1].is(symbol, "T") || n.args[1].is(symbol, `\top`)) {
+			return transpose(m)
+		}
 	case negative:
 		if m := matrixOf(n.args[0]); m != nil {
 			return m.each(func(a *node) *node { return newNode(negative, a) })
@@ -120,4 +124,30 @@ func (g *grader) vectors(gold, pred *node) Decision {
 		}
 	}
 	return g.all(gold.args, pred.args)
+}
+
+func transpose(m *node) *node {
+	t := &node{kind: matrix, cols: len(m.args) / m.cols}
+	for c := range m.cols {
+		for r := range t.cols {
+			t.args = append(t.args, m.args[r*m.cols+c])
+		}
+	}
+	return t
+}
+
+// rowsOf is a matrix that was written as a list of rows, [[1,2],[3,4]]; nil for everything else.
+func rowsOf(n *node) *node {
+	if n.kind != tuple || n.name != "[]" {
+		return nil
+	}
+	m := &node{kind: matrix}
+	for i, row := range n.args {
+		if row.kind != tuple || row.name != "[]" || i > 0 && len(row.args) != m.cols {
+			return nil
+		}
+		m.cols = len(row.args)
+		m.args = append(m.args, row.args...)
+	}
+	return m
 }

@@ -42,6 +42,9 @@ func (p *parser) group() *node {
 		}
 	}
 	p.expect("}")
+	if inner.is(list, ",") && len(inner.args) > 1 { // {4,5}, a slip for \{4,5\}
+		return newNode(set, inner.args...)
+	}
 	return inner
 }
 

@@ -65,39 +65,3 @@ func isProse(s string) bool {
 	}
 	return long && isWords(s)
 }
-
-var (
-	soleChoice  = regexp.MustCompile(`^\(?([A-Z])\)?[.:]?$`)
-	firstChoice = regexp.MustCompile(`^(?:option|choice)?\s*(?:\(([A-Z])\)|([A-Z])[.):])\s*\S`)
-)
-
-// choiceLetter is the letter of an option, "" where the answer is none. Where the other answer is a letter alone, the option's
-// text may follow: (B) 12.
-func choiceLetter(answer, other string) string {
-	s := plainText(answer)
-	s = strings.TrimPrefix(strings.TrimPrefix(s, "Option "), "option ")
-	if m := soleChoice.FindStringSubmatch(s); m != nil {
-		return m[1]
-	}
-	if soleChoice.MatchString(plainText(other)) {
-		if m := firstChoice.FindStringSubmatch(s); m != nil {
-			return m[1] + m[2]
-		}
-	}
-	return ""
-}
-
-// options are the ways in which a text names the option it takes.
-var options = regexp.MustCompile(`(?im)(?:\b(?:option|choice|answer(?:\s+is)?)\b|উত্তর)[^\pL\d]{0,12}([A-J])(?:[^\pL\d]|$)|\*\*\(?([A-J])(?:[).:]|\s*\*\*)|^\s*\(?([A-J])[).:]?\s*$`)
-
-// chosen is the option that a text names last, "" for none. It is asked only where the gold answer is a letter and the text does
-// not end with one.
-func chosen(text string) string {
-	text, _ = response(text)
-	all := options.FindAllStringSubmatch(text, -1)
-	if len(all) == 0 {
-		return ""
-	}
-	m := all[len(all)-1]
-	return strings.ToUpper(m[1] + m[2] + m[3])
-}
