@@ -10,15 +10,15 @@ const besideBytes = 200
 
 var (
 	// separators end what can touch a box: the formula's delimiters, a relation, a comma, a line.
-	separators = []string{"$", `\(`, `\)`, `\[`, `\]`, `\\`, "&", "\n", ",", ";", ":", "=", `\approx`, `\Rightarrow`, `\implies`, `\to`, `\quad`, `\text`, `\begin`, `\end`, `\therefore`, `\because`, "。", "，", "：", "**"}
+	separators = []string{"$", `\(`, `\)`, `\[`, `\]`, `\\`, "&", "\n", ",", ";", ":", "=", `\approx`, `\Rightarrow`, `\implies`, `\to`, `\quad`, `\text`, `\begin`, `\end`, `\therefore`, `\because`, "。", "，", "：", "**", `\boxed`, `\fbox`, `\framebox`, "</", "<|", "answer>", "think>"}
 	layoutOnly = strings.NewReplacer(`\left`, "", `\right`, "", `\displaystyle`, "", `\!`, "", `\,`, "", `\;`, "", `\:`, "", `\ `, "", "{", "", "}", "", ".", "", "!", "!", "*", "", "_", "", "~", "", `"`, "", "`", "")
 	unitBeside = regexp.MustCompile(`^\s*(?:\\[,;!: ]|~|\s)*(?:\\(?:text|mathrm|mbox|textrm)\s*\{[^{}]*\}(?:\^\{?\d\}?)?|\^\s*\{?\\circ\}?(?:\s*\\?[CF]\b)?|°[CF]?|\\?%)`)
 )
 
 // beside is the expression that a box is a part of, with its content in braces: -\boxed{5} is -{5}. It is empty where nothing
-// touches the box. In a formula that is all up to a relation, a comma or the formula's end; elsewhere what no blank parts.
-func beside(text string, b box, answer string) string {
-	before := text[max(0, b.start-besideBytes):b.start]
+// touches the box. Nothing before from counts. In a formula that is all up to a relation, a comma or the formula's end; elsewhere what no blank parts.
+func beside(text string, from int, b box, answer string) string {
+	before := text[max(from, b.start-besideBytes):b.start]
 	after := text[b.end:min(len(text), b.end+besideBytes)]
 	left, right := touchingLeft(before), touchingRight(after)
 	if m := unitBeside.FindString(after); m != "" {

@@ -58,7 +58,11 @@ func boxed(text string) (finding, bool) {
 		return settled(rest), true
 	}
 	if first == last {
-		f.beside = beside(text, boxes[last], f.answer)
+		from := 0
+		if first > 0 {
+			from = boxes[first-1].end
+		}
+		f.beside = beside(text, from, boxes[last], f.answer)
 	}
 	return f, true
 }

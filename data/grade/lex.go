@@ -60,6 +60,7 @@ var (
 	ellipsis     = regexp.MustCompile(`^(\d*\.)(\d+)(?:\.\.\.|\\[lc]?dots\b ?)`)
 	hexadecimal  = regexp.MustCompile(`^0[xX]([0-9A-Fa-f]+)`)
 	ordinal      = regexp.MustCompile(`^(?:st|nd|rd|th)(?:[^A-Za-z]|$)`)
+	micro        = regexp.MustCompile(`(\d(?:\\[,;: ]|\s|~)*)\\mu\s*(?:\\(?:text|mathrm)\s*\{\s*)?([mslgLAVF])\b\}?`)
 	clockHalf    = regexp.MustCompile(`(?i)(\d)\s*([ap])(?:\.\s?m\.?|m)([^A-Za-z]|$)`)
 	remainders   = regexp.MustCompile(`(\d)\s*\\?,?\s*(?:\\text\{\s*)?\b(?:R|r|rem\.?|remainder)\b(?:\s*\})?\s*(\d)`)
 )
@@ -158,6 +159,7 @@ func lex(answer string, separators bool) (*lexer, error) {
 
 // prepare writes what only a pattern finds as a text: a.m., remainders, and a number in words before other words.
 func prepare(s string) string {
+	s = micro.ReplaceAllString(s, `$1\text{ µ$2} `)
 	s = clockHalf.ReplaceAllString(s, `$1\text{ $2.m.}$3`)
 	s = remainders.ReplaceAllString(s, `$1\text{ remainder }$2`)
 	fields := strings.Fields(s)
@@ -234,6 +236,9 @@ func (l *lexer) next(s string) (int, error) {
 		l.add(tPunct, "≈")
 		return size, nil
 	case '.':
+		if len(l.out) > 0 && l.out[len(l.out)-1].kind == tMoney { // Rs. 250
+			return size, nil
+		}
 		if fullStop.MatchString(s) {
 			return len(s), nil
 		}
@@ -289,7 +294,7 @@ func (l *lexer) run(s string) {
 	case strings.HasPrefix(s, "or") && last.kind == tNumber && len(s) <= 4: // "1orW(x)"
 		l.add(tJoin, "or")
 		l.run(s[2:])
-	case len(s) > 1 && units[s] != nil && l.afterQuantity():
+	case len(s) > 1 && units[s] != nil && l.afterQuantity() && (last.text != `\pi` || len(s) > 2 || s == "cm" || s == "ft"):
 		l.add(tText, s)
 	case splitFunction(s) > 0:
 		n := splitFunction(s)

@@ -65,6 +65,9 @@ func first(s string) finding {
 	if bounds.MatchString(line) {
 		return finding{reason: "the text bounds the answer instead of giving it"}
 	}
+	if !mathStart(line) && isStatement(line) { // the largest $n$ is 34
+		return states(line)
+	}
 	return finding{answer: trimMarks(phrase(line))}
 }
 
@@ -120,7 +123,7 @@ func sentenceEnd(s string) int {
 				if s[i] == ';' && i+1 < len(s) && mathStart(strings.TrimSpace(s[i+1:])) {
 					continue
 				}
-				if s[i] != '.' || !abbreviations[strings.ToLower(lastWord(s[:i]))] {
+				if w := lastWord(s[:i]); s[i] != '.' || !abbreviations[strings.ToLower(w)] && (w != s[:i] || len(w) != 1 || w[0] < 'A' || w[0] > 'J') {
 					return i
 				}
 			}

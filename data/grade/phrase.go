@@ -99,9 +99,9 @@ func startsRemark(s string) bool {
 	case lower == "and":
 		n := leadingWord(next)
 		return len(n) > 1 && remark[strings.ToLower(n)]
-	case lower == "in" || lower == "of" || lower == "at" || lower == "to" || lower == "as" && mathStart(next):
+	case lower == "in" || lower == "of":
 		n := leadingWord(next)
-		return len(n) > 1 && numberWord(n) == nil && (lower == "in" || lower == "of" && len(n) > 1)
+		return len(n) > 1 && numberWord(n) == nil
 	case lower == "not":
 		return false
 	}

@@ -148,13 +148,18 @@ func inOneUnit(a, b quantity) (*node, *node) {
 	return newNode(product, a.value, &node{kind: number, value: a.factor}), newNode(product, b.value, &node{kind: number, value: b.factor})
 }
 
+// bareUnits are the letters that are read as units behind a number.
+var bareUnits = setOf("m g s L h N J W V K")
+
 // bareUnit finds units that were written as variables behind a number: 5 m, 3 g/L, 3e8 m/s.
 func bareUnit(n *node) (*node, string, bool) {
 	symbolic := func(n *node) string {
 		switch {
-		case n.kind == symbol && units[n.name] != nil:
+		case n.kind == symbol && bareUnits[n.name]:
 			return n.name
-		case n.kind == power && n.args[0].kind == symbol && units[n.args[0].name] != nil && n.args[1].isInteger():
+		case n.is(symbol, `\Omega`):
+			return "Ω"
+		case n.kind == power && n.args[0].kind == symbol && bareUnits[n.args[0].name] && n.args[1].isInteger():
 			return n.args[0].name + "^" + n.args[1].value.RatString()
 		}
 		return ""

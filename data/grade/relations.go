@@ -55,6 +55,10 @@ func namesQuantity(n *node) bool {
 	switch n.kind {
 	case applied, opaque:
 		return true
+	case product: // f^{-1}(x)
+		return n.args[0].kind == power && n.args[0].args[0].kind == symbol && n.args[0].args[1].canon() == integer(-1).canon() && strings.Contains("fghFGH", n.args[0].args[0].name)
+	case quotient: // dy/dx
+		return isDifferential(n.args[0]) && isDifferential(n.args[1])
 	case function:
 		if n.name == "!" || n.name == "root" || n.name == "binom" {
 			return false
@@ -67,6 +71,10 @@ func namesQuantity(n *node) bool {
 		return true
 	}
 	return false
+}
+
+func isDifferential(n *node) bool {
+	return n.kind == product && len(n.args) == 2 && (n.args[0].is(symbol, "d") || n.args[0].is(symbol, `\partial`)) && n.args[1].kind == symbol
 }
 
 // combination tells whether n is made of names alone, as in a + b: an answer "a + b = 5" gives the value 5.

@@ -3,6 +3,7 @@ package grade
 import (
 	"fmt"
 	"math/big"
+	"slices"
 )
 
 // scalar compares two expressions: as written, then exactly or with many digits at several points.
@@ -15,8 +16,10 @@ func (g *grader) scalar(gold, pred *node) Decision {
 		return d
 	}
 	x, y := inOneUnit(a, b)
-	if d := g.marked(x, y); d != Undecided {
-		return d
+	if a.kindOf() == "" || b.kindOf() == "" {
+		if d := g.marked(x, y); d != Undecided {
+			return d
+		}
 	}
 	d := g.value(x, y)
 	if d == Yes {
@@ -72,6 +75,11 @@ func properFraction(n *node) bool {
 	return n.kind == quotient && n.args[0].isInteger() && n.args[1].isInteger() && n.args[0].value.Cmp(n.args[1].value) < 0
 }
 
+// hasTerm tells whether a sum has a variable as a term.
+func hasTerm(n *node, name string) bool {
+	return n.kind == sum && slices.ContainsFunc(n.args, func(a *node) bool { return a.is(symbol, name) })
+}
+
 // value compares what two expressions evaluate to.
 func (g *grader) value(gold, pred *node) Decision {
 	if gold.canon() == pred.canon() {
@@ -82,6 +90,9 @@ func (g *grader) value(gold, pred *node) Decision {
 			return Yes
 		}
 		return g.no("the values differ")
+	}
+	if hasTerm(gold, "C") && hasTerm(pred, "c") && !freeVariables(gold)["c"] && !freeVariables(pred)["C"] {
+		pred = pred.rename("c", "C") // the constant of integration
 	}
 	variables := map[string]bool{}
 	gold.variables(variables)

@@ -9,11 +9,11 @@ import (
 const maxSentences = 6 // that are looked at for one that states a value, from the last on
 
 // verb is what states a value of what stands before it.
-var verb = regexp.MustCompile(`(?i)\b(?:is|are|was|were|be|equals?|equal to|gets?|gives?|gave|got|obtains?|obtained|has|have|yields?|comes? to|totals?|becomes?|finds?|found|value|number|at|to|choose|chose|pick|select|choice|option|hence|thus|therefore|so|isn't|aren't|wasn't)\b(?:\s*[:：])?|[:：]\s|等于|得到|是|为|得|有|共`)
+var verb = regexp.MustCompile(`(?i)\b(?:is|are|was|were|be|equals?|equal to|gets?|gives?|gave|got|obtains?|obtained|has|have|yields?|comes? to|totals?|becomes?|finds?|found|value|number|at|to|choice|option|hence|thus|therefore|so|isn't|aren't|wasn't)\b(?:\s*[:：])?|[:：]\s|等于|得到|是|为|得|有|共`)
 
 // prose are words that no answer is made of, so that a text with one of them states something.
 var prose = setOf(`is are was were be so we it this these which there then thus hence therefore has have had find get gives can if let equals since because
-	isn't aren't wasn't my our i'm think would`)
+	isn't aren't wasn't my our i'm think would comes equals becomes totals yields obtain obtained`)
 
 // stated is the value that the last sentence with one states. A text that is nothing but an answer is returned whole.
 func stated(text string) finding {

@@ -37,7 +37,17 @@ func sameText(a, b string) bool {
 	if a == b {
 		return a != ""
 	}
-	return isWords(a) && isWords(b) && strings.EqualFold(strings.TrimPrefix(strings.ToLower(a), "the "), strings.TrimPrefix(strings.ToLower(b), "the "))
+	return isWords(a) && isWords(b) && withoutArticle(a) == withoutArticle(b)
+}
+
+func withoutArticle(s string) string {
+	s = strings.ToLower(s)
+	for _, article := range []string{"the ", "a ", "an "} {
+		if rest, ok := strings.CutPrefix(s, article); ok {
+			return rest
+		}
+	}
+	return s
 }
 
 // isWords tells whether the answer consists of words alone, of which one is longer than a product of variables would be.

@@ -10,7 +10,7 @@ var (
 	silent = setOf(`a an the in of is total each all altogether exactly about approximately approx roughly around respectively only just st nd rd th equal value answer
 		square unit units cubic square_unit whole it its there are`)
 	// harmless words may be left out by one side: they name what is counted, which the question says.
-	harmless = setOf(`apple orange banana pear egg cookie cake pie pizza slice piece candy chocolate sandwich bottle glass bowl plate box bag pack packet package basket jar can
+	harmless = setOf(`a.m p.m apple orange banana pear egg cookie cake pie pizza slice piece candy chocolate sandwich bottle glass bowl plate box bag pack packet package basket jar can
 		people person man woman men women child children kid boy girl student teacher adult friend player team member employee worker visitor guest passenger customer voter family couple
 		car bus truck train bike bicycle boat plane ship seat ticket trip ride wheel
 		book page word letter chapter line pencil pen crayon marker notebook paper sheet card stamp sticker coin bill toy doll ball marble bead block brick tile stick stone rock
@@ -73,10 +73,15 @@ func synonym(w string) string {
 	return w
 }
 
-// differentRuns tells whether both answers are runs of letters alone, which are words or products: ab and ba may be either, so
-// that nothing is said. One that is written as a product decides (ab + c, 2xy, a \cdot b).
+// differentRuns tells whether both answers are runs of the same letters in another order, which are words or products: ab and
+// ba may be either, so that nothing is said. One that is written as a product decides (ab + c, 2xy, a \cdot b).
 func differentRuns(a, b string) bool {
 	a, b = plainText(a), plainText(b)
-	return len(a) > 1 && len(b) > 1 && isWord(a) && isWord(b) && !strings.EqualFold(a, b) && !known(a) && !known(b) &&
-		spelledNumber(a) == nil && spelledNumber(b) == nil
+	if len(a) != len(b) || len(a) < 2 || strings.EqualFold(a, b) || !isWord(a) || !isWord(b) {
+		return false
+	}
+	x, y := []byte(strings.ToLower(a)), []byte(strings.ToLower(b))
+	slices.Sort(x)
+	slices.Sort(y)
+	return string(x) == string(y)
 }
