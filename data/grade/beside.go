@@ -10,7 +10,7 @@ const besideBytes = 200
 
 var (
 	// separators end what can touch a box: the formula's delimiters, a relation, a comma, a line.
-	separators = []string{"$", `\(`, `\)`, `\[`, `\]`, `\\`, "&", "\n", ",", ";", ":", "=", `\approx`, `\Rightarrow`, `\implies`, `\to`, `\quad`, `\text`, `\begin`, `\end`, `\therefore`, `\because`, "。", "，", "：", "**", `\boxed`, `\fbox`, `\framebox`, "</", "<|", "answer>", "think>"}
+	separators = []string{"$", `\(`, `\)`, `\[`, `\]`, `\\`, "&", "\n", ",", ";", ":", "=", `\approx`, `\Rightarrow`, `\implies`, `\to`, `\quad`, `\equiv`, `\pmod`, `\bmod`, `\mod`, `\text`, `\begin`, `\end`, `\therefore`, `\because`, "。", "，", "：", "**", `\boxed`, `\fbox`, `\framebox`, "</", "<|", "answer>", "think>"}
 	layoutOnly = strings.NewReplacer(`\left`, "", `\right`, "", `\displaystyle`, "", `\!`, "", `\,`, "", `\;`, "", `\:`, "", `\ `, "", "{", "", "}", "", ".", "", "!", "!", "*", "", "_", "", "~", "", `"`, "", "`", "")
 	unitBeside = regexp.MustCompile(`^\s*(?:\\[,;!: ]|~|\s)*(?:\\(?:text|mathrm|mbox|textrm)\s*\{[^{}]*\}(?:\^\{?\d\}?)?|\^\s*\{?\\circ\}?(?:\s*\\?[CF]\b)?|°[CF]?|\\?%)`)
 )

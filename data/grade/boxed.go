@@ -12,7 +12,10 @@ var boxCommand = regexp.MustCompile(`\\(?:boxed|fbox|framebox)\s*`)
 var joint = regexp.MustCompile(`[,;&]|quad|\b(?:and|or)\b`)
 var between = regexp.MustCompile(`^(?:[\s,;$&]|\\[()\[\]\s,;!]|\\quad|\\qquad|\\text\s*\{\s*(?:and|or|,)?\s*\}|\b(?:and|or)\b|\{|\}|\(|\)|[A-Za-z](?:_\{?\w+\}?)?(?:\(\w\))?\s*=)*$`)
 
-const maxGap = 120 // bytes between boxes of one answer
+const (
+	maxGap   = 120 // bytes between boxes of one answer
+	maxAlike = 4   // boxes of one answer that are compared, since one value may be written in two ways
+)
 
 type box struct {
 	content    string
@@ -46,7 +49,7 @@ func boxed(text string) (finding, bool) {
 		} else if f.reason != "" {
 			return f, true
 		}
-		if len(parts) == 0 || parts[len(parts)-1] != part {
+		if len(parts) == 0 || parts[len(parts)-1] != part && (last-first > maxAlike || (&grader{}).answers(parts[len(parts)-1], part) != Yes) {
 			parts = append(parts, part)
 		}
 	}

@@ -23,6 +23,10 @@ func (g *grader) same(gold, pred *node) Decision {
 		return g.lists(gold, pred)
 	case gold.kind == relation || pred.kind == relation:
 		return g.relations(gold, pred)
+	case gold.kind == tuple && asVector(pred, len(gold.args)) != nil:
+		return g.all(gold.args, asVector(pred, len(gold.args)).args)
+	case pred.kind == tuple && asVector(gold, len(pred.args)) != nil:
+		return g.all(asVector(gold, len(pred.args)).args, pred.args)
 	case gold.kind == matrix && pred.kind == matrix:
 		return g.matrices(gold, pred)
 	case gold.kind == matrix && rowsOf(pred) != nil:

@@ -43,6 +43,7 @@ type lexer struct {
 	separators bool
 	ambiguous  bool // a comma was read as a thousands separator
 	brackets   int
+	gap        bool // there was space before what is read
 	money      bool // a $ before a digit is a currency: the answer has an odd number of them
 	out        []token
 }
@@ -145,6 +146,7 @@ func lex(answer string, separators bool) (*lexer, error) {
 			return nil, fmt.Errorf("more than %d tokens", maxTokens)
 		}
 		before := len(l.out)
+		l.gap = space
 		n, err := l.next(l.in[i:])
 		if err != nil {
 			return nil, err
@@ -300,6 +302,8 @@ func (l *lexer) run(s string) {
 		n := splitFunction(s)
 		l.add(tCommand, functionWords[s[:n]])
 		l.run(s[n:])
+	case len(s) > 1 && last.kind == tText, len(s) == 3 && last.kind == tNumber && l.gap && strings.ContainsAny(lower, "eiou"): // 3 hours ago, 5 men
+		l.add(tText, s)
 	case len(s) > 3 || shortWords[lower] || len(s) > 1 && scaleOf(s) != nil || len(s) > 2 && numberWord(s) != nil:
 		l.add(tText, s)
 	default:

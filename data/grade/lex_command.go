@@ -164,6 +164,8 @@ func (l *lexer) font(name, content string) {
 	switch {
 	case name == "mathbb" || name == "mathcal" || name == "mathfrak" || name == "variable":
 		l.add(tLetter, `\`+name+"{"+strings.Join(strings.Fields(trimmed), "")+"}")
+	case name == "mathbf" && (trimmed == "i" || trimmed == "j" || trimmed == "k"):
+		l.add(tLetter, `\hat{`+trimmed+"}")
 	case name == "operatorname" && functionWords[trimmed] != "":
 		l.add(tCommand, functionWords[trimmed])
 	case len(trimmed) > 1 && isWord(trimmed), units[trimmed] != nil && l.afterQuantity():

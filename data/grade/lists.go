@@ -27,6 +27,9 @@ func (g *grader) lists(gold, pred *node) Decision {
 	}
 	a, b := elements(gold), elements(pred)
 	if inOrder(a, b) || inOrder(b, a) {
+		if len(a) == len(b) && g.all(inGivenOrder(a), inGivenOrder(b)) == Yes {
+			return Yes
+		}
 		if x, y := inAlphabet(a), inAlphabet(b); x != nil && y != nil {
 			return g.all(x, y)
 		}

@@ -68,7 +68,27 @@ func first(s string) finding {
 	if !mathStart(line) && isStatement(line) { // the largest $n$ is 34
 		return states(line)
 	}
+	if f := only(line); f.answer != "" {
+		return f
+	}
 	return finding{answer: trimMarks(phrase(line))}
+}
+
+// only is the one expression in a line of prose without a verb: Jane started growing Sphere 3 hours ago.
+func only(line string) finding {
+	if mathStart(line) || !digits.MatchString(line) {
+		return finding{}
+	}
+	for i, w := range strings.Fields(line) {
+		if mathStart(w) {
+			if i < 3 {
+				return finding{}
+			}
+			break
+		}
+	}
+	chunk, _ := onlyExpression(line, segments(line))
+	return finding{answer: chunk}
 }
 
 // lead removes what may stand before an answer.

@@ -1,5 +1,7 @@
 package grade
 
+import "slices"
+
 // matrixOf carries out sums, products and multiples of matrices; nil where n is none.
 func matrixOf(n *node) *node {
 	if !n.has(matrix) {
@@ -124,6 +126,30 @@ func (g *grader) vectors(gold, pred *node) Decision {
 		}
 	}
 	return g.all(gold.args, pred.args)
+}
+
+// unitVectors are i, j and k in bold or under hats.
+var unitVectors = []string{`\hat{i}`, `\hat{j}`, `\hat{k}`}
+
+// asVector is 2i - 3j + k as a tuple of so many components; nil for what is no such sum.
+func asVector(n *node, size int) *node {
+	names := freeVariables(n)
+	if !isScalarKind(n.kind) || size != 2 && size != 3 || size == 2 && names[unitVectors[2]] || !slices.ContainsFunc(unitVectors, func(name string) bool { return names[name] }) {
+		return nil
+	}
+	v := named(tuple, "<>")
+	for i := range size {
+		component := n
+		for k, name := range unitVectors {
+			value := integer(0)
+			if k == i {
+				value = integer(1)
+			}
+			component = component.replace(name, value)
+		}
+		v.args = append(v.args, component)
+	}
+	return v
 }
 
 func transpose(m *node) *node {

@@ -27,6 +27,7 @@ var (
 		pet toy kite puzzle balloon lamp light bulb computer phone laptop tablet battery tire key ring necklace bracelet earring scarf glove jacket coat pant
 		painting poster magazine newspaper envelope postcard folder binder ruler eraser clip
 		city town country state school library building store shop floor stair street block_away year_old old long tall wide high deep away more_time
+		ago arithmetic geometric consecutive independent unique distinguishable
 		day_total point_total lattice zero intersection inversion intersection_point real distinct possible different positive ordered valid such required needed
 		sold made left remaining earned spent saved collected bought used eaten read shared`)
 )
