@@ -155,14 +155,20 @@ func llamaFactory(c *call) (any, error) {
 	return map[string]any{"scores": rewards}, nil
 }
 
+// trajectoryFields are those of a row that the data package reads as a trajectory.
+var trajectoryFields = []string{"id", "problem", "thinking", "response", "steps", "response_steps", "labels", "source", "answer", "meta"}
+
 // steps is this server's own: a trajectory as prm score reads it, answered with the line that prm score writes.
 func steps(c *call) (any, error) {
 	if err := data.CheckJSON(c.body); err != nil {
-		return nil, &statusError{400, err}
+		return nil, &RequestError{400, err}
+	}
+	if err := c.otherFields(trajectoryFields); err != nil {
+		return nil, err
 	}
 	t := &data.Trajectory{}
 	if err := t.UnmarshalJSON(c.body); err != nil {
-		return nil, &statusError{400, err}
+		return nil, &RequestError{400, err}
 	}
 	scores, _, err := c.score([]*data.Trajectory{t})
 	if err != nil {
