@@ -286,11 +286,33 @@ func (s *served) Score(ctx context.Context, texts []serve.Text) ([]serve.Score, 
 		for _, step := range score.Steps {
 			out[i].Steps = append(out[i].Steps, step.Score)
 		}
+		out[i].Shares = s.model.shares(score.Steps, s.opt.Parts)
 		if text.uncached {
 			out[i].Logits = s.model.stepLogits(text)
 		}
 	}
 	return out, nil
+}
+
+// shares say where the steps end and what each weighs in the reward.
+func (m *Model) shares(steps []StepScore, over string) []serve.StepShare {
+	parts, n := m.averaged(over), 0
+	list := make([]serve.StepShare, len(steps))
+	for i, s := range steps {
+		list[i] = serve.StepShare{Thinking: s.Part == modelfolder.PartThinking, End: s.End}
+		if s.TextOf != data.Given {
+			list[i].End = -1
+		}
+		if slices.Contains(parts, s.Part) {
+			n++
+		}
+	}
+	for i, s := range steps {
+		if slices.Contains(parts, s.Part) {
+			list[i].Weight = 1 / float64(n)
+		}
+	}
+	return list
 }
 
 // stepLogits are the logits of a text's steps in their order, or those of its only read-out where it has none. Implicit rewards have none.

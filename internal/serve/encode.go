@@ -37,7 +37,7 @@ var numbers = map[string]number{
 	"bfloat16": {2, func(o binary.AppendByteOrder, b []byte, v float32) []byte {
 		return o.AppendUint16(b, safetensors.ToBF16(v))
 	}},
-	"fp8_e4m3": {1, func(_ binary.AppendByteOrder, b []byte, v float32) []byte { return append(b, toFP8(v, 3, 7, 0x7F)) }},
+	"fp8_e4m3": {1, func(_ binary.AppendByteOrder, b []byte, v float32) []byte { return append(b, toFP8(v, 3, 7, 0x7E)) }},
 	"fp8_e5m2": {1, func(_ binary.AppendByteOrder, b []byte, v float32) []byte { return append(b, toFP8(v, 2, 15, 0x7C)) }},
 }
 
@@ -81,7 +81,7 @@ func (e *encoding) bytes(rows [][]float64) []byte {
 }
 
 // toFP8 rounds to the nearest number of a sign, 7−mantissa exponent bits and mantissa bits, ties to even. What is too large becomes
-// the code over: NaN in e4m3, which has no infinities, and infinity in e5m2. So does PyTorch.
+// the code over: the largest number in e4m3, which has no infinities, and infinity in e5m2. So does PyTorch 2.13.
 func toFP8(v float32, mantissa, bias int, over byte) byte {
 	sign := byte(math.Float32bits(v) >> 24 & 0x80)
 	x := math.Abs(float64(v))

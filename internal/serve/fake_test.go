@@ -155,6 +155,13 @@ func (f *fake) Score(_ context.Context, texts []Text) ([]Score, error) {
 			out[i].Reward += v / float64(len(text.steps))
 		}
 		out[i].Reward += 0.5
+		for k, s := range text.steps { // fake cuts at blank lines, and all is response
+			end := len(s)
+			if k > 0 {
+				end += out[i].Shares[k-1].End + 2
+			}
+			out[i].Shares = append(out[i].Shares, StepShare{End: end, Weight: 1 / float64(len(text.steps))})
+		}
 		if text.problem == "no parts" {
 			out[i].Reward = math.NaN()
 		}

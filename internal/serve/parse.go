@@ -4,15 +4,19 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 
 	"github.com/goprm/goprm/data"
 )
 
-// trimEnd takes off what closes a turn.
-func trimEnd(text string) string {
+// trimEnd takes off what closes a turn, and white space around it.
+func trimEnd(text string) string { return strings.TrimSpace(trimRight(text)) }
+
+// trimRight takes off what closes a turn, and nothing of its beginning.
+func trimRight(text string) string {
 	for {
 		before := text
-		text = strings.TrimSpace(text)
+		text = strings.TrimRightFunc(text, unicode.IsSpace)
 		for _, token := range endTokens {
 			text = strings.TrimSuffix(text, token)
 		}

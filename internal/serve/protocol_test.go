@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -151,6 +152,39 @@ func TestOpenAPI(t *testing.T) {
 		require.Contains(t, doc.Paths[path], strings.ToLower(r.method), path)
 	}
 	require.Len(t, doc.Paths, len(served))
+}
+
+// The description names every field that an endpoint reads, and no other but those that it decides by fieldRules.
+func TestOpenAPIFields(t *testing.T) {
+	var doc struct {
+		Paths map[string]struct {
+			Post struct {
+				RequestBody struct {
+					Content map[string]struct {
+						Schema struct{ Properties map[string]json.RawMessage }
+					}
+				}
+			}
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(openAPI), &doc))
+	_, url := start(t, newFake(), Options{})
+	for _, e := range endpoints {
+		properties := doc.Paths[e.path].Post.RequestBody.Content["application/json"].Schema.Properties
+		_, answer, _ := ask(t, url+e.path, `{"no_such_field":1}`)
+		_, reads, found := strings.Cut(answer, "which reads ")
+		require.True(t, found, answer)
+		reads, _, _ = strings.Cut(reads, `"`)
+		for name := range properties {
+			_, ruled := fieldRules[name]
+			_, labels := map[string]bool{"label_token_ids": true, "apply_softmax": true, "item_first": true, "query": true, "add_special_tokens": true}[name]
+			require.True(t, ruled || slices.Contains(strings.Split(reads, ", "), name) || e.path == "/v1/score" && labels, e.path+" does not read "+name)
+		}
+		for name := range strings.SplitSeq(reads, ", ") {
+			_, ruled := fieldRules[name]
+			require.True(t, ruled || properties[name] != nil, e.path+": the description lacks "+name)
+		}
+	}
 }
 
 func TestUnitScale(t *testing.T) {

@@ -91,6 +91,7 @@ type Uncached struct{ Text }
 type Score struct {
 	Steps      []float64
 	Logits     [][]float64 // of each step, or of a model's only score; nil: there are none, or they were not kept
+	Shares     []StepShare // of each step; nil: tokens were scored, which have no trajectory
 	Trajectory *float64
 	Reward     float64        // r̂; NaN if no step is of the parts that it averages
 	Line       json.Marshaler // as prm score writes it
