@@ -68,6 +68,12 @@ func rowKinds() []rowKind {
 		{"PRMBench", "modified_question, modified_process, error_steps", func(has func(string) bool, _ row) bool {
 			return has("modified_question") && has("modified_process") && has("error_steps")
 		}, one(readPRMBench)},
+		{"OpenR1-Math", "problem, generations", func(has func(string) bool, _ row) bool {
+			return has("problem") && has("generations")
+		}, readOpenR1},
+		{"messages", "messages, of a user and an assistant, perhaps a system", func(has func(string) bool, _ row) bool {
+			return has("messages")
+		}, one(readMessages)},
 		{"trace", "question, and thinking or response", func(has func(string) bool, _ row) bool {
 			return has("question") && (has("thinking") || has("response"))
 		}, one(readTrace)},
