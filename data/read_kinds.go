@@ -138,7 +138,7 @@ func readTrajectory(r row) (*Trajectory, error) {
 }
 
 // readStepwise reads a row of TRL's stepwise supervision (trl-lib/math_shepherd, trl-lib/prm800k): one label for each
-// completion, true, false or a number, which is kept as it is.
+// completion, true, false or a number, which is kept as it is; null where nobody labelled it.
 func readStepwise(r row) (*Trajectory, error) {
 	if err := need(r, "TRL stepwise", "prompt", "completions", "labels"); err != nil {
 		return nil, err
@@ -154,7 +154,7 @@ func readStepwise(r row) (*Trajectory, error) {
 	if err := json.Unmarshal(r["labels"], &labels); err != nil {
 		return nil, fieldErr("labels", "not a list")
 	}
-	if len(labels) > len(t.ResponseSteps) {
+	if len(labels) != len(t.ResponseSteps) {
 		return nil, fieldErr("labels", "%d labels for %d completions", len(labels), len(t.ResponseSteps))
 	}
 	t.Labels.Steps = make([]*float64, len(labels))

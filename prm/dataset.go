@@ -24,7 +24,7 @@ type dataset struct {
 	evalSum     string                  // "" if evaluation is a share of the training data
 	counts      Counts
 	lambdaFinal float64
-	parts       []string // what has labels in training: thinking, response, trajectory
+	parts       []string // what has labels that weigh something in training: thinking, response, trajectory
 	warnings    []string
 
 	epoch int // the one that order is of
@@ -152,9 +152,12 @@ func readDataset(ctx context.Context, c *TrainConfig, r *data.Renderer) (*datase
 	}
 	d.count(train.dropped)
 	if d.counts.StepLabels+d.counts.FinalLabels == 0 {
-		return nil, errors.New("data.train: not one label in it")
+		return nil, errors.New("data.train: not one label in it: nothing could be learnt")
 	}
 	d.setLambda(c)
+	if err := d.checkObjective(c); err != nil {
+		return nil, err
+	}
 	d.warn(c, r)
 	return d, nil
 }
@@ -223,7 +226,7 @@ func (d *dataset) count(dropped data.Dropped) {
 	c.Trajectories, c.EvalTrajectories = len(d.train), len(d.eval)
 	c.Truncated, c.DroppedTrajectories = dropped.Truncated, dropped.Trajectories
 	c.DroppedSteps, c.DroppedStepLabels, c.DroppedFinalLabels = dropped.Steps, dropped.StepLabels, dropped.FinalLabels
-	labelled := map[data.Part]int{}
+	labelled, weighing := map[data.Part]int{}, map[data.Part]int{}
 	for _, e := range d.train {
 		c.Tokens += len(e.Tokens)
 		c.LongestTokens = max(c.LongestTokens, e.Longest())
@@ -236,8 +239,11 @@ func (d *dataset) count(dropped data.Dropped) {
 				c.Steps++
 			}
 			if read.HasTarget {
-				labels++
 				labelled[read.Part]++
+			}
+			if read.Weighs() {
+				labels++
+				weighing[read.Part]++
 			}
 		}
 		if labels == 0 {
@@ -249,7 +255,7 @@ func (d *dataset) count(dropped data.Dropped) {
 		part data.Part
 		name string
 	}{{data.Thinking, modelfolder.PartThinking}, {data.Response, modelfolder.PartResponse}, {data.Whole, modelfolder.PartTrajectory}} {
-		if labelled[p.part] > 0 {
+		if weighing[p.part] > 0 {
 			d.parts = append(d.parts, p.name)
 		}
 	}
@@ -294,8 +300,13 @@ func (d *dataset) warn(c *TrainConfig, r *data.Renderer) {
 		d.warnings = append(d.warnings, fmt.Sprintf("text.long: of the evaluation data %d trajectories were cut and %d dropped", n.EvalTruncated, n.EvalDropped))
 	}
 	if n.Unlabelled > 0 {
-		d.warnings = append(d.warnings, fmt.Sprintf("data.train: %d trajectories have no label and add nothing", n.Unlabelled))
+		d.warnings = append(d.warnings, fmt.Sprintf("data.train: %d trajectories have no label that weighs anything, and add nothing", n.Unlabelled))
 	}
+}
+
+// weights are the numbers that weigh labels in the loss of n trajectories.
+func (d *dataset) weights(c *TrainConfig, n int) loss.WeightOptions {
+	return loss.WeightOptions{Trajectories: n, LambdaStep: *c.Loss.LambdaStep, LambdaFinal: d.lambdaFinal}
 }
 
 // pack says how the examples of an optimiser step are laid out and weighed.
@@ -320,32 +331,4 @@ func (d *dataset) batch(c *TrainConfig, s int) []*data.Example {
 		list = append(list, d.train[i])
 	}
 	return list
-}
-
-// meanTarget is the mean of the training targets, each with its weight in the loss.
-func (d *dataset) meanTarget(c *TrainConfig) float64 {
-	sum, all := 0.0, 0.0
-	for _, e := range d.train {
-		steps := 0
-		for _, r := range e.Reads {
-			if r.HasTarget && r.Kind == data.Step {
-				steps++
-			}
-		}
-		for _, r := range e.Reads {
-			if !r.HasTarget {
-				continue
-			}
-			w := d.lambdaFinal * r.Weight
-			if r.Kind == data.Step {
-				w = *c.Loss.LambdaStep / float64(steps) * r.Weight
-			}
-			sum += w * r.Target
-			all += w
-		}
-	}
-	if all == 0 {
-		return 0.5
-	}
-	return sum / all
 }
