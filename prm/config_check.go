@@ -152,6 +152,8 @@ func (c *TrainConfig) validateRun() error {
 		return fmt.Errorf("reward.alpha: %v is not a finite number", *c.Reward.Alpha)
 	case *c.Eval.Every < 0:
 		return fmt.Errorf("eval.every: %d is negative", *c.Eval.Every)
+	case c.Eval.Max < 0:
+		return fmt.Errorf("eval.max: %d is negative", c.Eval.Max)
 	case *c.Checkpoint.Every < 0:
 		return fmt.Errorf("checkpoint.every: %d is negative", *c.Checkpoint.Every)
 	case *c.Checkpoint.Keep < 0:
@@ -159,9 +161,15 @@ func (c *TrainConfig) validateRun() error {
 	case c.Threads < 0:
 		return fmt.Errorf("threads: %d is negative", c.Threads)
 	}
+	for i, seed := range c.Seeds {
+		if slices.Contains(c.Seeds[:i], seed) {
+			return fmt.Errorf("seeds: %d is there twice", seed)
+		}
+	}
 	return oneOf(
 		choice{"reward.over", c.Reward.Over, []string{"trained", "thinking", "response", "all"}},
 		choice{"eval.best", c.Eval.Best, bestNames()},
+		choice{"save", c.Save, []string{"last", "best"}},
 	)
 }
 

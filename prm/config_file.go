@@ -65,7 +65,7 @@ func withoutValue(v reflect.Value, prefix string) string {
 // is compared by its hash), how often to look and to save, and how many threads work.
 var freeKeys = []string{
 	"model", "data.train", "data.eval", "out", "cache", "threads", "device", "recompute", "optim.offload",
-	"checkpoint.every", "checkpoint.keep", "eval.every", "eval.best",
+	"checkpoint.every", "checkpoint.keep", "eval.every", "eval.best", "eval.max", "save",
 }
 
 // lengthKeys may differ too: they extend the run.

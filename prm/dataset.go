@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"hash"
 	"iter"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/bench"
 	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/loss"
 )
@@ -19,9 +21,9 @@ import (
 // dataset is what a run trains and evaluates on, as tokens.
 type dataset struct {
 	train, eval []*data.Example
-	lengths     map[*data.Example][]int // of each step, in code points
-	trainSum    string                  // SHA-256 over the trajectories' JSON lines
-	evalSum     string                  // "" if evaluation is a share of the training data
+	about       map[*data.Example]about
+	trainSum    string // SHA-256 over the trajectories' JSON lines
+	evalSum     string // "" if evaluation is a share of the training data
 	counts      Counts
 	lambdaFinal float64
 	parts       []string // what has labels that weigh something in training: thinking, response, trajectory
@@ -29,6 +31,12 @@ type dataset struct {
 
 	epoch int // the one that order is of
 	order []int
+}
+
+// about is what the metrics ask of a trajectory besides its tokens.
+type about struct {
+	lengths []int  // of each step, in code points
+	subset  string // of ProcessBench; "": it is none of its rows
 }
 
 // Counts says how much there is to train on, and what was left out.
@@ -74,7 +82,7 @@ func textOf(f *modelfolder.Folder, opt data.TextOptions) (*data.Renderer, error)
 // examples is one side of the data.
 type examples struct {
 	list    []*data.Example
-	lengths [][]int
+	about   []about
 	dropped data.Dropped
 	sum     hash.Hash
 }
@@ -109,13 +117,13 @@ func (x *examples) add(ctx context.Context, trajectories iter.Seq2[*data.Traject
 		if e == nil {
 			continue
 		}
-		var lengths []int
+		about := about{subset: bench.SubsetOf(t)}
 		thinking, response := t.Cut(split)
 		for _, step := range append(thinking.Steps[:len(thinking.Steps):len(thinking.Steps)], response.Steps...) {
-			lengths = append(lengths, utf8.RuneCountInString(step))
+			about.lengths = append(about.lengths, utf8.RuneCountInString(step))
 		}
 		x.list = append(x.list, e)
-		x.lengths = append(x.lengths, lengths)
+		x.about = append(x.about, about)
 	}
 	return nil
 }
@@ -143,12 +151,13 @@ func readDataset(ctx context.Context, c *TrainConfig, r *data.Renderer) (*datase
 	if len(train.list) == 0 {
 		return nil, errors.New("data.train: no trajectory is left to train on")
 	}
-	d := &dataset{train: train.list, trainSum: hex.EncodeToString(train.sum.Sum(nil)), lengths: map[*data.Example][]int{}}
+	d := &dataset{train: train.list, trainSum: hex.EncodeToString(train.sum.Sum(nil)), about: map[*data.Example]about{}}
 	if err := d.addEval(ctx, c, r); err != nil {
 		return nil, err
 	}
+	d.limitEval(c)
 	for i, e := range train.list {
-		d.lengths[e] = train.lengths[i]
+		d.about[e] = train.about[i]
 	}
 	d.count(train.dropped)
 	if d.counts.StepLabels+d.counts.FinalLabels == 0 {
@@ -156,6 +165,9 @@ func readDataset(ctx context.Context, c *TrainConfig, r *data.Renderer) (*datase
 	}
 	d.setLambda(c)
 	if err := d.checkObjective(c); err != nil {
+		return nil, err
+	}
+	if err := d.checkBest(c); err != nil {
 		return nil, err
 	}
 	d.warn(c, r)
@@ -189,7 +201,7 @@ func (d *dataset) addEval(ctx context.Context, c *TrainConfig, r *data.Renderer)
 	d.eval, d.evalSum = eval.list, hex.EncodeToString(eval.sum.Sum(nil))
 	d.counts.EvalTruncated, d.counts.EvalDropped = eval.dropped.Truncated, eval.dropped.Trajectories
 	for i, e := range eval.list {
-		d.lengths[e] = eval.lengths[i]
+		d.about[e] = eval.about[i]
 	}
 	problems, ids := data.Overlap(d.train, d.eval)
 	d.counts.Overlap = problems
@@ -202,6 +214,21 @@ func (d *dataset) addEval(ctx context.Context, c *TrainConfig, r *data.Renderer)
 	}
 	d.warnings = append(d.warnings, "data.eval: "+what+": the evaluation says less than it seems to")
 	return nil
+}
+
+// limitEval keeps at most eval.max trajectories to evaluate on, in their order; the seed draws them.
+func (d *dataset) limitEval(c *TrainConfig) {
+	most := c.Eval.Max
+	if most == 0 || len(d.eval) <= most {
+		return
+	}
+	drawn := data.Order(*c.Seed, 0, len(d.eval))[:most]
+	slices.Sort(drawn)
+	kept := make([]*data.Example, most)
+	for i, from := range drawn {
+		kept[i] = d.eval[from]
+	}
+	d.eval = kept
 }
 
 // checkLabels refuses targets that the head cannot give.

@@ -18,8 +18,10 @@ var best = []struct {
 	of   func(*Evaluation) float64
 }{
 	{"within_auroc", true, func(e *Evaluation) float64 { return e.WithinAUROC }},
+	{"within_problem_auroc", true, func(e *Evaluation) float64 { return e.WithinProblemAUROC }},
 	{"step_auroc", true, func(e *Evaluation) float64 { return e.StepAUROC }},
 	{"first_error_f1", true, func(e *Evaluation) float64 { return e.FirstErrorF1 }},
+	{"processbench_f1", true, func(e *Evaluation) float64 { return e.ProcessBenchF1 }},
 	{"trajectory_pearson", true, func(e *Evaluation) float64 { return e.TrajectoryPearson }},
 	{"trajectory_spearman", true, func(e *Evaluation) float64 { return e.TrajectorySpearman }},
 	{"loss", false, func(e *Evaluation) float64 { return e.Loss }},
@@ -84,7 +86,8 @@ func evaluate(c *TrainConfig, d *dataset, list []*data.Example, s *readScores) (
 	trajectories := make([]metrics.Trajectory, len(list))
 	var reads []loss.Read
 	for i, e := range list {
-		t := metrics.Trajectory{Final: math.NaN(), FinalTarget: math.NaN()}
+		about := d.about[e]
+		t := metrics.Trajectory{Problem: string(e.Problem[:]), Subset: about.subset, Final: math.NaN(), FinalTarget: math.NaN()}
 		weights := e.LossWeights(d.weights(c, len(list))) // as if all examples were one optimiser step
 		for j, r := range e.Reads {
 			target := math.NaN()
@@ -98,7 +101,7 @@ func evaluate(c *TrainConfig, d *dataset, list []*data.Example, s *readScores) (
 			}
 			t.Scores = append(t.Scores, s.values[i][j])
 			t.Targets = append(t.Targets, target)
-			t.Lengths = append(t.Lengths, d.lengths[e][r.Index])
+			t.Lengths = append(t.Lengths, about.lengths[r.Index])
 		}
 		trajectories[i] = t
 	}

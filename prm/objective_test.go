@@ -72,7 +72,7 @@ func TestWeightlessLabelsAreNowhere(t *testing.T) {
 		for _, init := range []string{"ridge", "zeros"} {
 			var heads []string
 			var parts [][]string
-			var losses []float64
+			var losses [][]float64
 			weighed, removed := sums(28, 5), sums(28, 5)
 			c := config(t, base)
 			change(&c, weighed, removed)
@@ -84,7 +84,7 @@ func TestWeightlessLabelsAreNowhere(t *testing.T) {
 				r := train(t, c)
 				record, err := readRecord(c.Out + "/" + recordName)
 				require.NoError(t, err)
-				heads, parts, losses = append(heads, weights(t, c.Out)), append(parts, record.Parts), append(losses, r.Eval.Loss)
+				heads, parts, losses = append(heads, weights(t, c.Out)), append(parts, record.Parts), append(losses, []float64{r.Eval.Loss, r.Eval.StepMSE, float64(r.Eval.NStep)})
 			}
 			require.Equal(t, heads[1], heads[0], "%s: %s", name, init)
 			require.Equal(t, parts[1], parts[0], name)
@@ -136,9 +136,9 @@ func TestNothingToLearn(t *testing.T) {
 		}
 	}
 	for want, change := range map[string]func(c *TrainConfig, list []*data.Trajectory){
-		"data.train: all 65 step labels that weigh something are 1: nothing tells good from bad":        func(_ *TrainConfig, list []*data.Trajectory) { each(list, constant) },
+		"data.train: all 65 step labels that weigh something are 1: nothing tells good from bad":         func(_ *TrainConfig, list []*data.Trajectory) { each(list, constant) },
 		"data.train: all 10 trajectory labels that weigh something are 0.5: nothing tells good from bad": func(*TrainConfig, []*data.Trajectory) {},
-		"optim.warmup: 0.05 of 1 steps is 1 of warm-up, at rate 0: nothing will be learnt":              func(c *TrainConfig, _ []*data.Trajectory) { c.Optim.Steps = 1 },
+		"optim.warmup: 0.05 of 1 steps is 1 of warm-up, at rate 0: nothing will be learnt":               func(c *TrainConfig, _ []*data.Trajectory) { c.Optim.Steps = 1 },
 		"optim.warmup: 4 of 4 steps is 4 of warm-up, the whole run: the rate goes from 0 to 0.00075 and never reaches 0.001": func(c *TrainConfig, _ []*data.Trajectory) {
 			c.Optim.Steps, c.Optim.Warmup = 4, new(4.0)
 		},
@@ -170,7 +170,7 @@ func TestNothingToLearn(t *testing.T) {
 	c := config(t, base)
 	report, err := DryRun(context.Background(), c)
 	require.NoError(t, err)
-	require.Len(t, report.Warnings, 1, "%q: all trajectory labels are 0.5", report.Warnings)
+	require.Len(t, report.Warnings, 2, "%q: all trajectory labels are 0.5, and read with the last step", report.Warnings)
 }
 
 // λ_step 1, λ_final 2: a step of one labelled step weighs 1, of two 1/2 (the unlabelled third counts nowhere), a trajectory of label

@@ -24,11 +24,7 @@ func readProcessBench(s *Set, row *data.Row) error {
 	if label < -1 || label >= len(t.ResponseSteps) {
 		return row.FailField("label", "%d is neither -1 nor the index of one of %d steps", label, len(t.ResponseSteps))
 	}
-	c := &Case{ID: t.ID, Group: row.DefaultID(), Trajectory: t, Targets: make([]float64, len(t.ResponseSteps))}
-	c.Group, _, _ = strings.Cut(c.Group, ":")
-	if i := strings.LastIndex(t.ID, "-"); i > 0 {
-		c.Group = t.ID[:i]
-	}
+	c := &Case{ID: t.ID, Group: subset(t.ID, row.DefaultID()), Trajectory: t, Targets: make([]float64, len(t.ResponseSteps))}
 	for i := range c.Targets {
 		switch {
 		case label < 0 || i < label:
@@ -39,6 +35,26 @@ func readProcessBench(s *Set, row *data.Row) error {
 	}
 	s.Cases = append(s.Cases, c)
 	return nil
+}
+
+// subset is what stands before an id's number, or the file's name.
+func subset(id, defaultID string) string {
+	if i := strings.LastIndex(id, "-"); i > 0 {
+		return id[:i]
+	}
+	file, _, _ := strings.Cut(defaultID, ":")
+	return file
+}
+
+// SubsetOf is the subset of a trajectory that was read from a row of ProcessBench; "": it was not.
+func SubsetOf(t *data.Trajectory) string {
+	if t.Source != "processbench" {
+		return ""
+	}
+	if line := t.Where[strings.LastIndex(t.Where, ":")+1:]; line != "" && strings.HasSuffix(t.ID, ":"+line) {
+		return strings.TrimSuffix(t.ID, ":"+line) // an id that data.Read made, since the row has none
+	}
+	return subset(t.ID, t.ID)
 }
 
 // firstErrors are ProcessBench's metrics: a trajectory's first step that scores below the threshold is said to be its first
