@@ -78,6 +78,8 @@ type DataConfig struct {
 	Eval         []string `yaml:"eval"`          // empty: a share of the problems of Train is held out
 	EvalShare    *float64 `yaml:"eval_share"`    // of the problems, in [0, 1); 0.05; zero: no evaluation
 	AllowOverlap bool     `yaml:"allow_overlap"` // allow problems that are in both
+	// OnBad is error (default), or skip: a row that cannot be read or rendered is left out and counted by its reason.
+	OnBad string `yaml:"on_bad"`
 
 	// Trajectories, if set, are trained on instead of Train, and EvalTrajectories take the place of Eval. They may be
 	// ranged over more than once.
@@ -169,7 +171,7 @@ type CheckpointConfig struct {
 // zero is a zero (or an error, where zero is no legal value).
 func DefaultTrainConfig() TrainConfig {
 	return TrainConfig{
-		Data:  DataConfig{EvalShare: new(0.05)},
+		Data:  DataConfig{EvalShare: new(0.05), OnBad: "error"},
 		Text:  data.DefaultText(),
 		Train: "lora",
 		Head:  HeadConfig{Kind: "scalar", Activation: "sigmoid", Init: "auto", Ridge: new(3.0), Final: "shared"},

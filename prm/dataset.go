@@ -59,6 +59,9 @@ type Counts struct {
 	EvalTruncated       int `json:"eval_truncated_trajectories"`
 	EvalDropped         int `json:"eval_dropped_trajectories"`
 	LongestTokens       int `json:"longest_tokens"`
+	// Skipped and EvalSkipped are the rows that data.on_bad: skip left out, by reason.
+	Skipped     map[string]int `json:"skipped,omitempty"`
+	EvalSkipped map[string]int `json:"eval_skipped,omitempty"`
 }
 
 // textOf opens what turns trajectories into tokens: the model's tokenizer and its text settings.
@@ -85,47 +88,77 @@ type examples struct {
 	about   []about
 	dropped data.Dropped
 	sum     hash.Hash
+
+	bad         badRows
+	strayErrors strayErrors
 }
 
 // add renders the trajectories. Every one of them counts for the hash, whatever becomes of it.
-func (x *examples) add(ctx context.Context, trajectories iter.Seq2[*data.Trajectory, error], r *data.Renderer, split string, check func(*data.Trajectory) error) error {
+func (x *examples) add(ctx context.Context, trajectories iter.Seq2[*data.Trajectory, error], r *data.Renderer, c *TrainConfig) error {
 	n := 0
 	for t, err := range trajectories {
 		if err == nil && t == nil {
 			err = errors.New("a trajectory is nil")
 		}
-		if err != nil {
-			return err
-		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n++
-		if err := check(t); err != nil {
-			return fmt.Errorf("%s: %w", whereOf(t, n), err)
+		reason := "unreadable rows"
+		row := new(data.RowError)
+		skippable := errors.As(err, &row)
+		if err == nil {
+			n++
+			skippable = true
+			reason, err = x.addOne(t, n, r, c)
 		}
-		line, err := t.MarshalJSON()
-		if err != nil {
-			return fmt.Errorf("%s: %w", whereOf(t, n), err)
-		}
-		_, _ = x.sum.Write(append(line, '\n')) // a hash's Write never fails
-		e, dropped, err := r.Render(t)
-		if err != nil {
+		switch {
+		case err == nil:
+		case skippable && c.Data.OnBad == "skip":
+			x.bad.add(reason, err)
+		default:
 			return err
 		}
-		x.dropped.Add(dropped)
-		if e == nil {
-			continue
-		}
-		about := about{subset: bench.SubsetOf(t)}
-		thinking, response := t.Cut(split)
-		for _, step := range append(thinking.Steps[:len(thinking.Steps):len(thinking.Steps)], response.Steps...) {
-			about.lengths = append(about.lengths, utf8.RuneCountInString(step))
-		}
-		x.list = append(x.list, e)
-		x.about = append(x.about, about)
 	}
 	return nil
+}
+
+// addOne renders a trajectory, the n-th from 1. With an error it gives its kind.
+func (x *examples) addOne(t *data.Trajectory, n int, r *data.Renderer, c *TrainConfig) (reason string, err error) {
+	if err := c.checkLabels(t); err != nil {
+		return "labels out of range", fmt.Errorf("%s: %w", whereOf(t, n), err)
+	}
+	line, err := t.MarshalJSON()
+	if err != nil {
+		return "texts that are no UTF-8 or numbers that are not finite", fmt.Errorf("%s: %w", whereOf(t, n), err)
+	}
+	_, _ = x.sum.Write(append(line, '\n')) // a hash's Write never fails
+	e, dropped, err := r.Render(t)
+	if err != nil {
+		return renderReason(err), err
+	}
+	x.dropped.Add(dropped)
+	if e == nil {
+		return "", nil
+	}
+	about := about{subset: bench.SubsetOf(t)}
+	thinking, response := t.Cut(c.Text.Split)
+	for _, step := range append(thinking.Steps[:len(thinking.Steps):len(thinking.Steps)], response.Steps...) {
+		about.lengths = append(about.lengths, utf8.RuneCountInString(step))
+	}
+	x.list, x.about = append(x.list, e), append(x.about, about)
+	x.strayErrors.add(t)
+	return "", nil
+}
+
+func renderReason(err error) string {
+	long, end := new(data.TooLongError), new(data.StepEndError)
+	switch {
+	case errors.As(err, &long):
+		return "too long"
+	case errors.As(err, &end):
+		return "a token across a step's end"
+	}
+	return "cannot be rendered"
 }
 
 func whereOf(t *data.Trajectory, n int) string {
@@ -145,13 +178,15 @@ func readDataset(ctx context.Context, c *TrainConfig, r *data.Renderer) (*datase
 	if source == nil {
 		source = data.Read(c.Data.Train, data.ReadOptions{})
 	}
-	if err := train.add(ctx, source, r, c.Text.Split, c.checkLabels); err != nil {
+	if err := train.add(ctx, source, r, c); err != nil {
 		return nil, err
 	}
+	d := &dataset{train: train.list, trainSum: hex.EncodeToString(train.sum.Sum(nil)), about: map[*data.Example]about{}}
+	d.warnings = append(train.bad.warnings("data.train"), train.strayErrors.warning("data.train")...)
+	d.counts.Skipped = train.bad.count
 	if len(train.list) == 0 {
 		return nil, errors.New("data.train: no trajectory is left to train on")
 	}
-	d := &dataset{train: train.list, trainSum: hex.EncodeToString(train.sum.Sum(nil)), about: map[*data.Example]about{}}
 	if err := d.addEval(ctx, c, r); err != nil {
 		return nil, err
 	}
@@ -192,9 +227,11 @@ func (d *dataset) addEval(ctx context.Context, c *TrainConfig, r *data.Renderer)
 		return nil
 	}
 	eval := examples{sum: sha256.New()}
-	if err := eval.add(ctx, source, r, c.Text.Split, c.checkLabels); err != nil {
+	if err := eval.add(ctx, source, r, c); err != nil {
 		return err
 	}
+	d.warnings = append(d.warnings, append(eval.bad.warnings("data.eval"), eval.strayErrors.warning("data.eval")...)...)
+	d.counts.EvalSkipped = eval.bad.count
 	if len(eval.list) == 0 {
 		return errors.New("data.eval: no trajectory is left to evaluate on")
 	}
