@@ -178,6 +178,7 @@ func TestReadKindErrors(t *testing.T) {
 		{"", `{"problem":"p","steps":["a"],"label":null}`, "label: missing (the file's first row is a ProcessBench row)"},
 		{"", `{"problem":"p","steps":["a"],"label":0.5}`, "label: number 0.5 where an integer is expected"},
 		{`{"modified_question":"m","modified_process":["a"],"error_steps":[]}`, `{"modified_question":"m","modified_process":["a"],"error_steps":[0]}`, "error_steps[0]: 0 is no step: they count from 1"},
+		{"", `{"modified_question":"m","modified_process":["a"],"error_steps":[2,9]}`, "error_steps: [2 9], all beyond the last of 1 steps"},
 		{"", `{"modified_question":"m","modified_process":["a"],"error_steps":["1"]}`, "error_steps: string where a list of integers is expected"},
 		{`{"input":"p Step 1: a ки","label":"p Step 1: a +"}`, `{"input":"p Step 1: a ки b","label":"p Step 1: a + b"}`, `input: "b" after the last mark ки`},
 		{"", `{"input":"p Step 1: a ки","label":"p Step 1: a ки"}`, "label: differs from input in step 1, or has neither + nor - at its end"},

@@ -103,6 +103,11 @@ func Open(name string, f *Folder) (*Format, error) {
 	return format, nil
 }
 
+// HasVocabulary tells whether the model still has a language-model head that means something: its scores are tokens' probabilities.
+func (f *Format) HasVocabulary() bool {
+	return slices.ContainsFunc(table, func(d definition) bool { return d.name == f.Name && d.head == languageModel })
+}
+
 // Unbounded tells whether its scores have no bounds.
 func (f *Format) Unbounded() bool { return f.Raw || f.Implicit != 0 }
 
