@@ -47,9 +47,9 @@ func Convert(in, out string) (*Converted, error) {
 		return nil, err
 	}
 	done := &Converted{Files: map[string]string{}}
-	files := weights.Files()
+	files := slices.DeleteFunc(weights.Files(), func(f File) bool { return !isTorch(f.Path()) })
 	if !isTorch(listed.names[0]) {
-		files, listed.index = nil, nil
+		listed.index = nil
 	}
 	if isTorch(rewardHead(in)) {
 		head, err := OpenRewardHead(in)

@@ -68,6 +68,9 @@ func TestFormats(t *testing.T) {
 	without := func(m *model) { delete(m.tensors, lmHead) }
 	tensor := func(name string, shape ...int) edit { return func(m *model) { m.set(name, safetensors.F32, shape...) } }
 	architecture := func(name string) map[string]string { return map[string]string{"architectures": `["` + name + `"]`} }
+	one := func(name string) map[string]string { // label
+		return map[string]string{"architectures": `["` + name + `"]`, "num_labels": "1"}
+	}
 	for name, c := range map[string]struct {
 		config map[string]string
 		edits  []edit
@@ -77,11 +80,11 @@ func TestFormats(t *testing.T) {
 		"value head to 2":       {nil, []edit{tensor("v_head.summary.weight", 2, 8), tensor("v_head.summary.bias", 2)}, []string{}},
 		"process reward":        {architecture("Qwen2ForProcessRewardModel"), []edit{without, tensor("score.0.weight", 8, 8), tensor("score.0.bias", 8), tensor("score.2.weight", 2, 8), tensor("score.2.bias", 2)}, []string{"qwen_math_prm"}},
 		"outcome reward":        {architecture("Qwen2ForRewardModel"), []edit{without, tensor("score.0.weight", 8, 8), tensor("score.0.bias", 8), tensor("score.2.weight", 1, 8), tensor("score.2.bias", 1)}, []string{}},
-		"scalar":                {architecture("Qwen2ForTokenClassification"), []edit{without, tensor("score.weight", 1, 8), tensor("score.bias", 1)}, []string{}},
+		"scalar":                {one("Qwen2ForTokenClassification"), []edit{without, tensor("score.weight", 1, 8), tensor("score.bias", 1)}, []string{}},
 		"two classes":           {architecture("Qwen2ForTokenClassification"), []edit{without, tensor("score.weight", 2, 8), tensor("score.bias", 2)}, []string{"token_classification", "pure"}},
 		"two classes, nameless": {map[string]string{"architectures": ""}, []edit{without, tensor("score.weight", 2, 8), tensor("score.bias", 2)}, []string{"token_classification", "pure"}},
-		"sequence":              {architecture("Qwen2ForSequenceClassification"), []edit{without, tensor("score.weight", 1, 8)}, []string{"sequence_classification"}},
-		"score of another size": {architecture("Qwen2ForSequenceClassification"), []edit{without, tensor("score.weight", 1, 9)}, []string{}},
+		"sequence":              {one("Qwen2ForSequenceClassification"), []edit{without, tensor("score.weight", 1, 8)}, []string{"sequence_classification"}},
+		"score of another size": {one("Qwen2ForSequenceClassification"), []edit{without, tensor("score.weight", 1, 9)}, []string{}},
 		"causal":                {nil, nil, []string{"math_shepherd", "rlhflow", "eurus"}},
 		"causal without head":   {nil, []edit{without}, []string{}},
 		"causal, tied":          {map[string]string{"tie_word_embeddings": "true"}, []edit{without}, []string{"math_shepherd", "rlhflow", "eurus"}},
@@ -222,4 +225,68 @@ func TestDescribeRefuses(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 	_, err = Describe(os.DevNull)
 	require.ErrorContains(t, err, "not a regular file")
+}
+
+// What config.json says of the head's classes must be what the weights hold; a head has one place.
+func TestHeadsThatContradict(t *testing.T) {
+	classes := func(edits map[string]string) map[string]string {
+		edits["architectures"] = `["Qwen2ForTokenClassification"]`
+		return edits
+	}
+	for _, c := range []struct {
+		config  map[string]string
+		tensors map[string][]int
+		message string
+	}{
+		{classes(map[string]string{"num_labels": "3"}), map[string][]int{"score.weight": {2, 8}, "score.bias": {2}}, "the head has 2 rows, but config.json says 3 labels"},
+		{classes(map[string]string{"id2label": `{"0":"good"}`}), map[string][]int{"score.weight": {2, 8}, "score.bias": {2}}, "but config.json says 1 labels"},
+		{classes(map[string]string{}), map[string][]int{"score.weight": {1, 8}, "score.bias": {1}}, "the head has 1 rows, but config.json says 2 labels"},
+		{nil, map[string][]int{"score.weight": {2, 8}, "v_head.summary.weight": {1, 8}}, "two heads, score.weight and v_head.summary.weight"},
+	} {
+		m := tinyModel(t, c.config)
+		for name, shape := range c.tensors {
+			m.set(name, safetensors.F32, shape...)
+		}
+		_, err := Describe(m.write(t, nil))
+		require.ErrorContains(t, err, c.message)
+	}
+}
+
+// Value heads in files of their own are read as if they lay in the weights; other files and tensors that may be heads are refused.
+func TestHeadFiles(t *testing.T) {
+	m := tinyModel(t, nil)
+	dir := m.write(t, nil)
+	head := tinyModel(t, nil)
+	clear(head.tensors)
+	head.set("v_head.summary.weight", safetensors.F32, 1, 8)
+	head.set("v_head.summary.bias", safetensors.F32, 1)
+	written := head.write(t, nil)
+	text, err := os.ReadFile(filepath.Join(written, SingleName))
+	require.NoError(t, err)
+	before, err := Hash(dir)
+	require.NoError(t, err)
+	overwrite(t, dir, "value_head.safetensors", string(text))
+	require.Equal(t, []string{"skywork"}, describe(t, dir).Model.Formats)
+	after, err := Hash(dir)
+	require.NoError(t, err)
+	require.NotEqual(t, before, after, "the head is part of the content")
+	overwrite(t, dir, "value_head.bin", "PK")
+	_, err = Describe(dir)
+	require.ErrorContains(t, err, "holds value_head.safetensors and value_head.bin")
+	require.NoError(t, os.Remove(filepath.Join(dir, "value_head.bin")))
+
+	w, err := OpenWeights(dir)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, w.Close()) }()
+	for _, name := range []string{"training_args.bin", "optimizer.pt", "rng_state_0.pth", "pytorch_model.bin", "notes.txt"} {
+		overwrite(t, dir, name, "x")
+	}
+	require.NoError(t, CheckUsed(w, []string{"v_head.summary.weight"}, nil))
+	require.ErrorContains(t, CheckUsed(w, []string{"v_head.summary.weight", "score.4.weight"}, nil), "score.4.weight")
+	for _, name := range []string{"reward_head.pt", "v_head.bin", "score.pth", "head.safetensors"} {
+		overwrite(t, dir, name, "x")
+		require.ErrorContains(t, CheckUsed(w, nil, nil), name+": it is none of the weights that are read")
+		require.NoError(t, CheckUsed(w, nil, []string{name}))
+		require.NoError(t, os.Remove(filepath.Join(dir, name)))
+	}
 }
