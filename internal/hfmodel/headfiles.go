@@ -62,8 +62,7 @@ var harmless = regexp.MustCompile(`^((pytorch_|tf_|flax_)?model([.-].*)?|trainin
 func CheckUsed(w *Weights, extra, used []string) error {
 	for _, name := range extra {
 		if !slices.Contains(headTensors, name) {
-			t, _ := w.Lookup(name)
-			return fmt.Errorf("%s: tensor %q belongs to no head that is known, and passing it over would change the scores", t.File.Path(), name)
+			return fmt.Errorf("%s: tensor %q belongs to no head that is known, and passing it over would change the scores", w.dir, name)
 		}
 	}
 	entries, err := os.ReadDir(w.dir)
