@@ -105,9 +105,6 @@ func (c *Converted) write(in, out string, files []File, listed weightList, weigh
 
 // convert writes one file's tensors.
 func (c *Converted) convert(dir *atomicfile.Dir, file *torchfile.File) error {
-	if err := file.Verify(); err != nil {
-		return err
-	}
 	var tensors []safetensors.Tensor
 	for _, info := range file.Tensors() {
 		tensors = append(tensors, safetensors.Tensor{Name: info.Name, DType: info.DType, Shape: info.Shape, Data: file.Bytes(info.Name)})
