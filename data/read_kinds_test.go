@@ -148,6 +148,8 @@ func TestReadKinds(t *testing.T) {
 			`{"id":"i","problem":"m","response_steps":["a","b","c"],"labels":{"steps":[1,0,0]},"source":"prmbench","meta":{"original_question":"o","question":"q","original_process":["a"],"modified_steps":[2],"error_steps":[2,3,9],"reason":"r","classification":"confidence"}}`},
 		"Math-Shepherd": {`{"input":"Buzz has 5-3 slices? Step 1: 5-3 = <<5-3=2>>2. ки\nStep 2: A+B. The answer is: 2 ки","label":"Buzz has 5-3 slices? Step 1: 5-3 = <<5-3=2>>2. +\nStep 2: A+B. The answer is: 2 -","task":"GSM8K"}`,
 			`{"id":"stdin:1","problem":"Buzz has 5-3 slices?","response_steps":["Step 1: 5-3 = <<5-3=2>>2.","Step 2: A+B. The answer is: 2"],"labels":{"steps":[1,0]},"source":"math-shepherd","meta":{"task":"GSM8K"}}`},
+		"Math-Shepherd, a step 1 in its question": {`{"input":"Step 1: read. Tom has 3. How many? Step 1: 3. ки","label":"Step 1: read. Tom has 3. How many? Step 1: 3. +"}`,
+			`{"id":"stdin:1","problem":"Step 1: read. Tom has 3. How many?","response_steps":["Step 1: 3."],"labels":{"steps":[1]},"source":"math-shepherd"}`},
 		"Math-Shepherd, OpenRLHF's": {`{"id":3,"input":"p\nStep 1: a ки\nStep 2: b ки\nStep 3: c ки\nStep 4: d ки\n","value":["+","-",0.25,null]}`,
 			`{"id":"3","problem":"p","response_steps":["Step 1: a","Step 2: b","Step 3: c","Step 4: d"],"labels":{"steps":[1,0,0.25,null]},"source":"math-shepherd"}`},
 		"trace": {`{"id":"t","model":"m","question":"q","prompt":"p","thinking":"a\n\nb","response":"","think_closed":false,"gold":"6"}`,

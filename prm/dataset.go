@@ -74,7 +74,7 @@ func textOf(f *modelfolder.Folder, opt data.TextOptions) (*data.Renderer, error)
 	if err != nil {
 		return nil, err
 	}
-	files.MaxPositions = f.Config.MaxPositionEmbeddings
+	files.MaxPositions = f.Config.MaxLength()
 	r, err := data.NewRenderer(opt, tok, files)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.TextDir, err)

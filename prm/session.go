@@ -165,6 +165,9 @@ func (s *session) headSource() (nnet.Find, string, error) {
 		return nil, init, nil
 	case "auto":
 		if have, ok := s.folder.HeadSpec(); ok && sameHead(have, want) {
+			if err := s.folder.UnknownClasses; err != nil {
+				return nil, "", fmt.Errorf("head.init: the model's head: %w; start with head.init: zeros", err)
+			}
 			return s.folder.Heads, "the model's", nil
 		}
 		return nil, "zeros", nil
@@ -177,6 +180,9 @@ func (s *session) headSource() (nnet.Find, string, error) {
 		have, ok := from.HeadSpec()
 		if !ok || !sameHead(have, want) {
 			return nil, "", fmt.Errorf("head.init: %s holds no head of kind %s, final %s", init, want.Kind, want.Final)
+		}
+		if from.UnknownClasses != nil {
+			return nil, "", fmt.Errorf("head.init: %s: %w", init, from.UnknownClasses)
 		}
 		return from.Heads, init, nil
 	}
