@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"math"
 	"slices"
 	"strings"
 
@@ -9,36 +8,39 @@ import (
 	"github.com/goprm/goprm/internal/metrics"
 )
 
-// readProcessBench reads {"id","problem","steps","label"}: label is the index of the first wrong step, −1 if there is none.
-// The subset stands before the id's number: gsm8k-0.
+// readProcessBench reads ProcessBench's rows. The subset stands before the id's number: gsm8k-0.
 func readProcessBench(s *Set, row *data.Row) error {
-	t, label := &data.Trajectory{}, 0
-	for _, f := range []struct {
-		name string
-		into any
-	}{{"id", &t.ID}, {"problem", &t.Problem}, {"steps", &t.ResponseSteps}, {"label", &label}} {
-		if err := row.Need(f.name, f.into); err != nil {
-			return err
-		}
+	t, err := row.Trajectory("ProcessBench")
+	if err != nil {
+		return err
 	}
-	if label < -1 || label >= len(t.ResponseSteps) {
-		return row.FailField("label", "%d is neither -1 nor the index of one of %d steps", label, len(t.ResponseSteps))
+	if t.ID == "" {
+		return row.FailField("id", "missing")
 	}
-	c := &Case{ID: t.ID, Group: row.DefaultID(), Trajectory: t, Targets: make([]float64, len(t.ResponseSteps))}
-	c.Group, _, _ = strings.Cut(c.Group, ":")
-	if i := strings.LastIndex(t.ID, "-"); i > 0 {
-		c.Group = t.ID[:i]
-	}
-	for i := range c.Targets {
-		switch {
-		case label < 0 || i < label:
-			c.Targets[i] = 1
-		case i > label:
-			c.Targets[i] = math.NaN() // nobody said
-		}
-	}
+	c := judgedCase(t.ID, t)
+	c.Group = subset(t.ID, row.DefaultID())
 	s.Cases = append(s.Cases, c)
 	return nil
+}
+
+// subset is what stands before an id's number, or the file's name.
+func subset(id, defaultID string) string {
+	if i := strings.LastIndex(id, "-"); i > 0 {
+		return id[:i]
+	}
+	file, _, _ := strings.Cut(defaultID, ":")
+	return file
+}
+
+// SubsetOf is the subset of a trajectory that was read from a row of ProcessBench; "": it was not.
+func SubsetOf(t *data.Trajectory) string {
+	if t.Source != "processbench" {
+		return ""
+	}
+	if line := t.Where[strings.LastIndex(t.Where, ":")+1:]; line != "" && strings.HasSuffix(t.ID, ":"+line) {
+		return strings.TrimSuffix(t.ID, ":"+line) // an id that data.Read made, since the row has none
+	}
+	return subset(t.ID, t.ID)
 }
 
 // firstErrors are ProcessBench's metrics: a trajectory's first step that scores below the threshold is said to be its first
