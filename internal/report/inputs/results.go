@@ -67,6 +67,7 @@ type bestOfNMethod struct {
 	Accuracy    float64  `json:"accuracy"`
 	Low         float64  `json:"low"`
 	High        float64  `json:"high"`
+	Missing     string   `json:"missing"` // why there is no accuracy
 }
 
 // way is one line of a best-of-N chart.
