@@ -178,9 +178,11 @@ func TestLabelRepair(t *testing.T) {
 
 	// Damage beyond values: the command that helps is named.
 	require.NoError(t, os.Truncate(label.StorePath(out), 3*int64(os.Getpagesize())))
-	code, _, stderr = prmCommand(args...)
-	require.Equal(t, 1, code)
-	require.Contains(t, stderr, "prm label repair --out "+out)
+	for _, args := range [][]string{args, {"label", "status", out}} {
+		code, _, stderr = prmCommand(args...)
+		require.Equal(t, 1, code)
+		require.Contains(t, stderr, "prm label repair --out "+out)
+	}
 }
 
 // TestLabelCheck: agreement and kappa worked out by hand, the cost of a row, and what is stored asked for by nobody.
