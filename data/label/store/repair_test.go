@@ -214,3 +214,24 @@ func TestRepairPastADamagedPage(t *testing.T) {
 	require.Greater(t, r.Kept, n/2)
 	require.Less(t, r.Kept, n)
 }
+
+// TestMergeOfADamagedValue: it is merged as an open item, and a store that has the value keeps it.
+func TestMergeOfADamagedValue(t *testing.T) {
+	path, whole := filledStore(t, 3)
+	damage(t, path, whole, valueOf(1))
+	for _, has := range []bool{false, true} {
+		s, err := Open(filepath.Join(t.TempDir(), "merged"), Options{})
+		require.NoError(t, err)
+		if has {
+			require.NoError(t, s.Put("quality", NewKey("1"), valueOf(1)))
+		}
+		require.NoError(t, s.Merge(path))
+		reasons, err := s.Reasons("quality")
+		require.NoError(t, err)
+		_, found, err := s.Get("quality", NewKey("1"))
+		require.NoError(t, err)
+		require.Equal(t, has, found)
+		require.Equal(t, !has, reasons["the stored value was damaged"] == 1)
+		require.NoError(t, s.Close())
+	}
+}
