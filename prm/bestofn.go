@@ -2,10 +2,13 @@ package prm
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
 	"math"
+	"slices"
+	"strings"
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/data/label"
@@ -15,6 +18,7 @@ import (
 type BestOfNOptions struct {
 	N            []int         // sizes of the subsets picked from; nil: 1, 2, 4, ... as far as every problem has samples
 	Aggregations []Aggregation // nil: all
+	Methods      []string      // those of BestOfNMethod.Method that are wanted; nil: all that the samples allow
 	Alphas       []float64     // weights of the trajectory's score in the reward; nil: 1
 	Seed         uint64        // of the intervals, and of subsets where not all are counted
 	Split        string        // cuts a sample's text into steps to count them; "": "\n\n"
@@ -32,6 +36,11 @@ func (o BestOfNOptions) Validate() error {
 	for _, n := range o.N {
 		if n < 1 {
 			return fmt.Errorf("n: %d is not at least 1", n)
+		}
+	}
+	for _, m := range o.Methods {
+		if !slices.Contains(bestOfNMethods, m) {
+			return fmt.Errorf("methods: %q is none of %s", m, strings.Join(bestOfNMethods, ", "))
 		}
 	}
 	for _, a := range o.Aggregations {
@@ -59,6 +68,8 @@ type BestOfNResult struct {
 	Warnings   []string        `json:"warnings,omitempty"`
 }
 
+var bestOfNMethods = []string{"best", "weighted", "majority", "oracle", "random", "shortest", "fewest_steps"}
+
 // BestOfNMethod is how often one way of picking one of n samples finds a right one: the mean over the problems, for each
 // of them over all subsets of n of its samples. Ties go to the earliest sample.
 type BestOfNMethod struct {
@@ -73,6 +84,34 @@ type BestOfNMethod struct {
 	High        float64     `json:"high"`
 	// Exact: every subset was counted. Else, for votes among more than metrics.MostSubsets subsets, DrawnSubsets were drawn.
 	Exact bool `json:"exact"`
+	// Missing says why there is no figure, which is NaN then, and null in JSON: votes cannot be weighed by scores below 0.
+	Missing string `json:"missing,omitempty"`
+}
+
+// MarshalJSON writes null for a missing figure.
+func (m BestOfNMethod) MarshalJSON() ([]byte, error) {
+	type plain BestOfNMethod
+	if m.Missing == "" {
+		return json.Marshal(plain(m))
+	}
+	return json.Marshal(struct {
+		plain
+		Accuracy *float64 `json:"accuracy"`
+		Low      *float64 `json:"low"`
+		High     *float64 `json:"high"`
+	}{plain: plain(m)})
+}
+
+// UnmarshalJSON reads null as NaN.
+func (m *BestOfNMethod) UnmarshalJSON(text []byte) error {
+	type plain BestOfNMethod
+	if err := json.Unmarshal(text, (*plain)(m)); err != nil {
+		return err
+	}
+	if m.Missing != "" {
+		m.Accuracy, m.Low, m.High = math.NaN(), math.NaN(), math.NaN()
+	}
+	return nil
 }
 
 // BestOfN judges the ways of picking one of a problem's samples. Problems that have no samples, or fewer than the largest

@@ -1,9 +1,11 @@
 package prm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/goprm/goprm/internal/metrics"
@@ -59,8 +61,27 @@ func (p *samplePool) choose() error {
 			continue
 		}
 		for _, alpha := range alphas {
-			p.ways = append(p.ways, scoring{a, &alpha})
+			p.ways = append(p.ways, scoring{aggregation: a, alpha: &alpha})
 		}
+	}
+	return p.checkWeights()
+}
+
+// checkWeights leaves weighted votes without a figure where a weight is below 0: each further vote would lower its answer.
+func (p *samplePool) checkWeights() error {
+	first := ""
+	for i := range p.ways {
+		p.ways[i].noVotes = p.ways[i].checkVotes(p.problems)
+		first = cmp.Or(first, p.ways[i].noVotes)
+	}
+	const remedy = "votes are weighed by scores of at least 0, as probabilities are: map the scores to [0, 1] (1/(1+exp(-x)) of an identity head's), " +
+		"or ask for other methods"
+	switch {
+	case first == "" || p.opt.Methods != nil && !slices.Contains(p.opt.Methods, "weighted"):
+	case p.opt.Methods != nil:
+		return fmt.Errorf("weighted: %s; %s", first, remedy)
+	default:
+		p.warnf("weighted has no figure: %s; %s", first, remedy)
 	}
 	return nil
 }
@@ -91,7 +112,11 @@ func (p *samplePool) judge(ctx context.Context) (*BestOfNResult, error) {
 	for _, n := range p.opt.N {
 		var rows []BestOfNMethod
 		add := func(method string, way scoring) {
-			rows = append(rows, BestOfNMethod{Method: method, Aggregation: way.aggregation, Alpha: way.alpha, N: n, Exact: true})
+			row := BestOfNMethod{Method: method, Aggregation: way.aggregation, Alpha: way.alpha, N: n, Exact: true}
+			if method == "weighted" {
+				row.Missing = way.noVotes
+			}
+			rows = append(rows, row)
 		}
 		for _, way := range p.ways {
 			add("best", way)
@@ -123,6 +148,19 @@ func (p *samplePool) judge(ctx context.Context) (*BestOfNResult, error) {
 		p.result.Results, chances = append(p.result.Results, rows...), append(chances, list...)
 	}
 	p.intervals(chances)
+	for i := range p.result.Results {
+		if row := &p.result.Results[i]; row.Missing != "" {
+			row.Accuracy, row.Low, row.High = math.NaN(), math.NaN(), math.NaN()
+		}
+	}
+	p.result.Results = slices.DeleteFunc(p.result.Results, func(row BestOfNMethod) bool {
+		return p.opt.Methods != nil && !slices.Contains(p.opt.Methods, row.Method)
+	})
+	for _, m := range p.opt.Methods {
+		if !slices.ContainsFunc(p.result.Results, func(row BestOfNMethod) bool { return row.Method == m }) {
+			return nil, fmt.Errorf("methods: the samples lack what %s needs: scores, answers (pred) or texts", m)
+		}
+	}
 	return &p.result, nil
 }
 
@@ -130,13 +168,7 @@ func (p *samplePool) judge(ctx context.Context) (*BestOfNResult, error) {
 func (k *sampledKeys) chances(n int, ways []scoring, rows, voted int, draws rng.Stream) (values []float64, exact bool) {
 	ballot := metrics.Ballot{Answers: k.answers, Right: k.right}
 	for _, way := range ways {
-		scores, alpha := make([]float64, len(k.right)), 1.0
-		if way.alpha != nil {
-			alpha = *way.alpha
-		}
-		for i := range scores {
-			scores[i] = way.aggregation.Of(k.scores[i], k.trajectory[i], alpha)
-		}
+		scores := way.of(k)
 		ballot.Weights = append(ballot.Weights, scores)
 		values = append(values, metrics.FirstOf(metrics.Preferred(scores), k.right, n))
 	}

@@ -34,6 +34,32 @@ type sampledKeys struct {
 type scoring struct {
 	aggregation Aggregation
 	alpha       *float64
+	noVotes     string // why votes cannot be weighed by it; "": they can
+}
+
+// of are the scores of a problem's samples; NaN where one has none.
+func (w scoring) of(k *sampledKeys) []float64 {
+	scores, alpha := make([]float64, len(k.right)), 1.0
+	if w.alpha != nil {
+		alpha = *w.alpha
+	}
+	for i := range scores {
+		scores[i] = w.aggregation.Of(k.scores[i], k.trajectory[i], alpha)
+	}
+	return scores
+}
+
+// checkVotes finds a sample whose vote would count against its answer.
+func (w scoring) checkVotes(problems []sampledKeys) string {
+	for i := range problems {
+		k := &problems[i]
+		for n, score := range w.of(k) {
+			if score < 0 && k.answers[n] >= 0 {
+				return fmt.Sprintf("%s: sample %d weighs %.6g by %s", k.where, n, score, w.aggregation)
+			}
+		}
+	}
+	return ""
 }
 
 func (p *samplePool) add(problem *data.SampledProblem) error {

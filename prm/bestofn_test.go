@@ -2,6 +2,7 @@ package prm
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"iter"
 	"math"
@@ -147,9 +148,10 @@ func TestBestOfNRefusesAndWarns(t *testing.T) {
 	})), BestOfNOptions{N: []int{3}})
 	require.NoError(t, err)
 	require.Equal(t, []int{1, 1}, []int{r.Unscored, r.Unanswered})
-	require.Len(t, r.Warnings, 2)
+	require.Len(t, r.Warnings, 3)
 	require.Contains(t, r.Warnings[0], "1 of 3 samples have no scores")
 	require.Contains(t, r.Warnings[1], "prod is left out")
+	require.Contains(t, r.Warnings[2], "weighted has no figure")
 	require.Equal(t, 1.0, row(t, r, "best", Min, 3).Accuracy, "0.6 is best; the unscored one is never picked")
 	require.False(t, slices.ContainsFunc(r.Results, func(m BestOfNMethod) bool { return m.Aggregation == Prod }))
 
@@ -164,6 +166,53 @@ func TestBestOfNRefusesAndWarns(t *testing.T) {
 	}
 	require.Equal(t, []string{"oracle", "random", "oracle", "random"}, methods, "no scores, no texts, no answers: what is left, for n = 1 and 2")
 	require.Len(t, r.Warnings, 2)
+}
+
+// Votes cannot be weighed by scores below 0: there is no figure for them, and the rest stands. The first problem is the one of which
+// three votes of -6.5 together lost against one of -5.
+func TestWeightedVotesNeedWeights(t *testing.T) {
+	p := &data.SampledProblem{ID: "p", Where: "f:3", Samples: []data.Sample{
+		sample("6", false, -5), sample("7", true, -1), sample("7", true, -1), sample("7", true, -4.5),
+	}}
+	judge := func(opt BestOfNOptions) (*BestOfNResult, error) {
+		opt.N, opt.Aggregations = []int{4}, []Aggregation{Last}
+		return BestOfN(t.Context(), problemsOf(p), opt)
+	}
+	r, err := judge(BestOfNOptions{})
+	require.NoError(t, err)
+	weighted := row(t, r, "weighted", Last, 4)
+	require.True(t, math.IsNaN(weighted.Accuracy) && math.IsNaN(weighted.Low) && math.IsNaN(weighted.High))
+	require.Equal(t, `f:3: problem "p": sample 0 weighs -5 by last`, weighted.Missing)
+	require.Len(t, r.Warnings, 1)
+	require.Contains(t, r.Warnings[0], weighted.Missing)
+	require.Contains(t, r.Warnings[0], "map the scores to [0, 1]")
+	require.Equal(t, []float64{1, 1}, []float64{row(t, r, "best", Last, 4).Accuracy, row(t, r, "majority", "", 4).Accuracy})
+	text, err := json.Marshal(weighted)
+	require.NoError(t, err)
+	require.JSONEq(t, `{"method":"weighted","aggregation":"last","n":4,"accuracy":null,"low":null,"high":null,"exact":true,"missing":"f:3: problem \"p\": sample 0 weighs -5 by last"}`, string(text))
+	var back BestOfNMethod
+	require.NoError(t, json.Unmarshal(text, &back))
+	require.True(t, math.IsNaN(back.Accuracy))
+
+	_, err = judge(BestOfNOptions{Methods: []string{"best", "weighted"}})
+	require.ErrorContains(t, err, `weighted: f:3: problem "p": sample 0 weighs -5 by last`)
+	r, err = judge(BestOfNOptions{Methods: []string{"best", "majority"}})
+	require.NoError(t, err)
+	require.Len(t, r.Results, 2)
+	require.Empty(t, r.Warnings)
+	_, err = judge(BestOfNOptions{Methods: []string{"elected"}})
+	require.ErrorContains(t, err, `methods: "elected" is none of best, weighted`)
+
+	p.Samples[0].Pred = nil // it does not vote
+	p.Samples[1].Scores, p.Samples[2].Scores, p.Samples[3].Scores = []float64{7}, []float64{0}, []float64{2}
+	r, err = judge(BestOfNOptions{})
+	require.NoError(t, err)
+	require.Equal(t, 1.0, row(t, r, "weighted", Last, 4).Accuracy)
+	for i := range p.Samples {
+		p.Samples[i].Pred = nil
+	}
+	_, err = judge(BestOfNOptions{Methods: []string{"majority"}})
+	require.ErrorContains(t, err, "the samples lack what majority needs")
 }
 
 type verifier func(gold, text string) (bool, error)

@@ -29,7 +29,7 @@ func Label(ctx context.Context, c LabelConfig) (report label.Report, err error) 
 	}
 	s, err := store.Open(label.StorePath(c.Out), store.Options{Budget: c.Budget.limit()})
 	if err != nil {
-		return report, err
+		return report, repairable(err, c.Out)
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	b := &labelBuilder{c: c, ledger: s, keys: true, clients: map[string]*openai.Client{}}
@@ -49,7 +49,7 @@ func Label(ctx context.Context, c LabelConfig) (report label.Report, err error) 
 	for _, w := range report.Warnings {
 		c.Logger.Warn(w)
 	}
-	return report, err
+	return report, repairable(err, c.Out)
 }
 
 // input is what is labelled.

@@ -115,7 +115,15 @@ func (c *LabelConfig) judge(key string, j JudgeConfig) error {
 			return fmt.Errorf("%s: %w", key, err)
 		}
 	case "openai":
-		return c.served(key, j.Server, j.Model)
+		if err := c.served(key, j.Server, j.Model); err != nil {
+			return err
+		}
+		if _, given := j.Extra["response_format"]; given {
+			return fmt.Errorf("%s.extra.response_format: set %s.schema instead: auto, json_schema, json_object or none", key, key)
+		}
+		if err := j.rubric(c.Seed).Validate(); err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
 	case "prm":
 		if j.Path == "" {
 			return fmt.Errorf("%s.path: the model folder is missing", key)

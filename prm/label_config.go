@@ -94,7 +94,11 @@ type JudgeConfig struct {
 	Samples        int  `yaml:"samples"`
 	OneByOne       bool `yaml:"one_by_one"`
 	Reason         bool `yaml:"reason"`
-	Tries          int  `yaml:"tries"`
+	// Tries is how often an answer is asked for while it cannot be read; 2.
+	Tries int `yaml:"tries"`
+	// Schema is how the server of openai is asked for JSON: auto (json_schema, or none once the server refuses that), json_schema,
+	// json_object or none.
+	Schema string `yaml:"schema" guesses:"schema_as,response_format,json_mode,json_object,guided_json,guided_decoding,structured_outputs"`
 	// Path is the model folder of a prm, Format its public format.
 	Path   string `yaml:"path"`
 	Format string `yaml:"format"`

@@ -1,6 +1,7 @@
 package prm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -83,6 +84,7 @@ func (b *labelBuilder) client(name string) (*openai.Client, error) {
 	if o.Ledger == nil {
 		o.Ledger = b.ledger
 	}
+	o.Logger = cmp.Or(o.Logger, b.c.Logger)
 	client, err := openai.NewClient(o)
 	if err == nil {
 		b.clients[name] = client
@@ -191,10 +193,17 @@ func (b *labelBuilder) rubric(j JudgeConfig) (*openai.Judge, error) {
 	if err != nil {
 		return nil, err
 	}
-	return openai.NewJudge(client, openai.JudgeOptions{
-		Sampling: b.sampling(j.SamplingConfig, 0), Sees: j.Sees, Prompt: prompt, Samples: j.Samples, OneByOne: j.OneByOne, Reason: j.Reason,
-		Tries: j.Tries,
-	})
+	o := j.rubric(b.c.Seed)
+	o.Prompt = prompt
+	return openai.NewJudge(client, o)
+}
+
+// rubric are the options of a judge of kind openai, without its prompt.
+func (j JudgeConfig) rubric(seed *uint64) openai.JudgeOptions {
+	return openai.JudgeOptions{
+		Sampling: j.sampling(seed, 0), Sees: j.Sees, Samples: j.Samples, OneByOne: j.OneByOne, Reason: j.Reason,
+		Schema: j.Schema, Tries: j.Tries,
+	}
 }
 
 // The temperature where none is given: a judge's answers should not vary, a policy's and a templater's must.
@@ -217,7 +226,7 @@ func (b *labelBuilder) policy(p PolicyConfig) (*openai.Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	return openai.NewPolicy(client, openai.PolicyOptions{Sampling: b.sampling(p.SamplingConfig, warm), Prompt: prompt, Prefill: p.Prefill})
+	return openai.NewPolicy(client, openai.PolicyOptions{Sampling: p.sampling(b.c.Seed, warm), Prompt: prompt, Prefill: p.Prefill})
 }
 
 func (b *labelBuilder) templater() (*openai.Templater, error) {
@@ -230,7 +239,7 @@ func (b *labelBuilder) templater() (*openai.Templater, error) {
 	if err != nil {
 		return nil, err
 	}
-	return openai.NewTemplater(client, openai.TemplaterOptions{Sampling: b.sampling(p.SamplingConfig, warm), Prompt: prompt})
+	return openai.NewTemplater(client, openai.TemplaterOptions{Sampling: p.sampling(b.c.Seed, warm), Prompt: prompt})
 }
 
 func (b *labelBuilder) verifier() label.Verifier {
@@ -240,11 +249,11 @@ func (b *labelBuilder) verifier() label.Verifier {
 	return grade.Verifier{}
 }
 
-func (b *labelBuilder) sampling(s SamplingConfig, temperature float64) openai.Sampling {
+func (s SamplingConfig) sampling(seed *uint64, temperature float64) openai.Sampling {
 	if s.Temperature != nil {
 		temperature = *s.Temperature
 	}
-	return openai.Sampling{Model: s.Model, Temperature: temperature, TopP: s.TopP, MaxTokens: s.MaxTokens, Seed: *b.c.Seed, Extra: s.Extra}
+	return openai.Sampling{Model: s.Model, Temperature: temperature, TopP: s.TopP, MaxTokens: s.MaxTokens, Seed: *seed, Extra: s.Extra}
 }
 
 func labelPrompt(path string) (*openai.Prompt, error) {

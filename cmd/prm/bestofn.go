@@ -17,6 +17,7 @@ type bestofnCommand struct {
 	In          []string          `required:"" sep:"none" help:"Problems with their samples: JSON lines, plain, .gz or .zst, a folder of them, - for stdin without --model; may be given more than once."`
 	N           []int             `name:"n" help:"How many samples are picked from, e.g. 1,2,4,8; by default the powers of two that every problem has samples for."`
 	Aggregation []prm.Aggregation `help:"How the steps' scores become the sample's: min, last, mean, prod, reward; all by default."`
+	Method      []string          `help:"Ways of picking: best, weighted, majority, oracle, random, shortest, fewest_steps; by default all that the samples allow."`
 	Alpha       []float64         `help:"Weights of the trajectory's score in the reward, e.g. 0,0.5,1: a sweep in one go; the model's, else 1, by default."`
 	Problems    []string          `sep:"none" help:"Files of problems with gold answers, as MATH-500, AIME or GPQA are published, for samples whose rows have no answer; found by the problem's text."`
 	Votes       string            `enum:"equal,text" default:"equal" help:"Which answers are one vote: equal ones, as prm grade sees it, or equal texts."`
@@ -33,7 +34,7 @@ func (bestofnCommand) Help() string {
 }
 
 func (c bestofnCommand) Run(p *program) error {
-	opt := prm.BestOfNOptions{N: c.N, Aggregations: c.Aggregation, Alphas: c.Alpha, Seed: c.Seed}
+	opt := prm.BestOfNOptions{N: c.N, Aggregations: c.Aggregation, Methods: c.Method, Alphas: c.Alpha, Seed: c.Seed}
 	if err := errors.Join(opt.Validate(), c.validate()); err != nil {
 		return usageError(oneLine(err))
 	}
@@ -135,6 +136,10 @@ func writeBestOfN(w io.Writer, r *prm.BestOfNResult) error {
 		}
 		if len(sizes) == 0 || sizes[len(sizes)-1] != row.N {
 			sizes = append(sizes, row.N)
+		}
+		if row.Missing != "" {
+			cells[l][row.N] = "-"
+			continue
 		}
 		cells[l][row.N] = fmt.Sprintf("%.1f (%.1f to %.1f)", 100*row.Accuracy, 100*row.Low, 100*row.High)
 	}

@@ -136,3 +136,23 @@ func TestBestOfEightAsPublished(t *testing.T) {
 		}
 	}
 }
+
+// Scores below 0 leave weighted votes without a figure, or end the command where it was asked for by name.
+func TestBestOfNWithNegativeScores(t *testing.T) {
+	in := write(t, filepath.Join(t.TempDir(), "samples.jsonl"), `{"problem":"p","answer":"7","samples":[{"pred":"6","scores":[-5]},{"pred":"7","scores":[-1]},{"pred":"7","scores":[-1]},{"pred":"7","scores":[-4.5]}]}`)
+	code, stdout, stderr := prmCommand("bestofn", "--in", in, "--n", "4", "--aggregation", "last")
+	require.Equal(t, 0, code, stderr)
+	require.Regexp(t, `(?m)^weighted +last +-$`, stdout)
+	require.Regexp(t, `(?m)^best +last +100\.0`, stdout)
+	require.Equal(t, 1, strings.Count(stderr, "warning: "), stderr)
+	require.Contains(t, stderr, "warning: weighted has no figure: "+in+":1: problem")
+	code, stdout, stderr = prmCommand("bestofn", "--in", in, "--n", "4", "--json")
+	require.Equal(t, 0, code, stderr)
+	require.Contains(t, strings.Join(strings.Fields(stdout), ""), `"accuracy":null`)
+	code, _, stderr = prmCommand("bestofn", "--in", in, "--n", "4", "--method", "weighted")
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "prm bestofn: weighted: "+in+":1: problem")
+	require.Contains(t, stderr, "map the scores to [0, 1]")
+	code, _, stderr = prmCommand("bestofn", "--in", in, "--method", "elected")
+	require.Equal(t, 2, code, stderr)
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,12 +23,14 @@ type labelCommand struct {
 	Status labelStatusCommand `cmd:"" help:"Say what an output folder holds, what is open and what was spent."`
 	Report labelReportCommand `cmd:"" help:"Write a self-contained HTML report of an output folder."`
 	Merge  labelMergeCommand  `cmd:"" help:"Join the output folders of all shards."`
+	Repair labelRepairCommand `cmd:"" help:"Save what can be read of a damaged labels.db; the rest is asked for again."`
 }
 
 type labelRunCommand struct {
 	Config string   `required:"" help:"YAML file."`
-	In     []string `required:"" sep:"none" help:"Trajectories: JSON lines or parquet, a file or a folder; may be given more than once. Stdin cannot be read twice, so it is not taken."`
-	Out    string   `help:"Folder for labels.jsonl, labels.parquet, manifest.json, the card and the store; needed unless --plan."`
+	In     []string `required:"" xor:"input" sep:"none" help:"Trajectories: JSON lines or parquet, a file or a folder; may be given more than once. Stdin cannot be read twice, so it is not taken."`
+	Check  []string `required:"" xor:"input" sep:"none" help:"Rows whose steps have gold labels: ask the judge about them, print agreement, Cohen's kappa and cost, and stop. Answers are kept in --out, if given."`
+	Out    string   `help:"Folder for labels.jsonl, labels.parquet, manifest.json, the card and the store; needed unless --plan or --check."`
 	Plan   bool     `help:"Call nobody: print rows, steps, calls, tokens, cost and time, and stop."`
 	Shard  string   `default:"0/1" help:"Label shard i of n, counted from 0, as 3/16; prm label merge joins them."`
 	OnBad  string   `enum:"error,skip" default:"error" help:"What a row that cannot be read does: error or skip."`
@@ -47,8 +50,8 @@ func (c labelRunCommand) Run(p *program) error {
 	if err != nil {
 		return usageError(err.Error())
 	}
-	if slices.Contains(c.In, "-") {
-		return usageError("--in -: stdin cannot be read twice; write it to a file")
+	if slices.Contains(c.In, "-") || slices.Contains(c.Check, "-") {
+		return usageError("-: stdin cannot be read twice; write it to a file")
 	}
 	config, err := prm.LoadLabelConfig(c.Config)
 	if err != nil {
@@ -58,20 +61,16 @@ func (c labelRunCommand) Run(p *program) error {
 		config.Threads = p.threads
 	}
 	config.In, config.Out, config.Shard, config.Shards, config.SkipBad = c.In, c.Out, shard, shards, c.OnBad == "skip"
+	if len(c.Check) > 0 {
+		return c.check(p, config)
+	}
 	if c.Plan {
 		return c.plan(p, config)
 	}
 	if c.Out == "" {
 		return usageError("--out is needed")
 	}
-	var mu sync.Mutex
-	config.Logger = slog.New(consoleHandler{mu: &mu, console: p.console})
-	p.console.Start("label", 0, countRows(c.In)/shards)
-	config.Progress = func(s label.Summary) {
-		mu.Lock()
-		defer mu.Unlock()
-		p.console.Update(s.Trajectories, fmt.Sprintf("%d steps, %d labels, %d open", s.Steps, s.StepLabels+s.TrajectoryLabels, s.OpenItems()))
-	}
+	p.watchLabels(&config, "label", countRows(c.In)/shards)
 	report, err := prm.Label(p.ctx, config)
 	p.console.Finish()
 	if errors.Is(err, context.Canceled) {
@@ -85,10 +84,61 @@ func (c labelRunCommand) Run(p *program) error {
 	} else {
 		err = writeLabelling(p.stdout, report, c.Out)
 	}
-	if report.Stopped != "" {
-		err = errors.Join(err, fmt.Errorf("the calls ended early: %s; %d items are open, the labels made so far are in %s", report.Stopped, report.OpenItems(), c.Out))
+	return errors.Join(err, c.outcome(p, report))
+}
+
+// watchLabels sends warnings and progress of a labelling to the console.
+func (p *program) watchLabels(config *prm.LabelConfig, what string, rows int) {
+	var mu sync.Mutex
+	config.Logger = slog.New(consoleHandler{mu: &mu, console: p.console})
+	p.console.Start(what, 0, rows)
+	config.Progress = func(s label.Summary) {
+		mu.Lock()
+		defer mu.Unlock()
+		p.console.Update(s.Trajectories, fmt.Sprintf("%d steps, %d labels, %d open", s.Steps, s.StepLabels+s.TrajectoryLabels, s.OpenItems()))
 	}
-	return err
+}
+
+// outcome is an error where the calls ended early or nothing at all could be labelled; what is open otherwise is a warning.
+func (c labelRunCommand) outcome(p *program, r label.Report) error {
+	open := r.OpenItems()
+	if r.Stopped != "" {
+		return fmt.Errorf("the calls ended early: %s; %d items are open, the labels made so far are in %s", r.Stopped, open, c.Out)
+	}
+	if r.StepLabels+r.TrajectoryLabels == 0 && (open > 0 || len(r.None) > 0) {
+		return fmt.Errorf("not one item could be labelled: %s", topReasons(r.Open, r.None))
+	}
+	if open > 0 {
+		p.console.Warnf("%d items are open: %s; the same command asks for them again", open, topReasons(r.Open))
+	}
+	return nil
+}
+
+// topReasons counts items by reason in one line, the most frequent first.
+func topReasons(of ...map[string]map[string]int) string {
+	counts := map[string]int{}
+	for _, parts := range of {
+		for part, reasons := range parts {
+			for reason, n := range reasons {
+				counts[part+": "+reason] += n
+			}
+		}
+	}
+	names := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
+	})
+	const most = 5
+	var b strings.Builder
+	for i, name := range names[:min(most, len(names))] {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%d of %s", counts[name], name)
+	}
+	if len(names) > most {
+		fmt.Fprintf(&b, ", and %d more reasons", len(names)-most)
+	}
+	return b.String()
 }
 
 func parseShard(text string) (shard, shards int, err error) {
@@ -110,6 +160,9 @@ func writeLabelling(w io.Writer, r label.Report, out string) error {
 	if r.Bad > 0 {
 		fmt.Fprintf(&b, "%d rows could not be read\n", r.Bad)
 	}
+	for _, what := range slices.Sorted(maps.Keys(r.Mended)) {
+		fmt.Fprintf(&b, "mended: %d verdicts: %s\n", r.Mended[what], what)
+	}
 	writeReasons(&b, "open", r.Open)
 	writeReasons(&b, "none", r.None)
 	fmt.Fprintf(&b, "labels: %s\n", filepath.Join(out, label.LabelsFile))
@@ -117,10 +170,17 @@ func writeLabelling(w io.Writer, r label.Report, out string) error {
 	return err
 }
 
+// mostReasons is how many reasons of a part are printed; manifest.json has all.
+const mostReasons = 20
+
 func writeReasons(b *strings.Builder, title string, parts map[string]map[string]int) {
 	for _, part := range slices.Sorted(maps.Keys(parts)) {
-		for _, reason := range slices.Sorted(maps.Keys(parts[part])) {
+		reasons := slices.Sorted(maps.Keys(parts[part]))
+		for _, reason := range reasons[:min(mostReasons, len(reasons))] {
 			fmt.Fprintf(b, "%s: %s of %d: %s\n", title, part, parts[part][reason], reason)
+		}
+		if more := len(reasons) - mostReasons; more > 0 {
+			fmt.Fprintf(b, "%s: %s for %d more reasons, as manifest.json has them\n", title, part, more)
 		}
 	}
 }

@@ -124,7 +124,7 @@ func TestLabelPlan(t *testing.T) {
 	config := write(t, filepath.Join(dir, "plan.yaml"), `
 servers: {s: {url: "http://localhost:1/v1", key_env: NOT_SET_ANYWHERE, requests_per_minute: 30, prices: {prompt: 1, completion: 2}}}
 encoder: {kind: none}
-judge: {kind: openai, server: s, model: m}
+judge: {kind: openai, server: s, model: m, tries: 1, max_tokens: 64}
 parts: [quality]
 `)
 	code, stdout, stderr := prmCommand("label", "--config", config, "--in", in, "--plan")
@@ -162,7 +162,8 @@ func TestLabelRefuses(t *testing.T) {
 		require.Equal(t, 1, strings.Count(strings.TrimSpace(stderr), "\n")+1, "one line: %s", stderr)
 	}
 	code, stdout, stderr := prmCommand("label", "--config", config, "--in", rows, "--out", out, "--on-bad", "skip", "--quiet")
-	require.Equal(t, 0, code, stderr)
+	require.Equal(t, 1, code, "vectors.jsonl lacks the text: there is no label at all")
+	require.Contains(t, stderr, "not one item could be labelled: 1 of align: the file of vectors lacks a text")
 	require.Contains(t, stdout, "1 rows could not be read")
 
 	s, err := store.Open(label.StorePath(out), store.Options{})
@@ -194,7 +195,7 @@ func TestLabelWithAServer(t *testing.T) {
 		return write(t, filepath.Join(dir, name), fmt.Sprintf(`
 servers: {s: {url: %q, attempts: 1, prices: {prompt: 1, completion: 2}}}
 encoder: {kind: none}
-judge: {kind: openai, server: s, model: m}
+judge: {kind: openai, server: s, model: m, tries: 1, max_tokens: 64}
 parts: [quality]
 budget: {tokens: %d}
 `, server.URL(), budget))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/goprm/goprm/data/label"
+	"github.com/goprm/goprm/data/label/store"
 	"github.com/goprm/goprm/internal/labelreport"
 )
 
@@ -18,6 +20,9 @@ type labelStatusCommand struct {
 
 func (c labelStatusCommand) Run(p *program) error {
 	st, err := label.ReadStatus(c.Dir)
+	if errors.Is(err, store.ErrDamaged) {
+		err = fmt.Errorf("%w; prm label repair --out %s keeps what can be read", err, c.Dir)
+	}
 	if err != nil {
 		return err
 	}

@@ -120,3 +120,56 @@ func TestSelectWithAModel(t *testing.T) {
 		require.Less(t, better, 7)
 	}
 }
+
+// What prm select --to chat writes is read back: it scores as the pool does, is selected from, and can be labelled and trained on.
+func TestSelectedChatsAreReadBack(t *testing.T) {
+	dir, _, _, config := fixture(t)
+	code, _, stderr := prmCommand("--quiet", "train", "--config", config)
+	require.Equal(t, 0, code, stderr)
+	model := filepath.Join(dir, "run", "model")
+	var pool, scores strings.Builder
+	for i := range 8 {
+		thinking, response := fmt.Sprintf("%d + 1 = %d\n\nSo \"it\" <is> that.", i, i+1), fmt.Sprintf("It is\n\n$%d$.", i+1)
+		if i == 7 {
+			thinking = ""
+		}
+		fmt.Fprintf(&pool, `{"id":"t%d","problem":"What is %d + 1?\nSay it.","thinking":%q,"response":%q}`+"\n", i, i, thinking, response)
+		fmt.Fprintf(&scores, `{"id":"t%d","scores":[%g]}`+"\n", i, 1-float64(i)/10)
+	}
+	in, stored := write(t, filepath.Join(dir, "pool.jsonl"), pool.String()), write(t, filepath.Join(dir, "pool-scores.jsonl"), scores.String())
+	chat := filepath.Join(dir, "chat.jsonl")
+	code, _, stderr = prmCommand("select", "--in", in, "--scores", stored, "--top", "8", "--to", "chat", "--out", chat, "--quiet")
+	require.Equal(t, 0, code, stderr)
+	type step struct {
+		Part  string
+		Score float64
+	}
+	score := func(in string) (all [][]step) {
+		code, stdout, stderr := prmCommand("score", "--model", model, "--in", in, "--quiet")
+		require.Equal(t, 0, code, stderr)
+		for _, line := range strings.Split(strings.TrimSpace(stdout), "\n") {
+			var row struct{ Steps []step }
+			require.NoError(t, json.Unmarshal([]byte(line), &row))
+			all = append(all, row.Steps)
+		}
+		return all
+	}
+	want := score(in)
+	require.Len(t, want, 8)
+	require.Len(t, want[0], 4)
+	require.Equal(t, want, score(chat))
+
+	code, stdout, stderr := prmCommand("select", "--in", chat, "--model", model, "--top", "3", "--to", "chat", "--quiet")
+	require.Equal(t, 0, code, stderr)
+	require.Equal(t, 3, strings.Count(stdout, `{"messages":`))
+	judge := write(t, filepath.Join(dir, "label.yaml"), "encoder: {kind: none}\nparts: [quality]\njudge: {kind: equations}\n")
+	labels := filepath.Join(dir, "labels")
+	code, stdout, stderr = prmCommand("label", "--config", judge, "--in", chat, "--out", labels, "--quiet")
+	require.Equal(t, 0, code, stderr)
+	require.Contains(t, stdout, "8 trajectories, 14 thinking steps: 7 step labels")
+	run := strings.NewReplacer(filepath.Join(dir, "labelled.jsonl"), filepath.Join(labels, "labels.jsonl"), filepath.Join(dir, "run"), filepath.Join(dir, "run2"), "lora", "head")
+	text, err := os.ReadFile(config)
+	require.NoError(t, err)
+	code, _, stderr = prmCommand("--quiet", "train", "--config", write(t, filepath.Join(dir, "run2.yaml"), run.Replace(string(text))))
+	require.Equal(t, 0, code, stderr)
+}

@@ -81,6 +81,11 @@ func (c Consensus) agree(a, b Verdict) (v Verdict, err error) {
 			return v, err
 		}
 		v.Raw = append(v.Raw, raw)
+		for _, what := range one.Mended {
+			if !slices.Contains(v.Mended, what) {
+				v.Mended = append(v.Mended, what)
+			}
+		}
 	}
 	switch {
 	case a.Unchecked != "":

@@ -38,7 +38,8 @@ func fieldsOf(t reflect.Type) structFields {
 }
 
 // nearest finds what an unknown key was likely meant to be: a key of the same section when it is only a few letters
-// away, else the same key of another section, else whatever path is closest.
+// away, else the same key of another section or one whose tag guesses:"…" lists it, else a key of another section a few letters away,
+// else whatever path is closest.
 func nearest(root reflect.Type, siblings []string, path []string) string {
 	last := len(path) - 1
 	section, key := path[:last:last], path[last]
@@ -51,7 +52,39 @@ func nearest(root reflect.Type, siblings []string, path []string) string {
 			return p
 		}
 	}
+	if p := guessed(root, key, nil, 0); p != "" {
+		return p
+	}
+	names := make([]string, len(paths))
+	for i, p := range paths {
+		names[i] = p[strings.LastIndexByte(p, '.')+1:]
+	}
+	if name := closest(names, key); name != "" && distance(name, key) <= max(1, len(key)/3) {
+		return paths[slices.Index(names, name)]
+	}
 	return closest(paths, strings.Join(path, "."))
+}
+
+// guessed is the path of the key whose tag lists this one among those that people try instead; "" for none.
+func guessed(t reflect.Type, key string, above []string, depth int) string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || readsItself(t) || depth > 8 {
+		return ""
+	}
+	fields := fieldsOf(t)
+	for _, name := range fields.names {
+		f := t.FieldByIndex(fields.index[name])
+		path := append(above[:len(above):len(above)], name)
+		if slices.Contains(strings.Split(f.Tag.Get("guesses"), ","), key) {
+			return strings.Join(path, ".")
+		}
+		if p := guessed(f.Type, key, path, depth+1); p != "" {
+			return p
+		}
+	}
+	return ""
 }
 
 // closest is the first of the names with the smallest distance to key; "" for no names.

@@ -165,7 +165,7 @@ func TestThousandTrajectories(t *testing.T) {
 	}
 	s := llmtest.New(llmtest.Script{Fault: llmtest.Random(5, 0.33, llmtest.Faults...), RetryAfter: "0.002", Answer: func(q *llmtest.Chat, i int) string {
 		first := *q
-		first.Messages = q.Messages[:2] // a step's answer is the same when it is asked for again
+		first.Messages, first.Seed = q.Messages[:2], nil // a step's answer is the same when it is asked for again
 		return llmtest.Fill(&first, i)
 	}})
 	defer s.Close()

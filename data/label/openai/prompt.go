@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -135,6 +137,25 @@ func (s Sampling) validate() error {
 	}
 	if !(s.Temperature >= 0 && s.Temperature <= 10) || !(s.TopP >= 0 && s.TopP <= 1) || s.MaxTokens < 0 {
 		return fmt.Errorf("openai: temperature %g must be in [0,10], top_p %g in [0,1], max_tokens %d not negative", s.Temperature, s.TopP, s.MaxTokens)
+	}
+	return s.validateExtra()
+}
+
+// ownOptions are the fields of a request that options set, and by what name.
+var ownOptions = map[string]string{
+	"response_format": "schema (auto, json_schema, json_object or none) says how a judge's JSON is asked for",
+	"max_tokens":      "max_tokens stands beside extra", "max_completion_tokens": "max_tokens stands beside extra; the server's limit_field names the field",
+	"model": "model stands beside extra", "messages": "prompt names a file of its own", "n": "samples stands beside extra",
+	"temperature": "temperature stands beside extra (null here leaves it out)", "seed": "seed is the labelling's (null here leaves it out)",
+	"top_p": "top_p stands beside extra", "stream": "answers are read whole",
+}
+
+func (s Sampling) validateExtra() error {
+	for _, name := range slices.Sorted(maps.Keys(s.Extra)) {
+		why, own := ownOptions[name]
+		if own && !(s.Extra[name] == nil && (name == "temperature" || name == "seed")) {
+			return fmt.Errorf("openai: extra.%s: this field has an option of its own: %s", name, why)
+		}
 	}
 	return nil
 }

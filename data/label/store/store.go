@@ -135,14 +135,6 @@ func Open(path string, o Options) (*Store, error) {
 func (s *Store) open(wait time.Duration, readOnly bool) (err error) {
 	db, err := openFile(s.path, wait, readOnly)
 	if err != nil {
-		switch {
-		case errors.Is(err, bolterrors.ErrTimeout):
-			err = fmt.Errorf("%w; wait for it to end, or label into another folder", ErrInUse)
-		case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum):
-			err = fmt.Errorf("%w or not a label store: %w", ErrDamaged, err)
-		case errors.Is(err, bolterrors.ErrVersionMismatch):
-			err = fmt.Errorf("%w: %w", ErrVersion, err)
-		}
 		return s.wrap(err)
 	}
 	s.db = db
@@ -168,7 +160,16 @@ func (s *Store) open(wait time.Duration, readOnly bool) (err error) {
 func openFile(path string, wait time.Duration, readOnly bool) (db *bolt.DB, err error) {
 	defer recovered(&err)
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	return bolt.Open(path, 0o644, &bolt.Options{Timeout: wait, ReadOnly: readOnly, FreelistType: bolt.FreelistMapType})
+	db, err = bolt.Open(path, 0o644, &bolt.Options{Timeout: wait, ReadOnly: readOnly, FreelistType: bolt.FreelistMapType})
+	switch {
+	case errors.Is(err, bolterrors.ErrTimeout):
+		err = fmt.Errorf("%w; wait for it to end, or label into another folder", ErrInUse)
+	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum):
+		err = fmt.Errorf("%w or not a label store: %w", ErrDamaged, err)
+	case errors.Is(err, bolterrors.ErrVersionMismatch):
+		err = fmt.Errorf("%w: %w", ErrVersion, err)
+	}
+	return db, err
 }
 
 // checkFile refuses what is not a whole store of this version. A file without buckets is new, or was killed while it was made.

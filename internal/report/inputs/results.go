@@ -67,6 +67,7 @@ type bestOfNMethod struct {
 	Accuracy    float64  `json:"accuracy"`
 	Low         float64  `json:"low"`
 	High        float64  `json:"high"`
+	Missing     string   `json:"missing"` // why there is no accuracy
 }
 
 // way is one line of a best-of-N chart.
@@ -87,6 +88,10 @@ func (f *resultFile) bestOfN() error {
 	series := map[string]*report.Series{}
 	methods := map[string][]string{} // the ways of each method
 	for i, m := range result.Results {
+		if m.Missing != "" && m.N > 0 && m.Method != "" { // the warning says why
+			table.Rows = append(table.Rows, []string{m.way(), fmt.Sprint(m.N), "-", "-"})
+			continue
+		}
 		if m.N < 1 || m.Method == "" || !(m.Accuracy >= 0 && m.Accuracy <= 1) {
 			return fmt.Errorf("%s: results[%d]: method %q, n %d, accuracy %v: not a line of prm bestofn", f.name, i, m.Method, m.N, m.Accuracy)
 		}
