@@ -62,8 +62,11 @@ var (
 	hexadecimal  = regexp.MustCompile(`^0[xX]([0-9A-Fa-f]+)`)
 	ordinal      = regexp.MustCompile(`^(?:st|nd|rd|th)(?:[^A-Za-z]|$)`)
 	micro        = regexp.MustCompile(`(\d(?:\\[,;: ]|\s|~)*)\\mu\s*(?:\\(?:text|mathrm)\s*\{\s*)?([mslgLAVF])\b\}?`)
+	ohms         = regexp.MustCompile(`(\d(?:\\[,;: ]|\s|~)*)(?:\\(?:text|mathrm)\s*\{\s*([kM])\s*\}|([kM]))\s*(?:\\Omega|Ω)`)
+	hours        = regexp.MustCompile(`(\d)\s*h\s*(\d+)\s*m(?:in)?\b`)
+	chooses      = regexp.MustCompile(`^(?:\^?\{?(\d+)\}?)\s*C_?\s*\{?(\d+)\}?$`)
 	clockHalf    = regexp.MustCompile(`(?i)(\d)\s*([ap])(?:\.\s?m\.?|m)([^A-Za-z]|$)`)
-	remainders   = regexp.MustCompile(`(\d)\s*\\?,?\s*(?:\\text\{\s*)?\b(?:R|r|rem\.?|remainder)\b(?:\s*\})?\s*(\d)`)
+	remainders   = regexp.MustCompile(`(\d)\s*\\?,?\s*(?:\\text\{\s*)?\b(?:R|r\b|rem\.?|remainder)(?:\s*\})?\s*(\d)`)
 )
 
 // readNumber returns the number at the beginning of s and how many bytes it takes.
@@ -162,6 +165,11 @@ func lex(answer string, separators bool) (*lexer, error) {
 // prepare writes what only a pattern finds as a text: a.m., remainders, and a number in words before other words.
 func prepare(s string) string {
 	s = micro.ReplaceAllString(s, `$1\text{ µ$2} `)
+	s = hours.ReplaceAllString(s, `$1\text{ h }$2\text{ min}`)
+	if m := chooses.FindStringSubmatch(strings.TrimSpace(s)); m != nil {
+		return `\binom{` + m[1] + "}{" + m[2] + "}"
+	}
+	s = ohms.ReplaceAllString(s, `$1\text{ $2${3}Ω} `)
 	s = clockHalf.ReplaceAllString(s, `$1\text{ $2.m.}$3`)
 	s = remainders.ReplaceAllString(s, `$1\text{ remainder }$2`)
 	fields := strings.Fields(s)
@@ -289,6 +297,8 @@ func (l *lexer) run(s string) {
 		l.add(tLetter, `\pi`)
 	case lower == "infinity" || s == "inf" || s == "infty" || s == "oo":
 		l.add(tLetter, `\infty`)
+	case (s == "min" || s == "sec") && last.kind == tNumber:
+		l.add(tText, s)
 	case s == "sqrt" || s == "cbrt":
 		l.out = append(l.out, token{kind: tCommand, text: s, whole: true})
 	case functionWords[s] != "":

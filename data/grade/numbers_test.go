@@ -96,7 +96,7 @@ func TestVerifier(t *testing.T) {
 	right, reason, err = v.Verify("3", "<think>so it is 3, wait")
 	require.NoError(t, err)
 	require.False(t, right)
-	require.Equal(t, "no final answer was found", reason)
+	require.Contains(t, reason, "no final answer was found")
 	for gold, want := range map[string]string{
 		"": "no gold answer", `{"inputs": ["1\n"], "outputs": ["2\n"]}`: "not graded", `{"fn_name": "f", "inputs": [[1]], "outputs": [2]}`: "not graded", "assert f(1) == 2": "not graded", "```python\nprint(1)\n```": "not graded",
 		"10^{10^{10}}": "cannot be evaluated",

@@ -85,14 +85,14 @@ func chineseRemark(s string) bool {
 
 // startsRemark tells whether a word is the beginning of a remark.
 func startsRemark(s string) bool {
-	s = strings.TrimLeft(s, " ")
+	s = strings.TrimLeft(s[:min(len(s), 256)], " ")
 	w := leadingWord(s)
 	lower := strings.ToLower(w)
-	next := strings.TrimLeft(s[len(w):], " .")
+	next := strings.TrimLeft(s[len(w):min(len(s), len(w)+64)], " .")
 	switch {
 	case w == "":
 		return (strings.HasPrefix(s, "- ") || strings.HasPrefix(s, "-- ")) && len(s) > 2 && isLetter(strings.TrimLeft(s, "- ")[0]) && !mathStart(strings.TrimLeft(s, "- "))
-	case strings.HasPrefix(strings.ToLower(s), "i.e") || strings.HasPrefix(strings.ToLower(s), "e.g"):
+	case len(s) > 2 && s[1] == '.' && (strings.EqualFold(s[:3], "i.e") || strings.EqualFold(s[:3], "e.g")):
 		return true
 	case len(w) == 1 && w != "I":
 		return false

@@ -44,7 +44,7 @@ func isName(n *node) bool {
 	case unit:
 		return n.args[0].kind == symbol || n.args[0].kind == words
 	case function:
-		return len(n.args) == 1 && n.name != "!" && isName(n.args[0])
+		return len(n.args) == 1 && isName(n.args[0]) && namesQuantity(n)
 	}
 	return false
 }
@@ -276,7 +276,7 @@ func (g *grader) ratios(gold, pred *node) Decision {
 		}
 		return g.same(a, b)
 	}
-	if len(gold.args) != len(pred.args) || isClock(gold) || isClock(pred) {
+	if len(gold.args) != len(pred.args) || isClock(gold) && isClock(pred) {
 		return g.all(gold.args, pred.args)
 	}
 	result := Yes

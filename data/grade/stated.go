@@ -17,7 +17,7 @@ var prose = setOf(`is are was were be so we it this these which there then thus 
 
 // stated is the value that the last sentence with one states. A text that is nothing but an answer is returned whole.
 func stated(text string) finding {
-	text = trimMarks(text)
+	text = trimMarks(strings.TrimPrefix(text, `\displaystyle `))
 	if text == "" {
 		return finding{empty: true, reason: "no final answer was found"}
 	}
@@ -70,6 +70,9 @@ func isStatement(s string) bool {
 			return true
 		}
 	}
+	if w := leadingWord(s); len(w) > 1 && !mathStart(s) && digits.MatchString(s) && len(latinWord.FindAllString(command.ReplaceAllString(outside, " "), -1)) > 3 {
+		return true
+	}
 	return len(segments(s)) > 0 && len(latinWord.FindAllString(command.ReplaceAllString(outside, " "), -1)) > 2 || chineseVerb.MatchString(s)
 }
 
@@ -106,13 +109,13 @@ func states(s string) finding {
 		}
 		rest := lead(s[v[1]:])
 		if denial.MatchString(rest) && !strings.Contains(strings.ToLower(s[v[1]:]), " but ") || bounds.MatchString(rest) {
-			return first(s[v[1]:])
+			return expression(s[v[1]:])
 		}
 		if mathStart(rest) {
-			return first(s[v[1]:])
+			return expression(s[v[1]:])
 		}
 		if words.answer == "" && (name == "is" || name == "are" || name == "was" || name == "是" || name == "为") {
-			words = first(s[v[1]:])
+			words = expression(s[v[1]:])
 		}
 	}
 	if chunk, ok := onlyExpression(s, inFormula); ok {
