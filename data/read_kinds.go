@@ -68,6 +68,12 @@ func rowKinds() []rowKind {
 		{"PRMBench", "modified_question, modified_process, error_steps", func(has func(string) bool, _ row) bool {
 			return has("modified_question") && has("modified_process") && has("error_steps")
 		}, one(readPRMBench)},
+		{"OpenR1-Math", "problem, generations", func(has func(string) bool, _ row) bool {
+			return has("problem") && has("generations")
+		}, readOpenR1},
+		{"messages", "messages, of a user and an assistant, perhaps a system", func(has func(string) bool, _ row) bool {
+			return has("messages")
+		}, one(readMessages)},
 		{"trace", "question, and thinking or response", func(has func(string) bool, _ row) bool {
 			return has("question") && (has("thinking") || has("response"))
 		}, one(readTrace)},
@@ -91,6 +97,24 @@ func detect(r row) (rowKind, error) {
 		keys, more = keys[:most], ", ..."
 	}
 	return rowKind{}, fmt.Errorf("unknown kind of row with the fields [%s%s]: known are %s", strings.Join(keys, ", "), more, strings.Join(known, ", "))
+}
+
+// Trajectory reads the row as the named kind of data set has it, of the table in this package's documentation, whatever its fields. The
+// kind must be one whose rows are one trajectory each. The error is a *RowError that names the field.
+func (r *Row) Trajectory(kind string) (*Trajectory, error) {
+	for _, k := range rowKinds() {
+		if k.name == kind {
+			parts, err := k.read(r.fields)
+			if err != nil {
+				return nil, r.Fail(err)
+			}
+			if len(parts) == 1 {
+				return parts[0].Trajectory, nil
+			}
+			return nil, r.Fail(fmt.Errorf("%d trajectories, where a row of one is expected", len(parts)))
+		}
+	}
+	return nil, r.Fail(fmt.Errorf("kind %q is not known", kind))
 }
 
 // need refuses a row that lacks a field its kind cannot do without.

@@ -173,11 +173,11 @@ func TestReadKinds(t *testing.T) {
 func TestReadKindErrors(t *testing.T) {
 	first := "" // of the case, or of the last one that has one
 	for _, c := range []struct{ first, row, want string }{
-		{`{"id":"x","problem":"p","steps":["a"],"final_answer_correct":true,"label":-1}`, `{"id":"y","problem":"p","steps":["a"],"label":1}`, `stdin:2 (id "y"): label: 1 of 1 steps`},
-		{"", `{"problem":"p","steps":["a"],"label":-2}`, "label: -2 of 1 steps"},
+		{`{"id":"x","problem":"p","steps":["a"],"final_answer_correct":true,"label":-1}`, `{"id":"y","problem":"p","steps":["a"],"label":1}`, `stdin:2 (id "y"): label: 1 is neither -1 nor the index of one of 1 steps`},
+		{"", `{"problem":"p","steps":["a"],"label":-2}`, "label: -2 is neither"},
 		{"", `{"problem":"p","steps":["a"],"label":null}`, "label: missing (the file's first row is a ProcessBench row)"},
 		{"", `{"problem":"p","steps":["a"],"label":0.5}`, "label: number 0.5 where an integer is expected"},
-		{`{"modified_question":"m","modified_process":["a"],"error_steps":[]}`, `{"modified_question":"m","modified_process":["a"],"error_steps":[0]}`, "error_steps[0]: 0, steps count from 1"},
+		{`{"modified_question":"m","modified_process":["a"],"error_steps":[]}`, `{"modified_question":"m","modified_process":["a"],"error_steps":[0]}`, "error_steps[0]: 0 is no step: they count from 1"},
 		{"", `{"modified_question":"m","modified_process":["a"],"error_steps":["1"]}`, "error_steps: string where a list of integers is expected"},
 		{`{"input":"p Step 1: a ки","label":"p Step 1: a +"}`, `{"input":"p Step 1: a ки b","label":"p Step 1: a + b"}`, `input: "b" after the last mark ки`},
 		{"", `{"input":"p Step 1: a ки","label":"p Step 1: a ки"}`, "label: differs from input in step 1, or has neither + nor - at its end"},

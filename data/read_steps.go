@@ -147,7 +147,7 @@ func readProcessBench(r row) (*Trajectory, error) {
 		return nil, err
 	}
 	if first < -1 || first >= len(t.ResponseSteps) {
-		return nil, fieldErr("label", "%d of %d steps", first, len(t.ResponseSteps))
+		return nil, fieldErr("label", "%d is neither -1 nor the index of one of %d steps", first, len(t.ResponseSteps))
 	}
 	for i := range t.ResponseSteps {
 		if i == first {
@@ -180,7 +180,7 @@ func readPRMBench(r row) (*Trajectory, error) {
 	for i, step := range wrong {
 		switch {
 		case step < 1:
-			return nil, fieldErr(fmt.Sprintf("error_steps[%d]", i), "%d, steps count from 1", step)
+			return nil, fieldErr(fmt.Sprintf("error_steps[%d]", i), "%d is no step: they count from 1", step)
 		case step <= len(t.ResponseSteps):
 			*t.Labels.Steps[step-1] = 0
 		}

@@ -118,7 +118,7 @@ func (n *Network) spec() (nnet.Spec, error) {
 		return nnet.Spec{}, err
 	}
 	spec := nnet.Spec{
-		Config: n.folder.Config, Train: string(o.Train), Loss: o.Loss, Recompute: o.Recompute, Bias: n.folder.Config.AttentionBias,
+		Config: n.folder.Config, Train: string(o.Train), Loss: o.Loss, Recompute: o.Recompute,
 	}
 	if spec.DType, err = engine.ParseDType(name); err != nil {
 		return spec, fmt.Errorf("dtype: %w", err)

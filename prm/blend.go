@@ -60,7 +60,7 @@ type DenseReward struct {
 	Outcome    float64
 	Steps      []float64 // scores of the steps that count
 	Trajectory *float64  // score of the whole; nil: none
-	LastTokens []int     // index of each step's last token among the response's tokens; see StepTokens
+	LastTokens []int     // index of each step's last token among the response's tokens; see tokenizer.StepTokens
 	Tokens     int       // of the response
 }
 

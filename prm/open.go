@@ -11,7 +11,6 @@ import (
 	"github.com/goprm/goprm/data/tokenizer"
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/formats"
-	"github.com/goprm/goprm/internal/hfmodel"
 	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/prefix"
@@ -142,7 +141,7 @@ func (m *Model) open(opt OpenOptions) error {
 		m.backend = releasingFor(m.backend, m.folder.Root)
 	}
 	spec := nnet.Spec{
-		Config: m.folder.Config, DType: dtype, Train: nnet.TrainNothing, Bias: m.folder.Config.AttentionBias, Head: m.card.Head.Spec(),
+		Config: m.folder.Config, DType: dtype, Train: nnet.TrainNothing, Head: m.card.Head.Spec(),
 	}
 	if lora, ok := m.folder.LoRA(); ok {
 		spec.Adapters, spec.LoRA = true, lora
@@ -188,7 +187,7 @@ func (m *Model) recognise(format string) error {
 		m.format, m.card = formatGoprm, *m.folder.Card
 		return nil
 	}
-	fits := hfmodel.Formats(m.folder.Config, m.folder.Root)
+	fits := formats.Fits(m.folder.Config, m.folder.Root)
 	switch {
 	case len(fits) == 0:
 		return fmt.Errorf("%s: no reward model: no %s, and no head that a public format has", m.folder.Dir, modelfolder.CardName)

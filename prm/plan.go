@@ -102,7 +102,7 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 		return PlanReport{}, err
 	}
 	spec := nnet.Spec{
-		Config: config, DType: dtype, Train: opt.Train, Bias: config.AttentionBias, Loss: loss.MSE, Recompute: opt.Recompute == "layer",
+		Config: config, DType: dtype, Train: opt.Train, Loss: loss.MSE, Recompute: opt.Recompute == "layer",
 		Narrow: opt.Moments == "bf16", Offload: opt.Offload,
 		Head: nnet.HeadSpec{Kind: nnet.Scalar, Activation: "sigmoid", Final: "shared"},
 		LoRA: nnet.LoRASpec{Rank: opt.LoRA.Rank, Alpha: opt.LoRA.Alpha, Targets: opt.LoRA.Targets, Layers: opt.LoRA.Layers},

@@ -32,7 +32,7 @@ func (m *Model) openReference(dir string, spec nnet.Spec) (err error) {
 	if err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
-	spec.Config, spec.Bias = config, config.AttentionBias
+	spec.Config = config
 	backend := m.backend
 	if r, ok := backend.(*releasing); ok {
 		backend = releasingFor(r.Backend, m.referenceFolder.Root)

@@ -2,15 +2,10 @@ package prm
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
-	"math"
-	"slices"
-	"strings"
 
-	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/report"
+	"github.com/goprm/goprm/internal/report/inputs"
 )
 
 // ReportOptions say what a report shows; Inputs are needed, everything else has a default.
@@ -27,30 +22,7 @@ type ReportOptions struct {
 }
 
 // Validate reports the first option that cannot be used.
-func (o ReportOptions) Validate() error {
-	stdin := 0
-	for _, path := range slices.Concat(o.Inputs, o.Data) {
-		if path == "-" {
-			stdin++
-		}
-	}
-	switch {
-	case len(o.Inputs) == 0:
-		return errors.New("inputs: none")
-	case stdin > 1:
-		return errors.New("inputs: - stands for stdin, which can be read once")
-	case o.Threshold != nil && (math.IsNaN(*o.Threshold) || math.IsInf(*o.Threshold, 0)):
-		return fmt.Errorf("threshold: %v is not a finite number", *o.Threshold)
-	case o.Worst > mostWorst:
-		return fmt.Errorf("worst: %d is more than %d", o.Worst, mostWorst)
-	}
-	return nil
-}
-
-const (
-	defaultWorst = 20
-	mostWorst    = 10_000
-)
+func (o ReportOptions) Validate() error { return inputs.Options(o).Validate() }
 
 // ReportPage is a report, ready to be written.
 type ReportPage struct {
@@ -67,71 +39,9 @@ func (r *ReportPage) Page() any { return r.page }
 // Report makes a page of what runs, scores and results say. Files are read once and not held: memory does not grow with
 // the number of trajectories.
 func Report(ctx context.Context, opt ReportOptions) (*ReportPage, error) {
-	if err := opt.Validate(); err != nil {
+	page, warnings, err := inputs.Page(ctx, inputs.Options(opt))
+	if err != nil {
 		return nil, err
 	}
-	if opt.Split == "" {
-		opt.Split = "\n\n"
-	}
-	if opt.Threshold == nil {
-		opt.Threshold = data.Float(0.5)
-	}
-	if opt.Worst == 0 {
-		opt.Worst = defaultWorst
-	}
-	if opt.Title == "" {
-		opt.Title = "goprm report"
-	}
-	r := &reporting{ctx: ctx, opt: opt}
-	defer r.close()
-	for _, path := range opt.Inputs {
-		if err := r.input(path); err != nil {
-			return nil, err
-		}
-	}
-	if len(opt.Data) > 0 && !r.scored {
-		return nil, errors.New("labelled data are given, but no scores of them among the inputs")
-	}
-	r.compareRuns()
-	if len(r.warnings) > 0 {
-		r.sections = append(r.sections, report.Section{Title: "Warnings", Text: strings.Join(r.warnings, " · ")})
-	}
-	return &ReportPage{Warnings: r.warnings, page: report.Page{Title: opt.Title, Lead: strings.Join(opt.Inputs, ", "), Sections: r.sections}}, nil
-}
-
-// reporting is a report in the making.
-type reporting struct {
-	ctx      context.Context
-	opt      ReportOptions
-	sections []report.Section
-	warnings []string
-	runs     []*runCurves
-	scored   bool     // a file of scores was among the inputs
-	open     []func() // ends what is being read
-}
-
-func (r *reporting) close() {
-	for _, end := range r.open {
-		end()
-	}
-}
-
-func (r *reporting) warnf(format string, args ...any) {
-	r.warnings = append(r.warnings, fmt.Sprintf(format, args...))
-}
-
-// shown writes a number of a table; a dash if it is not defined.
-func shown[F ~float64](v F) string {
-	if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-		return "-"
-	}
-	return fmt.Sprintf("%.3f", float64(v))
-}
-
-// percent writes a share; a dash if it is not defined.
-func percent[F ~float64](v F) string {
-	if math.IsNaN(float64(v)) {
-		return "-"
-	}
-	return fmt.Sprintf("%.1f %%", 100*float64(v))
+	return &ReportPage{Warnings: warnings, page: page}, nil
 }

@@ -146,7 +146,7 @@ func (s *session) lora() nnet.LoRASpec {
 func (s *session) spec(train string) nnet.Spec {
 	c := &s.c
 	return nnet.Spec{
-		Config: s.folder.Config, DType: s.dtype, Train: train, Bias: s.folder.Config.AttentionBias,
+		Config: s.folder.Config, DType: s.dtype, Train: train,
 		Head: nnet.HeadSpec{Kind: c.Head.Kind, Activation: c.Head.Activation, Final: c.Head.Final},
 		LoRA: s.lora(), Loss: c.Loss.Kind, Recompute: c.Recompute == "layer", Narrow: c.Optim.Moments == "bf16", Offload: c.Optim.Offload && train != nnet.TrainNothing,
 	}

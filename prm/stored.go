@@ -1,7 +1,6 @@
 package prm
 
 import (
-	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/modelfolder"
+	"github.com/goprm/goprm/internal/scorefile"
 )
 
 // StoredScore is one line of a file of scores: what prm score writes, or {"id", "scores": [...], "trajectory"?}.
@@ -42,36 +42,8 @@ func ReadScores(paths []string, opt data.ReadOptions) iter.Seq2[*StoredScore, er
 }
 
 func storedScore(row *data.Row) (*StoredScore, error) {
-	s := &StoredScore{Mean: math.NaN(), Where: fmt.Sprintf("%s:%d", row.File, row.Line)}
-	err := row.Need("id", &s.ID)
-	if err == nil {
-		err = row.Take("trajectory", &s.Trajectory)
-	}
-	if err == nil && row.Has("scores") {
-		s.Steps, err = row.Numbers("scores")
-		if len(s.Steps) > 0 {
-			s.Mean = mean(s.Steps)
-		}
-		return s, err
-	}
-	if err == nil && !row.Has("steps") {
-		err = row.FailField("scores", "missing; scores are expected under scores (a list of numbers) or steps (as prm score writes them)")
-	}
-	var steps []*data.Row
-	if err == nil {
-		steps, err = row.Objects("steps")
-	}
-	for _, step := range steps {
-		part, score := "", 0.0
-		if err = errors.Join(step.Need("part", &part), step.Need("score", &score)); err != nil {
-			break
-		}
-		s.Steps, s.Parts = append(s.Steps, score), append(s.Parts, part)
-	}
-	if err == nil {
-		err = row.Take("mean", &s.Mean)
-	}
-	return s, err
+	s, err := scorefile.Parse(row)
+	return (*StoredScore)(s), err
 }
 
 // Stored is the score as a file would hold it.

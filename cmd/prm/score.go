@@ -18,7 +18,7 @@ type scoreCommand struct {
 	Model     string   `required:"" help:"Model folder."`
 	In        []string `required:"" sep:"none" help:"Trajectories: JSON lines, plain, .gz or .zst, a folder of them, - for stdin; may be given more than once."`
 	Out       string   `help:"File for the scores, one line a trajectory; stdout by default."`
-	Format    string   `help:"Public format of a folder that fits several: qwen_math_prm, skywork, math_shepherd, rlhflow, reasonflux_1_5b, token_classification, pure, sequence_classification or eurus."`
+	Format    string   `help:"Public format of a folder that fits several, one of ${formats}."`
 	Reference string   `help:"Folder of the language model that an implicit reward (format eurus) is relative to."`
 	MaxTokens int      `help:"Most tokens read at once; longer trajectories are read in windows over whole steps. 0: what the model was trained for."`
 	LowMemory bool     `help:"Hold no more than one matrix of the model in memory at a time: slower; by itself for models of more than half of the memory."`

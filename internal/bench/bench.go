@@ -130,20 +130,30 @@ func (s *Set) readSteps(paths []string, opt ReadOptions) error {
 		if err != nil {
 			return err
 		}
-		c := &Case{ID: t.ID, Group: t.Source, Trajectory: t}
-		for _, l := range t.Labels.Steps {
-			target := math.NaN()
-			if l != nil {
-				target = *l
-			}
-			c.Targets = append(c.Targets, target)
-		}
+		c := &Case{ID: t.ID, Group: t.Source, Trajectory: t, Targets: targets(t)}
 		s.Cases = append(s.Cases, c)
 		if err := s.finish([]*Case{c}, opt.Split); err != nil {
 			return fmt.Errorf("%s: %w", t.Where, err)
 		}
 	}
 	return s.check()
+}
+
+// targets are the labels of a trajectory's steps as numbers.
+func targets(t *data.Trajectory) (list []float64) {
+	for _, l := range t.Labels.Steps {
+		target := math.NaN()
+		if l != nil {
+			target = *l
+		}
+		list = append(list, target)
+	}
+	return list
+}
+
+// judgedCase is a case of a judged response. What else its row holds is not kept.
+func judgedCase(id string, t *data.Trajectory) *Case {
+	return &Case{ID: id, Trajectory: &data.Trajectory{ID: id, Problem: t.Problem, ResponseSteps: t.ResponseSteps}, Targets: targets(t)}
 }
 
 // SharedID is an id that both sets have, "" if there is none.

@@ -215,7 +215,7 @@ func TestReadRefuses(t *testing.T) {
 		{"processbench", `{"id":"a-0","problem":"p","steps":["x",null],"label":-1}`, "steps[1]: null"},
 		{"processbench", `{"id":"a-0","problem":"p","steps":["x"],"label":-1}` + "\n" + `{"id":"a-0","problem":"p","steps":["x"],"label":-1}`, `stdin:2 (id "a-0"): a second "a-0"`},
 		{"prmbench", `{"idx":"i","classification":"odd","modified_question":"q","modified_process":["a"],"error_steps":[1],"original_question":"q","original_process":["a"]}`, `"odd" is no class`},
-		{"prmbench", `{"idx":"i","classification":"circular","modified_question":"q","modified_process":["a"],"error_steps":[0],"original_question":"q","original_process":["a"]}`, "0 is no step"},
+		{"prmbench", `{"idx":"i","classification":"circular","modified_question":"q","modified_process":["a"],"error_steps":[0],"original_question":"q","original_process":["a"]}`, "error_steps[0]: 0 is no step"},
 		{"prmbench", `{"idx":"i"}`, "classification: missing"},
 		{"deltabench", `{"question":"q","sections_content":"text","reason_error_section_numbers":[1],"reason_unuseful_section_numbers":[]}`, "no line begins with section1:"},
 		{"deltabench", `{"question":"q","sections_content":"section1: x","reason_error_section_numbers":[0],"reason_unuseful_section_numbers":[]}`, "0 is no section"},

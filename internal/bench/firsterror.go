@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"math"
 	"slices"
 	"strings"
 
@@ -9,33 +8,19 @@ import (
 	"github.com/goprm/goprm/internal/metrics"
 )
 
-// readProcessBench reads {"id","problem","steps","label"}: label is the index of the first wrong step, −1 if there is none.
-// The subset stands before the id's number: gsm8k-0.
+// readProcessBench reads ProcessBench's rows. The subset stands before the id's number: gsm8k-0.
 func readProcessBench(s *Set, row *data.Row) error {
-	t, label := &data.Trajectory{}, 0
-	for _, f := range []struct {
-		name string
-		into any
-	}{{"id", &t.ID}, {"problem", &t.Problem}, {"steps", &t.ResponseSteps}, {"label", &label}} {
-		if err := row.Need(f.name, f.into); err != nil {
-			return err
-		}
+	t, err := row.Trajectory("ProcessBench")
+	if err != nil {
+		return err
 	}
-	if label < -1 || label >= len(t.ResponseSteps) {
-		return row.FailField("label", "%d is neither -1 nor the index of one of %d steps", label, len(t.ResponseSteps))
+	if t.ID == "" {
+		return row.FailField("id", "missing")
 	}
-	c := &Case{ID: t.ID, Group: row.DefaultID(), Trajectory: t, Targets: make([]float64, len(t.ResponseSteps))}
-	c.Group, _, _ = strings.Cut(c.Group, ":")
+	c := judgedCase(t.ID, t)
+	c.Group, _, _ = strings.Cut(row.DefaultID(), ":")
 	if i := strings.LastIndex(t.ID, "-"); i > 0 {
 		c.Group = t.ID[:i]
-	}
-	for i := range c.Targets {
-		switch {
-		case label < 0 || i < label:
-			c.Targets[i] = 1
-		case i > label:
-			c.Targets[i] = math.NaN() // nobody said
-		}
 	}
 	s.Cases = append(s.Cases, c)
 	return nil

@@ -22,48 +22,42 @@ const (
 // readPRMBench reads PRMBench's rows. A case's id is class_idx, as there, whether or not the row's idx begins with the class
 // already; a second row of one id is left out, as there.
 func readPRMBench(s *Set, row *data.Row) error {
-	var idx, class, question, originalQuestion string
-	var steps, original []string
+	var class, originalQuestion string
+	var original []string
 	var wrong []int
 	for _, f := range []struct {
 		name string
 		into any
-	}{{"idx", &idx}, {"classification", &class}, {"modified_question", &question}, {"modified_process", &steps}, {"error_steps", &wrong},
-		{"original_question", &originalQuestion}, {"original_process", &original}} {
+	}{{"classification", &class}, {"original_question", &originalQuestion}, {"original_process", &original}, {"error_steps", &wrong}} {
 		if err := row.Need(f.name, f.into); err != nil {
 			return err
 		}
 	}
-	if !slices.Contains(prmClasses, class) || class == correctClass {
+	t, err := row.Trajectory("PRMBench")
+	switch {
+	case err != nil:
+		return err
+	case t.ID == "":
+		return row.FailField("idx", "missing")
+	case !slices.Contains(prmClasses, class) || class == correctClass:
 		return row.FailField("classification", "%q is no class of PRMBench", class)
 	}
-	idx = strings.TrimPrefix(idx, class+"_")
+	idx := strings.TrimPrefix(t.ID, class+"_")
 	if class == classOfOriginals && !s.ids[correctClass+"_"+idx] {
-		c := &Case{ID: correctClass + "_" + idx, Group: correctClass, Targets: make([]float64, len(original))}
-		c.Trajectory = &data.Trajectory{ID: c.ID, Problem: originalQuestion, ResponseSteps: original}
-		for i := range c.Targets {
-			c.Targets[i] = 1
-		}
+		c := judgedCase(correctClass+"_"+idx, &data.Trajectory{Problem: originalQuestion, ResponseSteps: original})
+		c.Group, c.Targets = correctClass, slices.Repeat([]float64{1}, len(original))
 		s.Cases = append(s.Cases, c)
 	}
-	c := &Case{ID: class + "_" + idx, Group: class, Targets: make([]float64, len(steps)), original: correctClass + "_" + idx}
-	c.Trajectory = &data.Trajectory{ID: c.ID, Problem: question, ResponseSteps: steps}
+	c := judgedCase(class+"_"+idx, t)
+	c.Group, c.original = class, correctClass+"_"+idx
 	if s.ids[c.ID] {
 		s.warnf("%s:%d: a second %q is left out", row.File, row.Line, c.ID)
 		return nil
 	}
-	for i := range c.Targets {
-		c.Targets[i] = 1
-	}
 	for _, number := range wrong {
-		if number < 1 {
-			return row.FailField("error_steps", "%d is no step: they count from 1", number)
+		if number > len(t.ResponseSteps) {
+			s.warnf("%s:%d: %q: error step %d of %d steps is passed over", row.File, row.Line, c.ID, number, len(t.ResponseSteps))
 		}
-		if number > len(steps) {
-			s.warnf("%s:%d: %q: error step %d of %d steps is passed over", row.File, row.Line, c.ID, number, len(steps))
-			continue
-		}
-		c.Targets[number-1] = 0
 	}
 	s.Cases = append(s.Cases, c)
 	return nil

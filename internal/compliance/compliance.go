@@ -5,23 +5,16 @@ package compliance
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"testing"
 
 	"github.com/goprm/goprm/internal/engine"
+	"github.com/goprm/goprm/internal/ops"
 	"github.com/stretchr/testify/require"
 	"gorgonia.org/tensor"
 )
-
-// Ops is every op that a backend has.
-var Ops = [...]string{
-	"adamw", "add", "attention", "attention_backward", "bce", "bce_dz", "ce", "ce_dz", "clip", "dropout", "embedding",
-	"embedding_dtable", "gather", "gather_dx", "gelu", "good", "good_dx", "layernorm", "linear", "linear_db", "linear_dw",
-	"linear_dx", "log_prob", "log_prob_block", "pick", "pick_dx", "pool", "relu", "relu_dx", "rmsnorm", "rmsnorm_dw",
-	"rmsnorm_dx", "rope", "scale", "sgd", "sigmoid", "sigmoid_dx", "squared_error", "squared_error_dy", "sum_squares", "swiglu",
-	"swiglu_backward", "tanh",
-}
 
 // spareRows is how many dead rows a case gets when its capacity exceeds its live counts.
 const spareRows = 5
@@ -29,18 +22,10 @@ const spareRows = 5
 // shortElements is how many numbers a call may have to take part in short tests, which run under the race detector.
 const shortElements = 1500
 
-// NarrowOps are those that a backend with bf16 arithmetic computes in it.
-var NarrowOps = [...]string{
-	"add", "attention", "attention_backward", "dropout", "embedding", "embedding_dtable", "gather", "gather_dx", "linear",
-	"linear_db", "linear_dw", "linear_dx", "rmsnorm", "rmsnorm_dw", "rmsnorm_dx", "rope", "scale", "swiglu", "swiglu_backward",
-}
-
-// FusedOps are those that such a backend has for several at once.
-var FusedOps = [...]string{"linear_add", "linear_dx_add", "linear_swiglu"}
-
 // Options say how much is checked.
 type Options struct {
 	BF16     bool     // the backend computes in bf16 too
+	Unfused  bool     // it has no FusedOps
 	Only     []string // these ops alone, in bf16 alone, with sizes that tensor-core kernels like among them
 	Elements int      // leave out what a slow device takes long for: cases with more numbers than this, and gradients; 0: nothing
 }
@@ -78,7 +63,7 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 				if opt.Only != nil && !slices.Contains(opt.Only, exact.op) {
 					continue
 				}
-				if fused := slices.Contains(FusedOps[:], exact.op); narrow && !fused && !slices.Contains(NarrowOps[:], exact.op) || fused && !narrow {
+				if !slices.Contains(opsIn(dtype, opt.Unfused), exact.op) {
 					continue
 				}
 				covered[exact.op] = true
@@ -127,17 +112,10 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 				return
 			}
 			t.Run("special numbers", func(t *testing.T) { specialNumbers(t, two, dtype) })
-			if narrow {
-				require.Len(t, covered, len(NarrowOps)+len(FusedOps))
-				return
-			}
+			require.ElementsMatch(t, opsIn(dtype, opt.Unfused), slices.Collect(maps.Keys(covered)), "the ops that have cases")
 			if dtype == engine.F32 {
 				t.Run("adamw/dithering", func(t *testing.T) { dithering(t, one) })
 			}
-			for _, op := range Ops {
-				require.True(t, covered[op], "op %s has no case", op)
-			}
-			require.Len(t, covered, len(Ops), "an op of the cases is not listed")
 		})
 	}
 	if opt.Only != nil {
@@ -147,6 +125,17 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 		t.Run("gradients", func(t *testing.T) { gradients(t, two) })
 	}
 	t.Run("bad input", func(t *testing.T) { badInput(t, two) })
+}
+
+// opsIn lists the ops that a backend computes in a dtype. The fused ones exist where bf16 is computed in.
+func opsIn(dtype tensor.Dtype, unfused bool) []string {
+	switch {
+	case dtype == engine.BFloat16 && unfused:
+		return ops.OpsWithBF16()
+	case dtype == engine.BFloat16:
+		return slices.Concat(ops.OpsWithBF16(), ops.FusedOps())
+	}
+	return slices.DeleteFunc(ops.Ops(), func(op string) bool { return slices.Contains(ops.FusedOps(), op) })
 }
 
 func requireSameBits(t *testing.T, what string, want, got []float64) {

@@ -3,6 +3,7 @@ package compliance
 import (
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"testing"
 
@@ -25,6 +26,7 @@ type backward struct {
 func gradients(t *testing.T, d device) {
 	const step, tolerance = 1e-5, 2e-8 // truncation ~ step², rounding ~ 1e-16/step·|values|; both well below the tolerance
 	m := newMaker(5, 0, engine.F64)
+	checked := map[string]bool{}
 	same := func(parts ...string) func(*call, value, value) []value {
 		return func(f *call, y, dy value) (in []value) {
 			for _, p := range parts {
@@ -60,6 +62,7 @@ func gradients(t *testing.T, d device) {
 				return s
 			}
 			for _, b := range backwards {
+				checked[b.op] = true
 				out := m.result(b.shape...)
 				got := d.run(t, &call{op: b.op, attr: b.attr, rows: f.rows, live: f.live, in: b.in(f, y, dy), out: out}, placement{})
 				var want []float64
@@ -132,7 +135,13 @@ func gradients(t *testing.T, d device) {
 		}
 		check("", reads(op, nil, fixed(5, columns), fixed(5), fixed(5)), backward{gradient, nil, same("0", "1", "2", "dy"), []int{5, columns}, []int{0}})
 	}
+	for _, op := range ops.Ops() {
+		require.True(t, checked[op] || !isGradient.MatchString(op), "%s is not compared with central differences", op)
+	}
 }
+
+// isGradient matches the ops that compute gradients by how they are named.
+var isGradient = regexp.MustCompile(`_(backward|d[a-z]+)$`)
 
 func smallTree() *layout {
 	l := packed(4, 2, 3)

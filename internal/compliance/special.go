@@ -51,7 +51,7 @@ func specialNumbers(t *testing.T, d device, dtype tensor.Dtype) {
 			},
 		} {
 			c := build(newMaker(11, 0, dtype))
-			if dtype == engine.BFloat16 && !slices.Contains(NarrowOps[:], c.op) {
+			if dtype == engine.BFloat16 && !slices.Contains(ops.OpsWithBF16(), c.op) {
 				continue
 			}
 			clean := d.run(t, c, placement{})

@@ -207,9 +207,6 @@ func (m *Machine) uploadConstant(n *gorgonia.Node) error {
 // Stats describes the compiled machine.
 func (m *Machine) Stats() Stats { return m.stats }
 
-// Needs tells whether the outputs depend on the input node n.
-func (m *Machine) Needs(n *gorgonia.Node) bool { return m.inputs[n] != nil }
-
 // Bind makes input n read t's memory from the next run on: a weight slot. Inputs that no output needs are ignored.
 func (m *Machine) Bind(n *gorgonia.Node, t *Tensor) error {
 	if st := m.inputs[n]; st != nil {

@@ -5,25 +5,13 @@ package formats
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/data/tokenizer"
 	"github.com/goprm/goprm/internal/hfmodel"
 	"github.com/goprm/goprm/internal/nnet"
-)
-
-// Names of the formats, as --format takes them.
-const (
-	QwenMathPRM            = "qwen_math_prm"
-	Skywork                = "skywork"
-	MathShepherd           = "math_shepherd"
-	RLHFlow                = "rlhflow"
-	ReasonFlux             = "reasonflux_1_5b"
-	TokenClassification    = "token_classification"
-	Pure                   = "pure"
-	SequenceClassification = "sequence_classification"
-	Eurus                  = "eurus"
 )
 
 // Folder is a model folder that has been opened.
@@ -47,6 +35,12 @@ type Format struct {
 	Outcome bool
 	// Raw formats score with a number that has no bounds, for which a sigmoid is reported too.
 	Raw bool
+	// Signed formats score from -1 to 1, where others that have bounds score from 0 to 1.
+	Signed bool
+	// Mark is the special token behind each step at which it is read; "" if it is read elsewhere.
+	Mark string
+	// Surrounded texts begin and end with what the tokenizer adds of its own.
+	Surrounded bool
 	// Implicit, if not 0, is the factor of what implicit rewards sum: a read-out is about the token after it, namely by how much its
 	// log-probability exceeds that by a reference model.
 	Implicit float64
@@ -59,23 +53,46 @@ type Format struct {
 	limit  int                                                          // tokens; longer texts are read in windows
 }
 
-// table says how each format is opened.
-var table = map[string]func(f *Folder) (*Format, error){
-	QwenMathPRM: openQwen, Skywork: openSkywork, MathShepherd: openShepherd, RLHFlow: openRLHFlow, ReasonFlux: openReasonFlux,
-	TokenClassification: openTokenClassification, Pure: openPure, SequenceClassification: openSequence,
-	Eurus: openEurus,
+// definition is one public format. What is particular to a format is said here and in the function that opens it, nowhere else.
+type definition struct {
+	name string
+	head headKind // by which a folder is recognised
+	open func(f *Folder) (*Format, error)
 }
 
-// Open opens a format on a folder whose files it fits, see [hfmodel.Formats].
+// table lists the formats in the order in which they are named.
+var table = []definition{
+	{"qwen_math_prm", twoClassMLP, openQwen},
+	{"skywork", valueHead, openSkywork},
+	{"math_shepherd", languageModel, openShepherd},
+	{"rlhflow", languageModel, openRLHFlow},
+	{"reasonflux_1_5b", rewardFile, openReasonFlux},
+	{"token_classification", twoClassLinear, openTokenClassification},
+	{"pure", twoClassLinear, openPure},
+	{"sequence_classification", rewardLinear, openSequence},
+	{"eurus", languageModel, openEurus},
+}
+
+// Names lists the formats, as --format takes them.
+func Names() []string {
+	var names []string
+	for _, d := range table {
+		names = append(names, d.name)
+	}
+	return names
+}
+
+// Open opens a format on a folder whose files it fits, see [Fits].
 func Open(name string, f *Folder) (*Format, error) {
-	open, ok := table[name]
-	if !ok {
-		return nil, fmt.Errorf("format %q is not known", name)
+	i := slices.IndexFunc(table, func(d definition) bool { return d.name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("format %q is not known; known are %s", name, strings.Join(Names(), ", "))
 	}
 	if size := f.Tokenizer.Size(); size > f.Config.VocabSize {
-		return nil, fmt.Errorf("%s: the tokenizer has ids up to %d, but the model's vocabulary is %d: they do not belong together", f.Dir, size-1, f.Config.VocabSize)
+		return nil, fmt.Errorf("%s: the tokenizer has ids up to %d, but the model's vocabulary is %d: they do not belong together",
+			f.Dir, size-1, f.Config.VocabSize)
 	}
-	format, err := open(f)
+	format, err := table[i].open(f)
 	if err != nil {
 		return nil, fmt.Errorf("%s: format %s: %w", f.Dir, name, err)
 	}
@@ -85,6 +102,9 @@ func Open(name string, f *Folder) (*Format, error) {
 	}
 	return format, nil
 }
+
+// Unbounded tells whether its scores have no bounds.
+func (f *Format) Unbounded() bool { return f.Raw || f.Implicit != 0 }
 
 // SetLimit lowers the longest text below the model's trained length.
 func (f *Format) SetLimit(tokens int) error {

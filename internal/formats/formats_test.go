@@ -37,18 +37,18 @@ func TestFilesThatDoNotMatch(t *testing.T) {
 		want           string
 	}{
 		{"rlhflow", "genprm", nil, `format "genprm" is not known`},
-		{"rlhflow", Skywork, nil, `tensor "v_head.summary`},
-		{"rlhflow", QwenMathPRM, nil, `tensor "score.`},
-		{"rlhflow", ReasonFlux, nil, "neither reward_head.safetensors nor reward_head.pt is there"},
-		{"rlhflow", RLHFlow, func(f *Folder) { f.Text.ChatTemplate = "" }, "the model has no chat template"},
-		{"eurus", Eurus, func(f *Folder) { f.Config.VocabSize = 8 }, "they do not belong together"},
-		{"pure_linear", TokenClassification, func(f *Folder) { f.Text.Special["bos_token"] = "<s>" }, `the tokenizer lacks its own bos_token "<s>"`},
-		{"sequence_dynamic", Pure, nil, `tensor "score.bias" of the head is missing`},
+		{"rlhflow", "skywork", nil, `tensor "v_head.summary`},
+		{"rlhflow", "qwen_math_prm", nil, `tensor "score.`},
+		{"rlhflow", "reasonflux_1_5b", nil, "neither reward_head.safetensors nor reward_head.pt is there"},
+		{"rlhflow", "rlhflow", func(f *Folder) { f.Text.ChatTemplate = "" }, "the model has no chat template"},
+		{"eurus", "eurus", func(f *Folder) { f.Config.VocabSize = 8 }, "they do not belong together"},
+		{"pure_linear", "token_classification", func(f *Folder) { f.Text.Special["bos_token"] = "<s>" }, `the tokenizer lacks its own bos_token "<s>"`},
+		{"sequence_dynamic", "pure", nil, `tensor "score.bias" of the head is missing`},
 	} {
 		_, err := open(t, c.folder, c.format, c.edit)
 		require.ErrorContains(t, err, c.want)
 	}
-	format, err := open(t, "rlhflow", MathShepherd, nil)
+	format, err := open(t, "rlhflow", "math_shepherd", nil)
 	require.NoError(t, err)
 	_, err = format.Render(&data.Trajectory{Problem: "p", Response: "a step"})
 	require.ErrorContains(t, err, `the tag " ки" after it is not one token of this tokenizer`)
@@ -61,7 +61,7 @@ func TestFilesThatDoNotMatch(t *testing.T) {
 // The two tokens of the answer are the two rows of the head, bad before good, as they lie in the file.
 func TestPairTakesTwoRows(t *testing.T) {
 	var folder *Folder
-	format, err := open(t, "mistral_window", MathShepherd, func(f *Folder) { folder = f })
+	format, err := open(t, "mistral_window", "math_shepherd", func(f *Folder) { folder = f })
 	require.NoError(t, err)
 	got, ok := format.Tensors("score.weight")
 	require.True(t, ok)
@@ -75,7 +75,7 @@ func TestPairTakesTwoRows(t *testing.T) {
 	_, ok = format.Tensors("score.bias")
 	require.False(t, ok)
 	// Tied embeddings win over a stored head, as in transformers.
-	format, err = open(t, "mistral_window", MathShepherd, func(f *Folder) { f.Config.TieWordEmbeddings = true })
+	format, err = open(t, "mistral_window", "math_shepherd", func(f *Folder) { f.Config.TieWordEmbeddings = true })
 	require.NoError(t, err)
 	tied, _ := format.Tensors("score.weight")
 	embedding, _ := folder.Weights.Lookup("model.embed_tokens.weight")
@@ -122,7 +122,7 @@ func TestCuts(t *testing.T) {
 
 // An unsplit text with tags, as Math-Shepherd's own data have it, is not tagged twice.
 func TestTagsThatAreThere(t *testing.T) {
-	format, err := open(t, "mistral_window", MathShepherd, nil)
+	format, err := open(t, "mistral_window", "math_shepherd", nil)
 	require.NoError(t, err)
 	bare, err := format.Render(&data.Trajectory{Problem: "p", ResponseSteps: []string{"one", "two"}})
 	require.NoError(t, err)

@@ -7,6 +7,9 @@ import (
 	"github.com/goprm/goprm/internal/nnet"
 )
 
+// qwenMark stands behind each step.
+const qwenMark = "<extra_0>"
+
 // openQwen opens Qwen2.5-Math-PRM and ReasonFlux-PRM-7B: the chat template's text, each step followed by <extra_0> instead of its
 // blank line. There a step is read: the probability of class 1 of a two-class MLP. See the models' cards.
 func openQwen(f *Folder) (*Format, error) {
@@ -17,7 +20,7 @@ func openQwen(f *Folder) (*Format, error) {
 		return nil, err
 	}
 	text := data.DefaultText()
-	text.ThinkTags, text.Separator, text.StepMark, text.Read = nil, "", "<extra_0>", "mark"
+	text.ThinkTags, text.Separator, text.StepMark, text.Read = nil, "", qwenMark, "mark"
 	r, err := data.NewRenderer(text, f.Tokenizer, f.Text)
 	if err != nil {
 		return nil, err
@@ -35,5 +38,5 @@ func openQwen(f *Folder) (*Format, error) {
 		return list, nil
 	}
 	head := nnet.HeadSpec{Kind: nnet.TwoClassMLP, Final: "shared"}
-	return &Format{Head: head, Tensors: tensors, Threshold: 0.5, render: render}, nil
+	return &Format{Head: head, Tensors: tensors, Threshold: 0.5, Mark: qwenMark, render: render}, nil
 }

@@ -91,7 +91,7 @@ func openReasonFlux(f *Folder) (*Format, error) {
 		return list, err
 	}
 	head := nnet.HeadSpec{Kind: nnet.Scalar, Activation: "sigmoid", Final: "shared"}
-	return &Format{Head: head, Tensors: tensors, Threshold: 0.5, Outcome: true, render: render}, nil
+	return &Format{Head: head, Tensors: tensors, Threshold: 0.5, Outcome: true, Surrounded: true, render: render}, nil
 }
 
 // ownHead copies weight [1, h] and bias [1] out of their file, which nothing else needs.

@@ -55,7 +55,7 @@ func openShepherd(f *Folder) (*Format, error) {
 		return append(append(append(tokens, before...), ids...), after...), reads, nil
 	}
 	head := nnet.HeadSpec{Kind: nnet.LinearTwoClass, Final: "shared"}
-	return &Format{Head: head, Tensors: tensors, Threshold: 0.5, lay: lay}, nil
+	return &Format{Head: head, Tensors: tensors, Threshold: 0.5, Surrounded: true, lay: lay}, nil
 }
 
 // plusMinus are the tokens that stand for a good and a bad step.

@@ -29,7 +29,7 @@ func openPure(f *Folder) (*Format, error) {
 	if err != nil {
 		return nil, err
 	}
-	format.Threshold = 0
+	format.Threshold, format.Signed = 0, true
 	format.Score = func(z []float64) float64 { return math.Tanh((z[1] - z[0]) / 2) } // p1 − p0
 	return format, nil
 }

@@ -53,9 +53,11 @@ func linear(weight, bias string) map[string]string {
 	return map[string]string{"score.weight": weight, "score.bias": bias}
 }
 
+const lmHead = "lm_head.weight"
+
 // vocabularyHead is the folder's language-model head, [V, h].
 func vocabularyHead(f *Folder) (nnet.Stored, error) {
-	names := []string{"lm_head.weight"}
+	names := []string{lmHead}
 	if f.Config.TieWordEmbeddings {
 		names = []string{"model.embed_tokens.weight", "embed_tokens.weight"}
 	}

@@ -51,7 +51,7 @@ func Convert(in, out string) (*Converted, error) {
 	if !isTorch(listed.names[0]) {
 		files, listed.index = nil, nil
 	}
-	if isTorch(rewardHead(in)) {
+	if isTorch(RewardHeadName(in)) {
 		head, err := OpenRewardHead(in)
 		if err != nil {
 			return nil, errors.Join(err, weights.Close())

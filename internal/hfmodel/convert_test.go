@@ -59,7 +59,7 @@ func TestConvert(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, got)
 	}
-	require.Equal(t, []string{"skywork"}, describe(t, out).Model.Formats)
+	require.Equal(t, "model", describe(t, out).Kind)
 
 	_, err = Convert(in, out)
 	require.ErrorContains(t, err, "exists already")

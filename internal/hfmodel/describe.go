@@ -81,17 +81,21 @@ type CheckpointDescription struct {
 	Meta  json.RawMessage  `json:"meta"`
 }
 
+// RecogniseHead describes what stands on the trunk, and lists the public PRM formats that have it.
+type RecogniseHead func(c *Config, w *Weights) (description string, formats []string)
+
 // Describe says what path holds: a safetensors file, a state dict of PyTorch, a tokenizer.json, a model, adapter, checkpoint or tokenizer
 // folder.
-// What it describes it has checked, so the error of a bad one is the reason why it cannot be used.
-func Describe(path string) (*Description, error) {
+// What it describes it has checked, so the error of a bad one is the reason why it cannot be used. The head of a model is described by
+// recognise, which is formats.Recognise: this package does not know the formats.
+func Describe(path string, recognise RecogniseHead) (*Description, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
 	description := &Description{Path: path}
 	if info.IsDir() {
-		err = description.folder(path)
+		err = description.folder(path, recognise)
 	} else {
 		err = description.file(path, info)
 	}
@@ -122,7 +126,7 @@ func (d *Description) file(path string, info fs.FileInfo) (err error) {
 	return err
 }
 
-func (d *Description) folder(path string) (err error) {
+func (d *Description) folder(path string, recognise RecogniseHead) (err error) {
 	has := func(name string) bool {
 		_, err := os.Stat(filepath.Join(path, name))
 		return err == nil
@@ -136,7 +140,7 @@ func (d *Description) folder(path string) (err error) {
 		d.Adapter, err = describeAdapter(path)
 	case has(ConfigName):
 		d.Kind = "model"
-		d.Model, err = describeModel(path)
+		d.Model, err = describeModel(path, recognise)
 	case has(TokenizerName):
 		d.Kind = "tokenizer"
 		d.Tokenizer, err = describeTokenizer(filepath.Join(path, TokenizerName))
@@ -175,7 +179,7 @@ func describeCheckpoint(path string) (*CheckpointDescription, error) {
 	return found, stored.Meta(&found.Meta)
 }
 
-func describeModel(dir string) (*ModelDescription, error) {
+func describeModel(dir string, recognise RecogniseHead) (*ModelDescription, error) {
 	config, err := ReadConfig(dir)
 	if err != nil {
 		return nil, err
@@ -184,7 +188,7 @@ func describeModel(dir string) (*ModelDescription, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := describeWeights(config, weights)
+	found, err := describeWeights(config, weights, recognise)
 	if err := errors.Join(err, weights.Close()); err != nil {
 		return nil, err
 	}
@@ -199,19 +203,19 @@ func describeModel(dir string) (*ModelDescription, error) {
 	return found, nil
 }
 
-func describeWeights(c *Config, w *Weights) (*ModelDescription, error) {
+func describeWeights(c *Config, w *Weights, recognise RecogniseHead) (*ModelDescription, error) {
 	trunk, err := CheckTrunk(c, w)
 	if err != nil {
 		return nil, err
 	}
-	head := headOf(c, w)
+	head, fits := recognise(c, w)
 	found := &ModelDescription{
 		Architectures: c.Architectures, ModelType: c.ModelType, NumHiddenLayers: c.NumHiddenLayers, HiddenSize: c.HiddenSize,
 		IntermediateSize: c.IntermediateSize, NumAttentionHeads: c.NumAttentionHeads, NumKeyValueHeads: c.NumKeyValueHeads,
 		HeadDim: c.HeadDim, VocabSize: c.VocabSize, MaxPositionEmbeddings: c.MaxPositionEmbeddings, RopeTheta: c.RopeTheta,
 		RopeScaling: c.RopeScaling.Kind, SlidingWindow: c.SlidingWindow,
 		TieWordEmbeddings: c.TieWordEmbeddings, TrunkParameters: trunk.Parameters, DTypes: map[string]int{}, Files: len(w.files),
-		Head: head.description, Formats: head.formats, Extra: trunk.Extra,
+		Head: head, Formats: fits, Extra: trunk.Extra,
 	}
 	if found.Formats == nil {
 		found.Formats = []string{} // a list in JSON too

@@ -14,9 +14,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// recogniseNone stands for internal/formats, which tests the heads of folders.
+func recogniseNone(*Config, *Weights) (string, []string) { return "none", nil }
+
 func describe(t *testing.T, path string) *Description {
 	t.Helper()
-	found, err := Describe(path)
+	found, err := Describe(path, recogniseNone)
 	require.NoError(t, err, path)
 	require.Equal(t, path, found.Path)
 	text, err := json.Marshal(found)
@@ -28,30 +31,6 @@ func describe(t *testing.T, path string) *Description {
 	return found
 }
 
-func TestGoldenFormats(t *testing.T) {
-	heads := filepath.Join(shareddata.Dir(t), "data", "goldens", "heads")
-	for folder, want := range map[string]struct {
-		formats []string
-		head    string
-	}{
-		"qwen_math_prm":           {[]string{"qwen_math_prm"}, "two-class MLP"},
-		"math_shepherd_qwen2":     {[]string{"math_shepherd", "rlhflow", "eurus"}, "lm_head"},
-		"math_shepherd_mistral":   {[]string{"math_shepherd", "rlhflow", "eurus"}, "lm_head"},
-		"reasonflux_1_5b":         {[]string{"reasonflux_1_5b"}, "reward_head.pt"},
-		"skywork_prm":             {[]string{"skywork"}, "v_head"},
-		"token_classification":    {[]string{"token_classification", "pure"}, "linear to 2 with bias"},
-		"sequence_classification": {[]string{"sequence_classification"}, "without bias"},
-	} {
-		found := describe(t, filepath.Join(heads, folder))
-		require.Equal(t, "model", found.Kind)
-		require.Equal(t, want.formats, found.Model.Formats, folder)
-		require.Contains(t, found.Model.Head, want.head, folder)
-		require.Equal(t, &TokenizerDescription{Model: "BPE", Vocabulary: 269, Merges: 13, AddedTokens: 4, LargestID: 272}, found.Model.Tokenizer)
-		require.Contains(t, found.String(), strings.Join(want.formats, ", "))
-		require.False(t, found.Model.Goprm)
-	}
-}
-
 // The own goldens have what the shared ones lack: scaled rotation, windows.
 func TestDescribeScaling(t *testing.T) {
 	heads := filepath.Join("..", "parity", "testdata", "heads")
@@ -60,38 +39,6 @@ func TestDescribeScaling(t *testing.T) {
 		"rlhflow": "512, rotary base 500, scaling llama3", "eurus": "512, rotary base 10000\n",
 	} {
 		require.Contains(t, describe(t, filepath.Join(heads, folder)).String(), want)
-	}
-}
-
-func TestFormats(t *testing.T) {
-	type edit func(m *model)
-	without := func(m *model) { delete(m.tensors, lmHead) }
-	tensor := func(name string, shape ...int) edit { return func(m *model) { m.set(name, safetensors.F32, shape...) } }
-	architecture := func(name string) map[string]string { return map[string]string{"architectures": `["` + name + `"]`} }
-	for name, c := range map[string]struct {
-		config map[string]string
-		edits  []edit
-		want   []string
-	}{
-		"skywork":               {nil, []edit{tensor("v_head.summary.weight", 1, 8), tensor("v_head.summary.bias", 1)}, []string{"skywork"}},
-		"value head to 2":       {nil, []edit{tensor("v_head.summary.weight", 2, 8), tensor("v_head.summary.bias", 2)}, []string{}},
-		"process reward":        {architecture("Qwen2ForProcessRewardModel"), []edit{without, tensor("score.0.weight", 8, 8), tensor("score.0.bias", 8), tensor("score.2.weight", 2, 8), tensor("score.2.bias", 2)}, []string{"qwen_math_prm"}},
-		"outcome reward":        {architecture("Qwen2ForRewardModel"), []edit{without, tensor("score.0.weight", 8, 8), tensor("score.0.bias", 8), tensor("score.2.weight", 1, 8), tensor("score.2.bias", 1)}, []string{}},
-		"scalar":                {architecture("Qwen2ForTokenClassification"), []edit{without, tensor("score.weight", 1, 8), tensor("score.bias", 1)}, []string{}},
-		"two classes":           {architecture("Qwen2ForTokenClassification"), []edit{without, tensor("score.weight", 2, 8), tensor("score.bias", 2)}, []string{"token_classification", "pure"}},
-		"two classes, nameless": {map[string]string{"architectures": ""}, []edit{without, tensor("score.weight", 2, 8), tensor("score.bias", 2)}, []string{"token_classification", "pure"}},
-		"sequence":              {architecture("Qwen2ForSequenceClassification"), []edit{without, tensor("score.weight", 1, 8)}, []string{"sequence_classification"}},
-		"score of another size": {architecture("Qwen2ForSequenceClassification"), []edit{without, tensor("score.weight", 1, 9)}, []string{}},
-		"causal":                {nil, nil, []string{"math_shepherd", "rlhflow", "eurus"}},
-		"causal without head":   {nil, []edit{without}, []string{}},
-		"causal, tied":          {map[string]string{"tie_word_embeddings": "true"}, []edit{without}, []string{"math_shepherd", "rlhflow", "eurus"}},
-		"base":                  {architecture("Qwen2Model"), []edit{without}, []string{}},
-	} {
-		m := tinyModel(t, c.config)
-		for _, change := range c.edits {
-			change(m)
-		}
-		require.Equal(t, c.want, describe(t, m.write(t, nil)).Model.Formats, name)
 	}
 }
 
@@ -112,7 +59,7 @@ func TestDescribeModel(t *testing.T) {
 	overwrite(t, dir, TokenizerName, `{"model":{"type":"BPE","vocab":{"a":0,"b":10},"merges":[]},"added_tokens":[]}`)
 	require.Equal(t, 10, describe(t, dir).Model.Tokenizer.LargestID)
 	overwrite(t, dir, TokenizerName, `{"model":{"type":"BPE","vocab":{"a":0,"b":10},"merges":[]},"added_tokens":[{"id":11}]}`)
-	_, err := Describe(dir)
+	_, err := Describe(dir, recogniseNone)
 	require.ErrorContains(t, err, "token ids up to 11, but the model's vocab_size is 11")
 }
 
@@ -125,7 +72,7 @@ func TestDescribeSharedBadFiles(t *testing.T) {
 			require.Equal(t, "safetensors", describe(t, path).Kind)
 			continue
 		}
-		_, err := Describe(path)
+		_, err := Describe(path, recogniseNone)
 		require.ErrorContains(t, err, path+": ")
 	}
 }
@@ -153,7 +100,7 @@ func TestDescribeCheckpoint(t *testing.T) {
 	require.JSONEq(t, `{"seed":3}`, string(found.Checkpoint.Meta))
 	require.Contains(t, found.String(), "2.9 KiB")
 	require.NoError(t, os.Truncate(filepath.Join(dir, "state"), 2999))
-	_, err := Describe(dir)
+	_, err := Describe(dir, recogniseNone)
 	require.ErrorContains(t, err, "state: 2999 bytes, the manifest says 3000")
 }
 
@@ -168,7 +115,7 @@ func TestDescribeAdapter(t *testing.T) {
 
 	dir := t.TempDir()
 	overwrite(t, dir, AdapterConfigName, `{"peft_type":"LORA","r":2,"lora_alpha":4,"target_modules":"all-linear","base_model_name_or_path":"base"}`)
-	_, err := Describe(dir)
+	_, err := Describe(dir, recogniseNone)
 	require.ErrorContains(t, err, AdapterWeightsName)
 	require.NoError(t, safetensors.Save(filepath.Join(dir, AdapterWeightsName), nil, nil))
 	require.Equal(t, []string{"all-linear"}, describe(t, dir).Adapter.Targets)
@@ -179,7 +126,7 @@ func TestDescribeAdapter(t *testing.T) {
 		`{"peft_type":"LORA","r":1,"target_modules":{"a":"b"}}`: "target_modules is",
 	} {
 		overwrite(t, dir, AdapterConfigName, content)
-		_, err := Describe(dir)
+		_, err := Describe(dir, recogniseNone)
 		require.ErrorContains(t, err, message)
 	}
 }
@@ -212,14 +159,14 @@ func TestDescribeRefuses(t *testing.T) {
 	} {
 		path := filepath.Join(dir, name)
 		require.NoError(t, os.WriteFile(path, []byte(c.content), 0o644))
-		_, err := Describe(path)
+		_, err := Describe(path, recogniseNone)
 		require.ErrorContains(t, err, path+": ")
 		require.ErrorContains(t, err, c.message, name)
 	}
-	_, err := Describe(dir)
+	_, err := Describe(dir, recogniseNone)
 	require.ErrorContains(t, err, "not a model, adapter, checkpoint or tokenizer folder")
-	_, err = Describe(filepath.Join(dir, "absent"))
+	_, err = Describe(filepath.Join(dir, "absent"), recogniseNone)
 	require.ErrorIs(t, err, os.ErrNotExist)
-	_, err = Describe(os.DevNull)
+	_, err = Describe(os.DevNull, recogniseNone)
 	require.ErrorContains(t, err, "not a regular file")
 }

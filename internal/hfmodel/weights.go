@@ -62,7 +62,6 @@ type Tensor struct {
 type Weights struct {
 	dir    string
 	files  []File
-	names  []string       // what the weights are, without their folder: the files, and their index
 	byName map[string]int // index into files
 }
 
@@ -75,7 +74,7 @@ func OpenWeights(dir string) (*Weights, error) {
 		return nil, err
 	}
 	index, names := listed.index, listed.names
-	w := &Weights{dir: dir, byName: map[string]int{}, names: listed.all()}
+	w := &Weights{dir: dir, byName: map[string]int{}}
 	for i, name := range names {
 		file, err := openFile(filepath.Join(dir, name))
 		if err != nil {
@@ -195,9 +194,6 @@ func (w *Weights) Dir() string { return w.dir }
 
 // Files are the weights' files, by name.
 func (w *Weights) Files() []File { return slices.Clone(w.files) }
-
-// FileNames are the names of the weights' files, with that of their index where there is one.
-func (w *Weights) FileNames() []string { return slices.Clone(w.names) }
 
 // Names lists the tensors' names, sorted.
 func (w *Weights) Names() []string { return slices.Sorted(maps.Keys(w.byName)) }

@@ -57,7 +57,6 @@ type Spec struct {
 	Adapters  bool     // run with adapters although nothing is trained
 	Loss      loss.Kind
 	Recompute bool // keep only the residual stream between layers for the backward pass
-	Bias      bool // q, k and v projections carry a bias
 	Cache     int  // tokens whose keys and values are kept, see [Network.SetCache]
 	Rule      Rule // of the optimizer; zero: AdamW's
 	Narrow    bool // its state is bf16, rounded at random

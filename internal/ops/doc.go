@@ -45,6 +45,9 @@
 //	bce_dz                            z, target, weight, dL → [R, 1]
 //	ce                                z [R, 2] logits, target, weight → the same on z1 − z0
 //	ce_dz                             z, target, weight, dL → [R, 2]
+//	log_prob_block     LogProbBlock   logits [R, N] of one block of the vocabulary, labels i32 [R] [, state [R, 3]] → [R, 3]: the largest
+//	                                  logit of the blocks so far, Σ e^(logit − largest), and the label's logit
+//	log_prob                          state [R, 3] → [R, 1]: the label's logit − largest − ln Σ
 //
 // Where the compute dtype is bf16, three more do what two or three do, to the bit (see Fusions):
 //
@@ -52,16 +55,18 @@
 //	linear_dx_add      engine.AddAttr a [T, K], dy, w → a + Scale·linear_dx(dy, w); may overwrite a
 //	linear_swiglu                     x [T, K], w [N, K], v [N, K] → swiglu(linear(x, w), linear(x, v))
 //
-// layernorm, gelu, pool and tanh belong to encoders that only infer: no gradient flows through them.
+// layernorm, gelu, pool and tanh belong to encoders that only infer, log_prob_block and log_prob to scoring: no gradient flows through
+// them.
 //
 // A segment s holds the tokens cu_seqlens[s] to cu_seqlens[s+1]; its keys are the logical sequence made by laying the
 // ranges range_offsets[s] to range_offsets[s+1] end to end. A range is {buffer, start, end, mask, window}: tokens of this
 // batch (BufferBatch) or of the cache (BufferCache; its keys get no gradient), and what of them the query at offset i of
-// its segment sees: MaskFull all, MaskCausal those with (key − start) ≤ i, MaskWindow those with 0 ≤ i − (key − start) < window. A query that sees no key gets output 0 and log-sum-exp −Inf.
+// its segment sees: MaskFull all, MaskCausal those with (key − start) ≤ i, MaskWindow those with 0 ≤ i − (key − start) < window.
+// A query that sees no key gets output 0 and log-sum-exp −Inf.
 // Softmax runs blockwise along the logical sequence, with blocks cut at fixed logical positions, so a row's result
 // depends neither on packing nor on how its keys are divided into ranges.
 //
-// Outside graphs, for the optimizer (rows Fixed, whole tensors):
+// Outside graphs, for the optimizer (rows Fixed, whole tensors, no attributes):
 //
 //	sum_squares   x [n] → f64 [1], in a fixed order
 //	clip          squares f64 [N], bound f64 [1] → f64 [ClipLen]: the norm √Σ squares, added from the first to the last, and the

@@ -12,8 +12,12 @@ import (
 )
 
 // A signature gives an op's inputs and result as kind:dimensions. Kinds: f compute dtype, h the same where bf16 is not
-// computed in, p the dtype of parameters and their gradients (f32 when the compute dtype is bf16), w a weight: p or bf16;
-// i i32, d f64, b bf16 where the compute dtype is f32. Dimensions: a letter stands for one number throughout, a digit for itself, * for any equal shape.
+// computed in, n the same where nothing but bf16 is, p the dtype of parameters and their gradients (f32 when the compute dtype is
+// bf16), w a weight: p or bf16; i i32, d f64, b bf16 where the compute dtype is f32. Dimensions: a letter stands for one number
+// throughout, a digit for itself, * for any equal shape.
+//
+// It is the one list of ops: tests compare with it doc.go, the backends' tables, and the compliance suite's cases, tolerances and
+// gradients.
 type signature struct {
 	attr  reflect.Type // nil: none
 	forms []string
@@ -29,9 +33,9 @@ var signatures = map[string]signature{
 	"linear_dx":          {nil, []string{"f:TN w:NK > f:TK"}},
 	"linear_dw":          {nil, []string{"f:TN f:TK > p:NK"}},
 	"linear_db":          {nil, []string{"f:TN > p:N"}},
-	"linear_add":         {reflect.TypeFor[engine.AddAttr](), []string{"f:TN f:TK w:NK > f:TN", "f:TN f:TK w:NK p:N > f:TN"}},
-	"linear_dx_add":      {reflect.TypeFor[engine.AddAttr](), []string{"f:TK f:TN w:NK > f:TK"}},
-	"linear_swiglu":      {nil, []string{"f:TK w:NK w:NK > f:TN"}},
+	"linear_add":         {reflect.TypeFor[engine.AddAttr](), []string{"n:TN n:TK w:NK > n:TN", "n:TN n:TK w:NK p:N > n:TN"}},
+	"linear_dx_add":      {reflect.TypeFor[engine.AddAttr](), []string{"n:TK n:TN w:NK > n:TK"}},
+	"linear_swiglu":      {nil, []string{"n:TK w:NK w:NK > n:TN"}},
 	"rope":               {reflect.TypeFor[RoPE](), []string{"f:TK i:T > f:TK"}},
 	"attention":          {reflect.TypeFor[Attention](), []string{"f:TQ f:TG f:TG i:S i:S i:N5 > f:P", "f:TQ f:TG f:TG i:S i:S i:N5 f:CG f:CG > f:P"}},
 	"attention_backward": {reflect.TypeFor[Attention](), []string{"f:TQ f:TG f:TG i:S i:S i:N5 f:P f:TQ > f:B", "f:TQ f:TG f:TG i:S i:S i:N5 f:CG f:CG f:P f:TQ > f:B"}},
@@ -110,6 +114,26 @@ func LSELen(compute tensor.Dtype, n int) int {
 // Ops lists every op that has a signature.
 func Ops() []string { return slices.Sorted(maps.Keys(signatures)) }
 
+// OpsWithBF16 lists the ops that compute in bf16 as well as in f32 and f64.
+func OpsWithBF16() []string { return opsOfKind('f') }
+
+// FusedOps lists the ops that compute in bf16 alone: what two or three of the others do, in one launch.
+func FusedOps() []string { return opsOfKind('n') }
+
+func opsOfKind(kind byte) []string {
+	return slices.DeleteFunc(Ops(), func(op string) bool { return computeKind(strings.Fields(signatures[op].forms[0])) != kind })
+}
+
+// computeKind is the kind of the first argument that has the compute dtype.
+func computeKind(args []string) byte {
+	for _, a := range args {
+		if strings.Contains("fhn", a[:1]) {
+			return a[0]
+		}
+	}
+	return 0
+}
+
 func matches(c engine.Call, form string) (compute tensor.Dtype, ok bool) {
 	in, out, _ := strings.Cut(form, " > ")
 	args := append(strings.Fields(in), out)
@@ -117,10 +141,10 @@ func matches(c engine.Call, form string) (compute tensor.Dtype, ok bool) {
 	if len(args) != len(tensors) {
 		return compute, false
 	}
-	for i, t := range tensors { // the first f or h decides
-		if kind := args[i][0]; kind == 'f' || kind == 'h' {
+	for i, t := range tensors { // the first f, h or n decides
+		if kind := args[i][0]; kind == 'f' || kind == 'h' || kind == 'n' {
 			compute = t.Dtype()
-			if compute != engine.F32 && compute != engine.F64 && (compute != engine.BFloat16 || kind == 'h') {
+			if compute == engine.BFloat16 && kind == 'h' || compute != engine.BFloat16 && (kind == 'n' || compute != engine.F32 && compute != engine.F64) {
 				return compute, false
 			}
 			break
@@ -181,8 +205,6 @@ func dtypesOf(kind byte, compute tensor.Dtype) []tensor.Dtype {
 // attrFits checks what attributes say about shapes, and the sizes of packed buffers.
 func attrFits(c engine.Call, compute tensor.Dtype) bool {
 	switch c.Op {
-	case "linear_add", "linear_dx_add", "linear_swiglu":
-		return compute == engine.BFloat16
 	case "rope":
 		a := c.Attr.(RoPE)
 		return a.HeadDim > 0 && a.HeadDim%2 == 0 && a.Theta > 0 && c.In[0].Shape()[1]%a.HeadDim == 0

@@ -62,23 +62,23 @@ func (o outputs) numbers(name string) []float64 {
 
 // pieces are the texts that the format tokenises on their own.
 func (e *expected) pieces() ([]string, error) {
-	switch e.Format {
-	case formats.QwenMathPRM, formats.MathShepherd, formats.ReasonFlux, formats.SequenceClassification, formats.RLHFlow, formats.Eurus:
+	switch {
+	case e.Text != "":
 		return []string{e.Text}, nil
-	case formats.TokenClassification, formats.Pure: // as TRL builds its training rows: completion and separator each on its own
+	case len(e.Completions) > 0: // as TRL builds its training rows: completion and separator each on its own
 		pieces := []string{e.Prompt}
 		for _, c := range e.Completions {
 			pieces = append(pieces, c, e.Separator)
 		}
 		return pieces, nil
-	case formats.Skywork:
+	case e.Response != "": // as Skywork's inference code does
 		pieces := []string{"<|im_start|>" + e.Problem + "\n"}
 		for line := range strings.SplitSeq(e.Response, "\n") {
 			pieces = append(pieces, line, "\n")
 		}
 		return pieces, nil
 	}
-	return nil, fmt.Errorf("format %q is not known", e.Format)
+	return nil, errors.New("expected.json: none of text, completions and response is there")
 }
 
 // head compares a public reward model: token ids, and every number at the read-outs or at all tokens.
@@ -95,9 +95,6 @@ func (c *comparer) head(dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := c.tokens(tok, dir, pieces, &want); err != nil {
-		return err
-	}
 	config, err := hfmodel.ReadConfig(dir)
 	if err != nil {
 		return err
@@ -110,7 +107,7 @@ func (c *comparer) head(dir string) (err error) {
 	if _, err := hfmodel.CheckTrunk(config, weights); err != nil {
 		return err
 	}
-	if fits := hfmodel.Formats(config, weights); !slices.Contains(fits, want.Format) {
+	if fits := formats.Fits(config, weights); !slices.Contains(fits, want.Format) {
 		return fmt.Errorf("%s: format %s does not fit; what fits is %s", dir, want.Format, strings.Join(fits, ", "))
 	}
 	text, err := data.ReadModelText(dir)
@@ -119,6 +116,9 @@ func (c *comparer) head(dir string) (err error) {
 	}
 	format, err := formats.Open(want.Format, &formats.Folder{Dir: dir, Config: config, Weights: weights, Tokenizer: tok, Text: text})
 	if err != nil {
+		return err
+	}
+	if err := c.tokens(tok, dir, pieces, format, &want); err != nil {
 		return err
 	}
 	spec := nnet.Spec{Config: config, DType: c.opt.DType, Head: format.Head}
@@ -253,9 +253,9 @@ func sigmoids(logits []float64) []float64 {
 }
 
 // tokens compares the ids of the text, and those with a meaning.
-func (c *comparer) tokens(t tokenizer.Tokenizer, dir string, pieces []string, want *expected) error {
+func (c *comparer) tokens(t tokenizer.Tokenizer, dir string, pieces []string, format *formats.Format, want *expected) error {
 	var before, after []int32
-	if want.Format == formats.MathShepherd || want.Format == formats.ReasonFlux { // tokenised as tokenizer(text) does
+	if format.Surrounded { // tokenised as tokenizer(text) does
 		var err error
 		if before, after, err = tokenizer.Surround(dir); err != nil {
 			return err

@@ -119,7 +119,7 @@ func (e *Encoder) open(ctx context.Context, dir string, opt Options) error {
 		}
 		return trunk(name)
 	}
-	spec := nnet.Spec{Config: config, DType: dtype, Bias: config.AttentionBias, Head: nnet.HeadSpec{Kind: nnet.Scalar, Activation: "identity", Final: "shared"}}
+	spec := nnet.Spec{Config: config, DType: dtype, Head: nnet.HeadSpec{Kind: nnet.Scalar, Activation: "identity", Final: "shared"}}
 	if e.network, err = nnet.New(spec, e.backend, nnet.Files{noHead}); err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}

@@ -1,0 +1,236 @@
+//go:build amd64 && !noasm
+
+package cpu
+
+import (
+	"math"
+	"unsafe"
+
+	"github.com/goprm/goprm/internal/engine"
+	"github.com/goprm/goprm/internal/ops"
+)
+
+const (
+	blockRows  = 384 // rows of one task, about
+	maxHeadDim = 128
+	stateRows  = 5 // numbers of an online softmax, a register each for those of a strip
+)
+
+// tiledAttention is one compiled call. Rows are (head, query) pairs in strips of as many as a
+// register tile has; what is done to a row depends on
+// its segment's logical sequence of keys alone, cut into blocks of keyBlock. A block that a row does not see at all would
+// leave its bits as they are, so skipping it is no choice that shows.
+type tiledAttention struct {
+	ops.Attention
+	segments
+	capacity, group int
+	set             *instructionSet
+	width           int // of accumulators: HeadDim up to a multiple of the tile's columns
+	scale           float32
+	q, out, lse     *float32
+	k, v            [2]*float32 // by buffer
+
+	blockTokens int // queries of one task
+	blocks      []queryBlock
+	spaces      []*attentionSpace
+	crew        *crew
+	forwardWork func(worker, piece int)
+}
+
+// queryBlock is a task's queries, by offset in their segment.
+type queryBlock struct{ segment, first, count int }
+
+// attentionSpace is one worker's scratch memory.
+type attentionSpace struct {
+	workspace
+	rowsA, rowsB [2][]float32 // two packed operands of rows, and what is accumulated for them
+	across       [2][]float32 // two packed blocks, to be multiplied along the head dimension
+	along        [2][]float32 // and along the block
+	s, dp        []float32    // a strip of scores
+	state        []float32    // for each strip
+	lse, delta   []float32    // for each row of strips, or for a block of queries
+	keys         keyBlockRows
+	row          sight // of a strip, when rows are keys
+	list         [2][keyBlock]unsafe.Pointer
+}
+
+func (s *scratch) attentionSpaces(workers, d, strips int) []*attentionSpace {
+	mr, lanes := s.set.mr, s.set.lanes
+	rows, width := strips*mr, roundUp(d, s.set.nr)
+	if len(s.attention) < workers || len(s.attention[0].rowsA[0]) < rows*width || len(s.attention[0].across[0]) < keyBlock*width {
+		s.attention = make([]*attentionSpace, workers)
+		for i := range s.attention {
+			a := &attentionSpace{s: alignedFloats(mr * keyBlock), dp: alignedFloats(mr * keyBlock),
+				state: alignedFloats(strips * stateRows * lanes), lse: alignedFloats(max(keyBlock, strips*lanes)), delta: alignedFloats(max(keyBlock, strips*lanes))}
+			a.workspace.rows = make([]unsafe.Pointer, s.set.nr)
+			for j := range 2 {
+				a.rowsA[j], a.rowsB[j] = alignedFloats(rows*width), alignedFloats(rows*width)
+				a.across[j], a.along[j] = alignedFloats(keyBlock*width), alignedFloats(keyBlock*width)
+			}
+			s.attention[i] = a
+		}
+	}
+	return s.attention[:workers]
+}
+
+// newAttention is nil for calls that these kernels decline.
+func (s *scratch) newAttention(b *backend, c engine.Call) *tiledAttention {
+	attr := c.Attr.(ops.Attention)
+	if c.Out.Dtype() != engine.F32 || attr.HeadDim%8 != 0 || attr.HeadDim > maxHeadDim {
+		return nil
+	}
+	a := &tiledAttention{Attention: attr, capacity: c.In[0].Shape()[0], group: attr.Heads / attr.KVHeads, set: s.set, width: roundUp(attr.HeadDim, s.set.nr),
+		scale: float32(1 / math.Sqrt(float64(attr.HeadDim))), crew: newCrew(b.pool)}
+	a.blockTokens = max(s.set.mr, blockRows/a.group/s.set.mr*s.set.mr)
+	a.blocks = make([]queryBlock, 0, a.capacity/a.blockTokens+c.In[3].Size())
+	a.spaces = s.attentionSpaces(b.pool.helpers+1, attr.HeadDim, max(blockRows/s.set.mr, a.group))
+	a.forwardWork = a.forward
+	return a
+}
+
+// bind reads addresses and counts and cuts the segments' queries into tasks, those with most keys first.
+func (a *tiledAttention) bind(c engine.Call, packed *engine.Tensor) error {
+	var err error
+	if a.segments, err = readSegments(c); err != nil {
+		return err
+	}
+	a.q = (*float32)(c.In[0].Ptr)
+	a.k[ops.BufferBatch], a.v[ops.BufferBatch] = (*float32)(c.In[1].Ptr), (*float32)(c.In[2].Ptr)
+	if hasCache(c) {
+		a.k[ops.BufferCache], a.v[ops.BufferCache] = (*float32)(c.In[6].Ptr), (*float32)(c.In[7].Ptr)
+	}
+	a.out = (*float32)(packed.Ptr)
+	a.lse = offset(a.out, a.capacity*a.Heads*a.HeadDim)
+	a.blocks = a.blocks[:0]
+	for s := a.count() - 1; s >= 0; s-- {
+		n := int(a.starts[s+1] - a.starts[s])
+		for first := (ceilDiv(n, a.blockTokens) - 1) * a.blockTokens; first >= 0; first -= a.blockTokens {
+			a.blocks = append(a.blocks, queryBlock{s, first, min(a.blockTokens, n-first)})
+		}
+	}
+	return nil
+}
+
+func (s *scratch) attentionForward(b *backend, c engine.Call) (engine.Launch, error) {
+	a := s.newAttention(b, c)
+	if a == nil {
+		return nil, nil
+	}
+	return func() error {
+		if err := a.bind(c, c.Out); err != nil {
+			return err
+		}
+		return a.crew.run(len(a.blocks)*a.KVHeads, a.forwardWork)
+	}, nil
+}
+
+// packQueries packs a block's rows of x for the heads of group g into strips.
+func (a *tiledAttention) packQueries(w *attentionSpace, dst []float32, x *float32, b queryBlock, g int) {
+	m := matrix{ld: a.Heads * a.HeadDim, alongK: true}
+	stripRows := a.set.mr
+	strips := ceilDiv(b.count, stripRows)
+	for h := range a.group {
+		m.ptr = unsafe.Pointer(offset(x, (g*a.group+h)*a.HeadDim))
+		a.set.packA(&w.workspace, &dst[h*strips*stripRows*a.HeadDim], &m, int(a.starts[b.segment])+b.first, b.count, 0, a.HeadDim)
+	}
+}
+
+// scores computes a strip against a packed block of n columns; what is left of 64 columns counts as not seen.
+func (a *tiledAttention) scores(dst, rows []float32, across []float32, n int, rest float32) {
+	d, nr := a.HeadDim, a.set.nr
+	n = roundUp(n, nr)
+	for j := 0; j < n; j += nr {
+		a.set.tile(d, &rows[0], &across[j*d], &dst[j], keyBlock, &zeros[0], 0)
+	}
+	if n < keyBlock {
+		for i := range a.set.mr {
+			fillWith(dst[i*keyBlock+n:(i+1)*keyBlock], rest)
+		}
+	}
+}
+
+func fillWith(x []float32, v float32) {
+	for i := range x {
+		x[i] = v
+	}
+}
+
+// accumulate adds the strip's rows times a packed block of n rows to acc.
+func (a *tiledAttention) accumulate(acc, strip, along []float32, n int) {
+	for j := 0; j < a.width; j += a.set.nr {
+		a.set.stripTile(n, &strip[0], &along[j*n], &acc[j], a.width, &acc[j], a.width)
+	}
+}
+
+// hide gives scores of keys that a query does not see −Inf.
+func hide(s []float32, v *sight, first, count, keys int) {
+	for i := range count {
+		row := s[i*keyBlock:][:keys]
+		for j := range row {
+			if !v.sees(first+i, j) {
+				row[j] = float32(math.Inf(-1))
+			}
+		}
+	}
+}
+
+// forward computes one block of queries for the heads that share a key/value head.
+func (a *tiledAttention) forward(worker, piece int) {
+	w, b, g := a.spaces[worker], a.blocks[piece/a.KVHeads], piece%a.KVHeads
+	stripRows, lanes := a.set.mr, a.set.lanes
+	a.packQueries(w, w.rowsA[0], a.q, b, g)
+	perHead := ceilDiv(b.count, stripRows)
+	strips := perHead * a.group
+	acc := w.rowsB[0][:strips*stripRows*a.width]
+	clear(acc)
+	for i := range strips {
+		state := w.state[i*stateRows*lanes:][:stateRows*lanes]
+		clear(state)
+		fillWith(state[:lanes], float32(math.Inf(-1)))
+	}
+	for c := a.keysOf(b.segment); a.next(&c, &w.keys, g); {
+		if w.keys.none(b.first, b.first+b.count-1) {
+			continue
+		}
+		a.packAcross(&w.across[0][0], &w.keys.k, w.keys.n, a.HeadDim)
+		a.packAlong(&w.along[0][0], &w.keys.v, w.keys.n, a.HeadDim)
+		for i := range strips {
+			first := b.first + i%perHead*stripRows
+			count := min(stripRows, b.first+b.count-first)
+			if w.keys.none(first, first+count-1) {
+				continue
+			}
+			a.scores(w.s, w.rowsA[0][i*stripRows*a.HeadDim:], w.across[0], w.keys.n, float32(math.Inf(-1)))
+			if w.keys.n%a.set.nr != 0 || !w.keys.all(first, first+count-1) {
+				hide(w.s, &w.keys.sight, first, count, roundUp(w.keys.n, a.set.nr))
+			}
+			state, rows := w.state[i*stateRows*lanes:][:stateRows*lanes], acc[i*stripRows*a.width:][:stripRows*a.width]
+			a.set.softmax(&w.s[0], a.scale, &state[0])
+			for r, shrink := range state[2*lanes:][:count] {
+				if shrink != 1 {
+					row := &rows[r*a.width]
+					vecScale(row, row, shrink, a.width/8)
+				}
+			}
+			a.accumulate(rows, w.s, w.along[0], w.keys.n)
+		}
+	}
+	for i := range strips {
+		first, h := b.first+i%perHead*stripRows, g*a.group+i/perHead
+		state := w.state[i*stateRows*lanes:]
+		for r := range min(stripRows, b.first+b.count-first) {
+			at := (int(a.starts[b.segment])+first+r)*a.Heads + h
+			a.finish(at, &acc[(i*stripRows+r)*a.width], state[r], state[lanes+r])
+		}
+	}
+}
+
+// finish writes one row's output and log-sum-exp.
+func (a *tiledAttention) finish(at int, acc *float32, top, sum float32) {
+	lse, inverse := float32(math.Inf(-1)), float32(0)
+	if sum != 0 { // it is 0 only if no key was visible
+		lse, inverse = top+float32(math.Log(float64(sum))), 1/sum
+	}
+	vecScale(offset(a.out, at*a.HeadDim), acc, inverse, a.HeadDim/8)
+	*offset(a.lse, at) = lse
+}

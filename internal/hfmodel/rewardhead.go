@@ -1,0 +1,30 @@
+package hfmodel
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// rewardHeadNames are the files in which ReasonFlux-PRM-1.5B keeps its head beside a plain causal LM: as published, and converted.
+// The converted one, where there is one, is read.
+var rewardHeadNames = [...]string{"reward_head.safetensors", "reward_head.pt"}
+
+// RewardHeadName is the name of the folder's file with a head, "" if there is none.
+func RewardHeadName(dir string) string {
+	for _, name := range rewardHeadNames {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			return name
+		}
+	}
+	return ""
+}
+
+// OpenRewardHead opens the folder's file with a head.
+func OpenRewardHead(dir string) (File, error) {
+	name := RewardHeadName(dir)
+	if name == "" {
+		return nil, fmt.Errorf("%s: neither %s nor %s is there", dir, rewardHeadNames[0], rewardHeadNames[1])
+	}
+	return openFile(filepath.Join(dir, name))
+}
