@@ -14,7 +14,7 @@ func TestCostIsLinear(t *testing.T) {
 		"(", "1,", "1+", "-", "is ", "is 5 ", "is not ", "not 5, ", "答案是", "。", "√", "１", "和", "é", "\xff", "a.m. ", ". ", ".\n", "\n\n", "x=", ": ", "and ", `\text{`, `\text{a}`, `\frac`, "^", "_", "1 1/2 ", "Option A ", "A", "A ", "(A) ", "উত্তর A ",
 	} {
 		text := strings.Repeat(unit, 1<<20/len(unit))
-		for _, gold := range []string{"5", "A", `\text{none}`} {
+		for _, gold := range []string{"5", "A"} {
 			start := time.Now()
 			Equal(gold, text)
 			Equal(gold, text+`\boxed{5}`)
