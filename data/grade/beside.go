@@ -59,7 +59,7 @@ func touchingLeft(s string) string {
 func touchingRight(s string) string {
 	cut := len(s)
 	for _, separator := range separators {
-		if i := strings.Index(s, separator); i >= 0 {
+		if i := strings.Index(s, separator); i >= 0 && (separator != ":" || i+1 == len(s) || !isDigit(s[i+1])) {
 			cut = min(cut, i)
 		}
 	}

@@ -2,6 +2,7 @@ package grade
 
 import (
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -114,6 +115,8 @@ func (l *lexer) command(s string) (int, error) {
 	return n, nil
 }
 
+var wordList = regexp.MustCompile(`^[A-Za-z]{3,}(?:(?:\s*,\s*(?:and\s+|or\s+)?|\s+and\s+|\s+or\s+)[A-Za-z]{3,})+$`)
+
 // text adds the content of \text{}.
 func (l *lexer) text(content string) {
 	content = strings.TrimSpace(content)
@@ -144,6 +147,13 @@ func (l *lexer) text(content string) {
 		l.out = append(l.out, inner.out...)
 	case functionWords[content] != "":
 		l.add(tCommand, functionWords[content])
+	case wordList.MatchString(content): // \text{Alice and Bob}
+		inner, err := lex(content, l.separators)
+		if err != nil {
+			l.add(tText, content)
+			return
+		}
+		l.out = append(l.out, inner.out...)
 	default:
 		l.add(tText, strings.Trim(content, " ,.~"))
 	}

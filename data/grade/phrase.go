@@ -20,13 +20,22 @@ func phrase(s string) string {
 			last++
 		}
 		end := found[last].end
-		rest := plainPhrase(s[end:], true)
+		rest := whole(plainPhrase(s[end:], true), s[end:])
 		if strings.ContainsAny(rest, "$") || len(strings.Fields(rest)) > 6 {
 			rest = ""
 		}
 		return strings.TrimSpace(s[:end] + rest)
 	}
-	return plainPhrase(s, false)
+	return whole(plainPhrase(s, false), s)
+}
+
+// whole is a phrase, or all of the sentence where the phrase ends in the middle of what is said: 12 or so.
+func whole(phrase, s string) string {
+	switch strings.ToLower(lastWord(phrase)) {
+	case "or", "and", "not":
+		return s
+	}
+	return phrase
 }
 
 // plainPhrase cuts text before the first remark. behind tells that it stands behind a formula.
