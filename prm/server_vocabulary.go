@@ -13,15 +13,11 @@ import (
 	"github.com/goprm/goprm/internal/serve"
 )
 
-// vocabularyFormats are the formats of models whose scores are tokens' probabilities: they still have a language-model head that means
-// something.
-var vocabularyFormats = map[string]bool{formats.MathShepherd: true, formats.RLHFlow: true, formats.Eurus: true}
-
 // NextToken gives the labels' log-probabilities after each text. The logits are summed in float64, whatever the network computes in.
 func (s *served) NextToken(ctx context.Context, texts [][]int32, labels []int32, all bool) ([][]float64, error) {
 	m := s.model
 	config := m.folder.Config
-	if !vocabularyFormats[m.format] {
+	if m.public == nil || !m.public.HasVocabulary() {
 		return nil, serve.ErrNoVocabulary
 	}
 	if err := checkIDs("label_token_ids", labels, config.VocabSize); err != nil {
