@@ -150,7 +150,7 @@ func inAlphabet(nodes []*node) []*node {
 	}
 	sorted := slices.IsSortedFunc(named, func(a, b pair) int { return strings.Compare(a.name, b.name) })
 	for _, p := range named {
-		if !sorted && (len(p.name) > 1 && !strings.Contains(p.name, "_") || p.name[0] == '\\') {
+		if p.name[0] == '\\' || !sorted && len(p.name) > 1 && !strings.Contains(p.name, "_") {
 			return nil
 		}
 	}
