@@ -6,6 +6,7 @@ verify_peer.py PRM FILE...   each FILE holds JSON lines of {"gold", "pred", "exp
 Math-Verify says no instead of null, so that null counts the pairs of which it reads one side as nothing.
 """
 import json
+import logging
 import subprocess
 import sys
 import tempfile
@@ -25,9 +26,9 @@ def pairs(files):
 
 
 def peer(gold, pred):
-    # A bare gold answer is no text: Math-Verify wants LaTeX between delimiters, as its own evaluation gives it.
+    # Math-Verify wants LaTeX between delimiters, which a bare answer has not: it is given what it reads.
     want = parse(f"${gold}$") or parse(gold)
-    got = parse(pred)
+    got = parse(pred) or parse(f"${pred}$")
     if not want or not got:
         return None
     return verify(want, got)
@@ -55,6 +56,7 @@ def report(name, rows, verdicts, took):
 
 
 def main():
+    logging.disable(logging.ERROR)  # it prints every expression that takes it too long
     prm, *files = sys.argv[1:]
     rows = list(pairs(files))
     verdicts, took = ours(prm, rows)
