@@ -201,7 +201,7 @@ func (g *grader) answers(gold, pred string) Decision {
 		return g.undecided("the answers are different runs of letters")
 	}
 	if a, b := wordSet(named(words, plainText(gold))), wordSet(named(words, plainText(pred))); isProse(gold) && isProse(pred) && a == nil && b == nil {
-		return g.no("the answers are different words")
+		return g.differentWords(gold, pred)
 	}
 	want, got := read(gold, true), read(pred, true)
 	d := g.readings(gold, pred, want, got)

@@ -121,6 +121,9 @@ func states(s string) finding {
 			words = expression(s[v[1]:])
 		}
 	}
+	if withdrawal.MatchString(s) {
+		return finding{reason: "the text denies an answer instead of giving one"}
+	}
 	if chunk, ok := onlyExpression(s, inFormula); ok {
 		return finding{answer: chunk}
 	}

@@ -88,6 +88,15 @@ func synonym(w string) string {
 	return w
 }
 
+// differentWords tells two answers in words apart; one may say the same as the other and more: odd, odd function.
+func (g *grader) differentWords(a, b string) Decision {
+	a, b = " "+strings.ToLower(plainText(a))+" ", " "+strings.ToLower(plainText(b))+" "
+	if strings.Contains(a, b) || strings.Contains(b, a) {
+		return g.undecided("one answer is a part of the other")
+	}
+	return g.no("the answers are different words")
+}
+
 // differentRuns tells whether both answers are runs of the same letters in another order, which are words or products: ab and
 // ba may be either, so that nothing is said. One that is written as a product decides (ab + c, 2xy, a \cdot b).
 func differentRuns(a, b string) bool {
