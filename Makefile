@@ -7,7 +7,7 @@ COMMIT   := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint race noasm arm64 fuzz generate tokenizers tokenizers-check goldens learn-real bench exports vllm serve-bench minilm label-real ptx ptxas gpu gpu-check gpu-bench gorgonia-cu emulated
+.PHONY: help build demo test lint race noasm arm64 fuzz fuzz-grade verify-peer generate tokenizers tokenizers-check goldens learn-real bench exports vllm serve-bench minilm label-real ptx ptxas gpu gpu-check gpu-bench gorgonia-cu emulated
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,13 @@ fuzz: ## FUZZTIME (10s) of each fuzz target
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$(dirname $$file) || exit 1; \
 		done; \
 	done
+
+fuzz-grade: ## a million metamorphic pairs of answers
+	GOPRM_GRADE_PAIRS=1000000 go test -timeout 60m -run TestMetamorphic ./data/grade
+
+verify-peer: build ## all open answer pairs by prm and by Math-Verify's newest release (needs Python and its package index, and ../shared)
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && python3 -m venv "$$dir" && "$$dir/bin/pip" install --quiet --upgrade math-verify && \
+	"$$dir/bin/python" scripts/verify_peer.py bin/prm $${GOPRM_SHARED:-../shared}/data/grader/[mpq]*.jsonl data/grade/testdata/decided.jsonl
 
 generate: ## regenerate the assembly from internal/cpu/_gen; fails where it differs from what is committed
 	go generate ./internal/cpu

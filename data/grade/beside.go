@@ -59,7 +59,7 @@ func touchingLeft(s string) string {
 func touchingRight(s string) string {
 	cut := len(s)
 	for _, separator := range separators {
-		if i := strings.Index(s, separator); i >= 0 {
+		if i := strings.Index(s, separator); i >= 0 && (separator != ":" || i+1 == len(s) || !isDigit(s[i+1])) {
 			cut = min(cut, i)
 		}
 	}
@@ -74,19 +74,16 @@ func touchingRight(s string) string {
 }
 
 func lastWord(s string) string {
-	f := strings.Fields(s)
-	if len(f) == 0 {
-		return ""
-	}
-	return f[len(f)-1]
+	s = strings.TrimRight(lastBytes(s, besideBytes), " \t\n")
+	return s[strings.LastIndexAny(s, " \t\n")+1:]
 }
 
 func firstWord(s string) string {
-	f := strings.Fields(s)
-	if len(f) == 0 {
-		return ""
+	s = strings.TrimLeft(s, " \t\n")
+	if i := strings.IndexAny(s, " \t\n"); i >= 0 {
+		return s[:i]
 	}
-	return f[0]
+	return s
 }
 
 // operates tells whether a word ends or begins with an operator, so that what is behind the blank belongs to the expression.

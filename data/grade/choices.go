@@ -34,6 +34,9 @@ func choiceOf(answer string) (letter, text string) {
 func (g *grader) choices(gold, pred string) Decision {
 	a, textA := choiceOf(gold)
 	b, textB := choiceOf(pred)
+	if p := plainText(pred); a != "" && textA == "" && b == "" && strings.HasPrefix(p, a+" ") && (a == "A" || a == "I") {
+		return g.no("a phrase, no choice")
+	}
 	switch {
 	case a != "" && b != "" && (textA == "" || textB == "" || a != b):
 		if a == b {

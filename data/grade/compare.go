@@ -184,5 +184,8 @@ func (g *grader) asWords(gold, pred *node) Decision {
 	if name, value := definition(pred); name != nil {
 		return g.same(gold, value)
 	}
+	if a.kind == words && b.kind == words {
+		return g.differentWords(a.name, b.name)
+	}
 	return g.no("the answers are different words")
 }

@@ -43,7 +43,9 @@ func find(text string) finding {
 		return f
 	}
 	tail := strings.TrimSpace(halfWidth(lastBytes(text, maxTail)))
-	tail = strings.TrimSpace(hopeful.ReplaceAllString(tail, ""))
+	if m := hopeful.FindStringIndex(lastBytes(tail, 64)); m != nil {
+		tail = strings.TrimSpace(tail[:max(0, len(tail)-64)+m[0]])
+	}
 	if content, ok := tagged(tail); ok {
 		return inside(content)
 	}
@@ -57,7 +59,7 @@ func find(text string) finding {
 func findGold(text string) finding {
 	f := find(text)
 	text = strings.TrimSpace(unescape(text))
-	if len(text) > maxAnswer || strings.Contains(text, `\boxed`) || strings.Contains(text, `\fbox`) || marker.MatchString(text) || strings.Contains(text, "<") && tag.MatchString(text) {
+	if len(text) > maxAnswer || strings.Contains(text, `\boxed`) || strings.Contains(text, `\fbox`) || len(markersIn(text)) > 0 || strings.Contains(text, "<") && tag.MatchString(text) {
 		return f
 	}
 	return finding{answer: strings.Trim(text, "*\""), empty: text == ""}
@@ -94,6 +96,9 @@ var (
 
 // tagged is the content of the last <answer>, which may be cut off.
 func tagged(text string) (string, bool) {
+	if !strings.ContainsRune(text, '<') {
+		return "", false
+	}
 	all := tag.FindAllStringIndex(text, -1)
 	if len(all) == 0 {
 		return "", false
@@ -114,7 +119,7 @@ func inside(content string) finding {
 	if len(content) > maxAnswer {
 		return finding{answer: content}
 	}
-	if plain := untext(content); marker.MatchString(plain) {
+	if plain := untext(content); len(markersIn(plain)) > 0 {
 		if f, ok := marked(plain); ok && (f.answer != "" || f.reason != "") {
 			return f
 		}

@@ -21,13 +21,13 @@ var extractions = []struct{ text, want string }{
 	{"The answer is 7.", "7"},
 	{"The answer is 3.5.", "3.5"},
 	{"The final answer is $\\frac{1}{2}$. I hope it is correct.", `$\frac{1}{2}$`},
-	{"**Final Answer**\n\nThe total is 12 apples.", "12"},
+	{"**Final Answer**\n\nThe total is 12 apples.", "12 apples"},
 	{"Final Answer: The largest $n$ is 34.", "34"},
 	{"Answer: (B)", "(B)"},
 	{"The answer is B. It follows from the above.", "B"},
 	{"3 + 4 = 7\n#### 7", "7"},
-	{"so there are 12 ways in all", "12"},
-	{"it weighs 1,234.5 kg", "1,234.5"},
+	{"so there are 12 ways in all", "12 ways"},
+	{"it weighs 1,234.5 kg", "1,234.5 kg"},
 	{"so $x=1$ and hence $y=2$", "$y=2$"},
 	{"the roots are $1$, $2$ and $3$", "$1$, $2$ and $3$"},
 	{"it is 20% of them", "20%"},
@@ -43,9 +43,9 @@ var extractions = []struct{ text, want string }{
 	{"", ""},
 	{"   ", ""},
 	{"12 and 13<|im_end|>\n<|im_start|>user\nWhat is 7?", "12 and 13"},
-	{"AZ2B is the code of it", "AZ2B is the code of it"},
+	{"AZ2B is the code of it", ""},
 	{"the value -5 is the least", "-5"},
-	{"pages 10-12 are it", "12"},
+	{"pages 10-12 are it", "10-12"},
 }
 
 func TestExtract(t *testing.T) {

@@ -67,33 +67,59 @@ func (g *grader) undecided(format string, args ...any) Decision {
 // Equal tells whether pred, a bare answer or a text that ends with one, gives the same answer as gold. The order matters: a
 // gold answer 1/3 is met by 0.33333, a gold answer 0.33333 is not met by a less precise one.
 func Equal(gold, pred string) Verdict {
-	if len(gold) > maxText {
-		return Verdict{Undecided, fmt.Sprintf("the gold answer is longer than %d bytes", maxText), GoldCause}
-	}
-	if len(pred) > maxText {
+	want, fault := goldAnswer(gold)
+	switch {
+	case want == "":
+		return Verdict{Undecided, fault, GoldCause}
+	case len(pred) > maxText:
 		return Verdict{Undecided, fmt.Sprintf("the text is longer than %d bytes", maxText), AnswerCause}
-	}
-	if reason := notGraded(gold); reason != "" {
-		return Verdict{Undecided, reason, GoldCause}
-	}
-	want := findGold(gold)
-	if want.answer == "" {
-		return Verdict{Undecided, "there is no gold answer", GoldCause}
-	}
-	if len(gold) <= maxAnswer && len(pred) <= maxAnswer && sameText(gold, pred) {
+	case len(gold) <= maxAnswer && len(pred) <= maxAnswer && sameText(gold, pred):
 		return Verdict{Equal: Yes}
 	}
 	g := &grader{}
-	d := g.texts(want.answer, find(pred), pred)
-	switch {
+	switch d := g.texts(want, find(pred), pred); {
 	case d == Yes:
 		return Verdict{Equal: Yes}
-	case d == Undecided && (len(want.answer) > maxAnswer || g.unreadable(want.answer)):
+	case d == No:
+		return Verdict{Equal: No, Reason: g.reason}
+	case goldFault(want) != "":
 		return Verdict{d, g.reason, GoldCause}
-	case d == Undecided:
-		return Verdict{d, g.reason, AnswerCause}
 	}
-	return Verdict{Equal: d, Reason: g.reason}
+	return Verdict{Undecided, g.reason, AnswerCause}
+}
+
+// goldAnswer is the answer in a gold text, or why there is none.
+func goldAnswer(gold string) (answer, fault string) {
+	if len(gold) > maxText {
+		return "", fmt.Sprintf("the gold answer is longer than %d bytes", maxText)
+	}
+	if reason := notGraded(gold); reason != "" {
+		return "", reason
+	}
+	if answer = findGold(gold).answer; answer == "" {
+		return "", "there is no gold answer"
+	}
+	return answer, ""
+}
+
+// goldFault is why nothing can be compared with a gold answer but the same text; empty where it is words or an expression.
+func goldFault(answer string) string {
+	switch {
+	case len(answer) > maxAnswer:
+		return fmt.Sprintf("the gold answer is longer than %d bytes", maxAnswer)
+	case isWords(answer):
+		return ""
+	}
+	r := read(answer, true)
+	if r.err != nil {
+		return fmt.Sprintf("the gold answer cannot be read: %v", r.err)
+	}
+	if isScalarKind(r.node.kind) && len(freeVariables(r.node)) == 0 {
+		if _, err := (&evaluator{}).eval(r.node); errors.Is(err, errBound) {
+			return "the gold answer cannot be evaluated: " + err.Error()
+		}
+	}
+	return ""
 }
 
 // texts compares the gold answer with what was found in a text.
@@ -119,19 +145,6 @@ func (g *grader) texts(gold string, got finding, text string) Decision {
 		return No
 	}
 	return g.undecided("what touches the box changes its value")
-}
-
-// unreadable tells whether an answer is neither words nor an expression that has a value.
-func (g *grader) unreadable(gold string) bool {
-	r := read(gold, true)
-	if r.err != nil {
-		return !isWords(gold)
-	}
-	if !isScalarKind(r.node.kind) || len(freeVariables(r.node)) > 0 {
-		return false
-	}
-	_, err := (&evaluator{}).eval(r.node)
-	return errors.Is(err, errBound)
 }
 
 // notGraded says why a gold answer is none that can be compared: test cases of a code problem.
@@ -188,7 +201,7 @@ func (g *grader) answers(gold, pred string) Decision {
 		return g.undecided("the answers are different runs of letters")
 	}
 	if a, b := wordSet(named(words, plainText(gold))), wordSet(named(words, plainText(pred))); isProse(gold) && isProse(pred) && a == nil && b == nil {
-		return g.no("the answers are different words")
+		return g.differentWords(gold, pred)
 	}
 	want, got := read(gold, true), read(pred, true)
 	d := g.readings(gold, pred, want, got)

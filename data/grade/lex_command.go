@@ -2,6 +2,7 @@ package grade
 
 import (
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -114,6 +115,8 @@ func (l *lexer) command(s string) (int, error) {
 	return n, nil
 }
 
+var wordList = regexp.MustCompile(`^[A-Za-z]{3,}(?:(?:\s*,\s*(?:and\s+|or\s+)?|\s+and\s+|\s+or\s+)[A-Za-z]{3,})+$`)
+
 // text adds the content of \text{}.
 func (l *lexer) text(content string) {
 	content = strings.TrimSpace(content)
@@ -123,6 +126,8 @@ func (l *lexer) text(content string) {
 	lower := strings.ToLower(strings.Trim(content, " ,.~\\"))
 	switch {
 	case lower == "":
+	case lower == "infinity":
+		l.add(tLetter, `\infty`)
 	case lower == "minus" || lower == "negative":
 		l.add(tPunct, "-")
 	case lower == "and" || lower == "or":
@@ -144,6 +149,13 @@ func (l *lexer) text(content string) {
 		l.out = append(l.out, inner.out...)
 	case functionWords[content] != "":
 		l.add(tCommand, functionWords[content])
+	case wordList.MatchString(content): // \text{Alice and Bob}
+		inner, err := lex(content, l.separators)
+		if err != nil {
+			l.add(tText, content)
+			return
+		}
+		l.out = append(l.out, inner.out...)
 	default:
 		l.add(tText, strings.Trim(content, " ,.~"))
 	}
@@ -155,6 +167,9 @@ func (l *lexer) afterQuantity() bool {
 		return false
 	}
 	last := l.out[len(l.out)-1]
+	if last.text == "*" && len(l.out) > 2 && l.out[len(l.out)-2].kind == tText { // m \cdot s
+		return true
+	}
 	return last.kind == tNumber || last.kind == tText || last.text == "}" || last.text == ")" || last.text == "/" || last.text == `\pi` || last.text == "!" || last.text == "%"
 }
 
@@ -166,6 +181,8 @@ func (l *lexer) font(name, content string) {
 		l.add(tLetter, `\`+name+"{"+strings.Join(strings.Fields(trimmed), "")+"}")
 	case name == "mathbf" && (trimmed == "i" || trimmed == "j" || trimmed == "k"):
 		l.add(tLetter, `\hat{`+trimmed+"}")
+	case l.afterQuantity() && isUnitFormula(trimmed):
+		l.add(tText, unitFormula.Replace(trimmed))
 	case name == "operatorname" && functionWords[trimmed] != "":
 		l.add(tCommand, functionWords[trimmed])
 	case len(trimmed) > 1 && isWord(trimmed), units[trimmed] != nil && l.afterQuantity():
@@ -181,6 +198,14 @@ func (l *lexer) font(name, content string) {
 	default:
 		l.text(trimmed)
 	}
+}
+
+var unitFormula = strings.NewReplacer(`\cdot`, "*", "~", " ", `\,`, " ", "{", "", "}", "")
+
+// isUnitFormula tells whether all words of a formula are units: kg \cdot m/s^2.
+func isUnitFormula(s string) bool {
+	s = unitFormula.Replace(s)
+	return len(s) < 64 && strings.ContainsAny(s, "*/^ ") && !strings.Contains(s, `\`) && dimension(readUnits(s).dims) != "" && len(readUnits(s).words) == 0
 }
 
 func isWord(s string) bool {

@@ -25,6 +25,9 @@ func (g *grader) lists(gold, pred *node) Decision {
 	case pred.kind == tuple && gold.name != pred.name && !onlyTuples(gold.args):
 		return g.againstTuple(pred, gold, false)
 	}
+	if restated := g.restated(pred); restated != nil && gold.kind != list {
+		return g.same(gold, restated)
+	}
 	a, b := elements(gold), elements(pred)
 	if inOrder(a, b) || inOrder(b, a) {
 		if len(a) == len(b) && g.all(inGivenOrder(a), inGivenOrder(b)) == Yes {
@@ -39,6 +42,19 @@ func (g *grader) lists(gold, pred *node) Decision {
 		return g.unordered(a, b)
 	}
 	return g.multiset(a, b)
+}
+
+// restated is the first of several equal values joined by "or": 9 cm or 90 mm. It is nil where they differ.
+func (g *grader) restated(n *node) *node {
+	if !n.is(list, "or") || len(n.args) > 3 {
+		return nil
+	}
+	for _, a := range n.args[1:] {
+		if g.same(n.args[0], a) != Yes {
+			return nil
+		}
+	}
+	return n.args[0]
 }
 
 func onlyTuples(nodes []*node) bool {
@@ -134,7 +150,7 @@ func inAlphabet(nodes []*node) []*node {
 	}
 	sorted := slices.IsSortedFunc(named, func(a, b pair) int { return strings.Compare(a.name, b.name) })
 	for _, p := range named {
-		if !sorted && (len(p.name) > 1 && !strings.Contains(p.name, "_") || p.name[0] == '\\') {
+		if p.name[0] == '\\' || !sorted && len(p.name) > 1 && !strings.Contains(p.name, "_") {
 			return nil
 		}
 	}

@@ -2,6 +2,7 @@ package grade
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -13,22 +14,35 @@ var marker = regexp.MustCompile(`(?i)####` +
 	`|\b(?:option|choice|solution|result)\s*(?:is\b|:)|\b(?:result|solution)s?\s+(?:are|equals)\b` +
 	`|答案(?:应该|应当|应|就|便)?(?:是|为|：|:)|答案选|故选|应选|因此选|所以选|正确选项(?:是|为|：|:)|答[：:]|共有|解为|结果(?:是|为|：|:)`)
 
+// markerKeys are in every marker, so that lines without one need no closer look.
+var markerKeys = []string{"nswer", "NSWER", "esult", "ESULT", "ption", "PTION", "hoice", "HOICE", "olution", "OLUTION", "orrect", "ORRECT", "ight one", "est one", "####", "答", "选", "有", "解为", "结果"}
+
+func markersIn(line string) [][]int {
+	if !slices.ContainsFunc(markerKeys, func(key string) bool { return strings.Contains(line, key) }) {
+		return nil
+	}
+	return marker.FindAllStringIndex(line, -1)
+}
+
 // marked is the first complete expression behind the last marker. Where a marker is followed by nothing, by a denial or by a
 // bound, the one before it counts; where none is left, the bound is the reason for no answer.
 func marked(s string) (finding, bool) {
-	all := marker.FindAllStringIndex(s, -1)
-	if len(all) == 0 {
-		return finding{}, false
-	}
 	refused := finding{}
-	for i := len(all) - 1; i >= max(0, len(all)-maxMarkers); i-- {
-		f := first(s[all[i][1]:])
-		switch {
-		case f.answer != "" && f.reason == "":
-			return f, true
-		case f.reason != "" && refused.reason == "":
-			refused = f
+	tried := 0
+	for end := len(s); end > 0 && tried < maxMarkers; { // line by line, from the last one on
+		start := strings.LastIndexByte(s[:end], '\n') + 1
+		all := markersIn(s[start:end])
+		for i := len(all) - 1; i >= 0 && tried < maxMarkers; i-- {
+			tried++
+			f := first(s[start+all[i][1]:])
+			switch {
+			case f.answer != "" && f.reason == "":
+				return f, true
+			case f.reason != "" && refused.reason == "":
+				refused = f
+			}
 		}
+		end = start - 1
 	}
 	if refused.reason == "" {
 		return finding{}, false
@@ -44,19 +58,34 @@ var (
 	denial = regexp.MustCompile(`(?i)^(?:(?:is\s+|are\s+)?(?:not|never|neither|isn't|aren't|wasn't|won't|cannot|can't)\b|n't\b|不是|并非)`)
 	bounds = regexp.MustCompile(`(?i)^(?:at (?:least|most)|(?:strictly )?(?:less|more|fewer|greater|larger|smaller|bigger|higher|lower|other) than|no (?:less|more|fewer|greater) than|not (?:less|more|greater) than|between|up to|over|under|below|above|beyond|somewhere|either|within|nearly|almost|close to|大于|小于|至少|至多|不超过|不少于)(?:\s|\b)`)
 	// instead is what a denial may settle on: not 5, it is 6.
-	instead = regexp.MustCompile(`(?i)(?:[,;.:，；]|—|\bbut)\s*(?:but\s+)?(?:rather\s+|instead\s+)?(?:it\s+is|it's|it\s+equals|is|rather|instead|而是|but|应为)\b\s*`)
+	instead = regexp.MustCompile(`(?i)(?:[,;.:，；]|—)\s*(?:but\s+)?(?:rather\s+|instead\s+)?(?:(?:it\s+is|it's|it\s+equals|it\s+should\s+be|is|rather|instead)\b|而是|应为)\s*|\bbut\s+(?:rather\s+|instead\s+|it\s+is\s+)?|而是`)
 )
 
-// first is the first complete expression of what follows a marker or a verb.
+// first is the first complete expression of what follows a marker, or what the sentence there states.
 func first(s string) finding {
+	s = lead(s[:min(len(s), maxSentence)])
+	if line := sentence(s); !mathStart(line) && !denial.MatchString(line) && !bounds.MatchString(line) {
+		if isStatement(line) { // the largest $n$ is 34
+			return states(line)
+		}
+		if f := only(line); f.answer != "" {
+			return f
+		}
+	}
+	return expression(s)
+}
+
+// expression is the first complete expression of what follows a marker or a verb.
+func expression(s string) finding {
 	s = lead(s[:min(len(s), maxSentence)])
 	if s == "" {
 		return finding{}
 	}
 	line := sentence(s)
 	if m := denial.FindString(line); m != "" {
-		if i := instead.FindStringIndex(line); i != nil && i[1] < len(line) {
-			if f := first(line[i[1]:]); f.answer != "" {
+		whole, _, _ := strings.Cut(s, "\n")
+		if i := instead.FindStringIndex(whole); i != nil && i[1] < len(whole) {
+			if f := expression(whole[i[1]:]); f.answer != "" {
 				return f
 			}
 		}
@@ -65,18 +94,16 @@ func first(s string) finding {
 	if bounds.MatchString(line) {
 		return finding{reason: "the text bounds the answer instead of giving it"}
 	}
-	if !mathStart(line) && isStatement(line) { // the largest $n$ is 34
-		return states(line)
+	answer := trimMarks(phrase(line))
+	if len(answer) == 2 && answer[1] == '.' { // B. It follows from the above
+		answer = answer[:1]
 	}
-	if f := only(line); f.answer != "" {
-		return f
-	}
-	return finding{answer: trimMarks(phrase(line))}
+	return finding{answer: answer}
 }
 
 // only is the one expression in a line of prose without a verb: Jane started growing Sphere 3 hours ago.
 func only(line string) finding {
-	if mathStart(line) || !digits.MatchString(line) {
+	if !digits.MatchString(line) {
 		return finding{}
 	}
 	for i, w := range strings.Fields(line) {

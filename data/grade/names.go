@@ -32,7 +32,7 @@ var (
 	structural = setOf(`textcolor color nicefrac sfrac frac dfrac tfrac cfrac sqrt binom dbinom tbinom choose sum prod int iint oint lim overline bar vec hat tilde
 		widehat overrightarrow underbrace overbrace stackrel angle triangle lfloor rfloor lceil rceil pmod left right big Big bigl bigr
 		Bigl Bigr bigg Bigg biggl biggr begin end pm mp over not char measuredangle square`)
-	greek = pairs(`alpha \alpha beta \beta gamma \gamma delta \delta epsilon \epsilon varepsilon \varepsilon zeta \zeta eta \eta theta \theta
+	greek = pairs(`Pr P alpha \alpha beta \beta gamma \gamma delta \delta epsilon \epsilon varepsilon \varepsilon zeta \zeta eta \eta theta \theta
 		vartheta \theta iota \iota kappa \kappa lambda \lambda mu \mu nu \nu xi \xi rho \rho varrho \rho sigma \sigma tau \tau upsilon \upsilon
 		phi \phi varphi \phi chi \chi psi \psi omega \omega Gamma \Gamma Delta \Delta Theta \Theta Lambda \Lambda Xi \Xi Pi \Pi Sigma \Sigma
 		Upsilon \Upsilon Phi \Phi Psi \Psi Omega \Omega pi \pi infty \infty ell \ell hbar \hbar exponentialE e imaginaryI i

@@ -84,7 +84,7 @@ func TestLimits(t *testing.T) {
 
 func TestVerifier(t *testing.T) {
 	v := Verifier{}
-	require.Equal(t, "grade/1", v.ID())
+	require.Equal(t, "grade/2", v.ID())
 	right, reason, err := v.Verify(`\frac{1}{2}`, `<think>1?</think>So \boxed{0.5}.`)
 	require.NoError(t, err)
 	require.True(t, right)
@@ -96,12 +96,35 @@ func TestVerifier(t *testing.T) {
 	right, reason, err = v.Verify("3", "<think>so it is 3, wait")
 	require.NoError(t, err)
 	require.False(t, right)
-	require.Equal(t, "no final answer was found", reason)
+	require.Contains(t, reason, "no final answer was found")
 	for gold, want := range map[string]string{
 		"": "no gold answer", `{"inputs": ["1\n"], "outputs": ["2\n"]}`: "not graded", `{"fn_name": "f", "inputs": [[1]], "outputs": [2]}`: "not graded", "assert f(1) == 2": "not graded", "```python\nprint(1)\n```": "not graded",
 		"10^{10^{10}}": "cannot be evaluated",
 	} {
 		_, _, err := v.Verify(gold, "7")
 		require.ErrorContains(t, err, want)
+		require.Error(t, v.CheckGold(gold), gold)
+		require.Equal(t, GoldCause, Equal(gold, "7").Cause, gold)
 	}
+}
+
+// TestCause: what the policy wrote and cannot be read or compared is wrong as a reward; what the gold answer causes has no outcome.
+func TestCause(t *testing.T) {
+	for _, text := range []string{`\boxed{((3}`, "at least 3", `\boxed{3 \text{ or more}}`, `\boxed{\foo{3}}`, "The answer is not 4.", "12 and so on and 7 or so it goes", strings.Repeat("9", maxAnswer+1), `\boxed{3}^2`, strings.Repeat("x ", maxText)} {
+		v := Equal("3", text)
+		right, ok := v.Outcome()
+		require.Equal(t, [3]any{Undecided, false, true}, [3]any{v.Equal, right, ok}, "%.60q: %s", text, v.Reason)
+	}
+	for _, gold := range []string{`\frac{1}{`, `\foo{3}`, "((3", "", "10^{10^{10}}", strings.Repeat("9", maxAnswer+1), strings.Repeat("x ", maxText)} {
+		v := Equal(gold, "3")
+		_, ok := v.Outcome()
+		require.Equal(t, Undecided, v.Equal, "%.60q", gold)
+		require.False(t, ok, "%.60q", gold)
+		require.Error(t, Verifier{}.CheckGold(gold), "%.60q", gold)
+	}
+	for _, gold := range []string{"3", "x+1", "(1,2)", `\text{Evelyn}`, "B", "5 apples", `\text{at least }3`, "no solution", "yes"} {
+		require.NoError(t, Verifier{}.CheckGold(gold), gold)
+	}
+	right, ok := Equal("3", "3").Outcome()
+	require.True(t, right && ok)
 }

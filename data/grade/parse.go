@@ -294,6 +294,9 @@ func (p *parser) startsOperand() bool {
 	case tCommand:
 		return !slices.Contains([]string{"pm", "mp", "over", "choose", "rfloor", "rceil", "pmod"}, t.text) || t.text == "choose" && p.ahead(1).text == "{" && p.ahead(1).kind == tPunct && p.depth == 0
 	case tPunct:
+		if t.text == "[" && (p.ahead(1).kind == tEnd || p.ahead(1).kind == tPunct && slices.Contains([]string{`\cup`, `\cap`, ",", ")", `\}`}, p.ahead(1).text)) { // [2,5[
+			return false
+		}
 		return slices.Contains([]string{"(", "[", "{", `\{`, "|(", `\langle`}, t.text) || t.text == "|" && p.bars == 0
 	}
 	return false

@@ -194,7 +194,7 @@ func (p *parser) primary() *node {
 
 // named reads P(X ≥ 1) before an equals sign, of which only the value behind it counts.
 func (p *parser) named(name string) (*node, bool) {
-	if !p.isPunct("(") || len(name) > 1 && name[0] != '\\' {
+	if !p.isPunct("(") && !p.isPunct("[") || len(name) > 1 && name[0] != '\\' {
 		return nil, false
 	}
 	depth, plain := 0, true
@@ -202,9 +202,9 @@ func (p *parser) named(name string) (*node, bool) {
 	for i := p.at; i < len(p.tokens); i++ {
 		t := p.tokens[i]
 		switch {
-		case t.kind == tPunct && t.text == "(":
+		case t.kind == tPunct && (t.text == "(" || t.text == "["):
 			depth++
-		case t.kind == tPunct && t.text == ")":
+		case t.kind == tPunct && (t.text == ")" || t.text == "]"):
 			depth--
 		case t.kind == tPunct && (slices.Contains(relations, t.text) || t.text == "|" || t.text == `\mid` || t.text == `\cup` || t.text == `\cap` || t.text == "'"):
 			plain = false

@@ -20,13 +20,22 @@ func phrase(s string) string {
 			last++
 		}
 		end := found[last].end
-		rest := plainPhrase(s[end:], true)
+		rest := whole(plainPhrase(s[end:], true), s[end:])
 		if strings.ContainsAny(rest, "$") || len(strings.Fields(rest)) > 6 {
 			rest = ""
 		}
 		return strings.TrimSpace(s[:end] + rest)
 	}
-	return plainPhrase(s, false)
+	return whole(plainPhrase(s, false), s)
+}
+
+// whole is a phrase, or all of the sentence where the phrase ends in the middle of what is said: 12 or so.
+func whole(phrase, s string) string {
+	switch strings.ToLower(lastWord(phrase)) {
+	case "or", "and", "not":
+		return s
+	}
+	return phrase
 }
 
 // plainPhrase cuts text before the first remark. behind tells that it stands behind a formula.
@@ -85,14 +94,14 @@ func chineseRemark(s string) bool {
 
 // startsRemark tells whether a word is the beginning of a remark.
 func startsRemark(s string) bool {
-	s = strings.TrimLeft(s, " ")
+	s = strings.TrimLeft(s[:min(len(s), 256)], " ")
 	w := leadingWord(s)
 	lower := strings.ToLower(w)
-	next := strings.TrimLeft(s[len(w):], " .")
+	next := strings.TrimLeft(s[len(w):min(len(s), len(w)+64)], " .")
 	switch {
 	case w == "":
 		return (strings.HasPrefix(s, "- ") || strings.HasPrefix(s, "-- ")) && len(s) > 2 && isLetter(strings.TrimLeft(s, "- ")[0]) && !mathStart(strings.TrimLeft(s, "- "))
-	case strings.HasPrefix(strings.ToLower(s), "i.e") || strings.HasPrefix(strings.ToLower(s), "e.g"):
+	case len(s) > 2 && s[1] == '.' && (strings.EqualFold(s[:3], "i.e") || strings.EqualFold(s[:3], "e.g")):
 		return true
 	case len(w) == 1 && w != "I":
 		return false

@@ -11,8 +11,9 @@ type quantity struct {
 	value    *node // without units and words; scale words are multiplied in
 	dims     string
 	factor   *big.Rat
-	words    []string
-	compound bool // 5 feet 6 inches, in base units
+	words    []string // that are no units
+	before   []string // of them, those before the number
+	compound bool     // 5 feet 6 inches, in base units
 }
 
 // quantityOf splits a number from its units and words, which may stand before it too ("June 20", "at least 3").
@@ -35,7 +36,9 @@ func quantityOf(n *node) quantity {
 		if len(n.args) == 2 && n.args[0].kind == words {
 			p := readUnits(n.args[0].name)
 			if len(p.dims) == 0 && p.scale.Cmp(big.NewRat(1, 1)) == 0 {
-				return quantityOf(n.args[1]).with(p)
+				q := quantityOf(n.args[1]).with(p)
+				q.before = p.words
+				return q
 			}
 		}
 		if last := n.args[len(n.args)-1]; last.kind == unit {
@@ -131,7 +134,8 @@ func (g *grader) comparable(a, b quantity) Decision {
 		}
 		return g.no("the units differ: %s and %s", strings.ReplaceAll(ka, "^1", ""), strings.ReplaceAll(kb, "^1", ""))
 	}
-	if !sameWords(a.words, b.words) {
+	labelled := len(telling(a.words)) > 0 && kb != "" && ka == "" || len(telling(b.words)) > 0 && ka != "" && kb == ""
+	if !sameWords(a.words, b.words) || (len(telling(a.words)) == 0 || len(telling(b.words)) == 0) && (labelled || tells(a.before) || tells(b.before)) {
 		return g.undecided("the words beside the numbers differ: %q and %q", strings.Join(a.words, " "), strings.Join(b.words, " "))
 	}
 	if (ka == "") != (kb == "") && (a.compound || b.compound) {

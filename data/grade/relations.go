@@ -5,87 +5,6 @@ import (
 	"strings"
 )
 
-// definition splits "name = value" where the left side only names what is asked for: x, f(x), AB, (p, q), A:B. Of a chain the
-// last value counts that is no approximation: in x = √2 ≈ 1.41 it is √2. It returns nil for everything else; in "2x + z = 1"
-// nothing is named.
-func definition(n *node) (name, value *node) {
-	if n.kind != relation || slices.ContainsFunc(n.ops, func(op string) bool { return op != "=" && op != "≈" }) {
-		return nil, nil
-	}
-	last := slices.Index(n.ops, "≈")
-	if last < 0 {
-		last = len(n.ops)
-	}
-	switch left, right := n.args[0], n.args[len(n.args)-1]; {
-	case isName(left):
-		return left, n.args[max(last, 1)]
-	case len(freeVariables(left)) == 0 && len(freeVariables(right)) == 0:
-		return left, n.args[last]
-	}
-	return nil, nil
-}
-
-func freeVariables(n *node) map[string]bool {
-	m := map[string]bool{}
-	n.variables(m)
-	return m
-}
-
-func isName(n *node) bool {
-	switch n.kind {
-	case symbol, applied, words:
-		return true
-	case tuple, ratio, quotient:
-		return !slices.ContainsFunc(n.args, func(a *node) bool { return !isName(a) })
-	case product: // a segment or a triangle: AB
-		return !slices.ContainsFunc(n.args, func(a *node) bool {
-			return !isName(a) || a.kind == symbol && (len(a.name) != 1 || a.name < "A" || a.name > "Z")
-		})
-	case unit:
-		return n.args[0].kind == symbol || n.args[0].kind == words
-	case function:
-		return len(n.args) == 1 && n.name != "!" && isName(n.args[0])
-	}
-	return false
-}
-
-// namesQuantity tells whether n only names what is asked for, though it is an expression: P(X ≥ 1), sin A, |AB|, lim f. An
-// unknown in it makes it an equation to solve: |x| = 7, sin x = 1.
-func namesQuantity(n *node) bool {
-	switch n.kind {
-	case applied, opaque:
-		return true
-	case product: // f^{-1}(x)
-		return n.args[0].kind == power && n.args[0].args[0].kind == symbol && n.args[0].args[1].kind == negative && n.args[0].args[1].args[0].canon() == "1" && strings.Contains("fghFGH", n.args[0].args[0].name)
-	case quotient: // dy/dx
-		return isDifferential(n.args[0]) && isDifferential(n.args[1])
-	case function:
-		if n.name == "!" || n.name == "root" || n.name == "binom" {
-			return false
-		}
-		for name := range freeVariables(n) {
-			if strings.Contains("xyztnk", name) {
-				return false
-			}
-		}
-		return true
-	}
-	return false
-}
-
-func isDifferential(n *node) bool {
-	return n.kind == product && len(n.args) == 2 && (n.args[0].is(symbol, "d") || n.args[0].is(symbol, `\partial`)) && n.args[1].kind == symbol
-}
-
-// combination tells whether n is made of names alone, as in a + b: an answer "a + b = 5" gives the value 5.
-func combination(n *node) bool {
-	switch n.kind {
-	case sum, product, negative, quotient:
-		return !slices.ContainsFunc(n.args, func(a *node) bool { return !combination(a) })
-	}
-	return isName(n)
-}
-
 // relations compares where at least one side is an equation or inequality.
 func (g *grader) relations(gold, pred *node) Decision {
 	goldName, goldValue := definition(gold)
@@ -104,6 +23,14 @@ func (g *grader) relations(gold, pred *node) Decision {
 		return g.realSets(a, b)
 	}
 	if gold.kind != relation || pred.kind != relation {
+		if a, b := symbolicInterval(gold), symbolicInterval(pred); a != nil && b != nil {
+			return g.tuples(a, b)
+		}
+		for _, pair := range [][2]*node{{gold, pred}, {pred, gold}} {
+			if r := pair[1]; r.kind == relation && len(r.ops) == 1 && r.ops[0] == "=" && pair[0].kind != relation && g.same(pair[0], r.args[1]) == Yes {
+				return g.undecided("one answer is an equation with the other on its right")
+			}
+		}
 		return g.no("one answer is a relation, the other is not")
 	}
 	if goldValue != nil && predValue != nil {
@@ -127,6 +54,23 @@ func (g *grader) relations(gold, pred *node) Decision {
 		return g.undecided("the inequalities are of different forms")
 	}
 	return g.no("the relations differ")
+}
+
+// symbolicInterval is a ≤ x < b as [a, b), and an interval as it is; nil for everything else.
+func symbolicInterval(n *node) *node {
+	switch {
+	case n.kind == tuple && len(n.args) == 2 && len(n.name) == 2:
+		return n
+	case n.kind != relation || len(n.ops) != 2 || n.args[1].kind != symbol:
+		return nil
+	case strings.HasPrefix(n.ops[0], ">"):
+		n = mirror(n)
+	}
+	if !strings.HasPrefix(n.ops[0], "<") || !strings.HasPrefix(n.ops[1], "<") {
+		return nil
+	}
+	ends := map[string]string{"<0": "(", "<=0": "[", "<1": ")", "<=1": "]"}
+	return named(tuple, ends[n.ops[0]+"0"]+ends[n.ops[1]+"1"], n.args[0], n.args[2])
 }
 
 func isInequality(n *node) bool {
@@ -265,47 +209,4 @@ func polynomial(n *node) bool {
 		return !slices.ContainsFunc(n.args, func(a *node) bool { return !polynomial(a) })
 	}
 	return false
-}
-
-// ratios compares a:b, in which a common factor does not matter, save in times of the day.
-func (g *grader) ratios(gold, pred *node) Decision {
-	if gold.kind != ratio || pred.kind != ratio {
-		a, b := asQuotient(gold), asQuotient(pred)
-		if a == nil || b == nil {
-			return g.no("one answer is a ratio, the other is not")
-		}
-		return g.same(a, b)
-	}
-	if len(gold.args) != len(pred.args) || isClock(gold) || isClock(pred) {
-		return g.all(gold.args, pred.args)
-	}
-	result := Yes
-	for i := 1; i < len(gold.args); i++ {
-		result = worse(result, g.same(newNode(product, gold.args[0], pred.args[i]), newNode(product, gold.args[i], pred.args[0])))
-	}
-	return result
-}
-
-// asQuotient is a ratio of two as their quotient, and an expression as it is.
-func asQuotient(n *node) *node {
-	switch {
-	case n.kind == ratio && len(n.args) == 2 && !isClock(n):
-		return newNode(quotient, n.args...)
-	case isScalarKind(n.kind):
-		return n
-	}
-	return nil
-}
-
-// isClock tells whether a ratio is written as a time: 4:30.
-func isClock(n *node) bool {
-	for _, a := range n.args[1:] {
-		for a.kind == product || a.kind == unit {
-			a = a.args[0]
-		}
-		if !a.isInteger() || len(a.name) != 2 {
-			return false
-		}
-	}
-	return true
 }

@@ -13,6 +13,9 @@ func (g *grader) scalar(gold, pred *node) Decision {
 	}
 	a, b := quantityOf(gold), quantityOf(pred)
 	if d := g.comparable(a, b); d != Yes {
+		if d == Undecided && g.asUnits(gold, pred) == Yes {
+			return Yes
+		}
 		return d
 	}
 	x, y := inOneUnit(a, b)

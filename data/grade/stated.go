@@ -9,15 +9,15 @@ import (
 const maxSentences = 6 // that are looked at for one that states a value, from the last on
 
 // verb is what states a value of what stands before it.
-var verb = regexp.MustCompile(`(?i)\b(?:is|are|was|were|be|equals?|equal to|gets?|gives?|gave|got|obtains?|obtained|has|have|yields?|comes? to|totals?|becomes?|finds?|found|value|number|at|to|choice|option|hence|thus|therefore|so|isn't|aren't|wasn't)\b(?:\s*[:：])?|[:：]\s|等于|得到|是|为|得|有|共`)
+var verb = regexp.MustCompile(`(?i)\b(?:is|are|was|were|be|equals?|(?:equal|equals|simplif\w+|reduces?|evaluates?|leads?|adds? up|amounts?|sums?|down|up|close|rounds?) to|gets?|gives?|gave|got|obtains?|obtained|has|have|yields?|comes? to|totals?|becomes?|finds?|found|value|number|at|choice|option|hence|thus|therefore|so|isn't|aren't|wasn't)\b(?:\s*[:：])?|[:：]\s|等于|得到|是|为|得|有|共`)
 
 // prose are words that no answer is made of, so that a text with one of them states something.
 var prose = setOf(`is are was were be so we it this these which there then thus hence therefore has have had find get gives can if let equals since because
-	isn't aren't wasn't my our i'm think would comes equals becomes totals yields obtain obtained`)
+	he she they paid costs cost needs need bought sold isn't aren't wasn't my our i'm think would comes equals becomes totals yields obtain obtained`)
 
 // stated is the value that the last sentence with one states. A text that is nothing but an answer is returned whole.
 func stated(text string) finding {
-	text = trimMarks(text)
+	text = trimMarks(strings.TrimPrefix(text, `\displaystyle `))
 	if text == "" {
 		return finding{empty: true, reason: "no final answer was found"}
 	}
@@ -70,6 +70,9 @@ func isStatement(s string) bool {
 			return true
 		}
 	}
+	if w := leadingWord(s); len(w) > 1 && !mathStart(s) && digits.MatchString(s) && len(latinWord.FindAllString(command.ReplaceAllString(outside, " "), -1)) > 3 {
+		return true
+	}
 	return len(segments(s)) > 0 && len(latinWord.FindAllString(command.ReplaceAllString(outside, " "), -1)) > 2 || chineseVerb.MatchString(s)
 }
 
@@ -104,16 +107,22 @@ func states(s string) finding {
 		if strings.HasSuffix(name, "n't") {
 			return finding{reason: "the text denies an answer instead of giving one"}
 		}
+		if m := unsure.FindString(s[max(0, v[0]-24):v[0]]); m != "" {
+			return finding{reason: "the text denies or doubts an answer instead of giving one"}
+		}
 		rest := lead(s[v[1]:])
 		if denial.MatchString(rest) && !strings.Contains(strings.ToLower(s[v[1]:]), " but ") || bounds.MatchString(rest) {
-			return first(s[v[1]:])
+			return expression(s[v[1]:])
 		}
 		if mathStart(rest) {
-			return first(s[v[1]:])
+			return expression(s[v[1]:])
 		}
 		if words.answer == "" && (name == "is" || name == "are" || name == "was" || name == "是" || name == "为") {
-			words = first(s[v[1]:])
+			words = expression(s[v[1]:])
 		}
+	}
+	if withdrawal.MatchString(s) {
+		return finding{reason: "the text denies an answer instead of giving one"}
 	}
 	if chunk, ok := onlyExpression(s, inFormula); ok {
 		return finding{answer: chunk}
@@ -122,6 +131,19 @@ func states(s string) finding {
 		return finding{reason: "no single value is stated"}
 	}
 	return words
+}
+
+var (
+	// unsure before a verb denies or doubts what follows it.
+	unsure = regexp.MustCompile(`(?i)(?:\b(?:cannot|can\s+not|not|never|could|may|might|can)|n't|不|可能)\s*$`)
+	// turning words before an expression make another value of it: root of 12, not 12, divided by 12.
+	turning = regexp.MustCompile(`(?i)\b(?:not|than|least|most|over|under|about|between|by|times|minus|plus|from|to|except|without|until|before|after|unless|if|even|never|nor|below|above|least|half|twice|double|triple|or|and|vs|versus|per|than)\s*\*{0,2}$|\bof\s*\*{0,2}$`)
+	totals  = regexp.MustCompile(`(?i)\b(?:total|value|sum|answer|number|result|area|volume|length|maximum|minimum|distance|price|cost|probability|average|mean|median|perimeter|speed|profit|amount|count)\s+of\s*$`)
+)
+
+func turned(before string) bool {
+	before = lastBytes(before, 64)
+	return turning.MatchString(before) && !totals.MatchString(before)
 }
 
 var digits = regexp.MustCompile(`\d`)
@@ -133,6 +155,9 @@ func onlyExpression(s string, formulas []segment) (string, bool) {
 			return "", false
 		}
 		first := 0
+		if turned(s[:formulas[0].start]) {
+			return "", false
+		}
 		for last := 1; last < len(formulas); last++ {
 			if !joined(s[formulas[last-1].end:formulas[last].start]) {
 				return "", false
@@ -153,7 +178,7 @@ func onlyExpression(s string, formulas []segment) (string, bool) {
 		}
 		at += next + 1
 	}
-	if start < 0 {
+	if start < 0 || turned(s[:start]) {
 		return "", false
 	}
 	chunk := phrase(s[start:])

@@ -37,6 +37,9 @@ func sameText(a, b string) bool {
 	if a == b {
 		return a != ""
 	}
+	if lower := strings.ToLower(a); shortWords[lower] && lower == strings.ToLower(b) {
+		return true
+	}
 	return isWords(a) && isWords(b) && withoutArticle(a) == withoutArticle(b)
 }
 
@@ -68,7 +71,7 @@ func isProse(s string) bool {
 	words := strings.Fields(plainText(s))
 	long := len(words) > 1
 	for _, w := range words {
-		if known(w) || known(strings.ToLower(w)) {
+		if known(w) || known(strings.ToLower(w)) || w == "and" || w == "or" {
 			return false
 		}
 		long = long || len([]rune(w)) > 3

@@ -6,7 +6,7 @@ import "errors"
 type Verifier struct{}
 
 // ID changes whenever a verdict may.
-func (Verifier) ID() string { return "grade/1" }
+func (Verifier) ID() string { return "grade/2" }
 
 // Verify returns an error for whatever Equal leaves undecided.
 func (Verifier) Verify(gold, text string) (right bool, reason string, err error) {
@@ -17,17 +17,15 @@ func (Verifier) Verify(gold, text string) (right bool, reason string, err error)
 	return v.Equal == Yes, v.Reason, nil
 }
 
-// CheckGold tells why a gold answer can be compared with no answer: Equal leaves undecided even whether it is 0, and whether it is 1.
-// Where it returns nil, an error of Verify is the text's.
+// CheckGold tells why no answer can be compared with a gold answer: it is missing, no answer, or cannot be read. Where it returns
+// nil, an error of Verify is the text's, which then counts as wrong for a reward.
 func (Verifier) CheckGold(gold string) error {
-	for _, answer := range []string{"0", "1"} {
-		v := Equal(gold, answer)
-		if v.Equal != Undecided {
-			return nil
-		}
-		if answer == "1" {
-			return errors.New(v.Reason)
-		}
+	answer, fault := goldAnswer(gold)
+	if fault == "" {
+		fault = goldFault(answer)
+	}
+	if fault != "" {
+		return errors.New(fault)
 	}
 	return nil
 }

@@ -42,7 +42,21 @@ func sameWords(a, b []string) bool {
 	if len(a) > 0 && len(b) > 0 {
 		return false
 	}
-	return !slices.ContainsFunc(slices.Concat(a, b), func(w string) bool { return !harmless[w] })
+	return !slices.ContainsFunc(slices.Concat(a, b), func(w string) bool { return !harmless[w] && !isCounted(w) })
+}
+
+// isCounted tells whether a Chinese word begins with a measure word and bounds nothing: 种情况.
+func isCounted(w string) bool {
+	r := []rune(w)
+	return len(r) > 1 && strings.ContainsRune("个种本只名条件张次棵辆头位块支对组套双题页间台朵颗粒份箱袋瓶杯枝片户盒排人", r[0]) && !strings.ContainsAny(w, "以多余半")
+}
+
+// harmlessBefore are words that say nothing before a number. Others make another value of it: square root of 12, multiples of 12.
+var harmlessBefore = setOf("point number total answer value area length result sum about approximately")
+
+// tells tells whether words before a number make another value of it.
+func tells(before []string) bool {
+	return slices.ContainsFunc(before, func(w string) bool { return !harmlessBefore[w] && (!silent[w] || w == "square" || w == "root") })
 }
 
 func telling(words []string) []string {
@@ -72,6 +86,15 @@ func synonym(w string) string {
 		return "child"
 	}
 	return w
+}
+
+// differentWords tells two answers in words apart; one may say the same as the other and more: odd, odd function.
+func (g *grader) differentWords(a, b string) Decision {
+	a, b = " "+strings.ToLower(plainText(a))+" ", " "+strings.ToLower(plainText(b))+" "
+	if strings.Contains(a, b) || strings.Contains(b, a) {
+		return g.undecided("one answer is a part of the other")
+	}
+	return g.no("the answers are different words")
 }
 
 // differentRuns tells whether both answers are runs of the same letters in another order, which are words or products: ab and

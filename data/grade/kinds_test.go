@@ -1,0 +1,118 @@
+package grade
+
+import (
+	"bufio"
+	"encoding/json"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// decided is a pair on which a mathematician and a strict teacher agree.
+type decided struct {
+	Gold, Pred, Kind string
+	Expected         bool
+}
+
+// TestDecidedPairs: pairs of every kind of fault, decided by hand. None that differs is called equal, and every equal one is found.
+func TestDecidedPairs(t *testing.T) {
+	in, err := os.Open("testdata/decided.jsonl")
+	require.NoError(t, err)
+	defer func() { _ = in.Close() }()
+	n := 0
+	for lines := bufio.NewScanner(in); lines.Scan(); n++ {
+		var r decided
+		require.NoError(t, json.Unmarshal(lines.Bytes(), &r))
+		if v := Equal(r.Gold, r.Pred); (v.Equal == Yes) != r.Expected {
+			t.Errorf("Equal(%q, %q) = %v (%s), want %v", r.Gold, r.Pred, v.Equal, v.Reason, r.Expected)
+		}
+	}
+	require.Greater(t, n, 900)
+}
+
+// TestPublicKinds: the shared pairs, of which an equal one may be null but never different.
+func TestPublicKinds(t *testing.T) {
+	equal, found, null := 0, 0, 0
+	rows(t, "grader/pairs_public_kinds.jsonl", func(r decided) {
+		v := Equal(r.Gold, r.Pred)
+		switch {
+		case !r.Expected && v.Equal == Yes, r.Expected && v.Equal == No:
+			t.Errorf("%s: Equal(%.80q, %.80q) = %v (%s), want %v", r.Kind, r.Gold, r.Pred, v.Equal, v.Reason, r.Expected)
+		case r.Expected && v.Equal == Yes:
+			found++
+		case r.Expected:
+			null++
+		}
+		if r.Expected {
+			equal++
+		}
+	})
+	t.Logf("%d of %d equal pairs are found, %d null", found, equal, null)
+	require.GreaterOrEqual(t, float64(found), 0.98*float64(equal))
+}
+
+// TestRules: a rule to a line, with a wrong verdict that it ended. Undecided is right for pairs that differ, too.
+func TestRules(t *testing.T) {
+	for _, c := range []struct {
+		rule, gold, pred string
+		want             Decision
+	}{
+		{"the first expression behind a marker counts, not the last number", "4", "The answer is 12 since there are 3 groups of 4 people.", No},
+		{"and it is found", "12", "The answer is 12 since there are 3 groups of 4 people.", Yes},
+		{"a formula behind a marker ends before its remark", "5", "The answer is $5$ since $2+3=5$ and $4 < 5$.", Yes},
+		{"a denial gives no answer", "5", "The answer isn't 5.", Undecided},
+		{"what it settles on does", "6", "The answer is not 5, it is 6.", Yes},
+		{"a bound is no value", "5", "The answer is less than 5.", Undecided},
+		{"a marker behind which nothing comes is passed over", "9", "The answer is 9.\n\nNote how we found the final answer.", Yes},
+		{"a number keeps its factor", "36", "Therefore the volume is 36π.", No},
+		{"a coordinate is not the point", "8", "The point is (3, 8).", No},
+		{"an en dash is a minus sign", "-5", "Hence we obtain the value –5", Yes},
+		{"minus and negative are signs", "5", "The temperature is negative 5.", No},
+		{"a root belongs to what is under it", "12", "the square root of 12", Undecided},
+		{"the tag's content is the answer, whole", "13", `<answer>3\sqrt{13}</answer>`, No},
+		{"√ takes all digits", "0", "√10", No},
+		{"√ab is not read", `\sqrt{a}b`, "√ab", Undecided},
+		{"scale words multiply", "3,200,000", `3.2\text{ million}`, Yes},
+		{"and differ", "5 million", "5 billion", No},
+		{"words that bound must be on both sides", "3", `\boxed{3 \text{ or more}}`, Undecided},
+		{"words that oppose are not the same", "20% increase", "20% decrease", Undecided},
+		{"what is counted may be left out", "12", "12 apples", Yes},
+		{"an unknown word on one side is open", "12", "12 flurbles", Undecided},
+		{"units of one kind convert", `50\text{ cents}`, `\$0.50`, Yes},
+		{"units of two kinds clash", `5^\circ`, "5 cm", No},
+		{"currencies clash", "€20", "$20", No},
+		{"degrees are no radians", `45^\circ`, `45\text{ radians}`, No},
+		{"compound units add up", "5 feet 6 inches", "66 inches", Yes},
+		{"several choices are none", "A", "(A), (B), (C), (D)", No},
+		{"an article is no choice", "A", "The answer is a triangle.", No},
+		{"lists keep their multiplicity", "5,5,6", "5,6,6", No},
+		{"sets do not", `\{1,1,2\}`, `\{1,2\}`, Yes},
+		{"and is not or between conditions", `a=1 \text{ and } b=2`, `a=1 \text{ or } b=2`, No},
+		{"names go in the order of the alphabet", "y=3,x=2", "(2,3)", Yes},
+		{"and not as written", "b=4,a=1", "(4,1)", No},
+		{"names without an order are open", `\theta=1,r=2`, "(2,1)", Undecided},
+		{"letters in another order are words or a product", "tea", "eat", Undecided},
+		{"a product that is written as one commutes", "2xy", "2yx", Yes},
+		{"a list may look like thousands", "24,500", `\boxed{500, 24}`, Yes},
+		{"doubled escapes are undone", `\$12`, `\\$12`, Yes},
+		{"full-width digits are digits", "2", "２．０", Yes},
+		{"和 is and", "1,2", "1和2", Yes},
+		{"the empty set has names", `\emptyset`, "No solution", Yes},
+		{"a named quantity gives its value", `\frac{1}{2}`, `P(X\ge 1)=\frac12`, Yes},
+		{"an equation to solve does not", "4", "x^2=4", No},
+		{"a bound variable has any name", "f(x)=3x+2", "f(t)=3t+2", Yes},
+		{"a marker in a box says where the answer stands", "460", `\boxed{\text{The answer is 460}}`, Yes},
+		{"a list of rows is a matrix", `\begin{pmatrix}1&2\\3&4\end{pmatrix}`, "[[1,2],[3,4]]", Yes},
+		{"a set is no interval", "{4,5}", "[4,5]", No},
+		{"a power on a box counts", "2", `\boxed{2}^3`, Undecided},
+		{"a sign before a box counts", "-5", `-\boxed{5}`, Yes},
+		{"a box may be taken back", "5", `\boxed{5} is wrong. Let me recheck. It is 6.`, No},
+		{"what cannot be read is open, not different", "3", "((3", Undecided},
+		{"nothing is different", "3", `\boxed{}`, No},
+	} {
+		if v := Equal(c.gold, c.pred); v.Equal != c.want {
+			t.Errorf("%s: Equal(%q, %q) = %v (%s), want %v", c.rule, c.gold, c.pred, v.Equal, v.Reason, c.want)
+		}
+	}
+}
