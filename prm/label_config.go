@@ -95,9 +95,10 @@ type JudgeConfig struct {
 	OneByOne       bool `yaml:"one_by_one"`
 	Reason         bool `yaml:"reason"`
 	Tries          int  `yaml:"tries"`
-	// Path is the model folder of a prm, Format its public format.
+	// Path is the model folder of a prm, Format its public format, Base the place of an adapter's base.
 	Path   string `yaml:"path"`
 	Format string `yaml:"format"`
+	Base   string `yaml:"base"` // where the base of an adapter or a head lies now
 	// Command is the program of exec with its arguments; execjudge.Options describes it and the next four.
 	Command     []string      `yaml:"command"`
 	Revision    string        `yaml:"revision"`
