@@ -7,14 +7,17 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/hfmodel"
+	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/internal/safetensors"
 	"github.com/goprm/goprm/internal/shareddata"
 	"github.com/goprm/goprm/loss"
 	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
 )
 
 // shelf is the trajectory that the reference's figures are of.
@@ -253,4 +256,67 @@ func TestFaultNaNBeforeTraining(t *testing.T) {
 	require.ErrorIs(t, err, hfmodel.ErrNotFinite)
 	require.ErrorContains(t, err, `tensor "model.layers.1.mlp.down_proj.weight"`)
 	require.NoDirExists(t, c.Out)
+}
+
+// A run, its checkpoints, and a folder of Hugging Face's cache are models; a base that has moved is named, and found by Base.
+func TestFaultFoldersThatAreModels(t *testing.T) {
+	base := goldenHead(t, "sequence_classification", nil)
+	cache := filepath.Join(t.TempDir(), "models--org--base")
+	require.NoError(t, os.MkdirAll(filepath.Join(cache, "refs"), 0o755))
+	require.NoError(t, os.MkdirAll(filepath.Join(cache, "snapshots"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(cache, "refs", "main"), []byte("0123abc"), 0o600))
+	require.NoError(t, os.Rename(base, filepath.Join(cache, "snapshots", "0123abc")))
+	c := config(t, cache)
+	c.Train = "lora"
+	run := train(t, c)
+	want := stepScores(t, run.Model, shelf, OpenOptions{})
+	require.Equal(t, want, stepScores(t, c.Out, shelf, OpenOptions{}), "the run folder")
+	require.NoError(t, os.RemoveAll(run.Model))
+	require.Equal(t, want, stepScores(t, c.Out, shelf, OpenOptions{}), "its newest checkpoint")
+	require.Equal(t, want, stepScores(t, filepath.Join(c.Out, "checkpoints"), shelf, OpenOptions{}))
+
+	moved := filepath.Join(t.TempDir(), "elsewhere")
+	require.NoError(t, os.Rename(cache, moved))
+	err := openFails(t, c.Out, OpenOptions{})
+	require.ErrorContains(t, err, "its base: "+filepath.Join(cache, "snapshots", "0123abc")+": no such folder; --base")
+	require.Equal(t, want, stepScores(t, c.Out, shelf, OpenOptions{Base: moved}))
+	next := config(t, c.Out)
+	next.Train, next.Base, next.Optim.Steps = "lora", moved, 1
+	train(t, next)
+	require.ErrorContains(t, openFails(t, c.Out, OpenOptions{Base: goldenHead(t, "token_classification", nil)}), "is not what this was trained on")
+	require.ErrorContains(t, openFails(t, goldenHead(t, "token_classification", nil), OpenOptions{Base: moved}), "which has no base")
+}
+
+// The metadata of a model's and of a data set's card is YAML; a folder of this machine is no base_model.
+func TestFaultCardsAreYAML(t *testing.T) {
+	base := goldenHead(t, "sequence_classification", nil)
+	c := config(t, base)
+	c.Train = "lora"
+	model := train(t, c).Model
+	for _, to := range []string{ToTokenClassification, ToPEFT} {
+		out := filepath.Join(t.TempDir(), "x")
+		export1(t, ExportOptions{Model: model, To: to, Out: out, Merge: to != ToPEFT, StepsOnly: true})
+		text, err := os.ReadFile(filepath.Join(out, "README.md"))
+		require.NoError(t, err)
+		metadata := metadataOf(t, string(text))
+		require.Equal(t, []any{"process-reward-model", "goprm"}, metadata["tags"])
+		require.NotContains(t, metadata, "base_model")
+	}
+	x := export{ExportOptions: ExportOptions{To: ToPEFT}, folder: &modelfolder.Folder{RootDir: "/hub/models--Qwen--Qwen2.5-7B/snapshots/0123abc"}}
+	require.Equal(t, "Qwen/Qwen2.5-7B", metadataOf(t, x.frontMatter())["base_model"])
+	var b strings.Builder
+	licence := "MIT: \"as is\"\n- [x]"
+	require.NoError(t, DataCard{Title: "T", Licence: licence}.Write(&b))
+	require.Equal(t, licence, metadataOf(t, b.String())["license"])
+}
+
+// metadataOf parses the YAML block that a card begins with.
+func metadataOf(t *testing.T, card string) map[string]any {
+	t.Helper()
+	parts := strings.SplitN(card, "---\n", 3)
+	require.Len(t, parts, 3)
+	require.Empty(t, parts[0])
+	var metadata map[string]any
+	require.NoError(t, yaml.Unmarshal([]byte(parts[1]), &metadata))
+	return metadata
 }
