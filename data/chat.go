@@ -37,7 +37,7 @@ type chatTemplate struct {
 type message struct{ role, content string }
 
 // parseChat parses a chat template the way transformers sets Jinja up: trim_blocks, lstrip_blocks, break and continue,
-// {% generation %}, raise_exception.
+// {% generation %}, raise_exception, strftime_now.
 func parseChat(source string) (*chatTemplate, error) {
 	if len(source) > maxTemplate {
 		return nil, fmt.Errorf("chat template of %d bytes, at most %d are read", len(source), maxTemplate)
@@ -54,7 +54,7 @@ func parseChat(source string) (*chatTemplate, error) {
 		if err := checkTags(source, cfg); err != nil {
 			return err
 		}
-		env, err := chatEnvironment()
+		env, err := chatEnvironment(time.Now())
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/nikolalohinski/gonja/v2/builtins"
@@ -24,7 +25,7 @@ var chatFilters = strings.Fields(`abs attr capitalize d default dictsort e escap
 var chatMethods = strings.Fields(`capitalize casefold count endswith find isalnum isalpha isascii isdecimal isdigit islower isnumeric isspace
 	istitle isupper lower partition removeprefix removesuffix rfind rpartition splitlines startswith swapcase title upper`)
 
-func chatEnvironment() (*exec.Environment, error) {
+func chatEnvironment(now time.Time) (*exec.Environment, error) {
 	tags, err := chatTags()
 	if err != nil {
 		return nil, err
@@ -71,7 +72,7 @@ func chatEnvironment() (*exec.Environment, error) {
 		}
 		dict[name] = method
 	}
-	globals := map[string]any{"range": rangeFunction, "raise_exception": raiseException}
+	globals := map[string]any{"range": rangeFunction, "raise_exception": raiseException, "strftime_now": strftimeNow(now)}
 	for _, name := range []string{"namespace", "dict"} {
 		function, ok := builtins.GlobalFunctions.Get(name)
 		if !ok {

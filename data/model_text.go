@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/goprm/goprm/internal/lfspointer"
 )
 
 // ModelText is what a model folder says about its text.
@@ -145,5 +147,5 @@ func readLimited(path string) ([]byte, error) {
 	if len(b) > maxConfigFile {
 		return nil, fmt.Errorf("%s: larger than %d bytes", path, maxConfigFile)
 	}
-	return b, nil
+	return b, lfspointer.Check(path, b)
 }

@@ -28,7 +28,13 @@ func (c DataCard) Write(w io.Writer) error {
 	if licence == "" {
 		licence = "other"
 	}
-	fmt.Fprintf(&b, "---\nlicense: %s\ntask_categories:\n- text-generation\nsize_categories:\n- %s\ntags:\n- reasoning\n- process-reward-model\n- goprm\n---\n\n# %s\n\n", licence, sizeCategory(c.Report.Kept), c.Title)
+	b.WriteString(frontMatter(struct {
+		Licence string   `yaml:"license"`
+		Tasks   []string `yaml:"task_categories"`
+		Sizes   []string `yaml:"size_categories"`
+		Tags    []string `yaml:"tags"`
+	}{licence, []string{"text-generation"}, []string{sizeCategory(c.Report.Kept)}, []string{"reasoning", "process-reward-model", "goprm"}}))
+	fmt.Fprintf(&b, "\n# %s\n\n", strings.ReplaceAll(c.Title, "\n", " "))
 	reward := "the mean score of its steps"
 	if c.Report.Alpha != nil {
 		reward += fmt.Sprintf(" plus %g times its score as a whole", *c.Report.Alpha)

@@ -19,6 +19,7 @@ import (
 // although its default is not (Text.Separator) needs a configuration that begins with DefaultTrainConfig.
 type TrainConfig struct {
 	Model string           `yaml:"model"` // folder of a backbone, of a model that was trained before, or of a checkpoint
+	Base  string           `yaml:"base"`  // where the base of Model lies now, if that is an adapter or a head; "": where it lay then
 	Data  DataConfig       `yaml:"data"`
 	Text  data.TextOptions `yaml:"text"`  // a list of no think_tags, []string{}, means none
 	Train string           `yaml:"train"` // head, lora (default) or full

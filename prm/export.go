@@ -95,6 +95,9 @@ func (x *export) run(ctx context.Context) error {
 	if x.folder.Card.Tokenizer != "" {
 		return fmt.Errorf("%s: it was trained with a program's own tokenizer, which other programs would lack", x.Model)
 	}
+	if err := x.saveAsModel(); err != nil {
+		return fmt.Errorf("%s: %w", x.Model, err)
+	}
 	if err := x.setCard(); err != nil {
 		return fmt.Errorf("%s: %w", x.Model, err)
 	}
@@ -160,6 +163,7 @@ func (x *export) setCard() error {
 	if x.To != ToPEFT {
 		c.Stores, c.Base, c.LoRA = modelfolder.StoresModel, nil, nil
 	}
+	c.SaveDType, c.Files = "", nil
 	x.card = c
 	return nil
 }

@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+
+	"github.com/goprm/goprm/internal/hfmodel"
+	"github.com/goprm/goprm/internal/strictyaml"
 )
 
 // readme is the model card.
@@ -11,11 +14,7 @@ func (x *export) readme() string {
 	c := &x.card
 	var s strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&s, format+"\n", args...) }
-	line("---\ntags: [process-reward-model, goprm]\nlibrary_name: %s", map[bool]string{true: "peft", false: "transformers"}[x.To == ToPEFT])
-	if base := x.folder.Card.Base; base != nil {
-		line("base_model: %s", quoted(base.Path))
-	}
-	line("---\n\n# Process reward model\n\nTrained with goprm (%s), exported as %s.\n", c.Version, x.To)
+	line("%s\n# Process reward model\n\nTrained with goprm (%s), exported as %s.\n", x.frontMatter(), c.Version, x.To)
 	line("| | |\n|---|---|")
 	if base := x.folder.Card.Base; base != nil {
 		line("| base | `%s`, SHA-256 of its content %s; its licence holds for this model too |", base.Path, base.SHA256)
@@ -32,6 +31,29 @@ func (x *export) readme() string {
 	line("\n`goprm.json` holds these settings; `prm score --model .` follows them. Elsewhere the text must be laid out the same way:\n")
 	line("```python\n%s\n```", x.snippet())
 	return s.String()
+}
+
+// frontMatter is the card's metadata, as the Hugging Face hub reads it. base_model is a name on the hub, so a folder of this machine is
+// left out.
+func (x *export) frontMatter() string {
+	m := struct {
+		Tags    []string `yaml:"tags"`
+		Library string   `yaml:"library_name"`
+		Base    string   `yaml:"base_model,omitempty"`
+	}{[]string{"process-reward-model", "goprm"}, "transformers", hfmodel.HubID(x.folder.RootDir)}
+	if x.To == ToPEFT {
+		m.Library = "peft"
+	}
+	return frontMatter(m)
+}
+
+// frontMatter is the YAML block that begins a card on the hub.
+func frontMatter(metadata any) string {
+	text, err := strictyaml.Encode(metadata)
+	if err != nil { // structs of texts have no way to fail
+		return ""
+	}
+	return "---\n" + string(text) + "---\n"
 }
 
 func quoted(text string) string {

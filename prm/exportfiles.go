@@ -27,17 +27,17 @@ func (x *export) fillModel(dir *atomicfile.Dir) error {
 		}
 		tensors = append(tensors, t)
 	}
-	config, err := modelfolder.ConfigWithHead(f.Config, x.card.Head, "")
+	config, err := modelfolder.ConfigWithHead(f.Config, x.card.Head, x.configDType())
 	if err != nil {
 		return err
 	}
 	if err := dir.WriteFile(hfmodel.ConfigName, writeBytes(config)); err != nil {
 		return err
 	}
-	if err := x.common(dir); err != nil {
+	if err := x.card.WriteTensors(dir, hfmodel.SingleName, tensors); err != nil {
 		return err
 	}
-	return writeTensors(dir, hfmodel.SingleName, tensors)
+	return x.common(dir)
 }
 
 // fillAdapter writes what PEFT loads over a token classification model of the base, whose head the adapter replaces.
@@ -66,13 +66,13 @@ func (x *export) fillAdapter(dir *atomicfile.Dir) error {
 	if err := dir.WriteFile("adapter_config.json", writeBytes(config)); err != nil {
 		return err
 	}
-	if err := x.common(dir); err != nil {
+	if err := x.card.WriteTensors(dir, modelfolder.HeadName, head); err != nil {
 		return err
 	}
-	if err := writeTensors(dir, modelfolder.HeadName, head); err != nil {
+	if err := x.card.WriteTensors(dir, modelfolder.AdapterName, tensors); err != nil {
 		return err
 	}
-	return writeTensors(dir, modelfolder.AdapterName, tensors)
+	return x.common(dir)
 }
 
 // common writes what every layout has: the tokenizer and goprm.json.
@@ -87,12 +87,6 @@ func (x *export) common(dir *atomicfile.Dir) error {
 	return dir.WriteFile(modelfolder.CardName, writeBytes(text))
 }
 
-func writeTensors(dir *atomicfile.Dir, name string, tensors []safetensors.Tensor) error {
-	return dir.WriteFile(name, func(w io.Writer) error {
-		return safetensors.Write(w, tensors, map[string]string{"format": "pt"})
-	})
-}
-
 // trunkTensor is a tensor of the trunk in its own dtype, with its adapter W + (alpha/rank)·B·A where there is one.
 func (x *export) trunkTensor(name string) (safetensors.Tensor, error) {
 	stored, ok := x.folder.Trunk(name)
@@ -103,7 +97,18 @@ func (x *export) trunkTensor(name string) (safetensors.Tensor, error) {
 	module := strings.TrimSuffix(name, ".weight")
 	a, adapted := x.folder.Trunk(module + ".lora_A.weight")
 	b, _ := x.folder.Trunk(module + ".lora_B.weight")
-	if !adapted {
+	t.DType = x.savedDType(name, stored.Info.DType)
+	if !adapted && t.DType == stored.Info.DType {
+		return t, nil
+	}
+	if !adapted { // a checkpoint's master
+		t.Data, t.Write = nil, func(w io.Writer) error {
+			s, err := converted(stored, t.DType)
+			if err == nil {
+				_, err = w.Write(s.Data)
+			}
+			return err
+		}
 		return t, nil
 	}
 	x.result.Merged++
@@ -132,6 +137,70 @@ func (x *export) trunkTensor(name string) (safetensors.Tensor, error) {
 		return err
 	}
 	return t, nil
+}
+
+// configDType is what config.json says of the weights; "" leaves it as it was.
+func (x *export) configDType() string {
+	if x.folder.Card.Stores != modelfolder.StoresCheckpoint {
+		return ""
+	}
+	return configDType(x.folder.Card.SaveDType)
+}
+
+// saveAsModel makes a checkpoint's head and adapters what the run's model folder would hold of them.
+func (x *export) saveAsModel() error {
+	card := x.folder.Card
+	if card.Stores != modelfolder.StoresCheckpoint {
+		return nil
+	}
+	if err := oneOf(choice{"save_dtype", card.SaveDType, []string{"", "base", "f32", "bf16"}}); err != nil {
+		return fmt.Errorf("%s: %w", modelfolder.CardName, err)
+	}
+	if card.SaveDType != "bf16" {
+		return nil
+	}
+	narrow := func(find nnet.Find, mine func(name string) bool) nnet.Find {
+		return func(name string) (nnet.Stored, bool) {
+			s, ok := find(name)
+			if !ok || !mine(name) {
+				return s, ok
+			}
+			s, err := converted(s, safetensors.BF16)
+			return s, err == nil
+		}
+	}
+	x.folder.Heads = narrow(x.folder.Heads, modelfolder.IsHead)
+	x.folder.Trunk = narrow(x.folder.Trunk, func(name string) bool { return strings.Contains(name, ".lora_") })
+	return nil
+}
+
+// converted is a tensor in another dtype.
+func converted(s nnet.Stored, dtype safetensors.DType) (nnet.Stored, error) {
+	values, err := decoded(s)
+	if err != nil {
+		return s, err
+	}
+	c := nnet.Stored{File: s.File, Info: s.Info}
+	c.Data, err = safetensors.AppendEncoded(nil, dtype, values)
+	c.Info.DType, c.Info.Begin, c.Info.End = dtype, 0, int64(len(c.Data))
+	return c, err
+}
+
+// savedDType is the dtype that a tensor of a checkpoint has in the run's model folder; other folders keep theirs.
+func (x *export) savedDType(name string, stored safetensors.DType) safetensors.DType {
+	if x.folder.Card.Stores != modelfolder.StoresCheckpoint {
+		return stored
+	}
+	switch x.folder.Card.SaveDType {
+	case "f32":
+		return safetensors.F32
+	case "bf16":
+		return safetensors.BF16
+	}
+	if root, ok := x.folder.RootTrunk(name); ok {
+		return root.Info.DType
+	}
+	return stored
 }
 
 func decoded(s nnet.Stored) ([]float64, error) {

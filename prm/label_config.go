@@ -99,9 +99,10 @@ type JudgeConfig struct {
 	// Schema is how the server of openai is asked for JSON: auto (json_schema, or none once the server refuses that), json_schema,
 	// json_object or none.
 	Schema string `yaml:"schema" guesses:"schema_as,response_format,json_mode,json_object,guided_json,guided_decoding,structured_outputs"`
-	// Path is the model folder of a prm, Format its public format.
+	// Path is the model folder of a prm, Format its public format, Base the place of an adapter's base.
 	Path   string `yaml:"path"`
 	Format string `yaml:"format"`
+	Base   string `yaml:"base"` // where the base of an adapter or a head lies now
 	// Command is the program of exec with its arguments; execjudge.Options describes it and the next four.
 	Command     []string      `yaml:"command"`
 	Revision    string        `yaml:"revision"`

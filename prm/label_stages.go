@@ -176,7 +176,7 @@ func (j JudgeConfig) exec(logger *slog.Logger) execjudge.Options {
 
 // model opens a judge of kind prm.
 func (b *labelBuilder) model(j JudgeConfig) (label.Judge, error) {
-	model, err := Open(j.Path, OpenOptions{Format: j.Format, Threads: b.c.Threads})
+	model, err := Open(j.Path, OpenOptions{Format: j.Format, Base: j.Base, Threads: b.c.Threads})
 	if err != nil {
 		return nil, err
 	}

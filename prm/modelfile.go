@@ -15,6 +15,9 @@ func (t *trainer) card(stores string) *modelfolder.Card {
 		Text: c.Text, Parts: t.record.Parts, Over: c.Reward.Over, Alpha: *c.Reward.Alpha, Threshold: t.meta.Threshold,
 		Tokenizer: t.ownTokenizer,
 	}
+	if stores == modelfolder.StoresCheckpoint {
+		k.SaveDType = c.SaveDType
+	}
 	if stores != modelfolder.StoresModel {
 		k.Base = &modelfolder.Base{Path: absolute(t.folder.RootDir), SHA256: t.folder.RootSum}
 	}
@@ -54,6 +57,8 @@ func (t *trainer) saveDType(p *nnet.Parameter) safetensors.DType {
 }
 
 // configDType is what config.json says of the weights; "" leaves it as it was.
-func (t *trainer) configDType() string {
-	return map[string]string{"f32": "float32", "bf16": "bfloat16"}[t.c.SaveDType]
+func (t *trainer) configDType() string { return configDType(t.c.SaveDType) }
+
+func configDType(saveDType string) string {
+	return map[string]string{"f32": "float32", "bf16": "bfloat16"}[saveDType]
 }

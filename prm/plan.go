@@ -93,7 +93,11 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 	if opt.LoRA.Rank == 0 {
 		opt.LoRA = defaults.LoRA
 	}
-	config, err := hfmodel.ReadConfig(opt.Model)
+	dir, err := hfmodel.Resolve(opt.Model)
+	if err != nil {
+		return PlanReport{}, err
+	}
+	config, err := hfmodel.ReadConfig(dir)
 	if err != nil {
 		return PlanReport{}, err
 	}

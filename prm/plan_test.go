@@ -82,7 +82,7 @@ func TestPlan(t *testing.T) {
 
 func TestPlanBadOptions(t *testing.T) {
 	for want, o := range map[string]PlanOptions{
-		"no folder": {}, "config.json": {Model: "/nowhere"}, `train: "all"`: {Model: "m", Train: "all"}, "tokens: -1": {Model: "m", Tokens: -1},
+		"no folder": {}, "no such folder": {Model: "/nowhere"}, `train: "all"`: {Model: "m", Train: "all"}, "tokens: -1": {Model: "m", Tokens: -1},
 		`dtype: "f16"`: {Model: "m", DType: "f16"}, `recompute: "some"`: {Model: "m", Recompute: "some"}, `moments: "f16"`: {Model: "m", Moments: "f16"}, "memory: -1": {Model: "m", Memory: -1}, "micro-batches": {Model: "m", MicroBatches: -2},
 	} {
 		_, err := Plan(o)

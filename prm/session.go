@@ -61,10 +61,13 @@ func (s *session) open(ctx context.Context) error {
 		return fmt.Errorf("dtype: %w", err)
 	}
 	c.Device, c.Backend = deviceAndKernels(s.backend)
-	if s.folder, err = modelfolder.Open(c.Model, ""); err != nil {
+	if s.folder, err = modelfolder.Open(c.Model, c.Base); err != nil {
 		return fmt.Errorf("model: %w", err)
 	}
 	s.closers = append(s.closers, s.folder.Close)
+	if err := s.folder.CheckFinite(); err != nil {
+		return fmt.Errorf("model: %w", err)
+	}
 	s.folder.Own = c.Tokenizer
 	if err := s.checkStart(); err != nil {
 		return fmt.Errorf("model: %s: %w", c.Model, err)

@@ -80,6 +80,7 @@ func programVersion() (v, c string) {
 
 type inspectCommand struct {
 	Path string `arg:"" help:"Model or checkpoint folder, .safetensors file, tokenizer.json."`
+	Base string `help:"Where the base of an adapter or a head lies now; where it lay in training by default."`
 	JSON bool   `help:"Print JSON."`
 }
 
@@ -97,10 +98,13 @@ type trainedDescription struct {
 
 // trained describes the folder if goprm trained it.
 func (c inspectCommand) trained(p *program, d *hfmodel.Description) (*trainedDescription, error) {
-	if d.Model == nil || !d.Model.Goprm {
+	if d.Kind != "model" && d.Kind != "adapter" && d.Kind != "head" || !d.Goprm() {
+		if c.Base != "" {
+			return nil, fmt.Errorf("%s: --base is for an adapter or a head that goprm trained", d.Path)
+		}
 		return nil, nil
 	}
-	model, err := prm.Open(c.Path, prm.OpenOptions{Device: "cpu", Threads: p.threads})
+	model, err := prm.Open(d.Path, prm.OpenOptions{Device: "cpu", Threads: p.threads, Base: c.Base})
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +118,7 @@ func (c inspectCommand) Run(p *program) error {
 		return err
 	}
 	if d.Tokenizer != nil || d.Model != nil && d.Model.Tokenizer != nil {
-		if _, err := tokenizer.Open(c.Path); err != nil {
+		if _, err := tokenizer.Open(d.Path); err != nil {
 			return err
 		}
 	}

@@ -18,6 +18,8 @@ type scoreCommand struct {
 	Model     string   `required:"" help:"Model folder."`
 	In        []string `required:"" sep:"none" help:"Trajectories: JSON lines, plain, .gz or .zst, a folder of them, - for stdin; may be given more than once."`
 	Out       string   `help:"File for the scores, one line a trajectory; stdout by default."`
+	Base      string   `help:"Where the base of an adapter or a head lies now; where it lay in training by default."`
+	GoodClass *int     `help:"Class, 0 or 1, of a two-class head that stands for a good step; as id2label of config.json names it by default."`
 	Format    string   `help:"Public format of a folder that fits several, one of ${formats}."`
 	Reference string   `help:"Folder of the language model that an implicit reward (format eurus) is relative to."`
 	MaxTokens int      `help:"Most tokens read at once; longer trajectories are read in windows over whole steps. 0: what the model was trained for."`
@@ -48,7 +50,7 @@ func (c scoreCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	model, err := prm.Open(c.Model, prm.OpenOptions{Device: c.Device, Backend: c.Backend, Threads: p.threads, DType: c.DType, Format: c.Format, Reference: c.Reference, MaxTokens: c.MaxTokens, LowMemory: c.LowMemory})
+	model, err := prm.Open(c.Model, prm.OpenOptions{Device: c.Device, Backend: c.Backend, Threads: p.threads, DType: c.DType, Format: c.Format, Base: c.Base, GoodClass: c.GoodClass, Reference: c.Reference, MaxTokens: c.MaxTokens, LowMemory: c.LowMemory})
 	if err != nil {
 		return err
 	}

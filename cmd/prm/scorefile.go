@@ -13,6 +13,8 @@ import (
 // scorerFlags are those of commands that use the scores of a model, or stored ones.
 type scorerFlags struct {
 	Model     string   `help:"Model folder that scores."`
+	Base      string   `help:"Where the base of an adapter or a head lies now; where it lay in training by default."`
+	GoodClass *int     `help:"Class, 0 or 1, of a two-class head that stands for a good step; as id2label of config.json names it by default."`
 	Format    string   `help:"Public format of a model folder that fits several, e.g. qwen_math_prm."`
 	Reference string   `help:"Folder of the language model that an implicit reward (format eurus) is relative to."`
 	MaxTokens int      `help:"Most tokens read at once; longer texts are read in windows over whole steps. 0: what the model was trained for."`
@@ -31,6 +33,8 @@ func (f *scorerFlags) validate() error {
 	switch {
 	case f.Model != "" && len(f.Scores) > 0:
 		return usageError("--model and --scores exclude each other")
+	case f.Model == "" && (f.Base != "" || f.GoodClass != nil):
+		return usageError("--base and --good-class need --model")
 	case f.Model == "" && (f.Keep != "" || f.Resume):
 		return usageError("--keep and --resume need --model")
 	case f.Resume && f.Keep == "":
@@ -67,7 +71,7 @@ func (p *program) scored(f *scorerFlags, inputs []string, source func() iter.Seq
 }
 
 func (p *program) scoreTo(path string, f *scorerFlags, source func() iter.Seq2[*data.Trajectory, error], total int) (*prm.ModelInfo, error) {
-	model, err := prm.Open(f.Model, prm.OpenOptions{Device: f.Device, Backend: f.Backend, Threads: p.threads, DType: f.DType, Format: f.Format, Reference: f.Reference, MaxTokens: f.MaxTokens, LowMemory: f.LowMemory})
+	model, err := prm.Open(f.Model, prm.OpenOptions{Device: f.Device, Backend: f.Backend, Threads: p.threads, DType: f.DType, Format: f.Format, Base: f.Base, GoodClass: f.GoodClass, Reference: f.Reference, MaxTokens: f.MaxTokens, LowMemory: f.LowMemory})
 	if err != nil {
 		return nil, err
 	}

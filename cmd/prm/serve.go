@@ -19,6 +19,8 @@ type serveCommand struct {
 	Model      string        `required:"" help:"Model folder."`
 	Addr       string        `default:"127.0.0.1:5000" help:"Where to listen; port 0: any free one."`
 	Name       string        `help:"The model's name in requests and answers; its folder's by default."`
+	Base       string        `help:"Where the base of an adapter or a head lies now; where it lay in training by default."`
+	GoodClass  *int          `help:"Class, 0 or 1, of a two-class head that stands for a good step; as id2label of config.json names it by default."`
 	Format     string        `help:"Public format of a folder that fits several, as of prm score."`
 	Reference  string        `help:"Folder of the language model that an implicit reward (format eurus) is relative to."`
 	LowMemory  bool          `help:"Hold no more than one matrix of the model in memory at a time."`
@@ -60,7 +62,7 @@ func (c serveCommand) Run(p *program) error {
 		return usageError(oneLine(err))
 	}
 	model, err := prm.Open(c.Model, prm.OpenOptions{
-		Device: c.Device, Backend: c.Backend, Threads: p.threads, DType: c.DType, Format: c.Format, Reference: c.Reference, LowMemory: c.LowMemory,
+		Device: c.Device, Backend: c.Backend, Threads: p.threads, DType: c.DType, Format: c.Format, Base: c.Base, GoodClass: c.GoodClass, Reference: c.Reference, LowMemory: c.LowMemory,
 	})
 	if err != nil {
 		return err

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"regexp"
 	"unicode/utf8"
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/data/tokenizer"
+	"github.com/goprm/goprm/internal/hfmodel"
 )
 
 type tokenizeCommand struct {
@@ -24,7 +26,13 @@ func (tokenizeCommand) Help() string {
 }
 
 func (c tokenizeCommand) Run(p *program) error {
-	t, err := tokenizer.Open(c.Tokenizer)
+	path := c.Tokenizer
+	if info, err := os.Stat(path); err != nil || info.IsDir() {
+		if path, err = hfmodel.Resolve(path); err != nil {
+			return err
+		}
+	}
+	t, err := tokenizer.Open(path)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 
 type trainCommand struct {
 	Config string   `required:"" help:"YAML file."`
+	Base   string   `help:"Where the base of the model lies now, if that is an adapter or a head; where it lay in training by default."`
 	Set    []string `sep:"none" help:"Override a key, as optim.lr=1e-4; may be given more than once."`
 	Resume bool     `help:"Go on from the newest checkpoint of the run folder that verifies."`
 	DryRun bool     `help:"Show rendered text with its read-outs, counts, memory and time, and stop."`
@@ -26,6 +27,9 @@ func (c trainCommand) Run(p *program) error {
 	config, err := prm.LoadTrainConfig(c.Config, c.Set)
 	if err != nil {
 		return err
+	}
+	if c.Base != "" {
+		config.Base = c.Base
 	}
 	config.Resume, config.Progress, config.Quiet = c.Resume, p.stderr, p.quiet
 	config.Version, _ = programVersion()

@@ -3,6 +3,7 @@
 Usage: python3 chat_templates.py [TEMPLATE.jinja ...]   (needs jinja2 3.1; named files are rendered and stored without their source)
 """
 
+import datetime
 import json
 import os
 import sys
@@ -39,6 +40,7 @@ def main():
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, "jinja2.ext.loopcontrols"]
     )
     env.globals["raise_exception"] = raise_exception
+    env.globals["strftime_now"] = lambda format: datetime.datetime.now().strftime(format)
 
     def render(source):
         return env.from_string(source).render(

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/goprm/goprm/internal/lfspointer"
 )
 
 // maxFile bounds the memory a tokenizer.json can take. The largest ones in use (256k entries) have about 35 MB.
@@ -87,7 +89,7 @@ func readBytes(path string) (string, []byte, error) {
 	if len(data) > maxFile {
 		return path, nil, fmt.Errorf("%s: more than %d bytes, which is no tokenizer.json that can be read", path, maxFile)
 	}
-	return path, data, nil
+	return path, data, lfspointer.Check(path, data)
 }
 
 // parse reads the text of a tokenizer.json. Its errors name the key.

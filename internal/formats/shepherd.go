@@ -2,6 +2,7 @@ package formats
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/goprm/goprm/data/tokenizer"
@@ -52,10 +53,31 @@ func openShepherd(f *Folder) (*Format, error) {
 			}
 			reads = append(reads, int32(len(before)+n-1))
 		}
+		if err := noOtherTag(ids, ends, tag, len(problem), at, steps); err != nil {
+			return nil, nil, err
+		}
 		return append(append(append(tokens, before...), ids...), after...), reads, nil
 	}
 	head := nnet.HeadSpec{Kind: nnet.LinearTwoClass, Final: "shared"}
 	return &Format{Head: head, Tensors: tensors, Threshold: 0.5, Surrounded: true, lay: lay}, nil
+}
+
+// noOtherTag refuses a problem or a step that holds the tag itself: the model would see a step end there. problem is where the problem
+// ends in the text, at where each step's own tag does.
+func noOtherTag(ids []int32, ends []int, tag int32, problem int, at []int, steps []step) error {
+	for i, id := range ids {
+		if id != tag {
+			continue
+		}
+		switch after, own := slices.BinarySearch(at, ends[i]); {
+		case own:
+		case ends[i] <= problem || after == len(steps):
+			return fmt.Errorf("the problem contains the step mark %q", strings.TrimSpace(stepTag))
+		default:
+			return fmt.Errorf("step %d contains the step mark %q", steps[after].index, strings.TrimSpace(stepTag))
+		}
+	}
+	return nil
 }
 
 // plusMinus are the tokens that stand for a good and a bad step.

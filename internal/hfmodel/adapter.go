@@ -48,7 +48,7 @@ func describeAdapter(dir string) (*AdapterDescription, error) {
 	if f.err != nil {
 		return nil, fmt.Errorf("%s: %w", path, f.err)
 	}
-	if found.Tensors, err = describeTensors(filepath.Join(dir, AdapterWeightsName)); err != nil {
+	if found.Tensors, err = describeWhole(filepath.Join(dir, AdapterWeightsName)); err != nil {
 		return nil, err
 	}
 	_, err = os.Stat(filepath.Join(dir, goprmName))

@@ -16,10 +16,13 @@ import (
 // goprmName is this project's own file in a model folder.
 const goprmName = "goprm.json"
 
+// headName is the file of a head that goprm trained alone.
+const headName = "head.safetensors"
+
 // Description is what a path holds; one of the pointers is set, by Kind.
 type Description struct {
 	Path       string                 `json:"path"`
-	Kind       string                 `json:"kind"` // "safetensors", "torch", "model", "adapter", "checkpoint", "tokenizer"
+	Kind       string                 `json:"kind"` // "safetensors", "torch", "model", "adapter", "head", "checkpoint", "tokenizer"
 	Tensors    *TensorsDescription    `json:"safetensors,omitempty"`
 	Model      *ModelDescription      `json:"model,omitempty"`
 	Adapter    *AdapterDescription    `json:"adapter,omitempty"`
@@ -34,6 +37,8 @@ type TensorsDescription struct {
 	DTypes   map[string]int      `json:"dtypes"`   // tensors of each type
 	Metadata map[string]string   `json:"metadata,omitempty"`
 	Tensors  []TensorDescription `json:"tensors"` // by place
+	// NotFinite are the tensors that hold NaN or Inf.
+	NotFinite []string `json:"not_finite,omitempty"`
 }
 
 // TensorDescription is one tensor.
@@ -93,8 +98,16 @@ type RecogniseHead func(c *Config, w *Weights) (description string, formats []st
 // recognise, which is formats.Recognise: this package does not know the formats.
 func Describe(path string, recognise RecogniseHead) (*Description, error) {
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) && hubID.MatchString(path) {
+		_, err = Resolve(path) // says how to fetch it
+	}
 	if err != nil {
 		return nil, err
+	}
+	if info.IsDir() {
+		if path, err = Resolve(path); err != nil {
+			return nil, err
+		}
 	}
 	description := &Description{Path: path}
 	if info.IsDir() {
@@ -144,6 +157,9 @@ func (d *Description) folder(path string, recognise RecogniseHead) (err error) {
 	case has(ConfigName):
 		d.Kind = "model"
 		d.Model, err = describeModel(path, recognise)
+	case has(goprmName) && has(headName):
+		d.Kind = "head"
+		d.Tensors, err = describeWhole(filepath.Join(path, headName))
 	case has(TokenizerName):
 		d.Kind = "tokenizer"
 		d.Tokenizer, err = describeTokenizer(filepath.Join(path, TokenizerName))
@@ -151,6 +167,20 @@ func (d *Description) folder(path string, recognise RecogniseHead) (err error) {
 		return fmt.Errorf("%s: not a model, adapter, checkpoint or tokenizer folder: none of %s, %s, manifest.json, %s", path, ConfigName, AdapterConfigName, TokenizerName)
 	}
 	return err
+}
+
+// Goprm reports whether it is a model that goprm wrote, whole or in part.
+func (d *Description) Goprm() bool {
+	return d.Kind == "head" || d.Kind == "checkpoint" || d.Model != nil && d.Model.Goprm || d.Adapter != nil && d.Adapter.Goprm
+}
+
+// describeWhole describes a file of weights that are to be used: numbers that are none are an error.
+func describeWhole(path string) (*TensorsDescription, error) {
+	found, err := describeTensors(path)
+	if err == nil && len(found.NotFinite) > 0 {
+		err = fmt.Errorf("%s: tensor %q holds NaN or Inf", path, found.NotFinite[0])
+	}
+	return found, err
 }
 
 func describeTensors(path string) (*TensorsDescription, error) {
@@ -167,6 +197,7 @@ func describeTensors(path string) (*TensorsDescription, error) {
 		found.DTypes[string(tensor.DType)]++
 		found.Tensors = append(found.Tensors, TensorDescription{tensor.Name, string(tensor.DType), tensor.Shape, tensor.Bytes()})
 	}
+	found.NotFinite = notFinite(file)
 	return found, file.Close()
 }
 
@@ -192,6 +223,9 @@ func describeModel(dir string, recognise RecogniseHead) (*ModelDescription, erro
 		return nil, err
 	}
 	found, err := describeWeights(config, weights, recognise)
+	if err == nil {
+		err = weights.CheckFinite()
+	}
 	if err := errors.Join(err, weights.Close()); err != nil {
 		return nil, err
 	}

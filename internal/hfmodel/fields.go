@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+
+	"github.com/goprm/goprm/internal/lfspointer"
 )
 
 // maxJSONBytes bounds the JSON files of a model folder; the largest known, tokenizers', are around 20 MB.
@@ -29,6 +31,9 @@ func readJSON(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := lfspointer.Check(path, text); err != nil {
+		return nil, err
+	}
 	var syntax *json.SyntaxError
 	if err := json.Unmarshal(text, new(json.RawMessage)); err != nil {
 		if errors.As(err, &syntax) {
@@ -48,6 +53,8 @@ type fields struct {
 	values map[string]json.RawMessage
 	err    error
 }
+
+func (f *fields) parse(text []byte) error { return json.Unmarshal(text, &f.values) }
 
 func (f *fields) fail(format string, args ...any) {
 	if f.err == nil {

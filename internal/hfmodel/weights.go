@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/goprm/goprm/internal/lfspointer"
 	"github.com/goprm/goprm/internal/safetensors"
 	"github.com/goprm/goprm/internal/torchfile"
 )
@@ -39,11 +40,16 @@ type File interface {
 }
 
 // openFile opens a file by its ending.
-func openFile(path string) (File, error) {
+func openFile(path string) (file File, err error) {
 	if isTorch(path) {
-		return torchfile.Open(path)
+		file, err = torchfile.Open(path)
+	} else {
+		file, err = safetensors.Open(path)
 	}
-	return safetensors.Open(path)
+	if err != nil {
+		return nil, lfspointer.Explain(path, err)
+	}
+	return file, nil
 }
 
 // isTorch reports whether a name is one that PyTorch's own files have.

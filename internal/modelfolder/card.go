@@ -49,6 +49,11 @@ type Card struct {
 	Tokenizer string `json:"tokenizer,omitempty"`
 	// StepMarkID is the token id of text.step_mark; absent where there is none.
 	StepMarkID *int32 `json:"step_mark_id,omitempty"`
+	// SaveDType is the dtype that a checkpoint's weights have in a model folder: base, f32 or bf16; "": base.
+	SaveDType string `json:"save_dtype,omitempty"`
+	// Files are the SHA-256, in hex, of the folder's weights, by name; absent in folders of older versions and in checkpoints, whose
+	// manifest has them.
+	Files map[string]string `json:"files,omitempty"`
 }
 
 // Base names a folder by path and content.

@@ -13,6 +13,7 @@ import (
 	"github.com/goprm/goprm/data/tokenizer"
 	"github.com/goprm/goprm/internal/checkpoint"
 	"github.com/goprm/goprm/internal/hfmodel"
+	"github.com/goprm/goprm/internal/lfspointer"
 	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/safetensors"
 )
@@ -45,6 +46,22 @@ type Folder struct {
 	Root    *hfmodel.Weights
 	RootSum string // hfmodel.Hash of rootDir, when it has been computed
 	files   []io.Closer
+	laid    []*safetensors.File // what lies over the root
+}
+
+// CheckFinite reads all weights and names the first tensor that holds NaN or Inf.
+func (f *Folder) CheckFinite() error {
+	if err := f.Root.CheckFinite(); err != nil {
+		return err
+	}
+	for _, file := range f.laid {
+		for _, t := range file.Tensors() {
+			if !hfmodel.Finite(t.DType, file.Bytes(t.Name)) {
+				return fmt.Errorf("%s: tensor %q: %w", file.Path(), t.Name, hfmodel.ErrNotFinite)
+			}
+		}
+	}
+	return nil
 }
 
 // Close unmaps the weights.
@@ -60,23 +77,30 @@ func (f *Folder) Close() error {
 // Open opens a backbone, a model, or a checkpoint. base, if not empty, says where the base of a folder that needs
 // one lies now; its content must be the one that the folder was made with.
 func Open(dir, base string) (*Folder, error) {
-	info, err := os.Stat(dir)
+	dir, err := hfmodel.Resolve(dir)
 	if err != nil {
 		return nil, err
-	}
-	if !info.IsDir() {
-		return nil, fmt.Errorf("%s: not a folder; a model is one with config.json, weights and tokenizer", dir)
 	}
 	c, err := ReadCard(dir)
 	if err != nil {
 		return nil, err
 	}
 	f := &Folder{Dir: dir, Card: c, RootDir: dir}
+	if c != nil {
+		if err := c.verifyFiles(dir); err != nil {
+			return nil, err
+		}
+	}
 	if c != nil && c.Stores != StoresModel {
 		f.RootDir = c.Base.Path
 		if base != "" {
 			f.RootDir = base
 		}
+		if f.RootDir, err = hfmodel.Resolve(f.RootDir); err != nil {
+			return nil, fmt.Errorf("%s: its base: %w; --base (Base in Go) names the folder where it lies now", dir, err)
+		}
+	} else if base != "" {
+		return nil, fmt.Errorf("%s: base: it is a model of its own, which has no base", dir)
 	}
 	if err := f.open(); err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -114,7 +138,7 @@ func (f *Folder) open() error {
 func (f *Folder) openRoot() error {
 	config, err := hfmodel.ReadConfig(f.RootDir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s: holds no %s, so it is no model folder", f.RootDir, hfmodel.ConfigName)
+		return hfmodel.NoModel(f.RootDir)
 	}
 	if err != nil {
 		return err
@@ -124,6 +148,10 @@ func (f *Folder) openRoot() error {
 		return err
 	}
 	f.Config, f.Root = config, weights
+	if _, err := os.Stat(filepath.Join(f.RootDir, hfmodel.AdapterConfigName)); err == nil {
+		return errors.Join(fmt.Errorf("%s: holds weights and a PEFT adapter (%s), which transformers lays over them; merge the two first, "+
+			"or remove the adapter", f.RootDir, hfmodel.AdapterConfigName), weights.Close())
+	}
 	f.files = append(f.files, weights)
 	trunk, err := hfmodel.CheckTrunk(config, weights)
 	if err != nil {
@@ -197,11 +225,12 @@ func (f *Folder) openPart() error {
 
 // overlay makes the tensors of a file that begin with prefix, for which mine holds without it, win over what is there.
 func (f *Folder) overlay(name, prefix string, mine func(string) bool) error {
-	file, err := safetensors.Open(filepath.Join(f.Dir, name))
+	path := filepath.Join(f.Dir, name)
+	file, err := safetensors.Open(path)
 	if err != nil {
-		return err
+		return lfspointer.Explain(path, err)
 	}
-	f.files = append(f.files, file)
+	f.files, f.laid = append(f.files, file), append(f.laid, file)
 	below := f.Trunk
 	if mine("score.weight") {
 		below = nil // a head is taken whole

@@ -8,8 +8,13 @@ import (
 	"hash"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+
+	"github.com/goprm/goprm/internal/hfmodel"
+	"github.com/goprm/goprm/internal/lfspointer"
 )
 
 // TokenizerFiles are what a model folder may hold besides its weights that text depends on, and what is copied with a model.
@@ -24,7 +29,7 @@ var TextFiles = []string{"tokenizer_config.json", "chat_template.jinja", "specia
 // name, a zero byte and its own SHA-256.
 func HashTokenizer(dir string) (string, error) {
 	var there []string
-	for _, name := range TokenizerFiles[:3] {
+	for _, name := range TokenizerFiles[:5] {
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
 			there = append(there, name)
 		} else if !errors.Is(err, fs.ErrNotExist) {
@@ -32,6 +37,33 @@ func HashTokenizer(dir string) (string, error) {
 		}
 	}
 	return HashFiles(dir, there)
+}
+
+// verifyFiles compares the folder's weights with the SHA-256 that its card keeps.
+func (c *Card) verifyFiles(dir string) error {
+	if c.Files == nil {
+		return nil
+	}
+	needed := map[string][]string{StoresModel: {hfmodel.SingleName}, StoresHead: {HeadName}, StoresAdapter: {HeadName, AdapterName}}[c.Stores]
+	for _, name := range needed {
+		if c.Files[name] == "" {
+			return fmt.Errorf("%s: files: %s is missing", filepath.Join(dir, CardName), name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Files)) {
+		path := filepath.Join(dir, name)
+		if filepath.Base(name) != name {
+			return fmt.Errorf("%s: files: %q is no file of this folder", filepath.Join(dir, CardName), name)
+		}
+		sum, err := HashFile(path)
+		if err != nil {
+			return err
+		}
+		if found := hex.EncodeToString(sum); found != c.Files[name] {
+			return lfspointer.Explain(path, fmt.Errorf("%s: damaged or changed: its SHA-256 is %s, %s says %s", path, found, CardName, c.Files[name]))
+		}
+	}
+	return nil
 }
 
 // HashFiles reads the files instead of mapping them, so that hashing a large model keeps none of it in memory.

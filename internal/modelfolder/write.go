@@ -1,6 +1,8 @@
 package modelfolder
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,6 +46,9 @@ func (c Contents) Save(path string) error {
 }
 
 func (c Contents) fill(dir *atomicfile.Dir) error {
+	if err := c.fillWeights(dir); err != nil {
+		return err
+	}
 	text, err := c.Card.Encode()
 	if err != nil {
 		return err
@@ -55,9 +60,11 @@ func (c Contents) fill(dir *atomicfile.Dir) error {
 	if c.OwnTokenizer { // the folder's own files would be taken for what the model was trained with
 		names, rename = TextFiles, nil
 	}
-	if err := CopyTokenizer(dir, c.From.TextDir, names, rename); err != nil {
-		return err
-	}
+	return CopyTokenizer(dir, c.From.TextDir, names, rename)
+}
+
+// fillWeights writes the tensors and their configuration, and puts the files' SHA-256 into the card.
+func (c Contents) fillWeights(dir *atomicfile.Dir) error {
 	head := func(p *nnet.Parameter) bool { return p.Head }
 	switch c.Card.Stores {
 	case StoresHead:
@@ -91,9 +98,20 @@ func (c Contents) save(dir *atomicfile.Dir, name, prefix string, choose func(p *
 	for i := range tensors {
 		tensors[i].Name = prefix + tensors[i].Name
 	}
-	return dir.WriteFile(name, func(w io.Writer) error {
-		return safetensors.Write(w, tensors, map[string]string{"format": "pt"})
+	return c.Card.WriteTensors(dir, name, tensors)
+}
+
+// WriteTensors writes a file of tensors and keeps its SHA-256 in the card.
+func (c *Card) WriteTensors(dir *atomicfile.Dir, name string, tensors []safetensors.Tensor) error {
+	sum := sha256.New()
+	err := dir.WriteFile(name, func(w io.Writer) error {
+		return safetensors.Write(io.MultiWriter(w, sum), tensors, map[string]string{"format": "pt"})
 	})
+	if c.Files == nil {
+		c.Files = map[string]string{}
+	}
+	c.Files[name] = hex.EncodeToString(sum.Sum(nil))
+	return err
 }
 
 func writeBytes(b []byte) func(io.Writer) error {

@@ -1,0 +1,83 @@
+package hfmodel
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+
+	"github.com/goprm/goprm/internal/safetensors"
+)
+
+// ErrNotFinite is the error of weights that hold NaN or Inf.
+var ErrNotFinite = errors.New("its weights hold NaN or Inf, so every score would be NaN and training would fail at its first step")
+
+// CheckFinite reads all weights and names the first tensor that holds NaN or Inf. The error is an [ErrNotFinite].
+func (w *Weights) CheckFinite() error {
+	for _, file := range w.files {
+		if names := notFinite(file); len(names) > 0 {
+			return fmt.Errorf("%s: tensor %q: %w (%d tensors in this file)", file.Path(), names[0], ErrNotFinite, len(names))
+		}
+	}
+	return nil
+}
+
+// notFinite are the names of a file's tensors that hold NaN or Inf, in the file's order.
+func notFinite(file File) []string {
+	tensors := file.Tensors()
+	bad := make([]bool, len(tensors))
+	next := make(chan int)
+	var workers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() {
+			for i := range next {
+				bad[i] = !Finite(tensors[i].DType, file.Bytes(tensors[i].Name))
+			}
+		})
+	}
+	for i := range tensors {
+		next <- i
+	}
+	close(next)
+	workers.Wait()
+	var names []string
+	for i, t := range tensors {
+		if bad[i] {
+			names = append(names, t.Name)
+		}
+	}
+	return names
+}
+
+// Finite reports whether no number of a tensor's data is NaN or Inf: whether none has all bits of its exponent set.
+func Finite(dtype safetensors.DType, data []byte) bool {
+	switch dtype {
+	case safetensors.BF16:
+		return finite16(data, 0x7f80)
+	case safetensors.F16:
+		return finite16(data, 0x7c00)
+	case safetensors.F32:
+		for ; len(data) >= 4; data = data[4:] {
+			if binary.LittleEndian.Uint32(data)&0x7f800000 == 0x7f800000 {
+				return false
+			}
+		}
+	case safetensors.F64:
+		for ; len(data) >= 8; data = data[8:] {
+			if binary.LittleEndian.Uint64(data)&0x7ff0000000000000 == 0x7ff0000000000000 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func finite16(data []byte, exponent uint16) bool {
+	for ; len(data) >= 2; data = data[2:] {
+		if binary.LittleEndian.Uint16(data)&exponent == exponent {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,40 @@
+package hfmodel
+
+import (
+	"encoding/binary"
+	"math"
+	"testing"
+
+	"github.com/goprm/goprm/internal/safetensors"
+	"github.com/stretchr/testify/require"
+)
+
+// Every 16-bit number against its value in float64, and the edges of the wider types.
+func TestFinite(t *testing.T) {
+	for _, dtype := range []safetensors.DType{safetensors.BF16, safetensors.F16} {
+		for bits := range 1 << 16 {
+			data := binary.LittleEndian.AppendUint16(nil, uint16(bits))
+			values, err := safetensors.AppendFloat64(nil, safetensors.Info{DType: dtype, Shape: []int{1}, End: 2}, data)
+			require.NoError(t, err)
+			want := !math.IsNaN(values[0]) && !math.IsInf(values[0], 0)
+			require.Equal(t, want, Finite(dtype, data), "%s %04x", dtype, bits)
+		}
+	}
+	for _, v := range []float64{0, 1, -math.MaxFloat32, math.SmallestNonzeroFloat32, math.Inf(1), math.Inf(-1), math.NaN()} {
+		want := !math.IsNaN(v) && !math.IsInf(v, 0)
+		narrow := binary.LittleEndian.AppendUint32(make([]byte, 8), math.Float32bits(float32(v)))
+		require.Equal(t, want, Finite(safetensors.F32, narrow), v)
+		wide := binary.LittleEndian.AppendUint64(make([]byte, 16), math.Float64bits(v))
+		require.Equal(t, want, Finite(safetensors.F64, wide), v)
+	}
+	require.True(t, Finite(safetensors.I32, []byte{0xff, 0xff, 0xff, 0xff}))
+}
+
+func TestNaNInWeightsIsNamed(t *testing.T) {
+	m := tinyModel(t, nil)
+	name := "model.layers.1.mlp.up_proj.weight"
+	binary.LittleEndian.PutUint16(m.tensors[name].Data[6:], 0x7fc0)
+	_, err := Describe(m.write(t, byLayer), recogniseNone)
+	require.ErrorIs(t, err, ErrNotFinite)
+	require.ErrorContains(t, err, name)
+}
