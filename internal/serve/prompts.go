@@ -37,19 +37,19 @@ var roles = map[string]string{
 	"SYSTEM": "system", "developer": "system",
 }
 
-// wordForms are templates whose marks are words: the last system text may say anything, so they are looked for where a text has no
-// other marks, and only where both words begin a line or follow white space.
+// wordForms are templates whose marks are words. They are looked for where a text has no other marks, and only where both words stand
+// at the beginning or behind white space.
 var wordForms = []struct{ user, assistant *regexp.Regexp }{
+	wordForm("### Instruction:", "### Response:"), // Alpaca
+	wordForm("### Human:", "### Assistant:"),
 	wordForm("USER:", "ASSISTANT:"),  // Vicuna
 	wordForm("User:", "Assistant:"),  // R1-Zero, DeepSeek-V2
 	wordForm("Human:", "Assistant:"), // HH
-	wordForm("### Human:", "### Assistant:"),
-	wordForm("### Instruction:", "### Response:"), // Alpaca
 }
 
 func wordForm(user, assistant string) struct{ user, assistant *regexp.Regexp } {
 	mark := func(word string) *regexp.Regexp {
-		return regexp.MustCompile(`(?:^|\s|</s>)` + regexp.QuoteMeta(word) + `(?:\s|$)`)
+		return regexp.MustCompile(`(?:^|\s|</s>)` + regexp.QuoteMeta(word) + `\s*`)
 	}
 	return struct{ user, assistant *regexp.Regexp }{mark(user), mark(assistant)}
 }
