@@ -216,6 +216,7 @@ func TestNumbers(t *testing.T) {
 		require.NoError(t, e.fill())
 		require.Equal(t, want, fmt.Sprintf("%x", e.bytes(values)), dtype)
 	}
+	require.Equal(t, []byte{0x38, 0x3A}, []byte{toFP8(1.0625, 3, 7, 0x7E), toFP8(1.1875, 3, 7, 0x7E)}, "ties go to even")
 	require.Equal(t, []byte{0x7E, 0xFE, 0x7C, 0xFC, 0x7F}, []byte{
 		toFP8(float32(math.Inf(1)), 3, 7, 0x7E), toFP8(float32(math.Inf(-1)), 3, 7, 0x7E), toFP8(float32(math.Inf(1)), 2, 15, 0x7C), toFP8(float32(math.Inf(-1)), 2, 15, 0x7C), toFP8(float32(math.NaN()), 2, 15, 0x7C)})
 }
