@@ -88,6 +88,19 @@ class Client:
         return {401: ". Set token to the server's GOPRM_TOKEN", 404: ". Set url to the server's address, without a path"}.get(status, "")
 
 
+class DenseScore(float):
+    """A response's reward, which is all that verl's metrics want, and the rewards of its tokens. It stands here and not in verl_dense.py,
+    which verl loads under a name that other processes cannot import."""
+
+    def __new__(cls, reward, token_rewards):
+        score = super().__new__(cls, reward)
+        score.token_rewards = token_rewards
+        return score
+
+    def __reduce__(self):
+        return DenseScore, (float(self), self.token_rewards)
+
+
 def _seconds(text):
     try:
         return float(text or 0)

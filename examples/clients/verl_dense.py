@@ -11,20 +11,8 @@ import torch
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from goprm_client import Client, token_ends
+from goprm_client import Client, DenseScore, token_ends
 from verl_reward import problem_of
-
-
-class DenseScore(float):
-    """A response's reward, which is all that verl's metrics want, and the rewards of its tokens."""
-
-    def __new__(cls, reward, token_rewards):
-        score = super().__new__(cls, reward)
-        score.token_rewards = token_rewards
-        return score
-
-    def __reduce__(self):
-        return DenseScore, (float(self), self.token_rewards)
 
 
 class DenseRewardManager(RewardManagerBase):
@@ -49,6 +37,8 @@ class DenseRewardManager(RewardManagerBase):
     def assemble_rm_scores(cls, data, scores):
         out = torch.zeros_like(data.batch["responses"], dtype=torch.float32)
         for row, score in enumerate(scores):
+            if not isinstance(score, DenseScore):
+                raise TypeError("a score has lost its token rewards on the way here: this needs verl 0.9; set reward.reward_manager.name to naive without them")
             tokens = torch.tensor(score.token_rewards, dtype=torch.float32)
             out[row, : len(tokens)] = tokens
         return out
