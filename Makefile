@@ -76,7 +76,7 @@ exports: ## load exported models with transformers and PEFT and compare scores (
 serve-bench: ## 10,000 requests to prm serve, 64 at a time, beside FastAPI with transformers (needs Python; nothing else running)
 	scripts/serve_bench/run.sh
 
-vllm: ## load an exported model with vLLM on the CPU and compare scores (needs Python and AVX2; 7 GB)
+vllm: ## load an exported model with vLLM on the CPU, compare scores, and the answers of both servers (needs Python and AVX2; 7 GB)
 	scripts/exports/vllm.sh
 
 ptx: ## compile the GPU kernels to the PTX that is committed (needs clang-19)

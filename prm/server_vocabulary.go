@@ -44,7 +44,8 @@ func (s *served) NextToken(ctx context.Context, texts [][]int32, labels []int32,
 func checkIDs(what string, ids []int32, vocabulary int) error {
 	for i, id := range ids {
 		if id < 0 || int(id) >= vocabulary {
-			return &serve.RequestError{Status: http.StatusBadRequest, Err: fmt.Errorf("%s: id %d at %d is not in the vocabulary of %d", what, id, i, vocabulary)}
+			err := fmt.Errorf("%s: id %d at %d is not in the vocabulary of %d", what, id, i, vocabulary)
+			return &serve.RequestError{Status: http.StatusBadRequest, Err: err}
 		}
 	}
 	return nil

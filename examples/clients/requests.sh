@@ -13,9 +13,12 @@ ask 'OpenRLHF'                  '/get_reward' "{\"query\":[\"$chat\"],\"labels\"
 ask 'OpenRLHF, another URL'     '/get_reward' '{"query":[],"prompts":[],"labels":[]}'
 ask 'slime, miles'              '/reward/remote_rm' '{"prompt":"What is 2+3?","response":"It is \\boxed{5}.","label":"5"}'
 ask 'slime --reward-key reward' '/reward/remote_rm?as=object' '{"prompt":[{"role":"user","content":"What is 2+3?"}],"response":"It is \\boxed{6}.","label":"5"}'
+ask "slime, a reward a token"    '/reward/remote_rm?as=object' '{"prompt":"What is 2+3?","response":"Five.","token_ends":[4,5]}'
 ask 'LLaMA-Factory'             '/reward/llamafactory' "{\"model\":\"model\",\"messages\":[\"$chat\"]}"
 ask 'vLLM pooling'              '/pooling' "{\"model\":\"prm\",\"input\":\"$chat\"}"
+ask 'vLLM pooling, float16'     '/pooling' "{\"model\":\"prm\",\"input\":\"$chat\",\"encoding_format\":\"base64\",\"embed_dtype\":\"float16\"}"
 ask 'vLLM classify, as verl'    '/classify' "{\"model\":\"prm\",\"input\":\"$chat\",\"activation\":false}"
 ask 'vLLM score'                '/score' '{"model":"prm","text_1":"What is 2+3?","text_2":["It is 5.","It is 6."]}'
 ask 'vLLM rerank'               '/v1/rerank' '{"model":"prm","query":"What is 2+3?","documents":["It is 6.","It is 5."],"top_n":1}'
 ask 'SGLang, OpenAI'            '/v1/embeddings' "{\"model\":\"prm\",\"input\":\"$chat\"}"
+ask 'SGLang score'              '/v1/score' '{"model":"prm","query":"What is 2+3?","items":["It is 5.","It is 6."]}'

@@ -66,6 +66,9 @@ func (n *Network) CacheBytes() int {
 
 // keep copies rows of a run's keys and values into the cache. The machine shares the host's memory, see SetCache.
 func (n *Network) keep(m *engine.Machine, list []Kept) error {
+	if len(list) == 0 { // only a machine for scores has keys and values among its outputs
+		return nil
+	}
 	for i, to := range n.cache {
 		from := m.Output(n.graph.KeysValues[i])
 		for at := 0; at < len(list); {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/goprm/goprm/data"
@@ -26,8 +27,8 @@ var fieldRules = map[string]fieldRule{
 	"request_id":             (*call).takeRequestID,
 	"cache_salt":             (*call).takeSalt,
 	"task":                   (*call).checkTask,
-	"normalize":              removed("use use_activation"),
-	"priority":               only("requests are answered in their order", "0"),
+	"normalize":              removed("use_activation came in its place"),
+	"priority":               integer, // it changes no answer, and vLLM takes it where nothing is scheduled by it
 	"stream":                 only("an answer comes whole", "false"),
 	"truncate_prompt_tokens": only("nothing is cut off here, since a cut would lose steps; -1 is the model's own length", "-1"),
 	"truncation_side":        only("nothing is cut off here", `"left"`, `"right"`),
@@ -66,7 +67,14 @@ func only(why string, values ...string) fieldRule {
 }
 
 func removed(instead string) fieldRule {
-	return func(*call, json.RawMessage) error { return fmt.Errorf("was removed; %s", instead) }
+	return func(*call, json.RawMessage) error { return fmt.Errorf("was removed, %s", instead) }
+}
+
+func integer(_ *call, raw json.RawMessage) error {
+	if _, err := strconv.ParseInt(string(raw), 10, 64); err != nil {
+		return errors.New("not a whole number")
+	}
+	return nil
 }
 
 // fields decodes the body and judges what is left of it.

@@ -48,9 +48,13 @@ func newMetrics(s *Server) *metrics {
 	}, []string{"endpoint"})
 	m.graded = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "goprm_graded_total", Help: "Answers compared with their labels."}, []string{"outcome"})
 	m.unscored = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "goprm_unscored_total", Help: "Trainers' texts without a reward."}, []string{"reason"})
-	m.ungraded = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "goprm_ungraded_total", Help: "Answers that could not be compared with their labels, by what is to blame: answer (outcome 0), gold, or missing (no label beside others)."}, []string{"cause"})
+	m.ungraded = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "goprm_ungraded_total",
+		Help: "Answers that could not be compared with their labels, by what is to blame: answer (outcome 0), gold, or missing (no label beside others).",
+	}, []string{"cause"})
 	m.registry.MustRegister(m.requests, m.seconds, m.graded, m.ungraded, m.unscored)
-	m.controlTokens = counter("goprm_control_token_problems_total", "Problems with a chat template's control tokens in them: their prompts' form is not known.")
+	m.controlTokens = counter("goprm_control_token_problems_total",
+		"Problems with a chat template's control tokens in them: their prompts' form is not known.")
 	m.texts = counter("goprm_texts_total", "Texts scored.")
 	m.windowed = counter("goprm_windowed_texts_total", "Texts longer than the model was trained for, read in windows.")
 	m.tokens = counter("goprm_tokens_total", "Tokens of the texts scored.")

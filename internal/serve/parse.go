@@ -76,8 +76,7 @@ func fromText(text string, prompt *string) (problem, answer string, err error) {
 // trajectory is a problem with what a policy answered. Where the answer holds the model's step marks, they cut it.
 func trajectory(problem, answer, mark string) *data.Trajectory {
 	t := &data.Trajectory{Problem: problem}
-	answer, _ = plainChannels(answer)
-	t.Thinking, t.Response, _ = data.CutThinking(trimEnd(answer))
+	t.Thinking, t.Response, _ = data.CutThinking(trimEnd(plainChannels(answer)))
 	t.Steps, t.Thinking = atMarks(t.Thinking, mark)
 	t.ResponseSteps, t.Response = atMarks(t.Response, mark)
 	return t

