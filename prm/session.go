@@ -30,6 +30,7 @@ type session struct {
 	renderer *data.Renderer
 	set      *dataset
 	record   runRecord
+	rates    []change  // what a resumption gives other values
 	newSteps int       // the length that this configuration gives the run
 	features *features // train: head
 	// ownTokenizer is the fingerprint of a tokenizer that the folder does not hold; "": it does.
@@ -82,6 +83,9 @@ func (s *session) open(ctx context.Context) error {
 		return err
 	}
 	if err := s.describe(); err != nil {
+		return err
+	}
+	if err := s.checkFinite(); err != nil {
 		return err
 	}
 	warnings, err := s.lengthWarnings()
