@@ -208,7 +208,7 @@ func (s *session) network(ctx context.Context) (*nnet.Network, error) {
 	}
 	network, err := nnet.New(s.spec(c.Train), s.backend, source)
 	if err != nil {
-		return nil, s.explain(err, c.Batch.Tokens, 2)
+		return nil, s.explain(err, c.Batch.Tokens, c.Batch.Trajectories)
 	}
 	s.closers = append(s.closers, network.Close)
 	s.record.HeadInit = from
