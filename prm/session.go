@@ -252,7 +252,7 @@ func (s *session) featuresOf(ctx context.Context, list []*data.Example) (*featur
 	defer s.say.console.Finish()
 	cache := featureCache{
 		dir: dir, weights: weights, backend: s.backend.Name(), arithmetic: s.c.DType, dtype: storage(s.dtype), hidden: s.folder.Config.HiddenSize,
-		tokens: s.c.Batch.Tokens, warn: s.say.warnf, tell: func(done, _ int) { s.say.console.Update(done, "") },
+		tokens: s.c.Batch.Tokens, warn: s.say.warnf, info: s.say.infof, tell: func(done, _ int) { s.say.console.Update(done, "") },
 	}
 	var network *nnet.Network
 	f, err := cache.get(ctx, list, func() (*nnet.Network, error) {

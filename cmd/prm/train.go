@@ -60,6 +60,8 @@ func writeTraining(p *program, r *prm.TrainResult) error {
 	switch {
 	case r.AlreadyComplete:
 		fmt.Fprintf(&b, "%s is complete: %d steps\n", r.Out, r.Steps)
+	case r.Interrupted && r.TotalSteps == 0:
+		b.WriteString("interrupted before the first step; start it again: hidden states that were computed are kept\n")
 	case r.Interrupted:
 		fmt.Fprintf(&b, "interrupted at step %d of %d; go on with --resume\n", r.Steps, r.TotalSteps)
 	default:
