@@ -222,7 +222,7 @@ func (r *Renderer) layout(problem string, s steps, keep []bool) (pieces []piece,
 			return nil, false, fmt.Errorf("the problem contains the step mark %q", r.mark)
 		}
 		for i, text := range s.texts {
-			if strings.Contains(text, r.mark) {
+			if kept(i) && strings.Contains(text, r.mark) {
 				return nil, false, fmt.Errorf("%s contains the step mark %q", s.name(i), r.mark)
 			}
 		}
