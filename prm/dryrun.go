@@ -60,6 +60,9 @@ func DryRun(ctx context.Context, cfg TrainConfig) (*DryRunReport, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	if len(cfg.Seeds) > 0 { // the other runs are like the first
+		cfg.Seed, cfg.Seeds = &cfg.Seeds[0], nil
+	}
 	s, err := prepare(ctx, cfg.filled())
 	if err != nil {
 		return nil, err
