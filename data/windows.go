@@ -159,8 +159,8 @@ func (r *Renderer) renderWindows(t *Trajectory, limit int) ([]*Example, error) {
 		if failed != nil {
 			return nil, failed
 		}
-		return nil, tooLong(long.Tokens, limit, fmt.Sprintf("text.order: response_first: problem and response have %d tokens, %d with one thinking step, and a window "+
-			"holds %d; a larger text.max_tokens, or text.order: thinking_first, makes them fit", len(laid.tokens), long.Tokens, limit))
+		return nil, tooLong(long.Tokens, limit, fmt.Sprintf("text.order: response_first: problem and response have %d tokens, "+
+			"%d with one thinking step, and a window holds %d; a larger text.max_tokens, or text.order: thinking_first, makes them fit", len(laid.tokens), long.Tokens, limit))
 	}
 	if err != nil {
 		return nil, err

@@ -92,7 +92,8 @@ const featuresName = "features"
 // folder is where the rows of this trunk and arithmetic lie.
 func (c *featureCache) folder() string {
 	sum := sha256.New()
-	for _, s := range []string{fmt.Sprintf("goprm features %d", featureFormat), c.weights, c.backend, c.arithmetic, string(c.dtype), fmt.Sprint(c.hidden)} {
+	format := fmt.Sprintf("goprm features %d", featureFormat)
+	for _, s := range []string{format, c.weights, c.backend, c.arithmetic, string(c.dtype), fmt.Sprint(c.hidden)} {
 		modelfolder.WriteString(sum, s)
 	}
 	return filepath.Join(c.dir, featuresName, hex.EncodeToString(sum.Sum(nil)))

@@ -18,7 +18,8 @@ func (t *trainer) passOver(step int, bad *nnet.NonFiniteError, micros []nnet.Mic
 		return fmt.Errorf("step %d: %w; %s", step, &NonFiniteStepError{bad.Tensor}, t.wayOut(step, micros))
 	}
 	if t.meta.NonFinite >= budget {
-		return fmt.Errorf("step %d: %w; nonfinite_budget: %d steps were passed over already; %s", step, &NonFiniteStepError{bad.Tensor}, budget, t.wayOut(step, micros))
+		return fmt.Errorf("step %d: %w; nonfinite_budget: %d steps were passed over already; %s", step, &NonFiniteStepError{bad.Tensor}, budget,
+			t.wayOut(step, micros))
 	}
 	t.meta.NonFinite++
 	how := "its batch is passed over"
@@ -73,7 +74,8 @@ func (s *session) checkFinite() error {
 	for _, file := range s.folder.Root.Files() {
 		for _, info := range file.Tensors() {
 			if i := firstNonFinite(info.DType, file.Bytes(info.Name)); i >= 0 {
-				return fmt.Errorf("model: %s: tensor %s: number %d is NaN or Inf: the weights are damaged, or were so when they were saved", file.Path(), info.Name, i)
+				return fmt.Errorf("model: %s: tensor %s: number %d is NaN or Inf: the weights are damaged, or were so when they were saved",
+					file.Path(), info.Name, i)
 			}
 		}
 	}

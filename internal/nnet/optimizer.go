@@ -45,7 +45,7 @@ type optimizer struct {
 	steps    int // updates applied so far
 	launches map[launchKey]engine.Launch
 	updates  map[*engine.Tensor]*update // by the first gradient
-	total gradientSum
+	total    gradientSum
 }
 
 // update is everything that follows the gradients of a step: no launch of it waits for the host, so it is recorded whole.
