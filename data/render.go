@@ -236,7 +236,7 @@ func (r *Renderer) layout(problem string, s steps, keep []bool) (pieces []piece,
 			return nil, false, fmt.Errorf("the problem contains the step mark %q", mark)
 		}
 		for i, text := range s.texts {
-			if mark := r.markIn(text); mark != "" {
+			if mark := r.markIn(text); kept(i) && mark != "" {
 				return nil, false, fmt.Errorf("%s contains the step mark %q", s.name(i), mark)
 			}
 		}

@@ -20,9 +20,22 @@ func Windows(n, limit int, tokens func(from, to int) (int, error)) ([]Window, er
 	if err != nil {
 		return nil, err
 	}
-	// last is the largest to for which the steps [from, to) fit, at least least-1.
+	// last is the largest to for which the steps [from, to) fit, at least least-1. It tries longer and longer runs, so that the text
+	// it looks at is a few times a window's, however long the trajectory is.
 	last := func(from, least, limit int) (int, error) {
 		lo, hi := least-1, n // lo fits or is least-1
+		for more := 1; lo < hi; more *= 2 {
+			try := min(lo+more, hi)
+			size, err := tokens(from, try)
+			if err != nil {
+				return 0, err
+			}
+			if size > limit {
+				hi = try - 1
+				break
+			}
+			lo = try
+		}
 		for lo < hi {
 			mid := (lo + hi + 1) / 2
 			size, err := tokens(from, mid)
@@ -146,8 +159,8 @@ func (r *Renderer) renderWindows(t *Trajectory, limit int) ([]*Example, error) {
 		if failed != nil {
 			return nil, failed
 		}
-		return nil, tooLong(long.Tokens, limit, fmt.Sprintf("text.order: response_first: problem and response have %d tokens, and the longest text of them with "+
-			"one thinking step that was tried %d, where a window holds %d", len(laid.tokens), long.Tokens, limit))
+		return nil, tooLong(long.Tokens, limit, fmt.Sprintf("text.order: response_first: problem and response have %d tokens, "+
+			"%d with one thinking step, and a window holds %d; a larger text.max_tokens, or text.order: thinking_first, makes them fit", len(laid.tokens), long.Tokens, limit))
 	}
 	if err != nil {
 		return nil, err

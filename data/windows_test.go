@@ -41,6 +41,40 @@ func TestWindows(t *testing.T) {
 	}
 }
 
+// The work grows as the text does, and the windows are those that trying every length finds.
+func TestWindowsAreLinear(t *testing.T) {
+	work := map[int]int{}
+	for _, n := range []int{1000, 8000} {
+		length := func(i int) int { return 3 + i*7919%11 }
+		got, err := Windows(n, 200, func(from, to int) (int, error) {
+			size := 10
+			for i := from; i < to; i++ {
+				size += length(i)
+			}
+			work[n] += to - from
+			return size, nil
+		})
+		require.NoError(t, err)
+		read, from := 0, 0
+		for _, w := range got {
+			if read > 0 { // half of what the problem leaves is context
+				size := 10
+				for from = read; from > 0 && size+length(from-1) <= 10+(200-10)/2; from-- {
+					size += length(from - 1)
+				}
+			}
+			to, size := from, 10
+			for ; to < n && size+length(to) <= 200; to++ {
+				size += length(to)
+			}
+			require.Equal(t, Window{from, read, to}, w)
+			read = to
+		}
+		require.Equal(t, n, read)
+	}
+	require.Less(t, work[8000], 9*work[1000], "eight times the text took %d, and %d", work[8000], work[1000])
+}
+
 // Windows of a rendered trajectory: every step is read once, with the problem, in a text that is the whole one's where it fits.
 func TestRenderWindows(t *testing.T) {
 	for _, order := range []string{"thinking_first", "response_first"} {
@@ -66,7 +100,7 @@ func TestRenderWindows(t *testing.T) {
 			list, err := r.RenderWindows(trajectory, limit)
 			if order == "response_first" && limit < 9+5*4+2+12 { // problem, response, tags, longest thinking step
 				require.ErrorContains(t, err, "text.order: response_first: problem and response have 29 tokens")
-				require.ErrorContains(t, err, fmt.Sprintf("where a window holds %d", limit))
+				require.ErrorContains(t, err, fmt.Sprintf("a window holds %d;", limit))
 				require.ErrorAs(t, err, new(*TooLongError))
 				continue
 			}

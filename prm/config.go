@@ -35,7 +35,12 @@ type TrainConfig struct {
 	Reward     RewardConfig     `yaml:"reward"`
 	Eval       EvalConfig       `yaml:"eval"`
 	Checkpoint CheckpointConfig `yaml:"checkpoint"`
-	Seed       *uint64          `yaml:"seed"` // 1
+	// OnNonFinite says what a step does whose loss or gradient is NaN or Inf, which is never applied: stop (default) ends the run; skip
+	// passes its batch over; rollback takes the weights and moments of the newest checkpoint besides, so that what led there is undone.
+	OnNonFinite string `yaml:"on_nonfinite"`
+	// NonFiniteBudget is how many steps of a run skip and rollback pass over before the run ends all the same; 10.
+	NonFiniteBudget *int    `yaml:"nonfinite_budget"`
+	Seed            *uint64 `yaml:"seed"` // 1
 	// Seeds, if not empty, takes the place of Seed: one run for each, in seed-N of the run folder, and in its seeds.json mean and
 	// standard deviation of the last evaluations.
 	Seeds   []uint64 `yaml:"seeds"`
@@ -184,13 +189,14 @@ func DefaultTrainConfig() TrainConfig {
 			LR: new(1e-4), HeadLR: new(1e-3), Betas: []float64{0.9, 0.999}, Eps: new(1e-8), WeightDecay: new(0.01), Clip: new(1.0),
 			Schedule: ScheduleCosine, Warmup: new(0.05), Epochs: 1, Moments: "f32",
 		},
-		Recompute:  "layer",
-		Threshold:  &Threshold{Value: 0.5},
-		Reward:     RewardConfig{Over: "trained", Alpha: new(1.0)},
-		Eval:       EvalConfig{Every: new(100), Best: "within_auroc"},
-		Checkpoint: CheckpointConfig{Every: new(100), Keep: new(3)},
-		Save:       "last",
-		Seed:       new(uint64(1)), Device: "auto", Backend: "auto", SaveDType: "base", DType: "auto",
+		Recompute:   "layer",
+		Threshold:   &Threshold{Value: 0.5},
+		Reward:      RewardConfig{Over: "trained", Alpha: new(1.0)},
+		Eval:        EvalConfig{Every: new(100), Best: "within_auroc"},
+		Checkpoint:  CheckpointConfig{Every: new(100), Keep: new(3)},
+		OnNonFinite: "stop", NonFiniteBudget: new(10),
+		Save: "last",
+		Seed: new(uint64(1)), Device: "auto", Backend: "auto", SaveDType: "base", DType: "auto",
 		explicit: true,
 	}
 }

@@ -158,6 +158,8 @@ func (c *TrainConfig) validateRun() error {
 		return fmt.Errorf("checkpoint.every: %d is negative", *c.Checkpoint.Every)
 	case *c.Checkpoint.Keep < 0:
 		return fmt.Errorf("checkpoint.keep: %d is negative", *c.Checkpoint.Keep)
+	case *c.NonFiniteBudget < 0:
+		return fmt.Errorf("nonfinite_budget: %d is negative", *c.NonFiniteBudget)
 	case c.Threads < 0:
 		return fmt.Errorf("threads: %d is negative", c.Threads)
 	}
@@ -172,6 +174,7 @@ func (c *TrainConfig) validateRun() error {
 	return oneOf(
 		choice{"reward.over", c.Reward.Over, []string{"trained", "thinking", "response", "all"}},
 		choice{"eval.best", c.Eval.Best, bestNames()},
+		choice{"on_nonfinite", c.OnNonFinite, []string{"stop", "skip", "rollback"}},
 		choice{"save", c.Save, []string{"last", "best"}},
 	)
 }

@@ -65,18 +65,40 @@ func withoutValue(v reflect.Value, prefix string) string {
 // is compared by its hash), how often to look and to save, and how many threads work.
 var freeKeys = []string{
 	"model", "base", "data.train", "data.eval", "data.on_bad", "out", "cache", "threads", "device", "recompute", "optim.offload",
-	"checkpoint.every", "checkpoint.keep", "eval.every", "eval.best", "eval.max", "save",
+	"checkpoint.every", "checkpoint.keep", "on_nonfinite", "nonfinite_budget", "eval.every", "eval.best", "eval.max", "save",
 }
 
 // lengthKeys may differ too: they extend the run.
 var lengthKeys = []string{"optim.epochs", "optim.steps"}
+
+// rateKeys may differ too, from the step on that the run is resumed at; run.json records it.
+var rateKeys = []string{"optim.lr", "optim.head_lr", "optim.clip"}
+
+// change is a key whose value is another since a resumption.
+type change struct {
+	Key    string `json:"key"`
+	Before string `json:"before"`
+	Now    string `json:"now"`
+}
+
+// changedRates lists the rate keys in which two effective configurations differ.
+func changedRates(before, after TrainConfig) []change {
+	a, b := flatten(before), flatten(after)
+	var changed []change
+	for _, key := range rateKeys {
+		if a[key] != b[key] {
+			changed = append(changed, change{key, a[key], b[key]})
+		}
+	}
+	return changed
+}
 
 // changedKeys lists the keys in which two effective configurations differ and that change numbers.
 func changedKeys(before, after TrainConfig) []string {
 	a, b := flatten(before), flatten(after)
 	var changed []string
 	for _, key := range slices.Sorted(maps.Keys(a)) {
-		if a[key] != b[key] && !slices.Contains(freeKeys, key) && !slices.Contains(lengthKeys, key) {
+		if a[key] != b[key] && !slices.Contains(freeKeys, key) && !slices.Contains(lengthKeys, key) && !slices.Contains(rateKeys, key) {
 			changed = append(changed, fmt.Sprintf("%s (it was %s, now it is %s)", key, oneLine(a[key]), oneLine(b[key])))
 		}
 	}

@@ -55,5 +55,6 @@ func (s *strayErrors) warning(key string) []string {
 	if s.rows == 0 {
 		return nil
 	}
-	return []string{fmt.Sprintf("%s: %d rows of PRMBench name error steps beyond their last, which are passed over; the first: %s", key, s.rows, s.first)}
+	return []string{fmt.Sprintf("%s: %d rows of PRMBench name error steps beyond their last, which are passed over; the first: %s",
+		key, s.rows, s.first)}
 }

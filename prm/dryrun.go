@@ -47,6 +47,9 @@ type DryRunMemory struct {
 type DryRunSeconds struct {
 	PerToken float64 `json:"per_token"`
 	Training float64 `json:"training"` // evaluations and saving not included
+	// Evaluation is of one evaluation, of which there are Evaluations.
+	Evaluation  float64 `json:"evaluation"`
+	Evaluations int     `json:"evaluations"`
 }
 
 // dryRunTexts is how many texts a report shows.
@@ -57,18 +60,21 @@ func DryRun(ctx context.Context, cfg TrainConfig) (*DryRunReport, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	if len(cfg.Seeds) > 0 { // the other runs are like the first
+		cfg.Seed, cfg.Seeds = &cfg.Seeds[0], nil
+	}
 	s, err := prepare(ctx, cfg.filled())
 	if err != nil {
 		return nil, err
 	}
-	report, err := s.dryRun()
+	report, err := s.dryRun(ctx)
 	if err := errors.Join(err, s.Close()); err != nil {
 		return nil, err
 	}
 	return report, nil
 }
 
-func (s *session) dryRun() (*DryRunReport, error) {
+func (s *session) dryRun(ctx context.Context) (*DryRunReport, error) {
 	r := &DryRunReport{
 		Counts: s.set.counts, Steps: s.newSteps, StepsPerEpoch: s.set.stepsPerEpoch(&s.c), Backend: s.backend.Name(), DType: s.c.DType,
 		LambdaFinal: s.set.lambdaFinal, Warnings: append([]string{}, s.set.warnings...),
@@ -83,12 +89,12 @@ func (s *session) dryRun() (*DryRunReport, error) {
 	for _, f := range s.folder.Root.Files() {
 		r.Memory.Weights += f.Size()
 	}
-	return r, s.tryMicroBatch(r)
+	return r, s.tryMicroBatch(ctx, r)
 }
 
 // tryMicroBatch runs the first micro-batch twice, the second time by the clock. With train: head it is the trunk that
 // takes the time, once over all examples.
-func (s *session) tryMicroBatch(r *DryRunReport) error {
+func (s *session) tryMicroBatch(ctx context.Context, r *DryRunReport) error {
 	before := heap()
 	train := s.c.Train
 	if train == nnet.TrainHead {
@@ -100,7 +106,7 @@ func (s *session) tryMicroBatch(r *DryRunReport) error {
 	}
 	batch, err := s.firstBatch()
 	if err == nil {
-		err = s.timeMicroBatch(r, network, batch)
+		err = s.timeMicroBatch(ctx, r, network, batch)
 	}
 	r.Memory.Measured = max(0, heap()-before)
 	if err == nil {
@@ -109,7 +115,7 @@ func (s *session) tryMicroBatch(r *DryRunReport) error {
 	return errors.Join(err, network.Close())
 }
 
-func (s *session) timeMicroBatch(r *DryRunReport, network *nnet.Network, batch *data.Batch) error {
+func (s *session) timeMicroBatch(ctx context.Context, r *DryRunReport, network *nnet.Network, batch *data.Batch) error {
 	run := func() error {
 		_, err := network.TrainStep([]nnet.Micro{{Batch: batch}}, nnet.AdamW{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8})
 		return err
@@ -117,7 +123,7 @@ func (s *session) timeMicroBatch(r *DryRunReport, network *nnet.Network, batch *
 	tokens := 0
 	if s.c.Train == nnet.TrainHead {
 		run = func() error {
-			_, err := network.Features(context.Background(), batch)
+			_, err := network.Features(ctx, batch)
 			return err
 		}
 		shared, err := packShared(append(append([]*data.Example{}, s.set.train...), s.set.eval...), s.c.Batch.Tokens, network.Spec().Config)
@@ -142,6 +148,38 @@ func (s *session) timeMicroBatch(r *DryRunReport, network *nnet.Network, batch *
 	}
 	r.Seconds.PerToken = time.Since(began).Seconds() / float64(len(batch.Tokens))
 	r.Seconds.Training = r.Seconds.PerToken * float64(tokens)
+	return s.timeEvaluation(ctx, r, network, batch)
+}
+
+// timeEvaluation scores the micro-batch by the clock. With train: head the hidden states of the evaluation data are part of the
+// training's time already, and what is left is next to nothing.
+func (s *session) timeEvaluation(ctx context.Context, r *DryRunReport, network *nnet.Network, batch *data.Batch) error {
+	if len(s.set.eval) == 0 {
+		return nil
+	}
+	r.Seconds.Evaluations = 1
+	if every := *s.c.Eval.Every; every > 0 {
+		r.Seconds.Evaluations = (s.newSteps + every - 1) / every
+	}
+	if s.c.Train == nnet.TrainHead {
+		return nil
+	}
+	batches, err := packShared(s.set.eval, s.c.Batch.Tokens, network.Spec().Config)
+	if err != nil {
+		return err
+	}
+	tokens := 0
+	for _, b := range batches {
+		tokens += len(b.Tokens)
+	}
+	var began time.Time
+	for range 2 { // the first compiles
+		began = time.Now()
+		if _, err := network.Score(ctx, nnet.Micro{Batch: batch}); err != nil {
+			return err
+		}
+	}
+	r.Seconds.Evaluation = time.Since(began).Seconds() / float64(len(batch.Tokens)) * float64(tokens)
 	return nil
 }
 

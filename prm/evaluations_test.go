@@ -160,6 +160,12 @@ func TestSeeds(t *testing.T) {
 	_, err := Train(context.Background(), c)
 	require.ErrorContains(t, err, "is there already")
 	require.Equal(t, r.Spread, train(t, again(c)).Spread)
+	one := config(t, base)
+	train(t, one)
+	one = again(one)
+	one.Seeds = c.Seeds
+	_, err = Train(context.Background(), one)
+	require.ErrorContains(t, err, "is the folder of one run")
 	c.Seeds = []uint64{1, 1}
 	require.ErrorContains(t, c.Validate(), "seeds: 1 is there twice")
 }

@@ -7,12 +7,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/goprm/goprm/data"
-	"github.com/goprm/goprm/internal/checkpoint"
+	"github.com/goprm/goprm/internal/filelock"
 	"github.com/goprm/goprm/internal/hfmodel"
 	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/internal/nnet"
@@ -20,32 +20,30 @@ import (
 )
 
 // featureFormat changes whenever the same key would stand for other numbers.
-const featureFormat = 1
+const featureFormat = 2
 
-// featureFile and featureTensor name what a cache folder holds.
-const (
-	featureFile   = "features.safetensors"
-	featureTensor = "features"
-)
-
-// features are the trunk's hidden states at every read-out of some examples, [rows, hidden] in the dtype of parameters,
-// mapped from the cache. A trunk that does not learn gives the same ones in every epoch.
+// features are the trunk's hidden states at every read-out of some examples, in the dtype of parameters, mapped from the cache. A trunk
+// that does not learn gives the same ones in every epoch.
 type features struct {
-	file   *safetensors.File
-	rows   []byte
-	width  int                   // bytes of a row
-	first  map[*data.Example]int // row of an example's first read-out
+	shards []*featureShard
+	rows   map[*data.Example][]byte // [read-outs, hidden]
+	width  int                      // bytes of a row
 	hidden int
 	dtype  safetensors.DType
 }
 
 // Close unmaps the rows.
-func (f *features) Close() error { return f.file.Close() }
+func (f *features) Close() error {
+	var failed []error
+	for _, s := range f.shards {
+		failed = append(failed, s.file.Close())
+	}
+	return errors.Join(failed...)
+}
 
 // row is the hidden state of one read-out.
 func (f *features) row(e *data.Example, read int) []byte {
-	at := (f.first[e] + read) * f.width
-	return f.rows[at : at+f.width]
+	return f.rows[e][read*f.width : (read+1)*f.width]
 }
 
 // micro adds the rows that a batch of the listed examples reads.
@@ -62,7 +60,8 @@ func (f *features) values(dst []float64, e *data.Example, read int) ([]float64, 
 	return safetensors.AppendFloat64(dst, safetensors.Info{DType: f.dtype, Shape: []int{f.hidden}, End: int64(f.width)}, f.row(e, read))
 }
 
-// featureCache finds hidden states by everything that determines them.
+// featureCache finds hidden states by everything that determines them: a folder for each trunk, in it shards with the rows of some
+// examples. Any number of processes may use a folder; one at a time computes, and the others wait for what it finds.
 type featureCache struct {
 	dir        string // the cache's folder
 	weights    string // what the trunk is
@@ -71,7 +70,7 @@ type featureCache struct {
 	dtype      safetensors.DType // of the rows
 	hidden     int
 	tokens     int // of a micro-batch
-	warn       func(format string, args ...any)
+	warn, info func(format string, args ...any)
 	tell       func(done, total int)
 }
 
@@ -87,142 +86,106 @@ func cacheDir(configured string) (string, error) {
 	return filepath.Join(user, "goprm"), nil
 }
 
-// key is the SHA-256 of all that the rows depend on.
-func (c *featureCache) key(list []*data.Example) string {
+// featuresName is the folder of all hidden states in a cache.
+const featuresName = "features"
+
+// folder is where the rows of this trunk and arithmetic lie.
+func (c *featureCache) folder() string {
 	sum := sha256.New()
-	modelfolder.WriteString(sum, fmt.Sprintf("goprm features %d", featureFormat))
-	modelfolder.WriteString(sum, c.weights)
-	modelfolder.WriteString(sum, c.backend)
-	modelfolder.WriteString(sum, c.arithmetic)
-	modelfolder.WriteString(sum, string(c.dtype))
-	var buffer []byte
-	for _, e := range list {
-		buffer = binary.LittleEndian.AppendUint64(buffer[:0], uint64(len(e.Tokens)))
-		buffer = binary.LittleEndian.AppendUint64(buffer, uint64(len(e.Reads)))
-		for _, id := range e.Tokens {
-			buffer = binary.LittleEndian.AppendUint32(buffer, uint32(id))
-		}
-		for _, r := range e.Reads {
-			buffer = binary.LittleEndian.AppendUint32(buffer, uint32(r.Pos))
-		}
-		for _, begin := range e.Windows {
-			buffer = binary.LittleEndian.AppendUint64(buffer, uint64(begin))
-		}
-		_, _ = sum.Write(buffer) // a hash's Write never fails
+	format := fmt.Sprintf("goprm features %d", featureFormat)
+	for _, s := range []string{format, c.weights, c.backend, c.arithmetic, string(c.dtype), fmt.Sprint(c.hidden)} {
+		modelfolder.WriteString(sum, s)
 	}
-	return hex.EncodeToString(sum.Sum(nil))
+	return filepath.Join(c.dir, featuresName, hex.EncodeToString(sum.Sum(nil)))
 }
 
-// get returns the rows of the examples: from the cache, or computed by the network that open makes, and then cached.
+// featureKey is the SHA-256 of what an example's rows depend on besides the trunk: its tokens, where it is read, and its windows.
+func featureKey(e *data.Example) string {
+	buffer := binary.LittleEndian.AppendUint64(nil, uint64(len(e.Tokens)))
+	buffer = binary.LittleEndian.AppendUint64(buffer, uint64(len(e.Reads)))
+	for _, id := range e.Tokens {
+		buffer = binary.LittleEndian.AppendUint32(buffer, uint32(id))
+	}
+	for _, r := range e.Reads {
+		buffer = binary.LittleEndian.AppendUint32(buffer, uint32(r.Pos))
+	}
+	for _, begin := range e.Windows {
+		buffer = binary.LittleEndian.AppendUint64(buffer, uint64(begin))
+	}
+	sum := sha256.Sum256(buffer)
+	return hex.EncodeToString(sum[:])
+}
+
+// wanted are the examples whose rows are looked for, by key; equal ones share theirs.
+type wanted map[string][]*data.Example
+
+// get returns the rows of the examples: from the cache, and where it has none computed by the network that open makes, and then cached.
+// When the context ends, what was computed stays in the cache.
 func (c *featureCache) get(ctx context.Context, list []*data.Example, open func() (*nnet.Network, error)) (*features, error) {
-	root := filepath.Join(c.dir, "features", c.key(list))
-	skip := func(name, reason string) { c.warn("hidden states in %s/%s are computed again: %s", root, name, reason) }
-	found, err := checkpoint.Newest(root, skip)
-	if err == nil {
-		f, err := c.open(found.Dir(), list)
-		if err == nil {
-			return f, nil
-		}
-		c.warn("hidden states in %s are computed again: %v", found.Dir(), err)
-	} else if !errors.Is(err, checkpoint.ErrNone) {
-		return nil, fmt.Errorf("cache: %w", err)
-	}
-	network, err := open()
-	if err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(filepath.Dir(root), 0o777); err != nil {
-		return nil, fmt.Errorf("cache: %w", err)
-	}
-	file := checkpoint.File{Name: featureFile, Write: func(w io.Writer) error { return c.write(ctx, w, list, network) }}
-	if err := checkpoint.Save(root, 0, nil, []checkpoint.File{file}, checkpoint.Keep{}); err != nil {
-		return nil, fmt.Errorf("hidden states: %w", err)
-	}
-	found, err = checkpoint.Newest(root, skip)
-	if err != nil {
-		return nil, fmt.Errorf("cache: %w", err)
-	}
-	return c.open(found.Dir(), list)
-}
-
-func (c *featureCache) open(dir string, list []*data.Example) (*features, error) {
-	file, err := safetensors.Open(filepath.Join(dir, featureFile))
-	if err != nil {
-		return nil, err
-	}
-	f := &features{file: file, hidden: c.hidden, dtype: c.dtype, width: c.hidden * int(c.dtype.Size()), first: map[*data.Example]int{}}
-	rows := 0
+	f := &features{rows: map[*data.Example][]byte{}, hidden: c.hidden, dtype: c.dtype, width: c.hidden * int(c.dtype.Size())}
+	missing := wanted{}
 	for _, e := range list {
-		f.first[e] = rows
-		rows += len(e.Reads)
+		key := featureKey(e)
+		missing[key] = append(missing[key], e)
 	}
-	info, ok := file.Info(featureTensor)
-	if !ok || info.DType != c.dtype || info.Bytes() != int64(rows)*int64(f.width) {
-		return nil, errors.Join(fmt.Errorf("%s: does not hold %d rows of %d", file.Path(), rows, c.hidden), file.Close())
+	err := c.fill(ctx, f, missing, open)
+	if err == nil && len(missing) > 0 {
+		err = fmt.Errorf("the cache %s lost rows while they were written", c.folder())
 	}
-	f.rows = file.Bytes(featureTensor)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
 	return f, nil
 }
 
-// chunkBytes bounds the rows that are held in memory while they are computed.
-const chunkBytes = 256 << 20
-
-func (c *featureCache) write(ctx context.Context, w io.Writer, list []*data.Example, network *nnet.Network) error {
-	rows := 0
-	for _, e := range list {
-		rows += len(e.Reads)
+// fill takes rows out of missing as they are found or computed.
+func (c *featureCache) fill(ctx context.Context, f *features, missing wanted, open func() (*nnet.Network, error)) error {
+	all := len(missing)
+	if err := c.find(f, missing, false); err != nil || len(missing) == 0 {
+		return err
 	}
-	tensor := safetensors.Tensor{Name: featureTensor, DType: c.dtype, Shape: []int{rows, c.hidden}}
-	tensor.Write = func(w io.Writer) error {
-		width, done := c.hidden*int(c.dtype.Size()), 0
-		for lo := 0; lo < len(list); {
-			hi, chunk := lo, 0
-			for hi < len(list) && (hi == lo || (chunk+len(list[hi].Reads))*width <= chunkBytes) {
-				chunk += len(list[hi].Reads)
-				hi++
-			}
-			tell := func(examples int) { c.tell(done+examples, len(list)) }
-			block, err := c.compute(ctx, list[lo:hi], chunk*width, network, tell)
-			if err != nil {
-				return err
-			}
-			if _, err := w.Write(block); err != nil {
-				return err
-			}
-			done += hi - lo
-			lo = hi
-		}
-		return nil
+	if err := os.MkdirAll(c.folder(), 0o777); err != nil {
+		return fmt.Errorf("cache: %w", err)
 	}
-	return safetensors.Write(w, []safetensors.Tensor{tensor}, nil)
+	lock, err := c.wait(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Release() }() // the rows are written by then, and the system frees it too
+	if err := c.find(f, missing, true); err != nil || len(missing) == 0 {
+		return err
+	}
+	if found := all - len(missing); found > 0 {
+		c.info("hidden states: %d of %d texts are in the cache, %d are computed", found, all, len(missing))
+	}
+	network, err := open()
+	if err != nil {
+		return err
+	}
+	if err := c.compute(ctx, missing, network); err != nil {
+		return err
+	}
+	return c.find(f, missing, true)
 }
 
-// compute runs the trunk over some examples and returns their rows in order.
-func (c *featureCache) compute(ctx context.Context, list []*data.Example, size int, network *nnet.Network, tell func(int)) ([]byte, error) {
-	batches, err := packShared(list, c.tokens, network.Spec().Config)
-	if err != nil {
-		return nil, err
-	}
-	width, first := c.hidden*int(c.dtype.Size()), make([]int, len(list))
-	for i := 1; i < len(list); i++ {
-		first[i] = first[i-1] + len(list[i-1].Reads)
-	}
-	block := make([]byte, size)
-	for n, b := range batches {
-		if err := ctx.Err(); err != nil {
-			return nil, err
+// wait makes this process the one that computes in the folder, when the one before has ended.
+func (c *featureCache) wait(ctx context.Context) (*filelock.Lock, error) {
+	for told := false; ; {
+		lock, err := filelock.Take(filepath.Join(c.folder(), lockName))
+		held := new(filelock.HeldError)
+		if !errors.As(err, &held) {
+			return lock, err
 		}
-		rows, err := network.Features(ctx, b)
-		if err != nil {
-			return nil, err
+		if !told {
+			c.info("hidden states: waiting for process %d, which computes some of this model", held.Process)
+			told = true
 		}
-		for i := range b.Reads {
-			at := (first[b.Trajectory[i]] + int(b.Read[i])) * width
-			copy(block[at:at+width], rows[i*width:])
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(50 * time.Millisecond):
 		}
-		tell(len(list) * (n + 1) / len(batches))
 	}
-	return block, nil
 }
 
 // packShared packs for scoring, with common beginnings stored once where that saves at least a tenth of the tokens and the

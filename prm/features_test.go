@@ -16,7 +16,7 @@ import (
 // caches lists the cached hidden states.
 func caches(t *testing.T, dir string) []string {
 	t.Helper()
-	list, err := filepath.Glob(filepath.Join(dir, "features", "*", "*", featureFile))
+	list, err := filepath.Glob(filepath.Join(dir, featuresName, "*", "*"+shardEnd))
 	require.NoError(t, err)
 	return list
 }
@@ -39,7 +39,6 @@ func TestFeatureCache(t *testing.T) {
 	require.Equal(t, list, caches(t, c.Cache))
 	after, err := os.Stat(list[0])
 	require.NoError(t, err)
-	require.Equal(t, before.ModTime(), after.ModTime(), "they were computed again")
 	require.True(t, os.SameFile(before, after), "they were computed again")
 
 	// Damage is noticed, said and repaired.
@@ -51,7 +50,8 @@ func TestFeatureCache(t *testing.T) {
 	c.Out += "3"
 	c.Optim.Epochs = 2
 	train(t, c)
-	require.Contains(t, said(c), "are computed again: features.safetensors: damaged")
+	require.Contains(t, said(c), "are computed again: damaged: the rows of ")
+	require.Len(t, caches(t, c.Cache), 1, "the damaged shard is gone")
 	require.Equal(t, first, weights(t, c.Out))
 
 	// What they depend on is part of their name.
@@ -60,7 +60,7 @@ func TestFeatureCache(t *testing.T) {
 		func(c *TrainConfig) { c.Text.Final = "last_token"; c.Text.Template = "Q {problem} A " },
 		func(c *TrainConfig) { c.DType = "f64" },
 		func(c *TrainConfig) { c.Model = tiny(t, tinymodel.Options{Seed: 5}) },
-		func(c *TrainConfig) { c.Data.Trajectories = Slice(sums(20, 5)) },
+		func(c *TrainConfig) { c.Data.Trajectories = Slice(append(sums(28, 5), elsewhere(sums(1, 8))...)) }, // one row more
 	} {
 		other := c
 		other.Out += string(rune('a' + i))
@@ -98,28 +98,35 @@ func TestHeadModeEqualsFrozenTrunk(t *testing.T) {
 }
 
 func TestFeatureKey(t *testing.T) {
-	list := func() []*data.Example {
-		return []*data.Example{{Tokens: []int32{1, 2, 3}, Reads: []data.ReadOut{{Pos: 1}}}, {Tokens: []int32{4}, Reads: []data.ReadOut{{Pos: 0}}}}
+	example := func() *data.Example {
+		return &data.Example{Tokens: []int32{1, 2, 3}, Reads: []data.ReadOut{{Pos: 1}, {Pos: 2}}, Windows: []int32{1}}
+	}
+	key := featureKey(example())
+	same := example()
+	same.ID, same.Reads[0].Target, same.Reads[0].Weight = "other", 0.5, 3
+	require.Equal(t, key, featureKey(same), "labels change no hidden state")
+	for i, change := range []func(e *data.Example){
+		func(e *data.Example) { e.Tokens[1] = 9 },
+		func(e *data.Example) { e.Reads[0].Pos = 2 },
+		func(e *data.Example) { e.Windows = nil },
+		func(e *data.Example) { e.Windows[0] = 2 },
+		func(e *data.Example) { e.Tokens, e.Reads = []int32{1, 2}, append(e.Reads, data.ReadOut{Pos: 3}) },
+	} {
+		e := example()
+		change(e)
+		require.NotEqual(t, key, featureKey(e), i)
 	}
 	cache := featureCache{weights: "w", backend: "cpu/portable", dtype: safetensors.F32}
-	key := cache.key(list())
-	require.Equal(t, key, cache.key(list()))
-	same := list()
-	same[0].ID, same[0].Reads[0].Target = "other", 0.5
-	require.Equal(t, key, cache.key(same), "labels change no hidden state")
-	for i, change := range []func(c *featureCache, l []*data.Example){
-		func(c *featureCache, _ []*data.Example) { c.weights = "v" },
-		func(c *featureCache, _ []*data.Example) { c.backend = "cpu/avx2" },
-		func(c *featureCache, _ []*data.Example) { c.arithmetic = "bf16" },
-		func(c *featureCache, _ []*data.Example) { c.dtype = safetensors.F64 },
-		func(_ *featureCache, l []*data.Example) { l[0].Tokens[1] = 9 },
-		func(_ *featureCache, l []*data.Example) { l[0].Reads[0].Pos = 2 },
-		func(_ *featureCache, l []*data.Example) { l[0], l[1] = l[1], l[0] },
-		func(_ *featureCache, l []*data.Example) { l[0].Tokens, l[1].Tokens = []int32{1, 2}, []int32{3, 4} },
+	for i, change := range []func(c *featureCache){
+		func(c *featureCache) { c.weights = "v" },
+		func(c *featureCache) { c.backend = "cpu/avx2" },
+		func(c *featureCache) { c.arithmetic = "bf16" },
+		func(c *featureCache) { c.dtype = safetensors.F64 },
+		func(c *featureCache) { c.hidden = 1 },
 	} {
-		c, l := cache, list()
-		change(&c, l)
-		require.NotEqual(t, key, c.key(l), i)
+		c := cache
+		change(&c)
+		require.NotEqual(t, cache.folder(), c.folder(), i)
 	}
 }
 

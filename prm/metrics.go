@@ -18,6 +18,7 @@ type StepMetrics struct {
 	// Loss is LossStep + LossFinal, each with its λ.
 	Loss, LossStep, LossFinal float64
 	GradNorm                  float64 // before clipping
+	NonFinite                 string  // the first tensor that was NaN or Inf, of a step that on_nonfinite passed over; then losses are NaN
 	LR                        float64 // of all but the head
 	TokensPerS                float64
 	Time                      string // RFC 3339
@@ -28,7 +29,7 @@ func (s StepMetrics) MarshalJSON() ([]byte, error) {
 	return json.Marshal(runlog.Step{
 		Step: s.Step, Tokens: s.Tokens, Trajectories: s.Trajectories, NStep: s.NStep, NFinal: s.NFinal,
 		Loss: metrics.Float(s.Loss), LossStep: metrics.Float(s.LossStep), LossFinal: metrics.Float(s.LossFinal),
-		GradNorm: metrics.Float(s.GradNorm), LR: s.LR, TokensPerS: s.TokensPerS, Time: s.Time,
+		GradNorm: metrics.Float(s.GradNorm), NonFinite: s.NonFinite, LR: s.LR, TokensPerS: s.TokensPerS, Time: s.Time,
 	})
 }
 

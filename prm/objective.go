@@ -47,7 +47,8 @@ func (d *dataset) checkObjective(c *TrainConfig) error {
 	d.warnOfIgnoreIndex()
 	for kind, what := range []string{data.Step: "step", data.Final: "trajectory"} {
 		if list := targets[data.Kind(kind)]; len(list) > 1 && isConstant(list) {
-			d.warnings = append(d.warnings, fmt.Sprintf("data.train: all %d %s labels that weigh something are %v: nothing tells good from bad", len(list), what, list[0]))
+			d.warnings = append(d.warnings, fmt.Sprintf("data.train: all %d %s labels that weigh something are %v: nothing tells good from bad",
+				len(list), what, list[0]))
 		}
 	}
 	return nil
@@ -66,7 +67,8 @@ func (d *dataset) warnOfIgnoreIndex() {
 	}
 	for kind, key := range []string{data.Step: "labels.steps", data.Final: "labels.trajectory"} {
 		if n := count[data.Kind(kind)]; n > 0 {
-			d.warnings = append(d.warnings, fmt.Sprintf("%s: %d labels are %d, Hugging Face's mark of no label, and are trained on as they are; write null for no label", key, n, ignored))
+			d.warnings = append(d.warnings, fmt.Sprintf("%s: %d labels are %d, Hugging Face's mark of no label, and are trained on as they are; "+
+				"write null for no label", key, n, ignored))
 		}
 	}
 }
@@ -106,8 +108,8 @@ func (s *session) lengthWarnings() ([]string, error) {
 	c, steps := &s.c, s.newSteps
 	var list []string
 	if n, have := c.Batch.Trajectories, len(s.set.train); have < n {
-		list = append(list, fmt.Sprintf("batch.trajectories: %d, and there are %d trajectories to train on: every step's loss is %d/%d of a full batch's; set it to %d at most",
-			n, have, have, n, have))
+		list = append(list, fmt.Sprintf("batch.trajectories: %d, and there are %d trajectories to train on: every step's loss is %d/%d of a full batch's; "+
+			"set it to %d at most", n, have, have, n, have))
 	}
 	rates, err := c.Optim.options(steps)
 	if err != nil {
@@ -127,11 +129,11 @@ func rateWarnings(c *TrainConfig, rates schedule.Options) []string {
 	case peak == 0:
 		return []string{"optim.lr, optim.head_lr: the rates of all that is trained are 0: nothing will be learnt"}
 	case most == 0:
-		return []string{fmt.Sprintf("optim.warmup: %v of %d steps is %d of warm-up, at rate 0: nothing will be learnt; set optim.warmup: 0, or take more steps",
-			*c.Optim.Warmup, rates.Steps, warmup)}
+		return []string{fmt.Sprintf("optim.warmup: %v of %d steps is %d of warm-up, at rate 0: nothing will be learnt; "+
+			"set optim.warmup: 0, or take more steps", *c.Optim.Warmup, rates.Steps, warmup)}
 	case warmup >= rates.Steps:
-		return []string{fmt.Sprintf("optim.warmup: %v of %d steps is %d of warm-up, the whole run: the rate goes from 0 to %.3g and never reaches %.3g; set it lower, or take more steps",
-			*c.Optim.Warmup, rates.Steps, warmup, last, peak)}
+		return []string{fmt.Sprintf("optim.warmup: %v of %d steps is %d of warm-up, the whole run: the rate goes from 0 to %.3g and never reaches %.3g; "+
+			"set it lower, or take more steps", *c.Optim.Warmup, rates.Steps, warmup, last, peak)}
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ type PlanOptions struct {
 	Model        string // a folder with config.json; weights are not read
 	Train        string // head, lora (default) or full
 	Tokens       int    // of a micro-batch; 8192
-	MicroBatches int    // of an optimiser step; 2, and more need little more
+	MicroBatches int    // of an optimiser step; batch.trajectories, 16; from 2 on their number changes nothing
 	DType        string // bf16 (default, as on a GPU), f32 or f64
 	LoRA         LoRAConfig
 	Recompute    string // layer (default) or none
@@ -51,7 +51,7 @@ type PlanMemory struct {
 	Weights     int64 `json:"weights"`     // frozen, as stored, or trained, in the dtype of parameters
 	Gradients   int64 `json:"gradients"`   // of trained parameters
 	Moments     int64 `json:"moments"`     // of AdamW, unless they lie on the host
-	Activations int64 `json:"activations"` // the arena of the largest batch
+	Activations int64 `json:"activations"` // the arenas of the largest batch, trained on and evaluated
 	Rounded     int64 `json:"rounded"`     // the bf16 copy of the largest trained matrices that a launch takes, where products compute in bf16
 	Trained     int64 `json:"trained"`     // numbers that are trained, not bytes
 	Host        int64 `json:"host"`        // page-locked memory of the host: moments that are offloaded
@@ -88,7 +88,7 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 		opt.Tokens = defaults.Batch.Tokens
 	}
 	if opt.MicroBatches == 0 {
-		opt.MicroBatches = 2
+		opt.MicroBatches = defaults.Batch.Trajectories
 	}
 	if opt.LoRA.Rank == 0 {
 		opt.LoRA = defaults.LoRA

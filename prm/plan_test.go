@@ -51,7 +51,7 @@ func TestPlan(t *testing.T) {
 
 	big := plan(t, "7B", "full", 4096, 80)
 	require.False(t, big.Fits)
-	require.Equal(t, "optim.offload: true with one micro-batch a step (fewer batch.trajectories) fits, with 55.4 GiB and 52.7 GiB on the host", big.Advice)
+	require.Equal(t, "optim.offload: true with one micro-batch a step (fewer batch.trajectories) fits, with 55.6 GiB and 52.7 GiB on the host", big.Advice)
 	require.Contains(t, plan(t, "7B", "full", 4096, 48).Advice, "lora or head")
 
 	dir := filepath.Join(t.TempDir(), "model")
@@ -72,6 +72,13 @@ func TestPlan(t *testing.T) {
 		require.True(t, r.Fits, "7B, everything trained, within 80 GiB: %+v", r)
 		require.Equal(t, at("f32", false, 1).Total-8*numbers, r.Total)
 	}
+
+	large, err := Plan(PlanOptions{Model: dir, Train: "full", Tokens: 8192, MicroBatches: 16, Moments: "bf16", Offload: true, Memory: 139 << 30})
+	require.NoError(t, err)
+	require.True(t, large.Fits, "7B, everything trained on 16 micro-batches, within one device of 139 GiB: %+v", large)
+	unsaid, err := Plan(PlanOptions{Model: dir, Train: "full", Tokens: 8192, Moments: "bf16", Offload: true, Memory: 139 << 30})
+	require.NoError(t, err)
+	require.Equal(t, large, unsaid, "as many as batch.trajectories, unless said otherwise")
 
 	long := plan(t, "7B", "lora", 1<<18, 80)
 	require.False(t, long.Fits)

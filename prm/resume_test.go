@@ -193,7 +193,6 @@ func TestResumeRefusesOtherNumbers(t *testing.T) {
 	require.NoError(t, err)
 	for key, change := range map[string]func(c *TrainConfig){
 		"seed":                func(c *TrainConfig) { c.Seed = new(uint64(4)) },
-		"optim.lr":            func(c *TrainConfig) { c.Optim.LR = new(2e-3) },
 		"optim.betas":         func(c *TrainConfig) { c.Optim.Betas = []float64{0.9, 0.99} },
 		"batch.tokens":        func(c *TrainConfig) { c.Batch.Tokens = 119 },
 		"text.separator":      func(c *TrainConfig) { c.Text.Separator = "\n\n" },

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,12 +65,13 @@ type recordData struct {
 	Eval  *hashed `json:"eval,omitempty"` // nil: a share of Train
 }
 
-// extension is one change of the run's length.
+// extension is one change of the run's length, of its rates, or of both.
 type extension struct {
-	FromStep int    `json:"from_step"` // the first steps have the former length's learning rates
-	Steps    int    `json:"steps"`
-	Before   int    `json:"before"`
-	Time     string `json:"time"`
+	FromStep int      `json:"from_step"` // the first steps have the former length's learning rates
+	Steps    int      `json:"steps"`
+	Before   int      `json:"before"`
+	Changed  []change `json:"changed,omitempty"`
+	Time     string   `json:"time"`
 }
 
 // describe fills the record of the run.
@@ -232,12 +234,13 @@ func (s *session) adopt() error {
 		return err
 	}
 	if changed := append(changedKeys(before, s.c), record.changedContent(&s.record)...); len(changed) > 0 {
-		return fmt.Errorf("%s cannot be resumed with another %s: only optim.epochs and optim.steps may change", s.c.Out, strings.Join(changed, "; "))
+		return fmt.Errorf("%s cannot be resumed with another %s: only %s may change", s.c.Out,
+			strings.Join(changed, "; "), strings.Join(slices.Concat(lengthKeys, rateKeys), ", "))
 	}
 	if record.Version != s.record.Version {
 		s.say.warnf("the run was begun by version %s, this is %s: the bits may differ", record.Version, s.record.Version)
 	}
-	s.record = *record
+	s.record, s.rates = *record, changedRates(before, s.c)
 	return nil
 }
 

@@ -23,6 +23,9 @@ func trainSeeds(ctx context.Context, c TrainConfig) (*TrainResult, error) {
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("out: %w", err)
 	}
+	if _, err := os.Stat(filepath.Join(c.Out, configName)); err == nil {
+		return nil, fmt.Errorf("seeds: %s is the folder of one run; give another out", c.Out)
+	}
 	var runs []*TrainResult
 	for _, seed := range c.Seeds {
 		one := c

@@ -30,6 +30,7 @@ type session struct {
 	renderer *data.Renderer
 	set      *dataset
 	record   runRecord
+	rates    []change  // what a resumption gives other values
 	newSteps int       // the length that this configuration gives the run
 	features *features // train: head
 	// ownTokenizer is the fingerprint of a tokenizer that the folder does not hold; "": it does.
@@ -85,6 +86,9 @@ func (s *session) open(ctx context.Context) error {
 		return err
 	}
 	if err := s.describe(); err != nil {
+		return err
+	}
+	if err := s.checkFinite(); err != nil {
 		return err
 	}
 	warnings, err := s.lengthWarnings()
@@ -213,7 +217,7 @@ func (s *session) network(ctx context.Context) (*nnet.Network, error) {
 	}
 	network, err := nnet.New(s.spec(c.Train), s.backend, source)
 	if err != nil {
-		return nil, s.explain(err, c.Batch.Tokens, 2)
+		return nil, s.explain(err, c.Batch.Tokens, c.Batch.Trajectories)
 	}
 	s.closers = append(s.closers, network.Close)
 	s.record.HeadInit = from
@@ -257,7 +261,7 @@ func (s *session) featuresOf(ctx context.Context, list []*data.Example) (*featur
 	defer s.say.console.Finish()
 	cache := featureCache{
 		dir: dir, weights: weights, backend: s.backend.Name(), arithmetic: s.c.DType, dtype: storage(s.dtype), hidden: s.folder.Config.HiddenSize,
-		tokens: s.c.Batch.Tokens, warn: s.say.warnf, tell: func(done, _ int) { s.say.console.Update(done, "") },
+		tokens: s.c.Batch.Tokens, warn: s.say.warnf, info: s.say.infof, tell: func(done, _ int) { s.say.console.Update(done, "") },
 	}
 	var network *nnet.Network
 	f, err := cache.get(ctx, list, func() (*nnet.Network, error) {

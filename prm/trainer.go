@@ -42,6 +42,7 @@ type checkpointMeta struct {
 	Tokens    int     `json:"tokens"` // trained on so far
 	Threshold float64 `json:"threshold"`
 	Best      *Best   `json:"best"`
+	NonFinite int     `json:"nonfinite,omitempty"` // steps passed over
 }
 
 // resume brings the state of a checkpoint back, or begins, and opens the run's logs.
@@ -67,10 +68,15 @@ func (t *trainer) resume(from *checkpoint.Checkpoint, state runState) error {
 			return err
 		}
 		t.evaluated = seen.adopt(&t.meta, &t.c)
+		if t.newSteps != t.record.Steps || len(t.rates) > 0 {
+			t.record.History = append(t.record.History, extension{FromStep: t.meta.Step, Steps: t.newSteps, Before: t.record.Steps, Changed: t.rates, Time: now()})
+		}
 		if t.newSteps != t.record.Steps {
-			t.record.History = append(t.record.History, extension{FromStep: t.meta.Step, Steps: t.newSteps, Before: t.record.Steps, Time: now()})
 			t.record.Steps = t.newSteps
 			t.say.noticef("the run has %d steps now", t.newSteps)
+		}
+		for _, r := range t.rates {
+			t.say.noticef("%s is %s from step %d on (it was %s)", r.Key, r.Now, t.meta.Step+1, r.Before)
 		}
 		t.record.Complete = false
 		if err := t.saveDescriptions(); err != nil {
@@ -95,6 +101,11 @@ func (t *trainer) restore(from *checkpoint.Checkpoint) error {
 	if b := t.meta.Best; b != nil && b.Metric != t.c.Eval.Best {
 		t.meta.Best = nil
 	}
+	return t.restoreWeights(from, t.meta.Updates)
+}
+
+// restoreWeights brings back a checkpoint's weights and moments, not the step.
+func (t *trainer) restoreWeights(from *checkpoint.Checkpoint, updates int) error {
 	path, err := from.Path(modelfolder.StateName)
 	if err != nil {
 		return err
@@ -106,7 +117,7 @@ func (t *trainer) restore(from *checkpoint.Checkpoint) error {
 	err = t.network.Restore(func(name string) (nnet.Stored, bool) {
 		info, ok := file.Info(name)
 		return nnet.Stored{File: path, Info: info, Data: file.Bytes(name)}, ok
-	}, t.meta.Updates)
+	}, updates)
 	return errors.Join(err, file.Close())
 }
 
@@ -207,7 +218,14 @@ func (t *trainer) step() error {
 		Eps: *c.Optim.Eps, WeightDecay: *c.Optim.WeightDecay, Clip: *c.Optim.Clip, Seed: *c.Seed,
 	}
 	r, err := t.network.TrainStep(micros, h)
-	if err != nil {
+	bad := new(nnet.NonFiniteError)
+	switch {
+	case errors.As(err, &bad):
+		if err := t.passOver(s+1, bad, micros); err != nil {
+			return err
+		}
+		r = nnet.StepResult{Loss: math.NaN(), LossStep: math.NaN(), LossFinal: math.NaN(), GradNorm: math.NaN()}
+	case err != nil:
 		longest := c.Batch.Tokens
 		for _, m := range micros {
 			longest = max(longest, len(m.Tokens))
@@ -225,11 +243,14 @@ func (t *trainer) step() error {
 	t.last = StepMetrics{
 		Step: s + 1, Tokens: tokens, Trajectories: len(list), NStep: r.NumStep, NFinal: r.NumFinal,
 		Loss: r.Loss, LossStep: r.LossStep, LossFinal: r.LossFinal, GradNorm: r.GradNorm,
-		LR: h.LR, TokensPerS: math.Round(float64(tokens)/time.Since(began).Seconds()*10) / 10, Time: now(),
+		NonFinite: bad.Tensor, LR: h.LR, TokensPerS: math.Round(float64(tokens)/time.Since(began).Seconds()*10) / 10, Time: now(),
 	}
 	t.say.console.Update(s+1, fmt.Sprintf("loss %.4f", r.Loss))
 	if err := t.metrics.Write(t.last); err != nil {
 		return err
+	}
+	if bad.Tensor != "" {
+		return nil
 	}
 	return t.events.Scalars(s+1, map[string]float64{
 		"train/loss": r.Loss, "train/loss_step": r.LossStep, "train/loss_final": r.LossFinal, "train/grad_norm": r.GradNorm, "train/lr": h.LR,
@@ -241,9 +262,6 @@ func (t *trainer) stepError(step int, err error) error {
 	left := "there is no checkpoint yet"
 	if t.saved > 0 {
 		left = fmt.Sprintf("the checkpoint of step %d is intact", t.saved)
-	}
-	if bad := new(nnet.NonFiniteError); errors.As(err, &bad) {
-		return fmt.Errorf("step %d: %w; %s. A smaller learning rate, or optim.clip, may help", step, &NonFiniteStepError{bad.Tensor}, left)
 	}
 	return fmt.Errorf("step %d: %w; %s", step, err, left)
 }

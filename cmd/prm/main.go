@@ -37,6 +37,7 @@ type commands struct {
 	Label    labelCommand    `cmd:"" help:"Make step and trajectory rewards of trajectories."`
 	Demo     demoCommand     `cmd:"" help:"See it learn: data, training, evaluation and best of N in a few minutes."`
 	Plan     planCommand     `cmd:"" help:"Say what memory a training run takes on a device, from the model's configuration alone."`
+	Cache    cacheCommand    `cmd:"" help:"Say what the cache of hidden states holds, and make it smaller."`
 	Devices  devicesCommand  `cmd:"" help:"List what can compute here, and why not what cannot."`
 	Report   reportCommand   `cmd:"" help:"Make one page of runs, scores and results."`
 	Version  versionCommand  `cmd:"" help:"Print version, commit and the kernels in use."`

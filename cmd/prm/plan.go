@@ -13,7 +13,7 @@ type planCommand struct {
 	Model        string  `required:"" help:"Model folder; only its config.json is read."`
 	Train        string  `default:"lora" help:"What is trained: head, lora or full."`
 	Tokens       int     `default:"8192" help:"Tokens of a micro-batch."`
-	MicroBatches int     `default:"2" help:"Micro-batches of an optimiser step."`
+	MicroBatches int     `default:"16" help:"Micro-batches of an optimiser step, at most batch.trajectories; from 2 on their number changes nothing."`
 	Recompute    string  `default:"layer" help:"layer or none."`
 	Moments      string  `default:"f32" help:"optim.moments: f32 or bf16."`
 	Offload      bool    `help:"optim.offload: moments lie in the host's memory."`

@@ -64,6 +64,8 @@ func writeTraining(p *program, r *prm.TrainResult) error {
 	switch {
 	case r.AlreadyComplete:
 		fmt.Fprintf(&b, "%s is complete: %d steps\n", r.Out, r.Steps)
+	case r.Interrupted && r.TotalSteps == 0:
+		b.WriteString("interrupted before the first step; start it again: hidden states that were computed are kept\n")
 	case r.Interrupted:
 		fmt.Fprintf(&b, "interrupted at step %d of %d; go on with --resume\n", r.Steps, r.TotalSteps)
 	default:
@@ -105,7 +107,8 @@ func writeDryRun(p *program, r *prm.DryRunReport) error {
 	fmt.Fprintf(&b, "%d optimiser steps (%d an epoch), lambda_final %g, %s in %s\n", r.Steps, r.StepsPerEpoch, r.LambdaFinal, r.Backend, r.DType)
 	fmt.Fprintf(&b, "memory: %d MB of weights, mapped; %d MB beyond them, of which %d MB are trained values, gradients and moments\n",
 		r.Memory.Weights>>20, r.Memory.Measured>>20, r.Memory.Trained>>20)
-	fmt.Fprintf(&b, "time: about %.0f s of training here (%.0f tokens a second), from one micro-batch\n", r.Seconds.Training, 1/r.Seconds.PerToken)
+	fmt.Fprintf(&b, "time: about %.0f s of training here (%.0f tokens a second), and %d evaluations of %.0f s, from one micro-batch\n",
+		r.Seconds.Training, 1/r.Seconds.PerToken, r.Seconds.Evaluations, r.Seconds.Evaluation)
 	_, err := fmt.Fprint(p.stdout, b.String())
 	return err
 }

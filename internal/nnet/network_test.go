@@ -220,8 +220,8 @@ func TestGradientsDoNotDependOnMemorySettings(t *testing.T) {
 	}
 }
 
-// Gradients of micro-batches are added in a tree over their numbers: ((0+1)+(2+3))+4 for five.
-func TestGradientsAreAddedInAFixedTree(t *testing.T) {
+// Gradients of micro-batches are added in a chain: (((0+1)+2)+3)+4 for five.
+func TestGradientsAreAddedInAFixedChain(t *testing.T) {
 	o := newOpener(t, "auto")
 	n := o.open(nnet.Spec{Train: nnet.TrainFull})
 	list := examples(5)
@@ -238,7 +238,7 @@ func TestGradientsAreAddedInAFixedTree(t *testing.T) {
 	for name, got := range sum {
 		for i := range got {
 			at := func(k int) float32 { return float32(parts[k][name][i]) }
-			require.Equal(t, float64(((at(0)+at(1))+(at(2)+at(3)))+at(4)), got[i], "%s[%d]", name, i)
+			require.Equal(t, float64((((at(0)+at(1))+at(2))+at(3))+at(4)), got[i], "%s[%d]", name, i)
 		}
 	}
 }

@@ -45,7 +45,7 @@ type optimizer struct {
 	steps    int // updates applied so far
 	launches map[launchKey]engine.Launch
 	updates  map[*engine.Tensor]*update // by the first gradient
-	tree     gradientTree
+	total    gradientSum
 }
 
 // update is everything that follows the gradients of a step: no launch of it waits for the host, so it is recorded whole.
@@ -62,7 +62,7 @@ type launchKey struct {
 
 func newOptimizer(n *Network) *optimizer {
 	o := &optimizer{net: n, rule: n.spec.rule()}
-	o.tree.optim = o
+	o.total.optim = o
 	for _, p := range n.graph.Params {
 		if p.Trained {
 			o.trained, o.names = append(o.trained, p), append(o.names, p.Name)
@@ -198,7 +198,7 @@ func (o *optimizer) launch(op string, attr any, out *engine.Tensor, in ...*engin
 
 var wholeTensors = engine.FromSlice([]int32{-1, -1, -1}, int(engine.NumDims))
 
-// TrainStep runs the micro-batches of one optimiser batch, adds their gradients in a fixed pairwise tree, and updates
+// TrainStep runs the micro-batches of one optimiser batch, adds their gradients in a fixed chain, and updates
 // the trained parameters. When anything is NaN or Inf nothing is changed and the error is a *NonFiniteError.
 func (n *Network) TrainStep(batches []Micro, u Update) (StepResult, error) {
 	if len(batches) == 0 {
@@ -251,7 +251,7 @@ func (n *Network) gradsOf(machine *engine.Machine) []*engine.Tensor {
 	return grads
 }
 
-// gradients sums over micro-batches: losses in order, gradients in the tree that pairs neighbours, then neighbours' sums.
+// gradients sums over micro-batches: losses in order, gradients in their chain.
 func (n *Network) gradients(batches []Micro) (StepResult, []*engine.Tensor, error) {
 	var result StepResult
 	need := Capacity{}
@@ -261,8 +261,8 @@ func (n *Network) gradients(batches []Micro) (StepResult, []*engine.Tensor, erro
 	if _, err := n.machine(outGradients, need); err != nil {
 		return result, nil, err
 	}
-	tree := &n.optim.tree
-	tree.reset()
+	total := &n.optim.total
+	total.added = 0
 	for i, b := range batches {
 		grads, err := n.backward(b, &result)
 		if err != nil {
@@ -274,12 +274,11 @@ func (n *Network) gradients(batches []Micro) (StepResult, []*engine.Tensor, erro
 		if len(batches) == 1 {
 			return result, grads, nil
 		}
-		if err := tree.push(grads); err != nil {
+		if err := total.add(grads); err != nil {
 			return result, nil, fmt.Errorf("micro-batch %d: %w", i, err)
 		}
 	}
-	sum, err := tree.sum()
-	return result, sum, err
+	return result, total.sum, nil
 }
 
 // add accounts a micro-batch's part of the loss, from its read-outs and in float64.

@@ -13,7 +13,7 @@ type Memory struct {
 	Weights     int64 `json:"weights"`     // frozen, as stored, or trained, in the dtype of parameters
 	Gradients   int64 `json:"gradients"`   // of trained parameters
 	Moments     int64 `json:"moments"`     // of the optimizer, unless they lie on the host
-	Activations int64 `json:"activations"` // the arena of the largest batch
+	Activations int64 `json:"activations"` // the arenas of the largest batch, trained on and evaluated
 	Rounded     int64 `json:"rounded"`     // the bf16 copy of the largest trained matrices that a launch takes, where products compute in bf16
 	Trained     int64 `json:"trained"`     // numbers that are trained
 	Host        int64 `json:"host"`        // page-locked memory of the host: moments that are offloaded
@@ -25,7 +25,7 @@ func (m Memory) Total() int64 {
 }
 
 // Measure plans a network for batches up to a capacity without weights and without a device. bf16 says whether frozen
-// matrices are stored as bf16; microBatches is how many an optimiser step has: from two on, sums of gradients are kept.
+// matrices are stored as bf16; microBatches is how many an optimiser step has: from two on, their gradients' sum is kept.
 func Measure(spec Spec, capacity Capacity, bf16 bool, microBatches int) (Memory, error) {
 	if err := spec.Validate(); err != nil {
 		return Memory{}, err
@@ -43,8 +43,19 @@ func Measure(spec Spec, capacity Capacity, bf16 bool, microBatches int) (Memory,
 		return Memory{}, fmt.Errorf("capacity %+v: %w", capacity, err)
 	}
 	memory := Memory{Activations: int64(stats.Arena)}
+	if what == outGradients { // an evaluation's arena stays beside the training's
+		scored := outValues
+		if spec.Expr != nil {
+			scored = outOuter
+		}
+		stats, err := engine.Measure(m.plan(scored), ops.Fusions())
+		if err != nil {
+			return Memory{}, fmt.Errorf("capacity %+v: %w", capacity, err)
+		}
+		memory.Activations += int64(stats.Arena)
+	}
 	copies := int64(1)
-	for n := microBatches; n > 1; n = (n + 1) / 2 { // a subtree of each level, see gradientTree
+	if microBatches > 1 { // see gradientSum
 		copies++
 	}
 	for _, p := range m.Params {

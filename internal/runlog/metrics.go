@@ -27,6 +27,7 @@ type Step struct {
 	LossFinal    metrics.Float `json:"loss_final"` // with its λ
 	GradNorm     metrics.Float `json:"grad_norm"`  // before clipping
 	LR           float64       `json:"lr"`
+	NonFinite    string        `json:"nonfinite,omitempty"` // the tensor for which the step was passed over
 	TokensPerS   float64       `json:"tokens_per_s"`
 	Time         string        `json:"time"` // RFC 3339
 }
