@@ -36,7 +36,7 @@ type TrainConfig struct {
 	Checkpoint CheckpointConfig `yaml:"checkpoint"`
 	Seed       *uint64          `yaml:"seed"`       // 1
 	Device     string           `yaml:"device"`     // auto (default), cpu, cuda:0
-	Backend    string           `yaml:"backend"`    // auto (default), portable, avx2, ...
+	Backend    string           `yaml:"backend"`    // auto (default), portable, avx2, avx512, avx512bf16, ...
 	Threads    int              `yaml:"threads"`    // 0: as many as Go uses; changes no number
 	SaveDType  string           `yaml:"save_dtype"` // base (default), f32, bf16
 	DType      string           `yaml:"dtype"`      // of the arithmetic: auto (default), f32, f64
