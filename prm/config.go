@@ -39,7 +39,7 @@ type TrainConfig struct {
 	Backend    string           `yaml:"backend"`    // auto (default), portable, avx2, avx512, avx512bf16, ...
 	Threads    int              `yaml:"threads"`    // 0: as many as Go uses; changes no number
 	SaveDType  string           `yaml:"save_dtype"` // base (default), f32, bf16
-	DType      string           `yaml:"dtype"`      // of the arithmetic: auto (default), f32, f64
+	DType      string           `yaml:"dtype"`      // of the arithmetic: auto (default), f32, f64, bf16
 	Cache      string           `yaml:"cache"`      // folder for hidden states (train: head); "": goprm in the user's cache folder
 	Out        string           `yaml:"out"`        // the run folder; must not exist unless Resume is set
 
