@@ -7,7 +7,7 @@ COMMIT   := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint race noasm arm64 fuzz fuzz-grade verify-peer generate tokenizers tokenizers-check goldens learn-real bench exports vllm serve-bench minilm label-real ptx ptxas gpu gpu-check gpu-bench gorgonia-cu emulated
+.PHONY: help build demo test lint race noasm arm64 fuzz fuzz-grade verify-peer generate tokenizers tokenizers-check goldens learn-real bench exports vllm serve-bench minilm label-real ptx ptxas gpu gpu-check gpu-bench gorgonia-cu emulated cpu-check
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -87,6 +87,9 @@ ptxas: ## assemble every PTX for every architecture and write cuda/ptxas.tsv (ne
 
 emulated: ## the whole GPU suite on the emulator (needs g++; an hour)
 	GOPRM_EMULATED=all go test -timeout 120m ./cuda
+
+cpu-check: ## every instance of the CPU's kernels that runs here: compliance, parity with PyTorch, speeds; writes internal/cpu/hardware
+	scripts/cpu_check.sh
 
 gorgonia-cu: ## vet, build and test the GPU backend through gorgonia.org/cu on the emulator (needs gcc, g++ and Python)
 	scripts/gorgonia_cu.sh

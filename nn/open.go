@@ -106,7 +106,7 @@ func (n *Network) openBackend() error {
 		kernels = ""
 	}
 	var err error
-	n.backend, err = engine.Open(o.Device, engine.Options{Kernels: kernels, Workers: o.Threads})
+	n.backend, err = engine.Open(o.Device, engine.Options{Kernels: kernels, Workers: o.Threads, DType: o.DType})
 	return err
 }
 

@@ -50,8 +50,8 @@ type LoRASpec struct {
 // Options configure [Open]. The zero value opens a network for scoring on the best device.
 type Options struct {
 	Device  string // auto (default), cpu, cuda:0; a GPU needs import _ "github.com/goprm/goprm/cuda"
-	Backend string // kernels: auto (default), portable, avx2, ...
-	DType   string // of the arithmetic: auto (default: f32, bf16 on a GPU), f32, f64, bf16
+	Backend string // kernels: auto (default), portable, avx2, avx512, avx512bf16, ...
+	DType   string // of the arithmetic: auto (default: f32, bf16 on a GPU), f32, f64, or bf16 on a GPU or a CPU with AVX512_BF16
 	Threads int    // 0: as many as Go uses; results do not depend on it
 	Base    string // where the base of an adapter or head lies now; "": where it lay in training
 	Train   Train

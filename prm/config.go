@@ -45,13 +45,13 @@ type TrainConfig struct {
 	// standard deviation of the last evaluations.
 	Seeds   []uint64 `yaml:"seeds"`
 	Device  string   `yaml:"device"`  // auto (default), cpu, cuda:0
-	Backend string   `yaml:"backend"` // auto (default), portable, avx2, ...
+	Backend string   `yaml:"backend"` // auto (default), portable, avx2, avx512, avx512bf16, ...
 	Threads int      `yaml:"threads"` // 0: as many as Go uses; changes no number
 	// Save is "last" (default) or "best": what the model folder holds at the end of the run, the last step's weights or those of the
 	// evaluation that eval.best chose.
 	Save      string `yaml:"save"`
 	SaveDType string `yaml:"save_dtype"` // base (default), f32, bf16
-	DType     string `yaml:"dtype"`      // of the arithmetic: auto (default), f32, f64
+	DType     string `yaml:"dtype"`      // of the arithmetic: auto (default), f32, f64, bf16
 	Cache     string `yaml:"cache"`      // folder for hidden states (train: head); "": goprm in the user's cache folder
 	Out       string `yaml:"out"`        // the run folder; must not exist unless Resume is set
 

@@ -172,8 +172,15 @@ func TestConfigRefuses(t *testing.T) {
 	require.ErrorContains(t, err, "key=value")
 	cpu, err := engine.Open("cpu", engine.Options{})
 	require.NoError(t, err)
-	_, err = resolveDType("bf16", cpu)
-	require.ErrorContains(t, err, "bf16 compute needs a backend that has it")
+	if _, narrow := cpu.(engine.ComputesBF16); !narrow {
+		_, err = resolveDType("bf16", cpu)
+		require.ErrorContains(t, err, "bf16 compute needs a GPU, or a CPU with AVX512_BF16")
+	}
+	for _, name := range []string{"", "auto"} {
+		dtype, err := resolveDType(name, cpu)
+		require.NoError(t, err)
+		require.Equal(t, "f32", dtype, "bf16 on a CPU is a choice")
+	}
 	require.NoError(t, cpu.Close())
 	both := TrainConfig{Model: "m", Out: "o", Data: DataConfig{Train: []string{"f"}, Trajectories: Slice(nil)}}
 	require.ErrorContains(t, both.Validate(), "both given")

@@ -21,9 +21,9 @@ import (
 // OpenOptions say how to open a model for scoring; the zero value chooses everything.
 type OpenOptions struct {
 	Device  string // auto, cpu, cuda:0
-	Backend string // auto, portable, avx2, ...
+	Backend string // auto, portable, avx2, avx512, avx512bf16, ...
 	Threads int    // 0: as many as Go uses; changes no score
-	DType   string // of the arithmetic: auto, f32, f64, bf16 on a GPU
+	DType   string // of the arithmetic: auto, f32, f64, or bf16 on a GPU or a CPU with AVX512_BF16
 	// Format names the public format of a folder that has no goprm.json; "": what the folder shows, if that is one format.
 	Format string
 	// GoodClass is the class, 0 or 1, of a two-class head that stands for a good step; nil: as id2label of config.json names it, 1 where
@@ -130,7 +130,7 @@ func (m *Model) open(opt OpenOptions) error {
 		return err
 	}
 	var err error
-	if m.backend, err = openBackend(opt.Device, opt.Backend, opt.Threads); err != nil {
+	if m.backend, err = openBackend(opt.Device, opt.Backend, opt.DType, opt.Threads); err != nil {
 		return err
 	}
 	dtypeName, err := resolveDType(opt.DType, m.backend)

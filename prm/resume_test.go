@@ -213,7 +213,7 @@ func TestResumeRefusesOtherNumbers(t *testing.T) {
 		"optim.schedule":      func(c *TrainConfig) { c.Optim.Schedule = "linear" },
 		"data.allow_overlap ": func(c *TrainConfig) { c.Data.AllowOverlap = true },
 	} {
-		if b, err := openBackend("cpu", "avx2", 1); key == "backend" && err != nil {
+		if b, err := openBackend("cpu", "avx2", "", 1); key == "backend" && err != nil {
 			continue // only one kind of kernels here
 		} else if err == nil {
 			require.NoError(t, b.Close())

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-type goldenHead struct {
+type goldenAnswers struct {
 	IDs       []int32 `json:"input_ids"`
 	Positions []int   `json:"read_positions"`
 	Plus      int32   `json:"plus_id"`
@@ -26,7 +26,7 @@ type goldenHead struct {
 func TestServerLogits(t *testing.T) {
 	dir := filepath.Join(shareddata.Dir(t), "data", "goldens", "heads", "qwen_math_prm")
 	_, url := serving(t, dir, OpenOptions{DType: "f64"}, ServerOptions{})
-	var golden goldenHead
+	var golden goldenAnswers
 	readJSONFile(t, filepath.Join(dir, "expected.json"), &golden)
 	type answer struct{ Data []struct{ Data [][]float64 } }
 	for range 2 {
@@ -48,7 +48,7 @@ func TestServerGenerativeScoring(t *testing.T) {
 	for _, name := range []string{"math_shepherd_qwen2", "math_shepherd_mistral"} {
 		dir := filepath.Join(shareddata.Dir(t), "data", "goldens", "heads", name)
 		m, url := serving(t, dir, OpenOptions{DType: "f64", Format: "math_shepherd"}, ServerOptions{})
-		var golden goldenHead
+		var golden goldenAnswers
 		readJSONFile(t, filepath.Join(dir, "expected.json"), &golden)
 		for i, at := range golden.Positions {
 			at++

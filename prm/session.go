@@ -51,7 +51,7 @@ func prepare(ctx context.Context, c TrainConfig) (*session, error) {
 func (s *session) open(ctx context.Context) error {
 	c := &s.c
 	var err error
-	if s.backend, err = openBackend(c.Device, c.Backend, c.Threads); err != nil {
+	if s.backend, err = openBackend(c.Device, c.Backend, c.DType, c.Threads); err != nil {
 		return err
 	}
 	s.closers = append(s.closers, s.backend.Close)
@@ -107,12 +107,12 @@ func (s *session) Close() error {
 	return errors.Join(failed...)
 }
 
-// openBackend opens a device with some kernels; empty and auto choose.
-func openBackend(device, kernels string, threads int) (engine.Backend, error) {
+// openBackend opens a device with some kernels for arithmetic in a dtype; empty and auto choose.
+func openBackend(device, kernels, dtype string, threads int) (engine.Backend, error) {
 	if kernels == "auto" {
 		kernels = ""
 	}
-	b, err := engine.Open(device, engine.Options{Kernels: kernels, Workers: threads})
+	b, err := engine.Open(device, engine.Options{Kernels: kernels, Workers: threads, DType: dtype})
 	if err != nil {
 		return nil, err
 	}

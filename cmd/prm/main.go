@@ -65,7 +65,7 @@ type program struct {
 // machineFlags choose what computes.
 type machineFlags struct {
 	Device  string `default:"auto" help:"Where to compute: auto, cpu, or cuda:N for the NVIDIA GPU number N (see prm devices)."`
-	Backend string `default:"auto" help:"Which kernels: auto; portable or avx2 on the CPU, sm80 or sm90a on a GPU."`
+	Backend string `default:"auto" help:"Which kernels: auto; portable, avx2, avx512 or avx512bf16 on the CPU, sm80 or sm90a on a GPU."`
 }
 
 func main() {

@@ -67,7 +67,6 @@ func TestUsage(t *testing.T) {
 		{"--backend portable parity /nowhere --quiet", 1, "", "(f32 on cpu/portable)"},
 		{"--dtype parity parity x", 2, "", "prm parity: "},
 		{"parity --dtype f16 x", 2, "", "f16"},
-		{"parity --dtype bf16 x", 1, "", " does not compute in bf16"},
 		{"parity /nowhere /elsewhere", 1, "", "; /elsewhere: neither batch.json"},
 		{"parity /nowhere", 1, "", "prm parity: /nowhere: neither batch.json"},
 		{"inspect /nowhere", 1, "", "prm inspect: stat /nowhere"},
@@ -93,6 +92,15 @@ func TestUsage(t *testing.T) {
 			require.Empty(t, stdout, c.args)
 		}
 	}
+}
+
+func TestParityRefusesBF16WhereItIsNotComputed(t *testing.T) {
+	code, _, stderr := prmCommand("parity", "--dtype", "bf16", "--backend", "avx2", "x")
+	if strings.Contains(stderr, "they need a processor") || strings.Contains(stderr, "want auto, portable") {
+		t.Skip(stderr)
+	}
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "cpu/avx2 does not compute in bf16")
 }
 
 func TestTrainScoreAndResume(t *testing.T) {

@@ -24,13 +24,13 @@ func (c parityCommand) Run(p *program) error {
 	if err != nil {
 		return usageError(err.Error())
 	}
-	backend, err := engine.Open(c.Device, engine.Options{Kernels: c.Backend, Workers: p.threads})
+	backend, err := engine.Open(c.Device, engine.Options{Kernels: c.Backend, Workers: p.threads, DType: c.DType})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = backend.Close() }()
 	if _, narrow := backend.(engine.ComputesBF16); dtype == engine.BFloat16 && !narrow {
-		return fmt.Errorf("%s does not compute in bf16; use f32 or f64, or a GPU", backend.Name())
+		return fmt.Errorf("%s does not compute in bf16; use f32 or f64, a CPU with AVX512_BF16, or a GPU", backend.Name())
 	}
 	reports := make([]folderReport, len(c.Dirs))
 	var wrong []string

@@ -26,7 +26,7 @@ type scoreCommand struct {
 	LowMemory bool     `help:"Hold no more than one matrix of the model in memory at a time: slower; by itself for models of more than half of the memory."`
 	Alpha     *float64 `help:"Weight of the trajectory's own score in the reward; the model's by default."`
 	Parts     string   `enum:"trained,thinking,response,all," default:"" help:"Steps that the reward averages: trained, thinking, response or all; the model's choice by default."`
-	DType     string   `name:"dtype" default:"auto" help:"Arithmetic: auto, f32 or f64."`
+	DType     string   `name:"dtype" default:"auto" help:"Arithmetic: auto, f32, f64, or bf16 on a GPU or a CPU with AVX512_BF16."`
 	Resume    bool     `help:"Go on with an output that was not finished."`
 	OnBad     string   `enum:"error,skip" default:"error" help:"What a trajectory that cannot be scored does: error or skip."`
 	machineFlags

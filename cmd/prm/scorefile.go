@@ -20,7 +20,7 @@ type scorerFlags struct {
 	MaxTokens int      `help:"Most tokens read at once; longer texts are read in windows over whole steps. 0: what the model was trained for."`
 	LowMemory bool     `help:"Hold no more than one matrix of the model in memory at a time: slower; by itself for models of more than half of the memory."`
 	Parts     string   `enum:"trained,thinking,response,all," default:"" help:"Steps that the reward averages: trained, thinking, response or all; the model's choice by default."`
-	DType     string   `name:"dtype" default:"auto" help:"Arithmetic of the model: auto, f32 or f64."`
+	DType     string   `name:"dtype" default:"auto" help:"Arithmetic of the model: auto, f32, f64, or bf16 on a GPU or a CPU with AVX512_BF16."`
 	Keep      string   `help:"File that the model's scores are kept in, as prm score writes them; a later run may take it as --scores."`
 	Resume    bool     `help:"Go on with a --keep file that was not finished."`
 	OnBad     string   `enum:"error,skip" default:"error" help:"What a text that the model cannot score does: error or skip."`

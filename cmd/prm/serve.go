@@ -24,7 +24,7 @@ type serveCommand struct {
 	Format     string        `help:"Public format of a folder that fits several, as of prm score."`
 	Reference  string        `help:"Folder of the language model that an implicit reward (format eurus) is relative to."`
 	LowMemory  bool          `help:"Hold no more than one matrix of the model in memory at a time."`
-	DType      string        `name:"dtype" default:"auto" help:"Arithmetic: auto, f32 or f64."`
+	DType      string        `name:"dtype" default:"auto" help:"Arithmetic: auto, f32, f64, or bf16 on a GPU or a CPU with AVX512_BF16."`
 	Alpha      *float64      `help:"Weight of the trajectory's own score in the reward; the model's by default."`
 	Parts      string        `enum:"trained,thinking,response,all," default:"" help:"Steps that the reward averages: trained, thinking, response or all; the model's choice by default."`
 	Beta       *float64      `help:"Weight of the model's reward beside the outcome, where a label is given; 0.75 by default."`

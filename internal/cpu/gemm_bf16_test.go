@@ -100,10 +100,12 @@ func TestConversionsOfBF16(t *testing.T) {
 
 func BenchmarkGEMMBF16(b *testing.B) {
 	need(b, "avx512bf16")
-	for _, s := range [][3]int{{2048, 896, 896}, {2048, 128, 896}, {2048, 4864, 896}, {2048, 896, 4864}, {240, 4864, 896}, {1024, 8960, 1536}} {
+	shapes := [][3]int{{2048, 896, 896}, {2048, 128, 896}, {2048, 4864, 896}, {2048, 896, 4864}, {240, 4864, 896}, {1024, 8960, 1536}}
+	for _, s := range shapes {
 		for workers := 1; workers <= 2; workers++ {
 			r := rand.New(rand.NewPCG(1, 1))
-			c := engine.Call{Op: "linear", Rows: engine.Fixed, In: []*engine.Tensor{randomBF16(r, s[0], s[2]), randomBF16(r, s[1], s[2])}, Out: randomBF16(r, s[0], s[1])}
+			c := engine.Call{Op: "linear", Rows: engine.Fixed, Out: randomBF16(r, s[0], s[1]),
+				In: []*engine.Tensor{randomBF16(r, s[0], s[2]), randomBF16(r, s[1], s[2])}}
 			launch, err := backendWith(b, "avx512bf16", workers).Compile(c)
 			require.NoError(b, err)
 			b.Run(fmt.Sprintf("M%d-N%d-K%d/workers%d", s[0], s[1], s[2], workers), func(b *testing.B) {

@@ -29,7 +29,7 @@ import (
 // Options say how a backbone is opened.
 type Options struct {
 	Device  string // auto, cpu
-	Backend string // auto, portable, avx2
+	Backend string // auto, portable, avx2, avx512
 	Threads int    // 0: as many as Go uses; changes no vector
 	DType   string // of the arithmetic: "", auto and f32, or f64
 	// MaxTokens is how many of a text's tokens count, from its beginning; 0: 512.

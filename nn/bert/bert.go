@@ -19,7 +19,7 @@ import (
 // Options say how an encoder is opened. The zero value takes what the folder and the machine say.
 type Options struct {
 	Device  string // auto, cpu
-	Backend string // auto, portable, avx2
+	Backend string // auto, portable, avx2, avx512
 	Threads int    // 0: as many as Go uses; changes no embedding
 	DType   string // of the arithmetic: "", auto and f32, or f64
 	// Prompt is put before every text ("query: "); PromptName takes the folder's prompt of that name. Both empty: the

@@ -23,7 +23,7 @@ import (
 )
 
 type options struct {
-	model, mode, kernels          string
+	model, mode, kernels, dtype   string
 	tokens, steps, warmup, stride int
 	threads, rank                 int
 	recompute                     bool
@@ -34,6 +34,7 @@ func main() {
 	flag.StringVar(&o.model, "model", "", "model folder")
 	flag.StringVar(&o.mode, "mode", "score", "score, lora or full")
 	flag.StringVar(&o.kernels, "backend", "auto", "kernels")
+	flag.StringVar(&o.dtype, "dtype", "f32", "arithmetic: f32, f64 or bf16")
 	flag.IntVar(&o.tokens, "tokens", 2048, "tokens of the trajectory")
 	flag.IntVar(&o.steps, "steps", 3, "timed steps")
 	flag.IntVar(&o.warmup, "warmup", 1, "untimed steps before them")
@@ -57,12 +58,19 @@ func run(o options) error {
 	if err != nil {
 		return err
 	}
-	backend, err := engine.Open("cpu", engine.Options{Kernels: o.kernels, Workers: o.threads})
+	backend, err := engine.Open("cpu", engine.Options{Kernels: o.kernels, Workers: o.threads, DType: o.dtype})
 	if err != nil {
 		return err
 	}
+	dtype, err := engine.ParseDType(o.dtype)
+	if err != nil {
+		return err
+	}
+	if _, err := engine.ResolveDType(o.dtype, backend); err != nil {
+		return err
+	}
 	train := map[string]string{"score": nnet.TrainNothing, "lora": nnet.TrainLoRA, "full": nnet.TrainFull}[o.mode]
-	net, err := nnet.New(nnet.Spec{Config: config, DType: engine.F32, Train: train, Recompute: o.recompute, Loss: loss.MSE,
+	net, err := nnet.New(nnet.Spec{Config: config, DType: dtype, Train: train, Recompute: o.recompute, Loss: loss.MSE,
 		Head: nnet.HeadSpec{Kind: nnet.Scalar, Activation: "sigmoid", Final: "shared"},
 		LoRA: nnet.LoRASpec{Rank: o.rank, Alpha: 2 * float64(o.rank), Targets: []string{"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}},
 	}, backend, nnet.Files{nnet.InWeights(weights)})
@@ -93,7 +101,7 @@ func run(o options) error {
 	}
 	sorted := slices.Sorted(slices.Values(seconds))
 	return json.NewEncoder(os.Stdout).Encode(map[string]any{
-		"mode": o.mode, "tokens": o.tokens, "backend": backend.Name(), "threads": o.threads, "recompute": o.recompute, "seconds": seconds,
+		"mode": o.mode, "dtype": o.dtype, "tokens": o.tokens, "backend": backend.Name(), "threads": o.threads, "recompute": o.recompute, "seconds": seconds,
 		"tokens_per_s":      float64(o.tokens) / sorted[len(sorted)/2],
 		"tokens_per_s_best": float64(o.tokens) / sorted[0],
 		"peak_rss_mb":       peakMB(),

@@ -1,0 +1,132 @@
+//go:build linux && amd64 && !noasm
+
+package cpu
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/goprm/goprm/internal/engine"
+	"github.com/goprm/goprm/internal/ops"
+	"github.com/stretchr/testify/require"
+)
+
+// By hand: the second product comes first, each addition is rounded, and denormal numbers count as 0.
+func TestAddPairByHand(t *testing.T) {
+	b := func(x, y float32) [2]engine.BF16 { return [2]engine.BF16{engine.ToBF16(x), engine.ToBF16(y)} }
+	for _, c := range []struct {
+		sum  float32
+		x, y [2]engine.BF16
+		want float32
+	}{
+		{1 << 24, b(1, -1), b(1, 1), 1 << 24},                                            // 2²⁴ − 1, then 2²⁴; the other order would round 2²⁴ + 1
+		{1 << 24, b(1, 1), b(1, 1), 1 << 24},                                             // each half way, to even
+		{0, b(0x1p-127, 0), b(0x1p127, 0), 0},                                            // an operand
+		{0, b(0x1p-64, 0), b(0x1p-63, 0), 0},                                             // a result
+		{0x1p-127, b(0x1p-126, 0), b(1, 0), 0x1p-126},                                    // the sum
+		{0, b(0x1p-126, 0x1p-126), b(1, 1), 0x1p-125},                                    // normal ones stay
+		{1, b(1.0078125, 1.015625), b(1.0078125, 1), 1 + 1.015625 + 1.0078125*1.0078125}, // all of it exact
+	} {
+		require.Equal(t, c.want, addPair(c.sum, c.x, c.y), "%v + %v·%v", c.sum, c.x, c.y)
+	}
+}
+
+// widened is a call in f32 of the same numbers, with room for its result.
+func widened(c engine.Call, out ...int) engine.Call {
+	wide := c
+	wide.In = nil
+	for _, t := range c.In {
+		if t.Dtype() == engine.BFloat16 {
+			x := make([]float32, t.Size())
+			widenPortably(x, elementsBF16(t))
+			t = engine.FromSlice(x, t.Shape()...)
+		}
+		wide.In = append(wide.In, t)
+	}
+	wide.Out = engine.FromDType(engine.F32, out...)
+	return wide
+}
+
+// Ops other than products have the bits of their f32 kernels on the widened operands, rounded once.
+func TestNarrowOpsAreWideOnesRounded(t *testing.T) {
+	for _, kernels := range []string{"portable", "avx512bf16"} {
+		t.Run(kernels, func(t *testing.T) {
+			need(t, kernels)
+			b := backendWith(t, kernels, 2)
+			r := rand.New(rand.NewPCG(4, 4))
+			const rows, width, live = 2100, 16, 2070 // two chunks of rows and a part
+			x, y, z := randomBF16(r, rows, width), randomBF16(r, rows, width), randomBF16(r, rows, width)
+			w, positions, keys := engine.FromSlice(normal(r, width), width), make([]int32, rows), make([]int32, 2*rows)
+			for i := range positions {
+				positions[i], keys[2*i] = int32(r.IntN(5000)), int32(i)
+			}
+			counts := engine.FromSlice([]int32{live, 1, 1}, int(engine.NumDims))
+			for _, c := range []engine.Call{
+				{Op: "add", Attr: engine.AddAttr{Scale: 0.3}, In: []*engine.Tensor{x, y}},
+				{Op: "scale", Attr: engine.AddAttr{Scale: 0.3}, In: []*engine.Tensor{x}},
+				{Op: "swiglu", In: []*engine.Tensor{x, y}},
+				{Op: "swiglu_backward", In: []*engine.Tensor{x, y, z}},
+				{Op: "rmsnorm", Attr: ops.RMSNorm{Eps: 1e-6}, In: []*engine.Tensor{x, w}},
+				{Op: "rmsnorm_dx", Attr: ops.RMSNorm{Eps: 1e-6}, In: []*engine.Tensor{x, w, y}},
+				{Op: "rope", Attr: ops.RoPE{HeadDim: 16, Theta: 1e4}, In: []*engine.Tensor{x, engine.FromSlice(positions, rows)}},
+				{Op: "dropout", Attr: ops.Dropout{P: 0.5, Salt: 3}, In: []*engine.Tensor{x, engine.FromSlice(keys, rows, 2)}},
+			} {
+				shape, parts := []int{rows, width}, 1
+				if c.Op == "swiglu_backward" {
+					shape, parts = []int{2 * rows * width}, 2
+				}
+				c.Rows, c.Live, c.Out = engine.Tokens, counts, engine.FromDType(engine.BFloat16, shape...)
+				exact := widened(c, shape...)
+				launchAll(t, b, c, exact)
+				for part := range parts {
+					at := part * rows * width
+					requireRounded(t, fmt.Sprint(c.Op, " part ", part), exact.Out, c.Out, at, at+live*width)
+				}
+			}
+		})
+	}
+}
+
+// Attention reads a cache, which is widened only where segments have keys.
+func TestNarrowAttentionIsWideRounded(t *testing.T) {
+	for _, kernels := range []string{"portable", "avx512bf16"} {
+		t.Run(kernels, func(t *testing.T) {
+			need(t, kernels)
+			b := backendWith(t, kernels, 2)
+			attr := ops.Attention{Heads: 4, KVHeads: 2, HeadDim: 24}
+			f := newAttentionCase(t, b, rand.New(rand.NewPCG(2, 9)), attr, []int{30, 70, 5, 90}, false)
+			h, tokens := attr.Heads*attr.HeadDim, f.tokens
+			c := engine.Call{Op: "attention", Attr: attr, Rows: engine.Tokens, Live: f.live}
+			for _, x := range f.in {
+				if x.Dtype() == engine.F32 {
+					narrow := engine.FromDType(engine.BFloat16, x.Shape()...)
+					roundPortably(elementsBF16(narrow), engine.Slice[float32](x))
+					x = narrow
+				}
+				c.In = append(c.In, x)
+			}
+			c.Out = engine.FromDType(engine.BFloat16, tokens*h+2*tokens*attr.Heads)
+			exact := widened(c, tokens*h+tokens*attr.Heads)
+			launchAll(t, b, c, exact)
+			requireRounded(t, "attention", exact.Out, c.Out, 0, tokens*h)
+			require.Equal(t, exact.Out.Bytes()[4*tokens*h:], c.Out.Bytes()[2*tokens*h:], "log-sum-exps stay f32")
+		})
+	}
+}
+
+func launchAll(t *testing.T, b *backend, calls ...engine.Call) {
+	t.Helper()
+	for _, c := range calls {
+		launch, err := b.Compile(c)
+		require.NoError(t, err)
+		require.NoError(t, launch())
+	}
+}
+
+func requireRounded(t *testing.T, what string, wide, narrow *engine.Tensor, from, to int) {
+	t.Helper()
+	for i, v := range engine.Slice[float32](wide)[from:to] {
+		require.Equal(t, engine.ToBF16(v), elementsBF16(narrow)[from+i], "%s: element %d", what, from+i)
+	}
+}
