@@ -16,7 +16,9 @@ func TestRenamedMarkInText(t *testing.T) {
 	require.NoError(t, err)
 	text := DefaultText()
 	text.Template, text.StepMark, text.Read = "none", qwenMark, "mark"
-	with := func(step string) *Trajectory { return &Trajectory{ID: "a", Problem: "p", ResponseSteps: []string{step}} }
+	with := func(step string) *Trajectory {
+		return &Trajectory{ID: "a", Problem: "p", ResponseSteps: []string{step}}
+	}
 	r, err := NewRenderer(text, tok, ModelText{})
 	require.NoError(t, err)
 	_, _, err = r.Render(with("a <extra_0> b"))
