@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"runtime/debug"
 	"strings"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/formats"
 	"github.com/goprm/goprm/internal/hfmodel"
+	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/prm"
 )
 
@@ -90,15 +92,31 @@ func (inspectCommand) Help() string {
 
 // trainedDescription is what only a model that goprm trained has.
 type trainedDescription struct {
-	Parts     []string `json:"parts"` // what had labels: thinking, response, trajectory
-	Alpha     float64  `json:"alpha"`
-	Threshold float64  `json:"threshold"`
-	MaxTokens int      `json:"max_tokens"`
+	Head      modelfolder.Head `json:"head"`
+	Parts     []string         `json:"parts"` // what had labels: thinking, response, trajectory
+	Alpha     float64          `json:"alpha"`
+	Threshold float64          `json:"threshold"`
+	MaxTokens int              `json:"max_tokens"`
+}
+
+// head says what the head is, and of two classes which is which.
+func (t *trainedDescription) head() string {
+	text := fmt.Sprintf("head of kind %s, final %s", t.Head.Kind, t.Head.Final)
+	if len(t.Head.Labels) > 0 {
+		text += ", classes " + strings.Join(t.Head.Labels, ", ")
+	}
+	return text
 }
 
 // trained describes the folder if goprm trained it.
 func (c inspectCommand) trained(p *program, d *hfmodel.Description) (*trainedDescription, error) {
-	if d.Kind != "model" && d.Kind != "adapter" && d.Kind != "head" || !d.Goprm() {
+	var card *modelfolder.Card
+	if info, err := os.Stat(d.Path); err != nil || info.IsDir() {
+		if card, err = modelfolder.ReadCard(d.Path); err != nil {
+			return nil, err
+		}
+	}
+	if card == nil || card.CustomHead || card.Tokenizer != "" { // the last two open only in the program that made them
 		if c.Base != "" {
 			return nil, fmt.Errorf("%s: --base is for an adapter or a head that goprm trained", d.Path)
 		}
@@ -109,7 +127,7 @@ func (c inspectCommand) trained(p *program, d *hfmodel.Description) (*trainedDes
 		return nil, err
 	}
 	info := model.Info()
-	return &trainedDescription{info.Parts, info.Alpha, info.Threshold, info.MaxTokens}, model.Close()
+	return &trainedDescription{card.Head, info.Parts, info.Alpha, info.Threshold, info.MaxTokens}, model.Close()
 }
 
 func (c inspectCommand) Run(p *program) error {
@@ -134,6 +152,7 @@ func (c inspectCommand) Run(p *program) error {
 	}
 	text := strings.TrimRight(d.String(), "\n")
 	if trained != nil {
+		text += "\n" + trained.head()
 		text += fmt.Sprintf("\ntrained on %s; reward: alpha %g; a step below %g counts as wrong; at most %d tokens",
 			strings.Join(trained.Parts, ", "), trained.Alpha, trained.Threshold, trained.MaxTokens)
 	}

@@ -289,38 +289,26 @@ func tokenOf(raw json.RawMessage) (elsewhere, error) {
 	return elsewhere{addedToken: a}, nil
 }
 
-// readAgain opens the file that a tokenizer was read from, with one of its added tokens under another name.
-func readAgain(path, from, to string) (*file, error) {
-	f, err := readFile(path)
+// renameAdded gives one added token of a tokenizer.json another name.
+func renameAdded(data []byte, from, to string) ([]byte, error) {
+	var whole map[string]json.RawMessage
+	var added []addedToken
+	err := json.Unmarshal(data, &whole)
+	if err == nil {
+		err = json.Unmarshal(whole["added_tokens"], &added)
+	}
 	if err != nil {
 		return nil, err
 	}
-	var whole map[string]json.RawMessage
-	var added []addedToken
-	if err := json.Unmarshal(f.data, &whole); err != nil {
-		return nil, err
-	}
-	if err := json.Unmarshal(whole["added_tokens"], &added); err != nil {
-		return nil, err
-	}
-	at := slices.IndexFunc(added, func(a addedToken) bool { return *a.Content == from })
+	at := slices.IndexFunc(added, func(a addedToken) bool { return a.Content != nil && *a.Content == from })
 	if at < 0 {
-		return nil, fmt.Errorf("tokenizer: %s: %q is no added token", path, from)
+		return nil, fmt.Errorf("%q is no added token", from)
 	}
 	added[at].Content = &to
 	if whole["added_tokens"], err = json.Marshal(added); err != nil {
 		return nil, err
 	}
-	data, err := json.Marshal(whole)
-	if err != nil {
-		return nil, err
-	}
-	renamed, err := parse(data)
-	if err != nil {
-		return nil, fmt.Errorf("tokenizer: %s: with %q for %q: %w", path, to, from, err)
-	}
-	renamed.path, renamed.opened, renamed.data = f.path, path, data
-	return renamed, nil
+	return json.Marshal(whole)
 }
 
 // Renamed opens anew a tokenizer that Open made, with one of its added tokens under another name; the old name is plain text then.
@@ -330,7 +318,7 @@ func Renamed(t Tokenizer, from, to string) (Tokenizer, error) {
 	if !ok {
 		return nil, fmt.Errorf("tokenizer: %T has no file to read anew", t)
 	}
-	f, err := readAgain(opened.source(), from, to)
+	f, err := readFile(opened.source(), func(data []byte) ([]byte, error) { return renameAdded(data, from, to) })
 	if err != nil {
 		return nil, err
 	}

@@ -42,18 +42,22 @@ type fileJSON struct {
 	Model         json.RawMessage `json:"model"`
 }
 
-// readFile reads and checks a tokenizer.json, or the one in a folder with the added tokens that the folder's other files name.
-func readFile(path string) (*file, error) {
-	given := path
-	path, data, err := readBytes(path)
+// readFile reads and checks a tokenizer.json, or the one in a folder with the added tokens that the folder's other files name. change,
+// if not nil, changes its text first.
+func readFile(given string, change func([]byte) ([]byte, error)) (*file, error) {
+	path, data, err := readBytes(given)
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: %w", err)
 	}
-	inFolder := path != given
 	more := ""
-	if inFolder {
-		if data, more, err = withElsewhere(data, filepath.Dir(path)); err != nil {
+	if path != given {
+		if data, more, err = withElsewhere(data, given); err != nil {
 			return nil, fmt.Errorf("tokenizer: %s", shortened(err))
+		}
+	}
+	if change != nil {
+		if data, err = change(data); err != nil {
+			return nil, fmt.Errorf("tokenizer: %s: %w", path, err)
 		}
 	}
 	f, err := parse(data)

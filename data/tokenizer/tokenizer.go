@@ -46,7 +46,7 @@ type Tokenizer interface {
 // Open reads a tokenizer.json, or the one in a folder. The build tag hf_tokenizers puts Hugging Face's Rust library behind
 // the Tokenizer; Implementation says which one is compiled in. Ids, offsets, texts and errors are the same.
 func Open(path string) (Tokenizer, error) {
-	f, err := readFile(path)
+	f, err := readFile(path, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -169,11 +169,6 @@ func (d *Description) folder(path string, recognise RecogniseHead) (err error) {
 	return err
 }
 
-// Goprm reports whether it is a model that goprm wrote, whole or in part.
-func (d *Description) Goprm() bool {
-	return d.Kind == "head" || d.Kind == "checkpoint" || d.Model != nil && d.Model.Goprm || d.Adapter != nil && d.Adapter.Goprm
-}
-
 // describeWhole describes a file of weights that are to be used: numbers that are none are an error.
 func describeWhole(path string) (*TensorsDescription, error) {
 	found, err := describeTensors(path)
