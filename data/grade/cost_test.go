@@ -10,8 +10,10 @@ import (
 // idle machine is allowed (50 ms), so that a busy one does not fail.
 func TestCostIsLinear(t *testing.T) {
 	for _, unit := range []string{
-		"x ", "1 ", "the answer is ", "the answer is 5. ", `\boxed{`, `\boxed{1} and `, `\boxed{1}`, `\boxed 1 `, "{", "}", "$", "$1$ ", `\(`, `\[1\]`, "\\", `\\`, `\n`, "<think>", "<answer>", "</answer>", "<answer>1</answer>", "**", "#### ",
-		"(", "1,", "1+", "-", "is ", "is 5 ", "is not ", "not 5, ", "答案是", "。", "√", "１", "和", "é", "\xff", "a.m. ", ". ", ".\n", "\n\n", "x=", ": ", "and ", `\text{`, `\text{a}`, `\frac`, "^", "_", "1 1/2 ", "Option A ", "A", "A ", "(A) ", "উত্তর A ",
+		"x ", "1 ", "the answer is ", "the answer is 5. ", `\boxed{`, `\boxed{1} and `, `\boxed{1}`, `\boxed 1 `, "{", "}", "$", "$1$ ",
+		`\(`, `\[1\]`, "\\", `\\`, `\n`, "<think>", "<answer>", "</answer>", "<answer>1</answer>", "**", "#### ",
+		"(", "1,", "1+", "-", "is ", "is 5 ", "is not ", "not 5, ", "答案是", "。", "√", "１", "和", "é", "\xff", "a.m. ", ". ", ".\n", "\n\n",
+		"x=", ": ", "and ", `\text{`, `\text{a}`, `\frac`, "^", "_", "1 1/2 ", "Option A ", "A", "A ", "(A) ", "উত্তর A ",
 	} {
 		text := strings.Repeat(unit, 1<<20/len(unit))
 		for _, gold := range []string{"5", "A"} {

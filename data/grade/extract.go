@@ -59,7 +59,8 @@ func find(text string) finding {
 func findGold(text string) finding {
 	f := find(text)
 	text = strings.TrimSpace(unescape(text))
-	if len(text) > maxAnswer || strings.Contains(text, `\boxed`) || strings.Contains(text, `\fbox`) || len(markersIn(text)) > 0 || strings.Contains(text, "<") && tag.MatchString(text) {
+	if len(text) > maxAnswer || strings.Contains(text, `\boxed`) || strings.Contains(text, `\fbox`) || len(markersIn(text)) > 0 ||
+		strings.Contains(text, "<") && tag.MatchString(text) {
 		return f
 	}
 	return finding{answer: strings.Trim(text, "*\""), empty: text == ""}
