@@ -16,15 +16,15 @@ func TestCostIsLinear(t *testing.T) {
 		"x=", ": ", "and ", `\text{`, `\text{a}`, `\frac`, "^", "_", "1 1/2 ", "Option A ", "A", "A ", "(A) ", "উত্তর A ",
 	} {
 		text := strings.Repeat(unit, 1<<20/len(unit))
-		for _, gold := range []string{"5", "A"} {
-			start := time.Now()
-			Equal(gold, text)
-			Equal(gold, text+`\boxed{5}`)
-			Equal(text[:1<<14], gold)
-			if took := time.Since(start); took > time.Second {
+		for _, pair := range [][2]string{{"A", text}, {"5", text + `\boxed{5}`}, {text[:1<<14], "5"}} {
+			took := time.Duration(1 << 62)
+			for try := 0; try < 3 && took > time.Second/2; try++ { // another program may have had the core
+				start := time.Now()
+				Equal(pair[0], pair[1])
+				took = min(took, time.Since(start))
+			}
+			if took > time.Second/2 {
 				t.Errorf("1 MiB of %q took %v", unit, took)
-			} else if testing.Verbose() && took > 60*time.Millisecond {
-				t.Logf("1 MiB of %q against %q took %v", unit, gold, took)
 			}
 		}
 	}

@@ -59,9 +59,7 @@ func lastSentences(text string) []string {
 			all = append(all, s)
 		}
 		text = text[min(len(text), end+1):]
-		if strings.HasPrefix(text, "\x80\x82") { // the rest of 。
-			text = text[2:]
-		}
+		text = strings.TrimPrefix(text, "\x80\x82") // the rest of 。
 	}
 	slices.Reverse(all)
 	return all[:min(len(all), maxSentences)]
