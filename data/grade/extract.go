@@ -149,7 +149,10 @@ var textCommand = regexp.MustCompile(`\\(?:text|textbf|textit|textrm|mathrm|math
 
 // trimMarks removes Markdown's emphasis and quotes around an answer.
 func trimMarks(s string) string {
-	s = strings.TrimSpace(emphasis.ReplaceAllString(s, "$1$2"))
+	if strings.Contains(s, "**") {
+		s = emphasis.ReplaceAllString(s, "$1$2")
+	}
+	s = strings.TrimSpace(s)
 	if strings.Count(s, "`") == 2 {
 		s = strings.Trim(s, "`")
 	}

@@ -99,6 +99,7 @@ func outsideFormulas(s string) string {
 // states is the value that a sentence states: the first expression behind the last verb that has one, the only expression
 // there is, or the words behind the last verb.
 func states(s string) finding {
+	s = lastBytes(s, maxSentence)
 	inFormula := segments(s)
 	verbs := verb.FindAllStringIndex(s, -1)
 	words := finding{}
