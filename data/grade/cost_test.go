@@ -18,7 +18,7 @@ func TestCostIsLinear(t *testing.T) {
 		text := strings.Repeat(unit, 1<<20/len(unit))
 		const most = time.Second
 		for _, pair := range [][2]string{{"A", text}, {"5", text + `\boxed{5}`}, {text[:1<<14], "5"}} {
-			took := 2*most
+			took := 2 * most
 			for try := 0; try < 3 && took > most; try++ { // another program may have had the core
 				start := time.Now()
 				Equal(pair[0], pair[1])
