@@ -10,13 +10,18 @@ const besideBytes = 200
 
 var (
 	// separators end what can touch a box: the formula's delimiters, a relation, a comma, a line.
-	separators = []string{"$", `\(`, `\)`, `\[`, `\]`, `\\`, "&", "\n", ",", ";", ":", "=", `\approx`, `\Rightarrow`, `\implies`, `\to`, `\quad`, `\equiv`, `\pmod`, `\bmod`, `\mod`, `\text`, `\begin`, `\end`, `\therefore`, `\because`, "。", "，", "：", "**", `\boxed`, `\fbox`, `\framebox`, "</", "<|", "answer>", "think>"}
-	layoutOnly = strings.NewReplacer(`\left`, "", `\right`, "", `\displaystyle`, "", `\!`, "", `\,`, "", `\;`, "", `\:`, "", `\ `, "", "{", "", "}", "", ".", "", "!", "!", "*", "", "_", "", "~", "", `"`, "", "`", "")
-	unitBeside = regexp.MustCompile(`^\s*(?:\\[,;!: ]|~|\s)*(?:\\(?:text|mathrm|mbox|textrm)\s*\{[^{}]*\}(?:\^\{?\d\}?)?|\^\s*\{?\\circ\}?(?:\s*\\?[CF]\b)?|°[CF]?|\\?%)`)
+	separators = []string{"$", `\(`, `\)`, `\[`, `\]`, `\\`, "&", "\n", ",", ";", ":", "=", `\approx`, `\Rightarrow`, `\implies`, `\to`,
+		`\quad`, `\equiv`, `\pmod`, `\bmod`, `\mod`, `\text`, `\begin`, `\end`, `\therefore`, `\because`, "。", "，", "：", "**", `\boxed`,
+		`\fbox`, `\framebox`, "</", "<|", "answer>", "think>"}
+	layoutOnly = strings.NewReplacer(`\left`, "", `\right`, "", `\displaystyle`, "", `\!`, "", `\,`, "", `\;`, "", `\:`, "", `\ `, "",
+		"{", "", "}", "", ".", "", "!", "!", "*", "", "_", "", "~", "", `"`, "", "`", "")
+	unitBeside = regexp.MustCompile(`^\s*(?:\\[,;!: ]|~|\s)*(?:\\(?:text|mathrm|mbox|textrm)\s*\{[^{}]*\}(?:\^\{?\d\}?)?|` +
+		`\^\s*\{?\\circ\}?(?:\s*\\?[CF]\b)?|°[CF]?|\\?%)`)
 )
 
 // beside is the expression that a box is a part of, with its content in braces: -\boxed{5} is -{5}. It is empty where nothing
-// touches the box. Nothing before from counts. In a formula that is all up to a relation, a comma or the formula's end; elsewhere what no blank parts.
+// touches the box. In a formula that is all up to a relation, a comma or the formula's end; elsewhere what no blank parts.
+// Nothing before from counts.
 func beside(text string, from int, b box, answer string) string {
 	before := text[max(from, b.start-besideBytes):b.start]
 	after := text[b.end:min(len(text), b.end+besideBytes)]
@@ -95,7 +100,8 @@ func operates(word string) bool {
 	if len(word) == 1 {
 		return strings.IndexByte("+-*/^<>", first) >= 0
 	}
-	for _, name := range []string{`\cdot`, `\times`, `\pm`, `\sqrt`, `\pi`, `\div`, `\frac`, `\neq`, `\ne`, `\le`, `\ge`, `\leq`, `\geq`, `\log`, `\ln`, `\sin`, `\cos`, `\tan`} {
+	for _, name := range []string{`\cdot`, `\times`, `\pm`, `\sqrt`, `\pi`, `\div`, `\frac`, `\neq`, `\ne`, `\le`, `\ge`, `\leq`, `\geq`,
+		`\log`, `\ln`, `\sin`, `\cos`, `\tan`} {
 		if strings.HasPrefix(word, name) {
 			return true
 		}
@@ -104,7 +110,10 @@ func operates(word string) bool {
 }
 
 // withdrawal are the ways in which a text takes back what it said.
-var withdrawal = regexp.MustCompile(`(?i)\b(?:is|was|seems|looks|that's|it's)\s+(?:not\s+(?:right|correct|the\s+answer)|wrong|incorrect|a\s+mistake)\b|\b(?:isn't|wasn't)\s+(?:right|correct)|\blet me (?:re-?check|redo|re-?do|reconsider|try again|recalculate|correct)|\bscratch that\b|\bI (?:made|have made) (?:a|an) (?:mistake|error)|\b(?:no|wait|hmm|oops|actually)[,.!:—-]|错了|不对`)
+var withdrawal = regexp.MustCompile(`(?i)\b(?:is|was|seems|looks|that's|it's)\s+(?:not\s+(?:right|correct|the\s+answer)|wrong|incorrect|` +
+	`a\s+mistake)\b|\b(?:isn't|wasn't)\s+(?:right|correct)|\blet me (?:re-?check|redo|re-?do|reconsider|` +
+	`try again|recalculate|correct)|\bscratch that\b|\bI (?:made|have made) (?:a|an) (?:mistake|error)|` +
+	`\b(?:no|wait|hmm|oops|actually)[,.!:—-]|错了|不对`)
 
 func withdrawn(rest string) bool {
 	rest = rest[:min(len(rest), maxSentence)]

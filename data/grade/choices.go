@@ -62,7 +62,10 @@ func (g *grader) undecidedUnlessEqual(text, pred string) Decision {
 }
 
 // options are the ways in which a text names the option it takes.
-var options = regexp.MustCompile(`(?m)(?:\b(?:[Oo]ption|OPTION|[Cc]hoice|CHOICE|(?:[Aa]nswer|ANSWER)(?:\s+is|\s+IS)?|choose|chose|pick|select)\b|উত্তর|বিকল্প|অপশন|选择?|答案)(?:[^\pL\d]|是|为){0,12}([A-J])(?:[^\pL\d]|$)|\*\*\(?([A-J])(?:[).:]|\s*\*\*)|^\s*\(?([A-J])[).:]?\s*$|(?:[Ss]o|[Hh]ence|[Tt]hus|[Tt]herefore),?\s+\(?([A-J])\)?(?:\.|\s+is\b|\s*$)`)
+var options = regexp.MustCompile(`(?m)(?:\b(?:[Oo]ption|OPTION|[Cc]hoice|CHOICE|(?:[Aa]nswer|ANSWER)(?:\s+is|\s+IS)?|choose|chose|pick|` +
+	`select)\b|উত্তর|বিকল্প|অপশন|选择?|答案)(?:[^\pL\d]|是|为){0,12}([A-J])(?:[^\pL\d]|$)|\*\*\(?([A-J])(?:[).:]|` +
+	`\s*\*\*)|^\s*\(?([A-J])[).:]?\s*$|(?:[Ss]o|[Hh]ence|[Tt]hus|[Tt]herefore),?\s+\(?([A-J])\)?(?:\.|\s+is\b|` +
+	`\s*$)`)
 
 // chosenOption is the option that a text takes, where the gold answer is one. It is empty where what was found is an option
 // already or several, and where the text names none.
@@ -89,6 +92,7 @@ func chosenOption(gold string, got finding, text string) string {
 
 var (
 	severalChoices = regexp.MustCompile(`^\(?[A-Z]\)?(?:\s*(?:,|;|/|\band\b|\bor\b)\s*(?:and\s+|or\s+)?\(?[A-Z]\)?)+$`)
-	refused        = regexp.MustCompile(`^\s*(?:(?:is|was|seems|looks)\s+(?:wrong|incorrect|false|not|tempting|out)\b|(?:and|or)\s+\(?[A-J]\b|can(?:not|'t)|[=<>+*/^])`)
-	negated        = regexp.MustCompile(`(?i)(?:\bnot|n't|cannot|never|between)\s*(?:the\s+)?$`)
+	refused        = regexp.MustCompile(`^\s*(?:(?:is|was|seems|looks)\s+(?:wrong|incorrect|false|not|tempting|out)\b|(?:and|or)\s+\(?[A-J]\b|` +
+		`can(?:not|'t)|[=<>+*/^])`)
+	negated = regexp.MustCompile(`(?i)(?:\bnot|n't|cannot|never|between)\s*(?:the\s+)?$`)
 )

@@ -56,7 +56,8 @@ func namesQuantity(n *node) bool {
 	case applied, opaque:
 		return true
 	case product: // f^{-1}(x)
-		return n.args[0].kind == power && n.args[0].args[0].kind == symbol && n.args[0].args[1].kind == negative && n.args[0].args[1].args[0].canon() == "1" && strings.Contains("fghFGH", n.args[0].args[0].name)
+		return n.args[0].kind == power && n.args[0].args[0].kind == symbol && n.args[0].args[1].kind == negative &&
+			n.args[0].args[1].args[0].canon() == "1" && strings.Contains("fghFGH", n.args[0].args[0].name)
 	case quotient: // dy/dx
 		return isDifferential(n.args[0]) && isDifferential(n.args[1])
 	case function:

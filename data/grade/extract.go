@@ -59,7 +59,8 @@ func find(text string) finding {
 func findGold(text string) finding {
 	f := find(text)
 	text = strings.TrimSpace(unescape(text))
-	if len(text) > maxAnswer || strings.Contains(text, `\boxed`) || strings.Contains(text, `\fbox`) || len(markersIn(text)) > 0 || strings.Contains(text, "<") && tag.MatchString(text) {
+	if len(text) > maxAnswer || strings.Contains(text, `\boxed`) || strings.Contains(text, `\fbox`) || len(markersIn(text)) > 0 ||
+		strings.Contains(text, "<") && tag.MatchString(text) {
 		return f
 	}
 	return finding{answer: strings.Trim(text, "*\""), empty: text == ""}
@@ -148,7 +149,10 @@ var textCommand = regexp.MustCompile(`\\(?:text|textbf|textit|textrm|mathrm|math
 
 // trimMarks removes Markdown's emphasis and quotes around an answer.
 func trimMarks(s string) string {
-	s = strings.TrimSpace(emphasis.ReplaceAllString(s, "$1$2"))
+	if strings.Contains(s, "**") {
+		s = emphasis.ReplaceAllString(s, "$1$2")
+	}
+	s = strings.TrimSpace(s)
 	if strings.Count(s, "`") == 2 {
 		s = strings.Trim(s, "`")
 	}

@@ -150,7 +150,8 @@ func (g *grader) texts(gold string, got finding, text string) Decision {
 // notGraded says why a gold answer is none that can be compared: test cases of a code problem.
 func notGraded(gold string) string {
 	s := strings.TrimSpace(gold)
-	if strings.HasPrefix(s, "{") && json.Valid([]byte(s)) && (strings.Contains(s, `"inputs"`) || strings.Contains(s, `"outputs"`) || strings.Contains(s, `"fn_name"`)) ||
+	if strings.HasPrefix(s, "{") && json.Valid([]byte(s)) && (strings.Contains(s, `"inputs"`) || strings.Contains(s, `"outputs"`) ||
+		strings.Contains(s, `"fn_name"`)) ||
 		strings.HasPrefix(s, "```") || strings.HasPrefix(s, "assert ") || strings.HasPrefix(s, "def ") {
 		return "not graded: the gold answer is code or test cases"
 	}
@@ -200,7 +201,8 @@ func (g *grader) answers(gold, pred string) Decision {
 	if differentRuns(gold, pred) {
 		return g.undecided("the answers are different runs of letters")
 	}
-	if a, b := wordSet(named(words, plainText(gold))), wordSet(named(words, plainText(pred))); isProse(gold) && isProse(pred) && a == nil && b == nil {
+	if a, b := wordSet(named(words, plainText(gold))), wordSet(named(words, plainText(pred))); isProse(gold) && isProse(pred) &&
+		a == nil && b == nil {
 		return g.differentWords(gold, pred)
 	}
 	want, got := read(gold, true), read(pred, true)
@@ -210,7 +212,8 @@ func (g *grader) answers(gold, pred string) Decision {
 	}
 	if want.ambiguous || got.ambiguous {
 		reason := g.reason
-		if want.ambiguous && g.readings(gold, pred, read(gold, false), got) == Yes || got.ambiguous && g.readings(gold, pred, want, read(pred, false)) == Yes {
+		if want.ambiguous && g.readings(gold, pred, read(gold, false), got) == Yes || got.ambiguous && g.readings(gold, pred, want,
+			read(pred, false)) == Yes {
 			return Yes
 		}
 		g.reason = reason

@@ -100,7 +100,7 @@ func TestRules(t *testing.T) {
 		{"和 is and", "1,2", "1和2", Yes},
 		{"the empty set has names", `\emptyset`, "No solution", Yes},
 		{"a named quantity gives its value", `\frac{1}{2}`, `P(X\ge 1)=\frac12`, Yes},
-		{"an equation to solve does not", "4", "x^2=4", No},
+		{"an equation to solve does not", "4", "x^2=4", Undecided},
 		{"a bound variable has any name", "f(x)=3x+2", "f(t)=3t+2", Yes},
 		{"a marker in a box says where the answer stands", "460", `\boxed{\text{The answer is 460}}`, Yes},
 		{"a list of rows is a matrix", `\begin{pmatrix}1&2\\3&4\end{pmatrix}`, "[[1,2],[3,4]]", Yes},

@@ -170,7 +170,8 @@ func (l *lexer) afterQuantity() bool {
 	if last.text == "*" && len(l.out) > 2 && l.out[len(l.out)-2].kind == tText { // m \cdot s
 		return true
 	}
-	return last.kind == tNumber || last.kind == tText || last.text == "}" || last.text == ")" || last.text == "/" || last.text == `\pi` || last.text == "!" || last.text == "%"
+	return last.kind == tNumber || last.kind == tText || last.text == "}" || last.text == ")" || last.text == "/" || last.text == `\pi` ||
+		last.text == "!" || last.text == "%"
 }
 
 // font adds what \mathrm{} and its like hold: a letter, a function, a unit, or mathematics.
@@ -205,7 +206,8 @@ var unitFormula = strings.NewReplacer(`\cdot`, "*", "~", " ", `\,`, " ", "{", ""
 // isUnitFormula tells whether all words of a formula are units: kg \cdot m/s^2.
 func isUnitFormula(s string) bool {
 	s = unitFormula.Replace(s)
-	return len(s) < 64 && strings.ContainsAny(s, "*/^ ") && !strings.Contains(s, `\`) && dimension(readUnits(s).dims) != "" && len(readUnits(s).words) == 0
+	return len(s) < 64 && strings.ContainsAny(s, "*/^ ") && !strings.Contains(s, `\`) && dimension(readUnits(s).dims) != "" &&
+		len(readUnits(s).words) == 0
 }
 
 func isWord(s string) bool {

@@ -6,8 +6,9 @@ import (
 )
 
 // shortWords are words that are no products of variables.
-var shortWords = setOf(`is are was were the not for all any but yes at least most of no on to by if than more less fewer only per men man boy day box can car cat dog pen egg cup bag bus cow pig hen
-	red one two six ten odd low new old out off up its way its nor big top end toy pie hat she he we you they it each both`)
+var shortWords = setOf(`is are was were the not for all any but yes at least most of no on to by if than more less fewer only per men man
+	boy day box can car cat dog pen egg cup bag bus cow pig hen red one two six ten odd low new old out off up its way
+	its nor big top end toy pie hat she he we you they it each both`)
 
 // run adds a run of Latin letters: a function, "and", a unit, a word, or variables.
 func (l *lexer) run(s string) {
@@ -47,7 +48,8 @@ func (l *lexer) run(s string) {
 		n := splitFunction(s)
 		l.add(tCommand, functionWords[s[:n]])
 		l.run(s[n:])
-	case len(s) > 1 && last.kind == tText, len(s) == 3 && last.kind == tNumber && l.gap && strings.ContainsAny(lower, "eiou"): // 3 hours ago, 5 men
+	case len(s) > 1 && last.kind == tText, len(s) == 3 && last.kind == tNumber && l.gap && strings.ContainsAny(lower,
+		"eiou"): // 3 hours ago, 5 men
 		l.add(tText, s)
 	case len(s) > 3 || shortWords[lower] || len(s) > 1 && scaleOf(s) != nil || len(s) > 2 && numberWord(s) != nil:
 		l.add(tText, s)

@@ -67,7 +67,8 @@ func (g *grader) againstTuple(point, values *node, goldFirst bool) Decision {
 	switch items := inAlphabet(values.args); {
 	case values.name == "or":
 		return g.undecided("values joined by or are no point")
-	case strings.ContainsAny(point.name, "[]") && len(point.args) == 2 && !slices.ContainsFunc(values.args, func(n *node) bool { return n.kind == relation }):
+	case strings.ContainsAny(point.name, "[]") && len(point.args) == 2 && !slices.ContainsFunc(values.args,
+		func(n *node) bool { return n.kind == relation }):
 		return g.undecided("square brackets around two values may be an interval")
 	case items == nil:
 		return g.undecided("the order of the names is not known")
@@ -89,7 +90,8 @@ func (g *grader) joints(gold, pred *node) Decision {
 		return g.no("conditions joined by and, and by or")
 	}
 	and := func(n *node) bool { return n.is(list, "and") }
-	if a != b && (and(gold) || and(pred)) && !slices.ContainsFunc(slices.Concat(gold.args, pred.args), func(n *node) bool { return n.kind != symbol && n.kind != words && n.kind != product }) {
+	if a != b && (and(gold) || and(pred)) && !slices.ContainsFunc(slices.Concat(gold.args, pred.args),
+		func(n *node) bool { return n.kind != symbol && n.kind != words && n.kind != product }) {
 		return g.undecided("one answer says and, the other or")
 	}
 	return Yes

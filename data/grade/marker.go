@@ -9,13 +9,15 @@ import (
 // marker is what announces an answer.
 var marker = regexp.MustCompile(`(?i)####` +
 	`|\bfinal\s+(?:answer|result)\b(?:\s*(?:is|are|equals)\b(?:n't\b)?)?` +
-	`|\banswers?\b(?:\s+(?:to|of|for|in)\b[^.:\n$\\\d]{0,60}?)?(?:\s+(?:is|are|should be|must be|will be|would be|equals|comes out to be|turns out to be)\b|\*{0,2}\s*[:=：])` +
+	`|\banswers?\b(?:\s+(?:to|of|for|in)\b[^.:\n$\\\d]{0,60}?)?` +
+	`(?:\s+(?:is|are|should be|must be|will be|would be|equals|comes out to be|turns out to be)\b|\*{0,2}\s*[:=：])` +
 	`|\b(?:correct|right|best)\s+(?:option|choice|answer|one)\b(?:\s+(?:is\b|should be\b|would be\b)|\s*[:：])` +
 	`|\b(?:option|choice|solution|result)\s*(?:is\b|:)|\b(?:result|solution)s?\s+(?:are|equals)\b` +
 	`|答案(?:应该|应当|应|就|便)?(?:是|为|：|:)|答案选|故选|应选|因此选|所以选|正确选项(?:是|为|：|:)|答[：:]|共有|解为|结果(?:是|为|：|:)`)
 
 // markerKeys are in every marker, so that lines without one need no closer look.
-var markerKeys = []string{"nswer", "NSWER", "esult", "ESULT", "ption", "PTION", "hoice", "HOICE", "olution", "OLUTION", "orrect", "ORRECT", "ight one", "est one", "####", "答", "选", "有", "解为", "结果"}
+var markerKeys = []string{"nswer", "NSWER", "esult", "ESULT", "ption", "PTION", "hoice", "HOICE", "olution", "OLUTION", "orrect",
+	"ORRECT", "ight one", "est one", "####", "答", "选", "有", "解为", "结果"}
 
 func markersIn(line string) [][]int {
 	if !slices.ContainsFunc(markerKeys, func(key string) bool { return strings.Contains(line, key) }) {
@@ -53,12 +55,18 @@ func marked(s string) (finding, bool) {
 
 var (
 	// filler may stand between a marker and the answer.
-	filler = regexp.MustCompile(`(?i)^(?:(?:is|are|be|indeed|thus|therefore|then|clearly|simply|just|exactly|precisely|hence|so|given by|equal to|equals|to be|that|found to be|option|choice|now|also|still|only|the (?:value|number|option|choice|expression|set|interval|integer|fraction|total|sum)(?: of)?|it is|we (?:get|have|obtain)|it's|approximately|about|roughly|around)(?:\s+|\s*:\s*|[,，]\s+)|是|为|应该|：|应)`)
+	filler = regexp.MustCompile(`(?i)^(?:(?:is|are|be|indeed|thus|therefore|then|clearly|simply|just|exactly|precisely|hence|so|given by|` +
+		`equal to|equals|to be|that|found to be|option|choice|now|also|still|only|the (?:value|number|option|` +
+		`choice|expression|set|interval|integer|fraction|total|sum)(?: of)?|it is|we (?:get|have|obtain)|it's|` +
+		`approximately|about|roughly|around)(?:\s+|\s*:\s*|[,，]\s+)|是|为|应该|：|应)`)
 	// denial are words right behind a marker that leave no value: what follows is not the answer, or bounds it.
 	denial = regexp.MustCompile(`(?i)^(?:(?:is\s+|are\s+)?(?:not|never|neither|isn't|aren't|wasn't|won't|cannot|can't)\b|n't\b|不是|并非)`)
-	bounds = regexp.MustCompile(`(?i)^(?:at (?:least|most)|(?:strictly )?(?:less|more|fewer|greater|larger|smaller|bigger|higher|lower|other) than|no (?:less|more|fewer|greater) than|not (?:less|more|greater) than|between|up to|over|under|below|above|beyond|somewhere|either|within|nearly|almost|close to|大于|小于|至少|至多|不超过|不少于)(?:\s|\b)`)
+	bounds = regexp.MustCompile(`(?i)^(?:at (?:least|most)|(?:strictly )?(?:less|more|fewer|greater|larger|smaller|bigger|higher|lower|` +
+		`other) than|no (?:less|more|fewer|greater) than|not (?:less|more|greater) than|between|up to|over|under|` +
+		`below|above|beyond|somewhere|either|within|nearly|almost|close to|大于|小于|至少|至多|不超过|不少于)(?:\s|\b)`)
 	// instead is what a denial may settle on: not 5, it is 6.
-	instead = regexp.MustCompile(`(?i)(?:[,;.:，；]|—)\s*(?:but\s+)?(?:rather\s+|instead\s+)?(?:(?:it\s+is|it's|it\s+equals|it\s+should\s+be|is|rather|instead)\b|而是|应为)\s*|\bbut\s+(?:rather\s+|instead\s+|it\s+is\s+)?|而是`)
+	instead = regexp.MustCompile(`(?i)(?:[,;.:，；]|—)\s*(?:but\s+)?(?:rather\s+|instead\s+)?(?:(?:it\s+is|it's|it\s+equals|it\s+should\s+be|` +
+		`is|rather|instead)\b|而是|应为)\s*|\bbut\s+(?:rather\s+|instead\s+|it\s+is\s+)?|而是`)
 )
 
 // first is the first complete expression of what follows a marker, or what the sentence there states.

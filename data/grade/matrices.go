@@ -134,7 +134,8 @@ var unitVectors = []string{`\hat{i}`, `\hat{j}`, `\hat{k}`}
 // asVector is 2i - 3j + k as a tuple of so many components; nil for what is no such sum.
 func asVector(n *node, size int) *node {
 	names := freeVariables(n)
-	if !isScalarKind(n.kind) || size != 2 && size != 3 || size == 2 && names[unitVectors[2]] || !slices.ContainsFunc(unitVectors, func(name string) bool { return names[name] }) {
+	if !isScalarKind(n.kind) || size != 2 && size != 3 || size == 2 && names[unitVectors[2]] || !slices.ContainsFunc(unitVectors,
+		func(name string) bool { return names[name] }) {
 		return nil
 	}
 	v := named(tuple, "<>")

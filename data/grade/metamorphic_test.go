@@ -12,10 +12,14 @@ import (
 
 // answerForms are answers of every kind; %d are numbers, all of which matter.
 var answerForms = []string{
-	"%d", "-%d", "%d.25", `\frac{%d}{97}`, "%d/89", `%d\frac{1}{7}`, `%d\sqrt{%d}`, `\sqrt{%d}`, `%d\pi`, `\frac{%d\pi}{%d}`, "%d^{1/3}", `%d\%%`, `\$%d`, `%d^\circ`, `%d\text{ cm}`, `%d\text{ dollars}`, `%d\text{ million}`,
-	`%d\text{ hours } %d\text{ minutes}`, "%d:%d:100003", "(%d, %d)", "(%d, %d, %d)", "[%d, 100000]", `(-\infty, %d)`, `[%d, \infty)`, `(-\infty, -%d) \cup (%d, \infty)`, `\{%d, 100001, 100002\}`, "%d, 100003", `%d \text{ and } 100004`, `x=%d`, `x=%d, y=%d`,
-	`x > %d`, `%d x + %d`, `x^2 + %d x + %d`, `y = %d x + 5`, `\frac{x + %d}{x - %d}`, `e^{%d x}`, `\ln(%d x + 1)`, `\sin(%d x)`, `%d + %d i`, `\begin{pmatrix} %d & 2 \\ 3 & %d \end{pmatrix}`, `\pm %d`, `%d \pm \sqrt{%d}`,
-	`%d \cdot 10^{%d}`, `x \le %d`, `\binom{n}{2} + %d`, `f(x) = %d x`, `|x| + %d`, `\text{Team }%d`, `%d\text{ remainder }%d`, `\text{at least }%d`, `x \equiv %d \pmod{100003}`, `\langle %d, %d \rangle`, `%d \text{ m}^2`,
+	"%d", "-%d", "%d.25", `\frac{%d}{97}`, "%d/89", `%d\frac{1}{7}`, `%d\sqrt{%d}`, `\sqrt{%d}`, `%d\pi`, `\frac{%d\pi}{%d}`, "%d^{1/3}",
+	`%d\%%`, `\$%d`, `%d^\circ`, `%d\text{ cm}`, `%d\text{ dollars}`, `%d\text{ million}`,
+	`%d\text{ hours } %d\text{ minutes}`, "%d:%d:100003", "(%d, %d)", "(%d, %d, %d)", "[%d, 100000]", `(-\infty, %d)`, `[%d, \infty)`,
+	`(-\infty, -%d) \cup (%d, \infty)`, `\{%d, 100001, 100002\}`, "%d, 100003", `%d \text{ and } 100004`, `x=%d`, `x=%d, y=%d`,
+	`x > %d`, `%d x + %d`, `x^2 + %d x + %d`, `y = %d x + 5`, `\frac{x + %d}{x - %d}`, `e^{%d x}`, `\ln(%d x + 1)`, `\sin(%d x)`,
+	`%d + %d i`, `\begin{pmatrix} %d & 2 \\ 3 & %d \end{pmatrix}`, `\pm %d`, `%d \pm \sqrt{%d}`,
+	`%d \cdot 10^{%d}`, `x \le %d`, `\binom{n}{2} + %d`, `f(x) = %d x`, `|x| + %d`, `\text{Team }%d`, `%d\text{ remainder }%d`,
+	`\text{at least }%d`, `x \equiv %d \pmod{100003}`, `\langle %d, %d \rangle`, `%d \text{ m}^2`,
 }
 
 // presentations are texts that end with an answer.

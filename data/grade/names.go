@@ -29,9 +29,10 @@ var (
 	textCommands = setOf(`text textbf textit textrm textsf texttt textnormal mbox hbox emph textup underline`)
 	fontCommands = setOf(`mathrm mathbf mathit mathsf mathtt boldsymbol bm mathnormal mathbb mathcal mathfrak operatorname variable boxed fbox ensuremath`)
 	// structural commands have a case of their own in the parser.
-	structural = setOf(`textcolor color nicefrac sfrac frac dfrac tfrac cfrac sqrt binom dbinom tbinom choose sum prod int iint oint lim overline bar vec hat tilde
-		widehat overrightarrow underbrace overbrace stackrel angle triangle lfloor rfloor lceil rceil pmod left right big Big bigl bigr
-		Bigl Bigr bigg Bigg biggl biggr begin end pm mp over not char measuredangle square`)
+	structural = setOf(`textcolor color nicefrac sfrac frac dfrac tfrac cfrac sqrt binom dbinom tbinom choose sum prod int iint oint lim
+	overline bar vec hat tilde widehat overrightarrow underbrace overbrace stackrel angle triangle lfloor rfloor lceil
+	rceil pmod left right big Big bigl bigr Bigl Bigr bigg Bigg biggl biggr begin end pm mp over not char measuredangle
+	square`)
 	greek = pairs(`Pr P alpha \alpha beta \beta gamma \gamma delta \delta epsilon \epsilon varepsilon \varepsilon zeta \zeta eta \eta theta \theta
 		vartheta \theta iota \iota kappa \kappa lambda \lambda mu \mu nu \nu xi \xi rho \rho varrho \rho sigma \sigma tau \tau upsilon \upsilon
 		phi \phi varphi \phi chi \chi psi \psi omega \omega Gamma \Gamma Delta \Delta Theta \Theta Lambda \Lambda Xi \Xi Pi \Pi Sigma \Sigma

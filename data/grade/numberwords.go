@@ -7,7 +7,8 @@ import (
 
 var smallNumbers = func() map[string]int64 {
 	m := map[string]int64{}
-	for i, w := range strings.Fields("zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen") {
+	for i, w := range strings.Fields("zero one two three four five six seven eight nine ten eleven twelve thirteen " +
+		"fourteen fifteen sixteen seventeen eighteen nineteen") {
 		m[w] = int64(i)
 	}
 	for i, w := range strings.Fields("twenty thirty forty fifty sixty seventy eighty ninety") {
@@ -18,10 +19,14 @@ var smallNumbers = func() map[string]int64 {
 
 // scales are the words that multiply the number before them.
 var scales = map[string]*big.Rat{
-	"hundred": big.NewRat(100, 1), "thousand": big.NewRat(1000, 1), "million": big.NewRat(1e6, 1), "billion": big.NewRat(1e9, 1), "trillion": big.NewRat(1e12, 1),
-	"quadrillion": big.NewRat(1e15, 1), "dozen": big.NewRat(12, 1), "gross": big.NewRat(144, 1), "half": big.NewRat(1, 2), "halve": big.NewRat(1, 2), "third": big.NewRat(1, 3), "quarter": big.NewRat(1, 4),
-	"fourth": big.NewRat(1, 4), "fifth": big.NewRat(1, 5), "sixth": big.NewRat(1, 6), "seventh": big.NewRat(1, 7), "eighth": big.NewRat(1, 8), "ninth": big.NewRat(1, 9), "tenth": big.NewRat(1, 10), "twelfth": big.NewRat(1, 12),
-	"hundredth": big.NewRat(1, 100), "thousandth": big.NewRat(1, 1000), "millionth": big.NewRat(1, 1e6), "billionth": big.NewRat(1, 1e9), "万": big.NewRat(1e4, 1), "亿": big.NewRat(1e8, 1), "百": big.NewRat(100, 1), "千": big.NewRat(1000, 1),
+	"hundred": big.NewRat(100, 1), "thousand": big.NewRat(1000, 1), "million": big.NewRat(1e6, 1), "billion": big.NewRat(1e9, 1),
+	"trillion":    big.NewRat(1e12, 1),
+	"quadrillion": big.NewRat(1e15, 1), "dozen": big.NewRat(12, 1), "gross": big.NewRat(144, 1), "half": big.NewRat(1, 2),
+	"halve": big.NewRat(1, 2), "third": big.NewRat(1, 3), "quarter": big.NewRat(1, 4),
+	"fourth": big.NewRat(1, 4), "fifth": big.NewRat(1, 5), "sixth": big.NewRat(1, 6), "seventh": big.NewRat(1, 7),
+	"eighth": big.NewRat(1, 8), "ninth": big.NewRat(1, 9), "tenth": big.NewRat(1, 10), "twelfth": big.NewRat(1, 12),
+	"hundredth": big.NewRat(1, 100), "thousandth": big.NewRat(1, 1000), "millionth": big.NewRat(1, 1e6), "billionth": big.NewRat(1, 1e9),
+	"万": big.NewRat(1e4, 1), "亿": big.NewRat(1e8, 1), "百": big.NewRat(100, 1), "千": big.NewRat(1000, 1),
 	"lakh": big.NewRat(1e5, 1), "crore": big.NewRat(1e7, 1),
 }
 

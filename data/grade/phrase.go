@@ -6,10 +6,11 @@ import (
 )
 
 // remark begins what only explains the answer before it.
-var remark = setOf(`because since as where which when while whereas whose who that this these those so thus hence therefore then for from by using with
-	after before given assuming if unless until it we you they he she is are was were has have had can could will would must should may might does do did
-	i.e i.e. i.e., e.g e.g. namely although though due according via giving making obtained found leading following based note recall see let rejecting
-	excluding ignoring here there indeed yes no remember however but than? about? on until meaning`)
+var remark = setOf(`because since as where which when while whereas whose who that this these those so thus hence therefore then for
+	from by using with after before given assuming if unless until it we you they he she is are was were has have had
+	can could will would must should may might does do did i.e i.e. i.e., e.g e.g. namely although though due according
+	via giving making obtained found leading following based note recall see let rejecting excluding ignoring here
+	there indeed yes no remember however but than? about? on until meaning`)
 
 // phrase is the longest beginning of a sentence that is one answer: a formula with its unit and what is joined to it, or plain
 // text up to a remark.
@@ -86,7 +87,8 @@ func plainPhrase(s string, behind bool) string {
 func chineseRemark(s string) bool {
 	for _, word := range []string{"因为", "由于", "其中", "不是", "即", "所以", "——", "—", "–"} {
 		if strings.HasPrefix(s, word) {
-			return word != "–" && word != "—" || strings.HasPrefix(s[len(word):], " ") && len(s) > len(word)+1 && isLetter(s[len(word)+1]) && !mathStart(s[len(word)+1:])
+			return word != "–" && word != "—" || strings.HasPrefix(s[len(word):], " ") && len(s) > len(word)+1 && isLetter(s[len(word)+1]) &&
+				!mathStart(s[len(word)+1:])
 		}
 	}
 	return false
@@ -100,7 +102,8 @@ func startsRemark(s string) bool {
 	next := strings.TrimLeft(s[len(w):min(len(s), len(w)+64)], " .")
 	switch {
 	case w == "":
-		return (strings.HasPrefix(s, "- ") || strings.HasPrefix(s, "-- ")) && len(s) > 2 && isLetter(strings.TrimLeft(s, "- ")[0]) && !mathStart(strings.TrimLeft(s, "- "))
+		return (strings.HasPrefix(s, "- ") || strings.HasPrefix(s, "-- ")) && len(s) > 2 && isLetter(strings.TrimLeft(s, "- ")[0]) &&
+			!mathStart(strings.TrimLeft(s, "- "))
 	case len(s) > 2 && s[1] == '.' && (strings.EqualFold(s[:3], "i.e") || strings.EqualFold(s[:3], "e.g")):
 		return true
 	case len(w) == 1 && w != "I":
@@ -165,10 +168,12 @@ func mathStart(s string) bool {
 	if s == "" {
 		return false
 	}
-	if c := s[0]; isDigit(c) || strings.IndexByte("$\\(-+{[|.<>=", c) >= 0 && (len(s) == 1 || c != '.' || isDigit(s[1])) && (c != '-' || len(s) > 1 && s[1] != ' ' || mathStart(strings.TrimLeft(s[1:], " "))) {
+	if c := s[0]; isDigit(c) || strings.IndexByte("$\\(-+{[|.<>=", c) >= 0 && (len(s) == 1 || c != '.' || isDigit(s[1])) && (c != '-' ||
+		len(s) > 1 && s[1] != ' ' || mathStart(strings.TrimLeft(s[1:], " "))) {
 		return !(c == '(' || c == '[') || !isAside(s)
 	} else if c >= 0x80 {
-		return strings.HasPrefix(asLatex(s[:min(len(s), 8)]), `\`) || strings.IndexAny(s[:min(len(s), 3)], "−–√∛€£¥₹") == 0 || strings.HasPrefix(s, "½") || strings.HasPrefix(s, "∞")
+		return strings.HasPrefix(asLatex(s[:min(len(s), 8)]), `\`) || strings.IndexAny(s[:min(len(s), 3)], "−–√∛€£¥₹") == 0 ||
+			strings.HasPrefix(s, "½") || strings.HasPrefix(s, "∞")
 	}
 	w := leadingWord(s)
 	switch {

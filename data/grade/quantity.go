@@ -135,7 +135,8 @@ func (g *grader) comparable(a, b quantity) Decision {
 		return g.no("the units differ: %s and %s", strings.ReplaceAll(ka, "^1", ""), strings.ReplaceAll(kb, "^1", ""))
 	}
 	labelled := len(telling(a.words)) > 0 && kb != "" && ka == "" || len(telling(b.words)) > 0 && ka != "" && kb == ""
-	if !sameWords(a.words, b.words) || (len(telling(a.words)) == 0 || len(telling(b.words)) == 0) && (labelled || tells(a.before) || tells(b.before)) {
+	if !sameWords(a.words, b.words) || (len(telling(a.words)) == 0 || len(telling(b.words)) == 0) && (labelled || tells(a.before) ||
+		tells(b.before)) {
 		return g.undecided("the words beside the numbers differ: %q and %q", strings.Join(a.words, " "), strings.Join(b.words, " "))
 	}
 	if (ka == "") != (kb == "") && (a.compound || b.compound) {

@@ -27,14 +27,16 @@ func (g *grader) relations(gold, pred *node) Decision {
 			return g.tuples(a, b)
 		}
 		for _, pair := range [][2]*node{{gold, pred}, {pred, gold}} {
-			if r := pair[1]; r.kind == relation && len(r.ops) == 1 && r.ops[0] == "=" && pair[0].kind != relation && g.same(pair[0], r.args[1]) == Yes {
+			if r := pair[1]; r.kind == relation && len(r.ops) == 1 && r.ops[0] == "=" && pair[0].kind != relation && g.same(pair[0],
+				r.args[1]) == Yes {
 				return g.undecided("one answer is an equation with the other on its right")
 			}
 		}
 		return g.no("one answer is a relation, the other is not")
 	}
 	if goldValue != nil && predValue != nil {
-		if goldName.kind == applied && predName.kind == applied && goldName.name == predName.name && goldName.args[0].kind == symbol && predName.args[0].kind == symbol {
+		if goldName.kind == applied && predName.kind == applied && goldName.name == predName.name && goldName.args[0].kind == symbol &&
+			predName.args[0].kind == symbol {
 			return g.same(goldValue, predValue.rename(predName.args[0].name, goldName.args[0].name)) // f(x) and f(t)
 		}
 		if goldName.canon() == predName.canon() || goldName.kind != symbol || predName.kind != symbol {

@@ -9,11 +9,15 @@ import (
 const maxSentences = 6 // that are looked at for one that states a value, from the last on
 
 // verb is what states a value of what stands before it.
-var verb = regexp.MustCompile(`(?i)\b(?:is|are|was|were|be|equals?|(?:equal|equals|simplif\w+|reduces?|evaluates?|leads?|adds? up|amounts?|sums?|down|up|close|rounds?) to|gets?|gives?|gave|got|obtains?|obtained|has|have|yields?|comes? to|totals?|becomes?|finds?|found|value|number|at|choice|option|hence|thus|therefore|so|isn't|aren't|wasn't)\b(?:\s*[:：])?|[:：]\s|等于|得到|是|为|得|有|共`)
+var verb = regexp.MustCompile(`(?i)\b(?:is|are|was|were|be|equals?|(?:equal|equals|simplif\w+|reduces?|evaluates?|leads?|adds? up|` +
+	`amounts?|sums?|down|up|close|rounds?) to|gets?|gives?|gave|got|obtains?|obtained|has|have|yields?|` +
+	`comes? to|totals?|becomes?|finds?|found|value|number|at|choice|option|hence|thus|therefore|so|isn't|` +
+	`aren't|wasn't)\b(?:\s*[:：])?|[:：]\s|等于|得到|是|为|得|有|共`)
 
 // prose are words that no answer is made of, so that a text with one of them states something.
-var prose = setOf(`is are was were be so we it this these which there then thus hence therefore has have had find get gives can if let equals since because
-	he she they paid costs cost needs need bought sold isn't aren't wasn't my our i'm think would comes equals becomes totals yields obtain obtained`)
+var prose = setOf(`is are was were be so we it this these which there then thus hence therefore has have had find get gives can if let
+	equals since because he she they paid costs cost needs need bought sold isn't aren't wasn't my our i'm think would
+	comes equals becomes totals yields obtain obtained`)
 
 // stated is the value that the last sentence with one states. A text that is nothing but an answer is returned whole.
 func stated(text string) finding {
@@ -21,7 +25,8 @@ func stated(text string) finding {
 	if text == "" {
 		return finding{empty: true, reason: "no final answer was found"}
 	}
-	if len(text) > maxAnswer && !strings.ContainsAny(text, " \n") || !strings.Contains(text, "\n\n") && len(text) <= maxAnswer && sentenceEnd(text) >= len(text)-1 && !isStatement(text) {
+	if len(text) > maxAnswer && !strings.ContainsAny(text, " \n") || !strings.Contains(text, "\n\n") && len(text) <= maxAnswer &&
+		sentenceEnd(text) >= len(text)-1 && !isStatement(text) {
 		return finding{answer: plainPhraseOfAnswer(text)}
 	}
 	sentences := lastSentences(text)
@@ -54,9 +59,7 @@ func lastSentences(text string) []string {
 			all = append(all, s)
 		}
 		text = text[min(len(text), end+1):]
-		if strings.HasPrefix(text, "\x80\x82") { // the rest of 。
-			text = text[2:]
-		}
+		text = strings.TrimPrefix(text, "\x80\x82") // the rest of 。
 	}
 	slices.Reverse(all)
 	return all[:min(len(all), maxSentences)]
@@ -70,7 +73,8 @@ func isStatement(s string) bool {
 			return true
 		}
 	}
-	if w := leadingWord(s); len(w) > 1 && !mathStart(s) && digits.MatchString(s) && len(latinWord.FindAllString(command.ReplaceAllString(outside, " "), -1)) > 3 {
+	if w := leadingWord(s); len(w) > 1 && !mathStart(s) && digits.MatchString(s) &&
+		len(latinWord.FindAllString(command.ReplaceAllString(outside, " "), -1)) > 3 {
 		return true
 	}
 	return len(segments(s)) > 0 && len(latinWord.FindAllString(command.ReplaceAllString(outside, " "), -1)) > 2 || chineseVerb.MatchString(s)
@@ -95,6 +99,7 @@ func outsideFormulas(s string) string {
 // states is the value that a sentence states: the first expression behind the last verb that has one, the only expression
 // there is, or the words behind the last verb.
 func states(s string) finding {
+	s = lastBytes(s, maxSentence)
 	inFormula := segments(s)
 	verbs := verb.FindAllStringIndex(s, -1)
 	words := finding{}
@@ -137,8 +142,11 @@ var (
 	// unsure before a verb denies or doubts what follows it.
 	unsure = regexp.MustCompile(`(?i)(?:\b(?:cannot|can\s+not|not|never|could|may|might|can)|n't|不|可能)\s*$`)
 	// turning words before an expression make another value of it: root of 12, not 12, divided by 12.
-	turning = regexp.MustCompile(`(?i)\b(?:not|than|least|most|over|under|about|between|by|times|minus|plus|from|to|except|without|until|before|after|unless|if|even|never|nor|below|above|least|half|twice|double|triple|or|and|vs|versus|per|than)\s*\*{0,2}$|\bof\s*\*{0,2}$`)
-	totals  = regexp.MustCompile(`(?i)\b(?:total|value|sum|answer|number|result|area|volume|length|maximum|minimum|distance|price|cost|probability|average|mean|median|perimeter|speed|profit|amount|count)\s+of\s*$`)
+	turning = regexp.MustCompile(`(?i)\b(?:not|than|least|most|over|under|about|between|by|times|minus|plus|from|to|except|without|until|` +
+		`before|after|unless|if|even|never|nor|below|above|least|half|twice|double|triple|or|and|vs|versus|per|` +
+		`than)\s*\*{0,2}$|\bof\s*\*{0,2}$`)
+	totals = regexp.MustCompile(`(?i)\b(?:total|value|sum|answer|number|result|area|volume|length|maximum|minimum|distance|price|cost|` +
+		`probability|average|mean|median|perimeter|speed|profit|amount|count)\s+of\s*$`)
 )
 
 func turned(before string) bool {

@@ -103,8 +103,10 @@ fortnight fortnight fortnight
 // prefixed are the units that take prefixes, by symbol and by name.
 const (
 	prefixedSymbols = "m g s L l Hz N J W V A Pa mol eV cal Ω B"
-	prefixedNames   = "meter metre gram gramme second liter litre hertz newton joule watt volt ampere amp pascal mole electronvolt calorie ohm byte bit"
-	prefixTable     = "G giga 1E9 M mega 1E6 k kilo 1000 d deci 0.1 c centi 0.01 m milli 0.001 µ micro 0.000001 μ micro 0.000001 n nano 1E-9 p pico 1E-12 T tera 1E12"
+	prefixedNames   = "meter metre gram gramme second liter litre hertz newton joule watt volt ampere amp pascal mole " +
+		"electronvolt calorie ohm byte bit"
+	prefixTable = "G giga 1E9 M mega 1E6 k kilo 1000 d deci 0.1 c centi 0.01 m milli 0.001 µ micro 0.000001 μ " +
+		"micro 0.000001 n nano 1E-9 p pico 1E-12 T tera 1E12"
 )
 
 var units = func() map[string]*measure {

@@ -15,7 +15,8 @@ type unitPhrase struct {
 	words  []string // the words that are neither, in lower case and singular
 }
 
-var unitMarks = strings.NewReplacer(`\`, "", ",", " ", "~", " ", ". ", " ", "{", "", "}", "", "/", " / ", "*", " * ", "·", " * ", "^", " ^", "-", "-", "(", " ", ")", " ")
+var unitMarks = strings.NewReplacer(`\`, "", ",", " ", "~", " ", ". ", " ", "{", "", "}", "", "/", " / ", "*", " * ", "·", " * ", "^",
+	" ^", "-", "-", "(", " ", ")", " ")
 
 // readUnits reads words such as "square centimeters", "million dollars", "kg m/s^2" and "miles per hour".
 func readUnits(name string) unitPhrase {
