@@ -17,7 +17,7 @@ type PlanOptions struct {
 	Model        string // a folder with config.json; weights are not read
 	Train        string // head, lora (default) or full
 	Tokens       int    // of a micro-batch; 8192
-	MicroBatches int    // of an optimiser step; 2, and more need little more
+	MicroBatches int    // of an optimizer step; 2, and more need little more
 	DType        string // bf16 (default, as on a GPU), f32 or f64
 	LoRA         LoRAConfig
 	Recompute    string // layer (default) or none

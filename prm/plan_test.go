@@ -58,7 +58,8 @@ func TestPlan(t *testing.T) {
 	require.NoError(t, os.MkdirAll(dir, 0o777))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "config.json"), []byte(planned["7B"].config), 0o666))
 	at := func(moments string, offload bool, microBatches int) PlanReport {
-		r, err := Plan(PlanOptions{Model: dir, Train: "full", Tokens: 4096, MicroBatches: microBatches, Moments: moments, Offload: offload, Memory: 80 << 30})
+		r, err := Plan(PlanOptions{Model: dir, Train: "full", Tokens: 4096, MicroBatches: microBatches, Moments: moments, Offload: offload,
+			Memory: 80 << 30})
 		require.NoError(t, err)
 		return r
 	}
@@ -83,7 +84,8 @@ func TestPlan(t *testing.T) {
 func TestPlanBadOptions(t *testing.T) {
 	for want, o := range map[string]PlanOptions{
 		"no folder": {}, "config.json": {Model: "/nowhere"}, `train: "all"`: {Model: "m", Train: "all"}, "tokens: -1": {Model: "m", Tokens: -1},
-		`dtype: "f16"`: {Model: "m", DType: "f16"}, `recompute: "some"`: {Model: "m", Recompute: "some"}, `moments: "f16"`: {Model: "m", Moments: "f16"}, "memory: -1": {Model: "m", Memory: -1}, "micro-batches": {Model: "m", MicroBatches: -2},
+		`dtype: "f16"`: {Model: "m", DType: "f16"}, `recompute: "some"`: {Model: "m", Recompute: "some"},
+		`moments: "f16"`: {Model: "m", Moments: "f16"}, "memory: -1": {Model: "m", Memory: -1}, "micro-batches": {Model: "m", MicroBatches: -2},
 	} {
 		_, err := Plan(o)
 		require.ErrorContains(t, err, want)

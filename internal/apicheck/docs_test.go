@@ -62,7 +62,7 @@ func TestDocumentsNameExistingFiles(t *testing.T) {
 		for _, m := range inBackticks.FindAllStringSubmatch(text, -1) {
 			if path := m[1]; fileName.MatchString(path) && strings.Contains(path, "/") && !strings.HasPrefix(path, "../") {
 				requireExists(t, name, filepath.Join(module.Dir, path))
-				}
+			}
 		}
 		for _, m := range link.FindAllStringSubmatch(text, -1) {
 			requireExists(t, name, filepath.Join(module.Dir, filepath.Dir(name), m[1]))

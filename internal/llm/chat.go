@@ -87,7 +87,8 @@ func (q *Chat) fields(limitField, schemaAs string) (map[string]any, error) {
 // Chat returns the texts of N whole completions, in the server's order.
 func (c *Client) Chat(ctx context.Context, q Chat) (texts []string, usage Usage, err error) {
 	if q.MaxTokens <= 0 || q.N < 0 || len(q.Messages) == 0 {
-		return nil, Usage{}, fmt.Errorf("llm: a chat needs messages, a positive limit of tokens (%d) and no negative number of completions (%d)", q.MaxTokens, q.N)
+		return nil, Usage{}, fmt.Errorf("llm: a chat needs messages, a positive limit of tokens (%d) and no negative number of completions (%d)",
+			q.MaxTokens, q.N)
 	}
 	fields, err := q.fields(c.o.LimitField, c.o.SchemaAs)
 	if err != nil {

@@ -363,7 +363,8 @@ func TestKeyStaysSecret(t *testing.T) {
 		},
 		func() *http.Response { return answered(302, key, "Location", "http://elsewhere/"+key) },
 	} {
-		c := client(t, llm.Options{URL: "http://host/v1", KeyEnv: "GOPRM_TEST_KEY", Attempts: 1, Transport: &counted{answer: func(int, time.Time) *http.Response { return response() }}})
+		c := client(t, llm.Options{URL: "http://host/v1", KeyEnv: "GOPRM_TEST_KEY", Attempts: 1,
+			Transport: &counted{answer: func(int, time.Time) *http.Response { return response() }}})
 		_, _, err := c.Chat(t.Context(), ask("x"))
 		require.Error(t, err)
 		for _, text := range []string{err.Error(), fmt.Sprintf("%+v", err)} {
