@@ -48,9 +48,9 @@ fuzz: ## FUZZTIME (10s) of each fuzz target
 		done; \
 	done
 
-generate: ## regenerate the AVX2 assembly from internal/cpu/_gen; fails where it differs from what is committed
+generate: ## regenerate the assembly from internal/cpu/_gen; fails where it differs from what is committed
 	go generate ./internal/cpu
-	git diff --exit-code -- $(shell git ls-files 'internal/cpu/avx2_*_amd64.*' 2>/dev/null)
+	git diff --exit-code -- $(shell git ls-files 'internal/cpu/avx*_amd64.*' 2>/dev/null)
 
 tokenizers: ## build the static library behind the tag hf_tokenizers (needs cargo and a C compiler)
 	data/tokenizer/build_hf.sh

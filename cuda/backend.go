@@ -151,5 +151,8 @@ func (b *backend) Sync() error {
 // ComputesBF16: activations are bf16 and sums f32, on tensor cores.
 func (b *backend) ComputesBF16() {}
 
+// PrefersBF16: it is what a dtype of auto means.
+func (b *backend) PrefersBF16() {}
+
 // Fusions: products do what comes after them.
 func (b *backend) Fusions() []engine.Fusion { return ops.Fusions() }

@@ -107,7 +107,8 @@ func TestReadModelText(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, ModelText{ChatTemplate: "one", Special: map[string]string{"eos_token": "</s>", "pad_token": "<pad>"}, MaxPositions: 32768}, m)
 
-	put("tokenizer_config.json", `{"chat_template": [{"name": "tool_use", "template": "a"}, {"name": "default", "template": "b"}]}`)
+	put("tokenizer_config.json", `{"chat_template": [{"name": "tool_use", "template": "a"}, {"name": "default", "template": "first"},
+		{"name": "default", "template": "b"}]}`) // of two of one name the last counts, as in transformers
 	m, err = ReadModelText(dir)
 	require.NoError(t, err)
 	require.Equal(t, "b", m.ChatTemplate)

@@ -44,6 +44,9 @@ type ReadOut struct {
 	Window    int     // of a text that is too long: which part of it
 }
 
+// Weighs reports whether the read-out has a label that weighs something.
+func (r ReadOut) Weighs() bool { return r.HasTarget && r.Weight > 0 }
+
 // Example is a trajectory as tokens with read-outs.
 type Example struct {
 	ID     string
@@ -109,18 +112,15 @@ func join(list []*Example) *Example {
 	return &whole
 }
 
-// labelled counts the labelled steps and tells whether the trajectory has a label.
-func (e *Example) labelled() (steps int, final bool) {
+// labelledSteps counts the labelled steps, whatever their weights.
+func (e *Example) labelledSteps() int {
+	steps := 0
 	for _, r := range e.Reads {
-		switch {
-		case !r.HasTarget:
-		case r.Kind == Step:
+		if r.HasTarget && r.Kind == Step {
 			steps++
-		default:
-			final = true
 		}
 	}
-	return steps, final
+	return steps
 }
 
 func (e *Example) check() error {
@@ -157,12 +157,16 @@ func (d *Dropped) Add(other Dropped) {
 	d.FinalLabels += other.FinalLabels
 }
 
-// Balanced is the lambda_final of "balanced": one over the share of the examples that have a trajectory label, or 0 if none has.
+// Balanced is the lambda_final of "balanced": one over the share of the examples that have a trajectory label which weighs
+// something, or 0 if none has.
 func Balanced(examples []*Example) float64 {
 	n := 0
 	for _, e := range examples {
-		if _, final := e.labelled(); final {
-			n++
+		for _, r := range e.Reads {
+			if r.Kind == Final && r.Weighs() {
+				n++
+				break
+			}
 		}
 	}
 	if n == 0 {

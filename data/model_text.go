@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // ModelText is what a model folder says about its text.
@@ -109,7 +110,7 @@ func templateField(raw json.RawMessage) (string, error) {
 	if json.Unmarshal(raw, &named) != nil {
 		return "", errors.New("neither a string nor a list of {name, template}")
 	}
-	for _, n := range named {
+	for _, n := range slices.Backward(named) { // of two of one name transformers keeps the last
 		if n.Name == "default" {
 			return n.Template, nil
 		}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+
+	"github.com/goprm/goprm/loss"
 )
 
 // Batch is a packed micro-batch: segments laid end to end.
@@ -58,7 +60,8 @@ func Pack(examples []*Example, opt PackOptions) ([]*Batch, error) {
 	if len(examples) > opt.N {
 		return nil, fmt.Errorf("%d examples for an optimiser step of %d trajectories", len(examples), opt.N)
 	}
-	return firstFit(examples, opt.Tokens, func(e *Example) []float64 { return lossWeights(e, opt) })
+	weights := loss.WeightOptions{Trajectories: opt.N, LambdaStep: opt.LambdaStep, LambdaFinal: opt.LambdaFinal}
+	return firstFit(examples, opt.Tokens, func(e *Example) []float64 { return e.LossWeights(weights) })
 }
 
 // PackAll lays the examples into batches for scoring: every read-out is kept, with weight 0.
@@ -69,18 +72,18 @@ func PackAll(examples []*Example, tokens int) ([]*Batch, error) {
 	return firstFit(examples, tokens, func(*Example) []float64 { return nil })
 }
 
-// lossWeights returns the weight of each of the example's read-outs in the loss, NaN where there is no label.
-func lossWeights(e *Example, opt PackOptions) []float64 {
-	steps, _ := e.labelled()
+// LossWeights returns the weight of each of the example's read-outs in the loss, NaN where there is no label.
+func (e *Example) LossWeights(o loss.WeightOptions) []float64 {
+	steps := e.labelledSteps()
 	weights := make([]float64, len(e.Reads))
 	for i, r := range e.Reads {
 		switch {
 		case !r.HasTarget:
 			weights[i] = math.NaN()
 		case r.Kind == Step:
-			weights[i] = opt.LambdaStep / (float64(opt.N) * float64(steps)) * r.Weight
+			weights[i] = o.Of(loss.Step, steps, r.Weight)
 		default:
-			weights[i] = opt.LambdaFinal / float64(opt.N) * r.Weight
+			weights[i] = o.Of(loss.Final, steps, r.Weight)
 		}
 	}
 	return weights

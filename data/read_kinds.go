@@ -68,6 +68,12 @@ func rowKinds() []rowKind {
 		{"PRMBench", "modified_question, modified_process, error_steps", func(has func(string) bool, _ row) bool {
 			return has("modified_question") && has("modified_process") && has("error_steps")
 		}, one(readPRMBench)},
+		{"OpenR1-Math", "problem, generations", func(has func(string) bool, _ row) bool {
+			return has("problem") && has("generations")
+		}, readOpenR1},
+		{"messages", "messages, of a user and an assistant, perhaps a system", func(has func(string) bool, _ row) bool {
+			return has("messages")
+		}, one(readMessages)},
 		{"trace", "question, and thinking or response", func(has func(string) bool, _ row) bool {
 			return has("question") && (has("thinking") || has("response"))
 		}, one(readTrace)},
@@ -94,8 +100,16 @@ func detect(r row) (rowKind, error) {
 }
 
 // Trajectory reads the row as the named kind of data set has it, of the table in this package's documentation, whatever its fields. The
-// kind must be one whose rows are one trajectory each. The error is a *RowError that names the field.
+// kind must be one whose rows are one trajectory each. A row of PRMBench whose error steps all lie beyond its last step, which Read
+// refuses, is read: benchmarks count it. The error is a *RowError that names the field.
 func (r *Row) Trajectory(kind string) (*Trajectory, error) {
+	if kind == "PRMBench" {
+		t, _, err := prmBenchRow(r.fields)
+		if err != nil {
+			return nil, r.Fail(err)
+		}
+		return t, nil
+	}
 	for _, k := range rowKinds() {
 		if k.name == kind {
 			parts, err := k.read(r.fields)
@@ -156,7 +170,7 @@ func readTrajectory(r row) (*Trajectory, error) {
 }
 
 // readStepwise reads a row of TRL's stepwise supervision (trl-lib/math_shepherd, trl-lib/prm800k): one label for each
-// completion, true, false or a number, which is kept as it is.
+// completion, true, false or a number, which is kept as it is; null where nobody labelled it.
 func readStepwise(r row) (*Trajectory, error) {
 	if err := need(r, "TRL stepwise", "prompt", "completions", "labels"); err != nil {
 		return nil, err
@@ -172,7 +186,7 @@ func readStepwise(r row) (*Trajectory, error) {
 	if err := json.Unmarshal(r["labels"], &labels); err != nil {
 		return nil, fieldErr("labels", "not a list")
 	}
-	if len(labels) > len(t.ResponseSteps) {
+	if len(labels) != len(t.ResponseSteps) {
 		return nil, fieldErr("labels", "%d labels for %d completions", len(labels), len(t.ResponseSteps))
 	}
 	t.Labels.Steps = make([]*float64, len(labels))

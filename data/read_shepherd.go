@@ -39,7 +39,7 @@ func readMathShepherd(r row) (*Trajectory, error) {
 	if err != nil {
 		return nil, err
 	}
-	begin := strings.Index(pieces[0], "Step 1:")
+	begin := strings.LastIndex(pieces[0], "Step 1:") // the question may speak of a step 1 too
 	if begin < 0 {
 		return nil, fieldErr("input", `no "Step 1:" before the first mark %s: where the problem ends is unknown`, shepherdMark)
 	}

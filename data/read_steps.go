@@ -161,30 +161,45 @@ func readProcessBench(r row) (*Trajectory, error) {
 }
 
 // readPRMBench reads a row of PRMBench: the modified process, in which the error steps (from 1) get 0 and all others 1. A few
-// published rows name steps beyond the last; there is nothing to label there. The original process stays in Meta.
+// published rows name steps beyond the last; there is nothing to label there, and a row whose error steps all lie there, which would
+// become all right, is refused. The original process and error_steps stay in Meta.
 func readPRMBench(r row) (*Trajectory, error) {
-	if err := need(r, "PRMBench", "modified_question", "modified_process", "error_steps"); err != nil {
-		return nil, err
+	t, outside, err := prmBenchRow(r)
+	if err == nil && outside != nil {
+		return nil, fieldErr("error_steps", "%v, all beyond the last of %d steps, so the row would be labelled as all right", outside, len(t.ResponseSteps))
 	}
-	t := &Trajectory{Source: "prmbench"}
+	return t, err
+}
+
+// prmBenchRow also gives the error steps where all of them lie beyond the last step.
+func prmBenchRow(r row) (t *Trajectory, outside []int, err error) {
+	if err := need(r, "PRMBench", "modified_question", "modified_process", "error_steps"); err != nil {
+		return nil, nil, err
+	}
+	t = &Trajectory{Source: "prmbench"}
 	var wrong []int
 	if err := takeID(r, "idx", &t.ID); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := takeAll(r, "", field{"modified_question", &t.Problem}, field{"modified_process", &t.ResponseSteps}, field{"error_steps", &wrong}); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for range t.ResponseSteps {
 		t.Labels.Steps = append(t.Labels.Steps, Float(1))
 	}
+	inside := 0
 	for i, step := range wrong {
 		switch {
 		case step < 1:
-			return nil, fieldErr(fmt.Sprintf("error_steps[%d]", i), "%d is no step: they count from 1", step)
+			return nil, nil, fieldErr(fmt.Sprintf("error_steps[%d]", i), "%d is no step: they count from 1", step)
 		case step <= len(t.ResponseSteps):
 			*t.Labels.Steps[step-1] = 0
+			inside++
 		}
 	}
+	if len(wrong) > 0 && inside == 0 {
+		outside = wrong
+	}
 	t.addMeta(r, []string{"idx", "modified_question", "modified_process"})
-	return t, nil
+	return t, outside, nil
 }

@@ -202,7 +202,7 @@ func TestReadLongLine(t *testing.T) {
 
 func TestReadStepwise(t *testing.T) {
 	path := write(t, "t.jsonl", []byte(`{"prompt":"p","completions":["a","b","c","d"],"labels":[true,false,0.999,null],"split":"x"}`+"\n"+
-		`{"prompt":"p","completions":["a"],"labels":[true,false]}`+"\n"+`{"prompt":"p","completions":["a"],"labels":["yes"]}`+"\n"+`{"prompt":"p","completions":["a"],"labels":1}`))
+		`{"prompt":"p","completions":["a"],"labels":[true,false]}`+"\n"+`{"prompt":"p","completions":["a","b"],"labels":[true]}`+"\n"+`{"prompt":"p","completions":["a"],"labels":["yes"]}`+"\n"+`{"prompt":"p","completions":["a"],"labels":1}`))
 	rows, errs := readAll(ReadOptions{}, path)
 	require.Len(t, rows, 1)
 	require.Equal(t, []*float64{Float(1), Float(0), Float(0.999), nil}, rows[0].Labels.Steps)
@@ -210,8 +210,9 @@ func TestReadStepwise(t *testing.T) {
 	require.Equal(t, "t:1", rows[0].ID)
 	require.JSONEq(t, `"x"`, string(rows[0].Meta["split"]))
 	require.Contains(t, errs[0], "t.jsonl:2: labels: 2 labels for 1 completions")
-	require.Contains(t, errs[1], `t.jsonl:3: labels[0]: "yes" is neither a boolean nor a number`)
-	require.Contains(t, errs[2], "t.jsonl:4: labels: not a list")
+	require.Contains(t, errs[1], "t.jsonl:3: labels: 1 labels for 2 completions")
+	require.Contains(t, errs[2], `t.jsonl:4: labels[0]: "yes" is neither a boolean nor a number`)
+	require.Contains(t, errs[3], "t.jsonl:5: labels: not a list")
 }
 
 func TestReadPRM800KRatings(t *testing.T) {

@@ -24,11 +24,13 @@ type Renderer struct {
 	special   map[string]string
 	maxTokens int // 0: no limit
 
-	mark     string // the step mark as the tokenizer writes it; "" if there is none
-	markID   int32
-	renamed  bool  // the mark is qwenMark, which the tokenizer still calls qwenOldMark
-	turnEnd  int32 // the token that closes the assistant's turn
-	turnEnds bool  // there is one
+	mark    string // the step mark as the tokenizer writes it; "" if there is none
+	markID  int32
+	renamed bool // the mark is qwenMark, which the model's files still call qwenOldMark
+	// otherMark is the name of the mark that a program's own tokenizer does not know; "" if there is none.
+	otherMark string
+	turnEnd   int32 // the token that closes the assistant's turn
+	turnEnds  bool  // there is one
 
 	lastTurn    atomic.Pointer[turn] // rows of one problem often follow each other
 	sharedReads atomic.Int64
@@ -82,10 +84,22 @@ func (r *Renderer) setMark() error {
 		return nil
 	}
 	if old, has := r.tok.ID(qwenOldMark); mark == qwenMark && has && old == qwenMarkID {
-		r.mark, r.markID, r.renamed = qwenOldMark, qwenMarkID, true
-		return nil
+		r.mark, r.markID, r.renamed = qwenMark, qwenMarkID, true
+		return r.rename()
 	}
 	return fmt.Errorf("text.step_mark: %q is not one token of this tokenizer", mark)
+}
+
+// rename makes the tokenizer the one that will be saved with the model, so that training reads texts as scoring does. A program's
+// own tokenizer keeps its name for the mark, and texts with either name are refused.
+func (r *Renderer) rename() error {
+	renamed, err := tokenizer.Renamed(r.tok, qwenOldMark, qwenMark)
+	if err != nil {
+		r.mark, r.otherMark = qwenOldMark, qwenMark
+		return nil
+	}
+	r.tok = renamed
+	return nil
 }
 
 // StepMark returns the id of the step mark; ok tells whether there is one.
@@ -218,12 +232,12 @@ func (r *Renderer) lay(problem string, s steps, keep []bool) (*laid, error) {
 func (r *Renderer) layout(problem string, s steps, keep []bool) (pieces []piece, suffix bool, err error) {
 	kept := func(i int) bool { return keep == nil || keep[i] }
 	if r.mark != "" {
-		if strings.Contains(problem, r.mark) {
-			return nil, false, fmt.Errorf("the problem contains the step mark %q", r.mark)
+		if mark := r.markIn(problem); mark != "" {
+			return nil, false, fmt.Errorf("the problem contains the step mark %q", mark)
 		}
 		for i, text := range s.texts {
-			if strings.Contains(text, r.mark) {
-				return nil, false, fmt.Errorf("%s contains the step mark %q", s.name(i), r.mark)
+			if mark := r.markIn(text); mark != "" {
+				return nil, false, fmt.Errorf("%s contains the step mark %q", s.name(i), mark)
 			}
 		}
 	}
@@ -265,6 +279,16 @@ func (r *Renderer) layout(problem string, s steps, keep []bool) (pieces []piece,
 	}
 	before := strings.ReplaceAll(r.opt.Template, problemSlot, problem)
 	return append([]piece{{before, -1, false}}, content...), false, nil
+}
+
+// markIn is the step mark, by either name, if the text contains it.
+func (r *Renderer) markIn(text string) string {
+	for _, mark := range []string{r.mark, r.otherMark} {
+		if mark != "" && strings.Contains(text, mark) {
+			return mark
+		}
+	}
+	return ""
 }
 
 // turnWith renders the chat template and returns what stands before and after the content, which must come out of it unchanged.

@@ -111,8 +111,7 @@ func crossing(text string, ends []int, token, at int, name string) error {
 	if token < len(ends) {
 		end = ends[token]
 	}
-	return fmt.Errorf("a token (%q) reaches across the end of %s with its separator; set text.tokenize: pieces, or choose another text.separator",
-		strings.ToValidUTF8(text[start:end], "?"), name)
+	return &StepEndError{Token: strings.ToValidUTF8(text[start:end], "?"), Step: name}
 }
 
 // example puts the read-outs on the tokens, after cutting what is longer than limit, if that is not 0.

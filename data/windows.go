@@ -1,6 +1,9 @@
 package data
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Window is a run of a trajectory's steps in the order of the text, [From, To), of which those from Read on are read in it. The steps
 // before that are there for context.
@@ -83,7 +86,8 @@ func Windows(n, limit int, tokens func(from, to int) (int, error)) ([]Window, er
 }
 
 // RenderWindows is Render for scoring: a trajectory of more than limit tokens (0: any number) becomes several Examples, one a window,
-// whatever text.long says; each step has a read-out in one of them, the whole in the last.
+// whatever text.long says; each step has a read-out in one of them, the whole in the last. With text.order: response_first the windows
+// are of the thinking, and each holds the whole response before it; the response's steps are read in the first.
 func (r *Renderer) RenderWindows(t *Trajectory, limit int) ([]*Example, error) {
 	list, err := r.renderWindows(t, limit)
 	if err != nil {
@@ -115,8 +119,16 @@ func (r *Renderer) renderWindows(t *Trajectory, limit int) ([]*Example, error) {
 			order = append(order, read.Index)
 		}
 	}
+	var always []int // the steps that every window holds
+	if r.opt.Order == "response_first" && s.thinking > 0 {
+		responses := len(order) - s.thinking
+		always, order = order[:responses], order[responses:]
+	}
 	keep := func(from, to int) []bool {
-		kept := make([]bool, len(order))
+		kept := make([]bool, len(s.texts))
+		for _, i := range always {
+			kept[i] = true
+		}
 		for _, i := range order[from:to] {
 			kept[i] = true
 		}
@@ -129,6 +141,14 @@ func (r *Renderer) renderWindows(t *Trajectory, limit int) ([]*Example, error) {
 		}
 		return len(laid.tokens), nil
 	})
+	if long := new(TooLongError); len(always) > 0 && errors.As(err, &long) {
+		laid, failed := r.lay(t.Problem, s, keep(0, 0))
+		if failed != nil {
+			return nil, failed
+		}
+		return nil, tooLong(long.Tokens, limit, fmt.Sprintf("text.order: response_first: problem and response have %d tokens, and the longest text of them with "+
+			"one thinking step that was tried %d, where a window holds %d", len(laid.tokens), long.Tokens, limit))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +159,11 @@ func (r *Renderer) renderWindows(t *Trajectory, limit int) ([]*Example, error) {
 			return nil, err
 		}
 		final := e.Reads[len(e.Reads)-1]
-		e.Reads = e.Reads[w.Read-w.From : w.To-w.From]
+		first := len(always) + w.Read - w.From
+		if i == 0 {
+			first = 0
+		}
+		e.Reads = e.Reads[first : len(always)+w.To-w.From]
 		if i == len(windows)-1 {
 			e.Reads = append(e.Reads, final)
 		}

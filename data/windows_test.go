@@ -64,6 +64,12 @@ func TestRenderWindows(t *testing.T) {
 		}
 		for limit := 30; limit < len(whole.Tokens); limit++ {
 			list, err := r.RenderWindows(trajectory, limit)
+			if order == "response_first" && limit < 9+5*4+2+12 { // problem, response, tags, longest thinking step
+				require.ErrorContains(t, err, "text.order: response_first: problem and response have 29 tokens")
+				require.ErrorContains(t, err, fmt.Sprintf("where a window holds %d", limit))
+				require.ErrorAs(t, err, new(*TooLongError))
+				continue
+			}
 			require.NoError(t, err)
 			require.Greater(t, len(list), 1)
 			var read []int
@@ -72,6 +78,9 @@ func TestRenderWindows(t *testing.T) {
 				text, err := r.tok.Decode(e.Tokens)
 				require.NoError(t, err)
 				require.True(t, strings.HasPrefix(text, "PROBLEM\n\n"), text)
+				if order == "response_first" {
+					require.True(t, strings.HasPrefix(text, "PROBLEM\n\nr0\n\nr1\n\nr2\n\nr3\n\nr4\n\n<"), "every window has the response: %q", text)
+				}
 				require.Equal(t, strings.Contains(text, "t"), strings.Contains(text, "<"), "tags stand around thinking alone: %q", text)
 				for _, at := range e.Reads {
 					require.Equal(t, i, at.Window)

@@ -46,6 +46,16 @@ func (o WeightOptions) Validate() error {
 	return nil
 }
 
+// Of is the weight of one labelled read-out in the loss: λ_step/(N·steps) for a step of a trajectory with so many labelled
+// steps, λ_final/N for the trajectory's own, times the label's weight. Everything that weighs labels takes it from here.
+func (o WeightOptions) Of(part Part, steps int, label float64) float64 {
+	n := float64(o.Trajectories)
+	if part == Final {
+		return o.LambdaFinal / n * label
+	}
+	return o.LambdaStep / (n * float64(steps)) * label
+}
+
 // ReadWeights are the weights of one trajectory's read-outs; 0 where there is no label.
 type ReadWeights struct {
 	Steps []float64
@@ -79,8 +89,7 @@ func (o WeightOptions) trajectory(l Labels) (ReadWeights, error) {
 		return ReadWeights{}, fmt.Errorf("%d step weights for %d steps", len(l.StepWeights), len(l.Steps))
 	}
 	w := ReadWeights{Steps: make([]float64, len(l.Steps))}
-	n := float64(o.Trajectories)
-	share := o.LambdaStep / (n * float64(l.labelledSteps())) // not used where there is no labelled step
+	steps := l.labelledSteps()
 	for t, target := range l.Steps {
 		if math.IsNaN(target) {
 			continue
@@ -88,13 +97,14 @@ func (o WeightOptions) trajectory(l Labels) (ReadWeights, error) {
 		if math.IsInf(target, 0) {
 			return ReadWeights{}, fmt.Errorf("step %d: the target is %v", t, target)
 		}
-		w.Steps[t] = share
+		weight := 1.0
 		if l.StepWeights != nil {
 			if !usable(l.StepWeights[t]) {
 				return ReadWeights{}, fmt.Errorf("step %d: the weight is %v: it must be finite and not negative", t, l.StepWeights[t])
 			}
-			w.Steps[t] *= l.StepWeights[t]
+			weight = l.StepWeights[t]
 		}
+		w.Steps[t] = o.Of(Step, steps, weight)
 	}
 	if math.IsNaN(l.Final) {
 		return w, nil
@@ -102,13 +112,14 @@ func (o WeightOptions) trajectory(l Labels) (ReadWeights, error) {
 	if math.IsInf(l.Final, 0) {
 		return ReadWeights{}, fmt.Errorf("the trajectory's target is %v", l.Final)
 	}
-	w.Final = o.LambdaFinal / n
+	weight := 1.0
 	if l.FinalWeight != nil {
 		if !usable(*l.FinalWeight) {
 			return ReadWeights{}, fmt.Errorf("the trajectory's weight is %v: it must be finite and not negative", *l.FinalWeight)
 		}
-		w.Final *= *l.FinalWeight
+		weight = *l.FinalWeight
 	}
+	w.Final = o.Of(Final, steps, weight)
 	return w, nil
 }
 

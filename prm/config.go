@@ -34,14 +34,20 @@ type TrainConfig struct {
 	Reward     RewardConfig     `yaml:"reward"`
 	Eval       EvalConfig       `yaml:"eval"`
 	Checkpoint CheckpointConfig `yaml:"checkpoint"`
-	Seed       *uint64          `yaml:"seed"`       // 1
-	Device     string           `yaml:"device"`     // auto (default), cpu, cuda:0
-	Backend    string           `yaml:"backend"`    // auto (default), portable, avx2, ...
-	Threads    int              `yaml:"threads"`    // 0: as many as Go uses; changes no number
-	SaveDType  string           `yaml:"save_dtype"` // base (default), f32, bf16
-	DType      string           `yaml:"dtype"`      // of the arithmetic: auto (default), f32, f64
-	Cache      string           `yaml:"cache"`      // folder for hidden states (train: head); "": goprm in the user's cache folder
-	Out        string           `yaml:"out"`        // the run folder; must not exist unless Resume is set
+	Seed       *uint64          `yaml:"seed"` // 1
+	// Seeds, if not empty, takes the place of Seed: one run for each, in seed-N of the run folder, and in its seeds.json mean and
+	// standard deviation of the last evaluations.
+	Seeds   []uint64 `yaml:"seeds"`
+	Device  string   `yaml:"device"`  // auto (default), cpu, cuda:0
+	Backend string   `yaml:"backend"` // auto (default), portable, avx2, ...
+	Threads int      `yaml:"threads"` // 0: as many as Go uses; changes no number
+	// Save is "last" (default) or "best": what the model folder holds at the end of the run, the last step's weights or those of the
+	// evaluation that eval.best chose.
+	Save      string `yaml:"save"`
+	SaveDType string `yaml:"save_dtype"` // base (default), f32, bf16
+	DType     string `yaml:"dtype"`      // of the arithmetic: auto (default), f32, f64
+	Cache     string `yaml:"cache"`      // folder for hidden states (train: head); "": goprm in the user's cache folder
+	Out       string `yaml:"out"`        // the run folder; must not exist unless Resume is set
 
 	// Resume continues the run in Out from its newest checkpoint that verifies, or begins it.
 	Resume bool `yaml:"-"`
@@ -72,6 +78,8 @@ type DataConfig struct {
 	Eval         []string `yaml:"eval"`          // empty: a share of the problems of Train is held out
 	EvalShare    *float64 `yaml:"eval_share"`    // of the problems, in [0, 1); 0.05; zero: no evaluation
 	AllowOverlap bool     `yaml:"allow_overlap"` // allow problems that are in both
+	// OnBad is error (default), or skip: a row that cannot be read or rendered is left out and counted by its reason.
+	OnBad string `yaml:"on_bad"`
 
 	// Trajectories, if set, are trained on instead of Train, and EvalTrajectories take the place of Eval. They may be
 	// ranged over more than once.
@@ -150,11 +158,12 @@ type RewardConfig struct {
 type EvalConfig struct {
 	Every *int   `yaml:"every"` // optimiser steps, and once at the end; 100; zero: at the end alone
 	Best  string `yaml:"best"`  // a metric of the evaluation; within_auroc
+	Max   int    `yaml:"max"`   // trajectories evaluated on, drawn by the seed where there are more; 0: all
 }
 
-// CheckpointConfig says when to save and what to keep.
+// CheckpointConfig says when to save, besides before each evaluation, and what to keep.
 type CheckpointConfig struct {
-	Every *int `yaml:"every"` // optimiser steps, and once at the end; 100; zero: at the end, and the best
+	Every *int `yaml:"every"` // optimiser steps, and once at the end; 100; zero: at the end and before evaluations
 	Keep  *int `yaml:"keep"`  // of the newest, besides the best; 3
 }
 
@@ -162,7 +171,7 @@ type CheckpointConfig struct {
 // zero is a zero (or an error, where zero is no legal value).
 func DefaultTrainConfig() TrainConfig {
 	return TrainConfig{
-		Data:  DataConfig{EvalShare: new(0.05)},
+		Data:  DataConfig{EvalShare: new(0.05), OnBad: "error"},
 		Text:  data.DefaultText(),
 		Train: "lora",
 		Head:  HeadConfig{Kind: "scalar", Activation: "sigmoid", Init: "auto", Ridge: new(3.0), Final: "shared"},
@@ -179,6 +188,7 @@ func DefaultTrainConfig() TrainConfig {
 		Reward:     RewardConfig{Over: "trained", Alpha: new(1.0)},
 		Eval:       EvalConfig{Every: new(100), Best: "within_auroc"},
 		Checkpoint: CheckpointConfig{Every: new(100), Keep: new(3)},
+		Save:       "last",
 		Seed:       new(uint64(1)), Device: "auto", Backend: "auto", SaveDType: "base", DType: "auto",
 		explicit: true,
 	}

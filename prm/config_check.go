@@ -66,7 +66,7 @@ func (c *TrainConfig) validateData() error {
 	case slices.Contains(d.Train, "-") || slices.Contains(d.Eval, "-"):
 		return errors.New(`data: "-" cannot be read twice, which resuming needs; write it to a file first`)
 	}
-	return nil
+	return oneOf(choice{"data.on_bad", d.OnBad, []string{"error", "skip"}})
 }
 
 func (c *TrainConfig) validateModel() error {
@@ -152,6 +152,8 @@ func (c *TrainConfig) validateRun() error {
 		return fmt.Errorf("reward.alpha: %v is not a finite number", *c.Reward.Alpha)
 	case *c.Eval.Every < 0:
 		return fmt.Errorf("eval.every: %d is negative", *c.Eval.Every)
+	case c.Eval.Max < 0:
+		return fmt.Errorf("eval.max: %d is negative", c.Eval.Max)
 	case *c.Checkpoint.Every < 0:
 		return fmt.Errorf("checkpoint.every: %d is negative", *c.Checkpoint.Every)
 	case *c.Checkpoint.Keep < 0:
@@ -159,10 +161,37 @@ func (c *TrainConfig) validateRun() error {
 	case c.Threads < 0:
 		return fmt.Errorf("threads: %d is negative", c.Threads)
 	}
+	if err := c.validateSizes(); err != nil {
+		return err
+	}
+	for i, seed := range c.Seeds {
+		if slices.Contains(c.Seeds[:i], seed) {
+			return fmt.Errorf("seeds: %d is there twice", seed)
+		}
+	}
 	return oneOf(
 		choice{"reward.over", c.Reward.Over, []string{"trained", "thinking", "response", "all"}},
 		choice{"eval.best", c.Eval.Best, bestNames()},
+		choice{"save", c.Save, []string{"last", "best"}},
 	)
+}
+
+// validateSizes refuses what no run can mean, before anything is made of that size.
+func (c *TrainConfig) validateSizes() error {
+	for _, size := range []struct {
+		key         string
+		value, most int
+	}{
+		{"threads", c.Threads, 1024}, {"batch.trajectories", c.Batch.Trajectories, 1 << 20}, {"batch.tokens", c.Batch.Tokens, 1 << 24},
+		{"lora.rank", c.LoRA.Rank, 1 << 16}, {"text.max_tokens", c.Text.MaxTokens, 1 << 24}, {"optim.epochs", c.Optim.Epochs, 1 << 20},
+		{"optim.steps", c.Optim.Steps, math.MaxInt32}, {"eval.every", *c.Eval.Every, math.MaxInt32}, {"eval.max", c.Eval.Max, math.MaxInt32},
+		{"checkpoint.every", *c.Checkpoint.Every, math.MaxInt32}, {"checkpoint.keep", *c.Checkpoint.Keep, math.MaxInt32}, {"seeds", len(c.Seeds), 1 << 10},
+	} {
+		if size.value > size.most {
+			return fmt.Errorf("%s: %d is more than %d", size.key, size.value, size.most)
+		}
+	}
+	return nil
 }
 
 // resolveDType says what auto means on a backend, and refuses arithmetic that it lacks.

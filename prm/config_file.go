@@ -64,8 +64,8 @@ func withoutValue(v reflect.Value, prefix string) string {
 // freeKeys may differ between a run and its resumption, since they change no number: where things lie (what lies there
 // is compared by its hash), how often to look and to save, and how many threads work.
 var freeKeys = []string{
-	"model", "data.train", "data.eval", "out", "cache", "threads", "device", "recompute", "optim.offload",
-	"checkpoint.every", "checkpoint.keep", "eval.every", "eval.best",
+	"model", "data.train", "data.eval", "data.on_bad", "out", "cache", "threads", "device", "recompute", "optim.offload",
+	"checkpoint.every", "checkpoint.keep", "eval.every", "eval.best", "eval.max", "save",
 }
 
 // lengthKeys may differ too: they extend the run.

@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"hash"
 	"iter"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/bench"
 	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/loss"
 )
@@ -19,16 +21,22 @@ import (
 // dataset is what a run trains and evaluates on, as tokens.
 type dataset struct {
 	train, eval []*data.Example
-	lengths     map[*data.Example][]int // of each step, in code points
-	trainSum    string                  // SHA-256 over the trajectories' JSON lines
-	evalSum     string                  // "" if evaluation is a share of the training data
+	about       map[*data.Example]about
+	trainSum    string // SHA-256 over the trajectories' JSON lines
+	evalSum     string // "" if evaluation is a share of the training data
 	counts      Counts
 	lambdaFinal float64
-	parts       []string // what has labels in training: thinking, response, trajectory
+	parts       []string // what has labels that weigh something in training: thinking, response, trajectory
 	warnings    []string
 
 	epoch int // the one that order is of
 	order []int
+}
+
+// about is what the metrics ask of a trajectory besides its tokens.
+type about struct {
+	lengths []int  // of each step, in code points
+	subset  string // of ProcessBench; "": it is none of its rows
 }
 
 // Counts says how much there is to train on, and what was left out.
@@ -51,6 +59,9 @@ type Counts struct {
 	EvalTruncated       int `json:"eval_truncated_trajectories"`
 	EvalDropped         int `json:"eval_dropped_trajectories"`
 	LongestTokens       int `json:"longest_tokens"`
+	// Skipped and EvalSkipped are the rows that data.on_bad: skip left out, by reason.
+	Skipped     map[string]int `json:"skipped,omitempty"`
+	EvalSkipped map[string]int `json:"eval_skipped,omitempty"`
 }
 
 // textOf opens what turns trajectories into tokens: the model's tokenizer and its text settings.
@@ -63,7 +74,7 @@ func textOf(f *modelfolder.Folder, opt data.TextOptions) (*data.Renderer, error)
 	if err != nil {
 		return nil, err
 	}
-	files.MaxPositions = f.Config.MaxPositionEmbeddings
+	files.MaxPositions = f.Config.MaxLength()
 	r, err := data.NewRenderer(opt, tok, files)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.TextDir, err)
@@ -74,50 +85,80 @@ func textOf(f *modelfolder.Folder, opt data.TextOptions) (*data.Renderer, error)
 // examples is one side of the data.
 type examples struct {
 	list    []*data.Example
-	lengths [][]int
+	about   []about
 	dropped data.Dropped
 	sum     hash.Hash
+
+	bad         badRows
+	strayErrors strayErrors
 }
 
 // add renders the trajectories. Every one of them counts for the hash, whatever becomes of it.
-func (x *examples) add(ctx context.Context, trajectories iter.Seq2[*data.Trajectory, error], r *data.Renderer, split string, check func(*data.Trajectory) error) error {
+func (x *examples) add(ctx context.Context, trajectories iter.Seq2[*data.Trajectory, error], r *data.Renderer, c *TrainConfig) error {
 	n := 0
 	for t, err := range trajectories {
 		if err == nil && t == nil {
 			err = errors.New("a trajectory is nil")
 		}
-		if err != nil {
-			return err
-		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n++
-		if err := check(t); err != nil {
-			return fmt.Errorf("%s: %w", whereOf(t, n), err)
+		reason := "unreadable rows"
+		row := new(data.RowError)
+		skippable := errors.As(err, &row)
+		if err == nil {
+			n++
+			skippable = true
+			reason, err = x.addOne(t, n, r, c)
 		}
-		line, err := t.MarshalJSON()
-		if err != nil {
-			return fmt.Errorf("%s: %w", whereOf(t, n), err)
-		}
-		_, _ = x.sum.Write(append(line, '\n')) // a hash's Write never fails
-		e, dropped, err := r.Render(t)
-		if err != nil {
+		switch {
+		case err == nil:
+		case skippable && c.Data.OnBad == "skip":
+			x.bad.add(reason, err)
+		default:
 			return err
 		}
-		x.dropped.Add(dropped)
-		if e == nil {
-			continue
-		}
-		var lengths []int
-		thinking, response := t.Cut(split)
-		for _, step := range append(thinking.Steps[:len(thinking.Steps):len(thinking.Steps)], response.Steps...) {
-			lengths = append(lengths, utf8.RuneCountInString(step))
-		}
-		x.list = append(x.list, e)
-		x.lengths = append(x.lengths, lengths)
 	}
 	return nil
+}
+
+// addOne renders a trajectory, the n-th from 1. With an error it gives its kind.
+func (x *examples) addOne(t *data.Trajectory, n int, r *data.Renderer, c *TrainConfig) (reason string, err error) {
+	if err := c.checkLabels(t); err != nil {
+		return "labels out of range", fmt.Errorf("%s: %w", whereOf(t, n), err)
+	}
+	line, err := t.MarshalJSON()
+	if err != nil {
+		return "texts that are no UTF-8 or numbers that are not finite", fmt.Errorf("%s: %w", whereOf(t, n), err)
+	}
+	_, _ = x.sum.Write(append(line, '\n')) // a hash's Write never fails
+	e, dropped, err := r.Render(t)
+	if err != nil {
+		return renderReason(err), err
+	}
+	x.dropped.Add(dropped)
+	if e == nil {
+		return "", nil
+	}
+	about := about{subset: bench.SubsetOf(t)}
+	thinking, response := t.Cut(c.Text.Split)
+	for _, step := range append(thinking.Steps[:len(thinking.Steps):len(thinking.Steps)], response.Steps...) {
+		about.lengths = append(about.lengths, utf8.RuneCountInString(step))
+	}
+	x.list, x.about = append(x.list, e), append(x.about, about)
+	x.strayErrors.add(t)
+	return "", nil
+}
+
+func renderReason(err error) string {
+	long, end := new(data.TooLongError), new(data.StepEndError)
+	switch {
+	case errors.As(err, &long):
+		return "too long"
+	case errors.As(err, &end):
+		return "a token across a step's end"
+	}
+	return "cannot be rendered"
 }
 
 func whereOf(t *data.Trajectory, n int) string {
@@ -137,24 +178,33 @@ func readDataset(ctx context.Context, c *TrainConfig, r *data.Renderer) (*datase
 	if source == nil {
 		source = data.Read(c.Data.Train, data.ReadOptions{})
 	}
-	if err := train.add(ctx, source, r, c.Text.Split, c.checkLabels); err != nil {
+	if err := train.add(ctx, source, r, c); err != nil {
 		return nil, err
 	}
+	d := &dataset{train: train.list, trainSum: hex.EncodeToString(train.sum.Sum(nil)), about: map[*data.Example]about{}}
+	d.warnings = append(train.bad.warnings("data.train"), train.strayErrors.warning("data.train")...)
+	d.counts.Skipped = train.bad.count
 	if len(train.list) == 0 {
 		return nil, errors.New("data.train: no trajectory is left to train on")
 	}
-	d := &dataset{train: train.list, trainSum: hex.EncodeToString(train.sum.Sum(nil)), lengths: map[*data.Example][]int{}}
 	if err := d.addEval(ctx, c, r); err != nil {
 		return nil, err
 	}
+	d.limitEval(c)
 	for i, e := range train.list {
-		d.lengths[e] = train.lengths[i]
+		d.about[e] = train.about[i]
 	}
 	d.count(train.dropped)
 	if d.counts.StepLabels+d.counts.FinalLabels == 0 {
-		return nil, errors.New("data.train: not one label in it")
+		return nil, errors.New("data.train: not one label in it: nothing could be learnt")
 	}
 	d.setLambda(c)
+	if err := d.checkObjective(c); err != nil {
+		return nil, err
+	}
+	if err := d.checkBest(c); err != nil {
+		return nil, err
+	}
 	d.warn(c, r)
 	return d, nil
 }
@@ -177,16 +227,18 @@ func (d *dataset) addEval(ctx context.Context, c *TrainConfig, r *data.Renderer)
 		return nil
 	}
 	eval := examples{sum: sha256.New()}
-	if err := eval.add(ctx, source, r, c.Text.Split, c.checkLabels); err != nil {
+	if err := eval.add(ctx, source, r, c); err != nil {
 		return err
 	}
+	d.warnings = append(d.warnings, append(eval.bad.warnings("data.eval"), eval.strayErrors.warning("data.eval")...)...)
+	d.counts.EvalSkipped = eval.bad.count
 	if len(eval.list) == 0 {
 		return errors.New("data.eval: no trajectory is left to evaluate on")
 	}
 	d.eval, d.evalSum = eval.list, hex.EncodeToString(eval.sum.Sum(nil))
 	d.counts.EvalTruncated, d.counts.EvalDropped = eval.dropped.Truncated, eval.dropped.Trajectories
 	for i, e := range eval.list {
-		d.lengths[e] = eval.lengths[i]
+		d.about[e] = eval.about[i]
 	}
 	problems, ids := data.Overlap(d.train, d.eval)
 	d.counts.Overlap = problems
@@ -199,6 +251,21 @@ func (d *dataset) addEval(ctx context.Context, c *TrainConfig, r *data.Renderer)
 	}
 	d.warnings = append(d.warnings, "data.eval: "+what+": the evaluation says less than it seems to")
 	return nil
+}
+
+// limitEval keeps at most eval.max trajectories to evaluate on, in their order; the seed draws them.
+func (d *dataset) limitEval(c *TrainConfig) {
+	most := c.Eval.Max
+	if most == 0 || len(d.eval) <= most {
+		return
+	}
+	drawn := data.Order(*c.Seed, 0, len(d.eval))[:most]
+	slices.Sort(drawn)
+	kept := make([]*data.Example, most)
+	for i, from := range drawn {
+		kept[i] = d.eval[from]
+	}
+	d.eval = kept
 }
 
 // checkLabels refuses targets that the head cannot give.
@@ -223,7 +290,7 @@ func (d *dataset) count(dropped data.Dropped) {
 	c.Trajectories, c.EvalTrajectories = len(d.train), len(d.eval)
 	c.Truncated, c.DroppedTrajectories = dropped.Truncated, dropped.Trajectories
 	c.DroppedSteps, c.DroppedStepLabels, c.DroppedFinalLabels = dropped.Steps, dropped.StepLabels, dropped.FinalLabels
-	labelled := map[data.Part]int{}
+	labelled, weighing := map[data.Part]int{}, map[data.Part]int{}
 	for _, e := range d.train {
 		c.Tokens += len(e.Tokens)
 		c.LongestTokens = max(c.LongestTokens, e.Longest())
@@ -236,8 +303,11 @@ func (d *dataset) count(dropped data.Dropped) {
 				c.Steps++
 			}
 			if read.HasTarget {
-				labels++
 				labelled[read.Part]++
+			}
+			if read.Weighs() {
+				labels++
+				weighing[read.Part]++
 			}
 		}
 		if labels == 0 {
@@ -249,7 +319,7 @@ func (d *dataset) count(dropped data.Dropped) {
 		part data.Part
 		name string
 	}{{data.Thinking, modelfolder.PartThinking}, {data.Response, modelfolder.PartResponse}, {data.Whole, modelfolder.PartTrajectory}} {
-		if labelled[p.part] > 0 {
+		if weighing[p.part] > 0 {
 			d.parts = append(d.parts, p.name)
 		}
 	}
@@ -294,8 +364,13 @@ func (d *dataset) warn(c *TrainConfig, r *data.Renderer) {
 		d.warnings = append(d.warnings, fmt.Sprintf("text.long: of the evaluation data %d trajectories were cut and %d dropped", n.EvalTruncated, n.EvalDropped))
 	}
 	if n.Unlabelled > 0 {
-		d.warnings = append(d.warnings, fmt.Sprintf("data.train: %d trajectories have no label and add nothing", n.Unlabelled))
+		d.warnings = append(d.warnings, fmt.Sprintf("data.train: %d trajectories have no label that weighs anything, and add nothing", n.Unlabelled))
 	}
+}
+
+// weights are the numbers that weigh labels in the loss of n trajectories.
+func (d *dataset) weights(c *TrainConfig, n int) loss.WeightOptions {
+	return loss.WeightOptions{Trajectories: n, LambdaStep: *c.Loss.LambdaStep, LambdaFinal: d.lambdaFinal}
 }
 
 // pack says how the examples of an optimiser step are laid out and weighed.
@@ -320,32 +395,4 @@ func (d *dataset) batch(c *TrainConfig, s int) []*data.Example {
 		list = append(list, d.train[i])
 	}
 	return list
-}
-
-// meanTarget is the mean of the training targets, each with its weight in the loss.
-func (d *dataset) meanTarget(c *TrainConfig) float64 {
-	sum, all := 0.0, 0.0
-	for _, e := range d.train {
-		steps := 0
-		for _, r := range e.Reads {
-			if r.HasTarget && r.Kind == data.Step {
-				steps++
-			}
-		}
-		for _, r := range e.Reads {
-			if !r.HasTarget {
-				continue
-			}
-			w := d.lambdaFinal * r.Weight
-			if r.Kind == data.Step {
-				w = *c.Loss.LambdaStep / float64(steps) * r.Weight
-			}
-			sum += w * r.Target
-			all += w
-		}
-	}
-	if all == 0 {
-		return 0.5
-	}
-	return sum / all
 }

@@ -18,8 +18,10 @@ var best = []struct {
 	of   func(*Evaluation) float64
 }{
 	{"within_auroc", true, func(e *Evaluation) float64 { return e.WithinAUROC }},
+	{"within_problem_auroc", true, func(e *Evaluation) float64 { return e.WithinProblemAUROC }},
 	{"step_auroc", true, func(e *Evaluation) float64 { return e.StepAUROC }},
 	{"first_error_f1", true, func(e *Evaluation) float64 { return e.FirstErrorF1 }},
+	{"processbench_f1", true, func(e *Evaluation) float64 { return e.ProcessBenchF1 }},
 	{"trajectory_pearson", true, func(e *Evaluation) float64 { return e.TrajectoryPearson }},
 	{"trajectory_spearman", true, func(e *Evaluation) float64 { return e.TrajectorySpearman }},
 	{"loss", false, func(e *Evaluation) float64 { return e.Loss }},
@@ -79,23 +81,19 @@ func (s *readScores) put(b *data.Batch, scores nnet.Scores, first int) {
 	}
 }
 
-// evaluate compares scores with the labels of the examples. An automatic threshold is the best one for these examples.
+// evaluate compares scores with the labels of the examples that weigh something. An automatic threshold is the best one for these examples.
 func evaluate(c *TrainConfig, d *dataset, list []*data.Example, s *readScores) (*Evaluation, error) {
 	trajectories := make([]metrics.Trajectory, len(list))
 	var reads []loss.Read
 	for i, e := range list {
-		t := metrics.Trajectory{Final: math.NaN(), FinalTarget: math.NaN()}
-		steps := 0
-		for _, r := range e.Reads {
-			if r.HasTarget && r.Kind == data.Step {
-				steps++
-			}
-		}
+		about := d.about[e]
+		t := metrics.Trajectory{Problem: string(e.Problem[:]), Subset: about.subset, Final: math.NaN(), FinalTarget: math.NaN()}
+		weights := e.LossWeights(d.weights(c, len(list))) // as if all examples were one optimiser step
 		for j, r := range e.Reads {
 			target := math.NaN()
-			if r.HasTarget {
+			if r.Weighs() {
 				target = r.Target
-				reads = append(reads, d.lossRead(c, r, steps, len(list), s.values[i][j], s.logits[i][j]))
+				reads = append(reads, lossRead(r, weights[j], s.values[i][j], s.logits[i][j]))
 			}
 			if r.Kind == data.Final {
 				t.Final, t.FinalTarget = s.values[i][j], target
@@ -103,7 +101,7 @@ func evaluate(c *TrainConfig, d *dataset, list []*data.Example, s *readScores) (
 			}
 			t.Scores = append(t.Scores, s.values[i][j])
 			t.Targets = append(t.Targets, target)
-			t.Lengths = append(t.Lengths, d.lengths[e][r.Index])
+			t.Lengths = append(t.Lengths, about.lengths[r.Index])
 		}
 		trajectories[i] = t
 	}
@@ -119,11 +117,10 @@ func evaluate(c *TrainConfig, d *dataset, list []*data.Example, s *readScores) (
 	return newEvaluation(parts, report), nil
 }
 
-// lossRead weighs a labelled read-out as if all n examples were one optimiser step.
-func (d *dataset) lossRead(c *TrainConfig, r data.ReadOut, steps, n int, value float64, logits []float64) loss.Read {
-	read := loss.Read{Value: value, Target: r.Target, Weight: d.lambdaFinal / float64(n) * r.Weight, Part: loss.Final}
-	if r.Kind == data.Step {
-		read.Part, read.Weight = loss.Step, *c.Loss.LambdaStep/(float64(n)*float64(steps))*r.Weight
+func lossRead(r data.ReadOut, weight, value float64, logits []float64) loss.Read {
+	read := loss.Read{Part: loss.Step, Value: value, Target: r.Target, Weight: weight}
+	if r.Kind == data.Final {
+		read.Part = loss.Final
 	}
 	copy(read.Logits[2-len(logits):], logits)
 	return read

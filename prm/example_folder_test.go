@@ -3,6 +3,7 @@ package prm_test
 import (
 	"encoding/binary"
 	"encoding/json"
+	"log"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -20,15 +21,29 @@ const (
 
 var specialTokens = []string{"<|endoftext|>", "<|im_start|>", "<|im_end|>"}
 
-// writeModel makes a folder with config.json, tokenizer.json and model.safetensors.
-func writeModel(dir string) error {
+// writeModel makes a backbone's folder with config.json, tokenizer.json and model.safetensors.
+func writeModel(dir string) error { return writeFolder(dir, "Qwen2ForCausalLM") }
+
+// exampleModel is the folder of a process reward model: the same with a head of two classes.
+func exampleModel() string {
+	dir, err := os.MkdirTemp("", "model")
+	if err == nil {
+		err = writeFolder(dir, "Qwen2ForTokenClassification")
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+	return dir
+}
+
+func writeFolder(dir, architecture string) error {
 	tok, err := tokenizer.Bytes(nil, specialTokens)
 	if err != nil {
 		return err
 	}
 	vocabulary := 256 + len(specialTokens)
 	config, err := json.Marshal(map[string]any{
-		"architectures": []string{"Qwen2ForCausalLM"}, "model_type": "qwen2", "hidden_act": "silu", "hidden_size": hidden,
+		"architectures": []string{architecture}, "model_type": "qwen2", "hidden_act": "silu", "hidden_size": hidden,
 		"vocab_size": vocabulary, "intermediate_size": intermediate, "num_hidden_layers": layers,
 		"num_attention_heads": heads, "num_key_value_heads": kvHeads,
 		"max_position_embeddings": 512, "rms_norm_eps": 1e-6, "rope_theta": 10000, "tie_word_embeddings": true, "torch_dtype": "float32",
@@ -36,7 +51,7 @@ func writeModel(dir string) error {
 	if err != nil {
 		return err
 	}
-	weights, err := randomWeights(vocabulary)
+	weights, err := randomWeights(vocabulary, architecture == "Qwen2ForTokenClassification")
 	if err != nil {
 		return err
 	}
@@ -58,7 +73,7 @@ func writeModel(dir string) error {
 }
 
 // randomWeights is a safetensors file: the header's length in eight bytes, the header, the tensors.
-func randomWeights(vocabulary int) ([]byte, error) {
+func randomWeights(vocabulary int, head bool) ([]byte, error) {
 	type entry struct {
 		DType   string `json:"dtype"`
 		Shape   []int  `json:"shape"`
@@ -74,13 +89,13 @@ func randomWeights(vocabulary int) ([]byte, error) {
 		for range count {
 			data = binary.LittleEndian.AppendUint32(data, math.Float32bits(float32(value())))
 		}
-		header["model."+name] = entry{"F32", shape, [2]int{begin, len(data)}}
+		header[name] = entry{"F32", shape, [2]int{begin, len(data)}}
 	}
 	normal := func() float64 { return 0.2 * random.NormFloat64() }
 	one, zero := func() float64 { return 1 }, func() float64 { return 0 }
-	add("embed_tokens.weight", normal, vocabulary, hidden)
-	add("norm.weight", one, hidden)
-	for _, layer := range []string{"layers.0.", "layers.1."} {
+	add("model.embed_tokens.weight", normal, vocabulary, hidden)
+	add("model.norm.weight", one, hidden)
+	for _, layer := range []string{"model.layers.0.", "model.layers.1."} {
 		add(layer+"input_layernorm.weight", one, hidden)
 		add(layer+"post_attention_layernorm.weight", one, hidden)
 		for name, rows := range map[string]int{"q_proj": heads * headSize, "k_proj": kvHeads * headSize, "v_proj": kvHeads * headSize} {
@@ -93,6 +108,10 @@ func randomWeights(vocabulary int) ([]byte, error) {
 		add(layer+"mlp.gate_proj.weight", normal, intermediate, hidden)
 		add(layer+"mlp.up_proj.weight", normal, intermediate, hidden)
 		add(layer+"mlp.down_proj.weight", normal, hidden, intermediate)
+	}
+	if head {
+		add("score.weight", normal, 2, hidden)
+		add("score.bias", zero, 2)
 	}
 	text, err := json.Marshal(header)
 	if err != nil {

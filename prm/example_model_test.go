@@ -1,21 +1,18 @@
 package prm_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
-	"maps"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"os"
-	"path/filepath"
-	"slices"
+	"strings"
 
 	"github.com/goprm/goprm/data"
-	"github.com/goprm/goprm/data/tokenizer"
 	"github.com/goprm/goprm/prm"
 )
 
@@ -86,64 +83,29 @@ func ExampleAmbiguousFormatError() {
 	// Output: choose one of [token_classification pure]
 }
 
-// exampleModel writes a model folder as Hugging Face's libraries do: a Qwen2 of one layer with a token classification head, untrained.
-func exampleModel() string {
-	const hidden, inner, vocabulary = 16, 32, 260
-	dir, err := os.MkdirTemp("", "goprm-example")
+// A server answers what reward clients of RL trainers ask; here by one request, without a network.
+func ExampleNewServer() {
+	dir := exampleModel()
+	defer func() { _ = os.RemoveAll(dir) }()
+	model, err := prm.Open(dir, prm.OpenOptions{Format: "token_classification"})
 	if err != nil {
 		log.Fatal(err)
 	}
-	shapes := map[string][]int{
-		"model.embed_tokens.weight": {vocabulary, hidden}, "model.norm.weight": {hidden}, "score.weight": {2, hidden}, "score.bias": {2},
-	}
-	for name, shape := range map[string][]int{
-		"input_layernorm.weight": {hidden}, "post_attention_layernorm.weight": {hidden},
-		"self_attn.q_proj.weight": {hidden, hidden}, "self_attn.q_proj.bias": {hidden},
-		"self_attn.k_proj.weight": {hidden, hidden}, "self_attn.k_proj.bias": {hidden},
-		"self_attn.v_proj.weight": {hidden, hidden}, "self_attn.v_proj.bias": {hidden}, "self_attn.o_proj.weight": {hidden, hidden},
-		"mlp.gate_proj.weight": {inner, hidden}, "mlp.up_proj.weight": {inner, hidden}, "mlp.down_proj.weight": {hidden, inner},
-	} {
-		shapes["model.layers.0."+name] = shape
-	}
-	config := map[string]any{
-		"architectures": []string{"Qwen2ForTokenClassification"}, "model_type": "qwen2", "torch_dtype": "float32",
-		"hidden_act": "silu", "hidden_size": hidden, "intermediate_size": inner, "vocab_size": vocabulary,
-		"num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2,
-		"max_position_embeddings": 512, "rms_norm_eps": 1e-6, "rope_theta": 10000,
-	}
-	configText, err := json.Marshal(config)
+	defer func() { _ = model.Close() }()
+	server, err := prm.NewServer(model, prm.ServerOptions{})
 	if err != nil {
 		log.Fatal(err)
 	}
-	tokens, err := tokenizer.Bytes(nil, []string{"<|endoftext|>"})
-	if err != nil {
+	defer func() { _ = server.Close() }()
+	body := strings.NewReader(`{"problem": "What is 2+2?", "response": "Add them.\n\nIt is 4."}`)
+	answer := httptest.NewRecorder()
+	server.ServeHTTP(answer, httptest.NewRequest(http.MethodPost, "/v1/steps", body))
+	var score struct {
+		Steps []struct{ Score float64 }
+	}
+	if err := json.Unmarshal(answer.Body.Bytes(), &score); err != nil {
 		log.Fatal(err)
 	}
-	files := map[string][]byte{"config.json": configText, "tokenizer.json": tokens, "model.safetensors": exampleWeights(shapes)}
-	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o666); err != nil {
-			log.Fatal(err)
-		}
-	}
-	return dir
-}
-
-// exampleWeights is a safetensors file: the length of the header, the header, and the numbers.
-func exampleWeights(shapes map[string][]int) []byte {
-	header, numbers := map[string]any{}, bytes.Buffer{}
-	for _, name := range slices.Sorted(maps.Keys(shapes)) {
-		count, begin := 1, numbers.Len()
-		for _, d := range shapes[name] {
-			count *= d
-		}
-		for i := range count {
-			_ = binary.Write(&numbers, binary.LittleEndian, float32(math.Sin(float64(i*len(name))))/4) // a buffer's Write never fails
-		}
-		header[name] = map[string]any{"dtype": "F32", "shape": shapes[name], "data_offsets": []int{begin, numbers.Len()}}
-	}
-	text, err := json.Marshal(header)
-	if err != nil {
-		log.Fatal(err)
-	}
-	return slices.Concat(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text, numbers.Bytes())
+	fmt.Println(answer.Code, len(score.Steps))
+	// Output: 200 2
 }

@@ -201,3 +201,25 @@ func ExampleLoadTrainConfig() {
 	fmt.Println(*config.Optim.LR, *config.Optim.WeightDecay, config.Optim.Schedule)
 	// Output: 2e-05 0 cosine
 }
+
+// A trained model as transformers loads it: the head becomes one of two classes, whose softmax is the score.
+func ExampleExport() {
+	dir, base := workspace()
+	defer func() { _ = os.RemoveAll(dir) }()
+	ctx := context.Background()
+	result, err := prm.Train(ctx, prm.TrainConfig{
+		Model: base, Out: filepath.Join(dir, "run"), Data: prm.DataConfig{Trajectories: additions()}, Optim: prm.Optim{Steps: 2},
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	exported, err := prm.Export(ctx, prm.ExportOptions{
+		Model: result.Model, To: prm.ToTokenClassification, Merge: true, Out: filepath.Join(dir, "exported"),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(exported.Merged, "adapters merged")
+	// Output: 14 adapters merged
+}

@@ -152,10 +152,11 @@ func (x *export) setCard() error {
 			return errors.New("nothing but the trajectory was trained: no steps are left to export")
 		}
 	}
-	c.Head = modelfolder.Head{Kind: nnet.LinearTwoClass, Activation: head.Activation, Final: "shared"}
+	kind := nnet.LinearTwoClass
 	if x.To == ToProcessReward {
-		c.Head.Kind = nnet.TwoClassMLP
+		kind = nnet.TwoClassMLP
 	}
+	c.Head = modelfolder.HeadOf(nnet.HeadSpec{Kind: kind, Activation: head.Activation, Final: "shared"})
 	if x.To != ToPEFT {
 		c.Stores, c.Base, c.LoRA = modelfolder.StoresModel, nil, nil
 	}

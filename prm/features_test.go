@@ -136,7 +136,7 @@ func TestRidge(t *testing.T) {
 		all = append(all, x[i]...)
 		y[i] = 0.3*x[i][2] - x[i][5] + stream.Float64(uint64(i*100+50))
 	}
-	w, b, err := ridge(n, width, func(dst []float64, i int) ([]float64, error) { return append(dst, x[i]...), nil }, y, strength)
+	w, b, err := ridge(width, func(dst []float64, i int) ([]float64, error) { return append(dst, x[i]...), nil }, y, ones(n), strength)
 	require.NoError(t, err)
 	mean := func(v func(i int) float64, n int) float64 {
 		sum := 0.0
@@ -162,9 +162,9 @@ func TestRidge(t *testing.T) {
 		require.InDelta(t, 0, gradient+strength*variance*w[j], 1e-9*variance)
 	}
 	require.Greater(t, math.Abs(w[5]), 1e-3)
-	_, _, err = ridge(3, 2, func(dst []float64, _ int) ([]float64, error) { return append(dst, 1, 1), nil }, []float64{0, 1, 1}, 1)
+	_, _, err = ridge(2, func(dst []float64, _ int) ([]float64, error) { return append(dst, 1, 1), nil }, []float64{0, 1, 1}, ones(3), 1)
 	require.ErrorContains(t, err, "do not vary")
-	_, _, err = ridge(1, 2, nil, []float64{1}, 1)
+	_, _, err = ridge(2, nil, []float64{1}, ones(1), 1)
 	require.ErrorContains(t, err, "needs 2")
 }
 

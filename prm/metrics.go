@@ -59,10 +59,12 @@ type Evaluation struct {
 	StepMSE            float64 // mean squared error of step scores
 	StepAUROC          float64 // over all steps; a target of 0.5 or more counts as good
 	WithinAUROC        float64 // over pairs of steps of one trajectory
+	WithinProblemAUROC float64 // over pairs of steps of one problem, for trajectories with one label each
 	StepECE            float64 // expected calibration error
 	FirstErrorF1       float64 // harmonic mean of the next two
 	FirstErrorAccError float64 // share of the trajectories with a wrong step whose first one was found
 	FirstErrorAccRight float64 // share of the trajectories without one in which none was found
+	ProcessBenchF1     float64 // mean of FirstErrorF1 over the subsets of ProcessBench; NaN without rows of it
 	Threshold          float64 // a step that scores below it counts as wrong
 	TrajectoryMSE      float64
 	TrajectoryPearson  float64
@@ -75,6 +77,7 @@ type Evaluation struct {
 type Control struct {
 	StepAUROC          float64
 	WithinAUROC        float64
+	WithinProblemAUROC float64
 	TrajectorySpearman float64 // of the sum over the steps (depth: their number)
 }
 
@@ -89,7 +92,8 @@ type evaluationLine struct {
 func newEvaluation(parts loss.Parts, r metrics.Report) *Evaluation {
 	e := &Evaluation{
 		Loss: parts.Loss, LossStep: parts.Step, LossFinal: parts.Final, NStep: r.NStep, NFinal: r.NFinal,
-		StepMSE: float64(r.StepMSE), StepAUROC: float64(r.StepAUROC), WithinAUROC: float64(r.WithinAUROC), StepECE: float64(r.StepECE),
+		StepMSE: float64(r.StepMSE), StepAUROC: float64(r.StepAUROC), WithinAUROC: float64(r.WithinAUROC),
+		WithinProblemAUROC: float64(r.WithinProblemAUROC), ProcessBenchF1: float64(r.ProcessBenchF1), StepECE: float64(r.StepECE),
 		FirstErrorF1: float64(r.FirstErrorF1), FirstErrorAccError: float64(r.FirstErrorAccError),
 		FirstErrorAccRight: float64(r.FirstErrorAccRight), Threshold: float64(r.Threshold), TrajectoryMSE: float64(r.TrajectoryMSE),
 		TrajectoryPearson:  float64(r.TrajectoryPearson),
@@ -99,7 +103,7 @@ func newEvaluation(parts loss.Parts, r metrics.Report) *Evaluation {
 		if e.Controls == nil {
 			e.Controls = map[string]Control{}
 		}
-		e.Controls[name] = Control{float64(c.StepAUROC), float64(c.WithinAUROC), float64(c.TrajectorySpearman)}
+		e.Controls[name] = Control{float64(c.StepAUROC), float64(c.WithinAUROC), float64(c.WithinProblemAUROC), float64(c.TrajectorySpearman)}
 	}
 	return e
 }
@@ -109,6 +113,7 @@ func (e Evaluation) MarshalJSON() ([]byte, error) {
 	line := evaluationLine{metrics.Float(e.Loss), metrics.Float(e.LossStep), metrics.Float(e.LossFinal), metrics.Report{
 		NStep: e.NStep, NFinal: e.NFinal,
 		StepMSE: metrics.Float(e.StepMSE), StepAUROC: metrics.Float(e.StepAUROC), WithinAUROC: metrics.Float(e.WithinAUROC),
+		WithinProblemAUROC: metrics.Float(e.WithinProblemAUROC), ProcessBenchF1: metrics.Float(e.ProcessBenchF1),
 		StepECE: metrics.Float(e.StepECE), FirstErrorF1: metrics.Float(e.FirstErrorF1), FirstErrorAccError: metrics.Float(e.FirstErrorAccError),
 		FirstErrorAccRight: metrics.Float(e.FirstErrorAccRight), Threshold: metrics.Float(e.Threshold),
 		TrajectoryMSE:     metrics.Float(e.TrajectoryMSE),
@@ -119,7 +124,7 @@ func (e Evaluation) MarshalJSON() ([]byte, error) {
 			line.Controls = map[string]metrics.Control{}
 		}
 		line.Controls[name] = metrics.Control{
-			StepAUROC: metrics.Float(c.StepAUROC), WithinAUROC: metrics.Float(c.WithinAUROC),
+			StepAUROC: metrics.Float(c.StepAUROC), WithinAUROC: metrics.Float(c.WithinAUROC), WithinProblemAUROC: metrics.Float(c.WithinProblemAUROC),
 			TrajectorySpearman: metrics.Float(c.TrajectorySpearman),
 		}
 	}

@@ -30,10 +30,12 @@ type queued struct {
 	examples []*data.Example // the text, in windows or beginnings where one run cannot read all of it
 	tokens   int
 	session  bool // wants the prefix cache
+	uncached bool // wants to be computed without it, and its logits
 	call     *call
 
-	values [][]float64 // of each example's read-outs
-	reused int         // tokens that the prefix cache spared
+	values [][]float64   // of each example's read-outs
+	logits [][][]float64 // theirs, of a text that is uncached
+	reused int           // tokens that the prefix cache spared
 	err    error
 }
 

@@ -31,10 +31,10 @@ func (m *Model) readTogether(ctx context.Context, texts []*queued) (err error) {
 		}
 	}()
 	var list []*data.Example
-	budget, session := texts[0].call.budget, false
+	budget, session, uncached := texts[0].call.budget, false, false
 	for _, t := range texts {
 		list = append(list, t.examples...)
-		budget, session = min(budget, t.call.budget), session || t.session
+		budget, session, uncached = min(budget, t.call.budget), session || t.session, uncached || t.uncached
 	}
 	if session {
 		if err := m.startCache(); err != nil {
@@ -47,7 +47,7 @@ func (m *Model) readTogether(ctx context.Context, texts []*queued) (err error) {
 	}
 	values, reused := newReadScores(list), make([]int, len(list))
 	for _, batch := range batches {
-		s, err := m.readBatch(ctx, batch, list, reused)
+		s, err := m.readBatch(ctx, batch, list, reused, uncached)
 		if err != nil {
 			return err
 		}
@@ -57,6 +57,9 @@ func (m *Model) readTogether(ctx context.Context, texts []*queued) (err error) {
 	for _, t := range texts {
 		next := first + len(t.examples)
 		t.values, t.reused = values.values[first:next], 0
+		if t.uncached {
+			t.logits = values.logits[first:next]
+		}
 		for _, n := range reused[first:next] {
 			t.reused += n
 		}
@@ -66,9 +69,9 @@ func (m *Model) readTogether(ctx context.Context, texts []*queued) (err error) {
 }
 
 // readBatch returns the scores of a batch's read-outs, computing what no earlier text has brought, and adds to reused, by example, the
-// tokens that were not computed.
-func (m *Model) readBatch(ctx context.Context, batch *data.Batch, list []*data.Example, reused []int) (nnet.Scores, error) {
-	if m.prefixes == nil {
+// tokens that were not computed. Uncached, all is computed, and nothing is kept.
+func (m *Model) readBatch(ctx context.Context, batch *data.Batch, list []*data.Example, reused []int, uncached bool) (nnet.Scores, error) {
+	if m.prefixes == nil || uncached {
 		return m.compute(ctx, nnet.Micro{Batch: batch}, list)
 	}
 	plan := m.prefixes.Plan(batch)

@@ -11,6 +11,7 @@ import (
 	"github.com/goprm/goprm/data/tokenizer"
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/formats"
+	"github.com/goprm/goprm/internal/hfmodel"
 	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/prefix"
@@ -25,6 +26,9 @@ type OpenOptions struct {
 	DType   string // of the arithmetic: auto, f32, f64, bf16 on a GPU
 	// Format names the public format of a folder that has no goprm.json; "": what the folder shows, if that is one format.
 	Format string
+	// GoodClass is the class, 0 or 1, of a two-class head that stands for a good step; nil: as id2label of config.json names it, 1 where
+	// the names say nothing (LABEL_0, LABEL_1). Names that are not known for good and bad need it.
+	GoodClass *int
 	// Tokenizer, if set, turns text into tokens instead of the folder's files. A model that was trained with
 	// TrainConfig.Tokenizer needs the same one.
 	Tokenizer tokenizer.Tokenizer
@@ -101,6 +105,9 @@ func Open(dir string, opt OpenOptions) (*Model, error) {
 	if opt.CacheTokens != nil && *opt.CacheTokens < 0 {
 		return nil, fmt.Errorf("cache_tokens: %d is negative", *opt.CacheTokens)
 	}
+	if opt.GoodClass != nil && *opt.GoodClass != 0 && *opt.GoodClass != 1 {
+		return nil, fmt.Errorf("good_class: %d is neither 0 nor 1", *opt.GoodClass)
+	}
 	m := &Model{}
 	m.queue.read, m.cache.want = m.readTexts, opt.CacheTokens
 	var err error
@@ -115,7 +122,7 @@ func Open(dir string, opt OpenOptions) (*Model, error) {
 
 func (m *Model) open(opt OpenOptions) error {
 	m.folder.Own = opt.Tokenizer
-	if err := m.recognise(opt.Format); err != nil {
+	if err := m.recognise(opt.Format, opt.GoodClass); err != nil {
 		return err
 	}
 	if err := m.setText(opt.MaxTokens); err != nil {
@@ -178,10 +185,13 @@ func (m *Model) open(opt OpenOptions) error {
 }
 
 // recognise finds the format, and what a public format stands for.
-func (m *Model) recognise(format string) error {
+func (m *Model) recognise(format string, good *int) error {
 	if m.folder.Card != nil {
 		if format != "" && format != formatGoprm {
 			return fmt.Errorf("%s: it has a %s, so it is not to be read as %s", m.folder.Dir, modelfolder.CardName, format)
+		}
+		if good != nil {
+			return fmt.Errorf("%s: good_class: %s says which class is the good one", m.folder.Dir, modelfolder.CardName)
 		}
 		m.format, m.card = formatGoprm, *m.folder.Card
 		return nil
@@ -198,6 +208,9 @@ func (m *Model) recognise(format string) error {
 		format = fits[0]
 	}
 	m.format = format
+	if err := hfmodel.CheckUsed(m.folder.Root, m.folder.Extra, formats.FilesBeside(format)); err != nil {
+		return err
+	}
 	tok, err := openTokenizer(m.folder)
 	if err != nil {
 		return err
@@ -206,7 +219,7 @@ func (m *Model) recognise(format string) error {
 	if err != nil {
 		return err
 	}
-	source := &formats.Folder{Dir: m.folder.Dir, Config: m.folder.Config, Weights: m.folder.Root, Tokenizer: tok, Text: text}
+	source := &formats.Folder{Dir: m.folder.Dir, Config: m.folder.Config, Weights: m.folder.Root, Tokenizer: tok, Text: text, GoodClass: good}
 	if m.public, err = formats.Open(format, source); err != nil {
 		return err
 	}

@@ -47,7 +47,9 @@ type runRecord struct {
 	Steps         int         `json:"steps"` // optimiser steps in all
 	History       []extension `json:"history"`
 	Complete      bool        `json:"complete"`
-	Warnings      []string    `json:"warnings"`
+	// ModelFiles are the names and sizes of the files of the model folder, once the run is complete.
+	ModelFiles map[string]int64 `json:"model_files,omitempty"`
+	Warnings   []string         `json:"warnings"`
 }
 
 // hashed names files by path and content.

@@ -237,21 +237,25 @@ func (m *Model) place(steps []StepScore, texts []*data.Example, values [][]float
 	return final
 }
 
-// meanStep averages the steps of the chosen parts. Where none of the parts was trained it is 0: then the trajectory's
-// score is all there is.
-func (m *Model) meanStep(steps []StepScore, over string) float64 {
+// averaged are the parts whose steps the reward averages; none: the trajectory's score is all there is.
+func (m *Model) averaged(over string) []string {
 	if over == "" {
 		over = m.card.Over
 	}
-	parts := []string{over}
 	switch over {
 	case "trained":
-		parts = without(m.card.Parts, modelfolder.PartTrajectory)
-		if len(parts) == 0 {
-			return 0
-		}
+		return without(m.card.Parts, modelfolder.PartTrajectory)
 	case "all":
-		parts = []string{modelfolder.PartThinking, modelfolder.PartResponse}
+		return []string{modelfolder.PartThinking, modelfolder.PartResponse}
+	}
+	return []string{over}
+}
+
+// meanStep averages the steps of the chosen parts. Where none of the parts was trained it is 0.
+func (m *Model) meanStep(steps []StepScore, over string) float64 {
+	parts := m.averaged(over)
+	if len(parts) == 0 {
+		return 0
 	}
 	sum, n := 0.0, 0
 	for _, s := range steps {

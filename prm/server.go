@@ -5,10 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
 	"math"
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/goprm/goprm/data"
@@ -26,12 +29,14 @@ type ServerOptions struct {
 	Parts string   // which steps r̂ averages: trained, thinking, response, all: the model's choice
 
 	// With a label given, the reward is (1−Beta)·outcome + Beta·r̂.
-	Beta       *float64       // 0.75
-	BlendScale string         // what the blend takes of the model: paper (r̂ as it is) or unit (r̂/(1+Alpha), as [Blend] has it): paper
-	Verifier   label.Verifier // tells outcomes: [grade.Verifier]
-	Ungraded   string         // what a label does that cannot be compared: error, or prm-only (answered as if there were none): error
-	TooLong    string         // what a text does that is longer than the model was trained for: window or error: window
-	Unscored   string         // what trainers are told of a text without a reward: error, null or a number, as prm serve says it: error
+	Beta       *float64 // 0.75
+	BlendScale string   // what the blend takes of the model: paper (r̂ as it is) or unit (r̂/(1+Alpha), as [Blend] has it): paper
+	// Verifier tells outcomes: [grade.Verifier]. Where it has a method CheckGold(gold string) error that finds nothing wrong with the
+	// gold answer, an error of Verify is the answer's, whose outcome is then 0.
+	Verifier label.Verifier
+	Ungraded string // what a label does that cannot be read: error, or prm-only (answered as if there were none): error
+	TooLong  string // what a text does that is longer than the model was trained for: window or error: window
+	Unscored string // what trainers are told of a text without a reward: error, null or a number, as prm serve says it: error
 
 	BatchTokens int           // most tokens scored at once: 8192
 	CacheTokens *int          // the model's cache from now on, as OpenOptions has it: what the model was opened with, else 16384
@@ -42,6 +47,7 @@ type ServerOptions struct {
 	ReadTimeout time.Duration // for a request's body: 30s
 	Timeout     time.Duration // for an answer; status 504 beyond: 170s
 	Token       string        // that requests must bring as Authorization: Bearer; "": none
+	Logger      *slog.Logger  // of warnings; nil: slog.Default
 }
 
 func (o ServerOptions) serve() serve.Options {
@@ -51,7 +57,7 @@ func (o ServerOptions) serve() serve.Options {
 	return serve.Options{
 		Beta: o.Beta, BlendScale: o.BlendScale, Verifier: o.Verifier, Ungraded: o.Ungraded, TooLong: o.TooLong, Unscored: o.Unscored,
 		BatchTokens: o.BatchTokens, MaxWait: o.MaxWait, Queue: o.Queue, MaxBody: o.MaxBody, MaxTokens: o.MaxTokens,
-		ReadTimeout: o.ReadTimeout, Timeout: o.Timeout, Token: o.Token,
+		ReadTimeout: o.ReadTimeout, Timeout: o.Timeout, Token: o.Token, Logger: o.Logger,
 	}
 }
 
@@ -241,29 +247,94 @@ func (s *served) Chat(turns []data.Turn) (string, error) {
 	return text, err
 }
 
+func (s *served) Surround() (before, after []int32, err error) {
+	if s.model.folder.Own != nil {
+		return nil, nil, errors.New("the tokenizer is a program's own, which does not say what it adds")
+	}
+	return tokenizer.Surround(s.model.folder.TextDir)
+}
+
 func (s *served) Score(ctx context.Context, texts []serve.Text) ([]serve.Score, error) {
-	list := make([]*queued, len(texts))
+	list, given := make([]*queued, len(texts)), make([]*data.Trajectory, len(texts))
 	for i, t := range texts {
-		list[i] = newQueued(t.(*rendered).examples) // a text may be asked for again while a former call still has it
+		alone, uncached := t.(serve.Uncached)
+		if uncached {
+			t = alone.Text
+		}
+		r := t.(*rendered)
+		list[i], given[i] = newQueued(r.examples), r.trajectory // a text may be asked for again while a former call still has it
+		list[i].uncached = uncached
 	}
 	if err := s.model.queue.do(ctx, list, s.opt.Tokens); err != nil {
 		return nil, err
 	}
 	out := make([]serve.Score, len(texts))
 	for i, text := range list {
-		r := texts[i].(*rendered)
 		if out[i] = (serve.Score{Err: text.err, Cached: text.reused}); text.err != nil {
 			continue
 		}
-		if r.trajectory == nil {
+		if given[i] == nil {
 			out[i].Steps, out[i].Reward = text.values[0], math.NaN()
+			if text.uncached {
+				out[i].Logits = text.logits[0]
+			}
 			continue
 		}
-		score := s.model.score(r.trajectory, text.examples, text.values, s.opt)
+		score := s.model.score(given[i], text.examples, text.values, s.opt)
 		out[i].Trajectory, out[i].Reward, out[i].Line = score.Trajectory, score.Reward, score
 		for _, step := range score.Steps {
 			out[i].Steps = append(out[i].Steps, step.Score)
 		}
+		out[i].Shares = s.model.shares(score.Steps, s.opt.Parts)
+		if text.uncached {
+			out[i].Logits = s.model.stepLogits(text)
+		}
 	}
 	return out, nil
+}
+
+// shares say where the steps end and what each weighs in the reward.
+func (m *Model) shares(steps []StepScore, over string) []serve.StepShare {
+	parts, n := m.averaged(over), 0
+	list := make([]serve.StepShare, len(steps))
+	for i, s := range steps {
+		list[i] = serve.StepShare{Thinking: s.Part == modelfolder.PartThinking, End: s.End}
+		if s.TextOf != data.Given {
+			list[i].End = -1
+		}
+		if slices.Contains(parts, s.Part) {
+			n++
+		}
+	}
+	for i, s := range steps {
+		if slices.Contains(parts, s.Part) {
+			list[i].Weight = 1 / float64(n)
+		}
+	}
+	return list
+}
+
+// stepLogits are the logits of a text's steps in their order, or those of its only read-out where it has none. Implicit rewards have none.
+func (m *Model) stepLogits(text *queued) [][]float64 {
+	if m.public != nil && m.public.Implicit != 0 {
+		return nil
+	}
+	steps, final := map[int][]float64{}, [][]float64(nil)
+	for i, e := range text.examples {
+		for j, r := range e.Reads {
+			if r.Kind == data.Final {
+				final = [][]float64{text.logits[i][j]}
+			} else {
+				steps[r.Index] = text.logits[i][j]
+			}
+		}
+	}
+	if len(steps) == 0 {
+		return final
+	}
+	list := make([][]float64, 0, len(steps))
+	for _, i := range slices.Sorted(maps.Keys(steps)) {
+		list = append(list, steps[i])
+	}
+	return list
 }

@@ -81,7 +81,12 @@ func (s *session) open(ctx context.Context) error {
 	if s.set, err = readDataset(ctx, c, s.renderer); err != nil {
 		return err
 	}
-	return s.describe()
+	if err := s.describe(); err != nil {
+		return err
+	}
+	warnings, err := s.lengthWarnings()
+	s.set.warnings = append(s.set.warnings, warnings...)
+	return err
 }
 
 // Close releases the weights and the device.
@@ -160,6 +165,9 @@ func (s *session) headSource() (nnet.Find, string, error) {
 		return nil, init, nil
 	case "auto":
 		if have, ok := s.folder.HeadSpec(); ok && sameHead(have, want) {
+			if err := s.folder.UnknownClasses; err != nil {
+				return nil, "", fmt.Errorf("head.init: the model's head: %w; start with head.init: zeros", err)
+			}
 			return s.folder.Heads, "the model's", nil
 		}
 		return nil, "zeros", nil
@@ -172,6 +180,9 @@ func (s *session) headSource() (nnet.Find, string, error) {
 		have, ok := from.HeadSpec()
 		if !ok || !sameHead(have, want) {
 			return nil, "", fmt.Errorf("head.init: %s holds no head of kind %s, final %s", init, want.Kind, want.Final)
+		}
+		if from.UnknownClasses != nil {
+			return nil, "", fmt.Errorf("head.init: %s: %w", init, from.UnknownClasses)
 		}
 		return from.Heads, init, nil
 	}
@@ -265,62 +276,6 @@ func storage(dtype tensor.Dtype) safetensors.DType {
 		return safetensors.F64
 	}
 	return safetensors.F32
-}
-
-// initRidge fits the head's rows: with one row to all labelled read-outs, with two to steps and trajectories.
-func (s *session) initRidge(ctx context.Context, network *nnet.Network) error {
-	f := s.features
-	if f == nil {
-		var err error
-		if f, err = s.featuresOf(ctx, s.set.train); err != nil {
-			return err
-		}
-	}
-	weight, err := network.Get("score.weight")
-	if err != nil {
-		return err
-	}
-	bias, err := network.Get("score.bias")
-	if err != nil {
-		return err
-	}
-	width := s.folder.Config.HiddenSize
-	for column := range bias {
-		type at struct {
-			example *data.Example
-			read    int
-		}
-		var reads []at
-		var y []float64
-		for _, e := range s.set.train {
-			for i, r := range e.Reads {
-				own := len(bias) == 1 || (column == 1) == (r.Kind == data.Final)
-				if !r.HasTarget || !own {
-					continue
-				}
-				reads = append(reads, at{e, i})
-				target := r.Target
-				if s.c.Head.Activation == "sigmoid" {
-					target = logit(target)
-				}
-				y = append(y, target)
-			}
-		}
-		if len(bias) > 1 && len(y) < 2 {
-			continue // nothing to fit: the row keeps its start
-		}
-		row := func(dst []float64, i int) ([]float64, error) { return f.values(dst, reads[i].example, reads[i].read) }
-		w, b, err := ridge(len(y), width, row, y, *s.c.Head.Ridge)
-		if err != nil {
-			return err
-		}
-		copy(weight[column*width:], w)
-		bias[column] = b
-	}
-	if err := network.Set("score.weight", weight); err != nil {
-		return err
-	}
-	return network.Set("score.bias", bias)
 }
 
 // version is the program's own version, or the module's.

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 
 	"github.com/goprm/goprm/internal/checkpoint"
 	"github.com/goprm/goprm/internal/filelock"
+	"github.com/goprm/goprm/internal/modelfolder"
 )
 
 // TrainResult is what a run came to.
@@ -28,6 +31,16 @@ type TrainResult struct {
 	Counts          Counts
 	Threshold       float64 // saved with the model
 	Warnings        []string
+	// Seeds are the runs of a configuration with Seeds, in their order as far as they came; all else is of the last of them.
+	Seeds []*TrainResult
+	// Spread is, by metric, mean and standard deviation of the runs' last evaluations, where all of them define it.
+	Spread map[string]Spread
+}
+
+// Spread is the mean of some runs and their sample standard deviation, 0 for one run.
+type Spread struct {
+	Mean      float64 `json:"mean"`
+	Deviation float64 `json:"deviation"`
 }
 
 // Best is the best evaluation so far by eval.best; its checkpoint is kept.
@@ -47,6 +60,9 @@ func Train(ctx context.Context, cfg TrainConfig) (*TrainResult, error) {
 		return nil, err
 	}
 	c := cfg.filled()
+	if len(c.Seeds) > 0 {
+		return trainSeeds(ctx, c)
+	}
 	state, err := lookAtRun(c.Out, c.Resume) // before the work of opening anything
 	if err != nil {
 		return nil, err
@@ -150,6 +166,27 @@ func (s *session) newestCheckpoint() (*checkpoint.Checkpoint, error) {
 	return from, nil
 }
 
+// missingOfModel says what of a complete run's model folder is not there any more; "": nothing.
+func (s *session) missingOfModel() string {
+	dir := filepath.Join(s.c.Out, modelName)
+	have, err := filesOf(dir)
+	if err != nil {
+		return fmt.Sprintf("%s cannot be read (%v)", dir, err)
+	}
+	if _, ok := have[modelfolder.CardName]; !ok {
+		return fmt.Sprintf("%s lacks %s", dir, modelfolder.CardName)
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.record.ModelFiles)) {
+		switch size, ok := have[name]; {
+		case !ok:
+			return fmt.Sprintf("%s lacks %s", dir, name)
+		case size != s.record.ModelFiles[name]:
+			return fmt.Sprintf("%s in %s has %d bytes, not %d", name, dir, size, s.record.ModelFiles[name])
+		}
+	}
+	return ""
+}
+
 // alreadyComplete returns the result of a run that has nothing left to do.
 func (s *session) alreadyComplete(from *checkpoint.Checkpoint) (*TrainResult, error) {
 	if from == nil || !s.record.Complete || from.Step() != s.newSteps {
@@ -159,6 +196,15 @@ func (s *session) alreadyComplete(from *checkpoint.Checkpoint) (*TrainResult, er
 	if err := from.Meta(&meta); err != nil {
 		return nil, err
 	}
+	if missing := s.missingOfModel(); missing != "" {
+		s.say.noticef("the run is complete, but %s: the model is written again", missing)
+		return nil, nil
+	}
+	seen, err := readEvaluations(s.c.Out, from.Step())
+	if err != nil {
+		return nil, err
+	}
+	seen.adopt(&meta, &s.c)
 	s.say.noticef("the run is complete: %d steps are done", from.Step())
 	return &TrainResult{
 		Out: s.c.Out, Model: filepath.Join(s.c.Out, modelName), Steps: from.Step(), TotalSteps: s.newSteps, Tokens: meta.Tokens, ResumedFrom: from.Step(),

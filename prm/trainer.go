@@ -29,6 +29,9 @@ type trainer struct {
 	last    StepMetrics
 	eval    *Evaluation
 	from    int
+
+	evaluated   int  // the step of the newest evaluation; 0: there is none
+	interrupted bool // by the context
 }
 
 // checkpointMeta is what a checkpoint holds besides tensors.
@@ -59,6 +62,11 @@ func (t *trainer) resume(from *checkpoint.Checkpoint, state runState) error {
 		if _, err := runlog.CutAfter(filepath.Join(out, metricsName), t.meta.Step); err != nil {
 			return err
 		}
+		seen, err := readEvaluations(out, t.meta.Step)
+		if err != nil {
+			return err
+		}
+		t.evaluated = seen.adopt(&t.meta, &t.c)
 		if t.newSteps != t.record.Steps {
 			t.record.History = append(t.record.History, extension{FromStep: t.meta.Step, Steps: t.newSteps, Before: t.record.Steps, Time: now()})
 			t.record.Steps = t.newSteps
@@ -117,13 +125,19 @@ func (t *trainer) run(ctx context.Context) (*TrainResult, error) {
 		Out: t.c.Out, Steps: t.meta.Step, TotalSteps: t.newSteps, Tokens: t.meta.Tokens, ResumedFrom: t.from,
 		Last: t.last, Eval: t.eval, Best: t.meta.Best, Counts: t.record.Counts, Threshold: t.meta.Threshold,
 	}
-	if t.meta.Step < t.newSteps {
+	if t.interrupted {
 		t.say.noticef("interrupted: saved at step %d of %d", t.meta.Step, t.newSteps)
 		result.Interrupted, result.Warnings = true, t.say.warnings
 		return result, nil
 	}
-	result.Model = filepath.Join(t.c.Out, modelName)
+	if err := t.chooseWeights(); err != nil {
+		return nil, err
+	}
+	result.Model, result.Threshold = filepath.Join(t.c.Out, modelName), t.meta.Threshold
 	if err := t.saveModel(result.Model); err != nil {
+		return nil, err
+	}
+	if t.record.ModelFiles, err = filesOf(result.Model); err != nil {
 		return nil, err
 	}
 	t.record.Complete, t.record.Warnings = true, append([]string{}, t.say.warnings...)
@@ -134,11 +148,17 @@ func (t *trainer) run(ctx context.Context) (*TrainResult, error) {
 	return result, nil
 }
 
-// steps trains until the run is complete or the context ends; either way the last step is saved.
+// steps trains until the run is complete or the context ends; either way the last step is saved. A step is saved before it is
+// evaluated, so that nothing is lost when the evaluation is broken off; it is made up for when the run is resumed.
 func (t *trainer) steps(ctx context.Context) error {
 	t.say.console.Start("train", t.meta.Step, t.newSteps)
+	if t.meta.Step > t.evaluated && t.evaluates() {
+		if err := t.evaluate(ctx); err != nil || t.interrupted {
+			return err
+		}
+	}
 	for t.meta.Step < t.newSteps {
-		if ctx.Err() != nil {
+		if t.interrupted = ctx.Err() != nil; t.interrupted {
 			return t.save()
 		}
 		if err := t.step(); err != nil {
@@ -147,21 +167,23 @@ func (t *trainer) steps(ctx context.Context) error {
 		if err := t.tellStep(); err != nil {
 			return err
 		}
-		done, last := t.meta.Step, t.meta.Step == t.newSteps
-		isBest := false
-		if last || isMultiple(done, *t.c.Eval.Every) {
-			var err error
-			if isBest, err = t.evaluate(); err != nil {
+		if t.evaluates() || t.meta.Step == t.newSteps || isMultiple(t.meta.Step, *t.c.Checkpoint.Every) {
+			if err := t.save(); err != nil {
 				return err
 			}
 		}
-		if isBest || last || isMultiple(done, *t.c.Checkpoint.Every) {
-			if err := t.save(); err != nil {
+		if t.evaluates() {
+			if err := t.evaluate(ctx); err != nil || t.interrupted {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// evaluates says whether the present step is one that is evaluated.
+func (t *trainer) evaluates() bool {
+	return len(t.set.eval) > 0 && (t.meta.Step == t.newSteps || isMultiple(t.meta.Step, *t.c.Eval.Every))
 }
 
 // isMultiple says whether something that happens every so many steps is due; 0: never.
@@ -262,49 +284,37 @@ func (t *trainer) withFeatures(batches []*data.Batch, list []*data.Example) []nn
 	return micros
 }
 
-// evaluate scores the evaluation data, tells of it, and says whether it is the best so far.
-func (t *trainer) evaluate() (isBest bool, err error) {
-	if len(t.set.eval) == 0 {
-		return false, nil
+// evaluate scores the evaluation data and tells of it. When the context ends it is broken off, and the run is interrupted.
+func (t *trainer) evaluate(ctx context.Context) error {
+	scores, err := t.scoreAll(ctx, t.set.eval)
+	if ctx.Err() != nil {
+		t.interrupted = true
+		return nil
 	}
-	scores, err := t.scoreAll(t.set.eval)
 	if err != nil {
-		return false, fmt.Errorf("evaluation after step %d: %w", t.meta.Step, err)
+		return fmt.Errorf("evaluation after step %d: %w", t.meta.Step, err)
 	}
 	if t.eval, err = evaluate(&t.c, t.set, t.set.eval, scores); err != nil {
-		return false, err
+		return err
 	}
-	t.eval.Step, t.meta.Threshold = t.meta.Step, t.eval.Threshold
+	t.eval.Step, t.meta.Threshold, t.evaluated = t.meta.Step, t.eval.Threshold, t.meta.Step
 	if err := t.metrics.Write(runlog.Eval{Step: t.meta.Step, Eval: t.eval}); err != nil {
-		return false, err
+		return err
 	}
 	if err := t.events.Scalars(t.meta.Step, t.eval.scalars()); err != nil {
-		return false, err
+		return err
 	}
-	t.say.infof("step %d: loss %.4f on unseen problems, step AUROC %.3f, within trajectories %.3f, first-error F1 %.3f",
-		t.meta.Step, t.eval.Loss, t.eval.StepAUROC, t.eval.WithinAUROC, t.eval.FirstErrorF1)
-	isBest = t.noteBest()
-	return isBest, t.tellEvaluation()
-}
-
-// noteBest says whether the evaluation just made is the best so far, and remembers it then.
-func (t *trainer) noteBest() bool {
-	value, former := t.eval.value(t.c.Eval.Best), math.NaN()
-	if t.meta.Best != nil {
-		former = t.meta.Best.Value
-	}
-	if !better(t.c.Eval.Best, value, former) {
-		return false
-	}
-	t.meta.Best = &Best{Step: t.meta.Step, Metric: t.c.Eval.Best, Value: value}
-	return true
+	t.say.infof("step %d: loss %.4f on unseen problems, step AUROC %.3f, within trajectories %.3f, within problems %.3f, first-error F1 %.3f",
+		t.meta.Step, t.eval.Loss, t.eval.StepAUROC, t.eval.WithinAUROC, t.eval.WithinProblemAUROC, t.eval.FirstErrorF1)
+	t.meta.Best = t.eval.orBetter(t.meta.Best, t.c.Eval.Best)
+	return t.tellEvaluation()
 }
 
 // scoreChunk is how many examples are scored at a time.
 const scoreChunk = 256
 
-// scoreAll reads the head at every read-out of the examples.
-func (t *trainer) scoreAll(list []*data.Example) (*readScores, error) {
+// scoreAll reads the head at every read-out of the examples, or ends with the context's error soon after the context.
+func (t *trainer) scoreAll(ctx context.Context, list []*data.Example) (*readScores, error) {
 	scores := newReadScores(list)
 	for lo := 0; lo < len(list); lo += scoreChunk {
 		chunk := list[lo:min(lo+scoreChunk, len(list))]
@@ -313,7 +323,10 @@ func (t *trainer) scoreAll(list []*data.Example) (*readScores, error) {
 			return nil, err
 		}
 		for _, m := range t.withFeatures(batches, chunk) {
-			s, err := t.network.Score(context.Background(), m)
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			s, err := t.network.Score(ctx, m)
 			if err != nil {
 				return nil, err
 			}

@@ -100,7 +100,7 @@ def ranking(list_, scores, calibrated):
     good, bad = [s for _, _, s, t in items if t >= CUT], [s for _, _, s, t in items if t < CUT]
     out = {"step_auroc": auroc(good, bad),
            "within_auroc": grouped_auroc([(id, s, t >= CUT) for id, _, s, t in items]),
-           "pairwise_within_problem": grouped_auroc([(p, s, t >= CUT) for _, p, s, t in items]),
+           "within_problem_auroc": grouped_auroc([(p, s, t >= CUT) for _, p, s, t in items]),
            "auprc": average_precision([(s, t >= CUT) for _, _, s, t in items]),
            "auprc_error": average_precision([(-s, t < CUT) for _, _, s, t in items])}
     if calibrated:

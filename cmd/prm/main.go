@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -39,6 +40,8 @@ type commands struct {
 	Devices  devicesCommand  `cmd:"" help:"List what can compute here, and why not what cannot."`
 	Report   reportCommand   `cmd:"" help:"Make one page of runs, scores and results."`
 	Version  versionCommand  `cmd:"" help:"Print version, commit and the kernels in use."`
+
+	Completion completionCommand `cmd:"" help:"Print a script that makes a shell complete commands and flags."`
 
 	Quiet   bool `help:"No progress or information on stderr; warnings and errors stay."`
 	Threads int  `help:"Most threads that compute; 0: as many as there are processors (train: or what the configuration says). Results do not depend on it."`
@@ -97,15 +100,13 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		_, _ = fmt.Fprintf(stderr, "prm: %v\n", err)
 		return 1
 	}
-	if len(args) == 0 {
-		args = []string{"--help"}
-	}
+	args = spelled(args)
 	parsed, err := parser.Parse(commandFirst(parser.Model, args))
 	if err != nil {
 		name := "prm"
 		var wrong *kong.ParseError
 		if errors.As(err, &wrong) && wrong.Context != nil && wrong.Context.Selected() != nil {
-			name += " " + wrong.Context.Selected().Name
+			name += " " + commandName(wrong.Context.Selected())
 		}
 		_, _ = fmt.Fprintf(stderr, "%s: %s; see %s --help\n", name, oneLine(err), name)
 		return 2
@@ -121,9 +122,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		ctx: ctx, stdin: interruptible{ctx, stdin}, stdout: stdout, stderr: stderr,
 		console: runlog.NewConsole(stderr, c.Quiet), quiet: c.Quiet, threads: c.Threads,
 	}
+	parsed.Bind(parsed)
 	err = p.execute(parsed)
 	p.console.Finish()
-	name, _, _ := strings.Cut(parsed.Command(), " ")
+	name := commandName(parsed.Selected())
 	var usage usageError
 	switch {
 	case err == nil || errors.Is(err, syscall.EPIPE):
@@ -134,6 +136,30 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	_, _ = fmt.Fprintf(stderr, "prm %s: %s\n", name, oneLine(err))
 	return 1
+}
+
+// commandName is a command as the user writes it: with its parents, without a default sub-command's own name.
+func commandName(node *kong.Node) string {
+	var names []string
+	for n := node; n != nil && n.Type == kong.CommandNode; n = n.Parent {
+		if n.Parent == nil || n.Parent.DefaultCmd != n {
+			names = append([]string{n.Name}, names...)
+		}
+	}
+	return strings.Join(names, " ")
+}
+
+// spelled turns other programs' spellings into prm's: no arguments, help CMD and --version.
+func spelled(args []string) []string {
+	switch {
+	case len(args) == 0:
+		return []string{"--help"}
+	case args[0] == "help":
+		return append(slices.Clone(args[1:]), "--help")
+	case args[0] == "--version":
+		return append([]string{"version"}, args[1:]...)
+	}
+	return args
 }
 
 // usageError is a command line that makes no sense, found after parsing.

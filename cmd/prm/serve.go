@@ -3,8 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/goprm/goprm/prm"
@@ -25,9 +27,9 @@ type serveCommand struct {
 	Parts      string        `enum:"trained,thinking,response,all," default:"" help:"Steps that the reward averages: trained, thinking, response or all; the model's choice by default."`
 	Beta       *float64      `help:"Weight of the model's reward beside the outcome, where a label is given; 0.75 by default."`
 	BlendScale string        `enum:"paper,unit" default:"paper" help:"What the blend takes of the model: paper (the reward as it is) or unit (divided by 1+alpha, the most that it can be)."`
-	Ungraded   string        `enum:"error,prm-only" default:"error" help:"What a label does that cannot be compared: error (status 422) or prm-only (answered as if there were none)."`
+	Ungraded   string        `enum:"error,prm-only" default:"error" help:"What a label does that cannot be read: error (status 422) or prm-only (answered as if there were none). An answer that cannot be read is wrong."`
 	TooLong    string        `enum:"window,error" default:"window" help:"What a text does that is longer than the model was trained for: window (read in windows over whole steps) or error (status 422)."`
-	Unscored   string        `default:"error" help:"What trainers are told of a text that has no reward, because it is empty, cannot be taken apart, is too long or has a label that cannot be compared, as far as the policies above make an error of it: error (status 422 or 413), null, or a number."`
+	Unscored   string        `default:"error" help:"What trainers are told of a text that has no reward, because it is empty, cannot be taken apart, is too long or has a label that cannot be read, as far as the policies above make an error of it: error (status 422 or 413), null, or a number."`
 	Batch      int           `name:"batch-tokens" default:"8192" help:"Most tokens scored at once; it changes no score."`
 	Cache      *int          `name:"cache-tokens" help:"Most tokens whose keys and values are kept for texts that begin like earlier ones; it changes no score; 0: none. By default 16384, fewer where a quarter of the memory would not hold them. A token takes 2 x layers x key/value heads x head dimension numbers."`
 	Wait       time.Duration `name:"max-wait" default:"2ms" help:"Longest that a text waits for others to share its batch."`
@@ -43,7 +45,7 @@ func (serveCommand) watchesContext() {}
 
 func (serveCommand) Help() string {
 	return "It speaks what trainers and inference engines speak: OpenRLHF POST /get_reward, slime and miles /reward/remote_rm, LLaMA-Factory /reward/llamafactory, " +
-		"vLLM /pooling, /classify, /score and /rerank, SGLang /v1/embeddings, and /v1/steps for the score of every step. GET / is a page to try it, /openapi.json describes it, " +
+		"vLLM /pooling, /classify, /score, /rerank and /generative_scoring, SGLang /v1/embeddings and /v1/score, and /v1/steps for the score of every step. GET / is a page to try it, /openapi.json describes it, " +
 		"/metrics is for Prometheus. If " + tokenVariable + " is set, requests must bring it as Authorization: Bearer. Example:\n\n" +
 		"  prm serve --model runs/one/model --addr 127.0.0.1:5000"
 }
@@ -52,6 +54,7 @@ func (c serveCommand) Run(p *program) error {
 	opt := prm.ServerOptions{
 		Name: c.Name, Alpha: c.Alpha, Parts: c.Parts, Beta: c.Beta, BlendScale: c.BlendScale, Ungraded: c.Ungraded, TooLong: c.TooLong, Unscored: c.Unscored,
 		BatchTokens: c.Batch, CacheTokens: c.Cache, MaxWait: c.Wait, Queue: c.Queue, MaxBody: c.MaxBody, MaxTokens: c.MaxTokens, Timeout: c.Timeout, Token: os.Getenv(tokenVariable),
+		Logger: slog.New(consoleHandler{mu: &sync.Mutex{}, console: p.console}),
 	}
 	if err := opt.Validate(); err != nil {
 		return usageError(oneLine(err))

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/goprm/goprm/prm"
@@ -64,13 +66,22 @@ func writeTraining(p *program, r *prm.TrainResult) error {
 		fmt.Fprintf(&b, "trained %d steps, %d tokens\n", r.Steps, r.Tokens)
 	}
 	if e := r.Eval; e != nil {
-		fmt.Fprintf(&b, "unseen problems: loss %.4f, step AUROC %.3f, within trajectories %.3f, first-error F1 %.3f\n", e.Loss, e.StepAUROC, e.WithinAUROC, e.FirstErrorF1)
+		fmt.Fprintf(&b, "unseen problems: loss %.4f, step AUROC %.3f, within trajectories %.3f, within problems %.3f, first-error F1 %.3f\n",
+			e.Loss, e.StepAUROC, e.WithinAUROC, e.WithinProblemAUROC, e.FirstErrorF1)
 	}
 	if n := r.Counts; n.DroppedTrajectories+n.Truncated > 0 {
 		fmt.Fprintf(&b, "too long: %d trajectories dropped, %d truncated; %d step labels and %d trajectory labels lost\n",
 			n.DroppedTrajectories, n.Truncated, n.DroppedStepLabels, n.DroppedFinalLabels)
 	}
-	if r.Model != "" {
+	if len(r.Seeds) > 0 && !r.Interrupted {
+		fmt.Fprintf(&b, "%d seeds, mean ± standard deviation of the last evaluation:\n", len(r.Seeds))
+		for _, name := range slices.Sorted(maps.Keys(r.Spread)) {
+			fmt.Fprintf(&b, "  %-20s %.4f ± %.4f\n", name, r.Spread[name].Mean, r.Spread[name].Deviation)
+		}
+		for _, one := range r.Seeds {
+			fmt.Fprintf(&b, "model: %s\n", one.Model)
+		}
+	} else if r.Model != "" {
 		fmt.Fprintf(&b, "model: %s\n", r.Model)
 	}
 	_, err := fmt.Fprint(p.stdout, b.String())

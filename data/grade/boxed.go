@@ -12,57 +12,150 @@ var boxCommand = regexp.MustCompile(`\\(?:boxed|fbox|framebox)\s*`)
 var joint = regexp.MustCompile(`[,;&]|quad|\b(?:and|or)\b`)
 var between = regexp.MustCompile(`^(?:[\s,;$&]|\\[()\[\]\s,;!]|\\quad|\\qquad|\\text\s*\{\s*(?:and|or|,)?\s*\}|\b(?:and|or)\b|\{|\}|\(|\)|[A-Za-z](?:_\{?\w+\}?)?(?:\(\w\))?\s*=)*$`)
 
+const (
+	maxGap   = 120 // bytes between boxes of one answer
+	maxAlike = 4   // boxes of one answer that are compared, since one value may be written in two ways
+)
+
 type box struct {
 	content    string
 	start, end int
+	cut        bool // it is not closed
 }
 
-// boxed returns the content of the last box, joined by commas with that of the boxes before it that belong to the same answer.
-func boxed(text string) (string, bool) {
-	var boxes []box
-	for _, m := range boxCommand.FindAllStringIndex(text, -1) {
-		if len(boxes) > 0 && m[0] < boxes[len(boxes)-1].end {
-			continue // a box in a box
-		}
-		b := box{start: m[0], end: m[1]}
-		switch {
-		case m[1] < len(text) && text[m[1]] == '{':
-			end := closing(text, m[1])
-			if end < 0 { // cut off: what is there counts up to the end of the formula
-				b.content, b.end = unclosed(text[m[1]+1:]), len(text)
-			} else {
-				b.content, b.end = text[m[1]+1:end], end+1
-			}
-		case m[1] < len(text) && text[m[1]] != '\\':
-			n := strings.IndexAny(text[m[1]:], "$ \n.,")
-			if n < 0 {
-				n = len(text) - m[1]
-			}
-			b.content, b.end = text[m[1]:m[1]+n], m[1]+n
-		}
-		if strings.Trim(b.content, " \t\n{}$") != "" {
-			boxes = append(boxes, b)
-		}
-	}
+// boxed is the content of the last box that holds something, joined by commas with that of the boxes before it that belong to
+// the same answer.
+func boxed(text string) (finding, bool) {
+	boxes := lastBoxes(text)
 	if len(boxes) == 0 {
-		return "", false
+		return finding{}, false
 	}
 	last := len(boxes) - 1
+	for last > 0 && blank(boxes[last].content) {
+		last--
+	}
+	if blank(boxes[last].content) {
+		return inside(""), true
+	}
 	first := last
 	for first > 0 && last-first < maxElements && joined(text[boxes[first-1].end:boxes[first].start]) {
 		first--
 	}
 	var parts []string
-	for _, b := range boxes[first:] {
-		part := unbox(strings.TrimSpace(b.content))
-		if len(parts) == 0 || parts[len(parts)-1] != part {
+	for _, b := range boxes[first : last+1] {
+		part := unbox(strings.TrimSpace(halfWidth(b.content)))
+		if f := inside(part); f.answer != "" {
+			part = f.answer
+		} else if f.reason != "" {
+			return f, true
+		}
+		if len(parts) == 0 || parts[len(parts)-1] != part && (last-first > maxAlike || (&grader{}).answers(parts[len(parts)-1], part) != Yes) {
 			parts = append(parts, part)
 		}
 	}
-	return strings.Join(parts, ", "), true
+	f := finding{answer: strings.Join(parts, ", ")}
+	if boxes[last].cut || f.answer == "" {
+		return f, true
+	}
+	if rest := text[boxes[last].end:]; withdrawn(rest) {
+		return settled(rest), true
+	}
+	if first == last {
+		from := 0
+		if first > 0 {
+			from = boxes[first-1].end
+		}
+		f.beside = beside(text, from, boxes[last], f.answer)
+	}
+	return f, true
 }
 
-func joined(gap string) bool { return joint.MatchString(gap) && between.MatchString(gap) }
+func blank(s string) bool { return strings.Trim(s, " \t\n{}$") == "" }
+
+func joined(gap string) bool {
+	return len(gap) <= maxGap && joint.MatchString(gap) && between.MatchString(gap)
+}
+
+// lastBoxes finds the outermost boxes in one pass, the last maxElements of them. A box that is not closed ends with its formula.
+func lastBoxes(text string) []box {
+	if !strings.Contains(text, "box") {
+		return nil
+	}
+	var boxes, open []box
+	var depths []int
+	depth := 0
+	closed := func(b box) {
+		for len(boxes) > 0 && boxes[len(boxes)-1].start > b.start { // boxes in this one
+			boxes = boxes[:len(boxes)-1]
+		}
+		boxes = append(boxes, b)
+		if len(boxes) > 2*maxElements {
+			boxes = append(boxes[:0], boxes[maxElements:]...)
+		}
+	}
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '\\':
+			n := boxLength(text[i:])
+			if n == 0 {
+				i++
+				continue
+			}
+			if i+n < len(text) && text[i+n] == '{' {
+				open, depths = append(open, box{start: i, end: i + n + 1}), append(depths, depth)
+				depth++
+			} else if b, ok := braceless(text, i, i+n); ok {
+				closed(b)
+			}
+			i += n
+			if i < len(text) && text[i] == '\\' {
+				i--
+			}
+		case '{':
+			depth++
+		case '}':
+			depth--
+			if n := len(open); n > 0 && depths[n-1] == depth {
+				b := open[n-1]
+				open, depths = open[:n-1], depths[:n-1]
+				b.content, b.end = text[b.end:i], i+1
+				closed(b)
+			}
+		}
+	}
+	if n := len(open); n > 0 && (len(boxes) == 0 || boxes[len(boxes)-1].start < open[n-1].start) {
+		b := open[n-1]
+		b.content, b.end, b.cut = unclosed(text[b.end:min(len(text), b.end+2*maxAnswer)]), len(text), true
+		closed(b)
+	}
+	return boxes
+}
+
+// boxLength is the length of a box's command with the space behind it, 0 where s does not begin with one.
+func boxLength(s string) int {
+	for _, name := range []string{`\boxed`, `\fbox`, `\framebox`} {
+		if strings.HasPrefix(s, name) && (len(s) == len(name) || !isLetter(s[len(name)])) {
+			n := len(name)
+			for n < len(s) && isSpace(s[n]) {
+				n++
+			}
+			return n
+		}
+	}
+	return 0
+}
+
+// braceless reads \boxed 5.
+func braceless(text string, start, at int) (box, bool) {
+	if at >= len(text) || text[at] == '\\' {
+		return box{}, false
+	}
+	n := strings.IndexAny(text[at:min(len(text), at+maxAnswer)], "$ \n.,")
+	if n < 0 {
+		n = min(len(text)-at, maxAnswer)
+	}
+	return box{content: text[at : at+n], start: start, end: at + n}, n > 0
+}
 
 // unclosed is the content of a box that is not closed.
 func unclosed(s string) string {

@@ -2,7 +2,6 @@ package grade
 
 import (
 	"slices"
-	"strings"
 )
 
 // same compares two answers.
@@ -24,8 +23,16 @@ func (g *grader) same(gold, pred *node) Decision {
 		return g.lists(gold, pred)
 	case gold.kind == relation || pred.kind == relation:
 		return g.relations(gold, pred)
+	case gold.kind == tuple && asVector(pred, len(gold.args)) != nil:
+		return g.all(gold.args, asVector(pred, len(gold.args)).args)
+	case pred.kind == tuple && asVector(gold, len(pred.args)) != nil:
+		return g.all(asVector(gold, len(pred.args)).args, pred.args)
 	case gold.kind == matrix && pred.kind == matrix:
 		return g.matrices(gold, pred)
+	case gold.kind == matrix && rowsOf(pred) != nil:
+		return g.matrices(gold, rowsOf(pred))
+	case pred.kind == matrix && rowsOf(gold) != nil:
+		return g.matrices(rowsOf(gold), pred)
 	case gold.kind == matrix && pred.kind == tuple, gold.kind == tuple && pred.kind == matrix:
 		return g.vectors(gold, pred)
 	case gold.kind == ratio || pred.kind == ratio:
@@ -46,6 +53,16 @@ func (g *grader) same(gold, pred *node) Decision {
 func settle(n *node) *node {
 	if m := matrixOf(n); m != nil {
 		return m
+	}
+	if n.kind == words {
+		if r := spelledNumber(n.name); r != nil {
+			return &node{kind: number, value: r}
+		}
+	}
+	if n.kind == list && n.name != "or" {
+		if joined := compound(n.args); joined != nil {
+			return joined
+		}
 	}
 	if n.kind == relation && len(n.ops) == 1 && n.ops[0] == `\in` && n.args[1].kind == set && isName(n.args[0]) {
 		return n.args[1]
@@ -115,8 +132,38 @@ func (g *grader) unordered(gold, pred []*node) Decision {
 	return Yes
 }
 
+// multiset compares lists, whose members count as often as they stand there.
+func (g *grader) multiset(gold, pred []*node) Decision {
+	if len(gold) != len(pred) {
+		if d := g.unordered(gold, pred); d != Yes {
+			return d
+		}
+		return g.no("%d and %d elements", len(gold), len(pred))
+	}
+	result := Yes
+	free := slices.Clone(pred)
+	for _, x := range gold {
+		found := slices.IndexFunc(free, func(y *node) bool { return g.same(x, y) == Yes })
+		if found < 0 {
+			result = worse(result, best(free, func(y *node) Decision { return g.same(x, y) }))
+			continue
+		}
+		free = slices.Delete(free, found, found+1)
+	}
+	switch result {
+	case No:
+		return g.no("the elements differ")
+	case Undecided:
+		return g.undecided("some elements cannot be compared")
+	}
+	return Yes
+}
+
 // tuples compares ordered elements. Of two elements the brackets matter, since they may be an interval's ends.
 func (g *grader) tuples(gold, pred *node) Decision {
+	if m, n := rowsOf(gold), rowsOf(pred); m != nil && n == nil || m == nil && n != nil {
+		return g.no("a matrix and a list of points")
+	}
 	if len(gold.args) == 2 && gold.name != pred.name {
 		return g.no("the brackets differ: %s and %s", gold.name, pred.name)
 	}
@@ -138,67 +185,4 @@ func (g *grader) asWords(gold, pred *node) Decision {
 		return g.same(gold, value)
 	}
 	return g.no("the answers are different words")
-}
-
-// lists compares several answers: in any order, unless the other side is a tuple.
-func (g *grader) lists(gold, pred *node) Decision {
-	if a, b := g.realSet(gold), g.realSet(pred); a != nil && b != nil && (a.hasRange() || b.hasRange()) {
-		return g.realSets(a, b)
-	}
-	if _, value := definition(gold); pred.kind == list && value != nil && isCollection(value) {
-		gold = value
-	}
-	if _, value := definition(pred); gold.kind == list && value != nil && isCollection(value) {
-		pred = value
-	}
-	switch {
-	case gold.kind == tuple:
-		return g.all(gold.args, values(pred.args))
-	case pred.kind == tuple && !slices.ContainsFunc(gold.args, func(n *node) bool { return n.kind == tuple }):
-		return g.all(values(gold.args), pred.args)
-	}
-	a, b := elements(gold), elements(pred)
-	if inOrder(a, b) || inOrder(b, a) {
-		return g.all(values(a), values(b))
-	}
-	return g.unordered(a, b)
-}
-
-func isCollection(n *node) bool {
-	return n.kind == list || n.kind == tuple || n.kind == set || n.kind == setOp || n.kind == matrix
-}
-
-// elements are the members of a list or set; everything else is its own only member.
-func elements(n *node) []*node {
-	if n.kind == list || n.kind == set {
-		return n.args
-	}
-	return []*node{n}
-}
-
-// values are the right sides of definitions, and what is none as it is.
-func values(nodes []*node) []*node {
-	out := make([]*node, len(nodes))
-	for i, n := range nodes {
-		out[i] = n
-		if _, value := definition(n); value != nil {
-			out[i] = value
-		}
-	}
-	return out
-}
-
-// inOrder tells whether the order of b must be that of a: a names different quantities (x = -5, p = 14/3; not the roots
-// x_1 = 2, x_2 = 3), and b names none.
-func inOrder(a, b []*node) bool {
-	bases := map[string]bool{}
-	for _, n := range a {
-		name, _ := definition(n)
-		if name == nil {
-			return false
-		}
-		base, _, _ := strings.Cut(name.canon(), "_")
-		bases[base] = true
-	}
-	return len(bases) > 1 && !slices.ContainsFunc(b, func(n *node) bool { return n.kind == relation })
 }

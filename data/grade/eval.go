@@ -73,7 +73,11 @@ func (e *evaluator) eval(n *node) (value, error) {
 		}
 		return over(v, fromInt(180))
 	case unit:
-		return args[0], nil
+		p := readUnits(n.name)
+		if !sameWords(p.words, nil) {
+			return value{}, errNotNumeric
+		}
+		return times(args[0], exact(p.scale))
 	case applied:
 		return e.applied(n.name, args[0])
 	case function:

@@ -148,3 +148,19 @@ func (n *node) flat(k kind, parts []string) []string {
 	}
 	return parts
 }
+
+// rename replaces a variable by another one.
+func (n *node) rename(from, to string) *node { return n.replace(from, named(symbol, to)) }
+
+// replace puts an expression in a variable's place.
+func (n *node) replace(from string, to *node) *node {
+	if n.is(symbol, from) {
+		return to
+	}
+	c := *n
+	c.key, c.nodes, c.args = "", 0, make([]*node, len(n.args))
+	for i, a := range n.args {
+		c.args[i] = a.replace(from, to)
+	}
+	return &c
+}

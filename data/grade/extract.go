@@ -2,51 +2,76 @@ package grade
 
 import (
 	"regexp"
-	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
-var (
-	doubled = regexp.MustCompile(`(^|[^\\])\\\\([A-Za-z({\[)}\]])`)
-	singled = regexp.MustCompile(`(?:^|[^\\])\\([A-Za-z]+)`)
-	hopeful = regexp.MustCompile(`(?i)\s*I hope (?:it|this) is correct\.?\s*$`)
-	marker  = regexp.MustCompile(`(?i)(?:\bfinal\s+answer\b(?:\s+is\b)?|\banswers?\s*(?:is|are)\b|\banswer\s*:|答案是|答案为|答案：|答案:|####)`)
-)
+// finding is what a text gives as its final answer.
+type finding struct {
+	answer string // empty where nothing was found
+	beside string // the answer with what touches its box; empty where nothing does
+	reason string // why there is no answer: the text bounds it, denies it, or states none
+	empty  bool   // the text has no content at all, or its thinking never ended
+}
 
 // turns are the marks of chat templates, behind which another speaker begins.
 var turns = []string{"<|im_end|>", "<|im_start|>", "<|endoftext|>", "<|eot_id|>", "</s>"}
 
-// Extract returns the final answer of a text, in this order: what the last \boxed{} holds (several that belong together make a
-// list), what follows "the answer is", "**Final Answer**" or "####", the last formula or number, whichever is later. A text that
-// is nothing but an answer is returned whole. What stands in <think> is passed over, and thinking that is not closed has no
-// answer. ok is false where nothing is left.
+// Extract returns the final answer of a text. It stands, in this order, in the last \boxed{} (several that belong together make
+// a list), in the last <answer>, behind the last marker ("the answer is", "####", 答案是), or in the last sentence that states a
+// value. What is taken is the first complete expression there, never a part of one. What stands in <think> is passed over, and
+// thinking that is not closed has no answer. ok is false where nothing is found.
 func Extract(text string) (answer string, ok bool) {
 	if len(text) > maxText {
 		return "", false
 	}
-	text = unescape(text)
-	text, open := response(text)
+	f := find(text)
+	return f.answer, f.answer != ""
+}
+
+func find(text string) finding {
+	text, open := response(unescape(text))
 	if open {
-		return "", false
+		return finding{empty: true, reason: "no final answer was found: the thinking is not closed"}
 	}
 	for _, turn := range turns {
 		if i := strings.Index(text, turn); i > 0 && strings.TrimSpace(text[:i]) != "" {
 			text = text[:i]
 		}
 	}
-	if answer, ok := boxed(text); ok {
-		return answer, true
+	if f, ok := boxed(text); ok {
+		return f
 	}
-	text = hopeful.ReplaceAllString(text, "")
-	if m := marker.FindAllStringIndex(text, -1); len(m) > 0 {
-		for i := len(m) - 1; i >= max(0, len(m)-maxMarkers); i-- {
-			if answer := bare(sentence(text[m[i][1]:])); answer != "" {
-				return answer, true
-			}
-		}
+	tail := strings.TrimSpace(halfWidth(lastBytes(text, maxTail)))
+	tail = strings.TrimSpace(hopeful.ReplaceAllString(tail, ""))
+	if content, ok := tagged(tail); ok {
+		return inside(content)
 	}
-	answer = bare(strings.TrimSpace(text))
-	return answer, answer != ""
+	if f, ok := marked(tail); ok {
+		return f
+	}
+	return stated(tail)
+}
+
+// findGold is the gold answer: all of the text, unless a box, a tag or a marker says where it stands.
+func findGold(text string) finding {
+	f := find(text)
+	text = strings.TrimSpace(unescape(text))
+	if len(text) > maxAnswer || strings.Contains(text, `\boxed`) || strings.Contains(text, `\fbox`) || marker.MatchString(text) || strings.Contains(text, "<") && tag.MatchString(text) {
+		return f
+	}
+	return finding{answer: strings.Trim(text, "*\""), empty: text == ""}
+}
+
+func lastBytes(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	s = s[len(s)-n:]
+	for len(s) > 0 && !utf8.RuneStart(s[0]) {
+		s = s[1:]
+	}
+	return s
 }
 
 // response is what follows the thinking; open tells that the thinking was never closed.
@@ -61,41 +86,69 @@ func response(text string) (rest string, open bool) {
 	return text[end+len("</think>"):], false
 }
 
-// unescape makes LaTeX of text in which every backslash was doubled, as in a JSON string that was not decoded.
-func unescape(text string) string {
-	if doubled.MatchString(text) && !slices.ContainsFunc(singled.FindAllStringSubmatch(text, -1), func(m []string) bool { return known(m[1]) }) {
-		text = strings.ReplaceAll(text, `\\`, `\`)
+var (
+	hopeful = regexp.MustCompile(`(?i)\s*I hope (?:it|this) is correct\.?\s*$`)
+	tag     = regexp.MustCompile(`(?i)<answer>`)
+	tagEnd  = regexp.MustCompile(`(?i)</answer>`)
+)
+
+// tagged is the content of the last <answer>, which may be cut off.
+func tagged(text string) (string, bool) {
+	all := tag.FindAllStringIndex(text, -1)
+	if len(all) == 0 {
+		return "", false
 	}
-	if strings.Contains(text, `\n`) {
-		text = escapedNewline.ReplaceAllString(text, "\n$1")
+	content := text[all[len(all)-1][1]:]
+	if end := tagEnd.FindStringIndex(content); end != nil {
+		content = content[:end[0]]
 	}
-	return text
+	return content, true
 }
 
-// escapedNewline is \n that begins no command: \n behind which no command of that name can go on.
-var escapedNewline = regexp.MustCompile(`\\n(\\|\s|\*|[A-Z]|$)`)
-
-// sentence is the first sentence of what follows a marker.
-func sentence(s string) string {
-	s = strings.TrimLeft(s, " \t\r\n*:：\"#_")
-	s = strings.TrimPrefix(strings.TrimPrefix(s, "is "), "is:")
-	s = strings.TrimLeft(s, " \t\r\n*:\"")
-	depth := 0
-	for i := 0; i < len(s); i++ {
-		switch s[i] {
-		case '\\':
-			i++
-		case '$':
-			depth ^= 1
-		case '\n':
-			if depth == 0 && i+1 < len(s) && (s[i+1] == '\n' || !strings.HasPrefix(s, `\[`)) {
-				return strings.TrimSpace(s[:i])
-			}
-		case '.':
-			if depth == 0 && (i+1 == len(s) || s[i+1] == ' ' || s[i+1] == '\n') {
-				return strings.TrimSpace(s[:i])
-			}
+// inside is the answer in a box or tag: all of it, unless a marker in it says where it stands.
+func inside(content string) finding {
+	content = strings.TrimSpace(content)
+	if strings.Trim(content, " \t\n{}$.*\"") == "" {
+		return finding{empty: true, reason: "no final answer was found: its place is empty"}
+	}
+	if len(content) > maxAnswer {
+		return finding{answer: content}
+	}
+	if plain := untext(content); marker.MatchString(plain) {
+		if f, ok := marked(plain); ok && (f.answer != "" || f.reason != "") {
+			return f
 		}
 	}
-	return strings.TrimSpace(s)
+	return finding{answer: trimMarks(content)}
 }
+
+// untext removes the commands around texts, \text{the answer is} 5, and keeps what they hold.
+func untext(s string) string {
+	for at := 0; at < len(s); {
+		m := textCommand.FindStringIndex(s[at:])
+		if m == nil {
+			return s
+		}
+		open := at + m[1] - 1
+		end := closing(s, open)
+		if end < 0 {
+			return s
+		}
+		s, at = s[:at+m[0]]+s[open+1:end]+s[end+1:], at+m[0]
+	}
+	return s
+}
+
+var textCommand = regexp.MustCompile(`\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|emph)\s*\{`)
+
+// trimMarks removes Markdown's emphasis and quotes around an answer.
+func trimMarks(s string) string {
+	s = strings.TrimSpace(emphasis.ReplaceAllString(s, "$1$2"))
+	if strings.Count(s, "`") == 2 {
+		s = strings.Trim(s, "`")
+	}
+	return strings.TrimSpace(strings.Trim(s, "*\"“” \t\n"))
+}
+
+// emphasis is Markdown's **, which stands on one side of space or the text's end, unlike a power.
+var emphasis = regexp.MustCompile(`(^|[\s(])\*\*|\*\*([\s.,:;)!?।]|$)`)

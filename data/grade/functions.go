@@ -295,7 +295,7 @@ func inBase(x, base value) (value, error) {
 		return value{}, errNotNumeric
 	}
 	b := base.rat.Num().Int64()
-	if b < 2 || b > 10 {
+	if b < 2 || b > 36 {
 		return value{}, errNotNumeric
 	}
 	n, ok := new(big.Int).SetString(x.rat.Num().String(), int(b))

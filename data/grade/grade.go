@@ -7,7 +7,9 @@ package grade
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -22,10 +24,28 @@ const (
 
 func (d Decision) String() string { return [...]string{"undecided", "no", "yes"}[d] }
 
+// Cause tells which side is to blame where a verdict is [Undecided].
+type Cause int
+
+const (
+	NoCause     Cause = iota // the verdict is decided
+	GoldCause                // the gold answer is missing, no answer, or cannot be read: there is no outcome
+	AnswerCause              // the text gives no answer, or one that cannot be read or compared: as a reward, it is wrong
+)
+
+func (c Cause) String() string { return [...]string{"", "gold", "answer"}[c] }
+
 // Verdict is a decision and, where it is not Yes, why.
 type Verdict struct {
 	Equal  Decision
 	Reason string
+	Cause  Cause // of an Undecided
+}
+
+// Outcome is the verdict as a reward's outcome: what cannot be read or compared is wrong, unless the gold answer is the cause.
+// Then ok is false, and there is no outcome.
+func (v Verdict) Outcome() (right, ok bool) {
+	return v.Equal == Yes, v.Cause != GoldCause
 }
 
 // grader is one comparison.
@@ -47,31 +67,71 @@ func (g *grader) undecided(format string, args ...any) Decision {
 // Equal tells whether pred, a bare answer or a text that ends with one, gives the same answer as gold. The order matters: a
 // gold answer 1/3 is met by 0.33333, a gold answer 0.33333 is not met by a less precise one.
 func Equal(gold, pred string) Verdict {
-	if len(gold) > maxText || len(pred) > maxText {
-		return Verdict{Undecided, fmt.Sprintf("a text is longer than %d bytes", maxText)}
+	if len(gold) > maxText {
+		return Verdict{Undecided, fmt.Sprintf("the gold answer is longer than %d bytes", maxText), GoldCause}
+	}
+	if len(pred) > maxText {
+		return Verdict{Undecided, fmt.Sprintf("the text is longer than %d bytes", maxText), AnswerCause}
 	}
 	if reason := notGraded(gold); reason != "" {
-		return Verdict{Undecided, reason}
+		return Verdict{Undecided, reason, GoldCause}
 	}
-	want, ok := Extract(gold)
-	if !ok {
-		return Verdict{Undecided, "there is no gold answer"}
+	want := findGold(gold)
+	if want.answer == "" {
+		return Verdict{Undecided, "there is no gold answer", GoldCause}
 	}
-	got, ok := Extract(pred)
-	if !ok {
-		return Verdict{No, "no final answer was found"}
-	}
-	if len(want) < 40 && soleChoice.MatchString(plainText(want)) && choiceLetter(got, want) == "" {
-		if letter := chosen(pred); letter != "" {
-			got = letter
-		}
-	}
-	g := &grader{}
-	d := g.answers(want, got)
-	if d == Yes {
+	if len(gold) <= maxAnswer && len(pred) <= maxAnswer && sameText(gold, pred) {
 		return Verdict{Equal: Yes}
 	}
-	return Verdict{d, g.reason}
+	g := &grader{}
+	d := g.texts(want.answer, find(pred), pred)
+	switch {
+	case d == Yes:
+		return Verdict{Equal: Yes}
+	case d == Undecided && (len(want.answer) > maxAnswer || g.unreadable(want.answer)):
+		return Verdict{d, g.reason, GoldCause}
+	case d == Undecided:
+		return Verdict{d, g.reason, AnswerCause}
+	}
+	return Verdict{Equal: d, Reason: g.reason}
+}
+
+// texts compares the gold answer with what was found in a text.
+func (g *grader) texts(gold string, got finding, text string) Decision {
+	if isChoice(gold) {
+		if letter := chosenOption(gold, got, text); letter != "" {
+			got = finding{answer: letter}
+		}
+	}
+	switch {
+	case got.empty:
+		return g.no("%s", got.reason)
+	case got.answer == "":
+		return g.undecided("%s", got.reason)
+	case got.beside == "":
+		return g.answers(gold, got.answer)
+	}
+	// What touches the box counts: only both readings together can make the answer different.
+	if d := g.answers(gold, got.beside); d == Yes {
+		return Yes
+	}
+	if d := g.answers(gold, got.answer); d == No {
+		return No
+	}
+	return g.undecided("what touches the box changes its value")
+}
+
+// unreadable tells whether an answer is neither words nor an expression that has a value.
+func (g *grader) unreadable(gold string) bool {
+	r := read(gold, true)
+	if r.err != nil {
+		return !isWords(gold)
+	}
+	if !isScalarKind(r.node.kind) || len(freeVariables(r.node)) > 0 {
+		return false
+	}
+	_, err := (&evaluator{}).eval(r.node)
+	return errors.Is(err, errBound)
 }
 
 // notGraded says why a gold answer is none that can be compared: test cases of a code problem.
@@ -92,9 +152,22 @@ type reading struct {
 }
 
 func read(answer string, separators bool) reading {
+	text := plainText(answer)
+	if s := wordSet(named(words, text)); s != nil {
+		return reading{node: s}
+	}
+	if r := spelledNumber(text); r != nil {
+		return reading{node: &node{kind: number, value: r}}
+	}
+	if date.MatchString(text) {
+		return reading{node: named(words, text)}
+	}
 	n, ambiguous, err := parse(answer, separators)
 	return reading{n, err, ambiguous}
 }
+
+// date is a day of the calendar, which is no difference.
+var date = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}$|^\d{1,2}/\d{1,2}/\d{4}$`)
 
 // answers compares two answers: as text, then as mathematics, a comma between digits being a separator of thousands first and
 // of elements where that fails.
@@ -108,14 +181,13 @@ func (g *grader) answers(gold, pred string) Decision {
 	if sameText(gold, pred) {
 		return Yes
 	}
-	a, b := choiceLetter(gold, pred), choiceLetter(pred, gold)
-	if a != "" && b != "" {
-		if strings.EqualFold(a, b) && (a == b || len(a) > 1) {
-			return Yes
-		}
-		return g.no("another choice")
+	if d := g.choices(gold, pred); d != Undecided {
+		return d
 	}
-	if isProse(gold) && isProse(pred) {
+	if differentRuns(gold, pred) {
+		return g.undecided("the answers are different runs of letters")
+	}
+	if a, b := wordSet(named(words, plainText(gold))), wordSet(named(words, plainText(pred))); isProse(gold) && isProse(pred) && a == nil && b == nil {
 		return g.no("the answers are different words")
 	}
 	want, got := read(gold, true), read(pred, true)
@@ -141,8 +213,6 @@ func (g *grader) readings(gold, pred string, want, got reading) Decision {
 		return g.no("the answers are different words")
 	case want.err != nil:
 		return g.undecided("the gold answer cannot be read (%v) and is written differently", want.err)
-	case got.err == errUnknown:
-		return g.undecided("the answer cannot be read (%v) and is written differently", got.err)
 	}
-	return g.no("the answer is not mathematics (%v), the gold answer is", got.err)
+	return g.undecided("the answer cannot be read (%v) and is written differently", got.err)
 }

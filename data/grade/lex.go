@@ -3,6 +3,7 @@ package grade
 import (
 	"errors"
 	"fmt"
+	"math/big"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,12 +23,14 @@ const (
 	tJoin              // "and" or "or"
 	tBegin             // \begin{text}
 	tFinish            // \end{text}
+	tMoney             // a currency before its amount
 )
 
 type token struct {
 	kind  tokenKind
 	text  string
 	space bool // there was space before it
+	whole bool // a root sign that takes all of the number behind it
 }
 
 var (
@@ -40,21 +43,47 @@ type lexer struct {
 	separators bool
 	ambiguous  bool // a comma was read as a thousands separator
 	brackets   int
+	gap        bool // there was space before what is read
+	money      bool // a $ before a digit is a currency: the answer has an odd number of them
 	out        []token
 }
 
 var (
 	grouped = regexp.MustCompile(`^\d{1,3}(?:,\d{3})+(?:\.\d+)?`)
-	spaced  = regexp.MustCompile(`^\d{1,3}(?:(?:\{,\}|,\\!\s*|\\,\s*|\\;\s*|~)\d{3})+(?:\.\d+)?`)
+	spaced  = regexp.MustCompile(`^\d{1,3}(?:(?:\{,\}|,\\!\s*|\\,\s*|\\;\s*|~|')\d{3})+(?:\.\d+)?`)
 	// spacedNumber is an answer that is one number with spaces between its thousands.
 	spacedNumber = regexp.MustCompile(`^-?\d{1,3}(?: \d{3})+(?:\.\d+)?$`)
 	plain        = regexp.MustCompile(`^(?:\d+\.\d+|\d+|\.\d+)(?:[eE][+-]?\d+)?`)
 	fullStop     = regexp.MustCompile(`^[.\s$]*(?:\\[\])])?[.\s$]*$`) // and nothing else follows
 	repeated     = regexp.MustCompile(`^(\d*)\.(\d*)\\(?:overline|bar|dot)\s*(?:\{\s*(\d+)\s*\}|(\d))`)
+	dotted       = regexp.MustCompile(`^(\d*)\.(\d*)\\dot\s*\{?(\d)\}?(\d*)\\dot\s*\{?(\d)\}?`)
+	bracketed    = regexp.MustCompile(`^(\d*\.\d*)\((\d+)\)\s*$`)
+	ellipsis     = regexp.MustCompile(`^(\d*\.)(\d+)(?:\.\.\.|\\[lc]?dots\b ?)`)
+	hexadecimal  = regexp.MustCompile(`^0[xX]([0-9A-Fa-f]+)`)
+	ordinal      = regexp.MustCompile(`^(?:st|nd|rd|th)(?:[^A-Za-z]|$)`)
+	micro        = regexp.MustCompile(`(\d(?:\\[,;: ]|\s|~)*)\\mu\s*(?:\\(?:text|mathrm)\s*\{\s*)?([mslgLAVF])\b\}?`)
+	clockHalf    = regexp.MustCompile(`(?i)(\d)\s*([ap])(?:\.\s?m\.?|m)([^A-Za-z]|$)`)
+	remainders   = regexp.MustCompile(`(\d)\s*\\?,?\s*(?:\\text\{\s*)?\b(?:R|r|rem\.?|remainder)\b(?:\s*\})?\s*(\d)`)
 )
 
 // readNumber returns the number at the beginning of s and how many bytes it takes.
 func (l *lexer) readNumber(s string) (text string, length int) {
+	if m := dotted.FindStringSubmatch(s); m != nil {
+		return m[1] + "." + m[2] + "(" + m[3] + m[4] + m[5] + ")", len(m[0])
+	}
+	if m := bracketed.FindStringSubmatch(s); m != nil {
+		return m[1] + "(" + m[2] + ")", len(m[0])
+	}
+	if m := ellipsis.FindStringSubmatch(s); m != nil {
+		if before, cycle := cycleOf(m[2]); cycle != "" {
+			return m[1] + before + "(" + cycle + ")", len(m[0])
+		}
+	}
+	if m := hexadecimal.FindStringSubmatch(s); m != nil {
+		if n, ok := new(big.Int).SetString(m[1], 16); ok && len(m[1]) < 200 {
+			return n.String(), len(m[0])
+		}
+	}
 	if m := repeated.FindStringSubmatch(s); m != nil {
 		return m[1] + "." + m[2] + "(" + m[3] + m[4] + ")", len(m[0])
 	}
@@ -71,6 +100,25 @@ func (l *lexer) readNumber(s string) (text string, length int) {
 	return text, len(text)
 }
 
+// cycleOf is the shortest run of digits that ends s three times, or twice if it is long, and what stands before it.
+func cycleOf(s string) (before, cycle string) {
+	for n := 1; n <= len(s)/2; n++ {
+		times := 3
+		if n > 1 {
+			times = 2
+		}
+		cycle = s[len(s)-n:]
+		if !strings.HasSuffix(s, strings.Repeat(cycle, times)) {
+			continue
+		}
+		for strings.HasSuffix(s, cycle) {
+			s = s[:len(s)-n]
+		}
+		return s, cycle
+	}
+	return s, ""
+}
+
 func keepDigits(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= '0' && r <= '9' || r == '.' {
@@ -81,7 +129,8 @@ func keepDigits(s string) string {
 }
 
 func lex(answer string, separators bool) (*lexer, error) {
-	l := &lexer{in: asLatex(answer), separators: separators}
+	l := &lexer{in: prepare(asLatex(answer)), separators: separators}
+	l.money = (strings.Count(l.in, "$")-strings.Count(l.in, `\$`))%2 == 1
 	if text := plainText(answer); spacedNumber.MatchString(text) {
 		l.in = strings.ReplaceAll(text, " ", "")
 	}
@@ -97,6 +146,7 @@ func lex(answer string, separators bool) (*lexer, error) {
 			return nil, fmt.Errorf("more than %d tokens", maxTokens)
 		}
 		before := len(l.out)
+		l.gap = space
 		n, err := l.next(l.in[i:])
 		if err != nil {
 			return nil, err
@@ -107,6 +157,20 @@ func lex(answer string, separators bool) (*lexer, error) {
 		i += n
 	}
 	return l, nil
+}
+
+// prepare writes what only a pattern finds as a text: a.m., remainders, and a number in words before other words.
+func prepare(s string) string {
+	s = micro.ReplaceAllString(s, `$1\text{ µ$2} `)
+	s = clockHalf.ReplaceAllString(s, `$1\text{ $2.m.}$3`)
+	s = remainders.ReplaceAllString(s, `$1\text{ remainder }$2`)
+	fields := strings.Fields(s)
+	for n := min(len(fields)-1, 6); n > 0; n-- {
+		if r := spelledNumber(strings.Join(fields[:n], " ")); r != nil {
+			return r.RatString() + " " + strings.Join(fields[n:], " ")
+		}
+	}
+	return s
 }
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
@@ -120,6 +184,9 @@ func (l *lexer) next(s string) (int, error) {
 	case c >= '0' && c <= '9' || c == '.' && len(s) > 1 && (s[1] >= '0' && s[1] <= '9' || repeated.MatchString(s)):
 		text, n := l.readNumber(s)
 		l.add(tNumber, text)
+		if ordinal.MatchString(s[n:]) {
+			n += 2
+		}
 		return n, nil
 	case c == '\\':
 		return l.command(s)
@@ -129,6 +196,13 @@ func (l *lexer) next(s string) (int, error) {
 			n++
 		}
 		l.run(s[:n])
+		return n, nil
+	}
+	if strings.HasPrefix(s, "+/-") {
+		l.add(tCommand, "pm")
+		return 3, nil
+	}
+	if n, ok := l.currency(s); ok {
 		return n, nil
 	}
 	for _, two := range []string{"<=", ">=", "!=", "==", ":=", "->", "||"} {
@@ -164,10 +238,13 @@ func (l *lexer) next(s string) (int, error) {
 		l.add(tPunct, "≈")
 		return size, nil
 	case '.':
+		if len(l.out) > 0 && l.out[len(l.out)-1].kind == tMoney { // Rs. 250
+			return size, nil
+		}
 		if fullStop.MatchString(s) {
 			return len(s), nil
 		}
-	case '$', '~', '€', '£', '¥', '"', '`': // delimiters, blanks and currencies
+	case '$', '~', '"', '`': // delimiters and blanks
 		return size, nil
 	case '@', '#':
 		return 0, errors.New("unexpected " + string(c))
@@ -196,6 +273,12 @@ func (l *lexer) run(s string) {
 		last = l.out[len(l.out)-1]
 	}
 	switch lower := strings.ToLower(s); {
+	case lower == "minus" || lower == "negative":
+		l.add(tPunct, "-")
+	case lower == "plus" || lower == "positive":
+		l.add(tPunct, "+")
+	case (s == "Rs" || s == "USD" || s == "US" || s == "INR") && len(l.out) == 0:
+		l.add(tMoney, s)
 	case lower == "and" || lower == "or":
 		l.add(tJoin, lower)
 	case slices.Contains(percentWords, lower):
@@ -206,18 +289,22 @@ func (l *lexer) run(s string) {
 		l.add(tLetter, `\pi`)
 	case lower == "infinity" || s == "inf" || s == "infty" || s == "oo":
 		l.add(tLetter, `\infty`)
+	case s == "sqrt" || s == "cbrt":
+		l.out = append(l.out, token{kind: tCommand, text: s, whole: true})
 	case functionWords[s] != "":
 		l.add(tCommand, functionWords[s])
 	case strings.HasPrefix(s, "or") && last.kind == tNumber && len(s) <= 4: // "1orW(x)"
 		l.add(tJoin, "or")
 		l.run(s[2:])
-	case len(s) > 1 && units[s] != "" && l.afterQuantity():
+	case len(s) > 1 && units[s] != nil && l.afterQuantity() && (last.text != `\pi` || len(s) > 2 || s == "cm" || s == "ft"):
 		l.add(tText, s)
 	case splitFunction(s) > 0:
 		n := splitFunction(s)
 		l.add(tCommand, functionWords[s[:n]])
 		l.run(s[n:])
-	case len(s) > 3:
+	case len(s) > 1 && last.kind == tText, len(s) == 3 && last.kind == tNumber && l.gap && strings.ContainsAny(lower, "eiou"): // 3 hours ago, 5 men
+		l.add(tText, s)
+	case len(s) > 3 || shortWords[lower] || len(s) > 1 && scaleOf(s) != nil || len(s) > 2 && numberWord(s) != nil:
 		l.add(tText, s)
 	default:
 		for _, c := range s {
@@ -236,8 +323,34 @@ func splitFunction(s string) int {
 	return 0
 }
 
+// shortWords are words that are no products of variables.
+var shortWords = setOf(`is are was were the not for all any but yes at least most of no on to by if than more less fewer only per men man boy day box can car cat dog pen egg cup bag bus cow pig hen
+	red one two six ten odd low new old out off up its way its nor big top end toy pie hat she he we you they it each both`)
+
+// currency reads a sign of money before its amount, or behind it.
+func (l *lexer) currency(s string) (int, bool) {
+	for _, sign := range []string{`\$`, "$", "€", "£", "¥", "₹", "₩", "¢"} {
+		if !strings.HasPrefix(s, sign) || sign == "$" && !l.money {
+			continue
+		}
+		name := strings.TrimPrefix(sign, `\`)
+		rest := strings.TrimLeft(s[len(sign):], " ")
+		rest = strings.TrimLeft(strings.TrimPrefix(rest, `\,`), " ")
+		switch {
+		case l.afterQuantity() && (rest == "" || !isDigit(rest[0])):
+			l.add(tText, name)
+		case rest != "" && (isDigit(rest[0]) || strings.IndexByte(`-.\({`, rest[0]) >= 0):
+			l.add(tMoney, name)
+		default:
+			return 0, false
+		}
+		return len(sign), true
+	}
+	return 0, false
+}
+
 var (
 	choice   = regexp.MustCompile(`^\(?([A-Za-z])\)?[.:]?$`) // a letter that names an option, alone
 	choices  = regexp.MustCompile(`^\(?[A-Z]\)?(?:\s*(?:,|;|\band\b)\s*\(?[A-Z]\)?)+$`)
-	quantity = regexp.MustCompile(`^[-+$]?(?:\d|\.\d)[^{}]*$`)
+	measured = regexp.MustCompile(`^[-+$]?(?:\d|\.\d)[^{}]*$`)
 )

@@ -12,6 +12,9 @@ func (l *lexer) command(s string) (int, error) {
 	if len(s) == 1 {
 		return 0, errors.New("a backslash at the end")
 	}
+	if n, ok := l.currency(s); ok {
+		return n, nil
+	}
 	if !isLetter(s[1]) {
 		switch s[1] {
 		case '{', '}':
@@ -81,6 +84,12 @@ func (l *lexer) command(s string) (int, error) {
 			l.add(tPunct, `\`+rest()[:1])
 			n++
 		}
+	case name == "textcolor" || name == "color":
+		_, size, err := braced(rest())
+		if err != nil {
+			return 0, err
+		}
+		n += size
 	case name == "begin" || name == "end":
 		content, size, err := braced(rest())
 		if err != nil {
@@ -114,17 +123,19 @@ func (l *lexer) text(content string) {
 	lower := strings.ToLower(strings.Trim(content, " ,.~\\"))
 	switch {
 	case lower == "":
+	case lower == "minus" || lower == "negative":
+		l.add(tPunct, "-")
 	case lower == "and" || lower == "or":
 		l.add(tJoin, lower)
 	case slices.Contains(percentWords, lower):
 		l.add(tPunct, "%")
 	case slices.Contains(degreeWords, lower):
 		l.add(tPunct, "°")
-	case l.afterQuantity() && (units[lower] != "" || len(lower) == 1 && isLetter(lower[0])):
+	case l.afterQuantity() && (unitNamed(lower) != nil || len(lower) == 1 && isLetter(lower[0])):
 		l.add(tText, content)
 	case choice.MatchString(content):
 		l.add(tLetter, choice.FindStringSubmatch(content)[1])
-	case quantity.MatchString(content), choices.MatchString(content): // \text{12 cm}, \text{A, C}
+	case measured.MatchString(content), choices.MatchString(content): // \text{12 cm}, \text{A, C}
 		inner, err := lex(content, l.separators)
 		if err != nil {
 			l.add(tText, content)
@@ -144,7 +155,7 @@ func (l *lexer) afterQuantity() bool {
 		return false
 	}
 	last := l.out[len(l.out)-1]
-	return last.kind == tNumber || last.kind == tText || last.text == "}" || last.text == ")" || last.text == "/"
+	return last.kind == tNumber || last.kind == tText || last.text == "}" || last.text == ")" || last.text == "/" || last.text == `\pi` || last.text == "!" || last.text == "%"
 }
 
 // font adds what \mathrm{} and its like hold: a letter, a function, a unit, or mathematics.
@@ -153,9 +164,11 @@ func (l *lexer) font(name, content string) {
 	switch {
 	case name == "mathbb" || name == "mathcal" || name == "mathfrak" || name == "variable":
 		l.add(tLetter, `\`+name+"{"+strings.Join(strings.Fields(trimmed), "")+"}")
+	case name == "mathbf" && (trimmed == "i" || trimmed == "j" || trimmed == "k"):
+		l.add(tLetter, `\hat{`+trimmed+"}")
 	case name == "operatorname" && functionWords[trimmed] != "":
 		l.add(tCommand, functionWords[trimmed])
-	case len(trimmed) > 1 && isWord(trimmed), units[trimmed] != "" && l.afterQuantity():
+	case len(trimmed) > 1 && isWord(trimmed), units[trimmed] != nil && l.afterQuantity():
 		l.text(trimmed)
 	case trimmed == "" || strings.ContainsAny(trimmed, `{}\`):
 		if inner, err := lex(content, l.separators); err == nil && len(inner.out) > 0 {

@@ -3,6 +3,8 @@ package grade
 // Every bound that keeps hostile input cheap. Beyond one of them an answer is no mathematics, or left undecided.
 const (
 	maxText      = 4 << 20 // bytes of a text in which an answer is looked for
+	maxTail      = 1 << 16 // bytes at a text's end in which an answer without a box is looked for
+	maxSentence  = 8192    // bytes of a sentence that are looked at
 	maxMarkers   = 16      // places of "the answer is" that are tried, from the last one on
 	maxAnswer    = 4096    // bytes of an answer that is parsed
 	maxTokens    = 2048    // tokens of an answer

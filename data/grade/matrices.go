@@ -1,5 +1,7 @@
 package grade
 
+import "slices"
+
 // matrixOf carries out sums, products and multiples of matrices; nil where n is none.
 func matrixOf(n *node) *node {
 	if !n.has(matrix) {
@@ -8,6 +10,10 @@ func matrixOf(n *node) *node {
 	switch n.kind {
 	case matrix:
 		return n
+	case power: // the transpose
+		if m := matrixOf(n.args[0]); m != nil && (n.args[1].is(symbol, "T") || n.args[1].is(symbol, `\top`)) {
+			return transpose(m)
+		}
 	case negative:
 		if m := matrixOf(n.args[0]); m != nil {
 			return m.each(func(a *node) *node { return newNode(negative, a) })
@@ -120,4 +126,54 @@ func (g *grader) vectors(gold, pred *node) Decision {
 		}
 	}
 	return g.all(gold.args, pred.args)
+}
+
+// unitVectors are i, j and k in bold or under hats.
+var unitVectors = []string{`\hat{i}`, `\hat{j}`, `\hat{k}`}
+
+// asVector is 2i - 3j + k as a tuple of so many components; nil for what is no such sum.
+func asVector(n *node, size int) *node {
+	names := freeVariables(n)
+	if !isScalarKind(n.kind) || size != 2 && size != 3 || size == 2 && names[unitVectors[2]] || !slices.ContainsFunc(unitVectors, func(name string) bool { return names[name] }) {
+		return nil
+	}
+	v := named(tuple, "<>")
+	for i := range size {
+		component := n
+		for k, name := range unitVectors {
+			value := integer(0)
+			if k == i {
+				value = integer(1)
+			}
+			component = component.replace(name, value)
+		}
+		v.args = append(v.args, component)
+	}
+	return v
+}
+
+func transpose(m *node) *node {
+	t := &node{kind: matrix, cols: len(m.args) / m.cols}
+	for c := range m.cols {
+		for r := range t.cols {
+			t.args = append(t.args, m.args[r*m.cols+c])
+		}
+	}
+	return t
+}
+
+// rowsOf is a matrix that was written as a list of rows, [[1,2],[3,4]]; nil for everything else.
+func rowsOf(n *node) *node {
+	if n.kind != tuple || n.name != "[]" {
+		return nil
+	}
+	m := &node{kind: matrix}
+	for i, row := range n.args {
+		if row.kind != tuple || row.name != "[]" || i > 0 && len(row.args) != m.cols {
+			return nil
+		}
+		m.cols = len(row.args)
+		m.args = append(m.args, row.args...)
+	}
+	return m
 }

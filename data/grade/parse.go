@@ -234,8 +234,11 @@ func (p *parser) term() *node {
 			left = newNode(sum, left, newNode(quotient, whole, p.factor()))
 		case t.kind == tNumber && p.at > 0 && p.tokens[p.at-1].kind == tNumber:
 			return p.fail("two numbers side by side")
-		case left.kind == unit: // 4 hours 30 minutes
-			return p.fail("two quantities side by side")
+		case left.kind == unit && t.kind == tNumber: // 4 hours 30 minutes
+			right := p.term()
+			if left = joinQuantities(left, right); left == nil {
+				return p.fail("two quantities side by side")
+			}
 		default:
 			right := p.factor()
 			if mixed := mixedNumber(left, right); lone && mixed != nil && t.kind == tCommand {
@@ -247,6 +250,21 @@ func (p *parser) term() *node {
 		lone = false
 	}
 	return left
+}
+
+// joinQuantities is 4 hours 30 minutes as a sum, 7 remainder 2 as a pair, and nil for other neighbours.
+func joinQuantities(left, right *node) *node {
+	parts := []*node{left, right}
+	if right.is(sum, compoundSum) {
+		parts = append([]*node{left}, right.args...)
+	}
+	if n := compound(parts); n != nil {
+		return n
+	}
+	if strings.TrimSpace(left.name) == "remainder" {
+		return named(tuple, "remainder", left.args[0], right)
+	}
+	return nil
 }
 
 // divisor reads what stands behind a slash: the factors without space between them, save that a fraction of two numbers is a
@@ -269,7 +287,7 @@ func (p *parser) divisor(left *node) *node {
 func (p *parser) startsOperand() bool {
 	t := p.peek()
 	switch t.kind {
-	case tNumber, tBegin:
+	case tNumber, tBegin, tMoney:
 		return true
 	case tLetter:
 		return !(p.integrand && t.text == "d" && p.ahead(1).kind == tLetter)

@@ -17,6 +17,9 @@ func (p *parser) brackets(open string) *node {
 	default:
 		return p.fail("unclosed %s", open)
 	}
+	if open == "]" || end == "[" { // ]2,5] is (2,5]
+		open, end = map[bool]string{true: "(", false: open}[open == "]"], map[bool]string{true: ")", false: end}[end == "["]
+	}
 	if inner.kind == list && inner.name == "," {
 		return named(tuple, open+end, inner.args...)
 	}
@@ -31,6 +34,14 @@ func (p *parser) group() *node {
 	bars, integrand := p.bars, p.integrand
 	p.bars, p.integrand = 0, false
 	defer func() { p.bars, p.integrand = bars, integrand }()
+	if p.conditioned() { // {x | x > 1}, a slip for \{x | x > 1\}
+		p.bars = 1
+		inner := p.list()
+		p.at++
+		inner = newNode(setWhere, inner, p.list())
+		p.expect("}")
+		return inner
+	}
 	inner := p.list()
 	for p.isCommand("choose", "over") {
 		over := p.isCommand("over")
@@ -42,7 +53,31 @@ func (p *parser) group() *node {
 		}
 	}
 	p.expect("}")
+	if inner.is(list, ",") && len(inner.args) > 1 { // {4,5}, a slip for \{4,5\}
+		return newNode(set, inner.args...)
+	}
 	return inner
+}
+
+// conditioned tells whether one | parts the group into a name and its condition.
+func (p *parser) conditioned() bool {
+	if t := p.peek(); t.kind != tLetter || p.ahead(1).text != "|" && p.ahead(1).text != `\mid` {
+		return false
+	}
+	bars, depth := 0, 0
+	for _, t := range p.tokens[p.at:] {
+		switch {
+		case t.kind == tPunct && t.text == "{":
+			depth++
+		case t.kind == tPunct && t.text == "}":
+			if depth--; depth < 0 {
+				return bars == 1
+			}
+		case t.kind == tPunct && (t.text == "|" || t.text == `\mid`):
+			bars++
+		}
+	}
+	return false
 }
 
 func (p *parser) set() *node {

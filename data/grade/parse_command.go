@@ -8,10 +8,12 @@ import (
 // command reads what a command's name begins.
 func (p *parser) command(name string) *node {
 	switch name {
-	case "frac", "dfrac", "tfrac", "cfrac":
+	case "nicefrac", "sfrac", "frac", "dfrac", "tfrac", "cfrac":
 		return p.fraction()
 	case "sqrt":
 		return p.root()
+	case "cbrt":
+		return named(function, "root", p.argument(), integer(3))
 	case "binom", "dbinom", "tbinom", "choose":
 		top := p.argument()
 		return named(function, "binom", top, p.argument())
@@ -90,6 +92,9 @@ func (p *parser) fraction() *node {
 }
 
 func (p *parser) root() *node {
+	if p.tokens[p.at-1].whole && p.peek().kind == tNumber {
+		return named(function, "root", p.primary(), integer(2))
+	}
 	if p.take("[") {
 		index := p.sum()
 		p.expect("]")
@@ -207,6 +212,9 @@ func (p *parser) call(name string) *node {
 		name, args = "root", append(args, integer(2))
 	}
 	n := named(function, name, args...)
+	if name == "cis" && len(args) == 1 {
+		n = newNode(sum, named(function, "cos", args[0]), newNode(product, named(symbol, "i"), named(function, "sin", args[0])))
+	}
 	if exponent == nil {
 		return n
 	}

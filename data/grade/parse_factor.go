@@ -26,7 +26,7 @@ func (p *parser) postfix(n *node) *node {
 		switch {
 		case p.isPunct("^") && (p.ahead(1).text == "°" || p.ahead(1).text == "{" && p.ahead(2).text == "°" && p.ahead(3).text == "}"):
 			p.at += map[bool]int{true: 2, false: 4}[p.ahead(1).text == "°"]
-			n = newNode(degree, n)
+			n = p.degrees(n)
 		case p.isPunct("^") && (p.ahead(1).text == "'" || p.ahead(1).text == "{" && p.ahead(2).text == "'"):
 			p.at++
 			n = named(function, "'"+p.raw(), n)
@@ -42,12 +42,18 @@ func (p *parser) postfix(n *node) *node {
 			}
 			n = newNode(percent, n)
 		case p.take("°"):
-			n = newNode(degree, n)
+			n = p.degrees(n)
 		case p.take("'"):
 			n = named(function, "'", n)
 		case p.isPunct("_") && n.kind == number:
 			p.at++
-			n = named(function, "base", n, p.script())
+			base := p.script()
+			if base.kind == words {
+				if r := spelledNumber(base.name); r != nil {
+					base = &node{kind: number, value: r}
+				}
+			}
+			n = named(function, "base", n, base)
 		case p.isPunct("_"):
 			p.at++
 			n = named(function, "_"+p.raw(), n)
@@ -56,6 +62,23 @@ func (p *parser) postfix(n *node) *node {
 		}
 	}
 	return n
+}
+
+// degrees reads what stands behind °: Celsius or Fahrenheit, or the minutes of an angle, 30°15'.
+func (p *parser) degrees(n *node) *node {
+	t := p.peek()
+	for _, scale := range []string{"celsius", "fahrenheit"} {
+		if (t.kind == tLetter || t.kind == tText) && (strings.EqualFold(t.text, scale) || t.text == strings.ToUpper(scale[:1])) {
+			p.at++
+			return named(unit, scale, n)
+		}
+	}
+	if t.kind == tNumber && p.ahead(1).text == "'" {
+		p.at += 2
+		minutes := p.number(t.text)
+		return newNode(sum, newNode(degree, n), newNode(degree, newNode(quotient, minutes, integer(60))))
+	}
+	return newNode(degree, n)
 }
 
 // script reads an exponent: {...}, or what stands there alone.
@@ -139,6 +162,8 @@ func (p *parser) primary() *node {
 	case tText:
 		p.at--
 		return p.units(nil)
+	case tMoney:
+		return named(unit, t.text, p.factor())
 	case tBegin:
 		return p.environment(t.text)
 	case tCommand:
@@ -167,6 +192,35 @@ func (p *parser) primary() *node {
 	return p.fail("")
 }
 
+// named reads P(X ≥ 1) before an equals sign, of which only the value behind it counts.
+func (p *parser) named(name string) (*node, bool) {
+	if !p.isPunct("(") || len(name) > 1 && name[0] != '\\' {
+		return nil, false
+	}
+	depth, plain := 0, true
+	var text strings.Builder
+	for i := p.at; i < len(p.tokens); i++ {
+		t := p.tokens[i]
+		switch {
+		case t.kind == tPunct && t.text == "(":
+			depth++
+		case t.kind == tPunct && t.text == ")":
+			depth--
+		case t.kind == tPunct && (slices.Contains(relations, t.text) || t.text == "|" || t.text == `\mid` || t.text == `\cup` || t.text == `\cap` || t.text == "'"):
+			plain = false
+		}
+		text.WriteString(t.text)
+		if depth == 0 {
+			if next := p.tokens[min(i+1, len(p.tokens)-1)]; plain || i+1 == len(p.tokens) || next.kind != tPunct || next.text != "=" && next.text != "≈" {
+				return nil, false
+			}
+			p.at = i + 1
+			return named(applied, name, named(words, text.String())), true
+		}
+	}
+	return nil, false
+}
+
 // letter reads a variable with its subscript and primes, or an unknown function with its argument.
 func (p *parser) letter(name string) *node {
 	name = strings.TrimPrefix(name, "\\variable{")
@@ -182,6 +236,9 @@ func (p *parser) letter(name string) *node {
 		primes += "'"
 	}
 	name += primes
+	if raw, ok := p.named(name); ok {
+		return raw
+	}
 	isFunction := slices.Contains([]string{"f", "g", "F", "G"}, name[:1]) && len(name) <= 3 || primes != "" ||
 		p.ahead(1).kind == tLetter && p.ahead(2).text == ")" && p.ahead(3).text == "=" // W(n) = 1
 	if isFunction && p.isPunct("(") {

@@ -253,11 +253,22 @@ func wordSet(n *node) *node {
 		}
 		return nil
 	}
-	switch strings.ToLower(strings.Trim(n.name, ". ")) {
-	case "all real numbers", "all reals", "all real", "real numbers", "reals", "the set of all real numbers", "the set of real numbers", "any real number":
+	switch text := strings.ToLower(strings.Trim(n.name, ".。 ")); {
+	case realNumbers[strings.TrimPrefix(strings.TrimPrefix(text, "the set of "), "the ")]:
 		return named(symbol, `\mathbb{R}`)
-	case "no solution", "no solutions", "no real solution", "no real solutions", "empty set", "the empty set", "none":
+	case emptySets[strings.TrimPrefix(strings.TrimPrefix(strings.TrimPrefix(text, "there is "), "there are "), "the ")]:
 		return named(symbol, `\emptyset`)
 	}
 	return nil
+}
+
+var realNumbers, emptySets = phrases("all real numbers|all reals|all real|real numbers|reals|any real number|every real number|all real values|all numbers|the real line|real line|entire real line|全体实数|所有实数|实数集|任意实数|一切实数|x is any real number"),
+	phrases("no solution|no solutions|no real solution|no real solutions|no real roots|no roots|empty set|the empty set|empty|none|null set|无解|没有解|空集|无实数解|无实数根|方程无解|no such solution|no valid solution|no valid solutions|no solution exists|no solutions exist|does not have a solution|has no solution")
+
+func phrases(s string) map[string]bool {
+	m := map[string]bool{}
+	for _, phrase := range strings.Split(s, "|") {
+		m[phrase] = true
+	}
+	return m
 }

@@ -49,6 +49,34 @@ func isName(n *node) bool {
 	return false
 }
 
+// namesQuantity tells whether n only names what is asked for, though it is an expression: P(X ≥ 1), sin A, |AB|, lim f. An
+// unknown in it makes it an equation to solve: |x| = 7, sin x = 1.
+func namesQuantity(n *node) bool {
+	switch n.kind {
+	case applied, opaque:
+		return true
+	case product: // f^{-1}(x)
+		return n.args[0].kind == power && n.args[0].args[0].kind == symbol && n.args[0].args[1].kind == negative && n.args[0].args[1].args[0].canon() == "1" && strings.Contains("fghFGH", n.args[0].args[0].name)
+	case quotient: // dy/dx
+		return isDifferential(n.args[0]) && isDifferential(n.args[1])
+	case function:
+		if n.name == "!" || n.name == "root" || n.name == "binom" {
+			return false
+		}
+		for name := range freeVariables(n) {
+			if strings.Contains("xyztnk", name) {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
+
+func isDifferential(n *node) bool {
+	return n.kind == product && len(n.args) == 2 && (n.args[0].is(symbol, "d") || n.args[0].is(symbol, `\partial`)) && n.args[1].kind == symbol
+}
+
 // combination tells whether n is made of names alone, as in a + b: an answer "a + b = 5" gives the value 5.
 func combination(n *node) bool {
 	switch n.kind {
@@ -67,8 +95,10 @@ func (g *grader) relations(gold, pred *node) Decision {
 		return g.same(goldValue, pred)
 	case gold.kind != relation && predValue != nil:
 		return g.same(gold, predValue)
-	case gold.kind != relation && len(pred.ops) == 1 && pred.ops[0] == "=" && combination(pred.args[0]):
+	case gold.kind != relation && len(pred.ops) == 1 && pred.ops[0] == "=" && (combination(pred.args[0]) || namesQuantity(pred.args[0])):
 		return g.same(gold, pred.args[1])
+	case pred.kind != relation && len(gold.ops) == 1 && gold.ops[0] == "=" && namesQuantity(gold.args[0]):
+		return g.same(gold.args[1], pred)
 	}
 	if a, b := g.realSet(gold), g.realSet(pred); a != nil && b != nil && goldValue == nil && predValue == nil {
 		return g.realSets(a, b)
@@ -77,6 +107,9 @@ func (g *grader) relations(gold, pred *node) Decision {
 		return g.no("one answer is a relation, the other is not")
 	}
 	if goldValue != nil && predValue != nil {
+		if goldName.kind == applied && predName.kind == applied && goldName.name == predName.name && goldName.args[0].kind == symbol && predName.args[0].kind == symbol {
+			return g.same(goldValue, predValue.rename(predName.args[0].name, goldName.args[0].name)) // f(x) and f(t)
+		}
 		if goldName.canon() == predName.canon() || goldName.kind != symbol || predName.kind != symbol {
 			return g.same(goldValue, predValue)
 		}

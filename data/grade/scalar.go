@@ -3,6 +3,7 @@ package grade
 import (
 	"fmt"
 	"math/big"
+	"slices"
 )
 
 // scalar compares two expressions: as written, then exactly or with many digits at several points.
@@ -10,26 +11,40 @@ func (g *grader) scalar(gold, pred *node) Decision {
 	if gold.canon() == pred.canon() {
 		return Yes
 	}
-	gold, goldUnit := withoutUnit(gold)
-	pred, predUnit := withoutUnit(pred)
-	if unitsClash(goldUnit, predUnit) {
-		return g.no("the units differ: %s and %s", goldUnit, predUnit)
-	}
-	if d := g.marked(gold, pred); d != Undecided {
+	a, b := quantityOf(gold), quantityOf(pred)
+	if d := g.comparable(a, b); d != Yes {
 		return d
 	}
-	d := g.value(gold, pred)
+	x, y := inOneUnit(a, b)
+	if a.kindOf() == "" || b.kindOf() == "" {
+		if d := g.marked(x, y); d != Undecided {
+			return d
+		}
+	}
+	d := g.value(x, y)
 	if d == Yes {
 		return d
 	}
-	// "5 m" against "5": only numbers have units
-	if inner, name, ok := bareUnit(pred); ok && (gold.kind == number || gold.kind == negative) && !unitsClash(goldUnit, name) {
-		return g.value(gold, inner)
-	}
-	if inner, name, ok := bareUnit(gold); ok && (pred.kind == number || pred.kind == negative) && !unitsClash(name, predUnit) {
-		return g.value(inner, pred)
+	if g.asUnits(gold, pred) == Yes {
+		return Yes
 	}
 	return d
+}
+
+// asUnits compares quantities whose units were written as variables, "5 m" against "5": only numbers have units.
+func (g *grader) asUnits(gold, pred *node) Decision {
+	before := g.reason
+	defer func() { g.reason = before }()
+	a, nameA, okA := bareUnit(gold)
+	b, nameB, okB := bareUnit(pred)
+	if !okA || !okB || nameA == "" && nameB == "" {
+		return Undecided
+	}
+	x, y := quantityOf(a).with(readUnits(nameA)), quantityOf(b).with(readUnits(nameB))
+	if d := g.comparable(x, y); d != Yes {
+		return d
+	}
+	return g.value(inOneUnit(x, y))
 }
 
 // marked compares 28% with 28 and 0.28, and 90° with 90 and π/2: the mark may be left out, since the question implies it. A
@@ -60,6 +75,11 @@ func properFraction(n *node) bool {
 	return n.kind == quotient && n.args[0].isInteger() && n.args[1].isInteger() && n.args[0].value.Cmp(n.args[1].value) < 0
 }
 
+// hasTerm tells whether a sum has a variable as a term.
+func hasTerm(n *node, name string) bool {
+	return n.kind == sum && slices.ContainsFunc(n.args, func(a *node) bool { return a.is(symbol, name) })
+}
+
 // value compares what two expressions evaluate to.
 func (g *grader) value(gold, pred *node) Decision {
 	if gold.canon() == pred.canon() {
@@ -70,6 +90,9 @@ func (g *grader) value(gold, pred *node) Decision {
 			return Yes
 		}
 		return g.no("the values differ")
+	}
+	if hasTerm(gold, "C") && hasTerm(pred, "c") && !freeVariables(gold)["c"] && !freeVariables(pred)["C"] {
+		pred = pred.rename("c", "C") // the constant of integration
 	}
 	variables := map[string]bool{}
 	gold.variables(variables)

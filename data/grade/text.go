@@ -37,7 +37,17 @@ func sameText(a, b string) bool {
 	if a == b {
 		return a != ""
 	}
-	return isWords(a) && isWords(b) && strings.EqualFold(strings.TrimPrefix(strings.ToLower(a), "the "), strings.TrimPrefix(strings.ToLower(b), "the "))
+	return isWords(a) && isWords(b) && withoutArticle(a) == withoutArticle(b)
+}
+
+func withoutArticle(s string) string {
+	s = strings.ToLower(s)
+	for _, article := range []string{"the ", "a ", "an "} {
+		if rest, ok := strings.CutPrefix(s, article); ok {
+			return rest
+		}
+	}
+	return s
 }
 
 // isWords tells whether the answer consists of words alone, of which one is longer than a product of variables would be.
@@ -64,40 +74,4 @@ func isProse(s string) bool {
 		long = long || len([]rune(w)) > 3
 	}
 	return long && isWords(s)
-}
-
-var (
-	soleChoice  = regexp.MustCompile(`^\(?([A-Z])\)?[.:]?$`)
-	firstChoice = regexp.MustCompile(`^(?:option|choice)?\s*(?:\(([A-Z])\)|([A-Z])[.):])\s*\S`)
-)
-
-// choiceLetter is the letter of an option, "" where the answer is none. Where the other answer is a letter alone, the option's
-// text may follow: (B) 12.
-func choiceLetter(answer, other string) string {
-	s := plainText(answer)
-	s = strings.TrimPrefix(strings.TrimPrefix(s, "Option "), "option ")
-	if m := soleChoice.FindStringSubmatch(s); m != nil {
-		return m[1]
-	}
-	if soleChoice.MatchString(plainText(other)) {
-		if m := firstChoice.FindStringSubmatch(s); m != nil {
-			return m[1] + m[2]
-		}
-	}
-	return ""
-}
-
-// options are the ways in which a text names the option it takes.
-var options = regexp.MustCompile(`(?im)(?:\b(?:option|choice|answer(?:\s+is)?)\b|উত্তর)[^\pL\d]{0,12}([A-J])(?:[^\pL\d]|$)|\*\*\(?([A-J])(?:[).:]|\s*\*\*)|^\s*\(?([A-J])[).:]?\s*$`)
-
-// chosen is the option that a text names last, "" for none. It is asked only where the gold answer is a letter and the text does
-// not end with one.
-func chosen(text string) string {
-	text, _ = response(text)
-	all := options.FindAllStringSubmatch(text, -1)
-	if len(all) == 0 {
-		return ""
-	}
-	m := all[len(all)-1]
-	return strings.ToUpper(m[1] + m[2] + m[3])
 }

@@ -1,134 +1,268 @@
 package grade
 
 import (
-	"regexp"
+	"fmt"
+	"math/big"
+	"slices"
 	"strings"
 )
 
-// units maps spellings of units to one of them. Words that are not here ("apples") are read as units too, but say nothing.
-var units = func() map[string]string {
-	m := map[string]string{}
-	for _, line := range strings.Split(`m meter meters metre metres
-cm centimeter centimeters centimetre centimetres
-mm millimeter millimeters millimetre millimetres
-km kilometer kilometers kilometre kilometres
-in inch inches
-ft foot feet
-yd yard yards
-mi mile miles
-g gram grams
-kg kilogram kilograms
-mg milligram milligrams
-lb lbs pound pounds
-oz ounce ounces
-s sec secs second seconds
-min mins minute minutes
-h hr hrs hour hours
-day days
-week weeks
-month months
-year years yr yrs
-L l liter liters litre litres
-mL ml milliliter milliliters
-dollar dollars usd USD
-cent cents
-yuan rmb RMB
-euro euros
-unit units
-N newton newtons
-J joule joules
-kJ
-W watt watts
-kW
-V volt volts
-Hz hertz
-Pa pascal pascals
-kPa
-K kelvin
-mol moles mole
-rad radian radians`, "\n") {
-		f := strings.Fields(line)
-		for _, name := range f {
-			m[name] = f[0]
+// measure is a unit: what it measures, as powers of base dimensions, and how many base units it is. The base units are those
+// of the SI, and for money the largest unit of each currency.
+type measure struct {
+	dims   map[string]int
+	factor *big.Rat
+}
+
+// unitTable has a unit to a line: its size in base units, its dimensions, its spellings. The sizes are exact by definition.
+const unitTable = `1 length m meter metre 米
+1609.344 length mi mile
+0.0254 length in inch inches 英寸
+0.3048 length ft foot feet 英尺
+0.9144 length yd yard
+1852 length nmi
+9460730472580800 length ly lightyear light-year
+0.001 length 毫米
+0.01 length 厘米
+0.1 length 分米
+1000 length 千米 公里
+0.001 mass g gram gramme
+0.001 mass 克
+1 mass 千克 公斤
+1000 mass t tonne 吨
+907.18474 mass ton
+0.45359237 mass lb lbs pound
+0.028349523125 mass oz ounce
+1 time s sec second 秒
+60 time min minute 分钟
+3600 time h hr hour 小时
+86400 time day 天
+604800 time week wk 周
+fortnight fortnight fortnight
+1 month month mo 月
+12 month year yr 年
+120 month decade
+1200 month century centuries
+0.001 length^3 L l liter litre 升
+0.000001 length^3 cc 毫升
+0.003785411784 length^3 gal gallon
+0.000946352946 length^3 qt quart
+0.000473176473 length^3 pt pint
+0.0002365882365 length^3 cup
+0.00001478676478125 length^3 tbsp tablespoon
+0.00000492892159375 length^3 tsp teaspoon
+4046.8564224 length^2 acre
+10000 length^2 ha hectare 公顷
+1 length^2 平方米
+0.0001 length^2 平方厘米
+1 length^3 立方米
+0.000001 length^3 立方厘米
+1 angle rad radian 弧度
+6.2831853 revolution rev revolution
+1 time^-1 Hz hertz
+1 mass*length*time^-2 N newton
+1 mass*length^2*time^-2 J joule
+4.184 mass*length^2*time^-2 cal calorie
+3600000 mass*length^2*time^-2 kWh kilowatt-hour
+1.602176634E-19 mass*length^2*time^-2 eV electronvolt electron-volt
+1 mass*length^2*time^-3 W watt
+1 mass*length^-1*time^-2 Pa pascal
+101325 mass*length^-1*time^-2 atm atmosphere
+100000 mass*length^-1*time^-2 bar
+1 current A amp ampere
+1 current*time C coulomb
+1 mass*length^2*time^-3*current^-1 V volt
+1 mass*length^2*time^-3*current^-2 Ω ohm
+1 temperature K kelvin kelvins
+1 celsius celsius centigrade °C
+1 fahrenheit fahrenheit °F
+1 amount mol mole
+0.44704 length*time^-1 mph
+0.514444444 knot knot kn
+0.3048 length*time^-1 fps
+1/3.6 length*time^-1 kph kmh kmph
+1 data bit
+8 data byte B
+1 dollar dollar usd USD buck 美元 $
+0.01 dollar cent ¢ penny pennies
+0.05 dollar nickel
+0.1 dollar dime
+1 euro euro eur EUR €
+1 sterling GBP gbp £ quid
+0.01 sterling pence
+1 yen yen JPY
+1 yuan yuan rmb RMB CNY 元
+0.1 yuan 角
+1 ¥ ¥
+1 rupee rupee INR Rs rs ₹
+1 won won ₩
+1 ruble ruble rouble
+1 peso peso
+1 franc franc`
+
+// prefixed are the units that take prefixes, by symbol and by name.
+const (
+	prefixedSymbols = "m g s L l Hz N J W V A Pa mol eV cal Ω B"
+	prefixedNames   = "meter metre gram gramme second liter litre hertz newton joule watt volt ampere amp pascal mole electronvolt calorie ohm byte bit"
+	prefixTable     = "G giga 1E9 M mega 1E6 k kilo 1000 d deci 0.1 c centi 0.01 m milli 0.001 µ micro 0.000001 μ micro 0.000001 n nano 1E-9 p pico 1E-12 T tera 1E12"
+)
+
+var units = func() map[string]*measure {
+	m := map[string]*measure{}
+	add := func(name string, u *measure) {
+		if m[name] == nil {
+			m[name] = u
 		}
 	}
-	m["mph"], m["kph"], m["kmh"], m["fps"] = "mi/h", "km/h", "km/h", "ft/s"
+	for line := range strings.Lines(unitTable) {
+		f := strings.Fields(line)
+		u := &measure{map[string]int{}, rational(f[0])}
+		for _, part := range strings.Split(f[1], "*") {
+			dim, power, _ := strings.Cut(part, "^")
+			n := 1
+			if power != "" {
+				_, _ = fmt.Sscan(power, &n)
+			}
+			u.dims[dim] = n
+		}
+		for _, name := range f[2:] {
+			add(name, u)
+			add(name+"s", u)
+			if len(name) > 3 {
+				add(name+"es", u)
+			}
+		}
+	}
+	prefixes := strings.Fields(prefixTable)
+	for i := 0; i < len(prefixes); i += 3 {
+		factor := rational(prefixes[i+2])
+		for _, symbol := range strings.Fields(prefixedSymbols) {
+			if name := prefixes[i] + symbol; name != "pm" && (prefixes[i] != "d" && prefixes[i] != "c" || strings.Contains("m g L l", symbol)) {
+				add(name, m[symbol].times(factor))
+			}
+		}
+		for _, name := range strings.Fields(prefixedNames) {
+			add(prefixes[i+1]+name, m[name].times(factor))
+			add(prefixes[i+1]+name+"s", m[name].times(factor))
+		}
+	}
+	delete(m, "as")
 	return m
 }()
 
-var (
-	unitWord  = regexp.MustCompile(`[A-Za-z]+`)
-	unitPower = regexp.MustCompile(`\b(?:square|sq|sq\.|squared) `)
-	unitCube  = regexp.MustCompile(`\b(?:cubic|cu|cubed) `)
-)
-
-// unitKey is the unit in one spelling: "square centimeters" is cm^2. known tells that every word of it is a unit.
-func unitKey(name string) (key string, known bool) {
-	name = strings.NewReplacer(`\`, "", ",", "", "~", " ", ".", "", "{", "", "}", "", " per ", "/", " / ", "/").Replace(strings.TrimSpace(name))
-	power := ""
-	if unitPower.MatchString(name + " ") {
-		name, power = unitPower.ReplaceAllString(name+" ", ""), "^2"
+func rational(s string) *big.Rat {
+	r, ok := new(big.Rat).SetString(s)
+	if !ok {
+		return big.NewRat(1, 1)
 	}
-	if unitCube.MatchString(name + " ") {
-		name, power = unitCube.ReplaceAllString(name+" ", ""), "^3"
-	}
-	known = true
-	key = unitWord.ReplaceAllStringFunc(strings.TrimSpace(name), func(w string) string {
-		if units[w] == "" && units[strings.ToLower(w)] == "" {
-			known = false
-			return strings.ToLower(w)
-		}
-		if units[w] != "" {
-			return units[w]
-		}
-		return units[strings.ToLower(w)]
-	})
-	return strings.ReplaceAll(key, " ", "") + power, known
+	return r
 }
 
-// withoutUnit splits a number from its unit; a variable behind a number may be a unit too: 5m.
-func withoutUnit(n *node) (*node, string) {
-	switch n.kind {
-	case unit:
-		inner, more := withoutUnit(n.args[0])
-		return inner, strings.TrimSpace(more + " " + n.name)
-	case negative:
-		if inner, name := withoutUnit(n.args[0]); name != "" {
-			return newNode(negative, inner), name
-		}
-	case sum:
-		last := n.args[len(n.args)-1]
-		if inner, name := withoutUnit(last); name != "" && last.kind == unit {
-			return newNode(sum, append(append([]*node{}, n.args[:len(n.args)-1]...), inner)...), name
-		}
-	}
-	return n, ""
+func (u *measure) times(factor *big.Rat) *measure {
+	return &measure{u.dims, new(big.Rat).Mul(u.factor, factor)}
 }
 
-// bareUnit finds a unit that was written as a variable, "5 m" or "3 g/L", behind a number.
-func bareUnit(n *node) (*node, string, bool) {
-	switch n.kind {
-	case product:
-		if len(n.args) == 2 && n.args[1].kind == symbol && units[n.args[1].name] != "" && n.args[0].kind == number {
-			return n.args[0], n.args[1].name, true
-		}
-		if len(n.args) == 2 && n.args[1].kind == power && n.args[1].args[0].kind == symbol && units[n.args[1].args[0].name] != "" && n.args[0].kind == number && n.args[1].args[1].isInteger() {
-			return n.args[0], n.args[1].args[0].name + "^" + n.args[1].args[1].value.RatString(), true
-		}
-	case negative:
-		if inner, name, ok := bareUnit(n.args[0]); ok {
-			return newNode(negative, inner), name, true
-		}
+// unitNamed is the unit of a word, nil where it is none. Long names may be capitalised.
+func unitNamed(word string) *measure {
+	if u := units[word]; u != nil {
+		return u
 	}
-	return n, "", false
+	if len(word) > 2 {
+		return units[strings.ToLower(word)]
+	}
+	return nil
 }
 
-// unitsClash tells whether both units are known and differ.
-func unitsClash(a, b string) bool {
-	if a == "" || b == "" {
-		return false
+// dimension names what a unit measures: "length*time^-1".
+func dimension(dims map[string]int) string {
+	var parts []string
+	for name, n := range dims {
+		if n != 0 {
+			parts = append(parts, fmt.Sprintf("%s^%d", name, n))
+		}
 	}
-	ka, knownA := unitKey(a)
-	kb, knownB := unitKey(b)
-	return knownA && knownB && ka != kb && ka != "unit" && kb != "unit" && !strings.HasPrefix(ka, "unit^") && !strings.HasPrefix(kb, "unit^")
+	slices.Sort(parts)
+	return strings.Join(parts, "*")
+}
+
+// unitPhrase is what the words behind a number say.
+type unitPhrase struct {
+	dims   map[string]int
+	factor *big.Rat // of the units
+	scale  *big.Rat // of the scale words
+	words  []string // the words that are neither, in lower case and singular
+}
+
+var unitMarks = strings.NewReplacer(`\`, "", ",", " ", "~", " ", ". ", " ", "{", "", "}", "", "/", " / ", "*", " * ", "·", " * ", "^", " ^", "-", "-", "(", " ", ")", " ")
+
+// readUnits reads words such as "square centimeters", "million dollars", "kg m/s^2" and "miles per hour".
+func readUnits(name string) unitPhrase {
+	p := unitPhrase{dims: map[string]int{}, factor: big.NewRat(1, 1), scale: big.NewRat(1, 1)}
+	sign, power := 1, 1
+	var last *measure
+	lastSign := 1
+	apply := func(u *measure, n int) {
+		for dim, k := range u.dims {
+			p.dims[dim] += k * n
+		}
+		for ; n > 0; n-- {
+			p.factor.Mul(p.factor, u.factor)
+		}
+		for ; n < 0; n++ {
+			p.factor.Quo(p.factor, u.factor)
+		}
+	}
+	for _, w := range strings.Fields(unitMarks.Replace(name)) {
+		w = strings.Trim(w, ".:;!\"'")
+		if w == "" {
+			continue
+		}
+		lower := strings.ToLower(w)
+		u := unitNamed(w)
+		switch {
+		case lower == "/" || lower == "per" || lower == "每":
+			sign = -1
+			continue
+		case lower == "*":
+			continue
+		case strings.HasPrefix(w, "^") && last != nil:
+			n := 0
+			if _, err := fmt.Sscan(strings.Trim(w, "^()"), &n); err != nil || n < -6 || n > 6 {
+				p.words = append(p.words, w)
+				continue
+			}
+			apply(last, lastSign*(n-1))
+			continue
+		case lower == "square" || lower == "sq":
+			power = 2
+			continue
+		case lower == "cubic" || lower == "cu":
+			power = 3
+			continue
+		case lower == "squared" && last != nil:
+			apply(last, lastSign)
+		case lower == "cubed" && last != nil:
+			apply(last, 2*lastSign)
+		case u != nil:
+			apply(u, sign*power)
+			last, lastSign = u, sign*power
+		case scaleOf(w) != nil && sign == 1:
+			p.scale.Mul(p.scale, scaleOf(w))
+		default:
+			p.words = append(p.words, singular(lower))
+		}
+		sign, power = 1, 1
+	}
+	slices.Sort(p.words)
+	return p
+}
+
+func singular(word string) string {
+	switch {
+	case len(word) > 4 && strings.HasSuffix(word, "ies"):
+		return word[:len(word)-3] + "y"
+	case len(word) > 3 && strings.HasSuffix(word, "s") && !strings.HasSuffix(word, "ss"):
+		return word[:len(word)-1]
+	}
+	return word
 }

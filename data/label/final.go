@@ -213,7 +213,7 @@ func (r *run) answer(ctx context.Context, c *Case, template string, sample int) 
 
 // text returns a stored text or asks for it.
 func (r *run) text(ctx context.Context, stage string, key store.Key, ask func() (string, error)) (text, open string, err error) {
-	value, found, err := r.Store.Get(stage, key)
+	value, found, err := r.get(stage, key)
 	if err != nil {
 		return "", "", err
 	}

@@ -25,7 +25,7 @@ func (r *run) geometry(ctx context.Context, c *Case) (g *geometry, open string, 
 		return nil, "", err
 	}
 	key := caseKey(stageGeometry+"/1", c, r.Encoder.ID(), string(r.Pairing), string(settings), r.pool.hash, fmt.Sprint(r.Seed))
-	value, found, err := r.Store.Get(stageGeometry, key)
+	value, found, err := r.get(stageGeometry, key)
 	if err != nil {
 		return nil, "", err
 	}

@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -144,6 +146,8 @@ type Report struct {
 	Asked, Stored map[string]int
 	// Bad counts the rows that could not be read.
 	Bad int
+	// Damaged counts, by stage, the values of the store that did not match their checksums: they were open, and asked for again.
+	Damaged map[string]int `json:",omitempty"`
 	// Stopped says why the run ended its calls early (a spent budget, a wrong key); labels.jsonl was written nevertheless.
 	Stopped string
 	// Warnings are for the user.
@@ -160,6 +164,7 @@ type run struct {
 
 	mu            sync.Mutex
 	asked, stored map[string]int
+	damaged       map[string]int
 }
 
 // item is a trajectory on its way.
@@ -181,7 +186,7 @@ func (p Pipeline) Run(ctx context.Context, in iter.Seq2[*data.Trajectory, error]
 	p = p.withDefaults()
 	r := &run{
 		Pipeline: p, calls: make(chan struct{}, p.Calls), encodes: make(chan struct{}, encodes),
-		asked: map[string]int{}, stored: map[string]int{},
+		asked: map[string]int{}, stored: map[string]int{}, damaged: map[string]int{},
 	}
 	report := Report{Asked: r.asked, Stored: r.stored, Warnings: p.warnings()}
 	if p.Encoder != nil {
@@ -211,6 +216,8 @@ func (p Pipeline) Run(ctx context.Context, in iter.Seq2[*data.Trajectory, error]
 	if why := r.stopped.Load(); why != nil {
 		report.Stopped = *why
 	}
+	report.Damaged = r.damaged
+	report.Warnings = append(report.Warnings, damageWarnings(r.damaged)...)
 	return report, err
 }
 
@@ -326,6 +333,14 @@ func (p Pipeline) warnings() []string {
 	return w
 }
 
+func damageWarnings(damaged map[string]int) (w []string) {
+	for _, stage := range slices.Sorted(maps.Keys(damaged)) {
+		w = append(w, fmt.Sprintf("labels.db: %d stored values of %s do not match their checksums: they are open and were asked for again; "+
+			"prm label repair finds all such values", damaged[stage], stage))
+	}
+	return w
+}
+
 func (r *run) count(into map[string]int, stage string, n int) {
 	r.mu.Lock()
 	into[stage] += n
@@ -372,9 +387,20 @@ func (r *run) putOpen(stage string, key store.Key, open string) error {
 	return r.Store.PutOpen(stage, key, open)
 }
 
-// remember stores a value. Where another trajectory with the same text was first, that one's answer counts: it is returned.
-func (r *run) remember(stage string, key store.Key, value []byte) ([]byte, error) {
-	err := r.Store.Put(stage, key, value)
+// get reads a stored value. A damaged one is none: it is counted, and what is open is asked again.
+func (r *run) get(stage string, key store.Key) (value []byte, found bool, err error) {
+	value, found, err = r.Store.Get(stage, key)
+	if errors.Is(err, store.ErrDamagedValue) {
+		r.count(r.damaged, stage, 1)
+		return nil, false, nil
+	}
+	return value, found, err
+}
+
+// remember stores a value, and closes the item and those named. Where another trajectory with the same text was first, that one's
+// answer counts: it is returned.
+func (r *run) remember(stage string, key store.Key, value []byte, closes ...store.Key) ([]byte, error) {
+	err := r.Store.Put(stage, key, value, closes...)
 	if errors.Is(err, store.ErrConflict) {
 		if first, found, err := r.Store.Get(stage, key); found || err != nil {
 			return first, err

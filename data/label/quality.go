@@ -20,7 +20,7 @@ type opinions struct {
 }
 
 // qualityKeys names each step's verdict by what the judge is shown for it.
-func qualityKeys(j Judge, c *Case) []store.Key {
+func qualityKeys(j Judge, id string, c *Case) []store.Key {
 	sees := j.Sees()
 	after := store.Key{}
 	switch sees {
@@ -34,9 +34,39 @@ func qualityKeys(j Judge, c *Case) []store.Key {
 	prefix := store.NewKey(c.Problem, c.Answer)
 	for t, step := range c.Thinking {
 		prefix = store.NewKey(string(prefix[:]), step)
-		keys[t] = store.NewKey(stageQuality+"/1", j.ID(), string(sees), string(prefix[:]), string(after[:]))
+		keys[t] = store.NewKey(stageQuality+"/1", id, string(sees), string(prefix[:]), string(after[:]))
 	}
 	return keys
+}
+
+// formKeys are the keys of a trajectory's verdicts by the form that they were asked for in; "" is the judge's first one, under
+// which what is open is noted.
+type formKeys map[string][]store.Key
+
+func formKeysOf(j Judge, c *Case) (keys formKeys, forms []string) {
+	keys, forms = formKeys{"": qualityKeys(j, j.ID(), c)}, []string{""}
+	if f, ok := j.(Formed); ok {
+		for _, form := range f.Forms() {
+			keys[form], forms = qualityKeys(j, f.IDAs(form), c), append(forms, form)
+		}
+	}
+	return keys, forms
+}
+
+// storedVerdict is what the store has of a step, in whichever form it was asked for; nil: nothing.
+func (r *run) storedVerdict(keys formKeys, forms []string, t int) (*Verdict, error) {
+	for _, form := range forms {
+		value, found, err := r.get(stageQuality, keys[form][t])
+		if err != nil {
+			return nil, err
+		}
+		if !found {
+			continue
+		}
+		v := &Verdict{}
+		return v, json.Unmarshal(value, v)
+	}
+	return nil, nil
 }
 
 // quality returns what the store has and asks the judge for the rest.
@@ -45,23 +75,18 @@ func (r *run) quality(ctx context.Context, j Judge, c *Case) (*opinions, error) 
 		return r.consensus(ctx, both, c)
 	}
 	o := &opinions{make([]*Verdict, len(c.Thinking)), make([]string, len(c.Thinking))}
-	keys := qualityKeys(j, c)
+	keys, forms := formKeysOf(j, c)
 	var missing []int
-	for t, key := range keys {
-		value, found, err := r.Store.Get(stageQuality, key)
+	for t := range c.Thinking {
+		v, err := r.storedVerdict(keys, forms, t)
 		if err != nil {
-			return nil, err
-		}
-		if !found {
-			missing = append(missing, t)
-			continue
-		}
-		o.verdicts[t] = &Verdict{}
-		if err := json.Unmarshal(value, o.verdicts[t]); err != nil {
 			return nil, fmt.Errorf("stored verdict of step %d of %q: %w", t, c.ID, err)
 		}
+		if o.verdicts[t] = v; v == nil {
+			missing = append(missing, t)
+		}
 	}
-	r.count(r.stored, stageQuality, len(keys)-len(missing))
+	r.count(r.stored, stageQuality, len(c.Thinking)-len(missing))
 	per := j.StepsPerCall()
 	if per < 1 {
 		per = max(1, len(missing))
@@ -95,7 +120,7 @@ func (r *run) consensus(ctx context.Context, j Consensus, c *Case) (*opinions, e
 }
 
 // judge makes one call and stores what came of it.
-func (r *run) judge(ctx context.Context, j Judge, c *Case, keys []store.Key, steps []int, o *opinions) error {
+func (r *run) judge(ctx context.Context, j Judge, c *Case, keys formKeys, steps []int, o *opinions) error {
 	var verdicts []Verdict
 	return r.call(ctx, r.calls, func() (err error) {
 		r.count(r.asked, stageQuality, len(steps))
@@ -112,7 +137,7 @@ func (r *run) judge(ctx context.Context, j Judge, c *Case, keys []store.Key, ste
 			}
 			if open != "" {
 				o.open[t] = open
-				return r.putOpen(stageQuality, keys[t], open)
+				return r.putOpen(stageQuality, keys[""][t], open)
 			}
 			if verdicts[i].Unchecked != "" {
 				verdicts[i].Score = 0 // it means nothing
@@ -121,7 +146,11 @@ func (r *run) judge(ctx context.Context, j Judge, c *Case, keys []store.Key, ste
 			if err != nil {
 				return err
 			}
-			if value, err = r.remember(stageQuality, keys[t], value); err != nil {
+			of, known := keys[verdicts[i].Asked]
+			if !known {
+				of = keys[""]
+			}
+			if value, err = r.remember(stageQuality, of[t], value, keys[""][t]); err != nil {
 				return err
 			}
 			o.verdicts[t] = &Verdict{}

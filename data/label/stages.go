@@ -58,8 +58,12 @@ type Verdict struct {
 	Score float64 `json:"score"`
 	// Unchecked says why the judge has no opinion ("nothing to check"): an answer, and final, but never a label.
 	Unchecked string `json:"unchecked,omitempty"`
-	// Raw holds the answers that the score was made of, as they came.
+	// Raw holds the answers that the score was made of, as they came, without what Mended names.
 	Raw []json.RawMessage `json:"raw,omitempty"`
+	// Asked is how the verdict was asked for where that is not what the judge's ID says; see Formed.
+	Asked string `json:"asked,omitempty"`
+	// Mended names what was left out of the answers so that they could be read, or that they were asked for again; nil: nothing.
+	Mended []string `json:"mended,omitempty"`
 }
 
 // Judge is J: it gives a step its quality. It is safe for concurrent use.
@@ -74,6 +78,16 @@ type Judge interface {
 	// nothing was judged: the steps stay open and are asked again by the next run. An error may say more by two methods: Short()
 	// string is what it is counted by, without what differs from call to call; Fatal() bool, if true, ends all calls of the run.
 	Judge(ctx context.Context, c *Case, steps []int) ([]Verdict, error)
+}
+
+// Formed is a judge that asks in another form where its server refuses the first one. Verdicts are stored under the form that they
+// were asked for in.
+type Formed interface {
+	Judge
+	// Forms are the values of Verdict.Asked besides "" that its verdicts may have.
+	Forms() []string
+	// IDAs is the ID of the judge that asks in this form alone; ID() for "".
+	IDAs(asked string) string
 }
 
 // Templater extracts from a trajectory the reasoning template that another attempt can follow. It is safe for concurrent use.

@@ -21,6 +21,8 @@ type Summary struct {
 	// Open and None count what is missing, by part and reason: still to be asked, or not to be had.
 	Open map[string]map[string]int `json:"open"`
 	None map[string]map[string]int `json:"none"`
+	// Mended counts the verdicts whose answers were read without something, or asked for again, by what.
+	Mended map[string]int `json:"mended,omitempty"`
 	// Values are the distributions of each part and of the labels ("step", "trajectory").
 	Values map[string]*Distribution `json:"values"`
 	// Sources counts trajectories by their source.
@@ -85,6 +87,16 @@ func (s *Summary) add(row *Row) {
 				low = -1
 			}
 			s.value(string(part), v, low, high)
+		}
+	}
+	for _, v := range m.Verdicts {
+		if v != nil {
+			for _, what := range v.Mended {
+				if s.Mended == nil {
+					s.Mended = map[string]int{}
+				}
+				s.Mended[what]++
+			}
 		}
 	}
 	for _, v := range row.Labels.Steps {

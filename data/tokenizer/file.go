@@ -16,8 +16,9 @@ const maxFile = 64 << 20
 
 // file is a tokenizer.json that has been checked.
 type file struct {
-	path string
-	data []byte
+	path   string
+	opened string // the path that was given: of the file, or of the folder it lies in
+	data   []byte
 	*vocabulary
 	raw, normalized *matcher
 	nfc             bool
@@ -39,17 +40,25 @@ type fileJSON struct {
 	Model         json.RawMessage `json:"model"`
 }
 
-// readFile reads and checks a tokenizer.json, or the one in a folder.
+// readFile reads and checks a tokenizer.json, or the one in a folder with the added tokens that the folder's other files name.
 func readFile(path string) (*file, error) {
+	given := path
 	path, data, err := readBytes(path)
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: %w", err)
 	}
+	inFolder := path != given
+	more := ""
+	if inFolder {
+		if data, more, err = withElsewhere(data, filepath.Dir(path)); err != nil {
+			return nil, fmt.Errorf("tokenizer: %s", shortened(err))
+		}
+	}
 	f, err := parse(data)
 	if err != nil {
-		return nil, fmt.Errorf("tokenizer: %s: %s", path, shortened(err))
+		return nil, fmt.Errorf("tokenizer: %s%s: %s", path, more, shortened(err))
 	}
-	f.path, f.data = path, data
+	f.path, f.opened, f.data = path, given, data
 	return f, nil
 }
 

@@ -87,6 +87,7 @@ func TestRefused(t *testing.T) {
 		"merge twice":     {replaceOnce(t, good, `"ab c"`, `"a b"`), `merges[1]: "a" + "b" is there twice`},
 		"merge of three":  {replaceOnce(t, good, `"ab c"`, `"a b c"`), "merges[1]: neither"},
 		"merge of one":    {replaceOnce(t, good, `"ab c"`, `["abc"]`), "merges[1]: neither"},
+		"merges mixed":    {replaceOnce(t, good, `"ab c"`, `["ab", "c"]`), `merges[1]: "a b" and ["a", "b"] are mixed`}, // as tokenizers does
 		"merge number":    {replaceOnce(t, good, `"ab c"`, `7`), "merges[1]: neither"},
 		"merges object":   {withEntry(t, good, "model", `{"vocab": {"a": 0}, "merges": {"a": 0}}`), "merges: not a list"},
 		"added huge":      {withEntry(t, good, "added_tokens", token(2147483647, "<x>")), "added_tokens[0].id"},

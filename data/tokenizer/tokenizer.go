@@ -64,6 +64,7 @@ func OneToken(t Tokenizer, text string) (int32, bool, error) {
 
 // bpe is the tokenizer in Go.
 type bpe struct {
+	opened string // what Open was given
 	*vocabulary
 	raw        *matcher   // added tokens to be found in the text as given
 	normalized *matcher   // added tokens to be found in the normalised text
@@ -78,11 +79,15 @@ type bpe struct {
 
 func newBPE(f *file) *bpe {
 	return &bpe{
+		opened:     f.opened,
 		vocabulary: f.vocabulary, raw: f.raw, normalized: f.normalized, nfc: f.nfc, marks: f.marks, stages: f.stages, merges: f.merges,
 		cache:    newWordCache(),
 		encoders: sync.Pool{New: func() any { return new(encoder) }},
 	}
 }
+
+// source is what Open was given.
+func (t *bpe) source() string { return t.opened }
 
 // encoder holds the state of one call of Encode.
 type encoder struct {

@@ -81,6 +81,7 @@ func (m *mergeJSON) UnmarshalJSON(data []byte) error {
 	if open, err := dec.Token(); err != nil || open != json.Delim('[') {
 		return errors.New("merges: not a list")
 	}
+	texts := false // the entries are texts
 	for dec.More() {
 		value, err := dec.Token()
 		if err != nil {
@@ -88,6 +89,7 @@ func (m *mergeJSON) UnmarshalJSON(data []byte) error {
 		}
 		var left, right string
 		ok := false
+		_, isText := value.(string)
 		switch value := value.(type) {
 		case string:
 			left, right, ok = strings.Cut(value, " ")
@@ -97,6 +99,11 @@ func (m *mergeJSON) UnmarshalJSON(data []byte) error {
 		}
 		if !ok || left == "" || right == "" {
 			return fmt.Errorf(`merges[%d]: neither "a b" nor ["a", "b"]`, len(*m))
+		}
+		if len(*m) == 0 {
+			texts = isText
+		} else if texts != isText {
+			return fmt.Errorf(`merges[%d]: "a b" and ["a", "b"] are mixed; every entry must be of one form`, len(*m))
 		}
 		*m = append(*m, [2]string{left, right})
 	}

@@ -18,12 +18,29 @@ func readProcessBench(s *Set, row *data.Row) error {
 		return row.FailField("id", "missing")
 	}
 	c := judgedCase(t.ID, t)
-	c.Group, _, _ = strings.Cut(row.DefaultID(), ":")
-	if i := strings.LastIndex(t.ID, "-"); i > 0 {
-		c.Group = t.ID[:i]
-	}
+	c.Group = subset(t.ID, row.DefaultID())
 	s.Cases = append(s.Cases, c)
 	return nil
+}
+
+// subset is what stands before an id's number, or the file's name.
+func subset(id, defaultID string) string {
+	if i := strings.LastIndex(id, "-"); i > 0 {
+		return id[:i]
+	}
+	file, _, _ := strings.Cut(defaultID, ":")
+	return file
+}
+
+// SubsetOf is the subset of a trajectory that was read from a row of ProcessBench; "": it was not.
+func SubsetOf(t *data.Trajectory) string {
+	if t.Source != "processbench" {
+		return ""
+	}
+	if line := t.Where[strings.LastIndex(t.Where, ":")+1:]; line != "" && strings.HasSuffix(t.ID, ":"+line) {
+		return strings.TrimSuffix(t.ID, ":"+line) // an id that data.Read made, since the row has none
+	}
+	return subset(t.ID, t.ID)
 }
 
 // firstErrors are ProcessBench's metrics: a trajectory's first step that scores below the threshold is said to be its first

@@ -75,7 +75,7 @@ func f1(hits, alarms, misses float64) metrics.Float { return ratio(2*hits, 2*hit
 // ranking are the metrics that no threshold enters: how well the scores of all steps rank the good above the bad, all
 // together, within each trajectory, and within each problem. A target of cut or more is good.
 func ranking(s *Set, scores [][]float64, cut float64, calibrated bool) measures {
-	m := measures{names: []name{{"all", "step_auroc"}, {"all", "within_auroc"}, {"all", "pairwise_within_problem"}, {"all", "auprc"}, {"all", "auprc_error"}}}
+	m := measures{names: []name{{"all", "step_auroc"}, {"all", "within_auroc"}, {"all", "within_problem_auroc"}, {"all", "auprc"}, {"all", "auprc_error"}}}
 	var pooled grouped
 	within := make([][2]float64, len(s.Cases))
 	for i, c := range s.Cases {

@@ -95,6 +95,9 @@ func list(root string) (steps []int, strange []string, err error) {
 	return steps, strange, nil
 }
 
+// Dir is the folder of a step's checkpoint under root.
+func Dir(root string, step int) string { return filepath.Join(root, folderName(step)) }
+
 // Step is the optimiser step after which the state was saved.
 func (c *Checkpoint) Step() int { return c.manifest.Step }
 

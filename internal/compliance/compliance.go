@@ -25,6 +25,7 @@ const shortElements = 1500
 // Options say how much is checked.
 type Options struct {
 	BF16     bool     // the backend computes in bf16 too
+	Unfused  bool     // it has no FusedOps
 	Only     []string // these ops alone, in bf16 alone, with sizes that tensor-core kernels like among them
 	Elements int      // leave out what a slow device takes long for: cases with more numbers than this, and gradients; 0: nothing
 }
@@ -62,7 +63,7 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 				if opt.Only != nil && !slices.Contains(opt.Only, exact.op) {
 					continue
 				}
-				if !slices.Contains(opsIn(dtype), exact.op) {
+				if !slices.Contains(opsIn(dtype, opt.Unfused), exact.op) {
 					continue
 				}
 				covered[exact.op] = true
@@ -111,7 +112,7 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 				return
 			}
 			t.Run("special numbers", func(t *testing.T) { specialNumbers(t, two, dtype) })
-			require.ElementsMatch(t, opsIn(dtype), slices.Collect(maps.Keys(covered)), "the ops that have cases")
+			require.ElementsMatch(t, opsIn(dtype, opt.Unfused), slices.Collect(maps.Keys(covered)), "the ops that have cases")
 			if dtype == engine.F32 {
 				t.Run("adamw/dithering", func(t *testing.T) { dithering(t, one) })
 			}
@@ -127,8 +128,11 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 }
 
 // opsIn lists the ops that a backend computes in a dtype. The fused ones exist where bf16 is computed in.
-func opsIn(dtype tensor.Dtype) []string {
-	if dtype == engine.BFloat16 {
+func opsIn(dtype tensor.Dtype, unfused bool) []string {
+	switch {
+	case dtype == engine.BFloat16 && unfused:
+		return ops.OpsWithBF16()
+	case dtype == engine.BFloat16:
 		return slices.Concat(ops.OpsWithBF16(), ops.FusedOps())
 	}
 	return slices.DeleteFunc(ops.Ops(), func(op string) bool { return slices.Contains(ops.FusedOps(), op) })

@@ -4,19 +4,19 @@
 
 package cpu
 
-// softmaxStrip advances six online softmaxes by a block of 64 scores s[i*64+j]. state is five rows of 8, an entry for each softmax:
+// softmaxStrip6 advances 6 online softmaxes by a block of 64 scores s[i*64+j]. state is five rows of 8, an entry for each softmax:
 // max, sum, shrink and two of scratch. top = max(max, scale·s); shrink = e^(max−top); s = e^(scale·s−top);
 // sum = sum·shrink + Σ s (lane j%8 first, upwards, then across lanes); max = top. While top is −Inf all of them are 0.
 //
 //go:noescape
-func softmaxStrip(s *float32, scale float32, state *float32)
+func softmaxStrip6(s *float32, scale float32, state *float32)
 
-// slopesByRow computes for 6×64 scores s[i*64+j] and as many dp: s = e^(scale·s − lse[i]), dp = s·(dp − delta[i])·scale.
+// slopesByRow6 computes for 6×64 scores s[i*64+j] and as many dp: s = e^(scale·s − lse[i]), dp = s·(dp − delta[i])·scale.
 //
 //go:noescape
-func slopesByRow(s *float32, dp *float32, scale float32, lse *float32, delta *float32)
+func slopesByRow6(s *float32, dp *float32, scale float32, lse *float32, delta *float32)
 
-// slopesByColumn computes for 6×64 scores s[i*64+j] and as many dp: s = e^(scale·s − lse[j]), dp = s·(dp − delta[j])·scale.
+// slopesByColumn6 computes for 6×64 scores s[i*64+j] and as many dp: s = e^(scale·s − lse[j]), dp = s·(dp − delta[j])·scale.
 //
 //go:noescape
-func slopesByColumn(s *float32, dp *float32, scale float32, lse *float32, delta *float32)
+func slopesByColumn6(s *float32, dp *float32, scale float32, lse *float32, delta *float32)

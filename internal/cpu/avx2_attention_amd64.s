@@ -4,325 +4,327 @@
 
 #include "textflag.h"
 
-// func softmaxStrip(s *float32, scale float32, state *float32)
+// func softmaxStrip6(s *float32, scale float32, state *float32)
 // Requires: AVX, AVX2, FMA3
-TEXT ·softmaxStrip(SB), NOSPLIT, $0-24
+TEXT ·softmaxStrip6(SB), NOSPLIT, $0-24
 	MOVQ         s+0(FP), AX
 	MOVQ         state+16(FP), CX
 	VBROADCASTSS scale+8(FP), Y0
 	XORQ         DX, DX
 
 row:
-	VMULPS       (AX), Y0, Y1
-	VMULPS       32(AX), Y0, Y2
-	VMULPS       64(AX), Y0, Y3
-	VMULPS       96(AX), Y0, Y4
-	VMULPS       128(AX), Y0, Y5
-	VMULPS       160(AX), Y0, Y6
-	VMULPS       192(AX), Y0, Y7
-	VMULPS       224(AX), Y0, Y8
-	VMAXPS       Y1, Y2, Y9
-	VMAXPS       Y3, Y4, Y10
-	VMAXPS       Y10, Y9, Y9
-	VMAXPS       Y5, Y6, Y10
-	VMAXPS       Y10, Y9, Y9
-	VMAXPS       Y7, Y8, Y10
-	VMAXPS       Y10, Y9, Y9
-	VPERM2F128   $0x01, Y9, Y9, Y10
-	VMAXPS       Y10, Y9, Y9
-	VPERMILPS    $0x4e, Y9, Y10
-	VMAXPS       Y10, Y9, Y9
-	VPERMILPS    $0xb1, Y9, Y10
-	VMAXPS       Y10, Y9, Y9
+	VMULPS       (AX), Y0, Y2
+	VMOVAPS      Y2, Y1
+	VMULPS       32(AX), Y0, Y3
+	VMAXPS       Y3, Y1, Y1
+	VMULPS       64(AX), Y0, Y4
+	VMAXPS       Y4, Y1, Y1
+	VMULPS       96(AX), Y0, Y5
+	VMAXPS       Y5, Y1, Y1
+	VMULPS       128(AX), Y0, Y6
+	VMAXPS       Y6, Y1, Y1
+	VMULPS       160(AX), Y0, Y7
+	VMAXPS       Y7, Y1, Y1
+	VMULPS       192(AX), Y0, Y8
+	VMAXPS       Y8, Y1, Y1
+	VMULPS       224(AX), Y0, Y9
+	VMAXPS       Y9, Y1, Y1
+	VPERM2F128   $0x01, Y1, Y1, Y10
+	VMAXPS       Y10, Y1, Y1
+	VPERMILPS    $0x4e, Y1, Y10
+	VMAXPS       Y10, Y1, Y1
+	VPERMILPS    $0xb1, Y1, Y10
+	VMAXPS       Y10, Y1, Y1
 	VBROADCASTSS (CX)(DX*4), Y10
-	VMAXPS       Y10, Y9, Y9
-	VMOVSS       X9, 96(CX)(DX*4)
-	VMAXPS       attentionConstants<>+0(SB), Y9, Y9
-	VSUBPS       Y9, Y1, Y1
-	VMOVUPS      attentionConstants<>+32(SB), Y10
-	VMAXPS       Y1, Y10, Y1
-	VMOVUPS      attentionConstants<>+64(SB), Y10
-	VMINPS       Y1, Y10, Y1
-	VMULPS       attentionConstants<>+96(SB), Y1, Y10
-	VROUNDPS     $0x08, Y10, Y10
-	VFNMADD231PS attentionConstants<>+128(SB), Y10, Y1
-	VFNMADD231PS attentionConstants<>+160(SB), Y10, Y1
-	VMOVUPS      attentionConstants<>+192(SB), Y11
-	VFMADD213PS  attentionConstants<>+224(SB), Y1, Y11
-	VFMADD213PS  attentionConstants<>+256(SB), Y1, Y11
-	VFMADD213PS  attentionConstants<>+288(SB), Y1, Y11
-	VFMADD213PS  attentionConstants<>+320(SB), Y1, Y11
-	VFMADD213PS  attentionConstants<>+352(SB), Y1, Y11
-	VMULPS       Y1, Y1, Y12
-	VFMADD213PS  Y1, Y12, Y11
-	VADDPS       attentionConstants<>+384(SB), Y11, Y11
-	VCVTPS2DQ    Y10, Y10
-	VPSRAD       $0x01, Y10, Y12
-	VPSUBD       Y12, Y10, Y10
-	VPADDD       attentionConstants<>+416(SB), Y12, Y12
-	VPSLLD       $0x17, Y12, Y12
-	VPADDD       attentionConstants<>+416(SB), Y10, Y10
-	VPSLLD       $0x17, Y10, Y10
-	VMULPS       Y12, Y11, Y11
-	VMULPS       Y10, Y11, Y1
-	VMOVUPS      Y1, (AX)
-	VMOVAPS      Y1, Y1
-	VSUBPS       Y9, Y2, Y2
-	VMOVUPS      attentionConstants<>+32(SB), Y10
+	VMAXPS       Y10, Y1, Y1
+	VMOVSS       X1, 96(CX)(DX*4)
+	VBROADCASTSS X1, Y1
+	VMAXPS       attentionConstants6x16<>+0(SB), Y1, Y1
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y10
 	VMAXPS       Y2, Y10, Y2
-	VMOVUPS      attentionConstants<>+64(SB), Y10
+	VMOVUPS      attentionConstants6x16<>+64(SB), Y10
 	VMINPS       Y2, Y10, Y2
-	VMULPS       attentionConstants<>+96(SB), Y2, Y10
+	VMULPS       attentionConstants6x16<>+96(SB), Y2, Y10
 	VROUNDPS     $0x08, Y10, Y10
-	VFNMADD231PS attentionConstants<>+128(SB), Y10, Y2
-	VFNMADD231PS attentionConstants<>+160(SB), Y10, Y2
-	VMOVUPS      attentionConstants<>+192(SB), Y11
-	VFMADD213PS  attentionConstants<>+224(SB), Y2, Y11
-	VFMADD213PS  attentionConstants<>+256(SB), Y2, Y11
-	VFMADD213PS  attentionConstants<>+288(SB), Y2, Y11
-	VFMADD213PS  attentionConstants<>+320(SB), Y2, Y11
-	VFMADD213PS  attentionConstants<>+352(SB), Y2, Y11
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y10, Y2
+	VFNMADD231PS attentionConstants6x16<>+160(SB), Y10, Y2
+	VMOVUPS      attentionConstants6x16<>+192(SB), Y11
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y2, Y11
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y2, Y11
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y2, Y11
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y2, Y11
+	VFMADD213PS  attentionConstants6x16<>+352(SB), Y2, Y11
 	VMULPS       Y2, Y2, Y12
 	VFMADD213PS  Y2, Y12, Y11
-	VADDPS       attentionConstants<>+384(SB), Y11, Y11
+	VADDPS       attentionConstants6x16<>+384(SB), Y11, Y11
 	VCVTPS2DQ    Y10, Y10
 	VPSRAD       $0x01, Y10, Y12
 	VPSUBD       Y12, Y10, Y10
-	VPADDD       attentionConstants<>+416(SB), Y12, Y12
+	VPADDD       attentionConstants6x16<>+416(SB), Y12, Y12
 	VPSLLD       $0x17, Y12, Y12
-	VPADDD       attentionConstants<>+416(SB), Y10, Y10
+	VPADDD       attentionConstants6x16<>+416(SB), Y10, Y10
 	VPSLLD       $0x17, Y10, Y10
 	VMULPS       Y12, Y11, Y11
 	VMULPS       Y10, Y11, Y2
-	VMOVUPS      Y2, 32(AX)
-	VADDPS       Y2, Y1, Y1
-	VSUBPS       Y9, Y3, Y3
-	VMOVUPS      attentionConstants<>+32(SB), Y2
-	VMAXPS       Y3, Y2, Y3
-	VMOVUPS      attentionConstants<>+64(SB), Y2
-	VMINPS       Y3, Y2, Y3
-	VMULPS       attentionConstants<>+96(SB), Y3, Y2
-	VROUNDPS     $0x08, Y2, Y2
-	VFNMADD231PS attentionConstants<>+128(SB), Y2, Y3
-	VFNMADD231PS attentionConstants<>+160(SB), Y2, Y3
-	VMOVUPS      attentionConstants<>+192(SB), Y10
-	VFMADD213PS  attentionConstants<>+224(SB), Y3, Y10
-	VFMADD213PS  attentionConstants<>+256(SB), Y3, Y10
-	VFMADD213PS  attentionConstants<>+288(SB), Y3, Y10
-	VFMADD213PS  attentionConstants<>+320(SB), Y3, Y10
-	VFMADD213PS  attentionConstants<>+352(SB), Y3, Y10
-	VMULPS       Y3, Y3, Y11
-	VFMADD213PS  Y3, Y11, Y10
-	VADDPS       attentionConstants<>+384(SB), Y10, Y10
-	VCVTPS2DQ    Y2, Y2
-	VPSRAD       $0x01, Y2, Y11
-	VPSUBD       Y11, Y2, Y2
-	VPADDD       attentionConstants<>+416(SB), Y11, Y11
-	VPSLLD       $0x17, Y11, Y11
-	VPADDD       attentionConstants<>+416(SB), Y2, Y2
-	VPSLLD       $0x17, Y2, Y2
-	VMULPS       Y11, Y10, Y10
-	VMULPS       Y2, Y10, Y3
-	VMOVUPS      Y3, 64(AX)
-	VADDPS       Y3, Y1, Y1
-	VSUBPS       Y9, Y4, Y4
-	VMOVUPS      attentionConstants<>+32(SB), Y2
-	VMAXPS       Y4, Y2, Y4
-	VMOVUPS      attentionConstants<>+64(SB), Y2
-	VMINPS       Y4, Y2, Y4
-	VMULPS       attentionConstants<>+96(SB), Y4, Y2
-	VROUNDPS     $0x08, Y2, Y2
-	VFNMADD231PS attentionConstants<>+128(SB), Y2, Y4
-	VFNMADD231PS attentionConstants<>+160(SB), Y2, Y4
-	VMOVUPS      attentionConstants<>+192(SB), Y3
-	VFMADD213PS  attentionConstants<>+224(SB), Y4, Y3
-	VFMADD213PS  attentionConstants<>+256(SB), Y4, Y3
-	VFMADD213PS  attentionConstants<>+288(SB), Y4, Y3
-	VFMADD213PS  attentionConstants<>+320(SB), Y4, Y3
-	VFMADD213PS  attentionConstants<>+352(SB), Y4, Y3
-	VMULPS       Y4, Y4, Y10
-	VFMADD213PS  Y4, Y10, Y3
-	VADDPS       attentionConstants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y2, Y2
-	VPSRAD       $0x01, Y2, Y10
-	VPSUBD       Y10, Y2, Y2
-	VPADDD       attentionConstants<>+416(SB), Y10, Y10
+	VMOVUPS      Y2, (AX)
+	VMOVAPS      Y2, Y2
+	VSUBPS       Y1, Y3, Y3
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y10
+	VMAXPS       Y3, Y10, Y3
+	VMOVUPS      attentionConstants6x16<>+64(SB), Y10
+	VMINPS       Y3, Y10, Y3
+	VMULPS       attentionConstants6x16<>+96(SB), Y3, Y10
+	VROUNDPS     $0x08, Y10, Y10
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y10, Y3
+	VFNMADD231PS attentionConstants6x16<>+160(SB), Y10, Y3
+	VMOVUPS      attentionConstants6x16<>+192(SB), Y11
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y3, Y11
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y3, Y11
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y3, Y11
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y3, Y11
+	VFMADD213PS  attentionConstants6x16<>+352(SB), Y3, Y11
+	VMULPS       Y3, Y3, Y12
+	VFMADD213PS  Y3, Y12, Y11
+	VADDPS       attentionConstants6x16<>+384(SB), Y11, Y11
+	VCVTPS2DQ    Y10, Y10
+	VPSRAD       $0x01, Y10, Y12
+	VPSUBD       Y12, Y10, Y10
+	VPADDD       attentionConstants6x16<>+416(SB), Y12, Y12
+	VPSLLD       $0x17, Y12, Y12
+	VPADDD       attentionConstants6x16<>+416(SB), Y10, Y10
 	VPSLLD       $0x17, Y10, Y10
-	VPADDD       attentionConstants<>+416(SB), Y2, Y2
-	VPSLLD       $0x17, Y2, Y2
-	VMULPS       Y10, Y3, Y3
-	VMULPS       Y2, Y3, Y4
-	VMOVUPS      Y4, 96(AX)
-	VADDPS       Y4, Y1, Y1
-	VSUBPS       Y9, Y5, Y5
-	VMOVUPS      attentionConstants<>+32(SB), Y2
-	VMAXPS       Y5, Y2, Y5
-	VMOVUPS      attentionConstants<>+64(SB), Y2
-	VMINPS       Y5, Y2, Y5
-	VMULPS       attentionConstants<>+96(SB), Y5, Y2
-	VROUNDPS     $0x08, Y2, Y2
-	VFNMADD231PS attentionConstants<>+128(SB), Y2, Y5
-	VFNMADD231PS attentionConstants<>+160(SB), Y2, Y5
-	VMOVUPS      attentionConstants<>+192(SB), Y3
-	VFMADD213PS  attentionConstants<>+224(SB), Y5, Y3
-	VFMADD213PS  attentionConstants<>+256(SB), Y5, Y3
-	VFMADD213PS  attentionConstants<>+288(SB), Y5, Y3
-	VFMADD213PS  attentionConstants<>+320(SB), Y5, Y3
-	VFMADD213PS  attentionConstants<>+352(SB), Y5, Y3
-	VMULPS       Y5, Y5, Y4
-	VFMADD213PS  Y5, Y4, Y3
-	VADDPS       attentionConstants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y2, Y2
-	VPSRAD       $0x01, Y2, Y4
-	VPSUBD       Y4, Y2, Y2
-	VPADDD       attentionConstants<>+416(SB), Y4, Y4
+	VMULPS       Y12, Y11, Y11
+	VMULPS       Y10, Y11, Y3
+	VMOVUPS      Y3, 32(AX)
+	VADDPS       Y3, Y2, Y2
+	VSUBPS       Y1, Y4, Y4
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y3
+	VMAXPS       Y4, Y3, Y4
+	VMOVUPS      attentionConstants6x16<>+64(SB), Y3
+	VMINPS       Y4, Y3, Y4
+	VMULPS       attentionConstants6x16<>+96(SB), Y4, Y3
+	VROUNDPS     $0x08, Y3, Y3
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y3, Y4
+	VFNMADD231PS attentionConstants6x16<>+160(SB), Y3, Y4
+	VMOVUPS      attentionConstants6x16<>+192(SB), Y10
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y4, Y10
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y4, Y10
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y4, Y10
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y4, Y10
+	VFMADD213PS  attentionConstants6x16<>+352(SB), Y4, Y10
+	VMULPS       Y4, Y4, Y11
+	VFMADD213PS  Y4, Y11, Y10
+	VADDPS       attentionConstants6x16<>+384(SB), Y10, Y10
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y11
+	VPSUBD       Y11, Y3, Y3
+	VPADDD       attentionConstants6x16<>+416(SB), Y11, Y11
+	VPSLLD       $0x17, Y11, Y11
+	VPADDD       attentionConstants6x16<>+416(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y11, Y10, Y10
+	VMULPS       Y3, Y10, Y4
+	VMOVUPS      Y4, 64(AX)
+	VADDPS       Y4, Y2, Y2
+	VSUBPS       Y1, Y5, Y5
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y3
+	VMAXPS       Y5, Y3, Y5
+	VMOVUPS      attentionConstants6x16<>+64(SB), Y3
+	VMINPS       Y5, Y3, Y5
+	VMULPS       attentionConstants6x16<>+96(SB), Y5, Y3
+	VROUNDPS     $0x08, Y3, Y3
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y3, Y5
+	VFNMADD231PS attentionConstants6x16<>+160(SB), Y3, Y5
+	VMOVUPS      attentionConstants6x16<>+192(SB), Y4
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y5, Y4
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y5, Y4
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y5, Y4
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y5, Y4
+	VFMADD213PS  attentionConstants6x16<>+352(SB), Y5, Y4
+	VMULPS       Y5, Y5, Y10
+	VFMADD213PS  Y5, Y10, Y4
+	VADDPS       attentionConstants6x16<>+384(SB), Y4, Y4
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y10
+	VPSUBD       Y10, Y3, Y3
+	VPADDD       attentionConstants6x16<>+416(SB), Y10, Y10
+	VPSLLD       $0x17, Y10, Y10
+	VPADDD       attentionConstants6x16<>+416(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y10, Y4, Y4
+	VMULPS       Y3, Y4, Y5
+	VMOVUPS      Y5, 96(AX)
+	VADDPS       Y5, Y2, Y2
+	VSUBPS       Y1, Y6, Y6
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y3
+	VMAXPS       Y6, Y3, Y6
+	VMOVUPS      attentionConstants6x16<>+64(SB), Y3
+	VMINPS       Y6, Y3, Y6
+	VMULPS       attentionConstants6x16<>+96(SB), Y6, Y3
+	VROUNDPS     $0x08, Y3, Y3
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y3, Y6
+	VFNMADD231PS attentionConstants6x16<>+160(SB), Y3, Y6
+	VMOVUPS      attentionConstants6x16<>+192(SB), Y4
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y6, Y4
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y6, Y4
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y6, Y4
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y6, Y4
+	VFMADD213PS  attentionConstants6x16<>+352(SB), Y6, Y4
+	VMULPS       Y6, Y6, Y5
+	VFMADD213PS  Y6, Y5, Y4
+	VADDPS       attentionConstants6x16<>+384(SB), Y4, Y4
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       attentionConstants6x16<>+416(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y5, Y4, Y4
+	VMULPS       Y3, Y4, Y6
+	VMOVUPS      Y6, 128(AX)
+	VADDPS       Y6, Y2, Y2
+	VSUBPS       Y1, Y7, Y7
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y3
+	VMAXPS       Y7, Y3, Y7
+	VMOVUPS      attentionConstants6x16<>+64(SB), Y3
+	VMINPS       Y7, Y3, Y7
+	VMULPS       attentionConstants6x16<>+96(SB), Y7, Y3
+	VROUNDPS     $0x08, Y3, Y3
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y3, Y7
+	VFNMADD231PS attentionConstants6x16<>+160(SB), Y3, Y7
+	VMOVUPS      attentionConstants6x16<>+192(SB), Y4
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y7, Y4
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y7, Y4
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y7, Y4
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y7, Y4
+	VFMADD213PS  attentionConstants6x16<>+352(SB), Y7, Y4
+	VMULPS       Y7, Y7, Y5
+	VFMADD213PS  Y7, Y5, Y4
+	VADDPS       attentionConstants6x16<>+384(SB), Y4, Y4
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       attentionConstants6x16<>+416(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y5, Y4, Y4
+	VMULPS       Y3, Y4, Y7
+	VMOVUPS      Y7, 160(AX)
+	VADDPS       Y7, Y2, Y2
+	VSUBPS       Y1, Y8, Y8
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y3
+	VMAXPS       Y8, Y3, Y8
+	VMOVUPS      attentionConstants6x16<>+64(SB), Y3
+	VMINPS       Y8, Y3, Y8
+	VMULPS       attentionConstants6x16<>+96(SB), Y8, Y3
+	VROUNDPS     $0x08, Y3, Y3
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y3, Y8
+	VFNMADD231PS attentionConstants6x16<>+160(SB), Y3, Y8
+	VMOVUPS      attentionConstants6x16<>+192(SB), Y4
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y8, Y4
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y8, Y4
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y8, Y4
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y8, Y4
+	VFMADD213PS  attentionConstants6x16<>+352(SB), Y8, Y4
+	VMULPS       Y8, Y8, Y5
+	VFMADD213PS  Y8, Y5, Y4
+	VADDPS       attentionConstants6x16<>+384(SB), Y4, Y4
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       attentionConstants6x16<>+416(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y5, Y4, Y4
+	VMULPS       Y3, Y4, Y8
+	VMOVUPS      Y8, 192(AX)
+	VADDPS       Y8, Y2, Y2
+	VSUBPS       Y1, Y9, Y9
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y1
+	VMAXPS       Y9, Y1, Y9
+	VMOVUPS      attentionConstants6x16<>+64(SB), Y1
+	VMINPS       Y9, Y1, Y9
+	VMULPS       attentionConstants6x16<>+96(SB), Y9, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y1, Y9
+	VFNMADD231PS attentionConstants6x16<>+160(SB), Y1, Y9
+	VMOVUPS      attentionConstants6x16<>+192(SB), Y3
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y9, Y3
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y9, Y3
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y9, Y3
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y9, Y3
+	VFMADD213PS  attentionConstants6x16<>+352(SB), Y9, Y3
+	VMULPS       Y9, Y9, Y4
+	VFMADD213PS  Y9, Y4, Y3
+	VADDPS       attentionConstants6x16<>+384(SB), Y3, Y3
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y4
+	VPSUBD       Y4, Y1, Y1
+	VPADDD       attentionConstants6x16<>+416(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       attentionConstants<>+416(SB), Y2, Y2
-	VPSLLD       $0x17, Y2, Y2
+	VPADDD       attentionConstants6x16<>+416(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y4, Y3, Y3
-	VMULPS       Y2, Y3, Y5
-	VMOVUPS      Y5, 128(AX)
-	VADDPS       Y5, Y1, Y1
-	VSUBPS       Y9, Y6, Y6
-	VMOVUPS      attentionConstants<>+32(SB), Y2
-	VMAXPS       Y6, Y2, Y6
-	VMOVUPS      attentionConstants<>+64(SB), Y2
-	VMINPS       Y6, Y2, Y6
-	VMULPS       attentionConstants<>+96(SB), Y6, Y2
-	VROUNDPS     $0x08, Y2, Y2
-	VFNMADD231PS attentionConstants<>+128(SB), Y2, Y6
-	VFNMADD231PS attentionConstants<>+160(SB), Y2, Y6
-	VMOVUPS      attentionConstants<>+192(SB), Y3
-	VFMADD213PS  attentionConstants<>+224(SB), Y6, Y3
-	VFMADD213PS  attentionConstants<>+256(SB), Y6, Y3
-	VFMADD213PS  attentionConstants<>+288(SB), Y6, Y3
-	VFMADD213PS  attentionConstants<>+320(SB), Y6, Y3
-	VFMADD213PS  attentionConstants<>+352(SB), Y6, Y3
-	VMULPS       Y6, Y6, Y4
-	VFMADD213PS  Y6, Y4, Y3
-	VADDPS       attentionConstants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y2, Y2
-	VPSRAD       $0x01, Y2, Y4
-	VPSUBD       Y4, Y2, Y2
-	VPADDD       attentionConstants<>+416(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       attentionConstants<>+416(SB), Y2, Y2
-	VPSLLD       $0x17, Y2, Y2
-	VMULPS       Y4, Y3, Y3
-	VMULPS       Y2, Y3, Y6
-	VMOVUPS      Y6, 160(AX)
-	VADDPS       Y6, Y1, Y1
-	VSUBPS       Y9, Y7, Y7
-	VMOVUPS      attentionConstants<>+32(SB), Y2
-	VMAXPS       Y7, Y2, Y7
-	VMOVUPS      attentionConstants<>+64(SB), Y2
-	VMINPS       Y7, Y2, Y7
-	VMULPS       attentionConstants<>+96(SB), Y7, Y2
-	VROUNDPS     $0x08, Y2, Y2
-	VFNMADD231PS attentionConstants<>+128(SB), Y2, Y7
-	VFNMADD231PS attentionConstants<>+160(SB), Y2, Y7
-	VMOVUPS      attentionConstants<>+192(SB), Y3
-	VFMADD213PS  attentionConstants<>+224(SB), Y7, Y3
-	VFMADD213PS  attentionConstants<>+256(SB), Y7, Y3
-	VFMADD213PS  attentionConstants<>+288(SB), Y7, Y3
-	VFMADD213PS  attentionConstants<>+320(SB), Y7, Y3
-	VFMADD213PS  attentionConstants<>+352(SB), Y7, Y3
-	VMULPS       Y7, Y7, Y4
-	VFMADD213PS  Y7, Y4, Y3
-	VADDPS       attentionConstants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y2, Y2
-	VPSRAD       $0x01, Y2, Y4
-	VPSUBD       Y4, Y2, Y2
-	VPADDD       attentionConstants<>+416(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       attentionConstants<>+416(SB), Y2, Y2
-	VPSLLD       $0x17, Y2, Y2
-	VMULPS       Y4, Y3, Y3
-	VMULPS       Y2, Y3, Y7
-	VMOVUPS      Y7, 192(AX)
-	VADDPS       Y7, Y1, Y1
-	VSUBPS       Y9, Y8, Y8
-	VMOVUPS      attentionConstants<>+32(SB), Y2
-	VMAXPS       Y8, Y2, Y8
-	VMOVUPS      attentionConstants<>+64(SB), Y2
-	VMINPS       Y8, Y2, Y8
-	VMULPS       attentionConstants<>+96(SB), Y8, Y2
-	VROUNDPS     $0x08, Y2, Y2
-	VFNMADD231PS attentionConstants<>+128(SB), Y2, Y8
-	VFNMADD231PS attentionConstants<>+160(SB), Y2, Y8
-	VMOVUPS      attentionConstants<>+192(SB), Y3
-	VFMADD213PS  attentionConstants<>+224(SB), Y8, Y3
-	VFMADD213PS  attentionConstants<>+256(SB), Y8, Y3
-	VFMADD213PS  attentionConstants<>+288(SB), Y8, Y3
-	VFMADD213PS  attentionConstants<>+320(SB), Y8, Y3
-	VFMADD213PS  attentionConstants<>+352(SB), Y8, Y3
-	VMULPS       Y8, Y8, Y4
-	VFMADD213PS  Y8, Y4, Y3
-	VADDPS       attentionConstants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y2, Y2
-	VPSRAD       $0x01, Y2, Y4
-	VPSUBD       Y4, Y2, Y2
-	VPADDD       attentionConstants<>+416(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       attentionConstants<>+416(SB), Y2, Y2
-	VPSLLD       $0x17, Y2, Y2
-	VMULPS       Y4, Y3, Y3
-	VMULPS       Y2, Y3, Y8
-	VMOVUPS      Y8, 224(AX)
-	VADDPS       Y8, Y1, Y1
-	VPERM2F128   $0x01, Y1, Y1, Y2
-	VADDPS       Y2, Y1, Y1
-	VPERMILPS    $0x4e, Y1, Y2
-	VADDPS       Y2, Y1, Y1
-	VPERMILPS    $0xb1, Y1, Y2
-	VADDPS       Y2, Y1, Y1
-	VMOVSS       X1, 128(CX)(DX*4)
+	VMULPS       Y1, Y3, Y9
+	VMOVUPS      Y9, 224(AX)
+	VADDPS       Y9, Y2, Y2
+	VPERM2F128   $0x01, Y2, Y2, Y1
+	VADDPS       Y1, Y2, Y2
+	VPERMILPS    $0x4e, Y2, Y1
+	VADDPS       Y1, Y2, Y2
+	VPERMILPS    $0xb1, Y2, Y1
+	VADDPS       Y1, Y2, Y2
+	VMOVSS       X2, 128(CX)(DX*4)
 	ADDQ         $0x00000100, AX
 	INCQ         DX
 	CMPQ         DX, $0x06
 	JNE          row
-	VMOVUPS      96(CX), Y1
-	VMOVUPS      (CX), Y0
-	VMAXPS       attentionConstants<>+0(SB), Y1, Y9
-	VSUBPS       Y9, Y0, Y0
-	VMOVUPS      attentionConstants<>+32(SB), Y2
-	VMAXPS       Y0, Y2, Y0
-	VMOVUPS      attentionConstants<>+64(SB), Y2
-	VMINPS       Y0, Y2, Y0
-	VMULPS       attentionConstants<>+96(SB), Y0, Y2
-	VROUNDPS     $0x08, Y2, Y2
-	VFNMADD231PS attentionConstants<>+128(SB), Y2, Y0
-	VFNMADD231PS attentionConstants<>+160(SB), Y2, Y0
-	VMOVUPS      attentionConstants<>+192(SB), Y3
-	VFMADD213PS  attentionConstants<>+224(SB), Y0, Y3
-	VFMADD213PS  attentionConstants<>+256(SB), Y0, Y3
-	VFMADD213PS  attentionConstants<>+288(SB), Y0, Y3
-	VFMADD213PS  attentionConstants<>+320(SB), Y0, Y3
-	VFMADD213PS  attentionConstants<>+352(SB), Y0, Y3
-	VMULPS       Y0, Y0, Y4
-	VFMADD213PS  Y0, Y4, Y3
-	VADDPS       attentionConstants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y2, Y2
-	VPSRAD       $0x01, Y2, Y4
-	VPSUBD       Y4, Y2, Y2
-	VPADDD       attentionConstants<>+416(SB), Y4, Y4
+	VMOVUPS      96(CX), Y0
+	VMOVUPS      (CX), Y2
+	VMAXPS       attentionConstants6x16<>+0(SB), Y0, Y1
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y1
+	VMAXPS       Y2, Y1, Y2
+	VMOVUPS      attentionConstants6x16<>+64(SB), Y1
+	VMINPS       Y2, Y1, Y2
+	VMULPS       attentionConstants6x16<>+96(SB), Y2, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y1, Y2
+	VFNMADD231PS attentionConstants6x16<>+160(SB), Y1, Y2
+	VMOVUPS      attentionConstants6x16<>+192(SB), Y3
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y2, Y3
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y2, Y3
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y2, Y3
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y2, Y3
+	VFMADD213PS  attentionConstants6x16<>+352(SB), Y2, Y3
+	VMULPS       Y2, Y2, Y4
+	VFMADD213PS  Y2, Y4, Y3
+	VADDPS       attentionConstants6x16<>+384(SB), Y3, Y3
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y4
+	VPSUBD       Y4, Y1, Y1
+	VPADDD       attentionConstants6x16<>+416(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       attentionConstants<>+416(SB), Y2, Y2
-	VPSLLD       $0x17, Y2, Y2
+	VPADDD       attentionConstants6x16<>+416(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y4, Y3, Y3
-	VMULPS       Y2, Y3, Y0
-	VMOVUPS      Y1, (CX)
-	VMOVUPS      32(CX), Y1
-	VMULPS       Y0, Y1, Y1
-	VADDPS       128(CX), Y1, Y1
-	VMOVUPS      Y1, 32(CX)
-	VMOVUPS      Y0, 64(CX)
+	VMULPS       Y1, Y3, Y2
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      32(CX), Y0
+	VMULPS       Y2, Y0, Y0
+	VADDPS       128(CX), Y0, Y0
+	VMOVUPS      Y0, 32(CX)
+	VMOVUPS      Y2, 64(CX)
 	VZEROUPPER
 	RET
 
-// func slopesByRow(s *float32, dp *float32, scale float32, lse *float32, delta *float32)
+// func slopesByRow6(s *float32, dp *float32, scale float32, lse *float32, delta *float32)
 // Requires: AVX, AVX2, FMA3
-TEXT ·slopesByRow(SB), NOSPLIT, $0-40
+TEXT ·slopesByRow6(SB), NOSPLIT, $0-40
 	MOVQ         s+0(FP), AX
 	MOVQ         dp+8(FP), CX
 	MOVQ         lse+24(FP), DX
@@ -337,29 +339,29 @@ row:
 	VMOVUPS      (CX), Y4
 	VSUBPS       Y1, Y3, Y3
 	VSUBPS       Y2, Y4, Y4
-	VMOVUPS      attentionConstants<>+32(SB), Y5
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y5
 	VMAXPS       Y3, Y5, Y3
-	VMOVUPS      attentionConstants<>+64(SB), Y5
+	VMOVUPS      attentionConstants6x16<>+64(SB), Y5
 	VMINPS       Y3, Y5, Y3
-	VMULPS       attentionConstants<>+96(SB), Y3, Y5
+	VMULPS       attentionConstants6x16<>+96(SB), Y3, Y5
 	VROUNDPS     $0x08, Y5, Y5
-	VFNMADD231PS attentionConstants<>+128(SB), Y5, Y3
-	VFNMADD231PS attentionConstants<>+160(SB), Y5, Y3
-	VMOVUPS      attentionConstants<>+192(SB), Y6
-	VFMADD213PS  attentionConstants<>+224(SB), Y3, Y6
-	VFMADD213PS  attentionConstants<>+256(SB), Y3, Y6
-	VFMADD213PS  attentionConstants<>+288(SB), Y3, Y6
-	VFMADD213PS  attentionConstants<>+320(SB), Y3, Y6
-	VFMADD213PS  attentionConstants<>+352(SB), Y3, Y6
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y5, Y3
+	VFNMADD231PS attentionConstants6x16<>+160(SB), Y5, Y3
+	VMOVUPS      attentionConstants6x16<>+192(SB), Y6
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y3, Y6
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y3, Y6
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y3, Y6
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y3, Y6
+	VFMADD213PS  attentionConstants6x16<>+352(SB), Y3, Y6
 	VMULPS       Y3, Y3, Y7
 	VFMADD213PS  Y3, Y7, Y6
-	VADDPS       attentionConstants<>+384(SB), Y6, Y6
+	VADDPS       attentionConstants6x16<>+384(SB), Y6, Y6
 	VCVTPS2DQ    Y5, Y5
 	VPSRAD       $0x01, Y5, Y7
 	VPSUBD       Y7, Y5, Y5
-	VPADDD       attentionConstants<>+416(SB), Y7, Y7
+	VPADDD       attentionConstants6x16<>+416(SB), Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
-	VPADDD       attentionConstants<>+416(SB), Y5, Y5
+	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y7, Y6, Y6
 	VMULPS       Y5, Y6, Y3
@@ -371,29 +373,29 @@ row:
 	VMOVUPS      32(CX), Y4
 	VSUBPS       Y1, Y3, Y3
 	VSUBPS       Y2, Y4, Y4
-	VMOVUPS      attentionConstants<>+32(SB), Y5
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y5
 	VMAXPS       Y3, Y5, Y3
-	VMOVUPS      attentionConstants<>+64(SB), Y5
+	VMOVUPS      attentionConstants6x16<>+64(SB), Y5
 	VMINPS       Y3, Y5, Y3
-	VMULPS       attentionConstants<>+96(SB), Y3, Y5
+	VMULPS       attentionConstants6x16<>+96(SB), Y3, Y5
 	VROUNDPS     $0x08, Y5, Y5
-	VFNMADD231PS attentionConstants<>+128(SB), Y5, Y3
-	VFNMADD231PS attentionConstants<>+160(SB), Y5, Y3
-	VMOVUPS      attentionConstants<>+192(SB), Y6
-	VFMADD213PS  attentionConstants<>+224(SB), Y3, Y6
-	VFMADD213PS  attentionConstants<>+256(SB), Y3, Y6
-	VFMADD213PS  attentionConstants<>+288(SB), Y3, Y6
-	VFMADD213PS  attentionConstants<>+320(SB), Y3, Y6
-	VFMADD213PS  attentionConstants<>+352(SB), Y3, Y6
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y5, Y3
+	VFNMADD231PS attentionConstants6x16<>+160(SB), Y5, Y3
+	VMOVUPS      attentionConstants6x16<>+192(SB), Y6
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y3, Y6
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y3, Y6
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y3, Y6
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y3, Y6
+	VFMADD213PS  attentionConstants6x16<>+352(SB), Y3, Y6
 	VMULPS       Y3, Y3, Y7
 	VFMADD213PS  Y3, Y7, Y6
-	VADDPS       attentionConstants<>+384(SB), Y6, Y6
+	VADDPS       attentionConstants6x16<>+384(SB), Y6, Y6
 	VCVTPS2DQ    Y5, Y5
 	VPSRAD       $0x01, Y5, Y7
 	VPSUBD       Y7, Y5, Y5
-	VPADDD       attentionConstants<>+416(SB), Y7, Y7
+	VPADDD       attentionConstants6x16<>+416(SB), Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
-	VPADDD       attentionConstants<>+416(SB), Y5, Y5
+	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y7, Y6, Y6
 	VMULPS       Y5, Y6, Y3
@@ -405,29 +407,29 @@ row:
 	VMOVUPS      64(CX), Y4
 	VSUBPS       Y1, Y3, Y3
 	VSUBPS       Y2, Y4, Y4
-	VMOVUPS      attentionConstants<>+32(SB), Y5
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y5
 	VMAXPS       Y3, Y5, Y3
-	VMOVUPS      attentionConstants<>+64(SB), Y5
+	VMOVUPS      attentionConstants6x16<>+64(SB), Y5
 	VMINPS       Y3, Y5, Y3
-	VMULPS       attentionConstants<>+96(SB), Y3, Y5
+	VMULPS       attentionConstants6x16<>+96(SB), Y3, Y5
 	VROUNDPS     $0x08, Y5, Y5
-	VFNMADD231PS attentionConstants<>+128(SB), Y5, Y3
-	VFNMADD231PS attentionConstants<>+160(SB), Y5, Y3
-	VMOVUPS      attentionConstants<>+192(SB), Y6
-	VFMADD213PS  attentionConstants<>+224(SB), Y3, Y6
-	VFMADD213PS  attentionConstants<>+256(SB), Y3, Y6
-	VFMADD213PS  attentionConstants<>+288(SB), Y3, Y6
-	VFMADD213PS  attentionConstants<>+320(SB), Y3, Y6
-	VFMADD213PS  attentionConstants<>+352(SB), Y3, Y6
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y5, Y3
+	VFNMADD231PS attentionConstants6x16<>+160(SB), Y5, Y3
+	VMOVUPS      attentionConstants6x16<>+192(SB), Y6
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y3, Y6
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y3, Y6
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y3, Y6
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y3, Y6
+	VFMADD213PS  attentionConstants6x16<>+352(SB), Y3, Y6
 	VMULPS       Y3, Y3, Y7
 	VFMADD213PS  Y3, Y7, Y6
-	VADDPS       attentionConstants<>+384(SB), Y6, Y6
+	VADDPS       attentionConstants6x16<>+384(SB), Y6, Y6
 	VCVTPS2DQ    Y5, Y5
 	VPSRAD       $0x01, Y5, Y7
 	VPSUBD       Y7, Y5, Y5
-	VPADDD       attentionConstants<>+416(SB), Y7, Y7
+	VPADDD       attentionConstants6x16<>+416(SB), Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
-	VPADDD       attentionConstants<>+416(SB), Y5, Y5
+	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y7, Y6, Y6
 	VMULPS       Y5, Y6, Y3
@@ -439,29 +441,29 @@ row:
 	VMOVUPS      96(CX), Y4
 	VSUBPS       Y1, Y3, Y3
 	VSUBPS       Y2, Y4, Y4
-	VMOVUPS      attentionConstants<>+32(SB), Y5
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y5
 	VMAXPS       Y3, Y5, Y3
-	VMOVUPS      attentionConstants<>+64(SB), Y5
+	VMOVUPS      attentionConstants6x16<>+64(SB), Y5
 	VMINPS       Y3, Y5, Y3
-	VMULPS       attentionConstants<>+96(SB), Y3, Y5
+	VMULPS       attentionConstants6x16<>+96(SB), Y3, Y5
 	VROUNDPS     $0x08, Y5, Y5
-	VFNMADD231PS attentionConstants<>+128(SB), Y5, Y3
-	VFNMADD231PS attentionConstants<>+160(SB), Y5, Y3
-	VMOVUPS      attentionConstants<>+192(SB), Y6
-	VFMADD213PS  attentionConstants<>+224(SB), Y3, Y6
-	VFMADD213PS  attentionConstants<>+256(SB), Y3, Y6
-	VFMADD213PS  attentionConstants<>+288(SB), Y3, Y6
-	VFMADD213PS  attentionConstants<>+320(SB), Y3, Y6
-	VFMADD213PS  attentionConstants<>+352(SB), Y3, Y6
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y5, Y3
+	VFNMADD231PS attentionConstants6x16<>+160(SB), Y5, Y3
+	VMOVUPS      attentionConstants6x16<>+192(SB), Y6
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y3, Y6
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y3, Y6
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y3, Y6
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y3, Y6
+	VFMADD213PS  attentionConstants6x16<>+352(SB), Y3, Y6
 	VMULPS       Y3, Y3, Y7
 	VFMADD213PS  Y3, Y7, Y6
-	VADDPS       attentionConstants<>+384(SB), Y6, Y6
+	VADDPS       attentionConstants6x16<>+384(SB), Y6, Y6
 	VCVTPS2DQ    Y5, Y5
 	VPSRAD       $0x01, Y5, Y7
 	VPSUBD       Y7, Y5, Y5
-	VPADDD       attentionConstants<>+416(SB), Y7, Y7
+	VPADDD       attentionConstants6x16<>+416(SB), Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
-	VPADDD       attentionConstants<>+416(SB), Y5, Y5
+	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y7, Y6, Y6
 	VMULPS       Y5, Y6, Y3
@@ -473,29 +475,29 @@ row:
 	VMOVUPS      128(CX), Y4
 	VSUBPS       Y1, Y3, Y3
 	VSUBPS       Y2, Y4, Y4
-	VMOVUPS      attentionConstants<>+32(SB), Y5
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y5
 	VMAXPS       Y3, Y5, Y3
-	VMOVUPS      attentionConstants<>+64(SB), Y5
+	VMOVUPS      attentionConstants6x16<>+64(SB), Y5
 	VMINPS       Y3, Y5, Y3
-	VMULPS       attentionConstants<>+96(SB), Y3, Y5
+	VMULPS       attentionConstants6x16<>+96(SB), Y3, Y5
 	VROUNDPS     $0x08, Y5, Y5
-	VFNMADD231PS attentionConstants<>+128(SB), Y5, Y3
-	VFNMADD231PS attentionConstants<>+160(SB), Y5, Y3
-	VMOVUPS      attentionConstants<>+192(SB), Y6
-	VFMADD213PS  attentionConstants<>+224(SB), Y3, Y6
-	VFMADD213PS  attentionConstants<>+256(SB), Y3, Y6
-	VFMADD213PS  attentionConstants<>+288(SB), Y3, Y6
-	VFMADD213PS  attentionConstants<>+320(SB), Y3, Y6
-	VFMADD213PS  attentionConstants<>+352(SB), Y3, Y6
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y5, Y3
+	VFNMADD231PS attentionConstants6x16<>+160(SB), Y5, Y3
+	VMOVUPS      attentionConstants6x16<>+192(SB), Y6
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y3, Y6
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y3, Y6
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y3, Y6
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y3, Y6
+	VFMADD213PS  attentionConstants6x16<>+352(SB), Y3, Y6
 	VMULPS       Y3, Y3, Y7
 	VFMADD213PS  Y3, Y7, Y6
-	VADDPS       attentionConstants<>+384(SB), Y6, Y6
+	VADDPS       attentionConstants6x16<>+384(SB), Y6, Y6
 	VCVTPS2DQ    Y5, Y5
 	VPSRAD       $0x01, Y5, Y7
 	VPSUBD       Y7, Y5, Y5
-	VPADDD       attentionConstants<>+416(SB), Y7, Y7
+	VPADDD       attentionConstants6x16<>+416(SB), Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
-	VPADDD       attentionConstants<>+416(SB), Y5, Y5
+	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y7, Y6, Y6
 	VMULPS       Y5, Y6, Y3
@@ -507,29 +509,29 @@ row:
 	VMOVUPS      160(CX), Y4
 	VSUBPS       Y1, Y3, Y3
 	VSUBPS       Y2, Y4, Y4
-	VMOVUPS      attentionConstants<>+32(SB), Y5
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y5
 	VMAXPS       Y3, Y5, Y3
-	VMOVUPS      attentionConstants<>+64(SB), Y5
+	VMOVUPS      attentionConstants6x16<>+64(SB), Y5
 	VMINPS       Y3, Y5, Y3
-	VMULPS       attentionConstants<>+96(SB), Y3, Y5
+	VMULPS       attentionConstants6x16<>+96(SB), Y3, Y5
 	VROUNDPS     $0x08, Y5, Y5
-	VFNMADD231PS attentionConstants<>+128(SB), Y5, Y3
-	VFNMADD231PS attentionConstants<>+160(SB), Y5, Y3
-	VMOVUPS      attentionConstants<>+192(SB), Y6
-	VFMADD213PS  attentionConstants<>+224(SB), Y3, Y6
-	VFMADD213PS  attentionConstants<>+256(SB), Y3, Y6
-	VFMADD213PS  attentionConstants<>+288(SB), Y3, Y6
-	VFMADD213PS  attentionConstants<>+320(SB), Y3, Y6
-	VFMADD213PS  attentionConstants<>+352(SB), Y3, Y6
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y5, Y3
+	VFNMADD231PS attentionConstants6x16<>+160(SB), Y5, Y3
+	VMOVUPS      attentionConstants6x16<>+192(SB), Y6
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y3, Y6
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y3, Y6
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y3, Y6
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y3, Y6
+	VFMADD213PS  attentionConstants6x16<>+352(SB), Y3, Y6
 	VMULPS       Y3, Y3, Y7
 	VFMADD213PS  Y3, Y7, Y6
-	VADDPS       attentionConstants<>+384(SB), Y6, Y6
+	VADDPS       attentionConstants6x16<>+384(SB), Y6, Y6
 	VCVTPS2DQ    Y5, Y5
 	VPSRAD       $0x01, Y5, Y7
 	VPSUBD       Y7, Y5, Y5
-	VPADDD       attentionConstants<>+416(SB), Y7, Y7
+	VPADDD       attentionConstants6x16<>+416(SB), Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
-	VPADDD       attentionConstants<>+416(SB), Y5, Y5
+	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y7, Y6, Y6
 	VMULPS       Y5, Y6, Y3
@@ -541,29 +543,29 @@ row:
 	VMOVUPS      192(CX), Y4
 	VSUBPS       Y1, Y3, Y3
 	VSUBPS       Y2, Y4, Y4
-	VMOVUPS      attentionConstants<>+32(SB), Y5
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y5
 	VMAXPS       Y3, Y5, Y3
-	VMOVUPS      attentionConstants<>+64(SB), Y5
+	VMOVUPS      attentionConstants6x16<>+64(SB), Y5
 	VMINPS       Y3, Y5, Y3
-	VMULPS       attentionConstants<>+96(SB), Y3, Y5
+	VMULPS       attentionConstants6x16<>+96(SB), Y3, Y5
 	VROUNDPS     $0x08, Y5, Y5
-	VFNMADD231PS attentionConstants<>+128(SB), Y5, Y3
-	VFNMADD231PS attentionConstants<>+160(SB), Y5, Y3
-	VMOVUPS      attentionConstants<>+192(SB), Y6
-	VFMADD213PS  attentionConstants<>+224(SB), Y3, Y6
-	VFMADD213PS  attentionConstants<>+256(SB), Y3, Y6
-	VFMADD213PS  attentionConstants<>+288(SB), Y3, Y6
-	VFMADD213PS  attentionConstants<>+320(SB), Y3, Y6
-	VFMADD213PS  attentionConstants<>+352(SB), Y3, Y6
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y5, Y3
+	VFNMADD231PS attentionConstants6x16<>+160(SB), Y5, Y3
+	VMOVUPS      attentionConstants6x16<>+192(SB), Y6
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y3, Y6
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y3, Y6
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y3, Y6
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y3, Y6
+	VFMADD213PS  attentionConstants6x16<>+352(SB), Y3, Y6
 	VMULPS       Y3, Y3, Y7
 	VFMADD213PS  Y3, Y7, Y6
-	VADDPS       attentionConstants<>+384(SB), Y6, Y6
+	VADDPS       attentionConstants6x16<>+384(SB), Y6, Y6
 	VCVTPS2DQ    Y5, Y5
 	VPSRAD       $0x01, Y5, Y7
 	VPSUBD       Y7, Y5, Y5
-	VPADDD       attentionConstants<>+416(SB), Y7, Y7
+	VPADDD       attentionConstants6x16<>+416(SB), Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
-	VPADDD       attentionConstants<>+416(SB), Y5, Y5
+	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y7, Y6, Y6
 	VMULPS       Y5, Y6, Y3
@@ -575,29 +577,29 @@ row:
 	VMOVUPS      224(CX), Y4
 	VSUBPS       Y1, Y3, Y3
 	VSUBPS       Y2, Y4, Y4
-	VMOVUPS      attentionConstants<>+32(SB), Y1
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y1
 	VMAXPS       Y3, Y1, Y3
-	VMOVUPS      attentionConstants<>+64(SB), Y1
+	VMOVUPS      attentionConstants6x16<>+64(SB), Y1
 	VMINPS       Y3, Y1, Y3
-	VMULPS       attentionConstants<>+96(SB), Y3, Y1
+	VMULPS       attentionConstants6x16<>+96(SB), Y3, Y1
 	VROUNDPS     $0x08, Y1, Y1
-	VFNMADD231PS attentionConstants<>+128(SB), Y1, Y3
-	VFNMADD231PS attentionConstants<>+160(SB), Y1, Y3
-	VMOVUPS      attentionConstants<>+192(SB), Y2
-	VFMADD213PS  attentionConstants<>+224(SB), Y3, Y2
-	VFMADD213PS  attentionConstants<>+256(SB), Y3, Y2
-	VFMADD213PS  attentionConstants<>+288(SB), Y3, Y2
-	VFMADD213PS  attentionConstants<>+320(SB), Y3, Y2
-	VFMADD213PS  attentionConstants<>+352(SB), Y3, Y2
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y1, Y3
+	VFNMADD231PS attentionConstants6x16<>+160(SB), Y1, Y3
+	VMOVUPS      attentionConstants6x16<>+192(SB), Y2
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y3, Y2
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y3, Y2
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y3, Y2
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y3, Y2
+	VFMADD213PS  attentionConstants6x16<>+352(SB), Y3, Y2
 	VMULPS       Y3, Y3, Y5
 	VFMADD213PS  Y3, Y5, Y2
-	VADDPS       attentionConstants<>+384(SB), Y2, Y2
+	VADDPS       attentionConstants6x16<>+384(SB), Y2, Y2
 	VCVTPS2DQ    Y1, Y1
 	VPSRAD       $0x01, Y1, Y5
 	VPSUBD       Y5, Y1, Y1
-	VPADDD       attentionConstants<>+416(SB), Y5, Y5
+	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
-	VPADDD       attentionConstants<>+416(SB), Y1, Y1
+	VPADDD       attentionConstants6x16<>+416(SB), Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y5, Y2, Y2
 	VMULPS       Y1, Y2, Y3
@@ -613,9 +615,9 @@ row:
 	VZEROUPPER
 	RET
 
-// func slopesByColumn(s *float32, dp *float32, scale float32, lse *float32, delta *float32)
+// func slopesByColumn6(s *float32, dp *float32, scale float32, lse *float32, delta *float32)
 // Requires: AVX, AVX2, FMA3
-TEXT ·slopesByColumn(SB), NOSPLIT, $0-40
+TEXT ·slopesByColumn6(SB), NOSPLIT, $0-40
 	MOVQ         s+0(FP), AX
 	MOVQ         dp+8(FP), CX
 	MOVQ         lse+24(FP), DX
@@ -628,29 +630,29 @@ row:
 	VMOVUPS      (CX), Y2
 	VSUBPS       (DX), Y1, Y1
 	VSUBPS       (BX), Y2, Y2
-	VMOVUPS      attentionConstants<>+32(SB), Y3
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y3
 	VMAXPS       Y1, Y3, Y1
-	VMOVUPS      attentionConstants<>+64(SB), Y3
+	VMOVUPS      attentionConstants6x16<>+64(SB), Y3
 	VMINPS       Y1, Y3, Y1
-	VMULPS       attentionConstants<>+96(SB), Y1, Y3
+	VMULPS       attentionConstants6x16<>+96(SB), Y1, Y3
 	VROUNDPS     $0x08, Y3, Y3
-	VFNMADD231PS attentionConstants<>+128(SB), Y3, Y1
-	VFNMADD231PS attentionConstants<>+160(SB), Y3, Y1
-	VMOVUPS      attentionConstants<>+192(SB), Y4
-	VFMADD213PS  attentionConstants<>+224(SB), Y1, Y4
-	VFMADD213PS  attentionConstants<>+256(SB), Y1, Y4
-	VFMADD213PS  attentionConstants<>+288(SB), Y1, Y4
-	VFMADD213PS  attentionConstants<>+320(SB), Y1, Y4
-	VFMADD213PS  attentionConstants<>+352(SB), Y1, Y4
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y3, Y1
+	VFNMADD231PS attentionConstants6x16<>+160(SB), Y3, Y1
+	VMOVUPS      attentionConstants6x16<>+192(SB), Y4
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y1, Y4
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y1, Y4
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y1, Y4
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y1, Y4
+	VFMADD213PS  attentionConstants6x16<>+352(SB), Y1, Y4
 	VMULPS       Y1, Y1, Y5
 	VFMADD213PS  Y1, Y5, Y4
-	VADDPS       attentionConstants<>+384(SB), Y4, Y4
+	VADDPS       attentionConstants6x16<>+384(SB), Y4, Y4
 	VCVTPS2DQ    Y3, Y3
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       attentionConstants<>+416(SB), Y5, Y5
+	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
-	VPADDD       attentionConstants<>+416(SB), Y3, Y3
+	VPADDD       attentionConstants6x16<>+416(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y5, Y4, Y4
 	VMULPS       Y3, Y4, Y1
@@ -662,29 +664,29 @@ row:
 	VMOVUPS      32(CX), Y2
 	VSUBPS       32(DX), Y1, Y1
 	VSUBPS       32(BX), Y2, Y2
-	VMOVUPS      attentionConstants<>+32(SB), Y3
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y3
 	VMAXPS       Y1, Y3, Y1
-	VMOVUPS      attentionConstants<>+64(SB), Y3
+	VMOVUPS      attentionConstants6x16<>+64(SB), Y3
 	VMINPS       Y1, Y3, Y1
-	VMULPS       attentionConstants<>+96(SB), Y1, Y3
+	VMULPS       attentionConstants6x16<>+96(SB), Y1, Y3
 	VROUNDPS     $0x08, Y3, Y3
-	VFNMADD231PS attentionConstants<>+128(SB), Y3, Y1
-	VFNMADD231PS attentionConstants<>+160(SB), Y3, Y1
-	VMOVUPS      attentionConstants<>+192(SB), Y4
-	VFMADD213PS  attentionConstants<>+224(SB), Y1, Y4
-	VFMADD213PS  attentionConstants<>+256(SB), Y1, Y4
-	VFMADD213PS  attentionConstants<>+288(SB), Y1, Y4
-	VFMADD213PS  attentionConstants<>+320(SB), Y1, Y4
-	VFMADD213PS  attentionConstants<>+352(SB), Y1, Y4
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y3, Y1
+	VFNMADD231PS attentionConstants6x16<>+160(SB), Y3, Y1
+	VMOVUPS      attentionConstants6x16<>+192(SB), Y4
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y1, Y4
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y1, Y4
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y1, Y4
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y1, Y4
+	VFMADD213PS  attentionConstants6x16<>+352(SB), Y1, Y4
 	VMULPS       Y1, Y1, Y5
 	VFMADD213PS  Y1, Y5, Y4
-	VADDPS       attentionConstants<>+384(SB), Y4, Y4
+	VADDPS       attentionConstants6x16<>+384(SB), Y4, Y4
 	VCVTPS2DQ    Y3, Y3
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       attentionConstants<>+416(SB), Y5, Y5
+	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
-	VPADDD       attentionConstants<>+416(SB), Y3, Y3
+	VPADDD       attentionConstants6x16<>+416(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y5, Y4, Y4
 	VMULPS       Y3, Y4, Y1
@@ -696,29 +698,29 @@ row:
 	VMOVUPS      64(CX), Y2
 	VSUBPS       64(DX), Y1, Y1
 	VSUBPS       64(BX), Y2, Y2
-	VMOVUPS      attentionConstants<>+32(SB), Y3
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y3
 	VMAXPS       Y1, Y3, Y1
-	VMOVUPS      attentionConstants<>+64(SB), Y3
+	VMOVUPS      attentionConstants6x16<>+64(SB), Y3
 	VMINPS       Y1, Y3, Y1
-	VMULPS       attentionConstants<>+96(SB), Y1, Y3
+	VMULPS       attentionConstants6x16<>+96(SB), Y1, Y3
 	VROUNDPS     $0x08, Y3, Y3
-	VFNMADD231PS attentionConstants<>+128(SB), Y3, Y1
-	VFNMADD231PS attentionConstants<>+160(SB), Y3, Y1
-	VMOVUPS      attentionConstants<>+192(SB), Y4
-	VFMADD213PS  attentionConstants<>+224(SB), Y1, Y4
-	VFMADD213PS  attentionConstants<>+256(SB), Y1, Y4
-	VFMADD213PS  attentionConstants<>+288(SB), Y1, Y4
-	VFMADD213PS  attentionConstants<>+320(SB), Y1, Y4
-	VFMADD213PS  attentionConstants<>+352(SB), Y1, Y4
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y3, Y1
+	VFNMADD231PS attentionConstants6x16<>+160(SB), Y3, Y1
+	VMOVUPS      attentionConstants6x16<>+192(SB), Y4
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y1, Y4
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y1, Y4
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y1, Y4
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y1, Y4
+	VFMADD213PS  attentionConstants6x16<>+352(SB), Y1, Y4
 	VMULPS       Y1, Y1, Y5
 	VFMADD213PS  Y1, Y5, Y4
-	VADDPS       attentionConstants<>+384(SB), Y4, Y4
+	VADDPS       attentionConstants6x16<>+384(SB), Y4, Y4
 	VCVTPS2DQ    Y3, Y3
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       attentionConstants<>+416(SB), Y5, Y5
+	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
-	VPADDD       attentionConstants<>+416(SB), Y3, Y3
+	VPADDD       attentionConstants6x16<>+416(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y5, Y4, Y4
 	VMULPS       Y3, Y4, Y1
@@ -730,29 +732,29 @@ row:
 	VMOVUPS      96(CX), Y2
 	VSUBPS       96(DX), Y1, Y1
 	VSUBPS       96(BX), Y2, Y2
-	VMOVUPS      attentionConstants<>+32(SB), Y3
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y3
 	VMAXPS       Y1, Y3, Y1
-	VMOVUPS      attentionConstants<>+64(SB), Y3
+	VMOVUPS      attentionConstants6x16<>+64(SB), Y3
 	VMINPS       Y1, Y3, Y1
-	VMULPS       attentionConstants<>+96(SB), Y1, Y3
+	VMULPS       attentionConstants6x16<>+96(SB), Y1, Y3
 	VROUNDPS     $0x08, Y3, Y3
-	VFNMADD231PS attentionConstants<>+128(SB), Y3, Y1
-	VFNMADD231PS attentionConstants<>+160(SB), Y3, Y1
-	VMOVUPS      attentionConstants<>+192(SB), Y4
-	VFMADD213PS  attentionConstants<>+224(SB), Y1, Y4
-	VFMADD213PS  attentionConstants<>+256(SB), Y1, Y4
-	VFMADD213PS  attentionConstants<>+288(SB), Y1, Y4
-	VFMADD213PS  attentionConstants<>+320(SB), Y1, Y4
-	VFMADD213PS  attentionConstants<>+352(SB), Y1, Y4
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y3, Y1
+	VFNMADD231PS attentionConstants6x16<>+160(SB), Y3, Y1
+	VMOVUPS      attentionConstants6x16<>+192(SB), Y4
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y1, Y4
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y1, Y4
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y1, Y4
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y1, Y4
+	VFMADD213PS  attentionConstants6x16<>+352(SB), Y1, Y4
 	VMULPS       Y1, Y1, Y5
 	VFMADD213PS  Y1, Y5, Y4
-	VADDPS       attentionConstants<>+384(SB), Y4, Y4
+	VADDPS       attentionConstants6x16<>+384(SB), Y4, Y4
 	VCVTPS2DQ    Y3, Y3
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       attentionConstants<>+416(SB), Y5, Y5
+	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
-	VPADDD       attentionConstants<>+416(SB), Y3, Y3
+	VPADDD       attentionConstants6x16<>+416(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y5, Y4, Y4
 	VMULPS       Y3, Y4, Y1
@@ -764,29 +766,29 @@ row:
 	VMOVUPS      128(CX), Y2
 	VSUBPS       128(DX), Y1, Y1
 	VSUBPS       128(BX), Y2, Y2
-	VMOVUPS      attentionConstants<>+32(SB), Y3
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y3
 	VMAXPS       Y1, Y3, Y1
-	VMOVUPS      attentionConstants<>+64(SB), Y3
+	VMOVUPS      attentionConstants6x16<>+64(SB), Y3
 	VMINPS       Y1, Y3, Y1
-	VMULPS       attentionConstants<>+96(SB), Y1, Y3
+	VMULPS       attentionConstants6x16<>+96(SB), Y1, Y3
 	VROUNDPS     $0x08, Y3, Y3
-	VFNMADD231PS attentionConstants<>+128(SB), Y3, Y1
-	VFNMADD231PS attentionConstants<>+160(SB), Y3, Y1
-	VMOVUPS      attentionConstants<>+192(SB), Y4
-	VFMADD213PS  attentionConstants<>+224(SB), Y1, Y4
-	VFMADD213PS  attentionConstants<>+256(SB), Y1, Y4
-	VFMADD213PS  attentionConstants<>+288(SB), Y1, Y4
-	VFMADD213PS  attentionConstants<>+320(SB), Y1, Y4
-	VFMADD213PS  attentionConstants<>+352(SB), Y1, Y4
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y3, Y1
+	VFNMADD231PS attentionConstants6x16<>+160(SB), Y3, Y1
+	VMOVUPS      attentionConstants6x16<>+192(SB), Y4
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y1, Y4
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y1, Y4
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y1, Y4
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y1, Y4
+	VFMADD213PS  attentionConstants6x16<>+352(SB), Y1, Y4
 	VMULPS       Y1, Y1, Y5
 	VFMADD213PS  Y1, Y5, Y4
-	VADDPS       attentionConstants<>+384(SB), Y4, Y4
+	VADDPS       attentionConstants6x16<>+384(SB), Y4, Y4
 	VCVTPS2DQ    Y3, Y3
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       attentionConstants<>+416(SB), Y5, Y5
+	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
-	VPADDD       attentionConstants<>+416(SB), Y3, Y3
+	VPADDD       attentionConstants6x16<>+416(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y5, Y4, Y4
 	VMULPS       Y3, Y4, Y1
@@ -798,29 +800,29 @@ row:
 	VMOVUPS      160(CX), Y2
 	VSUBPS       160(DX), Y1, Y1
 	VSUBPS       160(BX), Y2, Y2
-	VMOVUPS      attentionConstants<>+32(SB), Y3
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y3
 	VMAXPS       Y1, Y3, Y1
-	VMOVUPS      attentionConstants<>+64(SB), Y3
+	VMOVUPS      attentionConstants6x16<>+64(SB), Y3
 	VMINPS       Y1, Y3, Y1
-	VMULPS       attentionConstants<>+96(SB), Y1, Y3
+	VMULPS       attentionConstants6x16<>+96(SB), Y1, Y3
 	VROUNDPS     $0x08, Y3, Y3
-	VFNMADD231PS attentionConstants<>+128(SB), Y3, Y1
-	VFNMADD231PS attentionConstants<>+160(SB), Y3, Y1
-	VMOVUPS      attentionConstants<>+192(SB), Y4
-	VFMADD213PS  attentionConstants<>+224(SB), Y1, Y4
-	VFMADD213PS  attentionConstants<>+256(SB), Y1, Y4
-	VFMADD213PS  attentionConstants<>+288(SB), Y1, Y4
-	VFMADD213PS  attentionConstants<>+320(SB), Y1, Y4
-	VFMADD213PS  attentionConstants<>+352(SB), Y1, Y4
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y3, Y1
+	VFNMADD231PS attentionConstants6x16<>+160(SB), Y3, Y1
+	VMOVUPS      attentionConstants6x16<>+192(SB), Y4
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y1, Y4
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y1, Y4
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y1, Y4
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y1, Y4
+	VFMADD213PS  attentionConstants6x16<>+352(SB), Y1, Y4
 	VMULPS       Y1, Y1, Y5
 	VFMADD213PS  Y1, Y5, Y4
-	VADDPS       attentionConstants<>+384(SB), Y4, Y4
+	VADDPS       attentionConstants6x16<>+384(SB), Y4, Y4
 	VCVTPS2DQ    Y3, Y3
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       attentionConstants<>+416(SB), Y5, Y5
+	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
-	VPADDD       attentionConstants<>+416(SB), Y3, Y3
+	VPADDD       attentionConstants6x16<>+416(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y5, Y4, Y4
 	VMULPS       Y3, Y4, Y1
@@ -832,29 +834,29 @@ row:
 	VMOVUPS      192(CX), Y2
 	VSUBPS       192(DX), Y1, Y1
 	VSUBPS       192(BX), Y2, Y2
-	VMOVUPS      attentionConstants<>+32(SB), Y3
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y3
 	VMAXPS       Y1, Y3, Y1
-	VMOVUPS      attentionConstants<>+64(SB), Y3
+	VMOVUPS      attentionConstants6x16<>+64(SB), Y3
 	VMINPS       Y1, Y3, Y1
-	VMULPS       attentionConstants<>+96(SB), Y1, Y3
+	VMULPS       attentionConstants6x16<>+96(SB), Y1, Y3
 	VROUNDPS     $0x08, Y3, Y3
-	VFNMADD231PS attentionConstants<>+128(SB), Y3, Y1
-	VFNMADD231PS attentionConstants<>+160(SB), Y3, Y1
-	VMOVUPS      attentionConstants<>+192(SB), Y4
-	VFMADD213PS  attentionConstants<>+224(SB), Y1, Y4
-	VFMADD213PS  attentionConstants<>+256(SB), Y1, Y4
-	VFMADD213PS  attentionConstants<>+288(SB), Y1, Y4
-	VFMADD213PS  attentionConstants<>+320(SB), Y1, Y4
-	VFMADD213PS  attentionConstants<>+352(SB), Y1, Y4
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y3, Y1
+	VFNMADD231PS attentionConstants6x16<>+160(SB), Y3, Y1
+	VMOVUPS      attentionConstants6x16<>+192(SB), Y4
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y1, Y4
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y1, Y4
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y1, Y4
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y1, Y4
+	VFMADD213PS  attentionConstants6x16<>+352(SB), Y1, Y4
 	VMULPS       Y1, Y1, Y5
 	VFMADD213PS  Y1, Y5, Y4
-	VADDPS       attentionConstants<>+384(SB), Y4, Y4
+	VADDPS       attentionConstants6x16<>+384(SB), Y4, Y4
 	VCVTPS2DQ    Y3, Y3
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       attentionConstants<>+416(SB), Y5, Y5
+	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
-	VPADDD       attentionConstants<>+416(SB), Y3, Y3
+	VPADDD       attentionConstants6x16<>+416(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y5, Y4, Y4
 	VMULPS       Y3, Y4, Y1
@@ -866,29 +868,29 @@ row:
 	VMOVUPS      224(CX), Y2
 	VSUBPS       224(DX), Y1, Y1
 	VSUBPS       224(BX), Y2, Y2
-	VMOVUPS      attentionConstants<>+32(SB), Y3
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y3
 	VMAXPS       Y1, Y3, Y1
-	VMOVUPS      attentionConstants<>+64(SB), Y3
+	VMOVUPS      attentionConstants6x16<>+64(SB), Y3
 	VMINPS       Y1, Y3, Y1
-	VMULPS       attentionConstants<>+96(SB), Y1, Y3
+	VMULPS       attentionConstants6x16<>+96(SB), Y1, Y3
 	VROUNDPS     $0x08, Y3, Y3
-	VFNMADD231PS attentionConstants<>+128(SB), Y3, Y1
-	VFNMADD231PS attentionConstants<>+160(SB), Y3, Y1
-	VMOVUPS      attentionConstants<>+192(SB), Y4
-	VFMADD213PS  attentionConstants<>+224(SB), Y1, Y4
-	VFMADD213PS  attentionConstants<>+256(SB), Y1, Y4
-	VFMADD213PS  attentionConstants<>+288(SB), Y1, Y4
-	VFMADD213PS  attentionConstants<>+320(SB), Y1, Y4
-	VFMADD213PS  attentionConstants<>+352(SB), Y1, Y4
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y3, Y1
+	VFNMADD231PS attentionConstants6x16<>+160(SB), Y3, Y1
+	VMOVUPS      attentionConstants6x16<>+192(SB), Y4
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y1, Y4
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y1, Y4
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y1, Y4
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y1, Y4
+	VFMADD213PS  attentionConstants6x16<>+352(SB), Y1, Y4
 	VMULPS       Y1, Y1, Y5
 	VFMADD213PS  Y1, Y5, Y4
-	VADDPS       attentionConstants<>+384(SB), Y4, Y4
+	VADDPS       attentionConstants6x16<>+384(SB), Y4, Y4
 	VCVTPS2DQ    Y3, Y3
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       attentionConstants<>+416(SB), Y5, Y5
+	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
-	VPADDD       attentionConstants<>+416(SB), Y3, Y3
+	VPADDD       attentionConstants6x16<>+416(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y5, Y4, Y4
 	VMULPS       Y3, Y4, Y1
@@ -904,116 +906,116 @@ row:
 	VZEROUPPER
 	RET
 
-DATA attentionConstants<>+0(SB)/4, $0xff7fffff
-DATA attentionConstants<>+4(SB)/4, $0xff7fffff
-DATA attentionConstants<>+8(SB)/4, $0xff7fffff
-DATA attentionConstants<>+12(SB)/4, $0xff7fffff
-DATA attentionConstants<>+16(SB)/4, $0xff7fffff
-DATA attentionConstants<>+20(SB)/4, $0xff7fffff
-DATA attentionConstants<>+24(SB)/4, $0xff7fffff
-DATA attentionConstants<>+28(SB)/4, $0xff7fffff
-DATA attentionConstants<>+32(SB)/4, $0xc2d00000
-DATA attentionConstants<>+36(SB)/4, $0xc2d00000
-DATA attentionConstants<>+40(SB)/4, $0xc2d00000
-DATA attentionConstants<>+44(SB)/4, $0xc2d00000
-DATA attentionConstants<>+48(SB)/4, $0xc2d00000
-DATA attentionConstants<>+52(SB)/4, $0xc2d00000
-DATA attentionConstants<>+56(SB)/4, $0xc2d00000
-DATA attentionConstants<>+60(SB)/4, $0xc2d00000
-DATA attentionConstants<>+64(SB)/4, $0x42b20000
-DATA attentionConstants<>+68(SB)/4, $0x42b20000
-DATA attentionConstants<>+72(SB)/4, $0x42b20000
-DATA attentionConstants<>+76(SB)/4, $0x42b20000
-DATA attentionConstants<>+80(SB)/4, $0x42b20000
-DATA attentionConstants<>+84(SB)/4, $0x42b20000
-DATA attentionConstants<>+88(SB)/4, $0x42b20000
-DATA attentionConstants<>+92(SB)/4, $0x42b20000
-DATA attentionConstants<>+96(SB)/4, $0x3fb8aa3b
-DATA attentionConstants<>+100(SB)/4, $0x3fb8aa3b
-DATA attentionConstants<>+104(SB)/4, $0x3fb8aa3b
-DATA attentionConstants<>+108(SB)/4, $0x3fb8aa3b
-DATA attentionConstants<>+112(SB)/4, $0x3fb8aa3b
-DATA attentionConstants<>+116(SB)/4, $0x3fb8aa3b
-DATA attentionConstants<>+120(SB)/4, $0x3fb8aa3b
-DATA attentionConstants<>+124(SB)/4, $0x3fb8aa3b
-DATA attentionConstants<>+128(SB)/4, $0x3f318000
-DATA attentionConstants<>+132(SB)/4, $0x3f318000
-DATA attentionConstants<>+136(SB)/4, $0x3f318000
-DATA attentionConstants<>+140(SB)/4, $0x3f318000
-DATA attentionConstants<>+144(SB)/4, $0x3f318000
-DATA attentionConstants<>+148(SB)/4, $0x3f318000
-DATA attentionConstants<>+152(SB)/4, $0x3f318000
-DATA attentionConstants<>+156(SB)/4, $0x3f318000
-DATA attentionConstants<>+160(SB)/4, $0xb95e8083
-DATA attentionConstants<>+164(SB)/4, $0xb95e8083
-DATA attentionConstants<>+168(SB)/4, $0xb95e8083
-DATA attentionConstants<>+172(SB)/4, $0xb95e8083
-DATA attentionConstants<>+176(SB)/4, $0xb95e8083
-DATA attentionConstants<>+180(SB)/4, $0xb95e8083
-DATA attentionConstants<>+184(SB)/4, $0xb95e8083
-DATA attentionConstants<>+188(SB)/4, $0xb95e8083
-DATA attentionConstants<>+192(SB)/4, $0x39506967
-DATA attentionConstants<>+196(SB)/4, $0x39506967
-DATA attentionConstants<>+200(SB)/4, $0x39506967
-DATA attentionConstants<>+204(SB)/4, $0x39506967
-DATA attentionConstants<>+208(SB)/4, $0x39506967
-DATA attentionConstants<>+212(SB)/4, $0x39506967
-DATA attentionConstants<>+216(SB)/4, $0x39506967
-DATA attentionConstants<>+220(SB)/4, $0x39506967
-DATA attentionConstants<>+224(SB)/4, $0x3ab743ce
-DATA attentionConstants<>+228(SB)/4, $0x3ab743ce
-DATA attentionConstants<>+232(SB)/4, $0x3ab743ce
-DATA attentionConstants<>+236(SB)/4, $0x3ab743ce
-DATA attentionConstants<>+240(SB)/4, $0x3ab743ce
-DATA attentionConstants<>+244(SB)/4, $0x3ab743ce
-DATA attentionConstants<>+248(SB)/4, $0x3ab743ce
-DATA attentionConstants<>+252(SB)/4, $0x3ab743ce
-DATA attentionConstants<>+256(SB)/4, $0x3c088908
-DATA attentionConstants<>+260(SB)/4, $0x3c088908
-DATA attentionConstants<>+264(SB)/4, $0x3c088908
-DATA attentionConstants<>+268(SB)/4, $0x3c088908
-DATA attentionConstants<>+272(SB)/4, $0x3c088908
-DATA attentionConstants<>+276(SB)/4, $0x3c088908
-DATA attentionConstants<>+280(SB)/4, $0x3c088908
-DATA attentionConstants<>+284(SB)/4, $0x3c088908
-DATA attentionConstants<>+288(SB)/4, $0x3d2aa9c1
-DATA attentionConstants<>+292(SB)/4, $0x3d2aa9c1
-DATA attentionConstants<>+296(SB)/4, $0x3d2aa9c1
-DATA attentionConstants<>+300(SB)/4, $0x3d2aa9c1
-DATA attentionConstants<>+304(SB)/4, $0x3d2aa9c1
-DATA attentionConstants<>+308(SB)/4, $0x3d2aa9c1
-DATA attentionConstants<>+312(SB)/4, $0x3d2aa9c1
-DATA attentionConstants<>+316(SB)/4, $0x3d2aa9c1
-DATA attentionConstants<>+320(SB)/4, $0x3e2aaaaa
-DATA attentionConstants<>+324(SB)/4, $0x3e2aaaaa
-DATA attentionConstants<>+328(SB)/4, $0x3e2aaaaa
-DATA attentionConstants<>+332(SB)/4, $0x3e2aaaaa
-DATA attentionConstants<>+336(SB)/4, $0x3e2aaaaa
-DATA attentionConstants<>+340(SB)/4, $0x3e2aaaaa
-DATA attentionConstants<>+344(SB)/4, $0x3e2aaaaa
-DATA attentionConstants<>+348(SB)/4, $0x3e2aaaaa
-DATA attentionConstants<>+352(SB)/4, $0x3f000000
-DATA attentionConstants<>+356(SB)/4, $0x3f000000
-DATA attentionConstants<>+360(SB)/4, $0x3f000000
-DATA attentionConstants<>+364(SB)/4, $0x3f000000
-DATA attentionConstants<>+368(SB)/4, $0x3f000000
-DATA attentionConstants<>+372(SB)/4, $0x3f000000
-DATA attentionConstants<>+376(SB)/4, $0x3f000000
-DATA attentionConstants<>+380(SB)/4, $0x3f000000
-DATA attentionConstants<>+384(SB)/4, $0x3f800000
-DATA attentionConstants<>+388(SB)/4, $0x3f800000
-DATA attentionConstants<>+392(SB)/4, $0x3f800000
-DATA attentionConstants<>+396(SB)/4, $0x3f800000
-DATA attentionConstants<>+400(SB)/4, $0x3f800000
-DATA attentionConstants<>+404(SB)/4, $0x3f800000
-DATA attentionConstants<>+408(SB)/4, $0x3f800000
-DATA attentionConstants<>+412(SB)/4, $0x3f800000
-DATA attentionConstants<>+416(SB)/4, $0x0000007f
-DATA attentionConstants<>+420(SB)/4, $0x0000007f
-DATA attentionConstants<>+424(SB)/4, $0x0000007f
-DATA attentionConstants<>+428(SB)/4, $0x0000007f
-DATA attentionConstants<>+432(SB)/4, $0x0000007f
-DATA attentionConstants<>+436(SB)/4, $0x0000007f
-DATA attentionConstants<>+440(SB)/4, $0x0000007f
-DATA attentionConstants<>+444(SB)/4, $0x0000007f
-GLOBL attentionConstants<>(SB), RODATA|NOPTR, $448
+DATA attentionConstants6x16<>+0(SB)/4, $0xff7fffff
+DATA attentionConstants6x16<>+4(SB)/4, $0xff7fffff
+DATA attentionConstants6x16<>+8(SB)/4, $0xff7fffff
+DATA attentionConstants6x16<>+12(SB)/4, $0xff7fffff
+DATA attentionConstants6x16<>+16(SB)/4, $0xff7fffff
+DATA attentionConstants6x16<>+20(SB)/4, $0xff7fffff
+DATA attentionConstants6x16<>+24(SB)/4, $0xff7fffff
+DATA attentionConstants6x16<>+28(SB)/4, $0xff7fffff
+DATA attentionConstants6x16<>+32(SB)/4, $0xc2d00000
+DATA attentionConstants6x16<>+36(SB)/4, $0xc2d00000
+DATA attentionConstants6x16<>+40(SB)/4, $0xc2d00000
+DATA attentionConstants6x16<>+44(SB)/4, $0xc2d00000
+DATA attentionConstants6x16<>+48(SB)/4, $0xc2d00000
+DATA attentionConstants6x16<>+52(SB)/4, $0xc2d00000
+DATA attentionConstants6x16<>+56(SB)/4, $0xc2d00000
+DATA attentionConstants6x16<>+60(SB)/4, $0xc2d00000
+DATA attentionConstants6x16<>+64(SB)/4, $0x42b20000
+DATA attentionConstants6x16<>+68(SB)/4, $0x42b20000
+DATA attentionConstants6x16<>+72(SB)/4, $0x42b20000
+DATA attentionConstants6x16<>+76(SB)/4, $0x42b20000
+DATA attentionConstants6x16<>+80(SB)/4, $0x42b20000
+DATA attentionConstants6x16<>+84(SB)/4, $0x42b20000
+DATA attentionConstants6x16<>+88(SB)/4, $0x42b20000
+DATA attentionConstants6x16<>+92(SB)/4, $0x42b20000
+DATA attentionConstants6x16<>+96(SB)/4, $0x3fb8aa3b
+DATA attentionConstants6x16<>+100(SB)/4, $0x3fb8aa3b
+DATA attentionConstants6x16<>+104(SB)/4, $0x3fb8aa3b
+DATA attentionConstants6x16<>+108(SB)/4, $0x3fb8aa3b
+DATA attentionConstants6x16<>+112(SB)/4, $0x3fb8aa3b
+DATA attentionConstants6x16<>+116(SB)/4, $0x3fb8aa3b
+DATA attentionConstants6x16<>+120(SB)/4, $0x3fb8aa3b
+DATA attentionConstants6x16<>+124(SB)/4, $0x3fb8aa3b
+DATA attentionConstants6x16<>+128(SB)/4, $0x3f318000
+DATA attentionConstants6x16<>+132(SB)/4, $0x3f318000
+DATA attentionConstants6x16<>+136(SB)/4, $0x3f318000
+DATA attentionConstants6x16<>+140(SB)/4, $0x3f318000
+DATA attentionConstants6x16<>+144(SB)/4, $0x3f318000
+DATA attentionConstants6x16<>+148(SB)/4, $0x3f318000
+DATA attentionConstants6x16<>+152(SB)/4, $0x3f318000
+DATA attentionConstants6x16<>+156(SB)/4, $0x3f318000
+DATA attentionConstants6x16<>+160(SB)/4, $0xb95e8083
+DATA attentionConstants6x16<>+164(SB)/4, $0xb95e8083
+DATA attentionConstants6x16<>+168(SB)/4, $0xb95e8083
+DATA attentionConstants6x16<>+172(SB)/4, $0xb95e8083
+DATA attentionConstants6x16<>+176(SB)/4, $0xb95e8083
+DATA attentionConstants6x16<>+180(SB)/4, $0xb95e8083
+DATA attentionConstants6x16<>+184(SB)/4, $0xb95e8083
+DATA attentionConstants6x16<>+188(SB)/4, $0xb95e8083
+DATA attentionConstants6x16<>+192(SB)/4, $0x39506967
+DATA attentionConstants6x16<>+196(SB)/4, $0x39506967
+DATA attentionConstants6x16<>+200(SB)/4, $0x39506967
+DATA attentionConstants6x16<>+204(SB)/4, $0x39506967
+DATA attentionConstants6x16<>+208(SB)/4, $0x39506967
+DATA attentionConstants6x16<>+212(SB)/4, $0x39506967
+DATA attentionConstants6x16<>+216(SB)/4, $0x39506967
+DATA attentionConstants6x16<>+220(SB)/4, $0x39506967
+DATA attentionConstants6x16<>+224(SB)/4, $0x3ab743ce
+DATA attentionConstants6x16<>+228(SB)/4, $0x3ab743ce
+DATA attentionConstants6x16<>+232(SB)/4, $0x3ab743ce
+DATA attentionConstants6x16<>+236(SB)/4, $0x3ab743ce
+DATA attentionConstants6x16<>+240(SB)/4, $0x3ab743ce
+DATA attentionConstants6x16<>+244(SB)/4, $0x3ab743ce
+DATA attentionConstants6x16<>+248(SB)/4, $0x3ab743ce
+DATA attentionConstants6x16<>+252(SB)/4, $0x3ab743ce
+DATA attentionConstants6x16<>+256(SB)/4, $0x3c088908
+DATA attentionConstants6x16<>+260(SB)/4, $0x3c088908
+DATA attentionConstants6x16<>+264(SB)/4, $0x3c088908
+DATA attentionConstants6x16<>+268(SB)/4, $0x3c088908
+DATA attentionConstants6x16<>+272(SB)/4, $0x3c088908
+DATA attentionConstants6x16<>+276(SB)/4, $0x3c088908
+DATA attentionConstants6x16<>+280(SB)/4, $0x3c088908
+DATA attentionConstants6x16<>+284(SB)/4, $0x3c088908
+DATA attentionConstants6x16<>+288(SB)/4, $0x3d2aa9c1
+DATA attentionConstants6x16<>+292(SB)/4, $0x3d2aa9c1
+DATA attentionConstants6x16<>+296(SB)/4, $0x3d2aa9c1
+DATA attentionConstants6x16<>+300(SB)/4, $0x3d2aa9c1
+DATA attentionConstants6x16<>+304(SB)/4, $0x3d2aa9c1
+DATA attentionConstants6x16<>+308(SB)/4, $0x3d2aa9c1
+DATA attentionConstants6x16<>+312(SB)/4, $0x3d2aa9c1
+DATA attentionConstants6x16<>+316(SB)/4, $0x3d2aa9c1
+DATA attentionConstants6x16<>+320(SB)/4, $0x3e2aaaaa
+DATA attentionConstants6x16<>+324(SB)/4, $0x3e2aaaaa
+DATA attentionConstants6x16<>+328(SB)/4, $0x3e2aaaaa
+DATA attentionConstants6x16<>+332(SB)/4, $0x3e2aaaaa
+DATA attentionConstants6x16<>+336(SB)/4, $0x3e2aaaaa
+DATA attentionConstants6x16<>+340(SB)/4, $0x3e2aaaaa
+DATA attentionConstants6x16<>+344(SB)/4, $0x3e2aaaaa
+DATA attentionConstants6x16<>+348(SB)/4, $0x3e2aaaaa
+DATA attentionConstants6x16<>+352(SB)/4, $0x3f000000
+DATA attentionConstants6x16<>+356(SB)/4, $0x3f000000
+DATA attentionConstants6x16<>+360(SB)/4, $0x3f000000
+DATA attentionConstants6x16<>+364(SB)/4, $0x3f000000
+DATA attentionConstants6x16<>+368(SB)/4, $0x3f000000
+DATA attentionConstants6x16<>+372(SB)/4, $0x3f000000
+DATA attentionConstants6x16<>+376(SB)/4, $0x3f000000
+DATA attentionConstants6x16<>+380(SB)/4, $0x3f000000
+DATA attentionConstants6x16<>+384(SB)/4, $0x3f800000
+DATA attentionConstants6x16<>+388(SB)/4, $0x3f800000
+DATA attentionConstants6x16<>+392(SB)/4, $0x3f800000
+DATA attentionConstants6x16<>+396(SB)/4, $0x3f800000
+DATA attentionConstants6x16<>+400(SB)/4, $0x3f800000
+DATA attentionConstants6x16<>+404(SB)/4, $0x3f800000
+DATA attentionConstants6x16<>+408(SB)/4, $0x3f800000
+DATA attentionConstants6x16<>+412(SB)/4, $0x3f800000
+DATA attentionConstants6x16<>+416(SB)/4, $0x0000007f
+DATA attentionConstants6x16<>+420(SB)/4, $0x0000007f
+DATA attentionConstants6x16<>+424(SB)/4, $0x0000007f
+DATA attentionConstants6x16<>+428(SB)/4, $0x0000007f
+DATA attentionConstants6x16<>+432(SB)/4, $0x0000007f
+DATA attentionConstants6x16<>+436(SB)/4, $0x0000007f
+DATA attentionConstants6x16<>+440(SB)/4, $0x0000007f
+DATA attentionConstants6x16<>+444(SB)/4, $0x0000007f
+GLOBL attentionConstants6x16<>(SB), RODATA|NOPTR, $448

@@ -18,30 +18,30 @@ func gemm6x16(k int, a *float32, b *float32, c *float32, ldc int, add *float32, 
 //go:noescape
 func gemm6x16Strip(k int, a *float32, b *float32, c *float32, ldc int, add *float32, ldadd int)
 
-// packRows8F32 interleaves 8 rows: dst[kk*16+i] = rows[i][from+kk] for kk < 4·n4.
+// packRows8Of16F32 interleaves 8 rows: dst[kk*16+i] = rows[i][from+kk] for kk < 4·n4.
 //
 //go:noescape
-func packRows8F32(dst *float32, rows **float32, from int, n4 int)
-
-// packRows8BF16 interleaves 8 rows: dst[kk*16+i] = rows[i][from+kk] for kk < 4·n4, widened from bfloat16.
-//
-//go:noescape
-func packRows8BF16(dst *float32, rows **uint16, from int, n4 int)
-
-// packRows6F32 interleaves 6 rows: dst[kk*6+i] = rows[i][from+kk] for kk < 4·n4.
-//
-//go:noescape
-func packRows6F32(dst *float32, rows **float32, from int, n4 int)
+func packRows8Of16F32(dst *float32, rows **float32, from int, n4 int)
 
 // packColumns16F32 copies 16 columns: dst[kk*16+j] = src[kk*ld+j] for kk < k.
 //
 //go:noescape
 func packColumns16F32(dst *float32, src *float32, ld int, k int)
 
+// packRows8Of16BF16 interleaves 8 rows: dst[kk*16+i] = rows[i][from+kk] for kk < 4·n4, widened from bfloat16.
+//
+//go:noescape
+func packRows8Of16BF16(dst *float32, rows **uint16, from int, n4 int)
+
 // packColumns16BF16 copies 16 columns: dst[kk*16+j] = src[kk*ld+j] for kk < k, widened from bfloat16.
 //
 //go:noescape
 func packColumns16BF16(dst *float32, src *uint16, ld int, k int)
+
+// packRows6Of6F32 interleaves 6 rows: dst[kk*6+i] = rows[i][from+kk] for kk < 4·n4.
+//
+//go:noescape
+func packRows6Of6F32(dst *float32, rows **float32, from int, n4 int)
 
 // packColumns6F32 copies 6 columns: dst[kk*6+j] = src[kk*ld+j] for kk < k.
 //

@@ -160,7 +160,7 @@ one:
 	VFMADD231PS  Y15, Y12, Y10
 	VFMADD231PS  Y15, Y13, Y11
 	ADDQ         $0x18, CX
-	ADDQ         $0x40, DX
+	ADDQ         $0x00000040, DX
 	DECQ         AX
 	JNZ          one
 
@@ -441,7 +441,7 @@ one:
 	VFMADD231PS  Y15, Y12, Y10
 	VFMADD231PS  Y15, Y13, Y11
 	ADDQ         $0x04, CX
-	ADDQ         $0x40, DX
+	ADDQ         $0x00000040, DX
 	DECQ         AX
 	JNZ          one
 
@@ -486,9 +486,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func packRows8F32(dst *float32, rows **float32, from int, n4 int)
+// func packRows8Of16F32(dst *float32, rows **float32, from int, n4 int)
 // Requires: AVX
-TEXT ·packRows8F32(SB), NOSPLIT, $0-32
+TEXT ·packRows8Of16F32(SB), NOSPLIT, $0-32
 	MOVQ  dst+0(FP), AX
 	MOVQ  rows+8(FP), CX
 	MOVQ  from+16(FP), DX
@@ -544,9 +544,34 @@ done:
 	VZEROUPPER
 	RET
 
-// func packRows8BF16(dst *float32, rows **uint16, from int, n4 int)
+// func packColumns16F32(dst *float32, src *float32, ld int, k int)
+// Requires: AVX
+TEXT ·packColumns16F32(SB), NOSPLIT, $0-32
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  ld+16(FP), DX
+	MOVQ  k+24(FP), BX
+	SHLQ  $0x02, DX
+	TESTQ BX, BX
+	JZ    done
+
+row:
+	VMOVUPS (CX), Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(CX), Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    DX, CX
+	ADDQ    $0x00000040, AX
+	DECQ    BX
+	JNZ     row
+
+done:
+	VZEROUPPER
+	RET
+
+// func packRows8Of16BF16(dst *float32, rows **uint16, from int, n4 int)
 // Requires: AVX, AVX2
-TEXT ·packRows8BF16(SB), NOSPLIT, $0-32
+TEXT ·packRows8Of16BF16(SB), NOSPLIT, $0-32
 	MOVQ  dst+0(FP), AX
 	MOVQ  rows+8(FP), CX
 	MOVQ  from+16(FP), DX
@@ -610,9 +635,36 @@ done:
 	VZEROUPPER
 	RET
 
-// func packRows6F32(dst *float32, rows **float32, from int, n4 int)
+// func packColumns16BF16(dst *float32, src *uint16, ld int, k int)
+// Requires: AVX, AVX2
+TEXT ·packColumns16BF16(SB), NOSPLIT, $0-32
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  ld+16(FP), DX
+	MOVQ  k+24(FP), BX
+	SHLQ  $0x01, DX
+	TESTQ BX, BX
+	JZ    done
+
+row:
+	VPMOVZXWD (CX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, (AX)
+	VPMOVZXWD 16(CX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, 32(AX)
+	ADDQ      DX, CX
+	ADDQ      $0x00000040, AX
+	DECQ      BX
+	JNZ       row
+
+done:
+	VZEROUPPER
+	RET
+
+// func packRows6Of6F32(dst *float32, rows **float32, from int, n4 int)
 // Requires: AVX
-TEXT ·packRows6F32(SB), NOSPLIT, $0-32
+TEXT ·packRows6Of6F32(SB), NOSPLIT, $0-32
 	MOVQ  dst+0(FP), AX
 	MOVQ  rows+8(FP), CX
 	MOVQ  from+16(FP), DX
@@ -664,58 +716,6 @@ done:
 	VZEROUPPER
 	RET
 
-// func packColumns16F32(dst *float32, src *float32, ld int, k int)
-// Requires: AVX
-TEXT ·packColumns16F32(SB), NOSPLIT, $0-32
-	MOVQ  dst+0(FP), AX
-	MOVQ  src+8(FP), CX
-	MOVQ  ld+16(FP), DX
-	MOVQ  k+24(FP), BX
-	SHLQ  $0x02, DX
-	TESTQ BX, BX
-	JZ    done
-
-row:
-	VMOVUPS (CX), Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(CX), Y0
-	VMOVUPS Y0, 32(AX)
-	ADDQ    DX, CX
-	ADDQ    $0x40, AX
-	DECQ    BX
-	JNZ     row
-
-done:
-	VZEROUPPER
-	RET
-
-// func packColumns16BF16(dst *float32, src *uint16, ld int, k int)
-// Requires: AVX, AVX2
-TEXT ·packColumns16BF16(SB), NOSPLIT, $0-32
-	MOVQ  dst+0(FP), AX
-	MOVQ  src+8(FP), CX
-	MOVQ  ld+16(FP), DX
-	MOVQ  k+24(FP), BX
-	SHLQ  $0x01, DX
-	TESTQ BX, BX
-	JZ    done
-
-row:
-	VPMOVZXWD (CX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, (AX)
-	VPMOVZXWD 16(CX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, 32(AX)
-	ADDQ      DX, CX
-	ADDQ      $0x40, AX
-	DECQ      BX
-	JNZ       row
-
-done:
-	VZEROUPPER
-	RET
-
 // func packColumns6F32(dst *float32, src *float32, ld int, k int)
 // Requires: AVX
 TEXT ·packColumns6F32(SB), NOSPLIT, $0-32
@@ -730,10 +730,10 @@ TEXT ·packColumns6F32(SB), NOSPLIT, $0-32
 row:
 	VMOVUPS (CX), X0
 	VMOVSD  16(CX), X1
-	VMOVUPS X0, (AX)
 	VMOVLPS X1, 16(AX)
+	VMOVUPS X0, (AX)
 	ADDQ    DX, CX
-	ADDQ    $0x18, AX
+	ADDQ    $0x00000018, AX
 	DECQ    BX
 	JNZ     row
 

@@ -28,8 +28,14 @@ type compile func(b *backend, c engine.Call) (engine.Launch, error)
 type backend struct {
 	name   string
 	tables []map[string]compile // in order of preference; the last one is portable
+	narrow *narrowing           // nil: these kernels do not compute in bf16
 	pool   *pool
 }
+
+// narrowBackend is a backend that computes in bf16 too.
+type narrowBackend struct{ *backend }
+
+func (narrowBackend) ComputesBF16() {}
 
 func open(index int, opt engine.Options) (engine.Backend, error) {
 	if index != 0 {
@@ -44,33 +50,54 @@ func open(index int, opt engine.Options) (engine.Backend, error) {
 			source = KernelsEnv
 		}
 	}
-	b := &backend{}
-	switch kernels {
-	case "", "auto":
-		b.use(avx2Available())
-	case "portable":
-		b.use(false)
-	case "avx2":
-		if !avx2Available() {
-			return nil, fmt.Errorf("device cpu: %s avx2: they need a processor with AVX2 and FMA and a program built for amd64 without the tag noasm", source)
-		}
-		b.use(true)
-	default:
-		return nil, fmt.Errorf("device cpu: %s %q: want auto, portable or avx2", source, kernels)
+	chosen, err := choose(kernels, opt.DType)
+	if err != nil {
+		return nil, fmt.Errorf("device cpu: %s %q: %w", source, kernels, err)
 	}
+	b := &backend{name: "cpu/" + chosen.name}
+	if chosen.table != nil {
+		b.tables = append(b.tables, chosen.table())
+	}
+	b.tables = append(b.tables, portable)
 	workers := opt.Workers
 	if workers == 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
 	b.pool = newPool(workers)
+	if chosen.narrow != nil {
+		b.narrow = chosen.narrow()
+		return narrowBackend{b}, nil
+	}
 	return b, nil
 }
 
-func (b *backend) use(avx2 bool) {
-	b.name, b.tables = "cpu/portable", []map[string]compile{portable}
-	if avx2 {
-		b.name, b.tables = "cpu/avx2", []map[string]compile{avx2Kernels(), portable}
+// kernels are those of one instruction set.
+type kernels struct {
+	name   string
+	needs  string                    // of the processor, in words
+	runs   func() bool               // whether processor and operating system do
+	auto   bool                      // whether "auto" may take them
+	table  func() map[string]compile // with scratch memory of its own; calls that it declines are left to portable Go
+	narrow func() *narrowing         // nil: they do not compute in bf16
+}
+
+// choose finds kernels by name; "" and "auto" are the best that this machine runs for arithmetic in a dtype.
+func choose(name, dtype string) (kernels, error) {
+	names, auto := "auto, portable", name == "" || name == "auto"
+	for _, k := range instances() {
+		names += ", " + k.name
+		switch {
+		case auto && dtype == "bf16" && k.narrow != nil && k.runs(), auto && k.auto && k.runs(), name == k.name && k.runs():
+			return k, nil
+		case name == k.name:
+			return k, fmt.Errorf("they need a processor with %s", k.needs)
+		}
 	}
+	switch name {
+	case "", "auto", "portable":
+		return kernels{name: "portable", narrow: portableNarrowing}, nil
+	}
+	return kernels{}, fmt.Errorf("want %s", names)
 }
 
 func (b *backend) Name() string { return b.name }
@@ -109,7 +136,14 @@ func (b *backend) Compile(c engine.Call) (engine.Launch, error) {
 		return nil, err
 	}
 	if compute == engine.BFloat16 {
-		return nil, fmt.Errorf("%s: %w", c.Op, errDtype(compute))
+		if b.narrow == nil {
+			return nil, fmt.Errorf("%s: %w", c.Op, errDtype(compute))
+		}
+		launch, err := b.compileNarrow(c)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", c.Op, err)
+		}
+		return guarded(c.Op, launch), nil
 	}
 	for _, table := range b.tables {
 		kernel := table[c.Op]

@@ -23,13 +23,15 @@ func openWith(t *testing.T, kernels string) func(workers int) engine.Backend {
 }
 
 func TestPortableCompliance(t *testing.T) {
-	compliance.Run(t, openWith(t, "portable"), compliance.Options{})
+	compliance.Run(t, openWith(t, "portable"), compliance.Options{BF16: true, Unfused: true})
 }
 
 func TestEveryOpIsListed(t *testing.T) {
 	require.ElementsMatch(t, ops.Ops(), append(slices.Collect(maps.Keys(portable)), ops.FusedOps()...))
-	for op := range avx2Kernels() {
-		require.Contains(t, portable, op)
+	for _, k := range instances() {
+		for op := range k.table() {
+			require.Contains(t, portable, op, k.name)
+		}
 	}
 }
 
@@ -48,17 +50,24 @@ func TestOpen(t *testing.T) {
 	require.NoError(t, b.Close())
 	require.NoError(t, b.Close())
 
-	for kernels, want := range map[string]string{"avx512": "avx512", "AVX2": "AVX2"} {
+	for kernels, want := range map[string]string{"neon": "neon", "AVX2": "AVX2"} {
 		_, err := engine.Open("cpu", engine.Options{Kernels: kernels})
 		require.ErrorContains(t, err, want)
+		require.ErrorContains(t, err, "want auto, portable")
 	}
 	_, err = engine.Open("cpu:1", engine.Options{})
 	require.ErrorContains(t, err, "cpu:1")
 	_, err = engine.Open("cpu", engine.Options{Workers: -1})
 	require.ErrorContains(t, err, "-1 workers")
-	if !avx2Available() {
-		_, err := engine.Open("cpu", engine.Options{Kernels: "avx2"})
-		require.ErrorContains(t, err, "AVX2 and FMA")
+	for _, k := range instances() {
+		b, err := engine.Open("cpu", engine.Options{Kernels: k.name})
+		if k.runs() {
+			require.NoError(t, err)
+			require.Equal(t, "cpu/"+k.name, b.Name())
+			require.NoError(t, b.Close())
+			continue
+		}
+		require.ErrorContains(t, err, k.needs)
 	}
 
 	t.Setenv(KernelsEnv, "portable")

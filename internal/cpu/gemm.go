@@ -14,17 +14,25 @@ const (
 	packedRoom = 2 << 20     // floats of packed A that all workers share: 8 MiB, at home in the third cache
 )
 
-// microKernel describes a register tile and its panels, so that wider instruction sets can bring their own.
-type microKernel struct {
+// instructionSet is what products and attention take from an instruction set: a register tile, the panels that fit it,
+// and what is done to a strip of scores, as many rows as the tile has. None of it decides about bits: every set computes
+// an element's sum as the same chain of fused multiply-adds.
+type instructionSet struct {
 	mr, nr int // rows and columns of the tile
-	// tile computes c[i*ldc+j] = add[i*ldadd+j] + Σ_kk a[kk*mr+i]·b[kk*nr+j] for kk < k.
-	tile func(k int, a, b, c *float32, ldc int, add *float32, ldadd int)
-	// packA and packB lay the vectors first to first+count of a matrix, from k0 on and kc deep, into panels of mr or nr
-	// interleaved vectors; what fills up the last panel is never read back.
-	packA, packB func(w *workspace, dst *float32, x *matrix, first, count, k0, kc int)
+	lanes  int // float32 in a register
+	// tile computes c[i*ldc+j] = add[i*ldadd+j] + Σ_kk a[kk*mr+i]·b[kk*nr+j] for kk < k; stripTile reads a[i*keyBlock+kk].
+	tile, stripTile func(k int, a, b, c *float32, ldc int, add *float32, ldadd int)
+	// packRowsA and packRowsB interleave mr or nr rows, 4·n4 elements from an index on, into a panel. packColumnsA and
+	// packColumnsB copy mr or nr columns of k rows that are ld elements apart.
+	packRowsA, packRowsB func(dst *float32, rows []unsafe.Pointer, bf16 bool, from, n4 int)
+	packColumnsA         func(dst, src *float32, ld, k int)
+	packColumnsB         func(dst, src *float32, ld, k int)
+	packColumnsBF16      func(dst *float32, src *uint16, ld, k int)
+	// packPairsA and packPairsB join mr or nr columns of 2·k rows of bf16 in words, for sets that multiply pairs of bf16.
+	packPairsA, packPairsB      func(dst *uint32, src *uint16, ld, k int)
+	softmax                     func(s *float32, scale float32, state *float32)
+	slopesByRow, slopesByColumn func(s, dp *float32, scale float32, lse, delta *float32)
 }
-
-var avx2Tile = &microKernel{mr: 6, nr: 16, tile: gemm6x16, packA: packA6, packB: packB16}
 
 // matrix is an operand seen as vectors along the dimension that is summed over.
 type matrix struct {
@@ -36,15 +44,15 @@ type matrix struct {
 
 // workspace is one worker's scratch memory.
 type workspace struct {
-	panels []float32 // packed B
-	rows   [16]unsafe.Pointer
-	tile   []float32 // a register tile that the result has no room for
-	bias   [16]float32
+	panels []float32        // packed B
+	rows   []unsafe.Pointer // those that a panel interleaves
+	tile   []float32        // a register tile that the result has no room for
+	bias   []float32        // of a tile that is not full
 }
 
 // gemm is a compiled product C = A·B + bias; its fields are set anew at each launch.
 type gemm struct {
-	kernel *microKernel
+	set    *instructionSet
 	packed []float32    // of A, shared by all workers
 	spaces []*workspace // one for each worker
 
@@ -62,8 +70,8 @@ type gemm struct {
 	packWork, tileWork func(worker, piece int)
 }
 
-func newGEMM(p *pool, kernel *microKernel, s *scratch) *gemm {
-	g := &gemm{kernel: kernel, crew: newCrew(p), packed: s.packedA(), spaces: s.spaces(p.helpers + 1)}
+func newGEMM(p *pool, s *scratch) *gemm {
+	g := &gemm{set: s.set, crew: newCrew(p), packed: s.packedA(), spaces: s.spaces(p.helpers + 1)}
 	g.packWork, g.tileWork = g.pack, g.tile
 	return g
 }
@@ -78,20 +86,12 @@ func (g *gemm) run() error {
 		return nil
 	}
 	workers := len(g.spaces)
-	nr := g.kernel.nr
-	g.tileColumns = min(columnTile, roundUp(ceilDiv(g.n, 2*workers), nr))
-	if tiles := ceilDiv(g.n, g.tileColumns); tiles > workers {
-		// As many tiles for one worker as for the other.
-		g.tileColumns = roundUp(ceilDiv(g.n, roundUp(tiles, workers)), nr)
-	}
+	g.tileColumns = columnsOfTask(g.n, workers, g.set.nr)
 	depth := min(g.k, kSpan)
-	chunk := max(g.kernel.mr, packedRoom/depth/rowBlock*rowBlock)
+	chunk := max(g.set.mr, packedRoom/depth/rowBlock*rowBlock)
 	for g.row0 = 0; g.row0 < g.m; g.row0 += chunk {
 		g.rows = min(chunk, g.m-g.row0)
-		g.tileRows = g.rows
-		if columns := ceilDiv(g.n, g.tileColumns); columns < 2*workers && workers > 1 {
-			g.tileRows = max(g.kernel.mr*8, roundUp(ceilDiv(g.rows, ceilDiv(4*workers, columns)), g.kernel.mr))
-		}
+		g.tileRows = rowsOfTask(g.rows, ceilDiv(g.n, g.tileColumns), workers, g.set.mr)
 		for g.k0 = 0; g.k0 < g.k; g.k0 += kSpan {
 			g.span = min(kSpan, g.k-g.k0)
 			if err := g.crew.run(ceilDiv(g.rows, packRowsAtATime), g.packWork); err != nil {
@@ -105,15 +105,32 @@ func (g *gemm) run() error {
 	return nil
 }
 
+// columnsOfTask is how many of n columns one task takes, as many for one worker as for the other.
+func columnsOfTask(n, workers, nr int) int {
+	columns := min(columnTile, roundUp(ceilDiv(n, 2*workers), nr))
+	if tiles := ceilDiv(n, columns); tiles > workers {
+		return roundUp(ceilDiv(n, roundUp(tiles, workers)), nr)
+	}
+	return columns
+}
+
+// rowsOfTask is how many rows one task takes where the columns make a number of tiles: all, unless workers were idle.
+func rowsOfTask(rows, tiles, workers, mr int) int {
+	if tiles < 2*workers && workers > 1 {
+		return max(mr*8, roundUp(ceilDiv(rows, ceilDiv(4*workers, tiles)), mr))
+	}
+	return rows
+}
+
 const packRowsAtATime = 96
 
 // pack lays some of A's rows out as panels: for each block of K one after the other, [panel][k][mr].
 func (g *gemm) pack(worker, piece int) {
-	padded, from := roundUp(g.rows, g.kernel.mr), piece*packRowsAtATime
+	padded, from := roundUp(g.rows, g.set.mr), piece*packRowsAtATime
 	count := min(packRowsAtATime, g.rows-from)
 	for k := 0; k < g.span; k += kBlock {
 		kc := min(kBlock, g.span-k)
-		g.kernel.packA(g.spaces[worker], &g.packed[k*padded+from*kc], &g.a, g.row0+from, count, g.k0+k, kc)
+		g.set.packA(g.spaces[worker], &g.packed[k*padded+from*kc], &g.a, g.row0+from, count, g.k0+k, kc)
 	}
 }
 
@@ -125,14 +142,14 @@ func (g *gemm) tile(worker, piece int) {
 }
 
 func (g *gemm) tileOfC(w *workspace, from, rows, column, columns int) {
-	kernel, padded := g.kernel, roundUp(g.rows, g.kernel.mr)
+	set, padded := g.set, roundUp(g.rows, g.set.mr)
 	for k := 0; k < g.span; k += kBlock {
 		kc := min(kBlock, g.span-k)
-		kernel.packB(w, &w.panels[0], &g.b, column, columns, g.k0+k, kc)
+		set.packB(w, &w.panels[0], &g.b, column, columns, g.k0+k, kc)
 		for block := from; block < from+rows; block += rowBlock {
 			end := min(block+rowBlock, from+rows)
-			for j := 0; j < columns; j += kernel.nr {
-				g.strip(w, k, kc, block, end, column+j, min(kernel.nr, columns-j),
+			for j := 0; j < columns; j += set.nr {
+				g.strip(w, k, kc, block, end, column+j, min(set.nr, columns-j),
 					&g.packed[k*padded+block*kc], &w.panels[j*kc])
 			}
 		}
@@ -141,28 +158,28 @@ func (g *gemm) tileOfC(w *workspace, from, rows, column, columns int) {
 
 // strip computes rows from to end of one panel of columns.
 func (g *gemm) strip(w *workspace, k, kc, from, end, column, width int, a, b *float32) {
-	kernel := g.kernel
+	set := g.set
 	first := g.k0+k == 0
 	start := &zeros[0]
 	if first && g.bias != nil {
 		start = offset(g.bias, column)
-		if width < kernel.nr {
-			copy(w.bias[:], unsafe.Slice(start, width))
+		if width < set.nr {
+			copy(w.bias, unsafe.Slice(start, width))
 			start = &w.bias[0]
 		}
 	}
-	for i := from; i < end; i += kernel.mr {
+	for i := from; i < end; i += set.mr {
 		c := offset(g.c, (g.row0+i)*g.n+column)
 		panel := offset(a, (i-from)*kc)
-		height := min(kernel.mr, end-i)
+		height := min(set.mr, end-i)
 		switch {
-		case height < kernel.mr || width < kernel.nr:
-			kernel.tile(kc, panel, b, &w.tile[0], kernel.nr, start, 0)
+		case height < set.mr || width < set.nr:
+			set.tile(kc, panel, b, &w.tile[0], set.nr, start, 0)
 			g.copyEdge(w, c, height, width, first)
 		case first:
-			kernel.tile(kc, panel, b, c, g.n, start, 0)
+			set.tile(kc, panel, b, c, g.n, start, 0)
 		default:
-			kernel.tile(kc, panel, b, c, g.n, c, g.n)
+			set.tile(kc, panel, b, c, g.n, c, g.n)
 		}
 	}
 }
@@ -171,7 +188,7 @@ func (g *gemm) strip(w *workspace, k, kc, from, end, column, width int, a, b *fl
 func (g *gemm) copyEdge(w *workspace, c *float32, height, width int, first bool) {
 	for i := range height {
 		to := unsafe.Slice(offset(c, i*g.n), width)
-		for j, v := range w.tile[i*g.kernel.nr:][:width] {
+		for j, v := range w.tile[i*g.set.nr:][:width] {
 			if first {
 				to[j] = v
 			} else {

@@ -8,54 +8,50 @@ import (
 	"github.com/goprm/goprm/internal/engine"
 )
 
-// packA6 packs f32 vectors into panels of 6.
-func packA6(w *workspace, dst *float32, x *matrix, first, count, k0, kc int) {
-	for p := 0; p < count; p += 6 {
-		width := min(6, count-p)
+// packA lays the f32 vectors first to first+count of a matrix, from k0 on and kc deep, into panels of mr interleaved
+// vectors; what fills up the last panel is never read back.
+func (s *instructionSet) packA(w *workspace, dst *float32, x *matrix, first, count, k0, kc int) {
+	for p := 0; p < count; p += s.mr {
+		width := min(s.mr, count-p)
 		switch {
 		case x.alongK:
-			x.vectors(w.rows[:6], first+p, width)
-			packRows6F32(dst, (**float32)(unsafe.Pointer(&w.rows)), k0, kc/4)
-			x.packTail(w.rows[:6], offset(dst, kc/4*4*6), k0+kc/4*4, kc%4)
-		case width == 6:
-			packColumns6F32(dst, (*float32)(x.at(k0, first+p)), x.ld, kc)
+			s.interleave(w, dst, x, s.mr, first+p, width, k0, kc)
+		case width == s.mr:
+			s.packColumnsA(dst, (*float32)(x.at(k0, first+p)), x.ld, kc)
 		default:
-			x.packNarrow(dst, 6, width, first+p, k0, kc)
+			x.packNarrow(dst, s.mr, width, first+p, k0, kc)
 		}
-		dst = offset(dst, 6*kc)
+		dst = offset(dst, s.mr*kc)
 	}
 }
 
-// packB16 packs f32 or bf16 vectors into panels of 16.
-func packB16(w *workspace, dst *float32, x *matrix, first, count, k0, kc int) {
-	for p := 0; p < count; p += 16 {
-		width := min(16, count-p)
+// packB does the same in panels of nr; the vectors may be bf16.
+func (s *instructionSet) packB(w *workspace, dst *float32, x *matrix, first, count, k0, kc int) {
+	for p := 0; p < count; p += s.nr {
+		width := min(s.nr, count-p)
 		switch {
 		case x.alongK:
-			x.vectors(w.rows[:], first+p, width)
-			packRows16(dst, &w.rows, x.bf16, k0, kc/4)
-			x.packTail(w.rows[:], offset(dst, kc/4*4*16), k0+kc/4*4, kc%4)
-		case width < 16:
-			x.packNarrow(dst, 16, width, first+p, k0, kc)
+			s.interleave(w, dst, x, s.nr, first+p, width, k0, kc)
+		case width < s.nr:
+			x.packNarrow(dst, s.nr, width, first+p, k0, kc)
 		case x.bf16:
-			packColumns16BF16(dst, (*uint16)(x.at(k0, first+p)), x.ld, kc)
+			s.packColumnsBF16(dst, (*uint16)(x.at(k0, first+p)), x.ld, kc)
 		default:
-			packColumns16F32(dst, (*float32)(x.at(k0, first+p)), x.ld, kc)
+			s.packColumnsB(dst, (*float32)(x.at(k0, first+p)), x.ld, kc)
 		}
-		dst = offset(dst, 16*kc)
+		dst = offset(dst, s.nr*kc)
 	}
 }
 
-// packRows16 interleaves 16 rows, 4·n4 elements of each.
-func packRows16(dst *float32, rows *[16]unsafe.Pointer, bf16 bool, from, n4 int) {
-	for half := range 2 {
-		list := unsafe.Pointer(&rows[8*half])
-		if bf16 {
-			packRows8BF16(offset(dst, 8*half), (**uint16)(list), from, n4)
-		} else {
-			packRows8F32(offset(dst, 8*half), (**float32)(list), from, n4)
-		}
+// interleave makes a panel of vectors that lie along the summed dimension.
+func (s *instructionSet) interleave(w *workspace, dst *float32, x *matrix, panel, first, width, k0, kc int) {
+	rows, pack := w.rows[:panel], s.packRowsB
+	if panel == s.mr {
+		pack = s.packRowsA
 	}
+	x.vectors(rows, first, width)
+	pack(dst, rows, x.bf16, k0, kc/4)
+	x.packTail(rows, offset(dst, kc/4*4*panel), k0+kc/4*4, kc%4)
 }
 
 func (x *matrix) size() int {

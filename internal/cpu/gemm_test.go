@@ -4,8 +4,10 @@ package cpu
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"syscall"
 	"testing"
 	"unsafe"
@@ -16,6 +18,7 @@ import (
 
 // gemmCase is a product's operands in one of the layouts that the linear ops need.
 type gemmCase struct {
+	set     *instructionSet
 	m, n, k int
 	a, b    []float32 // as in memory
 	b16     []engine.BF16
@@ -25,7 +28,7 @@ type gemmCase struct {
 }
 
 func newGEMMCase(r *rand.Rand, m, n, k int, layout string, bf16, bias bool) *gemmCase {
-	p := &gemmCase{m: m, n: n, k: k, aAlongK: layout[0] == 'N', bAlongK: layout[1] == 'T'}
+	p := &gemmCase{set: avx2Set, m: m, n: n, k: k, aAlongK: layout[0] == 'N', bAlongK: layout[1] == 'T'}
 	p.a, p.b = normal(r, m*k), normal(r, n*k)
 	if bf16 {
 		p.b16 = make([]engine.BF16, n*k)
@@ -76,7 +79,7 @@ func (p *gemmCase) prepare(t testing.TB, workers int) (*gemm, []float32) {
 	for i := range c {
 		c[i] = float32(math.NaN())
 	}
-	g := newGEMM(pool, avx2Tile, &scratch{})
+	g := newGEMM(pool, &scratch{set: p.set})
 	g.m, g.n, g.k = p.m, p.n, p.k
 	g.a = matrix{ptr: unsafe.Pointer(unsafe.SliceData(p.a)), ld: p.m, alongK: p.aAlongK}
 	if p.aAlongK {
@@ -112,10 +115,18 @@ func (p *gemmCase) want() (c, magnitude []float64) {
 	return c, magnitude
 }
 
-func needAVX2(t testing.TB) {
-	if !avx2Available() {
-		t.Skip("this processor has no AVX2 and FMA")
+func needAVX2(t testing.TB) { need(t, "avx2") }
+
+// sets are the instruction sets that this machine runs.
+func sets() map[string]*instructionSet {
+	all := map[string]*instructionSet{}
+	if runsAVX2() {
+		all["avx2"] = avx2Set
 	}
+	if runsAVX512() {
+		all["avx512"] = avx512Set
+	}
+	return all
 }
 
 func TestGEMMAgainstFloat64(t *testing.T) {
@@ -130,8 +141,11 @@ func TestGEMMAgainstFloat64(t *testing.T) {
 			for _, bf16 := range []bool{false, true} {
 				p := newGEMMCase(r, s[0], s[1], s[2], layout, bf16, layout == "NT")
 				want, magnitude := p.want()
-				var first []float32
-				for workers := 1; workers <= 3; workers++ {
+				var first []float32 // every set has the same bits
+				for i := range 3 * len(sets()) {
+					name := slices.Sorted(maps.Keys(sets()))[i/3]
+					p.set = sets()[name]
+					workers := 1 + i%3
 					got := p.run(t, workers)
 					for i := range want {
 						if d := math.Abs(want[i] - float64(got[i])); !(d <= 4e-7*magnitude[i]) {
@@ -141,7 +155,7 @@ func TestGEMMAgainstFloat64(t *testing.T) {
 					if first == nil {
 						first = got
 					}
-					require.Equal(t, first, got, "%v %s: %d workers", s, layout, workers)
+					require.Equal(t, first, got, "%v %s: %s, %d workers", s, layout, name, workers)
 				}
 			}
 		}
@@ -153,14 +167,17 @@ func TestGEMMRowAloneHasTheSameBits(t *testing.T) {
 	needAVX2(t)
 	r := rand.New(rand.NewPCG(3, 4))
 	p := newGEMMCase(r, 397, 77, 5300, "NT", true, true)
-	whole := p.run(t, 2)
-	for _, row := range []int{0, 5, 200, 383, 384, 396} {
-		alone := *p
-		alone.m, alone.a = 1, p.a[row*p.k:][:p.k]
-		require.Equal(t, alone.run(t, 1), whole[row*p.n:][:p.n], "row %d", row)
-	}
-	for _, j := range []int{0, 15, 76} {
-		require.Equal(t, p.specified(396, j), whole[396*p.n+j], "column %d", j)
+	for name, set := range sets() {
+		p.set = set
+		whole := p.run(t, 2)
+		for _, row := range []int{0, 5, 200, 383, 384, 396} {
+			alone := *p
+			alone.m, alone.a = 1, p.a[row*p.k:][:p.k]
+			require.Equal(t, alone.run(t, 1), whole[row*p.n:][:p.n], "%s: row %d", name, row)
+		}
+		for _, j := range []int{0, 15, 76} {
+			require.Equal(t, p.specified(396, j), whole[396*p.n+j], "%s: column %d", name, j)
+		}
 	}
 }
 
@@ -213,25 +230,32 @@ func BenchmarkGEMM(b *testing.B) {
 			if s.bf16 {
 				dtype = "bf16"
 			}
-			b.Run(fmt.Sprintf("%s-%s/M%d-N%d-K%d/workers%d", s.layout, dtype, s.m, s.n, s.k, workers), func(b *testing.B) {
-				p := newGEMMCase(rand.New(rand.NewPCG(5, 6)), s.m, s.n, s.k, s.layout, s.bf16, false)
-				g, _ := p.prepare(b, workers)
-				reportRate(b, 2*float64(s.m)*float64(s.n)*float64(s.k), g.run)
-			})
+			for _, name := range slices.Sorted(maps.Keys(sets())) {
+				b.Run(fmt.Sprintf("%s-%s/M%d-N%d-K%d/workers%d/%s", s.layout, dtype, s.m, s.n, s.k, workers, name), func(b *testing.B) {
+					p := newGEMMCase(rand.New(rand.NewPCG(5, 6)), s.m, s.n, s.k, s.layout, s.bf16, false)
+					p.set = sets()[name]
+					g, _ := p.prepare(b, workers)
+					reportRate(b, 2*float64(s.m)*float64(s.n)*float64(s.k), g.run)
+				})
+			}
 		}
 	}
 }
 
 // BenchmarkMicroKernel is what the products can reach at best: panels in the first caches.
 func BenchmarkMicroKernel(b *testing.B) {
-	needAVX2(b)
-	a, panel, c := alignedFloats(6*kBlock), alignedFloats(16*kBlock), alignedFloats(6*16)
-	reportRate(b, 2*6*16*kBlock*1000, func() error {
-		for range 1000 {
-			gemm6x16(kBlock, &a[0], &panel[0], &c[0], 16, &zeros[0], 0)
-		}
-		return nil
-	})
+	for _, name := range slices.Sorted(maps.Keys(sets())) {
+		set := sets()[name]
+		a, panel, c := alignedFloats(set.mr*kBlock), alignedFloats(set.nr*kBlock), alignedFloats(set.mr*set.nr)
+		b.Run(name, func(b *testing.B) {
+			reportRate(b, 2*float64(set.mr*set.nr)*kBlock*1000, func() error {
+				for range 1000 {
+					set.tile(kBlock, &a[0], &panel[0], &c[0], set.nr, &zeros[0], 0)
+				}
+				return nil
+			})
+		})
+	}
 }
 
 // reportRate runs work and reports its speed by the clock and by the processor time it took, which other programs on

@@ -56,6 +56,7 @@ type Backend interface {
 type Options struct {
 	Kernels string // which kernels, e.g. "portable" or "avx2"; "" or "auto": the best this machine runs
 	Workers int    // threads; 0: GOMAXPROCS. Results do not depend on it
+	DType   string // of the arithmetic, "" or "auto" where it is open; kernels that are chosen are such as compute in it, if there are
 }
 
 var registry struct {
@@ -125,8 +126,14 @@ func Open(device string, opt Options) (Backend, error) {
 // SharesHostMemory marks backends whose kernels read host memory, mappings of files included.
 type SharesHostMemory interface{ SharesHostMemory() }
 
-// ComputesBF16 marks backends that have bf16 as a compute dtype; on those it is what a dtype of auto means.
+// ComputesBF16 marks backends that have bf16 as a compute dtype.
 type ComputesBF16 interface{ ComputesBF16() }
+
+// PrefersBF16 marks those of them on which bf16 is what a dtype of auto means.
+type PrefersBF16 interface {
+	ComputesBF16
+	PrefersBF16()
+}
 
 // MemoryError says that a device has not the memory that was wanted, in bytes.
 type MemoryError struct {

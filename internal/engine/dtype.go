@@ -59,16 +59,17 @@ func ParseDType(name string) (tensor.Dtype, error) {
 	return tensor.Dtype{}, fmt.Errorf("dtype %q: want f32, f64 or bf16", name)
 }
 
-// ResolveDType names the dtype that a backend computes in: "" and auto are bf16 where it has that, else f32.
+// ResolveDType names the dtype that a backend computes in: "" and auto are bf16 where it prefers that, else f32.
 func ResolveDType(name string, b Backend) (string, error) {
 	_, narrow := b.(ComputesBF16)
+	_, preferred := b.(PrefersBF16)
 	switch {
-	case (name == "" || name == "auto") && narrow:
+	case (name == "" || name == "auto") && preferred:
 		return "bf16", nil
 	case name == "" || name == "auto":
 		return "f32", nil
 	case name == "bf16" && !narrow:
-		return "", fmt.Errorf("dtype: bf16 compute needs a backend that has it: %s computes in f32 and f64 (bf16 weights are read as they are)", b.Name())
+		return "", fmt.Errorf("dtype: bf16 compute needs a GPU, or a CPU with AVX512_BF16 (backend: avx512bf16): %s computes in f32 and f64 (bf16 weights are read as they are)", b.Name())
 	}
 	_, err := ParseDType(name)
 	return name, err

@@ -21,6 +21,17 @@ type Folder struct {
 	Weights   *hfmodel.Weights
 	Tokenizer tokenizer.Tokenizer
 	Text      data.ModelText
+	// GoodClass is the class of two that stands for a good step; nil: as config.json names it.
+	GoodClass *int
+}
+
+// goodLast turns a two-class head so that its class 1 is the good one.
+func (f *Folder) goodLast(head nnet.Find) (nnet.Find, error) {
+	if f.GoodClass != nil {
+		return nnet.GoodLast(head, *f.GoodClass), nil
+	}
+	good, err := f.Config.Labels.Good()
+	return nnet.GoodLast(head, good), err
 }
 
 // Format is one format, open on a folder.
@@ -96,11 +107,16 @@ func Open(name string, f *Folder) (*Format, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: format %s: %w", f.Dir, name, err)
 	}
-	format.Name, format.limit = name, f.Config.MaxPositionEmbeddings
+	format.Name, format.limit = name, f.Config.MaxLength()
 	if format.cut == nil {
 		format.cut = cutAt("\n\n")
 	}
 	return format, nil
+}
+
+// HasVocabulary tells whether the model still has a language-model head that means something: its scores are tokens' probabilities.
+func (f *Format) HasVocabulary() bool {
+	return slices.ContainsFunc(table, func(d definition) bool { return d.name == f.Name && d.head == languageModel })
 }
 
 // Unbounded tells whether its scores have no bounds.

@@ -16,6 +16,9 @@ func openSequence(f *Folder) (*Format, error) {
 	if err != nil {
 		return nil, err
 	}
+	if l := f.Config.Labels; len(l) == 1 && l.Bad() {
+		return nil, fmt.Errorf("id2label calls its one class %q, so its logit would be high for what is bad", l[0])
+	}
 	var padding struct {
 		ID *int32 `json:"pad_token_id"`
 	}

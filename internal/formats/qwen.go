@@ -19,6 +19,9 @@ func openQwen(f *Folder) (*Format, error) {
 	if err != nil {
 		return nil, err
 	}
+	if tensors, err = f.goodLast(tensors); err != nil {
+		return nil, err
+	}
 	text := data.DefaultText()
 	text.ThinkTags, text.Separator, text.StepMark, text.Read = nil, "", qwenMark, "mark"
 	r, err := data.NewRenderer(text, f.Tokenizer, f.Text)

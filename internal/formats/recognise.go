@@ -94,3 +94,11 @@ func linearHead(c *hfmodel.Config, w *hfmodel.Weights) (headKind, string) {
 func mayBe(c *hfmodel.Config, ending string) bool {
 	return len(c.Architectures) == 0 || slices.ContainsFunc(c.Architectures, func(a string) bool { return strings.HasSuffix(a, ending) })
 }
+
+// FilesBeside are the files that a format reads beside the weights.
+func FilesBeside(name string) []string {
+	if slices.ContainsFunc(table, func(d definition) bool { return d.name == name && d.head == rewardFile }) {
+		return hfmodel.RewardHeadNames()
+	}
+	return nil
+}

@@ -39,6 +39,9 @@ func openStepwise(f *Folder, begin []int32, separator string) (*Format, error) {
 	if err != nil {
 		return nil, err
 	}
+	if tensors, err = f.goodLast(tensors); err != nil {
+		return nil, err
+	}
 	ends, _, err := f.Tokenizer.Encode(separator)
 	if err != nil {
 		return nil, err

@@ -55,11 +55,12 @@ func linear(weight, bias string) map[string]string {
 
 const lmHead = "lm_head.weight"
 
-// vocabularyHead is the folder's language-model head, [V, h].
+// vocabularyHead is the folder's language-model head, [V, h]: the one that is stored, even where config.json ties it to the embedding.
+// Where the two differ, transformers does not tie them either; where they are copies, either is right.
 func vocabularyHead(f *Folder) (nnet.Stored, error) {
 	names := []string{lmHead}
 	if f.Config.TieWordEmbeddings {
-		names = []string{"model.embed_tokens.weight", "embed_tokens.weight"}
+		names = append(names, "model.embed_tokens.weight", "embed_tokens.weight")
 	}
 	for _, name := range names {
 		if t, ok := f.Weights.Lookup(name); ok {

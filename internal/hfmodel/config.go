@@ -28,12 +28,13 @@ type Config struct {
 	RMSNormEps            float64
 	RopeTheta             float64
 	RopeScaling           RopeScaling
-	MaxPositionEmbeddings int
+	MaxPositionEmbeddings int // see MaxLength for the longest text
 	VocabSize             int
 	TieWordEmbeddings     bool
 	HiddenAct             string // "silu"
 	AttentionBias         bool   // q, k and v have biases: qwen2 yes, mistral and llama no
 	NumLabels             int    // of a classification head; transformers' default is 2
+	Labels                Labels // what config.json calls the classes
 	TorchDtype            string // as written: "bfloat16", "float32" ...; "" if absent
 	SlidingWindow         int    // tokens that a token of a sliding layer attends to, itself included; 0: all layers attend to all
 	slides                []bool // by layer, if SlidingWindow is not 0
@@ -85,23 +86,19 @@ func ParseConfig(text []byte) (*Config, error) {
 	if f.err != nil { // of an unknown model the rest means nothing
 		return nil, f.err
 	}
+	refuseNull(f)
 	c.HiddenSize = f.count("hidden_size", 0, maxHidden)
 	c.IntermediateSize = f.count("intermediate_size", 0, 8*maxHidden)
 	c.NumHiddenLayers = f.count("num_hidden_layers", 0, maxLayers)
 	c.NumAttentionHeads = f.count("num_attention_heads", 0, maxHidden)
-	keyValueDefault := 0
-	if c.ModelType == "llama" {
-		keyValueDefault = c.NumAttentionHeads // the other two have defaults of their own that no model means
-	}
-	c.NumKeyValueHeads = f.count("num_key_value_heads", keyValueDefault, maxHidden)
 	c.VocabSize = f.count("vocab_size", 0, maxVocab)
-	c.MaxPositionEmbeddings = f.count("max_position_embeddings", 0, maxPositions)
+	c.readPositions(f)
 	c.RMSNormEps = f.number("rms_norm_eps", 1e-6)
 	c.TieWordEmbeddings = f.flag("tie_word_embeddings")
 	c.HiddenAct = f.text("hidden_act", "silu")
 	c.AttentionBias = c.ModelType == "qwen2"
 	c.TorchDtype = oneOf(f, "torch_dtype", "dtype")
-	c.NumLabels = f.count("num_labels", max(1, labelDefault(f)), maxLabels)
+	c.readLabels(f)
 	c.readHeadDim(f)
 	c.readRope(f)
 	c.readWindow(f)
@@ -146,14 +143,6 @@ func oneOf(f *fields, older, newer string) string {
 		return b
 	}
 	return a
-}
-
-// labelDefault is the number of labels where num_labels is absent: transformers writes only id2label, and nothing for two labels.
-func labelDefault(f *fields) int {
-	if labels := read(f, "id2label", "an object", map[string]json.RawMessage(nil)); labels != nil {
-		return len(labels)
-	}
-	return 2
 }
 
 func (c *Config) readHeadDim(f *fields) {

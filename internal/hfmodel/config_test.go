@@ -52,7 +52,7 @@ func TestGoldenConfigs(t *testing.T) {
 			MaxPositionEmbeddings: 131072, VocabSize: 288, HiddenAct: "silu", NumLabels: 2, TorchDtype: "float32"},
 		"heads/sequence_classification": {Architectures: []string{"Qwen2ForSequenceClassification"}, ModelType: "qwen2", HiddenSize: 32,
 			IntermediateSize: 80, NumHiddenLayers: 2, NumAttentionHeads: 4, NumKeyValueHeads: 2, HeadDim: 8, RMSNormEps: 1e-6, RopeTheta: 1e4,
-			MaxPositionEmbeddings: 4096, VocabSize: 288, HiddenAct: "silu", AttentionBias: true, NumLabels: 1, TorchDtype: "bfloat16"},
+			MaxPositionEmbeddings: 4096, VocabSize: 288, HiddenAct: "silu", AttentionBias: true, NumLabels: 1, Labels: Labels{"LABEL_0"}, TorchDtype: "bfloat16"},
 	} {
 		config, err := ReadConfig(filepath.Join(goldens, folder))
 		require.NoError(t, err)
@@ -135,7 +135,6 @@ func TestConfigRefusals(t *testing.T) {
 		{set("rope_theta", "-1"), "rope_theta -1"},
 		{set("partial_rotary_factor", "0.5"), "partial_rotary_factor 0.5"},
 		{set("dtype", `"float32"`), `torch_dtype is "bfloat16" but dtype is "float32"`},
-		{with(set("use_sliding_window", "true"), "sliding_window", "null"), "use_sliding_window is true, but sliding_window is missing"},
 		{set("layer_types", `["full_attention","sliding_attention"]`), `layer_types: layer 1 is "sliding_attention", but no sliding_window is in use`},
 		{set("layer_types", `["full_attention","chunked_attention"]`), `layer 1 is "chunked_attention"`},
 		{set("layer_types", `["full_attention"]`), `1 entries for 2 layers`},
@@ -158,7 +157,7 @@ func TestConfigRefusals(t *testing.T) {
 		{set("head_dim", "3"), "head_dim 3 is odd"},
 		{set("head_dim", "0"), "head_dim is 0"},
 		{set("num_key_value_heads", "3"), "4 is not a multiple of num_key_value_heads 3"},
-		{set("num_key_value_heads", ""), "num_key_value_heads is missing"},
+		{set("num_key_value_heads", ""), "num_attention_heads 4 is not a multiple of num_key_value_heads 32"}, // the class's default
 		{set("num_attention_heads", "0"), "num_attention_heads is 0, not from 1"},
 		{set("num_hidden_layers", "-2"), "num_hidden_layers is -2"},
 		{set("num_hidden_layers", "1000000000"), "num_hidden_layers is 1000000000"},
@@ -167,7 +166,7 @@ func TestConfigRefusals(t *testing.T) {
 		{set("vocab_size", `"11"`), `vocab_size is "11"`},
 		{set("vocab_size", "99999999999999999999"), "vocab_size is 99999999999999999999"},
 		{set("intermediate_size", ""), "intermediate_size is missing"},
-		{set("intermediate_size", "null"), "intermediate_size is missing"},
+		{set("intermediate_size", "null"), "intermediate_size is null"},
 		{set("rms_norm_eps", "0"), "rms_norm_eps 0"},
 		{set("rms_norm_eps", "-1e-6"), "rms_norm_eps -1e-06"},
 		{set("id2label", `["a"]`), "id2label"},

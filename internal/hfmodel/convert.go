@@ -47,9 +47,9 @@ func Convert(in, out string) (*Converted, error) {
 		return nil, err
 	}
 	done := &Converted{Files: map[string]string{}}
-	files := weights.Files()
+	files := slices.DeleteFunc(weights.Files(), func(f File) bool { return !isTorch(f.Path()) })
 	if !isTorch(listed.names[0]) {
-		files, listed.index = nil, nil
+		listed.index = nil
 	}
 	if isTorch(RewardHeadName(in)) {
 		head, err := OpenRewardHead(in)
@@ -105,9 +105,6 @@ func (c *Converted) write(in, out string, files []File, listed weightList, weigh
 
 // convert writes one file's tensors.
 func (c *Converted) convert(dir *atomicfile.Dir, file *torchfile.File) error {
-	if err := file.Verify(); err != nil {
-		return err
-	}
 	var tensors []safetensors.Tensor
 	for _, info := range file.Tensors() {
 		tensors = append(tensors, safetensors.Tensor{Name: info.Name, DType: info.DType, Shape: info.Shape, Data: file.Bytes(info.Name)})

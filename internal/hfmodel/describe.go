@@ -66,7 +66,10 @@ type ModelDescription struct {
 	DTypes                map[string]int        `json:"dtypes"` // tensors of each type
 	Bytes                 int64                 `json:"bytes"`  // of the weights' files
 	Files                 int                   `json:"files"`
+	MaxLength             int                   `json:"max_length"` // of a text: max_position_embeddings as far as RoPE scaling stretches it
 	Head                  string                `json:"head"`
+	Labels                []string              `json:"labels,omitempty"`        // what config.json calls the classes of the head
+	GoodClass             *int                  `json:"good_class,omitempty"`    // of a two-class head; nil: the names do not tell
 	Extra                 []string              `json:"extra_tensors,omitempty"` // neither trunk nor lm_head
 	Formats               []string              `json:"formats"`                 // public PRM formats that fit
 	Goprm                 bool                  `json:"goprm"`                   // holds a goprm.json
@@ -208,6 +211,9 @@ func describeWeights(c *Config, w *Weights, recognise RecogniseHead) (*ModelDesc
 	if err != nil {
 		return nil, err
 	}
+	if err := CheckHead(c, w, trunk.Extra); err != nil {
+		return nil, err
+	}
 	head, fits := recognise(c, w)
 	found := &ModelDescription{
 		Architectures: c.Architectures, ModelType: c.ModelType, NumHiddenLayers: c.NumHiddenLayers, HiddenSize: c.HiddenSize,
@@ -215,8 +221,9 @@ func describeWeights(c *Config, w *Weights, recognise RecogniseHead) (*ModelDesc
 		HeadDim: c.HeadDim, VocabSize: c.VocabSize, MaxPositionEmbeddings: c.MaxPositionEmbeddings, RopeTheta: c.RopeTheta,
 		RopeScaling: c.RopeScaling.Kind, SlidingWindow: c.SlidingWindow,
 		TieWordEmbeddings: c.TieWordEmbeddings, TrunkParameters: trunk.Parameters, DTypes: map[string]int{}, Files: len(w.files),
-		Head: head, Formats: fits, Extra: trunk.Extra,
+		Head: head, Formats: fits, Extra: trunk.Extra, MaxLength: c.MaxLength(),
 	}
+	found.describeLabels(c, w)
 	if found.Formats == nil {
 		found.Formats = []string{} // a list in JSON too
 	}
@@ -231,4 +238,18 @@ func describeWeights(c *Config, w *Weights, recognise RecogniseHead) (*ModelDesc
 	_, err = os.Stat(filepath.Join(w.dir, goprmName))
 	found.Goprm = err == nil
 	return found, nil
+}
+
+// describeLabels says which class of a two-class head is the good one.
+func (m *ModelDescription) describeLabels(c *Config, w *Weights) {
+	for _, name := range []string{"score.weight", "score.2.weight"} {
+		t, ok := w.Lookup(name)
+		if !ok {
+			continue
+		}
+		m.Labels = c.Labels
+		if good, err := c.Labels.Good(); err == nil && len(t.Info.Shape) == 2 && t.Info.Shape[0] == 2 {
+			m.GoodClass = &good
+		}
+	}
 }

@@ -170,3 +170,67 @@ func TestDescribeRefuses(t *testing.T) {
 	_, err = Describe(os.DevNull, recogniseNone)
 	require.ErrorContains(t, err, "not a regular file")
 }
+
+// What config.json says of the head's classes must be what the weights hold; a head has one place.
+func TestHeadsThatContradict(t *testing.T) {
+	classes := func(edits map[string]string) map[string]string {
+		edits["architectures"] = `["Qwen2ForTokenClassification"]`
+		return edits
+	}
+	for _, c := range []struct {
+		config  map[string]string
+		tensors map[string][]int
+		message string
+	}{
+		{classes(map[string]string{"num_labels": "3"}), map[string][]int{"score.weight": {2, 8}, "score.bias": {2}}, "the head has 2 rows, but config.json says 3 labels"},
+		{classes(map[string]string{"id2label": `{"0":"good"}`}), map[string][]int{"score.weight": {2, 8}, "score.bias": {2}}, "but config.json says 1 labels"},
+		{classes(map[string]string{}), map[string][]int{"score.weight": {1, 8}, "score.bias": {1}}, "the head has 1 rows, but config.json says 2 labels"},
+		{nil, map[string][]int{"score.weight": {2, 8}, "v_head.summary.weight": {1, 8}}, "two heads, score.weight and v_head.summary.weight"},
+	} {
+		m := tinyModel(t, c.config)
+		for name, shape := range c.tensors {
+			m.set(name, safetensors.F32, shape...)
+		}
+		_, err := Describe(m.write(t, nil), recogniseNone)
+		require.ErrorContains(t, err, c.message)
+	}
+}
+
+// Value heads in files of their own are read as if they lay in the weights; other files and tensors that may be heads are refused.
+func TestHeadFiles(t *testing.T) {
+	m := tinyModel(t, nil)
+	dir := m.write(t, nil)
+	head := tinyModel(t, nil)
+	clear(head.tensors)
+	head.set("v_head.summary.weight", safetensors.F32, 1, 8)
+	head.set("v_head.summary.bias", safetensors.F32, 1)
+	written := head.write(t, nil)
+	text, err := os.ReadFile(filepath.Join(written, SingleName))
+	require.NoError(t, err)
+	before, err := Hash(dir)
+	require.NoError(t, err)
+	overwrite(t, dir, "value_head.safetensors", string(text))
+	require.Subset(t, describe(t, dir).Model.Extra, []string{"v_head.summary.weight", "v_head.summary.bias"})
+	after, err := Hash(dir)
+	require.NoError(t, err)
+	require.NotEqual(t, before, after, "the head is part of the content")
+	overwrite(t, dir, "value_head.bin", "PK")
+	_, err = Describe(dir, recogniseNone)
+	require.ErrorContains(t, err, "holds value_head.safetensors and value_head.bin")
+	require.NoError(t, os.Remove(filepath.Join(dir, "value_head.bin")))
+
+	w, err := OpenWeights(dir)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, w.Close()) }()
+	for _, name := range []string{"training_args.bin", "optimizer.pt", "rng_state_0.pth", "pytorch_model.bin", "notes.txt"} {
+		overwrite(t, dir, name, "x")
+	}
+	require.NoError(t, CheckUsed(w, []string{"v_head.summary.weight"}, nil))
+	require.ErrorContains(t, CheckUsed(w, []string{"v_head.summary.weight", "score.4.weight"}, nil), "score.4.weight")
+	for _, name := range []string{"reward_head.pt", "v_head.bin", "score.pth", "head.safetensors"} {
+		overwrite(t, dir, name, "x")
+		require.ErrorContains(t, CheckUsed(w, nil, nil), name+": it is none of the weights that are read")
+		require.NoError(t, CheckUsed(w, nil, []string{name}))
+		require.NoError(t, os.Remove(filepath.Join(dir, name)))
+	}
+}

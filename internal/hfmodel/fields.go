@@ -64,6 +64,8 @@ func (f *fields) raw(key string) json.RawMessage {
 	return value
 }
 
+func (f *fields) isNull(key string) bool { return string(f.values[key]) == "null" }
+
 func (f *fields) has(key string) bool { return f.raw(key) != nil }
 
 // read decodes a key's value, and returns fallback where it is absent or null.

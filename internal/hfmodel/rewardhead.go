@@ -1,7 +1,9 @@
 package hfmodel
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -26,5 +28,22 @@ func OpenRewardHead(dir string) (File, error) {
 	if name == "" {
 		return nil, fmt.Errorf("%s: neither %s nor %s is there", dir, rewardHeadNames[0], rewardHeadNames[1])
 	}
-	return openFile(filepath.Join(dir, name))
+	file, err := openFile(filepath.Join(dir, name))
+	if err != nil || name != rewardHeadNames[0] {
+		return file, err
+	}
+	published, err := openFile(filepath.Join(dir, rewardHeadNames[1]))
+	if errors.Is(err, fs.ErrNotExist) {
+		return file, nil
+	}
+	if err == nil {
+		err = errors.Join(sameTensors(file, published), published.Close())
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
 }
+
+// RewardHeadNames are the files that OpenRewardHead reads.
+func RewardHeadNames() []string { return rewardHeadNames[:] }

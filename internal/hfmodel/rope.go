@@ -128,3 +128,19 @@ func yarnAttention(factor, scale, scaleAll float64) float64 {
 	}
 	return of(1)
 }
+
+// MaxLength is how many tokens a text may have: as far as the rotation is stretched, or max_position_embeddings where that says more.
+// yarn reaches to original_max_position_embeddings times factor (Qwen's model cards leave max_position_embeddings at the trained length,
+// and vLLM multiplies as well); linear scaling to max_position_embeddings times factor ("don't update max_position_embeddings to the
+// expected new maximum", LlamaConfig). Configurations with llama3's scaling state the stretched length, and dynamic scaling stays
+// within the plain rotation, see RopeScaling.
+func (c *Config) MaxLength() int {
+	stretched := 0.0
+	switch s := c.RopeScaling; s.Kind {
+	case "yarn":
+		stretched = s.Original * s.Factor
+	case "linear":
+		stretched = float64(c.MaxPositionEmbeddings) * s.Factor
+	}
+	return max(c.MaxPositionEmbeddings, int(min(stretched, maxPositions)))
+}

@@ -58,12 +58,15 @@ func (m *ModelDescription) rows(row rowFunc) {
 	if m.RopeScaling != "" {
 		positions += ", scaling " + m.RopeScaling
 	}
+	if m.MaxLength != m.MaxPositionEmbeddings {
+		positions += fmt.Sprintf(" to %d", m.MaxLength)
+	}
 	if m.SlidingWindow > 0 {
 		positions += fmt.Sprintf(", sliding window %d", m.SlidingWindow)
 	}
 	row("positions", "%s", positions)
 	row("vocabulary", "%d, embeddings tied: %t", m.VocabSize, m.TieWordEmbeddings)
-	row("head", "%s", m.Head)
+	row("head", "%s%s", m.Head, m.classes())
 	row("formats that fit", "%s", list(m.Formats))
 	if m.Goprm {
 		row("settings", "%s", goprmName)
@@ -76,6 +79,18 @@ func (m *ModelDescription) rows(row rowFunc) {
 	} else {
 		m.Tokenizer.rows(row)
 	}
+}
+
+// classes says what the head's classes are called and which is the good one.
+func (m *ModelDescription) classes() string {
+	text := ""
+	if len(m.Labels) > 0 {
+		text = ", classes " + list(m.Labels)
+	}
+	if m.GoodClass != nil {
+		text += fmt.Sprintf(", good is class %d", *m.GoodClass)
+	}
+	return text
 }
 
 func (a *AdapterDescription) rows(row rowFunc) {

@@ -62,19 +62,20 @@ type Tensor struct {
 type Weights struct {
 	dir    string
 	files  []File
+	names  []string       // what the weights are, without their folder: the files, and their index
 	byName map[string]int // index into files
 }
 
 // OpenWeights maps the weights' files of a model folder: the first there is of model.safetensors, the shards that
-// model.safetensors.index.json lists, pytorch_model.bin, and the shards of its index. Every shard must be there, hold each tensor the
-// index says it holds, and no tensor may be in two.
+// model.safetensors.index.json lists, pytorch_model.bin, and the shards of its index; and a value head in a file of its own. Every shard
+// must be there, hold each tensor the index says it holds, and no tensor may be in two.
 func OpenWeights(dir string) (*Weights, error) {
 	listed, err := weightFiles(dir)
 	if err != nil {
 		return nil, err
 	}
-	index, names := listed.index, listed.names
-	w := &Weights{dir: dir, byName: map[string]int{}}
+	index, names := listed.index, listed.tensorFiles()
+	w := &Weights{dir: dir, byName: map[string]int{}, names: listed.all()}
 	for i, name := range names {
 		file, err := openFile(filepath.Join(dir, name))
 		if err != nil {
@@ -107,17 +108,36 @@ type weightList struct {
 	names     []string          // of the files with tensors, sorted
 	index     map[string]string // tensor name to file name; nil for a single file
 	indexName string
+	head      string // the file of a value head beside headless weights; "" if there is none
+}
+
+// tensorFiles are the names of the files with tensors, that of a separate head last.
+func (l weightList) tensorFiles() []string {
+	names := slices.Clone(l.names)
+	if l.head != "" {
+		names = append(names, l.head)
+	}
+	return names
 }
 
 // all are the names of all files.
 func (l weightList) all() []string {
-	if l.index == nil {
-		return l.names
+	names := l.tensorFiles()
+	if l.index != nil {
+		names = append(names, l.indexName)
 	}
-	return append(slices.Clone(l.names), l.indexName)
+	return names
 }
 
 func weightFiles(dir string) (weightList, error) {
+	listed, err := trunkFiles(dir)
+	if err == nil {
+		listed.head, err = valueHead(dir)
+	}
+	return listed, err
+}
+
+func trunkFiles(dir string) (weightList, error) {
 	for _, form := range []struct{ single, index, ending string }{{SingleName, IndexName, ".safetensors"}, {TorchName, TorchIndexName, ".bin"}} {
 		if _, err := os.Stat(filepath.Join(dir, form.single)); err == nil {
 			return weightList{names: []string{form.single}}, nil
@@ -134,7 +154,7 @@ func weightFiles(dir string) (weightList, error) {
 		if err != nil {
 			return weightList{}, fmt.Errorf("%s: %w", path, err)
 		}
-		return weightList{slices.Compact(slices.Sorted(maps.Values(index))), index, form.index}, nil
+		return weightList{names: slices.Compact(slices.Sorted(maps.Values(index))), index: index, indexName: form.index}, nil
 	}
 	return weightList{}, noWeights(dir)
 }

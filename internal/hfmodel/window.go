@@ -25,18 +25,24 @@ func (c *Config) readWindow(f *fields) {
 		f.fail("layer_types has %d entries for %d layers", len(kinds), c.NumHiddenLayers)
 		return
 	}
-	active := f.has("sliding_window") && (c.ModelType == "mistral" || c.ModelType == "qwen2" && f.flag("use_sliding_window"))
-	if c.ModelType == "qwen2" && !f.has("sliding_window") && f.flag("use_sliding_window") {
-		f.fail("use_sliding_window is true, but sliding_window is missing")
+	window := 0
+	if c.ModelType == "mistral" || c.ModelType == "qwen2" && f.flag("use_sliding_window") {
+		window = c.windowWidth(f)
 	}
-	if !active {
+	if f.err != nil {
+		return
+	}
+	if window == 0 {
 		if at := slices.Index(kinds, "sliding_attention"); at >= 0 {
 			f.fail("layer_types: layer %d is \"sliding_attention\", but no sliding_window is in use", at)
 		}
 		return
 	}
-	window := f.count("sliding_window", 0, maxPositions)
-	if f.err != nil || window >= c.MaxPositionEmbeddings {
+	if at := slices.Index(kinds, "full_attention"); at >= 0 && c.ModelType == "mistral" { // its class has one window for all layers
+		f.fail("layer_types: layer %d is \"full_attention\", but sliding_window is %d, which is for all layers of a mistral", at, window)
+		return
+	}
+	if window >= c.MaxLength() {
 		return
 	}
 	c.slides = make([]bool, c.NumHiddenLayers)
@@ -53,4 +59,12 @@ func (c *Config) readWindow(f *fields) {
 	if slices.Contains(c.slides, true) {
 		c.SlidingWindow = window
 	}
+}
+
+// windowWidth is the width that the configuration gives, 0 for null.
+func (c *Config) windowWidth(f *fields) int {
+	if f.isNull("sliding_window") {
+		return 0
+	}
+	return f.count("sliding_window", classDefaults[c.ModelType].slidingWindow, maxPositions)
 }

@@ -117,7 +117,8 @@ func (c *Client) attempt(ctx context.Context, path string, body []byte, bound Us
 	if int64(len(answer)) > c.o.MaxBody {
 		return &Error{Kind: BadAnswer, Status: 200, Reason: fmt.Sprintf("the response is longer than %d bytes", c.o.MaxBody)}
 	}
-	usage, err := read([]byte(c.redact(string(answer))))
+	usage, err := read(answer) // as it came: a short key may occur in it by chance
+	err = c.Clean(err)
 	if usage != (Usage{}) {
 		cost := c.o.Prices.Cost(usage)
 		charge = &cost
@@ -144,6 +145,8 @@ func (c *Client) failed(ctx context.Context, reason string, err error) *Error {
 func (c *Client) refusedByServer(response *http.Response, body []byte) error {
 	status := response.StatusCode
 	e := &Error{Kind: Rejected, Status: status, Reason: fmt.Sprintf("HTTP status %d", status), Raw: Excerpt(c.redact(string(body)))}
+	said := messageOf(body)
+	e.noSchema = (status == http.StatusBadRequest || status == http.StatusUnprocessableEntity) && said.refusesSchema()
 	switch {
 	case status == http.StatusTooManyRequests && bytes.Contains(body, []byte("insufficient_quota")):
 		e.quota, e.Reason = true, "the account's quota is spent (HTTP status 429)"
@@ -152,6 +155,9 @@ func (c *Client) refusedByServer(response *http.Response, body []byte) error {
 		e.Reason += ": the server redirects; set the URL to where it points"
 		return e
 	case status != 408 && status != 409 && status != 425 && status != 429 && status < 500, status == 501, status == 505:
+		if words := Line(c.redact(said.text)); words != "" {
+			e.Reason += ": " + words
+		}
 		return e
 	}
 	e.Kind = Transient
@@ -165,7 +171,29 @@ func (c *Client) refusedByServer(response *http.Response, body []byte) error {
 	return e
 }
 
-// redact takes the key out of what a server may echo.
+// Clean cuts what an error keeps of an answer, without the key.
+func (c *Client) Clean(err error) error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		e.Raw = Excerpt(c.redact(e.Raw))
+	}
+	return err
+}
+
+// longKey is the length from which a key in an answer is the server's echo, not chance.
+const longKey = 16
+
+// Record is an answer's JSON as it may be kept: a server that echoes the key gets it into no file. The answer was read before.
+func (c *Client) Record(raw json.RawMessage) json.RawMessage {
+	if len(c.key) < longKey || !bytes.Contains(raw, []byte(c.key)) {
+		return raw
+	}
+	if raw = json.RawMessage(c.redact(string(raw))); json.Valid(raw) {
+		return raw
+	}
+	return json.RawMessage(`"[key]"`)
+}
+
+// redact takes the key out of what a server may echo into an error. Answers are never altered.
 func (c *Client) redact(text string) string {
 	if c.key == "" {
 		return text

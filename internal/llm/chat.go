@@ -1,6 +1,7 @@
 package llm
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,6 +27,8 @@ type Chat struct {
 	Model    string
 	Messages []Message
 	Schema   *Schema
+	// SchemaAs is how the schema is asked for; "" stands for AsJSONSchema.
+	SchemaAs SchemaAs
 	// MaxTokens bounds each completion, and with it what the call may cost; it must be positive.
 	MaxTokens   int
 	N           int // 0 means 1
@@ -53,7 +56,7 @@ func (q *Chat) bound(overhead int) Usage {
 	return Usage{Prompt: n * prompt, Completion: n * int64(q.MaxTokens)}
 }
 
-func (q *Chat) fields(limitField, schemaAs string) (map[string]any, error) {
+func (q *Chat) fields(limitField string, as SchemaAs) (map[string]any, error) {
 	m := map[string]any{
 		"model": q.Model, "messages": q.Messages, limitField: q.MaxTokens, "temperature": q.Temperature, "seed": q.Seed,
 	}
@@ -64,8 +67,8 @@ func (q *Chat) fields(limitField, schemaAs string) (map[string]any, error) {
 		m["top_p"] = q.TopP
 	}
 	switch {
-	case q.Schema == nil || schemaAs == "none":
-	case schemaAs == "json_object":
+	case q.Schema == nil || as == AsNone:
+	case as == AsJSONObject:
 		m["response_format"] = map[string]any{"type": "json_object", "schema": q.Schema.Schema}
 	default:
 		m["response_format"] = map[string]any{"type": "json_schema", "json_schema": q.Schema}
@@ -84,25 +87,45 @@ func (q *Chat) fields(limitField, schemaAs string) (map[string]any, error) {
 	return m, nil
 }
 
-// Chat returns the texts of N whole completions, in the server's order.
-func (c *Client) Chat(ctx context.Context, q Chat) (texts []string, usage Usage, err error) {
+// Answer is what came of a chat.
+type Answer struct {
+	Texts []string // N whole completions, in the server's order
+	Usage Usage
+	// SchemaAs is how the schema was asked for, never AsAuto; "" where the chat has none.
+	SchemaAs SchemaAs
+}
+
+// Chat asks for N whole completions. With AsAuto it finds out, once for the client, whether the server takes a JSON schema.
+func (c *Client) Chat(ctx context.Context, q Chat) (Answer, error) {
 	if q.MaxTokens <= 0 || q.N < 0 || len(q.Messages) == 0 {
-		return nil, Usage{}, fmt.Errorf("llm: a chat needs messages, a positive limit of tokens (%d) and no negative number of completions (%d)",
-			q.MaxTokens, q.N)
+		return Answer{}, fmt.Errorf("llm: a chat needs messages, a positive limit of tokens (%d) and no negative number of completions (%d)", q.MaxTokens, q.N)
 	}
-	fields, err := q.fields(c.o.LimitField, c.o.SchemaAs)
+	if err := q.SchemaAs.Validate(); err != nil {
+		return Answer{}, fmt.Errorf("llm: %w", err)
+	}
+	if q.Schema != nil && q.SchemaAs == AsAuto {
+		return c.auto(ctx, q)
+	}
+	return c.chat(ctx, q, cmp.Or(q.SchemaAs, AsJSONSchema))
+}
+
+func (c *Client) chat(ctx context.Context, q Chat, as SchemaAs) (a Answer, err error) {
+	fields, err := q.fields(c.o.LimitField, as)
 	if err != nil {
-		return nil, Usage{}, err
+		return a, err
+	}
+	if q.Schema != nil {
+		a.SchemaAs = as
 	}
 	err = c.call(ctx, "/chat/completions", fields, q.bound(c.o.Overhead), func(body []byte) (Usage, error) {
 		var rerr error
-		texts, usage, rerr = readChat(body, q.n())
-		return usage, rerr
+		a.Texts, a.Usage, rerr = readChat(body, q.n())
+		return a.Usage, rerr
 	})
 	if err != nil {
-		return nil, usage, err
+		a.Texts = nil
 	}
-	return texts, usage, nil
+	return a, err
 }
 
 func readChat(body []byte, n int) ([]string, Usage, error) {
@@ -122,7 +145,7 @@ func readChat(body []byte, n int) ([]string, Usage, error) {
 	usage := r.Usage.usage()
 	raw := string(body)
 	bad := func(kind Kind, reason string) ([]string, Usage, error) {
-		return nil, usage, &Error{Kind: kind, Reason: reason, Raw: Excerpt(raw)}
+		return nil, usage, &Error{Kind: kind, Reason: reason, Raw: raw}
 	}
 	if len(r.Choices) != n {
 		reason := "the response holds another number of completions than was asked for"
@@ -159,7 +182,7 @@ func readChat(body []byte, n int) ([]string, Usage, error) {
 
 // unreadable tells a body that was cut or garbled, which may come whole the next time, from one of another form, which will not.
 func unreadable(reason string, body []byte, err error) error {
-	e := &Error{Kind: Transient, Reason: reason, Raw: Excerpt(string(body)), Err: err}
+	e := &Error{Kind: Transient, Reason: reason, Raw: string(body), Err: err}
 	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		e.Kind = BadAnswer
 	}

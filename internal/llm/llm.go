@@ -5,6 +5,7 @@ package llm
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"net/http"
 	"net/url"
@@ -55,14 +56,13 @@ type Options struct {
 	Overhead int
 	// LimitField is the request's field for the limit of completion tokens: max_tokens (""), or max_completion_tokens.
 	LimitField string
-	// SchemaAs is how a server takes a JSON schema: json_schema (""), json_object (llama-cpp-python), or none: the prompt's words
-	// must do.
-	SchemaAs string
-	Prices   Prices
+	Prices     Prices
 	// Ledger accounts for the calls; nil: nobody does.
 	Ledger Ledger
 	// Transport carries the requests; nil: one of net/http, with the proxy that the environment names.
 	Transport http.RoundTripper
+	// Logger is told once that a server takes no JSON schema; nil: slog.Default.
+	Logger *slog.Logger
 }
 
 func (o Options) Validate() error {
@@ -84,13 +84,6 @@ func (o Options) Validate() error {
 	}
 	if err == nil && o.LimitField != "" && o.LimitField != "max_tokens" && o.LimitField != "max_completion_tokens" {
 		err = fmt.Errorf("llm: limit field is %q, must be max_tokens or max_completion_tokens", o.LimitField)
-	}
-	switch o.SchemaAs {
-	case "", "json_schema", "json_object", "none":
-	default:
-		if err == nil {
-			err = fmt.Errorf("llm: schema as %q must be json_schema, json_object or none", o.SchemaAs)
-		}
 	}
 	return err
 }
@@ -133,6 +126,9 @@ func (o *Options) defaults() {
 	if o.LimitField == "" {
 		o.LimitField = "max_tokens"
 	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
 }
 
 // Client is safe for concurrent use.
@@ -145,6 +141,7 @@ type Client struct {
 	requests *bucket
 	tokens   *bucket
 	pause    pause
+	schema   *schemaProbe
 }
 
 // New returns a client. It calls nobody.
@@ -153,7 +150,7 @@ func New(o Options) (*Client, error) {
 		return nil, err
 	}
 	o.defaults()
-	c := &Client{o: o, slots: make(chan struct{}, o.Concurrency)}
+	c := &Client{o: o, slots: make(chan struct{}, o.Concurrency), schema: newSchemaProbe()}
 	c.base, _ = o.base()
 	if o.KeyEnv != "" {
 		if c.key = os.Getenv(o.KeyEnv); c.key == "" {
@@ -229,6 +226,8 @@ type Error struct {
 	quota bool
 	// late: the server asks for a wait beyond what we grant.
 	late bool
+	// noSchema: the server's words say that it does not take the field that asks for a JSON schema.
+	noSchema bool
 }
 
 func (e *Error) Error() string {
@@ -255,10 +254,8 @@ func (e *Error) Short() string { return string(e.Kind) + ": " + e.Reason }
 // excerpt bounds what is kept of a bad answer.
 const excerpt = 300
 
-// Bad is the error of an answer that the caller cannot use.
-func Bad(reason, raw string) *Error {
-	return &Error{Kind: BadAnswer, Reason: reason, Raw: Excerpt(raw)}
-}
+// Bad is the error of an answer that the caller cannot use. Client.Clean cuts what it keeps of the answer.
+func Bad(reason, raw string) *Error { return &Error{Kind: BadAnswer, Reason: reason, Raw: raw} }
 
 // Excerpt is the beginning of a text, cut at a rune.
 func Excerpt(text string) string {

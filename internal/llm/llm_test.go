@@ -52,22 +52,23 @@ func TestWire(t *testing.T) {
 		Schema: &llm.Schema{Name: "verdict", Strict: true, Schema: json.RawMessage(`{"type":"object"}`)},
 		Extra:  map[string]any{"reasoning_effort": "low"},
 	}
-	texts, usage, err := c.Chat(t.Context(), q)
+	answer, err := c.Chat(t.Context(), q)
 	require.NoError(t, err)
-	require.Equal(t, []string{"text 0", "text 1"}, texts)
+	require.Equal(t, []string{"text 0", "text 1"}, answer.Texts)
 	call := s.Calls()[0]
 	require.Equal(t, "/v1/chat/completions", call.Path)
 	require.Equal(t, "Bearer sk-secret", call.Header.Get("Authorization"))
 	require.JSONEq(t, `{"model":"judge","messages":[{"role":"system","content":"s"},{"role":"user","content":"u"}],"max_tokens":7,"n":2,
 		"temperature":0.5,"top_p":0.9,"seed":3,"reasoning_effort":"low",
 		"response_format":{"type":"json_schema","json_schema":{"name":"verdict","strict":true,"schema":{"type":"object"}}}}`, string(call.Body))
-	require.Equal(t, call.Tokens, usage.Prompt+usage.Completion)
-	require.Equal(t, usage.Prompt/2, usage.Cached)
+	require.Equal(t, call.Tokens, answer.Usage.Prompt+answer.Usage.Completion)
+	require.Equal(t, answer.Usage.Prompt/2, answer.Usage.Cached)
 
-	for as, want := range map[string]string{"none": `null`, "json_object": `{"type":"json_object","schema":{"type":"object"}}`} {
-		c := client(t, llm.Options{URL: s.URL(), SchemaAs: as})
-		_, _, err = c.Chat(t.Context(), q)
+	for as, want := range map[llm.SchemaAs]string{llm.AsNone: `null`, llm.AsJSONObject: `{"type":"json_object","schema":{"type":"object"}}`} {
+		q.SchemaAs = as
+		answer, err = c.Chat(t.Context(), q)
 		require.NoError(t, err)
+		require.Equal(t, as, answer.SchemaAs)
 		calls := s.Calls()
 		var sent struct {
 			Format json.RawMessage `json:"response_format"`
@@ -79,17 +80,17 @@ func TestWire(t *testing.T) {
 	c = client(t, llm.Options{URL: s.URL(), LimitField: "max_completion_tokens"})
 	q = ask("x")
 	q.Extra = map[string]any{"temperature": nil, "seed": nil}
-	_, _, err = c.Chat(t.Context(), q)
+	_, err = c.Chat(t.Context(), q)
 	require.NoError(t, err)
 	require.JSONEq(t, `{"model":"m","messages":[{"role":"user","content":"x"}],"max_completion_tokens":50}`, string(s.Calls()[3].Body))
 	for _, field := range []string{"n", "model", "max_tokens", "stream"} {
 		q.Extra = map[string]any{field: 1}
-		_, _, err = c.Chat(t.Context(), q)
+		_, err = c.Chat(t.Context(), q)
 		require.ErrorContains(t, err, field)
 	}
 	q = ask("x")
 	q.MaxTokens = 0
-	_, _, err = c.Chat(t.Context(), q)
+	_, err = c.Chat(t.Context(), q)
 	require.ErrorContains(t, err, "positive limit")
 	require.Len(t, s.Calls(), 4)
 }
@@ -120,15 +121,15 @@ func TestFaults(t *testing.T) {
 			t.Parallel()
 			s := server(t, llmtest.Script{Fault: func(int) llmtest.Fault { return fault }, RetryAfter: "0.01"})
 			c := client(t, llm.Options{URL: s.URL(), Attempts: 3, Timeout: 300 * time.Millisecond})
-			texts, _, err := c.Chat(t.Context(), ask("x"))
+			answer, err := c.Chat(t.Context(), ask("x"))
 			requests, _, _ := s.Count()
 			require.Equal(t, want.calls, requests)
 			if want.kind == "" {
 				require.NoError(t, err)
-				require.Len(t, texts, 1)
+				require.Len(t, answer.Texts, 1)
 				return
 			}
-			require.Empty(t, texts)
+			require.Empty(t, answer.Texts)
 			e, ok := errors.AsType[*llm.Error](err)
 			require.True(t, ok, "%v", err)
 			require.Equal(t, want.kind, e.Kind)
@@ -141,10 +142,10 @@ func TestFaults(t *testing.T) {
 func TestTransientFailuresAreAskedAgain(t *testing.T) {
 	faults := []llmtest.Fault{llmtest.Reset, llmtest.ServerError, llmtest.CutBody, llmtest.NoJSON, llmtest.None}
 	s := server(t, llmtest.Script{Fault: func(n int) llmtest.Fault { return faults[n] }})
-	texts, _, err := client(t, llm.Options{URL: s.URL()}).Chat(t.Context(), ask("x"))
+	answer, err := client(t, llm.Options{URL: s.URL()}).Chat(t.Context(), ask("x"))
 	require.NoError(t, err)
 	calls := s.Calls()
-	require.Equal(t, calls[4].Said, texts)
+	require.Equal(t, calls[4].Said, answer.Texts)
 	for _, call := range calls {
 		require.Equal(t, calls[0].Body, call.Body)
 	}
@@ -200,9 +201,9 @@ func TestRetryAfter(t *testing.T) {
 			go func() {
 				defer close(done)
 				time.Sleep(10 * time.Millisecond)
-				_, _, _ = c.Chat(t.Context(), ask("other"))
+				_, _ = c.Chat(t.Context(), ask("other"))
 			}()
-			_, _, err = c.Chat(t.Context(), ask("x"))
+			_, err = c.Chat(t.Context(), ask("x"))
 			<-done
 			gap = tr.times[1].Sub(tr.times[0])
 		})
@@ -232,7 +233,7 @@ func TestBackoffDoubles(t *testing.T) {
 		tr := &counted{answer: func(int, time.Time) *http.Response { return answered(500, "no") }}
 		c, err := llm.New(llm.Options{URL: "http://host/v1", Transport: tr, Attempts: 9})
 		require.NoError(t, err)
-		_, _, err = c.Chat(t.Context(), ask("x"))
+		_, err = c.Chat(t.Context(), ask("x"))
 		require.Error(t, err)
 		require.Len(t, tr.times, 9)
 		for i, most := range []float64{1, 2, 4, 8, 16, 32, 60, 60} {
@@ -258,7 +259,7 @@ func TestLimits(t *testing.T) {
 			for range 40 {
 				wait.Go(func() {
 					for ctx.Err() == nil {
-						_, _, _ = c.Chat(ctx, ask(text))
+						_, _ = c.Chat(ctx, ask(text))
 					}
 				})
 			}
@@ -302,7 +303,7 @@ func TestConcurrency(t *testing.T) {
 	var wait sync.WaitGroup
 	for range 30 {
 		wait.Go(func() {
-			_, _, err := c.Chat(t.Context(), ask("x"))
+			_, err := c.Chat(t.Context(), ask("x"))
 			require.NoError(t, err)
 		})
 	}
@@ -328,7 +329,7 @@ func TestCancellationIsPrompt(t *testing.T) {
 			var wait sync.WaitGroup
 			for range 3 {
 				wait.Go(func() {
-					_, _, err := c.Chat(ctx, ask("x"))
+					_, err := c.Chat(ctx, ask("x"))
 					require.ErrorIs(t, err, context.Canceled)
 				})
 			}
@@ -340,10 +341,10 @@ func TestCancellationIsPrompt(t *testing.T) {
 
 func TestBodyLimit(t *testing.T) {
 	s := server(t, llmtest.Script{Answer: func(*llmtest.Chat, int) string { return strings.Repeat("x", 5000) }})
-	_, _, err := client(t, llm.Options{URL: s.URL(), MaxBody: 5000}).Chat(t.Context(), ask("x"))
+	_, err := client(t, llm.Options{URL: s.URL(), MaxBody: 5000}).Chat(t.Context(), ask("x"))
 	require.ErrorContains(t, err, "longer than 5000 bytes")
 	require.Less(t, len(err.Error()), 1000)
-	_, _, err = client(t, llm.Options{URL: s.URL(), MaxBody: 6000}).Chat(t.Context(), ask("x"))
+	_, err = client(t, llm.Options{URL: s.URL(), MaxBody: 6000}).Chat(t.Context(), ask("x"))
 	require.NoError(t, err)
 }
 
@@ -363,9 +364,8 @@ func TestKeyStaysSecret(t *testing.T) {
 		},
 		func() *http.Response { return answered(302, key, "Location", "http://elsewhere/"+key) },
 	} {
-		c := client(t, llm.Options{URL: "http://host/v1", KeyEnv: "GOPRM_TEST_KEY", Attempts: 1,
-			Transport: &counted{answer: func(int, time.Time) *http.Response { return response() }}})
-		_, _, err := c.Chat(t.Context(), ask("x"))
+		c := client(t, llm.Options{URL: "http://host/v1", KeyEnv: "GOPRM_TEST_KEY", Attempts: 1, Transport: &counted{answer: func(int, time.Time) *http.Response { return response() }}})
+		_, err := c.Chat(t.Context(), ask("x"))
 		require.Error(t, err)
 		for _, text := range []string{err.Error(), fmt.Sprintf("%+v", err)} {
 			require.NotContains(t, text, "sk-0123")
@@ -382,7 +382,7 @@ func TestKeyStaysSecret(t *testing.T) {
 	_, err := llm.New(llm.Options{URL: "http://host/v1", KeyEnv: "GOPRM_TEST_KEY"})
 	require.ErrorContains(t, err, "GOPRM_TEST_KEY")
 	for want, o := range map[string]llm.Options{
-		"http://localhost:8000/v1": {URL: "localhost:8000"}, "schema as": {SchemaAs: "x"}, "limit field": {LimitField: "x"}, "attempts": {Attempts: -1},
+		"http://localhost:8000/v1": {URL: "localhost:8000"}, "limit field": {LimitField: "x"}, "attempts": {Attempts: -1},
 		"price": {Prices: llm.Prices{Prompt: math.NaN()}},
 	} {
 		o.URL = orElse(o.URL, "http://host/v1")
@@ -403,7 +403,7 @@ func TestRejectedAndFatal(t *testing.T) {
 		{429, "", llm.Transient, false}, {502, "", llm.Transient, false}, {408, "", llm.Transient, false}, {501, "", llm.Rejected, false},
 	} {
 		tr := &counted{answer: func(int, time.Time) *http.Response { return answered(c.status, c.body) }}
-		_, _, err := client(t, llm.Options{URL: "http://host/v1", Transport: tr, Attempts: 2}).Chat(t.Context(), ask("x"))
+		_, err := client(t, llm.Options{URL: "http://host/v1", Transport: tr, Attempts: 2}).Chat(t.Context(), ask("x"))
 		e, ok := errors.AsType[*llm.Error](err)
 		require.True(t, ok)
 		require.Equal(t, c.kind, e.Kind, c.status)
@@ -420,7 +420,7 @@ func TestLedger(t *testing.T) {
 		require.NoError(t, err)
 		s := server(t, llmtest.Script{Fault: func(int) llmtest.Fault { return fault }, RetryAfter: "0.01"})
 		o.URL, o.Ledger = s.URL(), ledger
-		_, usage, err := client(t, o).Chat(t.Context(), ask("some words to be read"))
+		answer, err := client(t, o).Chat(t.Context(), ask("some words to be read"))
 		_, charged, _ := s.Count()
 		spend, serr := ledger.Spend()
 		require.NoError(t, serr)
@@ -431,7 +431,7 @@ func TestLedger(t *testing.T) {
 		case err == nil && fault != llmtest.NoUsage:
 			require.Equal(t, charged, spend.Settled.Tokens)
 			// In 1e-9 of the currency: 2 per million prompt tokens are 2000 each.
-			require.Equal(t, (usage.Prompt-usage.Cached)*2000+usage.Cached*1000+usage.Completion*10000, spend.Settled.Nanos)
+			require.Equal(t, (answer.Usage.Prompt-answer.Usage.Cached)*2000+answer.Usage.Cached*1000+answer.Usage.Completion*10000, spend.Settled.Nanos)
 		case charged == 0:
 			require.Zero(t, spend.Total(), fault)
 		case spend.LostCalls > 0:
@@ -446,7 +446,7 @@ func TestLedger(t *testing.T) {
 	o.URL, o.Ledger = "http://127.0.0.1:1/v1", ledger
 	q := ask("x")
 	q.MaxTokens = 20
-	_, _, err = client(t, o).Chat(t.Context(), q)
+	_, err = client(t, o).Chat(t.Context(), q)
 	require.Error(t, err)
 	spend, err := ledger.Spend()
 	require.NoError(t, err)
@@ -454,7 +454,7 @@ func TestLedger(t *testing.T) {
 	s := server(t, llmtest.Script{})
 	o.URL = s.URL()
 	q.MaxTokens = 100
-	_, _, err = client(t, o).Chat(t.Context(), q)
+	_, err = client(t, o).Chat(t.Context(), q)
 	e, ok := errors.AsType[*llm.Error](err)
 	require.True(t, ok)
 	require.Equal(t, llm.Budget, e.Kind)
@@ -508,8 +508,9 @@ func FuzzChatResponse(f *testing.F) {
 		}}
 		c, err := llm.New(llm.Options{URL: "http://host/v1", Transport: tr, Attempts: 1})
 		require.NoError(t, err)
-		texts, usage, err := c.Chat(t.Context(), ask("x"))
-		require.Equal(t, err == nil, len(texts) == 1)
+		answer, err := c.Chat(t.Context(), ask("x"))
+		usage := answer.Usage
+		require.Equal(t, err == nil, len(answer.Texts) == 1)
 		require.GreaterOrEqual(t, usage.Prompt, usage.Cached)
 	})
 }

@@ -18,14 +18,29 @@ type Schema struct {
 	Enum       []any             `json:"enum"`
 }
 
-// Fill is an answer of the request's schema. What it says depends on the prompt, the seed and i alone.
+// Fill is an answer of the request's schema, or a judge's verdict on one step where it has none. What it says depends on the prompt, the seed and i alone.
 func Fill(q *Chat, i int) string {
 	seed := int64(0)
 	if q.Seed != nil {
 		seed = *q.Seed
 	}
-	return q.ResponseFormat.Schema.Schema.fill(hashed(q.Prompt(), seed, i))
+	schema := verdict
+	if q.ResponseFormat != nil {
+		schema = q.ResponseFormat.Schema.Schema
+	}
+	return schema.fill(hashed(q.Prompt(), seed, i))
 }
+
+// verdict is what a judge's prompt asks for in words, where no schema comes with it.
+var verdict = func() Schema {
+	grades := make([]any, 11)
+	for i := range grades {
+		grades[i] = i
+	}
+	grade := Schema{Enum: grades}
+	names := []string{"correctness", "coherence", "progress"}
+	return Schema{Type: "object", Required: names, Properties: map[string]Schema{names[0]: grade, names[1]: grade, names[2]: grade}}
+}()
 
 func (s Schema) fill(r *rand.Rand) string {
 	switch {

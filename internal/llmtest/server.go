@@ -99,6 +99,12 @@ type Script struct {
 	Answer func(q *Chat, i int) string
 	// Embed is the vector of a text; nil: 8 numbers drawn from its hash.
 	Embed func(text string) []float32
+	// Style is how the answers are said; "": Plain.
+	Style Style
+	// Cut ends what is longer than the limit of tokens, four bytes each, as a server does.
+	Cut bool
+	// Refuse, if not nil, may refuse a chat completion before anything is charged for it: with this status and body. Status 0: it does not.
+	Refuse func(q *Chat) (status int, body string)
 	// Fault is asked once a request, with the number of requests before it; nil: None.
 	Fault func(number int) Fault
 	// RetryAfter is what the 429s ask for, a second where it is 0; Pace is the time between two bytes of a slow drip, 20 ms where it is 0.
@@ -214,6 +220,11 @@ func (s *Server) answer(call *Call) (status int, response []byte) {
 	case Unavailable:
 		return problem(http.StatusServiceUnavailable, "loading")
 	}
+	if refuse := orNever(s.script.Style.refusal(), s.script.Refuse); call.Path == "/v1/chat/completions" {
+		if status, body := refuse(&call.Chat); status != 0 {
+			return status, []byte(body)
+		}
+	}
 	var answer any
 	if call.Path == "/v1/embeddings" {
 		answer = s.embed(call, texts.Input)
@@ -248,12 +259,17 @@ func (s *Server) chat(call *Call) any {
 		switch {
 		case s.script.Answer != nil:
 			text = s.script.Answer(q, i)
-		case q.ResponseFormat != nil:
+		case q.ResponseFormat != nil || s.script.Style != Plain:
 			text = Fill(q, i)
 		default:
 			text = fmt.Sprintf("answer %d to %d bytes", i, len(q.Prompt()))
 		}
-		message, finish, whole := object{"role": "assistant", "content": text}, "stop", false
+		said, finish := s.script.Style.say(text)
+		limit := max(q.MaxTokens, q.MaxCompletionTokens)
+		if s.script.Cut && len(said) > 4*limit {
+			said, finish = said[:4*limit], "length"
+		}
+		message, whole := object{"role": "assistant", "content": said}, false
 		switch call.Fault {
 		case Refusal:
 			message["content"], message["refusal"] = nil, "I cannot help with that."
@@ -270,7 +286,7 @@ func (s *Server) chat(call *Call) any {
 		case None, NoUsage:
 			whole = true
 		}
-		completion += min(1+len(text)/4, max(q.MaxTokens, q.MaxCompletionTokens))
+		completion += min(1+len(text)/4, limit)
 		choices = append(choices, object{"index": i, "message": message, "finish_reason": finish})
 		if whole {
 			call.Said = append(call.Said, text)

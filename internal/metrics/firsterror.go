@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"cmp"
+	"maps"
 	"math"
 	"slices"
 )
@@ -40,6 +41,22 @@ func FirstError(trajectories []Trajectory, threshold float64) FirstErrorResult {
 	r.AccError, r.AccCorrect = ratio(named, float64(r.NError)), ratio(passed, float64(r.NCorrect))
 	r.F1 = Harmonic(r.AccError, r.AccCorrect)
 	return r
+}
+
+// ProcessBenchF1 is ProcessBench's average: the mean over its subsets of their first-error F1. It is undefined without rows of
+// ProcessBench, and where the F1 of a subset is.
+func ProcessBenchF1(trajectories []Trajectory, threshold float64) Float {
+	subsets := map[string][]Trajectory{}
+	for _, t := range trajectories {
+		if t.Subset != "" {
+			subsets[t.Subset] = append(subsets[t.Subset], t)
+		}
+	}
+	var sum Float
+	for _, name := range slices.Sorted(maps.Keys(subsets)) { // a fixed order of addition
+		sum += FirstError(subsets[name], threshold).F1
+	}
+	return ratio(float64(sum), float64(len(subsets)))
 }
 
 // Harmonic is the harmonic mean of two shares, 0 where both are 0.

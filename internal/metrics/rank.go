@@ -81,6 +81,22 @@ func WithinAUROC(trajectories []Trajectory) Float {
 	return ratio(won, all)
 }
 
+// WithinProblemAUROC is AUROC over the pairs that lie within one problem, in one trajectory or in two: where each trajectory has one
+// label (PRM800K's rows) no pair lies within a trajectory. The pairs of all problems are pooled, as in [WithinAUROC].
+func WithinProblemAUROC(trajectories []Trajectory) Float {
+	var problems []Trajectory
+	at := map[string]int{}
+	for _, t := range trajectories {
+		i, seen := at[t.Problem]
+		if !seen || t.Problem == "" {
+			i = len(problems)
+			at[t.Problem], problems = i, append(problems, Trajectory{})
+		}
+		problems[i].Scores, problems[i].Targets = append(problems[i].Scores, t.Scores...), append(problems[i].Targets, t.Targets...)
+	}
+	return WithinAUROC(problems)
+}
+
 // Pearson is the linear correlation of x and y over the items where both are numbers; undefined when either is constant.
 func Pearson(x, y []float64) Float {
 	x, y = complete(x, y)

@@ -10,6 +10,8 @@ type Trajectory struct {
 	Scores  []float64 // a score for each step
 	Targets []float64 // a target for each step; NaN: no label
 	Lengths []int     // each step's length in characters, for the model-free control; nil: not known
+	Problem string    // which problem it answers; "": one of its own
+	Subset  string    // of ProcessBench; "": it is no row of it
 	// Final and FinalTarget are the trajectory's own score and target; NaN where there is none.
 	Final, FinalTarget float64
 }
@@ -19,6 +21,7 @@ type Trajectory struct {
 type Control struct {
 	StepAUROC          Float `json:"step_auroc"`
 	WithinAUROC        Float `json:"within_auroc"`
+	WithinProblemAUROC Float `json:"within_problem_auroc"`
 	TrajectorySpearman Float `json:"trajectory_spearman"` // of the sum over the steps (depth: their number)
 }
 
@@ -29,11 +32,13 @@ type Report struct {
 	StepMSE            Float              `json:"step_mse"`
 	StepAUROC          Float              `json:"step_auroc"`
 	WithinAUROC        Float              `json:"within_auroc"`
+	WithinProblemAUROC Float              `json:"within_problem_auroc"`
 	StepECE            Float              `json:"step_ece"`
 	FirstErrorF1       Float              `json:"first_error_f1"`
 	FirstErrorAccError Float              `json:"first_error_acc_error"`
 	FirstErrorAccRight Float              `json:"first_error_acc_correct"`
-	Threshold          Float              `json:"threshold"` // what the first-error numbers were taken at
+	ProcessBenchF1     Float              `json:"processbench_f1"` // mean of the first-error F1 of ProcessBench's subsets
+	Threshold          Float              `json:"threshold"`       // what the first-error numbers were taken at
 	TrajectoryMSE      Float              `json:"trajectory_mse"`
 	TrajectoryPearson  Float              `json:"trajectory_pearson"`
 	TrajectorySpearman Float              `json:"trajectory_spearman"`
@@ -58,10 +63,12 @@ func Evaluate(trajectories []Trajectory, threshold float64) (Report, error) {
 		StepMSE:            MSE(scores, targets),
 		StepAUROC:          AUROC(scores, targets),
 		WithinAUROC:        WithinAUROC(trajectories),
+		WithinProblemAUROC: WithinProblemAUROC(trajectories),
 		StepECE:            ECE(scores, targets),
 		FirstErrorF1:       first.F1,
 		FirstErrorAccError: first.AccError,
 		FirstErrorAccRight: first.AccCorrect,
+		ProcessBenchF1:     ProcessBenchF1(trajectories, threshold),
 		Threshold:          Float(threshold),
 		TrajectoryMSE:      MSE(final, finalTargets),
 		TrajectoryPearson:  Pearson(final, finalTargets),
@@ -85,7 +92,7 @@ func lengthOf(t Trajectory, step int) (score, size float64) {
 func control(trajectories []Trajectory, quantity func(t Trajectory, step int) (score, size float64)) Control {
 	standIns := make([]Trajectory, len(trajectories))
 	for i, t := range trajectories {
-		s := Trajectory{Scores: make([]float64, len(t.Targets)), Targets: t.Targets, FinalTarget: t.FinalTarget}
+		s := Trajectory{Scores: make([]float64, len(t.Targets)), Targets: t.Targets, Problem: t.Problem, FinalTarget: t.FinalTarget}
 		for step := range s.Scores {
 			score, size := quantity(t, step)
 			s.Scores[step] = score
@@ -97,6 +104,7 @@ func control(trajectories []Trajectory, quantity func(t Trajectory, step int) (s
 	return Control{
 		StepAUROC:          eitherWay(AUROC(scores, targets)),
 		WithinAUROC:        eitherWay(WithinAUROC(standIns)),
+		WithinProblemAUROC: eitherWay(WithinProblemAUROC(standIns)),
 		TrajectorySpearman: Spearman(final, finalTargets),
 	}
 }

@@ -61,6 +61,21 @@ type Head struct {
 	Kind       string `json:"kind"`
 	Activation string `json:"activation"`
 	Final      string `json:"final"`
+	// Labels name the classes of a two-class head, by class; absent: class 1 is the good one.
+	Labels []string `json:"labels,omitempty"`
+}
+
+// classLabels are the names of a two-class head's classes, as it is trained and written; nil for other heads.
+func classLabels(kind string) []string {
+	if kind == nnet.LinearTwoClass || kind == nnet.TwoClassMLP {
+		return []string{"incorrect", "correct"}
+	}
+	return nil
+}
+
+// HeadOf describes a head as it is written, with the names of its classes.
+func HeadOf(s nnet.HeadSpec) Head {
+	return Head{Kind: s.Kind, Activation: s.Activation, Final: s.Final, Labels: classLabels(s.Kind)}
 }
 
 type LoRA struct {

@@ -36,6 +36,8 @@ type Folder struct {
 	// rootTrunk is trunk without what the folder lays over its base.
 	RootTrunk nnet.Find
 	Extra     []string
+	// UnknownClasses is why the classes of a two-class head without a card mean nothing; nil: class 1 of Heads is the good one.
+	UnknownClasses error
 	// rootDir holds configuration and weights: dir itself, or its base. textDir holds the tokenizer: dir if it has one.
 	RootDir string
 	TextDir string
@@ -77,6 +79,9 @@ func Open(dir, base string) (*Folder, error) {
 		}
 	}
 	if err := f.open(); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	if err := f.orient(); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	f.TextDir = f.RootDir
@@ -125,6 +130,9 @@ func (f *Folder) openRoot() error {
 		return err
 	}
 	f.Extra = trunk.Extra
+	if err := hfmodel.CheckHead(config, weights, trunk.Extra); err != nil {
+		return err
+	}
 	f.Trunk = func(name string) (nnet.Stored, bool) {
 		inner, ok := strings.CutPrefix(name, "model.")
 		if !ok {
@@ -141,6 +149,29 @@ func (f *Folder) openRoot() error {
 			return storedIn(weights, name)
 		}
 	}
+	return nil
+}
+
+// orient turns a two-class head so that its class 1 is the good one, as everything that trains and scores takes it.
+func (f *Folder) orient() error {
+	spec, ok := f.HeadSpec()
+	if !ok || classLabels(spec.Kind) == nil {
+		return nil
+	}
+	good, err := f.Config.Labels.Good()
+	if f.Card == nil {
+		f.Heads, f.UnknownClasses = nnet.GoodLast(f.Heads, good), err
+		return nil
+	}
+	stored, failed := hfmodel.Labels(f.Card.Head.Labels).Good()
+	switch {
+	case failed != nil:
+		return fmt.Errorf("%s: head.labels: %w", filepath.Join(f.Dir, CardName), failed)
+	case f.Card.Stores == StoresModel && (err != nil || good != stored):
+		return fmt.Errorf("%s: id2label of %s names the classes %q, %s %q: which one is good is said twice, and not alike",
+			f.Dir, hfmodel.ConfigName, f.Config.Labels, CardName, f.Card.Head.Labels)
+	}
+	f.Heads = nnet.GoodLast(f.Heads, stored)
 	return nil
 }
 

@@ -169,6 +169,11 @@ func ConfigWithHead(config *hfmodel.Config, head Head, dtype string) ([]byte, er
 	names, ids := map[string]string{}, map[string]int{}
 	for i := range labels {
 		name := fmt.Sprintf("LABEL_%d", i)
+		if classes := classLabels(head.Kind); classes != nil {
+			name = classes[i]
+		} else if labels == 2 {
+			name = []string{"step", "trajectory"}[i] // a scalar head's rows are no classes
+		}
 		names[fmt.Sprint(i)], ids[name] = name, i
 	}
 	set := map[string]any{"architectures": []string{class + architecture}, "num_labels": labels, "id2label": names, "label2id": ids}

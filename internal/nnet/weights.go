@@ -22,6 +22,32 @@ type Stored struct {
 	Data []byte // usually a mapping of the file
 }
 
+// Reversed is a copy of a tensor with its rows in reverse order: of a two-class head, its classes changed over.
+func (s Stored) Reversed() Stored {
+	width := len(s.Data) / max(1, s.Info.Shape[0])
+	reversed := Stored{File: s.File, Info: s.Info, Data: make([]byte, 0, len(s.Data))}
+	for at := len(s.Data) - width; at >= 0 && width > 0; at -= width {
+		reversed.Data = append(reversed.Data, s.Data[at:at+width]...)
+	}
+	return reversed
+}
+
+// GoodLast is a two-class head whose class 1 is the good one, of one whose good class is given: the tensors of its last layer are
+// reversed if that is 0.
+func GoodLast(head Find, good int) Find {
+	if good != 0 || head == nil {
+		return head
+	}
+	return func(name string) (Stored, bool) {
+		s, ok := head(name)
+		mlp := strings.HasPrefix(name, "score.2.")
+		if ok && (mlp || name == "score.weight" || name == "score.bias") && len(s.Info.Shape) > 0 && s.Info.Shape[0] == 2 {
+			s = s.Reversed()
+		}
+		return s, ok
+	}
+}
+
 // Files is a Source over stored tensors; the first of its members that has a name gives it.
 type Files []Find
 

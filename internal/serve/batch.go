@@ -90,11 +90,11 @@ func (b *batcher) put(j *job) error {
 	defer b.mu.Unlock()
 	switch {
 	case b.closed:
-		return &statusError{http.StatusServiceUnavailable, errDraining}
+		return &RequestError{http.StatusServiceUnavailable, errDraining}
 	case len(j.texts) > b.limit:
-		return &statusError{http.StatusRequestEntityTooLarge, fmt.Errorf("%d texts, at most %d are taken at once", len(j.texts), b.limit)}
+		return &RequestError{http.StatusRequestEntityTooLarge, fmt.Errorf("%d texts, at most %d are taken at once", len(j.texts), b.limit)}
 	case len(b.queue)+len(j.texts) > b.limit:
-		return &statusError{http.StatusTooManyRequests, fmt.Errorf("%d texts are waiting; ask again", len(b.queue))}
+		return &RequestError{http.StatusTooManyRequests, fmt.Errorf("%d texts are waiting; ask again", len(b.queue))}
 	}
 	now := time.Now()
 	for i, t := range j.texts {
@@ -156,7 +156,7 @@ func (b *batcher) take() (batch []item, wait time.Duration, closed bool) {
 			continue
 		}
 		b.queued -= i.job.texts[i.at].Tokens()
-		i.finish(Score{}, &statusError{http.StatusServiceUnavailable, errDraining})
+		i.finish(Score{}, &RequestError{http.StatusServiceUnavailable, errDraining})
 	}
 	clear(b.queue[len(kept):])
 	b.queue = kept

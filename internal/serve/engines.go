@@ -1,13 +1,9 @@
 package serve
 
 import (
-	"cmp"
 	"crypto/rand"
-	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -18,45 +14,39 @@ import (
 
 // engineRequest is what vLLM's and SGLang's endpoints have in common.
 type engineRequest struct {
-	Model          string    `json:"model"`
-	Input          inputs    `json:"input"`
-	Messages       []message `json:"messages"`
-	EncodingFormat string    `json:"encoding_format"`
-	Truncate       *int      `json:"truncate_prompt_tokens"`
-	ChatTemplate   *string   `json:"chat_template"`
-	Generation     bool      `json:"add_generation_prompt"`
-	// vLLM's names for one thing, over the years.
+	Input    inputs    `json:"input"`
+	Messages []message `json:"messages"`
+}
+
+func (q *engineRequest) check() error {
+	if (len(q.Input) == 0) == (len(q.Messages) == 0) {
+		return bad("one of input and messages is needed")
+	}
+	return nil
+}
+
+// activation is whether probabilities are asked for, or what they are made of. Over the years vLLM had three names for it.
+type activation struct {
 	UseActivation *bool `json:"use_activation"`
 	Activation    *bool `json:"activation"`
 	Softmax       *bool `json:"softmax"`
 }
 
-// activated tells whether probabilities are asked for, not what they are made of.
-func (q *engineRequest) activated() bool {
-	for _, v := range []*bool{q.UseActivation, q.Activation, q.Softmax} {
-		if v != nil {
-			return *v
+func (a *activation) on() (bool, error) {
+	on, by := true, ""
+	for _, f := range []struct {
+		name  string
+		value *bool
+	}{{"use_activation", a.UseActivation}, {"activation", a.Activation}, {"softmax", a.Softmax}} {
+		switch {
+		case f.value == nil:
+		case by != "" && *f.value != on:
+			return false, bad("%s and %s contradict each other", by, f.name)
+		default:
+			on, by = *f.value, f.name
 		}
 	}
-	return true
-}
-
-func (q *engineRequest) check(c *call) error {
-	switch {
-	case q.Model != "" && q.Model != c.info.Name:
-		return &statusError{http.StatusNotFound, fmt.Errorf("model %q is not served here, %q is", q.Model, c.info.Name)}
-	case q.Truncate != nil:
-		return bad("truncate_prompt_tokens: nothing is cut off here; leave it out")
-	case q.ChatTemplate != nil:
-		return bad("chat_template: the model's own is used; leave it out")
-	case q.Generation:
-		return bad("add_generation_prompt: the answer is complete; leave it out")
-	case q.EncodingFormat != "" && q.EncodingFormat != "float" && q.EncodingFormat != "base64":
-		return bad("encoding_format: %q is neither float nor base64", q.EncodingFormat)
-	case (len(q.Input) == 0) == (len(q.Messages) == 0):
-		return bad("one of input and messages is needed")
-	}
-	return nil
+	return on, nil
 }
 
 // trajectories are the request's, each a question and an answer.
@@ -66,7 +56,7 @@ func (q *engineRequest) trajectories(c *call) ([]*data.Trajectory, error) {
 		if err != nil {
 			return nil, unprocessable(err)
 		}
-		return []*data.Trajectory{trajectory(problem, answer, c.info.Mark)}, nil
+		return []*data.Trajectory{c.trajectory(problem, answer)}, nil
 	}
 	list := make([]*data.Trajectory, len(q.Input))
 	for i, in := range q.Input {
@@ -80,13 +70,14 @@ func (q *engineRequest) trajectories(c *call) ([]*data.Trajectory, error) {
 		if err != nil {
 			return nil, unprocessable(at(i, len(q.Input), err))
 		}
-		list[i] = trajectory(problem, answer, c.info.Mark)
+		list[i] = c.trajectory(problem, answer)
 	}
 	return list, nil
 }
 
-// marked are the request's texts, taken as they are, if the model's step marks are in all of them; ok is false else.
-func (q *engineRequest) marked(c *call) (list []Text, ok bool, err error) {
+// marked are the request's texts, taken as they are, if the model's step marks are in all of them; ok is false else. With special,
+// texts that are no ids get the tokens that the tokenizer adds.
+func (q *engineRequest) marked(c *call, special bool) (list []Text, ok bool, err error) {
 	if c.info.Mark == "" {
 		return nil, false, nil
 	}
@@ -107,6 +98,11 @@ func (q *engineRequest) marked(c *call) (list []Text, ok bool, err error) {
 		if ids == nil {
 			if ids, err = c.model.Encode(one.text); err != nil {
 				return nil, false, unprocessable(at(i, len(in), err))
+			}
+			if special {
+				if ids, err = c.withSpecial(ids); err != nil {
+					return nil, false, err
+				}
 			}
 		}
 		found := false
@@ -130,19 +126,22 @@ func (q *engineRequest) marked(c *call) (list []Text, ok bool, err error) {
 
 // pooling is vLLM's, of Qwen2ForProcessRewardModel: a row for each step, [bad, good]. A text that holds the model's step marks is
 // taken as it is; another one is taken apart. Of models whose scores are no probabilities a row is the score; models that score no
-// steps give one row.
+// steps give one row. Without activation the rows are the logits that the scores are made of.
 func pooling(c *call) (any, error) {
-	var q engineRequest
+	var q struct {
+		engineRequest
+		activation
+		encoding
+		AddSpecialTokens *bool `json:"add_special_tokens"`
+	}
 	if err := c.fields(&q); err != nil {
 		return nil, err
 	}
-	if err := q.check(c); err != nil {
+	on, err := q.on()
+	if err := errors.Join(err, q.check(), q.fill()); err != nil {
 		return nil, err
 	}
-	if !q.activated() && c.info.Range != Unbounded {
-		return nil, bad("use_activation: the model's probabilities are all there is here")
-	}
-	texts, ok, err := q.marked(c)
+	texts, ok, err := q.marked(c, q.AddSpecialTokens != nil && *q.AddSpecialTokens)
 	if err != nil {
 		return nil, err
 	}
@@ -155,27 +154,41 @@ func pooling(c *call) (any, error) {
 			return nil, err
 		}
 	}
-	scores, err := c.batches.score(c.ctx, texts)
+	c.uncached = c.uncached || !on // a remembered beginning has no logits
+	scores, err := c.scoreTexts(texts)
 	if err != nil {
 		return nil, err
 	}
-	c.metrics.scored(texts, scores)
-	pooled := make([]any, len(scores))
+	list := make([][][]float64, len(scores))
 	for i, s := range scores {
-		values := s.Steps
-		if len(values) == 0 {
-			values = []float64{s.Reward}
-		}
-		rows := make([][]float64, len(values))
-		for j, v := range values {
-			rows[j] = c.info.row(v)
-		}
-		pooled[i] = map[string]any{"index": i, "object": "pooling", "data": encoded(q.EncodingFormat, rows...)}
-		if q.EncodingFormat != "base64" {
-			pooled[i] = map[string]any{"index": i, "object": "pooling", "data": rows}
+		if list[i], err = c.info.rows(s, on); err != nil {
+			return nil, at(i, len(scores), err)
 		}
 	}
-	return listAnswer(c, "pool", pooled, usageOf(texts, scores)), nil
+	return numberList(c, "pooling", "pooling", "data", q.encoding, list, false, usageOf(texts, scores)), nil
+}
+
+// rows are a text's scores as vLLM pools them, or the logits that they are made of. A score that is the sigmoid of one logit z is the
+// softmax of [0, z].
+func (i Info) rows(s Score, activated bool) ([][]float64, error) {
+	values := s.Steps
+	if len(values) == 0 {
+		values = []float64{s.Reward}
+	}
+	rows := make([][]float64, len(values))
+	for j, v := range values {
+		switch {
+		case activated || i.Range == Unbounded:
+			rows[j] = i.row(v)
+		case j >= len(s.Logits):
+			return nil, bad("use_activation: the model's probabilities are all there is here")
+		case len(s.Logits[j]) == 1:
+			rows[j] = []float64{0, s.Logits[j][0]}
+		default:
+			rows[j] = s.Logits[j]
+		}
+	}
+	return rows, nil
 }
 
 // row is a score as the classes' probabilities.
@@ -189,24 +202,18 @@ func (i Info) row(score float64) []float64 {
 	return []float64{1 - score, score}
 }
 
-// encoded is the values, or, for base64, their float32 bytes.
-func encoded(format string, rows ...[]float64) any {
-	if format != "base64" {
-		return rows[0]
-	}
-	var b []byte
-	for _, row := range rows {
-		for _, v := range row {
-			b = binary.LittleEndian.AppendUint32(b, math.Float32bits(float32(v)))
-		}
-	}
-	return base64.StdEncoding.EncodeToString(b)
-}
-
 func listAnswer(c *call, prefix string, list any, u usage) map[string]any {
 	return map[string]any{
-		"id": prefix + "-" + strings.ToLower(rand.Text()), "object": "list", "created": time.Now().Unix(), "model": c.info.Name, "data": list, "usage": u,
+		"id": c.answerID(prefix), "object": "list", "created": time.Now().Unix(), "model": c.info.Name, "data": list, "usage": u,
 	}
+}
+
+// answerID is the request's own id, or a random one, behind the kind of answer.
+func (c *call) answerID(prefix string) string {
+	if c.requestID == "" {
+		return prefix + "-" + strings.ToLower(rand.Text())
+	}
+	return prefix + "-" + c.requestID
 }
 
 // classify is vLLM's: the reward in [0,1] as the probability of LABEL_1; with "activation": false, as verl asks, it is r̂ itself.
@@ -214,15 +221,20 @@ func listAnswer(c *call, prefix string, list any, u usage) map[string]any {
 func classify(c *call) (any, error) {
 	var q struct {
 		engineRequest
+		activation
 		Text inputs `json:"text"`
 	}
 	if err := c.fields(&q); err != nil {
 		return nil, err
 	}
-	if len(q.Text) > 0 && len(q.Input) == 0 {
+	if len(q.Text) > 0 && len(q.Input) > 0 {
+		return nil, bad("one of input and text is needed")
+	}
+	if len(q.Text) > 0 {
 		q.Input = q.Text
 	}
-	if err := q.check(c); err != nil {
+	on, err := q.on()
+	if err := errors.Join(err, q.check()); err != nil {
 		return nil, err
 	}
 	list, err := q.trajectories(c)
@@ -240,7 +252,7 @@ func classify(c *call) (any, error) {
 			name = "LABEL_1"
 		}
 		probs := []float64{1 - unit, unit}
-		if !q.activated() {
+		if !on {
 			probs = []float64{s.Reward}
 		}
 		out[i] = map[string]any{"index": i, "label": name, "probs": probs, "num_classes": len(probs)}
@@ -254,95 +266,16 @@ func classify(c *call) (any, error) {
 	return listAnswer(c, "classify", out, u), nil
 }
 
-// pairScore is vLLM's /score: of a problem with its response, or of each of several, the reward in [0,1].
-func pairScore(c *call) (any, error) {
-	var q struct {
-		Model     string `json:"model"`
-		Text1     texts  `json:"text_1"`
-		Text2     texts  `json:"text_2"`
-		Queries   texts  `json:"queries"`
-		Documents texts  `json:"documents"`
-		Data1     texts  `json:"data_1"`
-		Data2     texts  `json:"data_2"`
-	}
-	if err := c.fields(&q); err != nil {
-		return nil, err
-	}
-	problems, responses := append(append(q.Text1, q.Queries...), q.Data1...), append(append(q.Text2, q.Documents...), q.Data2...)
-	if len(responses) == 0 || len(problems) != 1 && len(problems) != len(responses) {
-		return nil, bad("%d of text_1 with %d of text_2: one with each, or as many", len(problems), len(responses))
-	}
-	scores, u, err := c.pairs(q.Model, problems, responses)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]any, len(scores))
-	for i, s := range scores {
-		out[i] = map[string]any{"index": i, "object": "score", "score": c.unit.of(s.Reward)}
-	}
-	return listAnswer(c, "score", out, u), nil
-}
-
-// rerank is vLLM's: the responses to a problem from the best to the worst, or the best top_n of them, by the reward in [0,1]; equal ones
-// stay in order.
-func rerank(c *call) (any, error) {
-	var q struct {
-		Model     string `json:"model"`
-		Query     string `json:"query"`
-		Documents texts  `json:"documents"`
-		TopN      int    `json:"top_n"`
-	}
-	if err := c.fields(&q); err != nil {
-		return nil, err
-	}
-	if len(q.Documents) == 0 || q.TopN < 0 {
-		return nil, bad("%d documents and a top_n of %d: one document at least is needed, and top_n is 0 for all", len(q.Documents), q.TopN)
-	}
-	scores, u, err := c.pairs(q.Model, []string{q.Query}, q.Documents)
-	if err != nil {
-		return nil, err
-	}
-	type document struct {
-		Text string `json:"text"`
-	}
-	type result struct {
-		Index    int      `json:"index"`
-		Document document `json:"document"`
-		Score    float64  `json:"relevance_score"`
-	}
-	list := make([]result, len(scores))
-	for i, s := range scores {
-		list[i] = result{i, document{q.Documents[i]}, c.unit.of(s.Reward)}
-	}
-	slices.SortStableFunc(list, func(a, b result) int { return cmp.Compare(b.Score, a.Score) })
-	if q.TopN > 0 {
-		list = list[:min(q.TopN, len(list))]
-	}
-	return map[string]any{
-		"id": "rerank-" + strings.ToLower(rand.Text()), "model": c.info.Name, "results": list,
-		"usage": map[string]int{"prompt_tokens": u.PromptTokens, "total_tokens": u.TotalTokens},
-	}, nil
-}
-
-// pairs scores each response to its problem, or to the only one.
-func (c *call) pairs(model string, problems, responses []string) ([]Score, usage, error) {
-	if model != "" && model != c.info.Name {
-		return nil, usage{}, &statusError{http.StatusNotFound, fmt.Errorf("model %q is not served here, %q is", model, c.info.Name)}
-	}
-	list := make([]*data.Trajectory, len(responses))
-	for i, r := range responses {
-		list[i] = trajectory(problems[min(i, len(problems)-1)], r, c.info.Mark)
-	}
-	return c.finite(list)
-}
-
 // embeddings is how SGLang serves reward models: the embedding is r̂.
 func embeddings(c *call) (any, error) {
-	var q engineRequest
+	var q struct {
+		engineRequest
+		encoding
+	}
 	if err := c.fields(&q); err != nil {
 		return nil, err
 	}
-	if err := q.check(c); err != nil {
+	if err := errors.Join(q.check(), q.fill()); err != nil {
 		return nil, err
 	}
 	list, err := q.trajectories(c)
@@ -353,18 +286,28 @@ func embeddings(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := make([]any, len(scores))
+	out := make([][][]float64, len(scores))
 	for i, s := range scores {
-		out[i] = map[string]any{"object": "embedding", "index": i, "embedding": encoded(q.EncodingFormat, []float64{s.Reward})}
+		out[i] = [][]float64{{s.Reward}}
 	}
-	return listAnswer(c, "embd", out, u), nil
+	return numberList(c, "embd", "embedding", "embedding", q.encoding, out, true, u), nil
 }
 
-// tokenize is vLLM's. No token is added.
+// withSpecial puts the tokens around a text that the tokenizer's own post-processing adds.
+func (c *call) withSpecial(ids []int32) ([]int32, error) {
+	before, after, err := c.model.Surround()
+	if err != nil {
+		return nil, bad("add_special_tokens: %v; send token ids, or false", err)
+	}
+	return slices.Concat(before, ids, after), nil
+}
+
+// tokenize is vLLM's, save that no token is added unless it is asked for.
 func tokenize(c *call) (any, error) {
 	var q struct {
-		Prompt   *string   `json:"prompt"`
-		Messages []message `json:"messages"`
+		Prompt           *string   `json:"prompt"`
+		Messages         []message `json:"messages"`
+		AddSpecialTokens bool      `json:"add_special_tokens"`
 	}
 	if err := c.fields(&q); err != nil {
 		return nil, err
@@ -384,6 +327,11 @@ func tokenize(c *call) (any, error) {
 	ids, err := c.model.Encode(text)
 	if err != nil {
 		return nil, unprocessable(err)
+	}
+	if q.AddSpecialTokens {
+		if ids, err = c.withSpecial(ids); err != nil {
+			return nil, err
+		}
 	}
 	if ids == nil {
 		ids = []int32{}

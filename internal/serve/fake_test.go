@@ -50,6 +50,13 @@ func (t fakeText) Tokens() int {
 }
 func (t fakeText) Windows() int { return max(1, t.windows) }
 
+func fakeOf(t Text) fakeText {
+	if u, ok := t.(Uncached); ok {
+		t = u.Text
+	}
+	return t.(fakeText)
+}
+
 func newFake() *fake {
 	return &fake{info: Info{Name: "fake", MaxTokens: 400, Alpha: 1, Steps: true, Trajectory: true, Mark: "#"}, begun: make(chan struct{}, 1000)}
 }
@@ -100,10 +107,26 @@ func (f *fake) Chat(turns []data.Turn) (string, error) {
 	return b.String(), nil
 }
 
+func (f *fake) Surround() (before, after []int32, err error) { return []int32{'^'}, nil, nil }
+
+// NextToken gives label l the log-probability −l/100, and a text's first byte as a further one less for each.
+func (f *fake) NextToken(_ context.Context, texts [][]int32, labels []int32, _ bool) ([][]float64, error) {
+	if f.info.Mark == "" {
+		return nil, ErrNoVocabulary
+	}
+	out := make([][]float64, len(texts))
+	for i, ids := range texts {
+		for _, l := range labels {
+			out[i] = append(out[i], -float64(l)/100-float64(ids[0])*float64(l)/10000)
+		}
+	}
+	return out, nil
+}
+
 func (f *fake) Score(_ context.Context, texts []Text) ([]Score, error) {
 	var problems []string
 	for _, t := range texts {
-		problems = append(problems, t.(fakeText).problem)
+		problems = append(problems, fakeOf(t).problem)
 	}
 	f.mu.Lock()
 	f.batches = append(f.batches, problems)
@@ -114,7 +137,7 @@ func (f *fake) Score(_ context.Context, texts []Text) ([]Score, error) {
 	}
 	out := make([]Score, len(texts))
 	for i, t := range texts {
-		text := t.(fakeText)
+		text := fakeOf(t)
 		switch text.problem {
 		case "panic":
 			panic("a bug")
@@ -126,9 +149,19 @@ func (f *fake) Score(_ context.Context, texts []Text) ([]Score, error) {
 		for _, s := range text.steps {
 			v := float64(len(s)) / 100
 			out[i].Steps = append(out[i].Steps, v)
+			if _, alone := t.(Uncached); alone && f.info.Range == Probability {
+				out[i].Logits = append(out[i].Logits, []float64{-v, v})
+			}
 			out[i].Reward += v / float64(len(text.steps))
 		}
 		out[i].Reward += 0.5
+		for k, s := range text.steps { // fake cuts at blank lines, and all is response
+			end := len(s)
+			if k > 0 {
+				end += out[i].Shares[k-1].End + 2
+			}
+			out[i].Shares = append(out[i].Shares, StepShare{End: end, Weight: 1 / float64(len(text.steps))})
+		}
 		if text.problem == "no parts" {
 			out[i].Reward = math.NaN()
 		}

@@ -13,59 +13,46 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/goprm/goprm/data"
 )
 
-// statusError is an error with the HTTP status that it is answered with.
-type statusError struct {
-	status int
-	err    error
+// RequestError is an error with the HTTP status that it is answered with.
+type RequestError struct {
+	Status int
+	Err    error
 }
 
-func (e *statusError) Error() string { return e.err.Error() }
-func (e *statusError) Unwrap() error { return e.err }
+func (e *RequestError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the error without its status.
+func (e *RequestError) Unwrap() error { return e.Err }
 
 func bad(format string, args ...any) error {
-	return &statusError{http.StatusBadRequest, fmt.Errorf(format, args...)}
+	return &RequestError{http.StatusBadRequest, fmt.Errorf(format, args...)}
 }
 
-func unprocessable(err error) error { return &statusError{http.StatusUnprocessableEntity, err} }
+func unprocessable(err error) error { return &RequestError{http.StatusUnprocessableEntity, err} }
 
 // call is one request, admitted and read.
 type call struct {
 	*Server
-	ctx  context.Context
-	http *http.Request
-	body []byte
-}
+	ctx      context.Context
+	http     *http.Request
+	body     []byte
+	endpoint *endpoint
 
-// fields decodes the body into a struct whose fields are those that matter; others are let pass, since clients send what their own
-// servers know.
-func (c *call) fields(into any) error {
-	if err := data.CheckJSON(c.body); err != nil {
-		return &statusError{http.StatusBadRequest, err}
-	}
-	err := json.Unmarshal(c.body, into)
-	var wrong *json.UnmarshalTypeError
-	switch {
-	case errors.As(err, &wrong) && wrong.Field != "":
-		return bad("%s: a %s is not what is expected there", wrong.Field, wrong.Value)
-	case err != nil:
-		return bad("the request: %v", err)
-	}
-	return nil
+	requestID string // of the answer; "": a random one
+	uncached  bool   // the texts share no beginnings with others
 }
 
 // post makes a handler of what answers a request with a value.
-func (s *Server) post(answer func(c *call) (any, error)) http.HandlerFunc {
+func (s *Server) post(e *endpoint) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		value, err := s.answer(w, r, answer)
+		value, err := s.answer(w, r, e)
 		s.reply(w, r, value, err)
 	}
 }
 
-func (s *Server) answer(w http.ResponseWriter, r *http.Request, answer func(c *call) (any, error)) (value any, err error) {
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, e *endpoint) (value any, err error) {
 	if err := s.enter(); err != nil {
 		return nil, err
 	}
@@ -81,12 +68,12 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, answer func(c *c
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.opt.Timeout)
 	defer cancel()
-	return answer(&call{s, ctx, r, body})
+	return e.answer(&call{Server: s, ctx: ctx, http: r, body: body, endpoint: e})
 }
 
 func (s *Server) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if coding := r.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
-		return nil, &statusError{http.StatusUnsupportedMediaType, fmt.Errorf("content-encoding %q is not read", coding)}
+		return nil, &RequestError{http.StatusUnsupportedMediaType, fmt.Errorf("content-encoding %q is not read", coding)}
 	}
 	// net/http lifts the deadline again once the body is there. A server of another kind may have none.
 	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.opt.ReadTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
@@ -96,15 +83,19 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return nil, &statusError{http.StatusRequestEntityTooLarge, fmt.Errorf("a request of more than %d bytes", large.Limit)}
+		return nil, &RequestError{http.StatusRequestEntityTooLarge, fmt.Errorf("a request of more than %d bytes", large.Limit)}
 	case err != nil:
-		return nil, &statusError{http.StatusRequestTimeout, fmt.Errorf("the request did not arrive: %w", err)}
+		return nil, &RequestError{http.StatusRequestTimeout, fmt.Errorf("the request did not arrive: %w", err)}
 	}
 	return body, nil
 }
 
 // reply writes an answer, or an error in the form that OpenAI's clients read.
 func (s *Server) reply(w http.ResponseWriter, r *http.Request, value any, err error) {
+	if raw, ok := value.(*rawAnswer); ok && err == nil {
+		raw.write(w)
+		return
+	}
 	status := http.StatusOK
 	var text bytes.Buffer
 	if err == nil {
@@ -130,10 +121,10 @@ func (s *Server) reply(w http.ResponseWriter, r *http.Request, value any, err er
 }
 
 func statusOf(err error) int {
-	var known *statusError
+	var known *RequestError
 	switch {
 	case errors.As(err, &known):
-		return known.status
+		return known.Status
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return http.StatusGatewayTimeout
 	}
@@ -151,7 +142,7 @@ func (s *Server) guarded(h http.Handler) http.Handler {
 		got := sha256.Sum256([]byte(token))
 		if !bearer || subtle.ConstantTimeCompare(want[:], got[:]) != 1 {
 			w.Header().Set("WWW-Authenticate", "Bearer")
-			s.reply(w, r, nil, &statusError{http.StatusUnauthorized, errors.New("the request lacks the server's token (Authorization: Bearer ...)")})
+			s.reply(w, r, nil, &RequestError{http.StatusUnauthorized, errors.New("the request lacks the server's token (Authorization: Bearer ...)")})
 			return
 		}
 		h.ServeHTTP(w, r)

@@ -19,7 +19,11 @@ type metrics struct {
 	tokens   prometheus.Counter
 	cached   prometheus.Counter
 	steps    prometheus.Counter
+
+	controlTokens prometheus.Counter
+
 	graded   *prometheus.CounterVec
+	ungraded *prometheus.CounterVec
 	unscored *prometheus.CounterVec
 	batches  prometheus.Histogram
 	inBatch  prometheus.Histogram
@@ -44,7 +48,9 @@ func newMetrics(s *Server) *metrics {
 	}, []string{"endpoint"})
 	m.graded = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "goprm_graded_total", Help: "Answers compared with their labels."}, []string{"outcome"})
 	m.unscored = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "goprm_unscored_total", Help: "Trainers' texts without a reward."}, []string{"reason"})
-	m.registry.MustRegister(m.requests, m.seconds, m.graded, m.unscored)
+	m.ungraded = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "goprm_ungraded_total", Help: "Answers that could not be compared with their labels, by what is to blame: answer (outcome 0), gold, or missing (no label beside others)."}, []string{"cause"})
+	m.registry.MustRegister(m.requests, m.seconds, m.graded, m.ungraded, m.unscored)
+	m.controlTokens = counter("goprm_control_token_problems_total", "Problems with a chat template's control tokens in them: their prompts' form is not known.")
 	m.texts = counter("goprm_texts_total", "Texts scored.")
 	m.windowed = counter("goprm_windowed_texts_total", "Texts longer than the model was trained for, read in windows.")
 	m.tokens = counter("goprm_tokens_total", "Tokens of the texts scored.")
@@ -83,11 +89,15 @@ func (m *metrics) scored(texts []Text, scores []Score) {
 	}
 }
 
-func (m *metrics) grade(right bool, err error) {
+// grade counts a comparison; cause is what kept it from a verdict.
+func (m *metrics) grade(right bool, cause string) {
 	outcome := "wrong"
 	switch {
-	case err != nil:
-		outcome = "undecided"
+	case cause != "":
+		m.ungraded.WithLabelValues(cause).Inc()
+		if cause != badAnswer {
+			outcome = "undecided"
+		}
 	case right:
 		outcome = "right"
 	}

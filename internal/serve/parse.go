@@ -3,51 +3,20 @@ package serve
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
+	"unicode"
 
 	"github.com/goprm/goprm/data"
 )
 
-// turnMark finds where a turn begins in what chat templates write: ChatML, Llama 3, DeepSeek, Mistral. The roles think and answer, by
-// which s1 marks its thinking in ChatML, are no turns.
-var turnMark = regexp.MustCompile(`<\|im_start\|>(system|developer|user|assistant|tool)\n|<\|start_header_id\|>(system|user|assistant|tool|ipython)<\|end_header_id\|>\s*|` +
-	`<[|｜](User|Assistant)[|｜]>|(\[/?INST\])`)
+// trimEnd takes off what closes a turn, and white space around it.
+func trimEnd(text string) string { return strings.TrimSpace(trimRight(text)) }
 
-// endTokens close a turn or a text, or pad it.
-var endTokens = []string{"<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "<|endoftext|>", "<｜end▁of▁sentence｜>", "<|end▁of▁sentence|>", "</s>"}
-
-var roles = map[string]string{"User": "user", "Assistant": "assistant", "[INST]": "user", "[/INST]": "assistant", "developer": "system"}
-
-// turns are what a text holds between its marks; nil if it has none. What stands before the first mark is the beginning of the text,
-// or a system message.
-func turns(text string) []data.Turn {
-	marks := turnMark.FindAllStringSubmatchIndex(text, -1)
-	var list []data.Turn
-	for i, m := range marks {
-		end := len(text)
-		if i+1 < len(marks) {
-			end = marks[i+1][0]
-		}
-		var role string
-		for g := 2; g < len(m); g += 2 {
-			if m[g] >= 0 {
-				role = text[m[g]:m[g+1]]
-			}
-		}
-		if r, ok := roles[role]; ok {
-			role = r
-		}
-		list = append(list, data.Turn{Role: role, Content: text[m[1]:end]})
-	}
-	return list
-}
-
-// trimEnd takes off what closes a turn.
-func trimEnd(text string) string {
+// trimRight takes off what closes a turn, and nothing of its beginning.
+func trimRight(text string) string {
 	for {
 		before := text
-		text = strings.TrimSpace(text)
+		text = strings.TrimRightFunc(text, unicode.IsSpace)
 		for _, token := range endTokens {
 			text = strings.TrimSuffix(text, token)
 		}
@@ -107,6 +76,7 @@ func fromText(text string, prompt *string) (problem, answer string, err error) {
 // trajectory is a problem with what a policy answered. Where the answer holds the model's step marks, they cut it.
 func trajectory(problem, answer, mark string) *data.Trajectory {
 	t := &data.Trajectory{Problem: problem}
+	answer, _ = plainChannels(answer)
 	t.Thinking, t.Response, _ = data.CutThinking(trimEnd(answer))
 	t.Steps, t.Thinking = atMarks(t.Thinking, mark)
 	t.ResponseSteps, t.Response = atMarks(t.Response, mark)

@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -52,13 +53,13 @@ func TestProtocols(t *testing.T) {
 		"slime, no response":          {path: "/reward/remote_rm", body: `{"prompt":"q"}`, status: 400, want: "prompt and response are needed"},
 		"slime, two turns":            {path: "/reward/remote_rm", body: `{"prompt":[{"role":"user","content":"q"},{"role":"assistant","content":"r"},{"role":"user","content":"s"}],"response":"a"}`, status: 422, want: "one question and one answer"},
 		"LLaMA-Factory":               {path: "/reward/llamafactory", body: `{"model":"model","messages":["` + chat(both) + `","` + chat(a) + `"]}`, want: `{"scores":[0.8,0.7]}`},
-		"vLLM pooling, marked":        {path: "/pooling", body: `{"model":"fake","input":"` + marked + `"}`, want: `{"created":0,"data":[{"data":[[0.8,0.2],[0.6,0.4]],"index":0,"object":"pooling"}],"id":"pool-x","model":"fake","object":"list","usage":{"prompt_tokens":60,"total_tokens":60,"completion_tokens":0,"prompt_tokens_details":null}}`},
-		"vLLM pooling, ids":           {path: "/pooling", body: `{"input":[97,97,97,97,97,97,97,97,97,97,35]}`, want: `{"created":0,"data":[{"data":[[0.9,0.1]],"index":0,"object":"pooling"}],"id":"pool-x","model":"fake","object":"list","usage":{"prompt_tokens":10,"total_tokens":10,"completion_tokens":0,"prompt_tokens_details":null}}`},
-		"vLLM pooling, lists of ids":  {path: "/pooling", body: `{"input":[[97,35],[97,35]],"encoding_format":"base64"}`, want: `{"created":0,"data":[{"data":"pHB9PwrXIzw=","index":0,"object":"pooling"},{"data":"pHB9PwrXIzw=","index":1,"object":"pooling"}],"id":"pool-x","model":"fake","object":"list","usage":{"prompt_tokens":2,"total_tokens":2,"completion_tokens":0,"prompt_tokens_details":null}}`},
-		"vLLM pooling, messages":      {path: "/pooling", body: `{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":[{"type":"text","text":"` + both + `"}]}]}`, want: `{"created":0,"data":[{"data":[[0.8,0.2],[0.6,0.4]],"index":0,"object":"pooling"}],"id":"pool-x","model":"fake","object":"list","usage":{"prompt_tokens":61,"total_tokens":61,"completion_tokens":0,"prompt_tokens_details":null}}`},
-		"vLLM pooling, chat marks":    {path: "/pooling", body: `{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a#"}]}`, want: `{"created":0,"data":[{"data":[[0.82,0.18]],"index":0,"object":"pooling"}],"id":"pool-x","model":"fake","object":"list","usage":{"prompt_tokens":18,"total_tokens":18,"completion_tokens":0,"prompt_tokens_details":null}}`},
-		"vLLM pooling, unbounded":     {info: func(i *Info) { i.Range = Unbounded }, path: "/pooling", body: `{"input":"` + marked + `","use_activation":false}`, want: `{"created":0,"data":[{"data":[[0.2],[0.4]],"index":0,"object":"pooling"}],"id":"pool-x","model":"fake","object":"list","usage":{"prompt_tokens":60,"total_tokens":60,"completion_tokens":0,"prompt_tokens_details":null}}`},
-		"vLLM pooling, logits":        {path: "/pooling", body: `{"input":"` + marked + `","use_activation":false}`, status: 400, want: "use_activation"},
+		"vLLM pooling, marked":        {path: "/pooling", body: `{"model":"fake","input":"` + marked + `"}`, want: `{"created":0,"data":[{"data":[[0.8,0.2],[0.6,0.4]],"index":0,"object":"pooling"}],"id":"pooling-x","model":"fake","object":"list","usage":{"prompt_tokens":60,"total_tokens":60,"completion_tokens":0,"prompt_tokens_details":null}}`},
+		"vLLM pooling, ids":           {path: "/pooling", body: `{"input":[97,97,97,97,97,97,97,97,97,97,35]}`, want: `{"created":0,"data":[{"data":[[0.9,0.1]],"index":0,"object":"pooling"}],"id":"pooling-x","model":"fake","object":"list","usage":{"prompt_tokens":10,"total_tokens":10,"completion_tokens":0,"prompt_tokens_details":null}}`},
+		"vLLM pooling, lists of ids":  {path: "/pooling", body: `{"input":[[97,35],[97,35]],"encoding_format":"base64"}`, want: `{"created":0,"data":[{"data":"pHB9PwrXIzw=","index":0,"object":"pooling"},{"data":"pHB9PwrXIzw=","index":1,"object":"pooling"}],"id":"pooling-x","model":"fake","object":"list","usage":{"prompt_tokens":2,"total_tokens":2,"completion_tokens":0,"prompt_tokens_details":null}}`},
+		"vLLM pooling, messages":      {path: "/pooling", body: `{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":[{"type":"text","text":"` + both + `"}]}]}`, want: `{"created":0,"data":[{"data":[[0.8,0.2],[0.6,0.4]],"index":0,"object":"pooling"}],"id":"pooling-x","model":"fake","object":"list","usage":{"prompt_tokens":61,"total_tokens":61,"completion_tokens":0,"prompt_tokens_details":null}}`},
+		"vLLM pooling, chat marks":    {path: "/pooling", body: `{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a#"}]}`, want: `{"created":0,"data":[{"data":[[0.82,0.18]],"index":0,"object":"pooling"}],"id":"pooling-x","model":"fake","object":"list","usage":{"prompt_tokens":18,"total_tokens":18,"completion_tokens":0,"prompt_tokens_details":null}}`},
+		"vLLM pooling, unbounded":     {info: func(i *Info) { i.Range = Unbounded }, path: "/pooling", body: `{"input":"` + marked + `","use_activation":false}`, want: `{"created":0,"data":[{"data":[[0.2],[0.4]],"index":0,"object":"pooling"}],"id":"pooling-x","model":"fake","object":"list","usage":{"prompt_tokens":60,"total_tokens":60,"completion_tokens":0,"prompt_tokens_details":null}}`},
+		"vLLM pooling, logits":        {path: "/pooling", body: `{"input":"` + marked + `","use_activation":false}`, want: `{"created":0,"data":[{"data":[[-0.2,0.2],[-0.4,0.4]],"index":0,"object":"pooling"}],"id":"pooling-x","model":"fake","object":"list","usage":{"prompt_tokens":60,"total_tokens":60,"completion_tokens":0,"prompt_tokens_details":null}}`},
 		"vLLM pooling, truncation":    {path: "/pooling", body: `{"input":"` + marked + `","truncate_prompt_tokens":5}`, status: 400, want: "truncate_prompt_tokens"},
 		"vLLM pooling, other model":   {path: "/pooling", body: `{"model":"gpt","input":"a#"}`, status: 404, want: `model \"gpt\" is not served here, \"fake\" is`},
 		"vLLM pooling, marked long":   {path: "/pooling", body: `{"input":"` + long + `#"}`, status: 422, want: "501 tokens, the model was trained for 400"},
@@ -70,7 +71,7 @@ func TestProtocols(t *testing.T) {
 		"SGLang classify":             {path: "/classify", body: `{"model":"fake","text":["` + chat(both) + `"]}`, want: `[{"embedding":[0.8]}]`},
 		"vLLM score":                  {path: "/score", body: `{"model":"fake","text_1":"q","text_2":["` + both + `","` + a + `"]}`, want: `{"created":0,"data":[{"index":0,"object":"score","score":0.4},{"index":1,"object":"score","score":0.35}],"id":"score-x","model":"fake","object":"list","usage":{"prompt_tokens":82,"total_tokens":82,"completion_tokens":0,"prompt_tokens_details":null}}`},
 		"vLLM score, newer":           {path: "/v1/score", body: `{"queries":["q","r"],"documents":["` + both + `","` + a + `"]}`, want: `{"created":0,"data":[{"index":0,"object":"score","score":0.4},{"index":1,"object":"score","score":0.35}],"id":"score-x","model":"fake","object":"list","usage":{"prompt_tokens":82,"total_tokens":82,"completion_tokens":0,"prompt_tokens_details":null}}`},
-		"vLLM score, lengths":         {path: "/score", body: `{"text_1":["q","r"],"text_2":["a"]}`, status: 400, want: "2 of text_1 with 1 of text_2"},
+		"vLLM score, lengths":         {path: "/score", body: `{"text_1":["q","r"],"text_2":["a"]}`, status: 400, want: "text_1 and text_2: 2 with 1"},
 		"vLLM rerank":                 {path: "/v1/rerank", body: `{"model":"fake","query":"q","documents":["` + a + `","` + both + `","` + a + `"],"top_n":2}`, want: `{"id":"rerank-x","model":"fake","results":[{"index":1,"document":{"text":"` + both + `"},"relevance_score":0.4},{"index":0,"document":{"text":"` + a + `"},"relevance_score":0.35}],"usage":{"prompt_tokens":103,"total_tokens":103}}`},
 		"vLLM rerank, nothing":        {path: "/rerank", body: `{"query":"q"}`, status: 400, want: "0 documents"},
 		"SGLang embeddings":           {path: "/v1/embeddings", body: `{"model":"fake","input":["` + chat(both) + `"]}`, want: `{"created":0,"data":[{"embedding":[0.8],"index":0,"object":"embedding"}],"id":"embd-x","model":"fake","object":"list","usage":{"prompt_tokens":61,"total_tokens":61,"completion_tokens":0,"prompt_tokens_details":null}}`},
@@ -151,6 +152,39 @@ func TestOpenAPI(t *testing.T) {
 		require.Contains(t, doc.Paths[path], strings.ToLower(r.method), path)
 	}
 	require.Len(t, doc.Paths, len(served))
+}
+
+// The description names every field that an endpoint reads, and no other but those that it decides by fieldRules.
+func TestOpenAPIFields(t *testing.T) {
+	var doc struct {
+		Paths map[string]struct {
+			Post struct {
+				RequestBody struct {
+					Content map[string]struct {
+						Schema struct{ Properties map[string]json.RawMessage }
+					}
+				}
+			}
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(openAPI), &doc))
+	_, url := start(t, newFake(), Options{})
+	for _, e := range endpoints {
+		properties := doc.Paths[e.path].Post.RequestBody.Content["application/json"].Schema.Properties
+		_, answer, _ := ask(t, url+e.path, `{"no_such_field":1}`)
+		_, reads, found := strings.Cut(answer, "which reads ")
+		require.True(t, found, answer)
+		reads, _, _ = strings.Cut(reads, `"`)
+		for name := range properties {
+			_, ruled := fieldRules[name]
+			_, labels := map[string]bool{"label_token_ids": true, "apply_softmax": true, "item_first": true, "query": true, "add_special_tokens": true}[name]
+			require.True(t, ruled || slices.Contains(strings.Split(reads, ", "), name) || e.path == "/v1/score" && labels, e.path+" does not read "+name)
+		}
+		for name := range strings.SplitSeq(reads, ", ") {
+			_, ruled := fieldRules[name]
+			require.True(t, ruled || properties[name] != nil, e.path+": the description lacks "+name)
+		}
+	}
 }
 
 func TestUnitScale(t *testing.T) {

@@ -37,7 +37,7 @@ func (c *call) layOut(t *data.Trajectory) (Text, string, error) {
 
 func (c *call) checkLength(t Text) error {
 	if t.Tokens() > c.opt.MaxTokens {
-		return &statusError{http.StatusRequestEntityTooLarge, fmt.Errorf("%d tokens, at most %d are taken", t.Tokens(), c.opt.MaxTokens)}
+		return &RequestError{http.StatusRequestEntityTooLarge, fmt.Errorf("%d tokens, at most %d are taken", t.Tokens(), c.opt.MaxTokens)}
 	}
 	if t.Windows() > 1 && c.opt.TooLong == TooLongError {
 		return unprocessable(fmt.Errorf("the text is longer than the %d tokens that the model was trained for", c.info.MaxTokens))
@@ -50,12 +50,27 @@ func (c *call) score(list []*data.Trajectory) ([]Score, usage, error) {
 	if err != nil {
 		return nil, usage{}, err
 	}
-	scores, err := c.batches.score(c.ctx, texts)
+	scores, err := c.scoreTexts(texts)
 	if err != nil {
 		return nil, usage{}, err
 	}
-	c.metrics.scored(texts, scores)
 	return scores, usageOf(texts, scores), nil
+}
+
+// scoreTexts has texts scored, with the company that the call allows.
+func (c *call) scoreTexts(texts []Text) ([]Score, error) {
+	if c.uncached {
+		alone := make([]Text, len(texts))
+		for i, t := range texts {
+			alone[i] = Uncached{t}
+		}
+		texts = alone
+	}
+	scores, err := c.batches.score(c.ctx, texts)
+	if err == nil {
+		c.metrics.scored(texts, scores)
+	}
+	return scores, err
 }
 
 var errNoParts = unprocessable(errors.New("no step is of the parts that the reward averages"))
@@ -83,7 +98,7 @@ func (c *call) sampleOf(problem, answer string, err error) sample {
 	if err != nil {
 		return sample{err: unprocessable(err)}
 	}
-	return sample{trajectory: trajectory(problem, answer, c.info.Mark)}
+	return sample{trajectory: c.trajectory(problem, answer)}
 }
 
 // rewarded is what a trainer is told of a sample.
@@ -127,11 +142,10 @@ func (c *call) rewards(samples []sample) ([]rewarded, error) {
 			return nil, err
 		}
 	}
-	scores, err := c.batches.score(c.ctx, texts)
+	scores, err := c.scoreTexts(texts)
 	if err != nil {
 		return nil, err
 	}
-	c.metrics.scored(texts, scores)
 	for k, s := range scores {
 		o := &out[of[k]]
 		if math.IsNaN(s.Reward) {
@@ -148,14 +162,36 @@ func (c *call) rewards(samples []sample) ([]rewarded, error) {
 	return out, nil
 }
 
-// grade returns the outcome, nil where the policy lets pass what cannot be told.
+// What keeps an answer from being compared.
+const (
+	badAnswer = "answer"  // the policy wrote it: it is wrong
+	badGold   = "gold"    // the gold answer cannot be read, or the verifier does not tell which of the two
+	noGold    = "missing" // the label is empty, those of other texts are not
+)
+
+// goldChecker is a verifier that tells whether a gold answer can be compared with anything. Of one that cannot tell, every error is the
+// gold answer's.
+type goldChecker interface {
+	CheckGold(gold string) error
+}
+
+// grade returns the outcome, nil where the policy lets pass what cannot be told. An answer that cannot be read is wrong: its policy
+// could learn to write such ones if it were left out or spared. So does TRL's accuracy reward.
 func (c *call) grade(s sample) (*float64, error) {
-	right, err := false, errors.New("the label is empty, those of other texts are not")
+	right, cause, err := false, noGold, errors.New("the label is empty, those of other texts are not")
 	if s.label != "" {
-		right, _, err = c.opt.Verifier.Verify(s.label, answerOf(s.trajectory))
+		cause = ""
+		if right, _, err = c.opt.Verifier.Verify(s.label, answerOf(s.trajectory)); err != nil {
+			cause = badGold
+			if checker, ok := c.opt.Verifier.(goldChecker); ok && checker.CheckGold(s.label) == nil {
+				cause = badAnswer
+			}
+		}
 	}
-	c.metrics.grade(right, err)
+	c.metrics.grade(right, cause)
 	switch {
+	case cause == badAnswer:
+		return data.Float(0), nil
 	case err != nil && c.opt.Ungraded == UngradedPRM:
 		return nil, nil
 	case err != nil:

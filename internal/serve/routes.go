@@ -19,6 +19,38 @@ type route struct {
 	handler      http.Handler
 }
 
+// endpoint answers requests with a value.
+type endpoint struct {
+	path    string
+	answer  func(*call) (any, error)
+	task    string // of vLLM's, that the field of this name may say; "": none
+	trainer bool   // a trainer's, which may call the model what it likes
+}
+
+// taskOfModel is what /pooling does: token_classify for a model that scores steps, else classify.
+const taskOfModel = "model"
+
+var endpoints []endpoint
+
+func init() {
+	endpoints = []endpoint{
+		{path: "/get_reward", answer: getReward, trainer: true},
+		{path: "/reward/remote_rm", answer: remoteRM, trainer: true},
+		{path: "/reward/llamafactory", answer: llamaFactory, trainer: true},
+		{path: "/pooling", answer: pooling, task: taskOfModel},
+		{path: "/classify", answer: classify, task: "classify"},
+		{path: "/score", answer: pairScore, task: "classify"},
+		{path: "/v1/score", answer: pairScoreV1, task: "classify"},
+		{path: "/rerank", answer: rerank, task: "classify"},
+		{path: "/v1/rerank", answer: rerank, task: "classify"},
+		{path: "/v2/rerank", answer: rerank, task: "classify"},
+		{path: "/generative_scoring", answer: generativeScoring},
+		{path: "/v1/embeddings", answer: embeddings, task: "embed"},
+		{path: "/tokenize", answer: tokenize},
+		{path: "/v1/steps", answer: steps},
+	}
+}
+
 func (s *Server) table() []route {
 	list := []route{
 		{"GET", "/{$}", true, static("text/html; charset=utf-8", page)},
@@ -29,13 +61,8 @@ func (s *Server) table() []route {
 		{"GET", "/metrics", false, s.metrics.handler()},
 		{"GET", "/v1/models", false, http.HandlerFunc(s.models)},
 	}
-	for path, answer := range map[string]func(*call) (any, error){
-		"/get_reward": getReward, "/reward/remote_rm": remoteRM, "/reward/llamafactory": llamaFactory,
-		"/pooling": pooling, "/classify": classify, "/score": pairScore, "/v1/score": pairScore, "/rerank": rerank, "/v1/rerank": rerank, "/v2/rerank": rerank,
-		"/v1/embeddings": embeddings, "/tokenize": tokenize,
-		"/v1/steps": steps,
-	} {
-		list = append(list, route{"POST", path, false, s.post(answer)})
+	for i := range endpoints {
+		list = append(list, route{"POST", endpoints[i].path, false, s.post(&endpoints[i])})
 	}
 	return list
 }
@@ -68,7 +95,7 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	draining := s.draining
 	s.mu.Unlock()
 	if draining {
-		s.reply(w, r, nil, &statusError{http.StatusServiceUnavailable, errDraining})
+		s.reply(w, r, nil, &RequestError{http.StatusServiceUnavailable, errDraining})
 		return
 	}
 	s.reply(w, r, map[string]any{"ready": true}, nil)

@@ -3,10 +3,12 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"net"
 	"net/http"
@@ -27,6 +29,11 @@ type Model interface {
 	RenderTokens(ids []int32) (Text, error)
 	Encode(text string) ([]int32, error)
 	Decode(ids []int32) (string, error)
+	// Surround are the tokens that the tokenizer's own post-processing puts around a text.
+	Surround() (before, after []int32, err error)
+	// NextToken returns, for each text, the log-probability of each label as its next token; if not among all tokens, then up to a
+	// constant of the text. A model without a language-model head returns ErrNoVocabulary.
+	NextToken(ctx context.Context, texts [][]int32, labels []int32, all bool) ([][]float64, error)
 	// Chat writes a conversation as the model's chat template does.
 	Chat(turns []data.Turn) (string, error)
 	// Score scores texts, each of them or none; what ails one of them alone is its score's Err. One goroutine calls it.
@@ -68,15 +75,23 @@ const (
 	Unbounded
 )
 
+// ErrNoVocabulary is what NextToken returns of a model that gives tokens no probabilities.
+var ErrNoVocabulary = errors.New("the model has no language-model head")
+
 // Text is a trajectory, ready to be scored.
 type Text interface {
 	Tokens() int
 	Windows() int // in how many windows it is read; 1: as a whole
 }
 
+// Uncached is a text whose scores are computed, not remembered, and not kept for others.
+type Uncached struct{ Text }
+
 // Score is what the model says of one text.
 type Score struct {
 	Steps      []float64
+	Logits     [][]float64 // of each step, or of a model's only score; nil: there are none, or they were not kept
+	Shares     []StepShare // of each step; nil: tokens were scored, which have no trajectory
 	Trajectory *float64
 	Reward     float64        // r̂; NaN if no step is of the parts that it averages
 	Line       json.Marshaler // as prm score writes it
@@ -117,6 +132,7 @@ type Options struct {
 	ReadTimeout time.Duration // for a request's body: 30s
 	Timeout     time.Duration // for an answer; status 504 beyond: 170s, less than the 180s that OpenRLHF waits
 	Token       string        // that requests must bring as Authorization: Bearer; "": none
+	Logger      *slog.Logger  // of warnings; nil: slog.Default
 }
 
 func (o Options) filled() Options {
@@ -144,6 +160,7 @@ func (o Options) filled() Options {
 			*f.field = f.value
 		}
 	}
+	o.Logger = cmp.Or(o.Logger, slog.Default())
 	if o.MaxBody == 0 {
 		o.MaxBody = 16 << 20
 	}
@@ -198,6 +215,8 @@ type Server struct {
 	draining bool
 	idle     chan struct{} // closed when draining and nothing is in flight
 	closing  sync.Once
+
+	warnControl sync.Once
 }
 
 // New starts a server.
@@ -232,10 +251,10 @@ func (s *Server) enter() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.draining {
-		return &statusError{http.StatusServiceUnavailable, errDraining}
+		return &RequestError{http.StatusServiceUnavailable, errDraining}
 	}
 	if s.inFlight >= s.opt.Queue {
-		return &statusError{http.StatusTooManyRequests, fmt.Errorf("%d requests are being answered; ask again", s.inFlight)}
+		return &RequestError{http.StatusTooManyRequests, fmt.Errorf("%d requests are being answered; ask again", s.inFlight)}
 	}
 	s.inFlight++
 	return nil

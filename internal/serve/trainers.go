@@ -13,6 +13,8 @@ func getReward(c *call) (any, error) {
 		Query   texts  `json:"query"`
 		Prompts texts  `json:"prompts"`
 		Labels  labels `json:"labels"`
+		// TokenEnds, of each text, are where the tokens of the response end in it; the answer then has token_rewards.
+		TokenEnds []tokenEnds `json:"token_ends"`
 	}
 	if err := c.fields(&q); err != nil {
 		return nil, err
@@ -50,7 +52,13 @@ func getReward(c *call) (any, error) {
 			delete(logs, name)
 		}
 	}
-	return map[string]any{"rewards": rewards, "scores": scores, "extra_logs": logs}, nil
+	answer := map[string]any{"rewards": rewards, "scores": scores, "extra_logs": logs}
+	if q.TokenEnds != nil {
+		if answer["token_rewards"], err = c.allTokenRewards(q.Query, q.TokenEnds, samples, list); err != nil {
+			return nil, err
+		}
+	}
+	return answer, nil
 }
 
 // logs are numbers to plot.
@@ -93,6 +101,8 @@ func remoteRM(c *call) (any, error) {
 		Response  *string `json:"response"`
 		Generated *string `json:"generated_output"`
 		Label     labels  `json:"label"`
+		// TokenEnds are where the tokens of the response end in it; the answer, an object, then has token_rewards.
+		TokenEnds tokenEnds `json:"token_ends"`
 	}
 	if err := c.fields(&q); err != nil {
 		return nil, err
@@ -117,11 +127,21 @@ func remoteRM(c *call) (any, error) {
 	}
 	switch as := c.http.URL.Query().Get("as"); as {
 	case "", "number":
+		if q.TokenEnds != nil {
+			return nil, bad("token_ends: the answer is then an object, ask with ?as=object")
+		}
 		return list[0].reward, nil
 	case "object":
 		answer := map[string]any{"reward": list[0].reward, "score": list[0].reward}
 		for name, v := range c.logs(list[0]) {
 			answer[name] = v
+		}
+		if q.TokenEnds != nil {
+			dense, err := c.allTokenRewards([]string{*q.Response}, []tokenEnds{q.TokenEnds}, []sample{s}, list)
+			if err != nil {
+				return nil, err
+			}
+			answer["token_rewards"] = dense[0]
 		}
 		return answer, nil
 	default:
@@ -155,14 +175,20 @@ func llamaFactory(c *call) (any, error) {
 	return map[string]any{"scores": rewards}, nil
 }
 
+// trajectoryFields are those of a row that the data package reads as a trajectory.
+var trajectoryFields = []string{"id", "problem", "thinking", "response", "steps", "response_steps", "labels", "source", "answer", "meta"}
+
 // steps is this server's own: a trajectory as prm score reads it, answered with the line that prm score writes.
 func steps(c *call) (any, error) {
 	if err := data.CheckJSON(c.body); err != nil {
-		return nil, &statusError{400, err}
+		return nil, &RequestError{400, err}
+	}
+	if err := c.otherFields(trajectoryFields); err != nil {
+		return nil, err
 	}
 	t := &data.Trajectory{}
 	if err := t.UnmarshalJSON(c.body); err != nil {
-		return nil, &statusError{400, err}
+		return nil, &RequestError{400, err}
 	}
 	scores, _, err := c.score([]*data.Trajectory{t})
 	if err != nil {

@@ -36,11 +36,9 @@ func (t *texts) UnmarshalJSON(b []byte) error {
 type labels []string
 
 func (l *labels) UnmarshalJSON(b []byte) error {
-	list := []json.RawMessage{b}
-	if b[0] == '[' {
-		if err := json.Unmarshal(b, &list); err != nil {
-			return err
-		}
+	list, err := elements(b)
+	if err != nil {
+		return err
 	}
 	*l = nil
 	for i, raw := range list {
@@ -111,27 +109,12 @@ func (m *message) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &raw); err != nil {
 		return err
 	}
-	m.Role, m.Content = raw.Role, ""
-	if len(raw.Content) > 0 && raw.Content[0] == '[' {
-		var parts []struct {
-			Type string  `json:"type"`
-			Text *string `json:"text"`
-		}
-		if err := json.Unmarshal(raw.Content, &parts); err != nil {
-			return err
-		}
-		for i, p := range parts {
-			if p.Type != "text" || p.Text == nil {
-				return fmt.Errorf("part %d of a message's content is of type %q, only text is read", i, p.Type)
-			}
-			m.Content += *p.Text
-		}
-		return nil
+	m.Role = raw.Role
+	var err error
+	if m.Content, err = contentText(raw.Content); err != nil {
+		return fmt.Errorf("a message of role %q: %w", raw.Role, err)
 	}
-	if len(raw.Content) == 0 || raw.Content[0] != '"' {
-		return errors.New("a message without content")
-	}
-	return json.Unmarshal(raw.Content, &m.Content)
+	return nil
 }
 
 func turnsOf(list []message) []data.Turn {
@@ -167,4 +150,79 @@ func (p *prompt) problem() (problem, begun string, err error) {
 		return question(turnsOf(p.messages))
 	}
 	return fromPrompt(p.text)
+}
+
+// elements are those of a list; another value is one by itself.
+func elements(b []byte) ([]json.RawMessage, error) {
+	if b[0] != '[' {
+		return []json.RawMessage{b}, nil
+	}
+	var list []json.RawMessage
+	err := json.Unmarshal(b, &list)
+	return list, err
+}
+
+// documentText is a text, or the one that an object holds and nothing beside it that would be left out.
+func documentText(raw json.RawMessage) (text string, err error) {
+	if raw[0] == '"' {
+		return text, json.Unmarshal(raw, &text)
+	}
+	var object map[string]json.RawMessage
+	if json.Unmarshal(raw, &object) != nil || len(object) == 0 {
+		return "", errDocument
+	}
+	for name, value := range object {
+		if name != "text" && name != "content" {
+			return "", fmt.Errorf("%s: not a field of a document, which has text or content", name)
+		}
+		if len(object) > 1 || name == "text" && value[0] != '"' {
+			return "", errDocument
+		}
+		return contentText(value)
+	}
+	return "", errDocument
+}
+
+// contentText is a text, or its parts put together.
+func contentText(raw json.RawMessage) (text string, err error) {
+	if len(raw) > 0 && raw[0] == '"' {
+		return text, json.Unmarshal(raw, &text)
+	}
+	if len(raw) == 0 || raw[0] != '[' {
+		return "", errors.New("no content")
+	}
+	var parts []struct {
+		Type string  `json:"type"`
+		Text *string `json:"text"`
+	}
+	if err := json.Unmarshal(raw, &parts); err != nil {
+		return "", err
+	}
+	for i, p := range parts {
+		if p.Type != "text" || p.Text == nil {
+			return "", fmt.Errorf("part %d of the content is of type %q, only text is read", i, p.Type)
+		}
+		text += *p.Text
+	}
+	return text, nil
+}
+
+// documentOrIDs is a text, or its tokens.
+type documentOrIDs struct {
+	given bool
+	text  string
+	ids   []int32
+}
+
+func (d *documentOrIDs) UnmarshalJSON(b []byte) error {
+	if d.given = string(b) != "null"; !d.given {
+		return nil
+	}
+	if b[0] == '"' {
+		return json.Unmarshal(b, &d.text)
+	}
+	if json.Unmarshal(b, &d.ids) != nil || d.ids == nil {
+		return errors.New("neither a text nor token ids")
+	}
+	return nil
 }

@@ -146,7 +146,8 @@ func TestErrorsNameTheirPlace(t *testing.T) {
 		{"optim: {lr: [1]}", "optim.lr: a number is wanted, not a list"},
 		{"optim: {lr: }", "optim.lr: it has no value; a number is wanted"},
 		{"optim: 3", "optim: a section of keys is wanted, not \"3\""},
-		{"data: {train: a.jsonl}", "data.train: a list is wanted, not \"a.jsonl\""},
+		{"data: {train: 7}", "data.train: a list is wanted, not \"7\""},
+		{"data: {train: \"\"}", "data.train: a list is wanted"},
 		{"data: {train: [a, [b]]}", "data.train.1: a text is wanted, not a list"},
 		{"model: {a: b}", "model: a text is wanted, not a section of keys"},
 		{"quiet: maybe", "quiet: true or false is wanted, not \"maybe\""},
@@ -233,12 +234,20 @@ func TestSet(t *testing.T) {
 		"optim..lr=1":      "unknown key optim.",
 		"model=[":          "the value cannot be read",
 		"model=a: b":       "model: a text is wanted, not a section",
-		"data.train=a":     "data.train: a list is wanted",
+		"data.train=":      "data.train: a list is wanted",
 		"optim.lr.x=1":     "optim.lr: a number is wanted, not a section",
 		"model=~":          "model: it has no value",
 	} {
 		require.ErrorContains(t, Set(&c, s), want, s)
 	}
+}
+
+func TestBareStringIsAListOfOne(t *testing.T) {
+	var c config
+	require.NoError(t, Decode([]byte("data: {train: a.jsonl}"), "", &c))
+	require.Equal(t, []string{"a.jsonl"}, c.Data.Train)
+	require.NoError(t, Set(&c, "data.train=b, c"))
+	require.Equal(t, []string{"b, c"}, c.Data.Train)
 }
 
 func TestEncode(t *testing.T) {

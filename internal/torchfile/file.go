@@ -10,7 +10,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"slices"
@@ -25,7 +24,6 @@ type File struct {
 	tensors  []safetensors.Info // by name; places are in the file
 	byName   map[string]int
 	data     []byte
-	archive  *archive
 	unmapped func() error
 }
 
@@ -82,7 +80,10 @@ func parse(data []byte) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &File{data: data, archive: archive, byName: map[string]int{}}
+	if err := archive.verify(data); err != nil {
+		return nil, err
+	}
+	f := &File{data: data, byName: map[string]int{}}
 	if f.tensors, err = readState(archive); err != nil {
 		return nil, err
 	}
@@ -118,21 +119,6 @@ func (f *File) Bytes(name string) []byte {
 		return nil
 	}
 	return f.data[info.Begin:info.End:info.End]
-}
-
-// Verify reads the whole file and compares each part with the checksum that the archive keeps.
-func (f *File) Verify() error {
-	for _, part := range f.archive.parts {
-		r, err := part.Open()
-		if err == nil {
-			_, err = io.Copy(io.Discard, r)
-			err = errors.Join(err, r.Close())
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %s: %w", f.path, part.Name, err)
-		}
-	}
-	return nil
 }
 
 // Close unmaps the file. A second Close does nothing.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -338,6 +339,10 @@ func (m *machine) build(op byte) error {
 	if op == 'b' { // an OrderedDict's attributes, such as _metadata, say nothing about tensors
 		if _, ok := pair[0].(*dict); !ok {
 			return errors.New("state for something that is no dict")
+		}
+		state, ok := pair[1].(*dict)
+		if !ok || slices.ContainsFunc(state.keys, func(key any) bool { return key != "_metadata" }) {
+			return errors.New("a dict with attributes other than _metadata")
 		}
 		m.push(pair[0])
 		return nil

@@ -112,14 +112,58 @@ func reduce(name global, args tuple) (any, error) {
 	switch {
 	case name == orderedDict && len(args) == 0:
 		return &dict{}, nil
-	case name == rebuildParameter && len(args) == 3:
+	case name == rebuildParameter && len(args) == 3: // tensor, requires_grad, hooks
 		if view, ok := args[0].(*tensorView); ok {
-			return view, nil
+			return view, plain(args[1], args[2])
 		}
-	case name == rebuildTensor && (len(args) == 6 || len(args) == 7): // the last are hooks and metadata
+	case name == rebuildTensor && (len(args) == 6 || len(args) == 7): // requires_grad, hooks and metadata after the strides
+		if err := plain(args[4], args[5]); err != nil {
+			return nil, err
+		}
+		if len(args) == 7 {
+			if err := noMetadata(args[6]); err != nil {
+				return nil, err
+			}
+		}
 		return rebuild(args)
 	}
 	return nil, fmt.Errorf("%s with %d operands of other kinds than in a state dict", clip(string(name)), len(args))
+}
+
+// plain checks what says nothing about a tensor's numbers: whether it has a gradient, and hooks, of which a state dict has none.
+func plain(requiresGrad, hooks any) error {
+	if _, ok := requiresGrad.(bool); !ok {
+		return fmt.Errorf("requires_grad is %s, not true or false", kindOf(requiresGrad))
+	}
+	if d, ok := hooks.(*dict); hooks != nil && (!ok || len(d.keys) > 0) {
+		return errors.New("a tensor with backward hooks")
+	}
+	return nil
+}
+
+// noMetadata refuses a tensor's metadata: get_tensor_metadata of torch._utils keeps the negative and the conjugate bit there, by which
+// the numbers differ from those that are stored, and other keys may mean as much.
+func noMetadata(v any) error {
+	d, ok := v.(*dict)
+	if v == nil || ok && len(d.keys) == 0 {
+		return nil
+	}
+	if !ok {
+		return fmt.Errorf("a tensor's metadata is %s", kindOf(v))
+	}
+	for i, key := range d.keys {
+		if set, isBool := d.values[i].(bool); isBool && !set && (key == "neg" || key == "conj") {
+			continue
+		}
+		switch key {
+		case "neg":
+			return errors.New("a tensor with PyTorch's negative bit: the stored numbers are to be negated; save it after .resolve_neg()")
+		case "conj":
+			return errors.New("a tensor with PyTorch's conjugate bit; save it after .resolve_conj()")
+		}
+		return fmt.Errorf("a tensor with metadata that is not understood: %s", clip(fmt.Sprint(key)))
+	}
+	return nil
 }
 
 // rebuild makes a tensor of (storage, offset, shape, strides, ...). It must be contiguous: its bytes are used as they lie.

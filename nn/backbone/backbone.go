@@ -94,7 +94,7 @@ func (e *Encoder) open(ctx context.Context, dir string, opt Options) error {
 	if err != nil {
 		return err
 	}
-	e.dim, e.maxTokens = config.HiddenSize, min(e.maxTokens, config.MaxPositionEmbeddings)
+	e.dim, e.maxTokens = config.HiddenSize, min(e.maxTokens, config.MaxLength())
 	if e.tokenizer, err = tokenizer.Open(dir); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package openai
 
 import (
 	"errors"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -30,9 +31,6 @@ type ClientOptions struct {
 	LimitField string `yaml:"limit_field"`
 	Prices     Prices `yaml:"prices"`
 
-	// SchemaAs is how the server takes a JSON schema: json_schema (""), json_object (llama-cpp-python), or none: the prompt's words
-	// must do.
-	SchemaAs string `yaml:"-"`
 	// Backoff is the wait before the second attempt, doubled for each further one up to MaxBackoff; the waits are drawn from the
 	// upper half. 0: one second and one minute.
 	Backoff    time.Duration `yaml:"-"`
@@ -47,6 +45,8 @@ type ClientOptions struct {
 	Ledger Ledger `yaml:"-"`
 	// Transport carries the requests; nil: one of net/http, with the proxy that the environment names.
 	Transport http.RoundTripper `yaml:"-"`
+	// Logger is told once that the server takes no JSON schema; nil: slog.Default.
+	Logger *slog.Logger `yaml:"-"`
 }
 
 // Ledger accounts for calls; *store.Store is one. Reserve is called before each attempt, then Settle or Lose once: Settle with
@@ -74,8 +74,8 @@ func (o ClientOptions) internal() llm.Options {
 	return llm.Options{
 		URL: o.URL, KeyEnv: o.KeyEnv, Concurrency: o.Concurrency, RequestsPerMinute: o.RequestsPerMinute, TokensPerMinute: o.TokensPerMinute,
 		Timeout: o.Timeout, Attempts: o.Attempts, Backoff: o.Backoff, MaxBackoff: o.MaxBackoff, MaxRetryAfter: o.MaxRetryAfter,
-		MaxBody: o.MaxBody, Overhead: o.Overhead, LimitField: o.LimitField, SchemaAs: o.SchemaAs, Prices: llm.Prices(o.Prices),
-		Ledger: o.Ledger, Transport: o.Transport,
+		MaxBody: o.MaxBody, Overhead: o.Overhead, LimitField: o.LimitField, Prices: llm.Prices(o.Prices),
+		Ledger: o.Ledger, Transport: o.Transport, Logger: o.Logger,
 	}
 }
 

@@ -164,7 +164,11 @@ func TestThousandTrajectories(t *testing.T) {
 	if testing.Short() {
 		trajectories, kills = 120, 4
 	}
-	s := llmtest.New(llmtest.Script{Fault: llmtest.Random(5, 0.33, llmtest.Faults...), RetryAfter: "0.002"})
+	s := llmtest.New(llmtest.Script{Fault: llmtest.Random(5, 0.33, llmtest.Faults...), RetryAfter: "0.002", Answer: func(q *llmtest.Chat, i int) string {
+		first := *q
+		first.Messages = q.Messages[:2] // a step's answer is the same when it is asked for again
+		return llmtest.Fill(&first, i)
+	}})
 	defer s.Close()
 	w := work{Store: filepath.Join(t.TempDir(), "store"), URL: s.URL(), Trajectories: trajectories, Budget: 1 << 40}
 	judge, err := w.judge(nil)
@@ -243,7 +247,9 @@ func TestThousandTrajectories(t *testing.T) {
 	said := map[store.Key]map[float64]bool{}
 	faults := map[llmtest.Fault]int{}
 	for n, call := range s.Calls() {
-		key, ours := prompts[call.Chat.Prompt()]
+		q := call.Chat
+		q.Messages = q.Messages[:2] // what follows asks again
+		key, ours := prompts[q.Prompt()]
 		faults[call.Fault]++
 		require.True(t, ours)
 		if at, known := storedAt[key]; known {

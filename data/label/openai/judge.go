@@ -1,11 +1,13 @@
 package openai
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/goprm/goprm/data/label"
 	"github.com/goprm/goprm/internal/llm"
@@ -24,25 +26,34 @@ type JudgeOptions struct {
 	OneByOne bool
 	// Reason asks for a sentence or two before the grades: better grades, at the price of more tokens.
 	Reason bool
-	// Tries is how often an unusable answer is asked for again, each time with another seed, where there is a temperature; 0 means 3.
+	// Schema is how the server is asked for JSON: json_schema, json_object (llama-cpp-python), none (the prompt's words must do), or
+	// auto (""): json_schema, and none for the rest of the client's life once the server's words refuse that.
+	Schema string
+	// Tries is how often an answer is asked for while it cannot be read, each time with the reason added to the conversation; refused
+	// and cut answers are asked for again only with another seed, so where there is a temperature. 0 means 2.
 	Tries int
 }
+
+// The limit of completion tokens where none is set. A judge that thinks before it answers shows it by an answer that is cut: from
+// then on it has thinkingTokens more. They are not there from the start, since each call reserves its limit from the budget and from
+// the server's context. The limit alters no whole answer, so it is not part of what the judge is named by.
+const (
+	gradeTokens    = 64
+	reasonTokens   = 512
+	thinkingTokens = 8192
+)
 
 func (o *JudgeOptions) defaults() {
 	if o.Sees == "" {
 		o.Sees = label.SeesResponse
 	}
 	o.Samples = max(o.Samples, 1)
-	if o.Tries == 0 {
-		o.Tries = 3
-	}
-	if o.Temperature == 0 { // the same request gives the same answer
-		o.Tries = 1
-	}
+	o.Schema = cmp.Or(o.Schema, string(llm.AsAuto))
+	o.Tries = cmp.Or(o.Tries, 2)
 	if o.MaxTokens == 0 {
-		o.MaxTokens = 64
+		o.MaxTokens = gradeTokens
 		if o.Reason {
-			o.MaxTokens = 512
+			o.MaxTokens = reasonTokens
 		}
 	}
 }
@@ -55,6 +66,9 @@ func (o JudgeOptions) Validate() error {
 		if err := o.Sees.Validate(); err != nil {
 			return fmt.Errorf("openai: %w", err)
 		}
+	}
+	if err := llm.SchemaAs(o.Schema).Validate(); err != nil {
+		return fmt.Errorf("openai: %w", err)
 	}
 	if o.Samples < 0 || o.Samples > 1024 || o.Tries < 0 {
 		return fmt.Errorf("openai: samples (%d) must be between 0 and 1024, tries (%d) not negative", o.Samples, o.Tries)
@@ -70,9 +84,10 @@ type Judge struct {
 	client *llm.Client
 	o      JudgeOptions
 	prompt *Prompt
+	limit  *tokenLimit
 }
 
-var _ label.Judge = (*Judge)(nil)
+var _ label.Formed = (*Judge)(nil)
 
 // NewJudge returns a judge. It calls nobody.
 func NewJudge(client *Client, o JudgeOptions) (*Judge, error) {
@@ -83,7 +98,9 @@ func NewJudge(client *Client, o JudgeOptions) (*Judge, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
+	limit := &tokenLimit{fixed: o.MaxTokens > 0}
 	o.defaults()
+	limit.each = o.MaxTokens
 	name := "judge-v1"
 	if o.Sees == label.SeesFuture {
 		name = "trajectory-v1"
@@ -92,13 +109,37 @@ func NewJudge(client *Client, o JudgeOptions) (*Judge, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Judge{asked, o, prompt}, nil
+	return &Judge{asked, o, prompt, limit}, nil
 }
 
-// ID names the model, the prompt and the parameters, and the version of the map from grades to scores.
-func (j *Judge) ID() string {
-	return fmt.Sprintf("openai/1 %s prompt=%s sees=%s samples=%d one_by_one=%t reason=%t",
+// ID names the model, the prompt and the parameters, the version of the map from grades to scores, and how the schema is asked
+// for where that is neither json_schema nor auto.
+func (j *Judge) ID() string { return j.IDAs(asked(llm.SchemaAs(j.o.Schema))) }
+
+// IDAs is the ID of the judge that asks for its schema so: json_object, none, or "" for json_schema.
+func (j *Judge) IDAs(asked string) string {
+	id := fmt.Sprintf("openai/1 %s prompt=%s sees=%s samples=%d one_by_one=%t reason=%t",
 		j.o.id(), j.prompt.Version(), j.o.Sees, j.o.Samples, j.o.OneByOne, j.o.Reason)
+	if asked != "" {
+		id += " schema=" + asked
+	}
+	return id
+}
+
+// Forms says that a judge of Schema auto may end up asking without a schema.
+func (j *Judge) Forms() []string {
+	if j.o.Schema == string(llm.AsAuto) {
+		return []string{string(llm.AsNone)}
+	}
+	return nil
+}
+
+// asked is a verdict's Asked: "" for json_schema, which IDs and records of earlier versions meant without saying so.
+func asked(as llm.SchemaAs) string {
+	if as == llm.AsAuto || as == llm.AsJSONSchema {
+		return ""
+	}
+	return string(as)
 }
 
 func (j *Judge) Sees() label.Sees { return j.o.Sees }
@@ -172,44 +213,108 @@ func (j *Judge) view(c *label.Case, shown int) *View {
 
 // ask adds n whole answers to the sums, or none.
 func (j *Judge) ask(ctx context.Context, messages []llm.Message, first, n int, all []label.Verdict) error {
-	future, steps := j.o.Sees == label.SeesFuture, 0
-	if future {
+	steps := 0
+	if j.o.Sees == label.SeesFuture {
 		steps = len(all)
 	}
+	conversation, again := messages, false
 	for try := 0; ; try++ {
-		q := j.o.chat(messages, seedOf(j.o.Seed, uint64(try)<<32|uint64(first)))
-		q.N, q.Schema, q.MaxTokens = n, schemaOf(j.o.Reason, steps), j.o.MaxTokens*max(steps, 1)
-		texts, _, err := j.client.Chat(ctx, q)
-		var scores [][]float64
-		var raw [][]json.RawMessage
-		for i := 0; err == nil && i < len(texts); i++ {
-			var s []float64
-			var r []json.RawMessage
-			if future {
-				s, r, err = readVerdicts(texts[i], j.o.Reason, steps)
-			} else {
-				s, r = make([]float64, 1), []json.RawMessage{json.RawMessage(texts[i])}
-				s[0], err = readVerdict(texts[i], j.o.Reason)
+		q := j.o.chat(conversation, seedOf(j.o.Seed, uint64(try)<<32|uint64(first)))
+		q.N, q.Schema, q.SchemaAs, q.MaxTokens = n, schemaOf(j.o.Reason, steps), llm.SchemaAs(j.o.Schema), j.limit.of(steps)
+		answer, err := j.client.Chat(ctx, q)
+		if err == nil {
+			var got []reading
+			if got, err = j.read(answer.Texts, steps); err == nil {
+				j.addTo(all, got, asked(answer.SchemaAs), again)
+				return nil
 			}
-			scores, raw = append(scores, s), append(raw, r)
+			if try+1 >= j.o.Tries {
+				return err
+			}
+			conversation, again = append(messages[:len(messages):len(messages)], j.complaint(err, steps > 0)...), true
+			continue
 		}
-		if err != nil {
-			e, ok := errors.AsType[*llm.Error](err)
-			again := ok && (e.Kind == llm.BadAnswer || e.Kind == llm.Cut || e.Kind == llm.Refused)
-			if again && try+1 < j.o.Tries {
-				continue
-			}
+		e, ok := errors.AsType[*llm.Error](err)
+		switch {
+		case ok && e.Kind == llm.Cut && j.limit.raise(q.MaxTokens, steps):
+			try--
+		case ok && (e.Kind == llm.BadAnswer || e.Kind == llm.Cut || e.Kind == llm.Refused) && j.o.Temperature > 0 && try+1 < j.o.Tries:
+		default:
 			return err
 		}
-		for i := range scores {
-			for k := range scores[i] {
-				v := &all[len(all)-len(scores[i])+k]
-				v.Score += scores[i][k]
-				v.Raw = append(v.Raw, raw[i][k])
+	}
+}
+
+// read reads all answers of a call; its error is of the first one that cannot be read.
+func (j *Judge) read(texts []string, steps int) ([]reading, error) {
+	all := make([]reading, len(texts))
+	for i, text := range texts {
+		var err error
+		if all[i], err = readAnswer(text, j.o.Reason, steps); err != nil {
+			return nil, j.client.Clean(err)
+		}
+		for k := range all[i].raw {
+			all[i].raw[k] = j.client.Record(all[i].raw[k])
+		}
+	}
+	return all, nil
+}
+
+// addTo adds readings to the verdicts of the last steps: of all of them, or of one.
+func (j *Judge) addTo(all []label.Verdict, got []reading, asked string, again bool) {
+	for _, r := range got {
+		for k, score := range r.scores {
+			v := &all[len(all)-len(r.scores)+k]
+			v.Score += score
+			v.Raw, v.Asked = append(v.Raw, r.raw[k]), asked
+			mended := r.mended
+			if again {
+				mended = append([]string{"asked again"}, mended...)
+			}
+			for _, what := range mended {
+				if !slices.Contains(v.Mended, what) {
+					v.Mended = append(v.Mended, what)
+				}
 			}
 		}
-		return nil
 	}
+}
+
+// complaint goes on with the conversation after an answer that cannot be read.
+func (j *Judge) complaint(err error, list bool) []llm.Message {
+	why, raw := err.Error(), ""
+	if e, ok := errors.AsType[*llm.Error](err); ok {
+		why, raw = e.Reason, e.Raw
+	}
+	ask := fmt.Sprintf("That cannot be used: %s. Answer with a JSON object of this form and with nothing else: %s", why, formOf(j.o.Reason, list))
+	if raw == "" { // some servers refuse empty turns
+		return []llm.Message{{Role: "user", Content: ask}}
+	}
+	return []llm.Message{{Role: "assistant", Content: raw}, {Role: "user", Content: ask}}
+}
+
+// tokenLimit is how many tokens a completion may have.
+type tokenLimit struct {
+	each   int  // for a step's verdict
+	fixed  bool // set by the user
+	raised atomic.Bool
+}
+
+func (l *tokenLimit) of(steps int) int {
+	limit := l.each * max(steps, 1)
+	if l.raised.Load() {
+		limit += thinkingTokens
+	}
+	return limit
+}
+
+// raise tells whether an answer that was cut at a limit has more room when it is asked for again.
+func (l *tokenLimit) raise(cutAt, steps int) bool {
+	if l.fixed {
+		return false
+	}
+	l.raised.Store(true)
+	return l.of(steps) > cutAt
 }
 
 // Plan estimates what judging all steps of a case would ask for, in the order of the steps.

@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -82,15 +83,16 @@ func TestSamplesOneByOne(t *testing.T) {
 
 func TestStrictAnswers(t *testing.T) {
 	const good = `{"correctness":1,"coherence":2,"progress":3}`
-	_, err := readVerdict(good, false)
+	_, err := readAnswer(good, false, 0)
 	require.NoError(t, err)
-	_, err = readVerdict(`{"reason":"r","correctness":1,"coherence":2,"progress":3}`, true)
+	_, err = readAnswer(`{"reason":"r","correctness":1,"coherence":2,"progress":3}`, true, 0)
 	require.NoError(t, err)
 	for _, text := range []string{
-		"", "null", "7", `"x"`, "[" + good + "]", good + good, good + ".", "Sure: " + good, "```json\n" + good + "\n```", good[:len(good)-1], good[:20],
+		"", "null", "7", `"x"`, "[" + good + "]", good + good, good + ".", "Sure: " + good, good[:len(good)-1], good[:20],
 		`{"correctness":1,"coherence":2}`, `{}`,
-		`{"correctness":1,"coherence":2,"progress":3,"extra":4}`,
 		`{"correctness":1,"coherence":2,"progress":3,"progress":3}`,
+		`{"correctness":1,"coherence":2,"progress":3,"extra":4,"extra":4}`,
+		`{"correctness":1,"coherence":2,"progress":3,"Progress":9}`,
 		`{"correctness":1,"coherence":2,"Progress":3}`,
 		`{"correctness":"1","coherence":2,"progress":3}`,
 		`{"correctness":null,"coherence":2,"progress":3}`,
@@ -102,29 +104,146 @@ func TestStrictAnswers(t *testing.T) {
 		`{"correctness":[1],"coherence":2,"progress":3}`,
 		`{"correctness":true,"coherence":2,"progress":3}`,
 		`{"correctness":01,"coherence":2,"progress":3}`,
-		strings.Repeat("[", 100_000),
+		"Sure:\n```json\n" + good + "\n```", "```json\n" + good + "\n```\nI hope it helps.", "```json\n" + good, good + "\n```", "``\n" + good + "\n``",
+		"```json\n" + good + "\n```\n```json\n" + good + "\n```", "```\n```json\n" + good + "\n```\n```", "```python\nprint(" + good + ")\n```", "```",
+		"<think>" + good, "<think>so</think>", "<think>" + good + "</think>", "<think>a</think><think>b</think>" + good, "<think>a<think>b</think>" + good,
+		"<think>so</think>" + good + "</think>" + good, good + "<think>so</think>", good + "</think>" + good, "<think>so</think>Sure: " + good,
+		"\ufeff\ufeff" + good, good + "\ufeff", "\ufeff",
+		strings.Repeat("[", 100_000), strings.Repeat("<think>", 10_000), strings.Repeat("`", 100_001),
 	} {
-		_, err := readVerdict(text, false)
+		_, err := readAnswer(text, false, 0)
 		e, ok := errors.AsType[*llm.Error](err)
 		require.True(t, ok, text)
 		require.Equal(t, llm.BadAnswer, e.Kind)
-		require.True(t, strings.HasPrefix(text, strings.TrimSuffix(e.Raw, "…")))
-		require.Less(t, len(err.Error()), 1500)
+		require.Equal(t, text, e.Raw)
 	}
 	for _, text := range []string{good, `{"reason":null,` + good[1:], `{"reason":1,` + good[1:]} {
-		_, err := readVerdict(text, true)
+		_, err := readAnswer(text, true, 0)
 		require.Error(t, err, text)
 	}
-	scores, raw, err := readVerdicts(`{"steps":[`+good+`,{"correctness":10,"coherence":10,"progress":10}]}`, false, 2)
+	all, err := readAnswer(`{"steps":[`+good+`,{"correctness":10,"coherence":10,"progress":10}]}`, false, 2)
 	require.NoError(t, err)
-	require.Equal(t, []float64{0.2, 1}, scores)
-	require.Equal(t, good, string(raw[0]))
+	require.Equal(t, []float64{0.2, 1}, all.scores)
+	require.Equal(t, good, string(all.raw[0]))
 	for _, text := range []string{
 		`{"steps":[` + good + `]}`, `{"steps":[` + good + `,` + good + `,` + good + `]}`, `{"steps":null}`, `{"steps":{}}`, `[` + good + `,` + good + `]`,
 		`{"steps":[` + good + `,null]}`, `{"steps":[` + good + `,{"correctness":11,"coherence":10,"progress":10}]}`,
 	} {
-		_, _, err := readVerdicts(text, false, 2)
+		_, err := readAnswer(text, false, 2)
 		require.Error(t, err, text)
+	}
+}
+
+// TestWrappedAnswers: what is around the one JSON object is taken off, and named.
+func TestWrappedAnswers(t *testing.T) {
+	const good, fence, thought, mark, extra = `{"correctness":1,"coherence":2,"progress":3}`,
+		"a code fence", "a block of thinking", "a byte order mark", "a field that was not asked for"
+	for text, mended := range map[string][]string{
+		" \n" + good + "\r\n":                               nil,
+		"```json\n" + good + "\n```":                        {fence},
+		"```JSON\n" + good + "\n```\n":                      {fence},
+		"```\n" + good + "```":                              {fence},
+		"```json " + good + " ```":                          {fence},
+		"```" + good + "```":                                {fence},
+		"````json\n" + good + "\n````":                      {fence},
+		"<think>\n{\"correctness\":9}\n</think>\n" + good:   {thought},
+		"<thinking>so</thinking>" + good:                    {thought},
+		"[THINK]so[/THINK]" + good:                          {thought},
+		"The step is right.\n</think>\n\n" + good:           {thought}, // opened within the prompt
+		"\ufeff" + good:                                     {mark},
+		"\ufeff<think></think>\n```json\n" + good + "\n```": {mark, thought, fence},
+		"<think>so</think>\ufeff" + good:                    {thought, mark},
+		`{"comment":{"a":[1]},"correctness":1,"coherence":2,"progress":3,"n":null}`:                        {extra},
+		"```\n" + `{"correctness":1,"coherence":2,"progress":3,"note":"a </think> and a fence"}` + "\n```": {fence, extra},
+	} {
+		r, err := readAnswer(text, false, 0)
+		require.NoError(t, err, text)
+		require.Equal(t, []float64{0.2}, r.scores, text)
+		require.Equal(t, mended, r.mended, text)
+		require.True(t, json.Valid(r.raw[0]), text)
+	}
+	r, err := readAnswer("```json\n"+`{"steps":[`+good+`,{"correctness":10,"coherence":10,"progress":10,"note":1}],"n":2}`+"\n```", false, 2)
+	require.NoError(t, err)
+	require.Equal(t, []float64{0.2, 1}, r.scores)
+	require.Equal(t, []string{fence, extra}, r.mended)
+}
+
+// TestAskedAgainWithTheReason: a bad answer is asked for once more, in a conversation that says what was wrong with it.
+func TestAskedAgainWithTheReason(t *testing.T) {
+	for _, second := range []string{`{"correctness":8,"coherence":8,"progress":8}`, `{"correctness":"8","coherence":8,"progress":8}`} {
+		first := `{"correctness":"7","coherence":8,"progress":9}`
+		s, client := serve(t, llmtest.Script{Answer: func(q *llmtest.Chat, _ int) string {
+			if len(q.Messages) == 2 {
+				return first
+			}
+			return second
+		}})
+		v, err := newJudge(t, client, JudgeOptions{}).Judge(t.Context(), theCase(), []int{0})
+		calls := s.Calls()
+		require.Len(t, calls, 2)
+		require.Equal(t, calls[0].Chat.Messages, calls[1].Chat.Messages[:2])
+		require.Equal(t, llmtest.Message{Role: "assistant", Content: first}, calls[1].Chat.Messages[2])
+		require.Contains(t, calls[1].Chat.Messages[3].Content, "correctness is not a whole number from 0 to 10")
+		if second[15] == '"' {
+			require.ErrorContains(t, err, "bad answer: correctness is not a whole number from 0 to 10")
+			continue
+		}
+		require.NoError(t, err)
+		require.InDelta(t, 0.8, v[0].Score, 1e-15)
+		require.Equal(t, []string{"asked again"}, v[0].Mended)
+	}
+	s, client := serve(t, says("no"))
+	_, err := newJudge(t, client, JudgeOptions{Tries: 1}).Judge(t.Context(), theCase(), []int{0})
+	require.Error(t, err)
+	require.Len(t, s.Calls(), 1)
+}
+
+// TestJudgeThatThinks: an answer that is cut at the limit nobody set has more room from then on; at a limit of the user's it is open.
+func TestJudgeThatThinks(t *testing.T) {
+	const good = `{"correctness":1,"coherence":2,"progress":3}`
+	s := llmtest.New(llmtest.Script{Answer: func(q *llmtest.Chat, _ int) string {
+		return "<think>" + strings.Repeat("so ", 2000) + "</think>" + good
+	}, Cut: true})
+	t.Cleanup(s.Close)
+	client, err := NewClient(ClientOptions{URL: s.URL()})
+	require.NoError(t, err)
+	j := newJudge(t, client, JudgeOptions{})
+	for range 3 {
+		v, err := j.Judge(t.Context(), theCase(), []int{0})
+		require.NoError(t, err)
+		require.InDelta(t, 0.2, v[0].Score, 1e-15)
+	}
+	require.Len(t, s.Calls(), 4, "one of them cut")
+	_, err = newJudge(t, client, JudgeOptions{Sampling: Sampling{MaxTokens: 99}}).Judge(t.Context(), theCase(), []int{0})
+	require.ErrorContains(t, err, "cut: the answer reached the limit of tokens")
+	require.Equal(t, 99, s.Calls()[4].Chat.MaxTokens)
+	require.Len(t, s.Calls(), 5)
+}
+
+// TestSchemaIsPartOfTheID: answers of today's default keep their names; how else a verdict was asked for is named.
+func TestSchemaIsPartOfTheID(t *testing.T) {
+	_, client := serve(t, llmtest.Script{})
+	id := func(schema string) string { return newJudge(t, client, JudgeOptions{Schema: schema}).ID() }
+	prompt, err := BuiltinPrompt("judge-v1")
+	require.NoError(t, err)
+	before := `openai/1 model="m" temperature=0 top_p=0 max_tokens=64 seed=0 extra=map[] prompt=` + prompt.Version() +
+		" sees=prefix+response samples=1 one_by_one=false reason=false"
+	for _, schema := range []string{"", "auto", "json_schema"} {
+		require.Equal(t, before, id(schema))
+	}
+	require.Equal(t, before+" schema=none", id("none"))
+	require.Equal(t, before+" schema=json_object", id("json_object"))
+	auto := newJudge(t, client, JudgeOptions{})
+	require.Equal(t, []string{"none"}, auto.Forms())
+	require.Equal(t, id("none"), auto.IDAs("none"))
+	_, err = NewJudge(client, JudgeOptions{Schema: "guided", Sampling: Sampling{Model: "m"}})
+	require.ErrorContains(t, err, `schema: "guided" is none of auto, json_schema, json_object, none`)
+	for schema, asked := range map[string]string{"none": "none", "json_object": "json_object", "json_schema": "", "auto": ""} {
+		s, client := serve(t, says(`{"correctness":1,"coherence":2,"progress":3}`))
+		v, err := newJudge(t, client, JudgeOptions{Schema: schema}).Judge(t.Context(), theCase(), []int{0})
+		require.NoError(t, err)
+		require.Equal(t, asked, v[0].Asked)
+		require.Equal(t, schema == "none", s.Calls()[0].Chat.ResponseFormat == nil)
 	}
 }
 
@@ -158,11 +277,8 @@ func TestNothingInvented(t *testing.T) {
 }
 
 func TestTriesTakeAnotherSeed(t *testing.T) {
-	s, client := serve(t, llmtest.Script{Fault: func(n int) llmtest.Fault {
-		return []llmtest.Fault{llmtest.Prose, llmtest.Length,
-			llmtest.None}[n]
-	}})
-	_, err := newJudge(t, client, JudgeOptions{Sampling: Sampling{Temperature: 0.5}}).Judge(t.Context(), theCase(), []int{0})
+	s, client := serve(t, llmtest.Script{Fault: func(n int) llmtest.Fault { return []llmtest.Fault{llmtest.Prose, llmtest.Length, llmtest.None}[n] }})
+	_, err := newJudge(t, client, JudgeOptions{Tries: 3, Sampling: Sampling{Temperature: 0.5, MaxTokens: 64}}).Judge(t.Context(), theCase(), []int{0})
 	require.NoError(t, err)
 	calls := s.Calls()
 	require.Len(t, calls, 3)
@@ -320,11 +436,11 @@ func FuzzVerdict(f *testing.F) {
 	f.Add(`{"correctness":7,"coherence":8,"progress":9}`, 1)
 	f.Add(`{"steps":[{"correctness":7,"coherence":8,"progress":9}]}`, 1)
 	f.Fuzz(func(t *testing.T, text string, steps int) {
-		if s, err := readVerdict(text, false); err == nil {
-			require.True(t, s >= 0 && s <= 1)
+		if r, err := readAnswer(text, false, 0); err == nil {
+			require.True(t, r.scores[0] >= 0 && r.scores[0] <= 1)
 		}
-		if s, _, err := readVerdicts(text, false, steps); err == nil {
-			require.Len(t, s, steps)
+		if r, err := readAnswer(text, false, max(steps, 1)); err == nil {
+			require.Len(t, r.scores, max(steps, 1))
 		}
 	})
 }

@@ -131,11 +131,11 @@ func (p *Policy) Plan(q label.Prompt) (e Estimate, err error) {
 }
 
 func one(ctx context.Context, client *llm.Client, q llm.Chat) (string, error) {
-	texts, _, err := client.Chat(ctx, q)
+	answer, err := client.Chat(ctx, q)
 	if err != nil {
 		return "", err
 	}
-	text := strings.TrimSpace(texts[0])
+	text := strings.TrimSpace(answer.Texts[0])
 	if text == "" {
 		return "", llm.Bad("the answer is empty", "")
 	}

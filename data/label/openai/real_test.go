@@ -43,13 +43,13 @@ func TestRealServer(t *testing.T) {
 	}
 	ledger := &usageLedger{t: t}
 	client, err := NewClient(ClientOptions{
-		URL: url, Concurrency: 1, Timeout: 4 * time.Minute, Attempts: 2, Ledger: ledger, SchemaAs: os.Getenv("GOPRM_LLM_SCHEMA"),
+		URL: url, Concurrency: 1, Timeout: 4 * time.Minute, Attempts: 2, Ledger: ledger,
 	})
 	require.NoError(t, err)
 	c := theCase()
 
 	for _, o := range []JudgeOptions{{}, {Reason: true, Sampling: Sampling{MaxTokens: 400}}, {Sees: label.SeesFuture}} {
-		o.Model = model
+		o.Model, o.Schema = model, os.Getenv("GOPRM_LLM_SCHEMA")
 		judge, err := NewJudge(client, o)
 		require.NoError(t, err)
 		steps := []int{1}

@@ -7,8 +7,10 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
+const damagedValue = "the stored value was damaged"
+
 // Merge adds the values, open items and spend of the stores at srcs to this one. Two values for one key are an error that names
-// it; what was merged before stays, and merging again changes nothing. The spend of a source is reported apart.
+// it; a damaged value is merged as an open item. What was merged before stays, and merging again changes nothing. The spend of a source is reported apart.
 func (s *Store) Merge(srcs ...string) error {
 	for _, path := range srcs {
 		src, err := Open(path, Options{ReadOnly: true})
@@ -54,8 +56,13 @@ func (s *Store) mergeOne(src *Store) error {
 			}
 			return flush()
 		}
-		err := src.Each(c.Stage, func(key Key, value []byte) error {
-			return add(func(tx *bolt.Tx) error { return putValue(tx, c.Stage, key[:], seal(value)) })
+		err := src.each(bucketValues, c.Stage, func(key, sealed []byte) error {
+			if !intact(sealed) {
+				return add(func(tx *bolt.Tx) error {
+					return putOpen(tx, c.Stage, key, func(r *openRecord) { r.Reason = damagedValue })
+				})
+			}
+			return add(func(tx *bolt.Tx) error { return putValue(tx, c.Stage, key, sealed) })
 		})
 		if err != nil {
 			return err

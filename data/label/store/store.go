@@ -33,6 +33,8 @@ var (
 	ErrVersion  = errors.New("not a label store of this version")
 	ErrConflict = errors.New("another value is stored for the key")
 	ErrClosed   = errors.New("closed")
+	// ErrDamagedValue is damage to one value; the rest of the file is not touched by it.
+	ErrDamagedValue = fmt.Errorf("%w: the value does not match its checksum", ErrDamaged)
 )
 
 // The buckets of the file. The sequence number of a stage's bucket is the number of its keys.
@@ -248,13 +250,23 @@ func (s *Store) Get(stage string, key Key) (value []byte, found bool, err error)
 	return value, found, err
 }
 
-// Put stores a value, which the caller has validated, and closes the item if it was open. A value is final: the same bytes may
-// be put again, others are refused with ErrConflict.
-func (s *Store) Put(stage string, key Key, value []byte) error {
+// Put stores a value, which the caller has validated, and closes the item and the others named if they were open. A value is final:
+// the same bytes may be put again, others are refused with ErrConflict. A damaged value is none, and is replaced.
+func (s *Store) Put(stage string, key Key, value []byte, closes ...Key) error {
 	if stage == "" {
 		return s.wrap(errors.New("a stage needs a name"))
 	}
-	return s.write(func(tx *bolt.Tx) error { return putValue(tx, stage, key[:], seal(value)) })
+	return s.write(func(tx *bolt.Tx) error {
+		if err := putValue(tx, stage, key[:], seal(value)); err != nil {
+			return err
+		}
+		for _, other := range closes {
+			if err := closeItem(tx, stage, other[:]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func putValue(tx *bolt.Tx, stage string, key, sealed []byte) error {
@@ -262,18 +274,26 @@ func putValue(tx *bolt.Tx, stage string, key, sealed []byte) error {
 	if err != nil {
 		return err
 	}
-	if old := b.Get(key); old != nil {
-		if bytes.Equal(old, sealed) {
-			return nil
-		}
+	old := b.Get(key)
+	switch {
+	case bytes.Equal(old, sealed):
+		return nil
+	case old != nil && intact(old):
 		return fmt.Errorf("stage %q, key %x: %w", stage, key, ErrConflict)
 	}
+	isNew := old == nil // a put may change what old points to
 	if err := b.Put(key, sealed); err != nil {
 		return fatal{err}
 	}
-	if err := b.SetSequence(b.Sequence() + 1); err != nil {
-		return fatal{err}
+	if isNew {
+		if err := b.SetSequence(b.Sequence() + 1); err != nil {
+			return fatal{err}
+		}
 	}
+	return closeItem(tx, stage, key)
+}
+
+func closeItem(tx *bolt.Tx, stage string, key []byte) error {
 	open := tx.Bucket(bucketOpen).Bucket([]byte(stage))
 	if open == nil || open.Get(key) == nil {
 		return nil
@@ -307,8 +327,10 @@ func (s *Store) PutOpen(stage string, key Key, reason string) error {
 }
 
 func putOpen(tx *bolt.Tx, stage string, key []byte, change func(*openRecord)) error {
-	if v := tx.Bucket(bucketValues).Bucket([]byte(stage)); v != nil && v.Get(key) != nil {
-		return nil
+	if v := tx.Bucket(bucketValues).Bucket([]byte(stage)); v != nil {
+		if old := v.Get(key); old != nil && intact(old) {
+			return nil
+		}
 	}
 	b, err := tx.Bucket(bucketOpen).CreateBucketIfNotExists([]byte(stage))
 	if err != nil {
@@ -316,10 +338,8 @@ func putOpen(tx *bolt.Tx, stage string, key []byte, change func(*openRecord)) er
 	}
 	var r openRecord
 	old := b.Get(key)
-	if old != nil {
-		if err := json.Unmarshal(old, &r); err != nil {
-			return fmt.Errorf("open item of stage %q, key %x: %w: %w", stage, key, ErrDamaged, err)
-		}
+	if old != nil && json.Unmarshal(old, &r) != nil {
+		r = openRecord{} // a damaged note is worth nothing, and is replaced
 	}
 	change(&r)
 	text, err := json.Marshal(r)
@@ -343,9 +363,13 @@ func seal(value []byte) []byte {
 	return append(sealed, value...)
 }
 
+func intact(sealed []byte) bool {
+	return len(sealed) >= 4 && binary.LittleEndian.Uint32(sealed) == crc32.Checksum(sealed[4:], castagnoli)
+}
+
 func unseal(stage string, key, sealed []byte) ([]byte, error) {
-	if len(sealed) < 4 || binary.LittleEndian.Uint32(sealed) != crc32.Checksum(sealed[4:], castagnoli) {
-		return nil, fmt.Errorf("stage %q, key %x: %w: the value does not match its checksum", stage, key, ErrDamaged)
+	if !intact(sealed) {
+		return nil, fmt.Errorf("stage %q, key %x: %w", stage, key, ErrDamagedValue)
 	}
 	return sealed[4:], nil
 }

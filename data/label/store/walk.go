@@ -52,12 +52,14 @@ func (s *Store) Each(stage string, fn func(key Key, value []byte) error) error {
 	})
 }
 
+const damagedNote = "the note of why it is open is damaged"
+
 // EachOpen calls fn for every open item of a stage, in the order of the keys, as Each does.
 func (s *Store) EachOpen(stage string, fn func(key Key, reason string, attempts int) error) error {
 	return s.each(bucketOpen, stage, func(key, text []byte) error {
 		var r openRecord
-		if err := json.Unmarshal(text, &r); err != nil {
-			return s.wrap(fmt.Errorf("open item of stage %q, key %x: %w: %w", stage, key, ErrDamaged, err))
+		if json.Unmarshal(text, &r) != nil {
+			r = openRecord{Reason: damagedNote}
 		}
 		return fn(Key(key), r.Reason, r.Attempts)
 	})

@@ -2,37 +2,43 @@
 package main
 
 import (
+	"fmt"
+
+	"github.com/goprm/goprm/internal/cpu/_gen/vector"
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
 
-const (
-	mr = 6  // rows of a tile
-	nr = 16 // columns of a tile: two registers
+var (
+	set    = vector.ParseSet()
+	mr, nr = set.MR, set.NR
+	size   = set.Bytes()
 )
 
 func main() {
 	ConstraintExpr("amd64,!noasm")
-	microKernel("gemm6x16", 4*mr, 4, 4,
-		"a holds k columns of 6 rows (a[kk*6+i])")
-	microKernel("gemm6x16Strip", 4, 4*64, 8,
-		"a holds 6 rows of 64 elements (a[i*64+kk]), of which k are used")
-	packRows("packRows8F32", 8, 4*nr, false)
-	packRows("packRows8BF16", 8, 4*nr, true)
-	packRows("packRows6F32", mr, 4*mr, false)
-	packColumns("packColumns16F32", nr, false)
-	packColumns("packColumns16BF16", nr, true)
-	packColumns("packColumns6F32", mr, false)
+	microKernel("gemm"+set.Tile(), 4*mr, 4, 4,
+		fmt.Sprintf("a holds k columns of %d rows (a[kk*%d+i])", mr, mr))
+	microKernel("gemm"+set.Tile()+"Strip", 4, 4*64, 8,
+		fmt.Sprintf("a holds %d rows of 64 elements (a[i*64+kk]), of which k are used", mr))
+	for _, bf16 := range []bool{false, true} {
+		packRows(8, nr, bf16)
+		packColumns(nr, bf16)
+	}
+	for rows := mr; rows > 0; rows -= 8 { // 8 at a time, and what is left
+		packRows(min(rows, 8), mr, false)
+	}
+	packColumns(mr, false)
 	Generate()
 }
 
-// microKernel writes c[i*ldc+j] = add[i*ldadd+j] + Σ_kk a(i,kk)·b[kk*16+j]: the sum is one chain of fused
+// microKernel writes c[i*ldc+j] = add[i*ldadd+j] + Σ_kk a(i,kk)·b[kk*nr+j]: the sum is one chain of fused
 // multiply-adds from 0 in the order of kk, add comes last.
 func microKernel(name string, kStride, rowStride, unroll int, layout string) {
 	TEXT(name, NOSPLIT, "func(k int, a, b, c *float32, ldc int, add *float32, ldadd int)")
 	Pragma("noescape")
-	Doc(name+" computes a 6×16 tile: c[i*ldc+j] = add[i*ldadd+j] + Σ_kk a(i,kk)·b[kk*16+j],",
+	Doc(fmt.Sprintf("%s computes a %d×%d tile: c[i*ldc+j] = add[i*ldadd+j] + Σ_kk a(i,kk)·b[kk*%d+j],", name, mr, nr, nr),
 		"the sum one chain of fused multiply-adds from 0 in the order of kk.",
 		layout+".")
 	k := Load(Param("k"), GP64())
@@ -45,23 +51,25 @@ func microKernel(name string, kStride, rowStride, unroll int, layout string) {
 	line := GP64()
 	MOVQ(c, line)
 	for i := range mr {
-		PREFETCHT0(Mem{Base: line})
-		PREFETCHT0(Mem{Base: line, Disp: 63})
+		for at := 0; at < 4*nr; at += 64 {
+			PREFETCHT0(Mem{Base: line, Disp: at})
+		}
+		PREFETCHT0(Mem{Base: line, Disp: 4*nr - 1})
 		if i < mr-1 {
 			ADDQ(ldc, line)
 		}
 	}
-	var acc [mr][2]reg.VecVirtual
+	acc := make([][2]reg.VecVirtual, mr)
 	for i := range acc {
 		for j := range acc[i] {
-			acc[i][j] = YMM()
-			VXORPS(acc[i][j], acc[i][j], acc[i][j])
+			acc[i][j] = set.New()
+			set.Zero(acc[i][j])
 		}
 	}
-	b0, b1, t0, t1 := YMM(), YMM(), YMM(), YMM()
+	b0, b1, t0, t1 := set.New(), set.New(), set.New(), set.New()
 	column := func(u int) {
 		VMOVUPS(Mem{Base: b, Disp: u * 4 * nr}, b0)
-		VMOVUPS(Mem{Base: b, Disp: u*4*nr + 32}, b1)
+		VMOVUPS(Mem{Base: b, Disp: u*4*nr + size}, b1)
 		for i := 0; i < mr; i += 2 {
 			VBROADCASTSS(Mem{Base: a, Disp: u*kStride + i*rowStride}, t0)
 			VBROADCASTSS(Mem{Base: a, Disp: u*kStride + (i+1)*rowStride}, t1)
@@ -90,7 +98,7 @@ func microKernel(name string, kStride, rowStride, unroll int, layout string) {
 	Label("one")
 	column(0)
 	ADDQ(Imm(uint64(kStride)), a)
-	ADDQ(Imm(4*nr), b)
+	ADDQ(U32(uint64(4*nr)), b)
 	DECQ(k)
 	JNZ(LabelRef("one"))
 	Label("store")
@@ -99,9 +107,9 @@ func microKernel(name string, kStride, rowStride, unroll int, layout string) {
 	SHLQ(Imm(2), ldadd)
 	for i := range mr {
 		VADDPS(Mem{Base: add}, acc[i][0], acc[i][0])
-		VADDPS(Mem{Base: add, Disp: 32}, acc[i][1], acc[i][1])
+		VADDPS(Mem{Base: add, Disp: size}, acc[i][1], acc[i][1])
 		VMOVUPS(acc[i][0], Mem{Base: c})
-		VMOVUPS(acc[i][1], Mem{Base: c, Disp: 32})
+		VMOVUPS(acc[i][1], Mem{Base: c, Disp: size})
 		if i < mr-1 {
 			ADDQ(ldadd, add)
 			ADDQ(ldc, c)
@@ -111,9 +119,11 @@ func microKernel(name string, kStride, rowStride, unroll int, layout string) {
 	RET()
 }
 
-// packRows interleaves rows: dst[kk*stride+i] = rows[i][from+kk] for 4·n4 values of kk.
+// packRows interleaves rows into a panel of some width: dst[kk*width+i] = rows[i][from+kk] for 4·n4 values of kk.
 // Four columns of eight rows are one step: rows i and i+4 share a register's halves, so the transpose stays in lanes.
-func packRows(name string, rows, stride int, bf16 bool) {
+func packRows(rows, width int, bf16 bool) {
+	stride := 4 * width
+	name := fmt.Sprintf("packRows%dOf%d%s", rows, width, suffix(bf16))
 	signature, size := "func(dst *float32, rows **float32, from, n4 int)", 4
 	if bf16 {
 		signature, size = "func(dst *float32, rows **uint16, from, n4 int)", 2
@@ -124,7 +134,7 @@ func packRows(name string, rows, stride int, bf16 bool) {
 	if bf16 {
 		widened = ", widened from bfloat16"
 	}
-	Doc(name + " interleaves " + digits(rows) + " rows: dst[kk*" + digits(stride/4) + "+i] = rows[i][from+kk] for kk < 4·n4" + widened + ".")
+	Doc(name + " interleaves " + digits(rows) + " rows: dst[kk*" + digits(width) + "+i] = rows[i][from+kk] for kk < 4·n4" + widened + ".")
 	dst := Load(Param("dst"), GP64())
 	list := Load(Param("rows"), GP64())
 	at := Load(Param("from"), GP64())
@@ -175,7 +185,11 @@ func packRows(name string, rows, stride int, bf16 bool) {
 	VUNPCKLPD(t3, t1, out[2])
 	VUNPCKHPD(t3, t1, out[3])
 	for kk := range out {
-		if rows < 8 && kk == 3 {
+		switch {
+		case rows == 4:
+			VMOVUPS(out[kk].AsX(), Mem{Base: dst, Disp: kk * stride})
+			continue
+		case rows == 6 && kk == 3:
 			// A full store would reach into the next panel, which another worker may be writing.
 			storeSix(out[kk], dst, kk*stride)
 			continue
@@ -199,7 +213,8 @@ func storeSix(v reg.VecVirtual, dst reg.Register, disp int) {
 }
 
 // packColumns copies a strip of columns: dst[kk*columns+j] = src[kk*ld+j] for kk < k.
-func packColumns(name string, columns int, bf16 bool) {
+func packColumns(columns int, bf16 bool) {
+	name := fmt.Sprintf("packColumns%d%s", columns, suffix(bf16))
 	signature, size, widened := "func(dst, src *float32, ld, k int)", 4, ""
 	if bf16 {
 		signature, size, widened = "func(dst *float32, src *uint16, ld, k int)", 2, ", widened from bfloat16"
@@ -215,34 +230,41 @@ func packColumns(name string, columns int, bf16 bool) {
 	TESTQ(k, k)
 	JZ(LabelRef("done"))
 	Label("row")
-	switch {
-	case columns == mr:
-		low, high := XMM(), XMM()
-		VMOVUPS(Mem{Base: src}, low)
-		VMOVSD(Mem{Base: src, Disp: 16}, high)
-		VMOVUPS(low, Mem{Base: dst})
-		VMOVLPS(high, Mem{Base: dst, Disp: 16})
-	case bf16:
-		for j := range 2 {
-			v := YMM()
-			VPMOVZXWD(Mem{Base: src, Disp: 16 * j}, v)
+	for j := 0; j < columns; j += 8 {
+		from, to := Mem{Base: src, Disp: size * j}, Mem{Base: dst, Disp: 4 * j}
+		v := YMM()
+		switch {
+		case bf16:
+			VPMOVZXWD(from, v)
 			VPSLLD(Imm(16), v, v)
-			VMOVUPS(v, Mem{Base: dst, Disp: 32 * j})
-		}
-	default:
-		for j := range 2 {
-			v := YMM()
-			VMOVUPS(Mem{Base: src, Disp: 32 * j}, v)
-			VMOVUPS(v, Mem{Base: dst, Disp: 32 * j})
+			VMOVUPS(v, to)
+		case columns-j >= 8:
+			VMOVUPS(from, v)
+			VMOVUPS(v, to)
+		default:
+			VMOVUPS(from, v.AsX())
+			if columns-j == 6 {
+				high := XMM()
+				VMOVSD(from.Offset(16), high)
+				VMOVLPS(high, to.Offset(16))
+			}
+			VMOVUPS(v.AsX(), to)
 		}
 	}
 	ADDQ(ld, src)
-	ADDQ(Imm(uint64(4*columns)), dst)
+	ADDQ(U32(uint64(4*columns)), dst)
 	DECQ(k)
 	JNZ(LabelRef("row"))
 	Label("done")
 	VZEROUPPER()
 	RET()
+}
+
+func suffix(bf16 bool) string {
+	if bf16 {
+		return "BF16"
+	}
+	return "F32"
 }
 
 func log2(n int) int {

@@ -12,13 +12,16 @@ import (
 
 // Constants is a table of values, each filling a register, in a file's read-only data.
 type Constants struct {
+	Set
 	name string
 	at   map[uint32]int
 	bits []uint32
 }
 
 // NewConstants starts an empty table; Define emits it.
-func NewConstants(name string) *Constants { return &Constants{name: name, at: map[uint32]int{}} }
+func NewConstants(set Set, name string) *Constants {
+	return &Constants{Set: set, name: name, at: map[uint32]int{}}
+}
 
 // Bits is the address of a register full of a 32-bit pattern.
 func (c *Constants) Bits(b uint32) Mem {
@@ -28,7 +31,7 @@ func (c *Constants) Bits(b uint32) Mem {
 		c.at[b] = i
 		c.bits = append(c.bits, b)
 	}
-	return NewDataAddr(Symbol{Name: c.name, Static: true}, 32*i)
+	return NewDataAddr(Symbol{Name: c.name, Static: true}, c.Bytes()*i)
 }
 
 // F32 is the address of a register full of a number.
@@ -38,8 +41,8 @@ func (c *Constants) F32(x float32) Mem { return c.Bits(math.Float32bits(x)) }
 func (c *Constants) Define() {
 	GLOBL(c.name, attr.RODATA|attr.NOPTR)
 	for i, b := range c.bits {
-		for lane := range 8 {
-			DATA(32*i+4*lane, U32(b))
+		for lane := range c.Lanes {
+			DATA(c.Bytes()*i+4*lane, U32(b))
 		}
 	}
 }
@@ -47,14 +50,14 @@ func (c *Constants) Define() {
 // Exp replaces x by e^x: reduction to |r| ≤ ln2/2, a polynomial of degree 7 (Cephes' coefficients), and 2^n in two
 // factors, so that results that are denormal are rounded once and those beyond the range become 0 or +Inf. NaN stays NaN.
 func Exp(c *Constants, x reg.VecVirtual) {
-	n, p, half := YMM(), YMM(), YMM()
+	n, p, half := c.New(), c.New(), c.New()
 	// The bounds come first among the operands: a NaN in the last one is what the instructions return.
 	VMOVUPS(c.F32(-104), n)
 	VMAXPS(x, n, x)
 	VMOVUPS(c.F32(89), n)
 	VMINPS(x, n, x)
 	VMULPS(c.F32(math.Log2E), x, n)
-	VROUNDPS(Imm(8), n, n)
+	c.Round(n)
 	VFNMADD231PS(c.F32(0.693359375), n, x)
 	VFNMADD231PS(c.F32(-2.12194440e-4), n, x)
 	VMOVUPS(c.F32(1.9875691500e-4), p)
@@ -76,7 +79,7 @@ func Exp(c *Constants, x reg.VecVirtual) {
 	VMULPS(n, p, x)
 }
 
-// Across folds the lanes of v with an operation and leaves the result in every lane.
+// Across folds the lanes of v, a register of eight, with an operation and leaves the result in every lane.
 func Across(op func(a, b reg.VecVirtual), v reg.VecVirtual) {
 	t := YMM()
 	VPERM2F128(Imm(1), v, v, t)

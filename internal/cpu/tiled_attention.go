@@ -11,20 +11,21 @@ import (
 )
 
 const (
-	stripRows  = 6   // rows that are treated at a time: a register tile's
 	blockRows  = 384 // rows of one task, about
 	maxHeadDim = 128
-	stateLen   = 5 * 8 // floats of a strip's online softmaxes
+	stateRows  = 5 // numbers of an online softmax, a register each for those of a strip
 )
 
-// avxAttention is one compiled call. Rows are (head, query) pairs in strips of six; what is done to a row depends on
+// tiledAttention is one compiled call. Rows are (head, query) pairs in strips of as many as a
+// register tile has; what is done to a row depends on
 // its segment's logical sequence of keys alone, cut into blocks of keyBlock. A block that a row does not see at all would
 // leave its bits as they are, so skipping it is no choice that shows.
-type avxAttention struct {
+type tiledAttention struct {
 	ops.Attention
 	segments
 	capacity, group int
-	width           int // of accumulators: HeadDim up to a multiple of 16
+	set             *instructionSet
+	width           int // of accumulators: HeadDim up to a multiple of the tile's columns
 	scale           float32
 	q, out, lse     *float32
 	k, v            [2]*float32 // by buffer
@@ -54,12 +55,14 @@ type attentionSpace struct {
 }
 
 func (s *scratch) attentionSpaces(workers, d, strips int) []*attentionSpace {
-	rows, width := strips*stripRows, roundUp(d, 16)
+	mr, lanes := s.set.mr, s.set.lanes
+	rows, width := strips*mr, roundUp(d, s.set.nr)
 	if len(s.attention) < workers || len(s.attention[0].rowsA[0]) < rows*width || len(s.attention[0].across[0]) < keyBlock*width {
 		s.attention = make([]*attentionSpace, workers)
 		for i := range s.attention {
-			a := &attentionSpace{s: alignedFloats(stripRows * keyBlock), dp: alignedFloats(stripRows * keyBlock),
-				state: alignedFloats(strips * stateLen), lse: alignedFloats(max(keyBlock, strips*8)), delta: alignedFloats(max(keyBlock, strips*8))}
+			a := &attentionSpace{s: alignedFloats(mr * keyBlock), dp: alignedFloats(mr * keyBlock),
+				state: alignedFloats(strips * stateRows * lanes), lse: alignedFloats(max(keyBlock, strips*lanes)), delta: alignedFloats(max(keyBlock, strips*lanes))}
+			a.workspace.rows = make([]unsafe.Pointer, s.set.nr)
 			for j := range 2 {
 				a.rowsA[j], a.rowsB[j] = alignedFloats(rows*width), alignedFloats(rows*width)
 				a.across[j], a.along[j] = alignedFloats(keyBlock*width), alignedFloats(keyBlock*width)
@@ -71,22 +74,22 @@ func (s *scratch) attentionSpaces(workers, d, strips int) []*attentionSpace {
 }
 
 // newAttention is nil for calls that these kernels decline.
-func (s *scratch) newAttention(b *backend, c engine.Call) *avxAttention {
+func (s *scratch) newAttention(b *backend, c engine.Call) *tiledAttention {
 	attr := c.Attr.(ops.Attention)
 	if c.Out.Dtype() != engine.F32 || attr.HeadDim%8 != 0 || attr.HeadDim > maxHeadDim {
 		return nil
 	}
-	a := &avxAttention{Attention: attr, capacity: c.In[0].Shape()[0], group: attr.Heads / attr.KVHeads, width: roundUp(attr.HeadDim, 16),
+	a := &tiledAttention{Attention: attr, capacity: c.In[0].Shape()[0], group: attr.Heads / attr.KVHeads, set: s.set, width: roundUp(attr.HeadDim, s.set.nr),
 		scale: float32(1 / math.Sqrt(float64(attr.HeadDim))), crew: newCrew(b.pool)}
-	a.blockTokens = max(stripRows, blockRows/a.group/stripRows*stripRows)
+	a.blockTokens = max(s.set.mr, blockRows/a.group/s.set.mr*s.set.mr)
 	a.blocks = make([]queryBlock, 0, a.capacity/a.blockTokens+c.In[3].Size())
-	a.spaces = s.attentionSpaces(b.pool.helpers+1, attr.HeadDim, max(blockRows/stripRows, a.group))
+	a.spaces = s.attentionSpaces(b.pool.helpers+1, attr.HeadDim, max(blockRows/s.set.mr, a.group))
 	a.forwardWork = a.forward
 	return a
 }
 
 // bind reads addresses and counts and cuts the segments' queries into tasks, those with most keys first.
-func (a *avxAttention) bind(c engine.Call, packed *engine.Tensor) error {
+func (a *tiledAttention) bind(c engine.Call, packed *engine.Tensor) error {
 	var err error
 	if a.segments, err = readSegments(c); err != nil {
 		return err
@@ -122,24 +125,25 @@ func (s *scratch) attentionForward(b *backend, c engine.Call) (engine.Launch, er
 }
 
 // packQueries packs a block's rows of x for the heads of group g into strips.
-func (a *avxAttention) packQueries(w *attentionSpace, dst []float32, x *float32, b queryBlock, g int) {
+func (a *tiledAttention) packQueries(w *attentionSpace, dst []float32, x *float32, b queryBlock, g int) {
 	m := matrix{ld: a.Heads * a.HeadDim, alongK: true}
+	stripRows := a.set.mr
 	strips := ceilDiv(b.count, stripRows)
 	for h := range a.group {
 		m.ptr = unsafe.Pointer(offset(x, (g*a.group+h)*a.HeadDim))
-		packA6(&w.workspace, &dst[h*strips*stripRows*a.HeadDim], &m, int(a.starts[b.segment])+b.first, b.count, 0, a.HeadDim)
+		a.set.packA(&w.workspace, &dst[h*strips*stripRows*a.HeadDim], &m, int(a.starts[b.segment])+b.first, b.count, 0, a.HeadDim)
 	}
 }
 
-// scores computes six rows against a packed block of n columns; what is left of 64 columns counts as not seen.
-func (a *avxAttention) scores(dst, rows []float32, across []float32, n int, rest float32) {
-	d := a.HeadDim
-	n = roundUp(n, 16)
-	for j := 0; j < n; j += 16 {
-		gemm6x16(d, &rows[0], &across[j*d], &dst[j], keyBlock, &zeros[0], 0)
+// scores computes a strip against a packed block of n columns; what is left of 64 columns counts as not seen.
+func (a *tiledAttention) scores(dst, rows []float32, across []float32, n int, rest float32) {
+	d, nr := a.HeadDim, a.set.nr
+	n = roundUp(n, nr)
+	for j := 0; j < n; j += nr {
+		a.set.tile(d, &rows[0], &across[j*d], &dst[j], keyBlock, &zeros[0], 0)
 	}
 	if n < keyBlock {
-		for i := range stripRows {
+		for i := range a.set.mr {
 			fillWith(dst[i*keyBlock+n:(i+1)*keyBlock], rest)
 		}
 	}
@@ -151,17 +155,17 @@ func fillWith(x []float32, v float32) {
 	}
 }
 
-// accumulate adds the strip's six rows times a packed block of n rows to acc.
-func (a *avxAttention) accumulate(acc, strip, along []float32, n int) {
-	for j := 0; j < a.width; j += 16 {
-		gemm6x16Strip(n, &strip[0], &along[j*n], &acc[j], a.width, &acc[j], a.width)
+// accumulate adds the strip's rows times a packed block of n rows to acc.
+func (a *tiledAttention) accumulate(acc, strip, along []float32, n int) {
+	for j := 0; j < a.width; j += a.set.nr {
+		a.set.stripTile(n, &strip[0], &along[j*n], &acc[j], a.width, &acc[j], a.width)
 	}
 }
 
 // hide gives scores of keys that a query does not see −Inf.
 func hide(s []float32, v *sight, first, count, keys int) {
 	for i := range count {
-		row := s[i*keyBlock:][:roundUp(keys, 16)]
+		row := s[i*keyBlock:][:keys]
 		for j := range row {
 			if !v.sees(first+i, j) {
 				row[j] = float32(math.Inf(-1))
@@ -171,24 +175,25 @@ func hide(s []float32, v *sight, first, count, keys int) {
 }
 
 // forward computes one block of queries for the heads that share a key/value head.
-func (a *avxAttention) forward(worker, piece int) {
+func (a *tiledAttention) forward(worker, piece int) {
 	w, b, g := a.spaces[worker], a.blocks[piece/a.KVHeads], piece%a.KVHeads
+	stripRows, lanes := a.set.mr, a.set.lanes
 	a.packQueries(w, w.rowsA[0], a.q, b, g)
 	perHead := ceilDiv(b.count, stripRows)
 	strips := perHead * a.group
 	acc := w.rowsB[0][:strips*stripRows*a.width]
 	clear(acc)
 	for i := range strips {
-		state := w.state[i*stateLen:][:stateLen]
+		state := w.state[i*stateRows*lanes:][:stateRows*lanes]
 		clear(state)
-		fillWith(state[:8], float32(math.Inf(-1)))
+		fillWith(state[:lanes], float32(math.Inf(-1)))
 	}
 	for c := a.keysOf(b.segment); a.next(&c, &w.keys, g); {
 		if w.keys.none(b.first, b.first+b.count-1) {
 			continue
 		}
-		packAcross(&w.across[0][0], &w.keys.k, w.keys.n, a.HeadDim)
-		packAlong(&w.along[0][0], &w.keys.v, w.keys.n, a.HeadDim)
+		a.packAcross(&w.across[0][0], &w.keys.k, w.keys.n, a.HeadDim)
+		a.packAlong(&w.along[0][0], &w.keys.v, w.keys.n, a.HeadDim)
 		for i := range strips {
 			first := b.first + i%perHead*stripRows
 			count := min(stripRows, b.first+b.count-first)
@@ -196,12 +201,12 @@ func (a *avxAttention) forward(worker, piece int) {
 				continue
 			}
 			a.scores(w.s, w.rowsA[0][i*stripRows*a.HeadDim:], w.across[0], w.keys.n, float32(math.Inf(-1)))
-			if w.keys.n%16 != 0 || !w.keys.all(first, first+count-1) {
-				hide(w.s, &w.keys.sight, first, count, w.keys.n)
+			if w.keys.n%a.set.nr != 0 || !w.keys.all(first, first+count-1) {
+				hide(w.s, &w.keys.sight, first, count, roundUp(w.keys.n, a.set.nr))
 			}
-			state, rows := w.state[i*stateLen:][:stateLen], acc[i*stripRows*a.width:][:stripRows*a.width]
-			softmaxStrip(&w.s[0], a.scale, &state[0])
-			for r, shrink := range state[16:][:count] {
+			state, rows := w.state[i*stateRows*lanes:][:stateRows*lanes], acc[i*stripRows*a.width:][:stripRows*a.width]
+			a.set.softmax(&w.s[0], a.scale, &state[0])
+			for r, shrink := range state[2*lanes:][:count] {
 				if shrink != 1 {
 					row := &rows[r*a.width]
 					vecScale(row, row, shrink, a.width/8)
@@ -212,16 +217,16 @@ func (a *avxAttention) forward(worker, piece int) {
 	}
 	for i := range strips {
 		first, h := b.first+i%perHead*stripRows, g*a.group+i/perHead
-		state := w.state[i*stateLen:]
+		state := w.state[i*stateRows*lanes:]
 		for r := range min(stripRows, b.first+b.count-first) {
 			at := (int(a.starts[b.segment])+first+r)*a.Heads + h
-			a.finish(at, &acc[(i*stripRows+r)*a.width], state[r], state[8+r])
+			a.finish(at, &acc[(i*stripRows+r)*a.width], state[r], state[lanes+r])
 		}
 	}
 }
 
 // finish writes one row's output and log-sum-exp.
-func (a *avxAttention) finish(at int, acc *float32, top, sum float32) {
+func (a *tiledAttention) finish(at int, acc *float32, top, sum float32) {
 	lse, inverse := float32(math.Inf(-1)), float32(0)
 	if sum != 0 { // it is 0 only if no key was visible
 		lse, inverse = top+float32(math.Log(float64(sum))), 1/sum

@@ -4,8 +4,10 @@ package cpu
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/goprm/goprm/internal/engine"
@@ -74,16 +76,20 @@ func backendWith(t testing.TB, kernels string, workers int) *backend {
 	b, err := engine.Open("cpu", engine.Options{Kernels: kernels, Workers: workers})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, b.Close()) })
+	if narrow, ok := b.(narrowBackend); ok {
+		return narrow.backend
+	}
 	return b.(*backend)
 }
 
+// Attention is near the portable kernels', and has the same bits in every instruction set.
 func TestAttentionAgreesWithPortable(t *testing.T) {
 	needAVX2(t)
 	rounds := 25
 	if testing.Short() {
 		rounds = 5
 	}
-	fast, slow := backendWith(t, "avx2", 2), backendWith(t, "portable", 2)
+	slow := backendWith(t, "portable", 2)
 	for round := range rounds {
 		r := rand.New(rand.NewPCG(uint64(round), 7))
 		attr := ops.Attention{KVHeads: 1 + r.IntN(3), HeadDim: 8 * (1 + r.IntN(16))}
@@ -92,15 +98,21 @@ func TestAttentionAgreesWithPortable(t *testing.T) {
 		for range 1 + r.IntN(5) {
 			lengths = append(lengths, 1+r.IntN(200))
 		}
-		seed := rand.NewPCG(uint64(round), 8)
-		again := *seed
-		x := newAttentionCase(t, fast, rand.New(seed), attr, lengths, false)
-		y := newAttentionCase(t, slow, rand.New(&again), attr, lengths, false)
-		for _, launch := range []engine.Launch{x.forward, x.back, y.forward, y.back} {
-			require.NoError(t, launch())
+		on := func(b *backend) *attentionCase {
+			c := newAttentionCase(t, b, rand.New(rand.NewPCG(uint64(round), 8)), attr, lengths, false)
+			require.NoError(t, c.forward())
+			require.NoError(t, c.back())
+			return c
 		}
-		requireNear(t, fmt.Sprintf("round %d %+v %v forward", round, attr, lengths), y.packed, x.packed, 2e-5)
-		requireNear(t, fmt.Sprintf("round %d %+v %v backward", round, attr, lengths), y.dq, x.dq, 1e-4)
+		what := fmt.Sprintf("round %d %+v %v", round, attr, lengths)
+		x, y := on(backendWith(t, "avx2", 2)), on(slow)
+		requireNear(t, what+" forward", y.packed, x.packed, 2e-5)
+		requireNear(t, what+" backward", y.dq, x.dq, 1e-4)
+		for name := range sets() {
+			z := on(backendWith(t, name, 1+round%3))
+			require.Equal(t, engine.Slice[float32](x.packed), engine.Slice[float32](z.packed), "%s forward, %s", what, name)
+			require.Equal(t, engine.Slice[float32](x.dq), engine.Slice[float32](z.dq), "%s backward, %s", what, name)
+		}
 	}
 }
 
@@ -162,17 +174,17 @@ func TestRowKernelsAgreeWithPortable(t *testing.T) {
 }
 
 func BenchmarkAttention(b *testing.B) {
-	needAVX2(b)
-	for workers := 1; workers <= 2; workers++ {
+	for i := range 2 * len(sets()) {
+		workers, set := 1+i%2, slices.Sorted(maps.Keys(sets()))[i/2]
 		for _, tokens := range []int{240, 2048} {
-			c := newAttentionCase(b, backendWith(b, "avx2", workers), rand.New(rand.NewPCG(1, 1)), ops.Attention{Heads: 14, KVHeads: 2, HeadDim: 64}, []int{tokens}, true)
+			c := newAttentionCase(b, backendWith(b, set, workers), rand.New(rand.NewPCG(1, 1)), ops.Attention{Heads: 14, KVHeads: 2, HeadDim: 64}, []int{tokens}, true)
 			pairs := float64(tokens) * float64(tokens+1) / 2 * 14 * 64
 			for _, p := range []struct {
 				name   string
 				launch engine.Launch
 				flops  float64 // of a (query, key) pair and dimension
 			}{{"forward", c.forward, 4}, {"backward", c.back, 10}} {
-				b.Run(fmt.Sprintf("%s/T%d/workers%d", p.name, tokens, workers), func(b *testing.B) {
+				b.Run(fmt.Sprintf("%s/T%d/workers%d/%s", p.name, tokens, workers, set), func(b *testing.B) {
 					reportRate(b, p.flops*pairs, p.launch)
 				})
 			}

@@ -44,7 +44,7 @@ func (v *sight) sees(query, key int) bool {
 // keyBlockRows is a block of a segment's logical sequence of keys.
 type keyBlockRows struct {
 	sight
-	n    int                      // keys; the entries after them up to a multiple of 16 are zeros
+	n    int                      // keys; the entries after them up to a multiple of the tile's columns are zeros
 	k, v [keyBlock]unsafe.Pointer // one head's rows
 }
 
@@ -54,7 +54,7 @@ type keyCursor struct {
 	row    int // the next key's row in range j's buffer
 }
 
-func (a *avxAttention) keysOf(segment int) keyCursor {
+func (a *tiledAttention) keysOf(segment int) keyCursor {
 	c := keyCursor{j: int(a.offsets[segment]), end: int(a.offsets[segment+1])}
 	if c.j < c.end {
 		c.row = a.keys(c.j).start
@@ -63,7 +63,7 @@ func (a *avxAttention) keysOf(segment int) keyCursor {
 }
 
 // next fills b with the segment's next keys, of key/value head g; false: there are none.
-func (a *avxAttention) next(c *keyCursor, b *keyBlockRows, g int) bool {
+func (a *tiledAttention) next(c *keyCursor, b *keyBlockRows, g int) bool {
 	b.n = 0
 	b.reset()
 	for c.j < c.end && b.n < keyBlock {
@@ -82,31 +82,41 @@ func (a *avxAttention) next(c *keyCursor, b *keyBlockRows, g int) bool {
 			}
 		}
 	}
-	for i := b.n; i < roundUp(b.n, 16); i++ {
+	for i := b.n; i < roundUp(b.n, a.set.nr); i++ {
 		b.k[i], b.v[i] = unsafe.Pointer(&zeros), unsafe.Pointer(&zeros)
 		b.from[i], b.until[i] = math.MaxInt32, 0
 	}
 	return b.n > 0
 }
 
-// packAcross lays rows of d elements out as panels of 16 rows, to be multiplied along d.
-func packAcross(dst *float32, rows *[keyBlock]unsafe.Pointer, n, d int) {
-	for i := 0; i < n; i += 16 {
-		packRows16(offset(dst, i*d), (*[16]unsafe.Pointer)(rows[i:]), false, 0, d/4)
+// packAcross lays rows of d elements out as panels of the tile's columns, to be multiplied along d.
+func (a *tiledAttention) packAcross(dst *float32, rows *[keyBlock]unsafe.Pointer, n, d int) {
+	for i := 0; i < n; i += a.set.nr {
+		a.set.packRowsB(offset(dst, i*d), rows[i:][:a.set.nr], false, 0, d/4)
 	}
 }
 
-// packAlong lays n rows of d elements out as panels of 16 columns, to be multiplied along n; d is a multiple of 8.
-func packAlong(dst *float32, rows *[keyBlock]unsafe.Pointer, n, d int) {
-	for j := 0; j < d; j += 16 {
+// packAlong lays n rows of d elements out as panels of the tile's columns, to be multiplied along n; d is a multiple of 8.
+func (a *tiledAttention) packAlong(dst *float32, rows *[keyBlock]unsafe.Pointer, n, d int) {
+	nr := a.set.nr
+	for j := 0; j < d; j += nr {
 		for i, row := range rows[:n] {
-			from, to := unsafe.Add(row, 4*j), unsafe.Pointer(offset(dst, j*n+16*i))
-			if d-j >= 16 {
-				*(*[16]float32)(to) = *(*[16]float32)(from)
-				continue
+			from, to := unsafe.Add(row, 4*j), unsafe.Pointer(offset(dst, j*n+nr*i))
+			for x := 0; x < nr; x += 16 {
+				copyWithin(unsafe.Add(to, 4*x), unsafe.Add(from, 4*x), d-j-x)
 			}
-			*(*[8]float32)(to) = *(*[8]float32)(from)
-			*(*[8]float32)(unsafe.Add(to, 32)) = [8]float32{}
 		}
+	}
+}
+
+// copyWithin copies 16 elements, of which the first n exist, and zeros for the others; n is a multiple of 8.
+func copyWithin(to, from unsafe.Pointer, n int) {
+	if n >= 16 {
+		*(*[16]float32)(to) = *(*[16]float32)(from)
+		return
+	}
+	*(*[16]float32)(to) = [16]float32{}
+	if n > 0 {
+		*(*[8]float32)(to) = *(*[8]float32)(from)
 	}
 }

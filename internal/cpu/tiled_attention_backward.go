@@ -10,11 +10,11 @@ import (
 	"github.com/goprm/goprm/internal/ops"
 )
 
-// avxAttentionBackward recomputes probabilities from the log-sum-exp twice: by rows of queries for dq, then by rows of
+// tiledAttentionBackward recomputes probabilities from the log-sum-exp twice: by rows of queries for dq, then by rows of
 // keys for dk and dv. A key's sums run over segments, their ranges, the heads of its group and blocks of keyBlock
 // queries cut at fixed offsets in the segment, in that order, whatever task the key falls into.
-type avxAttentionBackward struct {
-	*avxAttention
+type tiledAttentionBackward struct {
+	*tiledAttention
 	dout, dq, dk, dv *float32
 	delta            []float32 // [capacity, heads]: dout·out
 	blockKeys        int       // keys of one task
@@ -27,7 +27,7 @@ func (s *scratch) attentionBackward(b *backend, c engine.Call) (engine.Launch, e
 	if forward == nil {
 		return nil, nil
 	}
-	a := &avxAttentionBackward{avxAttention: forward, delta: make([]float32, forward.capacity*forward.Heads)}
+	a := &tiledAttentionBackward{tiledAttention: forward, delta: make([]float32, forward.capacity*forward.Heads)}
 	a.queryWork, a.keyWork = a.queryGradients, a.keyGradients
 	return func() error {
 		if err := a.bind(c, c.In[len(c.In)-2]); err != nil {
@@ -39,18 +39,19 @@ func (s *scratch) attentionBackward(b *backend, c engine.Call) (engine.Launch, e
 		if err := a.crew.run(len(a.blocks)*a.KVHeads, a.queryWork); err != nil {
 			return err
 		}
-		pieces := 8 * len(a.spaces)
+		pieces, stripRows := 8*len(a.spaces), a.set.mr
 		a.blockKeys = min(blockRows/2, max(8*stripRows, roundUp(ceilDiv(a.tokens*a.KVHeads, pieces), stripRows)))
 		return a.crew.run(ceilDiv(a.tokens, a.blockKeys)*a.KVHeads, a.keyWork)
 	}, nil
 }
 
 // queryGradients computes dq of one block of queries for the heads that share a key/value head.
-func (a *avxAttentionBackward) queryGradients(worker, piece int) {
+func (a *tiledAttentionBackward) queryGradients(worker, piece int) {
 	w, b, g := a.spaces[worker], a.blocks[piece/a.KVHeads], piece%a.KVHeads
 	a.packQueries(w, w.rowsA[0], a.q, b, g)
 	a.packQueries(w, w.rowsA[1], a.dout, b, g)
-	perHead, d := ceilDiv(b.count, stripRows), a.HeadDim
+	stripRows, d := a.set.mr, a.HeadDim
+	perHead := ceilDiv(b.count, stripRows)
 	strips := perHead * a.group
 	acc := w.rowsB[0][:strips*stripRows*a.width]
 	clear(acc)
@@ -59,9 +60,9 @@ func (a *avxAttentionBackward) queryGradients(worker, piece int) {
 		if w.keys.none(b.first, b.first+b.count-1) {
 			continue
 		}
-		packAcross(&w.across[0][0], &w.keys.k, w.keys.n, d)
-		packAcross(&w.across[1][0], &w.keys.v, w.keys.n, d)
-		packAlong(&w.along[0][0], &w.keys.k, w.keys.n, d)
+		a.packAcross(&w.across[0][0], &w.keys.k, w.keys.n, d)
+		a.packAcross(&w.across[1][0], &w.keys.v, w.keys.n, d)
+		a.packAlong(&w.along[0][0], &w.keys.k, w.keys.n, d)
 		for i := range strips {
 			first := b.first + i%perHead*stripRows
 			count := min(stripRows, b.first+b.count-first)
@@ -70,10 +71,10 @@ func (a *avxAttentionBackward) queryGradients(worker, piece int) {
 			}
 			a.scores(w.s, w.rowsA[0][i*stripRows*d:], w.across[0], w.keys.n, float32(math.Inf(-1)))
 			a.scores(w.dp, w.rowsA[1][i*stripRows*d:], w.across[1], w.keys.n, 0)
-			if w.keys.n%16 != 0 || !w.keys.all(first, first+count-1) {
-				hide(w.s, &w.keys.sight, first, count, w.keys.n)
+			if w.keys.n%a.set.nr != 0 || !w.keys.all(first, first+count-1) {
+				hide(w.s, &w.keys.sight, first, count, roundUp(w.keys.n, a.set.nr))
 			}
-			slopesByRow(&w.s[0], &w.dp[0], a.scale, &w.lse[i*8], &w.delta[i*8])
+			a.set.slopesByRow(&w.s[0], &w.dp[0], a.scale, &w.lse[i*a.set.lanes], &w.delta[i*a.set.lanes])
 			a.accumulate(acc[i*stripRows*a.width:], w.dp, w.along[0], w.keys.n)
 		}
 	}
@@ -87,8 +88,9 @@ func (a *avxAttentionBackward) queryGradients(worker, piece int) {
 }
 
 // rowStatistics gathers the log-sum-exp of a block's rows and computes their δ.
-func (a *avxAttentionBackward) rowStatistics(w *attentionSpace, b queryBlock, g int) {
-	perHead, d := ceilDiv(b.count, stripRows), a.HeadDim
+func (a *tiledAttentionBackward) rowStatistics(w *attentionSpace, b queryBlock, g int) {
+	stripRows, d := a.set.mr, a.HeadDim
+	perHead := ceilDiv(b.count, stripRows)
 	for h := range a.group {
 		for i := range b.count {
 			at := (int(a.starts[b.segment])+b.first+i)*a.Heads + g*a.group + h
@@ -98,14 +100,14 @@ func (a *avxAttentionBackward) rowStatistics(w *attentionSpace, b queryBlock, g 
 			if math.IsInf(float64(lse), -1) {
 				lse = 0 // a row without keys: its scores are −Inf and must stay it
 			}
-			slot := (h*perHead+i/stripRows)*8 + i%stripRows
+			slot := (h*perHead+i/stripRows)*a.set.lanes + i%stripRows
 			w.lse[slot], w.delta[slot] = lse, delta
 		}
 	}
 }
 
 // keyGradients computes dk and dv of a block of the batch's keys, of one key/value head.
-func (a *avxAttentionBackward) keyGradients(worker, piece int) {
+func (a *tiledAttentionBackward) keyGradients(worker, piece int) {
 	w, g := a.spaces[worker], piece%a.KVHeads
 	from := piece / a.KVHeads * a.blockKeys
 	to := min(a.tokens, from+a.blockKeys)
@@ -126,12 +128,12 @@ func (a *avxAttentionBackward) keyGradients(worker, piece int) {
 }
 
 // rangeGradients adds what segment s gives the keys from to to of range r.
-func (a *avxAttentionBackward) rangeGradients(w *attentionSpace, s int, r keyRange, from, to, g int) {
-	d, start, n := a.HeadDim, int(a.starts[s]), int(a.starts[s+1]-a.starts[s])
+func (a *tiledAttentionBackward) rangeGradients(w *attentionSpace, s int, r keyRange, from, to, g int) {
+	stripRows, d, start, n := a.set.mr, a.HeadDim, int(a.starts[s]), int(a.starts[s+1]-a.starts[s])
 	keys := matrix{ptr: unsafe.Pointer(offset(a.k[0], g*d)), ld: a.KVHeads * d, alongK: true}
-	packA6(&w.workspace, &w.rowsA[0][0], &keys, from, to-from, 0, d)
+	a.set.packA(&w.workspace, &w.rowsA[0][0], &keys, from, to-from, 0, d)
 	keys.ptr = unsafe.Pointer(offset(a.v[0], g*d))
-	packA6(&w.workspace, &w.rowsA[1][0], &keys, from, to-from, 0, d)
+	a.set.packA(&w.workspace, &w.rowsA[1][0], &keys, from, to-from, 0, d)
 	strips := ceilDiv(to-from, stripRows)
 	size := stripRows * a.width
 	clear(w.rowsB[0][:strips*size])
@@ -139,14 +141,14 @@ func (a *avxAttentionBackward) rangeGradients(w *attentionSpace, s int, r keyRan
 	for h := g * a.group; h < (g+1)*a.group; h++ {
 		for first := 0; first < n; first += keyBlock {
 			count := min(keyBlock, n-first)
-			w.sightOf(r, from-r.start, to-from)
+			w.sightOf(r, from-r.start, to-from, stripRows)
 			if w.row.none(first, first+count-1) {
 				continue
 			}
 			a.packQueryBlock(w, start+first, count, h)
 			for i := range strips {
 				at, rows := from+i*stripRows-r.start, min(stripRows, to-from-i*stripRows)
-				w.sightOf(r, at, rows)
+				w.sightOf(r, at, rows, stripRows)
 				if w.row.none(first, first+count-1) {
 					continue
 				}
@@ -155,7 +157,7 @@ func (a *avxAttentionBackward) rangeGradients(w *attentionSpace, s int, r keyRan
 				if !w.row.all(first, first+count-1) {
 					hideQueries(w.s, &w.row, first, rows)
 				}
-				slopesByColumn(&w.s[0], &w.dp[0], a.scale, &w.lse[0], &w.delta[0])
+				a.set.slopesByColumn(&w.s[0], &w.dp[0], a.scale, &w.lse[0], &w.delta[0])
 				a.accumulate(w.rowsB[0][i*size:], w.dp, w.along[0], count)
 				a.accumulate(w.rowsB[1][i*size:], w.s, w.along[1], count)
 			}
@@ -170,18 +172,18 @@ func (a *avxAttentionBackward) rangeGradients(w *attentionSpace, s int, r keyRan
 
 // sightOf describes the n keys from an offset into a range on. Of more than a strip only the bounds are right: those of
 // the first and the last key, since keys further on in a range are seen no earlier and no shorter.
-func (w *attentionSpace) sightOf(r keyRange, from, n int) {
+func (w *attentionSpace) sightOf(r keyRange, from, n, strip int) {
 	w.row.reset()
 	w.row.set(0, from+n-1, r)
-	for i := range min(n, stripRows) {
+	for i := range min(n, strip) {
 		w.row.set(i, from+i, r)
 	}
 }
 
 // packQueryBlock packs queries and their gradients both ways, and gathers their statistics; those that are missing to a
 // full block have log-sum-exp +Inf, so their probabilities are 0.
-func (a *avxAttentionBackward) packQueryBlock(w *attentionSpace, from, count, h int) {
-	for i := range roundUp(count, 16) {
+func (a *tiledAttentionBackward) packQueryBlock(w *attentionSpace, from, count, h int) {
+	for i := range roundUp(count, a.set.nr) {
 		w.list[0][i], w.list[1][i] = unsafe.Pointer(&zeros), unsafe.Pointer(&zeros)
 		if i < count {
 			at := ((from+i)*a.Heads + h) * a.HeadDim
@@ -189,8 +191,8 @@ func (a *avxAttentionBackward) packQueryBlock(w *attentionSpace, from, count, h 
 		}
 	}
 	for i := range w.list {
-		packAcross(&w.across[i][0], &w.list[i], count, a.HeadDim)
-		packAlong(&w.along[i][0], &w.list[i], count, a.HeadDim)
+		a.packAcross(&w.across[i][0], &w.list[i], count, a.HeadDim)
+		a.packAlong(&w.along[i][0], &w.list[i], count, a.HeadDim)
 	}
 	for i := range keyBlock {
 		w.lse[i], w.delta[i] = float32(math.Inf(1)), 0

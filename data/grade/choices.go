@@ -1,0 +1,91 @@
+package grade
+
+import (
+	"regexp"
+	"strings"
+)
+
+var (
+	soleChoice  = regexp.MustCompile(`^\(?([A-Z])\)?[.:]?$`)
+	firstChoice = regexp.MustCompile(`^(?:[Oo]ption|[Cc]hoice)?\s*(?:\(([A-Z])\)|([A-Z])[.):])\s*(\S.*)$`)
+	otherChoice = regexp.MustCompile(`(?:^|[\s,;(])(?:\([A-J]\)|[A-J][.)])|\b(?:and|or)\s*\(?[A-J]\b|^[=<>]`)
+)
+
+func isChoice(answer string) bool {
+	return len(answer) < 40 && soleChoice.MatchString(plainText(answer))
+}
+
+// choiceOf splits an option into its letter and the text behind it: (B) 12. letter is empty for what is none.
+func choiceOf(answer string) (letter, text string) {
+	if len(answer) > 400 {
+		return "", ""
+	}
+	s := strings.TrimPrefix(strings.TrimPrefix(plainText(answer), "Option "), "option ")
+	if m := soleChoice.FindStringSubmatch(s); m != nil {
+		return m[1], ""
+	}
+	if m := firstChoice.FindStringSubmatch(s); m != nil && !otherChoice.MatchString(m[3]) {
+		return m[1] + m[2], m[3]
+	}
+	return "", ""
+}
+
+// choices compares where both answers name an option, or where one is the text of the option that the other names.
+func (g *grader) choices(gold, pred string) Decision {
+	a, textA := choiceOf(gold)
+	b, textB := choiceOf(pred)
+	switch {
+	case a != "" && b != "" && (textA == "" || textB == "" || a != b):
+		if a == b {
+			return Yes
+		}
+		return g.no("another choice")
+	case a != "" && b != "":
+		return Yes
+	case a != "" && textA != "" && mathStart(textA):
+		return g.undecidedUnlessEqual(textA, pred)
+	}
+	return Undecided
+}
+
+// undecidedUnlessEqual compares the text of an option with an answer that names none.
+func (g *grader) undecidedUnlessEqual(text, pred string) Decision {
+	before := g.reason
+	if g.answers(text, pred) == Yes {
+		return Yes
+	}
+	g.reason = before
+	return Undecided
+}
+
+// options are the ways in which a text names the option it takes.
+var options = regexp.MustCompile(`(?m)(?:\b(?:[Oo]ption|OPTION|[Cc]hoice|CHOICE|(?:[Aa]nswer|ANSWER)(?:\s+is|\s+IS)?|choose|chose|pick|select)\b|উত্তর|বিকল্প|অপশন|选择?|答案)(?:[^\pL\d]|是|为){0,12}([A-J])(?:[^\pL\d]|$)|\*\*\(?([A-J])(?:[).:]|\s*\*\*)|^\s*\(?([A-J])[).:]?\s*$|(?:[Ss]o|[Hh]ence|[Tt]hus|[Tt]herefore),?\s+\(?([A-J])\)?(?:\.|\s+is\b|\s*$)`)
+
+// chosenOption is the option that a text takes, where the gold answer is one. It is empty where what was found is an option
+// already or several, and where the text names none.
+func chosenOption(gold string, got finding, text string) string {
+	if letter, _ := choiceOf(got.answer); letter != "" || severalChoices.MatchString(plainText(got.answer)) {
+		return ""
+	}
+	text, _ = response(text)
+	all := options.FindAllStringSubmatchIndex(lastBytes(text, maxTail), -1)
+	for i := len(all) - 1; i >= 0; i-- {
+		for group := 1; group <= 4; group++ {
+			if start := all[i][2*group]; start >= 0 {
+				text := lastBytes(text, maxTail)
+				rest := strings.TrimLeft(text[start+1:], ").:*")
+				if refused.MatchString(rest) || negated.MatchString(text[max(0, all[i][0]-30):all[i][0]]) {
+					break
+				}
+				return text[start : start+1]
+			}
+		}
+	}
+	return ""
+}
+
+var (
+	severalChoices = regexp.MustCompile(`^\(?[A-Z]\)?(?:\s*(?:,|;|/|\band\b|\bor\b)\s*(?:and\s+|or\s+)?\(?[A-Z]\)?)+$`)
+	refused        = regexp.MustCompile(`^\s*(?:(?:is|was|seems|looks)\s+(?:wrong|incorrect|false|not|tempting|out)\b|(?:and|or)\s+\(?[A-J]\b|can(?:not|'t)|[=<>+*/^])`)
+	negated        = regexp.MustCompile(`(?i)(?:\bnot|n't|cannot|never|between)\s*(?:the\s+)?$`)
+)

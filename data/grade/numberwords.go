@@ -1,0 +1,89 @@
+package grade
+
+import (
+	"math/big"
+	"strings"
+)
+
+var smallNumbers = func() map[string]int64 {
+	m := map[string]int64{}
+	for i, w := range strings.Fields("zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen") {
+		m[w] = int64(i)
+	}
+	for i, w := range strings.Fields("twenty thirty forty fifty sixty seventy eighty ninety") {
+		m[w] = int64(20 + 10*i)
+	}
+	return m
+}()
+
+// scales are the words that multiply the number before them.
+var scales = map[string]*big.Rat{
+	"hundred": big.NewRat(100, 1), "thousand": big.NewRat(1000, 1), "million": big.NewRat(1e6, 1), "billion": big.NewRat(1e9, 1), "trillion": big.NewRat(1e12, 1),
+	"quadrillion": big.NewRat(1e15, 1), "dozen": big.NewRat(12, 1), "gross": big.NewRat(144, 1), "half": big.NewRat(1, 2), "halve": big.NewRat(1, 2), "third": big.NewRat(1, 3), "quarter": big.NewRat(1, 4),
+	"fourth": big.NewRat(1, 4), "fifth": big.NewRat(1, 5), "sixth": big.NewRat(1, 6), "seventh": big.NewRat(1, 7), "eighth": big.NewRat(1, 8), "ninth": big.NewRat(1, 9), "tenth": big.NewRat(1, 10), "twelfth": big.NewRat(1, 12),
+	"hundredth": big.NewRat(1, 100), "thousandth": big.NewRat(1, 1000), "millionth": big.NewRat(1, 1e6), "billionth": big.NewRat(1, 1e9), "万": big.NewRat(1e4, 1), "亿": big.NewRat(1e8, 1), "百": big.NewRat(100, 1), "千": big.NewRat(1000, 1),
+	"lakh": big.NewRat(1e5, 1), "crore": big.NewRat(1e7, 1),
+}
+
+// scaleOf is what a word multiplies by, nil for other words. Its plural counts too.
+func scaleOf(word string) *big.Rat {
+	word = strings.ToLower(word)
+	if s := scales[word]; s != nil {
+		return s
+	}
+	if word == "halves" {
+		return scales["half"]
+	}
+	return scales[strings.TrimSuffix(word, "s")]
+}
+
+// numberWord is the number that a word or several joined by hyphens mean: twenty-one. It is nil for other words.
+func numberWord(word string) *big.Rat {
+	total := int64(0)
+	for i, part := range strings.Split(strings.ToLower(word), "-") {
+		n, ok := smallNumbers[part]
+		if !ok || i > 1 || i == 1 && (total < 20 || n == 0 || n > 9) {
+			return nil
+		}
+		total += n
+	}
+	return big.NewRat(total, 1)
+}
+
+// spelledNumber is a number written in words, as in "two and a half" or "three hundred twelve"; nil for other texts.
+func spelledNumber(text string) *big.Rat {
+	fields := strings.Fields(strings.ToLower(text))
+	if len(fields) == 0 || len(fields) > 12 {
+		return nil
+	}
+	total, group := new(big.Rat), new(big.Rat)
+	any := false
+	for i := 0; i < len(fields); i++ {
+		w := fields[i]
+		n, s := numberWord(w), scaleOf(w)
+		switch {
+		case n != nil:
+			group.Add(group, n)
+		case w == "and" && any && i+1 < len(fields):
+			if rest := fields[i+1:]; len(rest) == 2 && rest[0] == "a" && (rest[1] == "half" || rest[1] == "quarter" || rest[1] == "third") {
+				return total.Add(total, group.Add(group, scaleOf(rest[1])))
+			}
+			if numberWord(fields[i+1]) == nil {
+				return nil
+			}
+		case w == "a" && !any && i+1 < len(fields) && scaleOf(fields[i+1]) != nil:
+			group.SetInt64(1)
+		case s != nil && s.IsInt() && any && w == "hundred":
+			group.Mul(group, s)
+		case s != nil && any:
+			total.Add(total, group.Mul(group, s))
+			group = new(big.Rat)
+		case w == "half" || w == "one-half":
+			return big.NewRat(1, 2)
+		default:
+			return nil
+		}
+		any = true
+	}
+	return total.Add(total, group)
+}

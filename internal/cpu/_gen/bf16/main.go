@@ -1,0 +1,194 @@
+// Command bf16 generates the kernels of products in bf16, whose panels hold pairs along the summed dimension as 32-bit
+// words, and the conversions around them. Assembler and avo lack VDPBF16PS: VPDPWSSD stands in for it, which has the same
+// operands, until _gen/vdpbf16ps puts in its bytes.
+package main
+
+import (
+	"fmt"
+
+	"github.com/goprm/goprm/internal/cpu/_gen/vector"
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+var (
+	set    = vector.ParseSet()
+	mr, nr = set.MR, set.NR
+)
+
+func main() {
+	ConstraintExpr("amd64,!noasm")
+	c := vector.NewConstants(set, "bf16Constants")
+	microKernel()
+	packPairs(nr)
+	packPairs(mr)
+	widen()
+	round(c)
+	c.Define()
+	Generate()
+}
+
+func microKernel() {
+	name := fmt.Sprintf("gemm%sBF16", set.Tile())
+	TEXT(name, NOSPLIT, "func(k int, a, b *uint32, c *float32, ldc int, add *float32, ldadd int)")
+	Pragma("noescape")
+	Doc(fmt.Sprintf("%s computes a %d×%d tile: c[i*ldc+j] = add[i*ldadd+j] + Σ_kk a[kk*%d+i]·b[kk*%d+j] for kk < k,", name, mr, nr, mr, nr),
+		"where a word is a pair of bf16 and its product VDPBF16PS's: the sum is one chain from 0 in the order of kk.")
+	k := Load(Param("k"), GP64())
+	a := Load(Param("a"), GP64())
+	b := Load(Param("b"), GP64())
+	c := Load(Param("c"), GP64())
+	ldc := Load(Param("ldc"), GP64())
+	SHLQ(Imm(2), ldc)
+	acc := make([][2]reg.VecVirtual, mr)
+	for i := range acc {
+		for j := range acc[i] {
+			acc[i][j] = ZMM()
+			set.Zero(acc[i][j])
+		}
+	}
+	b0, b1, t0, t1 := ZMM(), ZMM(), ZMM(), ZMM()
+	column := func(u int) {
+		VMOVUPS(Mem{Base: b, Disp: u * 4 * nr}, b0)
+		VMOVUPS(Mem{Base: b, Disp: u*4*nr + 64}, b1)
+		for i := 0; i < mr; i += 2 {
+			VBROADCASTSS(Mem{Base: a, Disp: 4 * (u*mr + i)}, t0)
+			VBROADCASTSS(Mem{Base: a, Disp: 4 * (u*mr + i + 1)}, t1)
+			VPDPWSSD(t0, b0, acc[i][0])
+			VPDPWSSD(t0, b1, acc[i][1])
+			VPDPWSSD(t1, b0, acc[i+1][0])
+			VPDPWSSD(t1, b1, acc[i+1][1])
+		}
+	}
+	blocks := GP64()
+	MOVQ(k, blocks)
+	ANDQ(Imm(3), k)
+	SHRQ(Imm(2), blocks)
+	JZ(LabelRef("tail"))
+	Label("block")
+	for u := range 4 {
+		column(u)
+	}
+	ADDQ(U32(uint64(16*mr)), a)
+	ADDQ(U32(uint64(16*nr)), b)
+	DECQ(blocks)
+	JNZ(LabelRef("block"))
+	Label("tail")
+	TESTQ(k, k)
+	JZ(LabelRef("store"))
+	Label("one")
+	column(0)
+	ADDQ(Imm(uint64(4*mr)), a)
+	ADDQ(U32(uint64(4*nr)), b)
+	DECQ(k)
+	JNZ(LabelRef("one"))
+	Label("store")
+	add := Load(Param("add"), GP64())
+	ldadd := Load(Param("ldadd"), GP64())
+	SHLQ(Imm(2), ldadd)
+	for i := range mr {
+		for j := range 2 {
+			VADDPS(Mem{Base: add, Disp: 64 * j}, acc[i][j], acc[i][j])
+			VMOVUPS(acc[i][j], Mem{Base: c, Disp: 64 * j})
+		}
+		if i < mr-1 {
+			ADDQ(ldadd, add)
+			ADDQ(ldc, c)
+		}
+	}
+	VZEROUPPER()
+	RET()
+}
+
+// packPairs joins rows of two in words.
+func packPairs(columns int) {
+	name := fmt.Sprintf("packPairs%d", columns)
+	TEXT(name, NOSPLIT, "func(dst *uint32, src *uint16, ld, k int)")
+	Pragma("noescape")
+	Doc(fmt.Sprintf("%s joins pairs of rows: dst[kk*%d+j] = src[2*kk*ld+j] | src[(2*kk+1)*ld+j]<<16 for kk < k.", name, columns))
+	dst := Load(Param("dst"), GP64())
+	src := Load(Param("src"), GP64())
+	ld := Load(Param("ld"), GP64())
+	k := Load(Param("k"), GP64())
+	SHLQ(Imm(1), ld)
+	TESTQ(k, k)
+	JZ(LabelRef("done"))
+	Label("row")
+	for j := 0; j < columns; {
+		width := 4
+		low, high := reg.Register(XMM()), reg.Register(XMM())
+		switch {
+		case columns-j >= 16:
+			width, low, high = 16, ZMM(), ZMM()
+		case columns-j >= 8:
+			width, low, high = 8, YMM(), YMM()
+		}
+		VPMOVZXWD(Mem{Base: src, Disp: 2 * j}, low)
+		VPMOVZXWD(Mem{Base: src, Index: ld, Scale: 1, Disp: 2 * j}, high)
+		VPSLLD(Imm(16), high, high)
+		VPORD(low, high, high)
+		VMOVUPS(high, Mem{Base: dst, Disp: 4 * j})
+		j += width
+	}
+	LEAQ(Mem{Base: src, Index: ld, Scale: 2}, src)
+	ADDQ(U32(uint64(4*columns)), dst)
+	DECQ(k)
+	JNZ(LabelRef("row"))
+	Label("done")
+	VZEROUPPER()
+	RET()
+}
+
+func widen() {
+	TEXT("vecWidenBF16", NOSPLIT, "func(dst *float32, src *uint16, n16 int)")
+	Pragma("noescape")
+	Doc("vecWidenBF16 widens 16·n16 elements, exactly.")
+	dst := Load(Param("dst"), GP64())
+	src := Load(Param("src"), GP64())
+	n := Load(Param("n16"), GP64())
+	TESTQ(n, n)
+	JZ(LabelRef("done"))
+	Label("loop")
+	v := ZMM()
+	VPMOVZXWD(Mem{Base: src}, v)
+	VPSLLD(Imm(16), v, v)
+	VMOVUPS(v, Mem{Base: dst})
+	ADDQ(Imm(32), src)
+	ADDQ(Imm(64), dst)
+	DECQ(n)
+	JNZ(LabelRef("loop"))
+	Label("done")
+	VZEROUPPER()
+	RET()
+}
+
+// round does as engine.ToBF16 does. VCVTNEPS2BF16 would flush denormals.
+func round(c *vector.Constants) {
+	TEXT("vecRoundBF16", NOSPLIT, "func(dst *uint16, src *float32, n16 int)")
+	Pragma("noescape")
+	Doc("vecRoundBF16 rounds 16·n16 elements to the nearest bf16, ties to even; a NaN stays a (quiet) NaN.")
+	dst := Load(Param("dst"), GP64())
+	src := Load(Param("src"), GP64())
+	n := Load(Param("n16"), GP64())
+	TESTQ(n, n)
+	JZ(LabelRef("done"))
+	Label("loop")
+	v, upper, t, nan := ZMM(), ZMM(), ZMM(), K()
+	VMOVUPS(Mem{Base: src}, v)
+	VCMPPS(Imm(3), v, v, nan)
+	VPSRLD(Imm(16), v, upper)
+	VPANDD(c.Bits(1), upper, t)
+	VPADDD(c.Bits(0x7fff), t, t)
+	VPADDD(v, t, t)
+	VPSRLD(Imm(16), t, t)
+	VPORD(c.Bits(0x40), upper, nan, t)
+	VPMOVDW(t, Mem{Base: dst})
+	ADDQ(Imm(64), src)
+	ADDQ(Imm(32), dst)
+	DECQ(n)
+	JNZ(LabelRef("loop"))
+	Label("done")
+	VZEROUPPER()
+	RET()
+}

@@ -1,7 +1,0 @@
-//go:build !amd64 || noasm
-
-package cpu
-
-func avx2Available() bool { return false }
-
-func avx2Kernels() map[string]compile { return nil }

@@ -1,0 +1,55 @@
+//go:build !noasm
+
+package cpu
+
+import "golang.org/x/sys/cpu"
+
+//go:generate _gen/generate.sh
+
+// instances are the kernels in assembly, best first.
+func instances() []kernels {
+	return []kernels{
+		{name: "avx512bf16", needs: "AVX-512 (F, BW, DQ, VL) and AVX512_BF16", runs: runsAVX512BF16,
+			table: func() map[string]compile { return tableOf(avx512Set) }, narrow: avx512Narrowing},
+		{name: "avx512", needs: "AVX-512 (F, BW, DQ, VL)", runs: runsAVX512, table: func() map[string]compile { return tableOf(avx512Set) }},
+		{name: "avx2", needs: "AVX2 and FMA", runs: runsAVX2, auto: true, table: func() map[string]compile { return tableOf(avx2Set) }},
+	}
+}
+
+func runsAVX2() bool { return cpu.X86.HasAVX2 && cpu.X86.HasFMA }
+
+func avx512Narrowing() *narrowing {
+	return &narrowing{products: productsBF16(), widen: widenBF16, round: roundBF16}
+}
+
+func runsAVX512BF16() bool { return runsAVX512() && cpu.X86.HasAVX512BF16 }
+
+func runsAVX512() bool {
+	return runsAVX2() && cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512VL
+}
+
+// tableOf is a table whose products and attention are of an instruction set, and whose row kernels, which are bound by
+// memory, are AVX2's.
+func tableOf(set *instructionSet) map[string]compile {
+	s := &scratch{set: set}
+	return map[string]compile{
+		"linear":    s.linear,
+		"linear_dx": s.linearDX,
+		"linear_dw": s.linearDW,
+
+		"attention":          s.attentionForward,
+		"attention_backward": s.attentionBackward,
+
+		"add":             avx2Add,
+		"scale":           avx2Scale,
+		"swiglu":          avx2SwiGLU,
+		"swiglu_backward": avx2SwiGLUBackward,
+		"rmsnorm":         avx2RMSNorm,
+		"rmsnorm_dx":      avx2RMSNormDX,
+		"layernorm":       avx2LayerNorm,
+		"gelu":            avx2GELU,
+		"rope":            avx2RoPE,
+		"adamw":           avx2AdamW,
+		"sum_squares":     avx2SumSquares,
+	}
+}

@@ -1,0 +1,30 @@
+//go:build amd64 && !noasm
+
+package cpu
+
+import "unsafe"
+
+// scratch is the memory that a backend's kernels share: launches follow one another, so one set serves them all.
+type scratch struct {
+	set       *instructionSet
+	packed    []float32
+	work      []*workspace
+	attention []*attentionSpace
+}
+
+// packedA has room for the part of A that a product packs at a time.
+func (s *scratch) packedA() []float32 {
+	if s.packed == nil {
+		s.packed = alignedFloats(packedRoom)
+	}
+	return s.packed
+}
+
+// spaces has the scratch of each of a number of workers.
+func (s *scratch) spaces(workers int) []*workspace {
+	for len(s.work) < workers {
+		s.work = append(s.work, &workspace{panels: alignedFloats(kBlock * columnTile), rows: make([]unsafe.Pointer, s.set.nr),
+			tile: alignedFloats(s.set.mr * s.set.nr), bias: make([]float32, s.set.nr)})
+	}
+	return s.work[:workers]
+}

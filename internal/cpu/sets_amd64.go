@@ -1,0 +1,48 @@
+//go:build amd64 && !noasm
+
+package cpu
+
+import "unsafe"
+
+var avx2Set = &instructionSet{
+	mr: 6, nr: 16, lanes: 8,
+	tile: gemm6x16, stripTile: gemm6x16Strip,
+	packRowsA: func(dst *float32, rows []unsafe.Pointer, _ bool, from, n4 int) {
+		packRows6Of6F32(dst, listF32(rows), from, n4)
+	},
+	packRowsB: func(dst *float32, rows []unsafe.Pointer, bf16 bool, from, n4 int) {
+		for i := 0; i < 16; i += 8 {
+			if bf16 {
+				packRows8Of16BF16(offset(dst, i), listBF16(rows[i:]), from, n4)
+			} else {
+				packRows8Of16F32(offset(dst, i), listF32(rows[i:]), from, n4)
+			}
+		}
+	},
+	packColumnsA: packColumns6F32, packColumnsB: packColumns16F32, packColumnsBF16: packColumns16BF16,
+	softmax: softmaxStrip6, slopesByRow: slopesByRow6, slopesByColumn: slopesByColumn6,
+}
+
+var avx512Set = &instructionSet{
+	mr: 12, nr: 32, lanes: 16,
+	tile: gemm12x32, stripTile: gemm12x32Strip,
+	packRowsA: func(dst *float32, rows []unsafe.Pointer, _ bool, from, n4 int) {
+		packRows8Of12F32(dst, listF32(rows), from, n4)
+		packRows4Of12F32(offset(dst, 8), listF32(rows[8:]), from, n4)
+	},
+	packRowsB: func(dst *float32, rows []unsafe.Pointer, bf16 bool, from, n4 int) {
+		for i := 0; i < 32; i += 8 {
+			if bf16 {
+				packRows8Of32BF16(offset(dst, i), listBF16(rows[i:]), from, n4)
+			} else {
+				packRows8Of32F32(offset(dst, i), listF32(rows[i:]), from, n4)
+			}
+		}
+	},
+	packColumnsA: packColumns12F32, packColumnsB: packColumns32F32, packColumnsBF16: packColumns32BF16,
+	packPairsA: packPairs12, packPairsB: packPairs32,
+	softmax: softmaxStrip12, slopesByRow: slopesByRow12, slopesByColumn: slopesByColumn12,
+}
+
+func listF32(rows []unsafe.Pointer) **float32 { return (**float32)(unsafe.Pointer(&rows[0])) }
+func listBF16(rows []unsafe.Pointer) **uint16 { return (**uint16)(unsafe.Pointer(&rows[0])) }
