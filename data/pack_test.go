@@ -94,8 +94,8 @@ func TestPackRefuses(t *testing.T) {
 		opt  PackOptions
 		want string
 	}{
-		{PackOptions{N: 0}, "trajectories of an optimiser step: 0 is less than 1"},
-		{PackOptions{N: 2}, "3 examples for an optimiser step of 2 trajectories"},
+		{PackOptions{N: 0}, "trajectories of an optimizer step: 0 is less than 1"},
+		{PackOptions{N: 2}, "3 examples for an optimizer step of 2 trajectories"},
 		{PackOptions{N: 3, Tokens: -1}, "tokens of a batch: -1 is negative"},
 		{PackOptions{N: 3, LambdaStep: -1}, "lambda_step: -1 is not a finite number of at least 0"},
 	} {

@@ -277,8 +277,12 @@ func TestNothingInvented(t *testing.T) {
 }
 
 func TestTriesTakeAnotherSeed(t *testing.T) {
-	s, client := serve(t, llmtest.Script{Fault: func(n int) llmtest.Fault { return []llmtest.Fault{llmtest.Prose, llmtest.Length, llmtest.None}[n] }})
-	_, err := newJudge(t, client, JudgeOptions{Tries: 3, Sampling: Sampling{Temperature: 0.5, MaxTokens: 64}}).Judge(t.Context(), theCase(), []int{0})
+	s, client := serve(t, llmtest.Script{Fault: func(n int) llmtest.Fault {
+		return []llmtest.Fault{llmtest.Prose, llmtest.Length,
+			llmtest.None}[n]
+	}})
+	_, err := newJudge(t, client, JudgeOptions{Tries: 3, Sampling: Sampling{Temperature: 0.5, MaxTokens: 64}}).Judge(t.Context(), theCase(),
+		[]int{0})
 	require.NoError(t, err)
 	calls := s.Calls()
 	require.Len(t, calls, 3)
