@@ -49,7 +49,8 @@ func hopper(t *testing.T, launched map[string]*kernel) {
 		packed := of(8*dim + ops.LSELen(engine.BFloat16, 8))
 		in := []*engine.Tensor{of(8, dim), of(8, dim), of(8, dim), typed(engine.I32, 2), typed(engine.I32, 2), typed(engine.I32, 1, ops.RangeLen)}
 		compile(engine.Call{Op: "attention", Attr: a, Rows: engine.Tokens, Live: typed(engine.I32, 3), In: in, Out: packed})
-		compile(engine.Call{Op: "attention_backward", Attr: a, Rows: engine.Tokens, Live: typed(engine.I32, 3), In: append(in, packed, of(8, dim)), Out: of(3 * 8 * dim)})
+		compile(engine.Call{Op: "attention_backward", Attr: a, Rows: engine.Tokens, Live: typed(engine.I32, 3),
+			In: append(in, packed, of(8, dim)), Out: of(3 * 8 * dim)})
 	}
 }
 
@@ -114,7 +115,8 @@ func tiles(t *testing.T, b engine.Backend) {
 	defer func() { require.NoError(t, b.Close()) }()
 	require.NoError(t, emulator.Configure(emulator.Mode{Jobs: 2}))
 	const k = 8
-	for _, c := range []struct{ rows, live, columns int }{{2200, 2200, 264}, {2200, 2049, 264}, {2200, 1, 264}, {2200, 0, 264}, {100, 100, 1304}} {
+	for _, c := range []struct{ rows, live, columns int }{{2200, 2200, 264}, {2200, 2049, 264}, {2200, 1, 264}, {2200, 0, 264},
+		{100, 100, 1304}} {
 		whole := func(n, by, less int) *engine.Tensor {
 			v := make([]engine.BF16, n*k)
 			for i := range v {
@@ -134,7 +136,8 @@ func tiles(t *testing.T, b engine.Backend) {
 			y[i] = missing
 		}
 		out := placed(engine.FromSlice(y, c.rows, c.columns))
-		launch, err := b.Compile(engine.Call{Op: "linear", Rows: engine.Tokens, Live: placed(engine.FromSlice(live, 3)), In: []*engine.Tensor{placed(x), placed(w)}, Out: out})
+		launch, err := b.Compile(engine.Call{Op: "linear", Rows: engine.Tokens, Live: placed(engine.FromSlice(live, 3)),
+			In: []*engine.Tensor{placed(x), placed(w)}, Out: out})
 		require.NoError(t, err)
 		require.NoError(t, launch())
 		require.NoError(t, b.Sync())

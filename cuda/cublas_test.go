@@ -117,7 +117,8 @@ func (c *cublas) linear(gpu *backend, y, x, w *engine.Tensor) (launch func() err
 	return func() error {
 		return gpu.do(func() error {
 			r, _, _ := purego.SyscallN(address, c.handle, description, uintptr(unsafe.Pointer(&factors.alpha)), uintptr(w.Ptr), a, uintptr(x.Ptr), b,
-				uintptr(unsafe.Pointer(&factors.beta)), uintptr(y.Ptr), d, uintptr(y.Ptr), d, uintptr(unsafe.Pointer(&best.algorithm)), uintptr(c.workspace), cublasWorkspace, uintptr(gpu.stream))
+				uintptr(unsafe.Pointer(&factors.beta)), uintptr(y.Ptr), d, uintptr(y.Ptr), d, uintptr(unsafe.Pointer(&best.algorithm)),
+				uintptr(c.workspace), cublasWorkspace, uintptr(gpu.stream))
 			if int32(r) != 0 {
 				return fmt.Errorf("cublasLtMatmul: status %d", int32(r))
 			}

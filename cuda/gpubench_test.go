@@ -39,7 +39,8 @@ func device(b *testing.B, gpu engine.Backend, t *engine.Tensor) *engine.Tensor {
 
 func bf16(shape ...int) *engine.Tensor { return engine.NewTensor(nil, engine.BFloat16, shape, nil) }
 
-// BenchmarkGPUProducts reports TFLOP/s of 4,096 tokens by form and shape, and their share of the device's peak. Zeros draw less power than numbers do, so
+// BenchmarkGPUProducts reports TFLOP/s of 4,096 tokens by form and shape, and their share of the device's peak. Zeros draw less power than
+// numbers do, so
 // clocks may be higher than in training; the profiler's figures of a real step are the ones to quote.
 func BenchmarkGPUProducts(b *testing.B) {
 	tokens := 4096
@@ -53,7 +54,8 @@ func BenchmarkGPUProducts(b *testing.B) {
 		x, w, y := device(b, gpu, bf16(tokens, s.k)), device(b, gpu, bf16(s.n, s.k)), device(b, gpu, bf16(tokens, s.n))
 		dw := device(b, gpu, engine.NewTensor(nil, engine.F32, []int{s.n, s.k}, nil))
 		for _, c := range []engine.Call{
-			{Op: "linear", In: []*engine.Tensor{x, w}, Out: y}, {Op: "linear_add", Attr: engine.AddAttr{Scale: 1}, In: []*engine.Tensor{y, x, w}, Out: y}, {Op: "linear_dx", In: []*engine.Tensor{y, w}, Out: x}, {Op: "linear_dw", In: []*engine.Tensor{y, x}, Out: dw},
+			{Op: "linear", In: []*engine.Tensor{x, w}, Out: y}, {Op: "linear_add", Attr: engine.AddAttr{Scale: 1}, In: []*engine.Tensor{y, x, w},
+				Out: y}, {Op: "linear_dx", In: []*engine.Tensor{y, w}, Out: x}, {Op: "linear_dw", In: []*engine.Tensor{y, x}, Out: dw},
 		} {
 			c.Rows = engine.Fixed
 			measure(b, gpu, c.Op+"/"+s.name, c, 2*float64(tokens)*float64(s.k)*float64(s.n))
@@ -91,7 +93,8 @@ func BenchmarkGPUAttention(b *testing.B) {
 		lengths = []int{32}
 	}
 	for _, tokens := range lengths {
-		for _, a := range []ops.Attention{{Heads: 12, KVHeads: 2, HeadDim: 128}, {Heads: 28, KVHeads: 4, HeadDim: 128}, {Heads: 14, KVHeads: 2, HeadDim: 64}} {
+		for _, a := range []ops.Attention{{Heads: 12, KVHeads: 2, HeadDim: 128}, {Heads: 28, KVHeads: 4, HeadDim: 128},
+			{Heads: 14, KVHeads: 2, HeadDim: 64}} {
 			nq, nk := a.Heads*a.HeadDim, a.KVHeads*a.HeadDim
 			ranges := ints(ops.BufferBatch, 0, int32(tokens), ops.MaskCausal, 0)
 			ranges = engine.NewTensor(ranges.Ptr, engine.I32, []int{1, ops.RangeLen}, nil)
@@ -134,7 +137,8 @@ func BenchmarkGPURows(b *testing.B) {
 	f32 := func(shape ...int) *engine.Tensor {
 		return device(b, gpu, engine.NewTensor(nil, engine.F32, shape, nil))
 	}
-	x, y, norm, g, u := device(b, gpu, bf16(tokens, hidden)), device(b, gpu, bf16(tokens, hidden)), f32(hidden), device(b, gpu, bf16(tokens, wide)), device(b, gpu, bf16(tokens, wide))
+	x, y, norm, g, u := device(b, gpu, bf16(tokens, hidden)), device(b, gpu, bf16(tokens, hidden)), f32(hidden),
+		device(b, gpu, bf16(tokens, wide)), device(b, gpu, bf16(tokens, wide))
 	both, position := device(b, gpu, bf16(2*tokens*wide)), device(b, gpu, engine.NewTensor(nil, engine.I32, []int{tokens}, nil))
 	f64 := func(n int) *engine.Tensor {
 		return device(b, gpu, engine.NewTensor(nil, engine.F64, []int{n}, nil))
@@ -220,7 +224,8 @@ func BenchmarkGPUTokens(b *testing.B) {
 		name, train, shape string
 		flops              float64 // a token and parameter
 	}{
-		{"1.5B/lora", nnet.TrainLoRA, shape1B5, 6}, {"1.5B/full", nnet.TrainFull, shape1B5, 8}, {"7B/lora", nnet.TrainLoRA, shape7B, 6}, {"7B/head", nnet.TrainNothing, shape7B, 2},
+		{"1.5B/lora", nnet.TrainLoRA, shape1B5, 6}, {"1.5B/full", nnet.TrainFull, shape1B5, 8}, {"7B/lora", nnet.TrainLoRA, shape7B, 6},
+		{"7B/head", nnet.TrainNothing, shape7B, 2},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			tokens := 4096

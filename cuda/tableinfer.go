@@ -17,12 +17,14 @@ func dropout(b *builder) ([]step, error) {
 	if b.compute != engine.F64 {
 		scale = float64(float32(scale))
 	}
-	return b.one("dropout"+suffix(b.compute), capacity, 1, rowThreads, 0, b.outAndIn(b.In, bound{}, capacity, width, a.Salt, uint64(a.P*(1<<32)), scale)...)
+	return b.one("dropout"+suffix(b.compute), capacity, 1, rowThreads, 0,
+		b.outAndIn(b.In, bound{}, capacity, width, a.Salt, uint64(a.P*(1<<32)), scale)...)
 }
 
 func layernorm(b *builder) ([]step, error) {
 	capacity, width := b.In[0].Shape()[0], b.In[0].Shape()[1]
-	return b.one("layernorm"+suffix(b.compute), capacity, 1, rowThreads, 2*8*rowThreads/32, b.outAndIn(b.In, bound{}, capacity, width, b.Attr.(ops.LayerNorm).Eps)...)
+	return b.one("layernorm"+suffix(b.compute), capacity, 1, rowThreads, 2*8*rowThreads/32,
+		b.outAndIn(b.In, bound{}, capacity, width, b.Attr.(ops.LayerNorm).Eps)...)
 }
 
 func gelu(b *builder) ([]step, error) {

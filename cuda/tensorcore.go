@@ -16,8 +16,9 @@ const (
 	tileRows         = 64
 	keyNote          = 16 // bytes of a Key
 
-	hopperThreads, ringPlace                             = 384, 16         // hopper.h
-	hopperTile, hopperKeys, hopperNote                   = 128, 4, 552     // attention_sm90.cu: rows of a tile, stages, bytes of the larger note
+	hopperThreads, ringPlace = 384, 16 // hopper.h
+	// attention_sm90.cu: rows of a tile, stages, bytes of the larger note
+	hopperTile, hopperKeys, hopperNote                   = 128, 4, 552
 	hopperRows, hopperColumns, hopperDepth, hopperStages = 128, 256, 64, 4 // gemm_sm90.cu
 )
 
@@ -181,7 +182,8 @@ func (a *attentionCall) operands(dout any) []operand {
 		cacheK, cacheV = a.In[1], a.In[2]
 	}
 	of := func(where any, rows, heads int) operand { return operand{where, rows, heads * a.HeadDim, tileRows} }
-	return []operand{of(a.In[0], a.tokens, a.Heads), of(dout, a.tokens, a.Heads), of(a.In[1], a.tokens, a.KVHeads), of(a.In[2], a.tokens, a.KVHeads),
+	return []operand{of(a.In[0], a.tokens, a.Heads), of(dout, a.tokens, a.Heads), of(a.In[1], a.tokens, a.KVHeads),
+		of(a.In[2], a.tokens, a.KVHeads),
 		of(cacheK, cached, a.KVHeads), of(cacheV, cached, a.KVHeads)}
 }
 

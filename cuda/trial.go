@@ -72,7 +72,8 @@ func (b *backend) trial(limit time.Duration) error {
 		q, k, v, do := t.rows(live, tokens, 2*dim), t.rows(live, tokens, dim), t.rows(live, tokens, dim), t.rows(live, tokens, 2*dim)
 		ranges := t.integers(ops.BufferBatch, 0, 100, ops.MaskCausal, 0,
 			ops.BufferCache, 7, 80, ops.MaskFull, 0, ops.BufferBatch, 10, 35, ops.MaskFull, 0, ops.BufferBatch, 100, live, ops.MaskWindow, 20)
-		in := []*engine.Tensor{q, k, v, t.integers(0, 100, live), t.integers(0, 1, 4), engine.NewTensor(ranges.Ptr, engine.I32, []int{4, ops.RangeLen}, nil),
+		in := []*engine.Tensor{q, k, v, t.integers(0, 100, live), t.integers(0, 1, 4),
+			engine.NewTensor(ranges.Ptr, engine.I32, []int{4, ops.RangeLen}, nil),
 			t.random(cached, dim), t.random(cached, dim)}
 		packed := t.compare("attention", attr, t.zeros(engine.BFloat16, tokens*2*dim+ops.LSELen(engine.BFloat16, tokens*2)), in...)
 		t.compare("attention_backward", attr, t.zeros(engine.BFloat16, tokens*4*dim), append(in, packed, do)...)

@@ -64,7 +64,8 @@ func parseChat(source string) (*chatTemplate, error) {
 	})
 	if err != nil {
 		// The parser's error begins with the whole source.
-		return nil, fmt.Errorf("chat template: %s", strings.TrimPrefix(strings.ReplaceAll(err.Error(), source, ""), "failed to parse template '': "))
+		return nil, fmt.Errorf("chat template: %s", strings.TrimPrefix(strings.ReplaceAll(err.Error(), source, ""),
+			"failed to parse template '': "))
 	}
 	return &chatTemplate{t}, nil
 }

@@ -40,7 +40,8 @@ func chatEnvironment(now time.Time) (*exec.Environment, error) {
 			return asChatList(filter(e, in, args))
 		}
 	}
-	for name, check := range map[string]func(*exec.Value, *exec.VarArgs) error{"replace": checkReplace, "join": checkJoin, "tojson": checkIndent} {
+	for name, check := range map[string]func(*exec.Value, *exec.VarArgs) error{"replace": checkReplace, "join": checkJoin,
+		"tojson": checkIndent} {
 		filter := filters[name]
 		filters[name] = func(e *exec.Evaluator, in *exec.Value, args *exec.VarArgs) *exec.Value {
 			if err := check(in, args); err != nil {

@@ -14,7 +14,8 @@ import (
 	"github.com/goprm/goprm/internal/shareddata"
 )
 
-// TestChatTemplatesAsJinja compares with what Jinja2 rendered (testdata/chat_templates.py): features one by one, and real models' templates.
+// TestChatTemplatesAsJinja compares with what Jinja2 rendered (testdata/chat_templates.py): features one by one, and real models'
+// templates.
 func TestChatTemplatesAsJinja(t *testing.T) {
 	b, err := os.ReadFile("testdata/chat_templates.json")
 	require.NoError(t, err)

@@ -14,7 +14,8 @@
 //	OpenThoughts metadata  problem, deepseek_reasoning, deepseek_solution
 //	conversation           conversations of a user and an assistant: OpenThoughts default, ShareGPT; marks of thinking are cut (CutThinking)
 //	messages               messages of a user and an assistant, perhaps behind a system's (kept in Meta): what prm select --to chat writes
-//	OpenR1-Math            problem, generations: a trajectory each, ids ending in /0, /1, ...; their correctness is kept in Meta, never a label
+//	OpenR1-Math            problem, generations: a trajectory each, ids ending in /0, /1, ...; their correctness is kept in Meta, never
+//	                       a label
 //	s1K                    question, thinking_trajectories, attempt: also data_ablation_full59K; several thinking trajectories are steps
 //	s1K-1.1                question, gemini_... and deepseek_...: two trajectories a row, ids ending in /gemini and /deepseek
 //	trace                  question, and thinking or response: options become part of the problem, gold the answer; chunks with

@@ -46,7 +46,7 @@ func ExampleRead() {
 	// 3+3? 0 thinking and 2 response steps: 1 1
 }
 
-// A trajectory becomes text with read-outs, and examples become the packed batches of one optimiser step.
+// A trajectory becomes text with read-outs, and examples become the packed batches of one optimizer step.
 func ExamplePack() {
 	file, err := tokenizer.Bytes(nil, nil) // a token for each byte; a model folder brings its own tokenizer
 	if err != nil {

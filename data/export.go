@@ -57,8 +57,9 @@ func (t *Trajectory) exported(form, thinking, response string) any {
 		return struct {
 			System        string      `json:"system"`
 			Conversations []fromValue `json:"conversations"`
-		}{t.metaText("system"), []fromValue{{"user", t.Problem}, {"assistant", between(thinking, "<|begin_of_thought|>\n\n", "\n\n<|end_of_thought|>\n\n") +
-			"<|begin_of_solution|>\n\n" + strings.TrimSpace(response) + "\n\n<|end_of_solution|>"}}}
+		}{t.metaText("system"), []fromValue{{"user", t.Problem}, {"assistant",
+			between(thinking, "<|begin_of_thought|>\n\n", "\n\n<|end_of_thought|>\n\n") +
+				"<|begin_of_solution|>\n\n" + strings.TrimSpace(response) + "\n\n<|end_of_solution|>"}}}
 	case "s1k":
 		return struct {
 			Solution   string          `json:"solution"`
@@ -69,7 +70,8 @@ func (t *Trajectory) exported(form, thinking, response string) any {
 			Cot        *string         `json:"cot"`
 			Thinking   []string        `json:"thinking_trajectories"`
 			Attempt    string          `json:"attempt"`
-		}{t.Answer, t.Problem, t.metaText("cot_type"), firstText(t.metaText("source_type"), t.Source), t.metaOr("metadata", `"{}"`), nil, []string{thinking}, response}
+		}{t.Answer, t.Problem, t.metaText("cot_type"), firstText(t.metaText("source_type"), t.Source), t.metaOr("metadata", `"{}"`), nil,
+			[]string{thinking}, response}
 	}
 	text := between(thinking, "<think>\n", "\n</think>\n\n") + strings.TrimSpace(response)
 	if form == "sharegpt" {

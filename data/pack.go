@@ -19,16 +19,16 @@ type Batch struct {
 
 	Reads      []int32   // [R] indices into Tokens; in a prefix tree several read-outs may share one
 	Target     []float64 // [R] 0 where nobody labelled it
-	Weight     []float64 // [R] factor of the squared error in the loss of the optimiser step; 0 where there is no target
+	Weight     []float64 // [R] factor of the squared error in the loss of the optimizer step; 0 where there is no target
 	Kind       []Kind    // [R]
 	Trajectory []int32   // [R] index of the example in the list that was packed
 	Read       []int32   // [R] index of the read-out in that example's Reads
 }
 
-// PackOptions are the sizes and weights of an optimiser step.
+// PackOptions are the sizes and weights of an optimizer step.
 type PackOptions struct {
 	Tokens      int     // most tokens in a batch (memory only); a longer example is a batch of its own; 0: no limit
-	N           int     // trajectories of a full optimiser step (batch.trajectories), also when fewer are left
+	N           int     // trajectories of a full optimizer step (batch.trajectories), also when fewer are left
 	LambdaStep  float64 // of the step objective
 	LambdaFinal float64 // of the trajectory objective
 }
@@ -39,7 +39,7 @@ func (o PackOptions) Validate() error {
 	case o.Tokens < 0:
 		return fmt.Errorf("tokens of a batch: %d is negative", o.Tokens)
 	case o.N < 1:
-		return fmt.Errorf("trajectories of an optimiser step: %d is less than 1", o.N)
+		return fmt.Errorf("trajectories of an optimizer step: %d is less than 1", o.N)
 	case !(o.LambdaStep >= 0) || math.IsInf(o.LambdaStep, 0):
 		return fmt.Errorf("lambda_step: %v is not a finite number of at least 0", o.LambdaStep)
 	case !(o.LambdaFinal >= 0) || math.IsInf(o.LambdaFinal, 0):
@@ -48,7 +48,7 @@ func (o PackOptions) Validate() error {
 	return nil
 }
 
-// Pack lays the examples of one optimiser step into batches for training. A labelled step of an example with T_b
+// Pack lays the examples of one optimizer step into batches for training. A labelled step of an example with T_b
 // labelled steps weighs LambdaStep/(N*T_b), a trajectory's read-out LambdaFinal/N, each times its label's weight.
 // Read-outs without a label are left out, and so are examples without any label: they add nothing to the loss.
 // Each example goes into the first batch with room, in order, so the result depends on nothing but the arguments. Examples
@@ -58,7 +58,7 @@ func Pack(examples []*Example, opt PackOptions) ([]*Batch, error) {
 		return nil, err
 	}
 	if len(examples) > opt.N {
-		return nil, fmt.Errorf("%d examples for an optimiser step of %d trajectories", len(examples), opt.N)
+		return nil, fmt.Errorf("%d examples for an optimizer step of %d trajectories", len(examples), opt.N)
 	}
 	weights := loss.WeightOptions{Trajectories: opt.N, LambdaStep: opt.LambdaStep, LambdaFinal: opt.LambdaFinal}
 	return firstFit(examples, opt.Tokens, func(e *Example) []float64 { return e.LossWeights(weights) })

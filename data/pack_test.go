@@ -24,7 +24,8 @@ func final(pos int32, target *float64, weight float64) ReadOut {
 
 func threeExamples() []*Example {
 	return []*Example{
-		{ID: "a", Tokens: []int32{10, 11, 12, 13}, Reads: []ReadOut{step(1, 0, Float(0.999), 1), step(2, 1, nil, 1), step(2, 2, Float(0), 0.5), final(3, Float(0.25), 2)}},
+		{ID: "a", Tokens: []int32{10, 11, 12, 13}, Reads: []ReadOut{step(1, 0, Float(0.999), 1), step(2, 1, nil, 1), step(2, 2, Float(0), 0.5),
+			final(3, Float(0.25), 2)}},
 		{ID: "b", Tokens: []int32{20, 21, 22}, Reads: []ReadOut{step(0, 0, nil, 1), final(2, nil, 1)}},
 		{ID: "c", Tokens: []int32{30, 31}, Reads: []ReadOut{step(1, 0, Float(1), 1), final(1, nil, 1)}},
 	}
@@ -93,8 +94,8 @@ func TestPackRefuses(t *testing.T) {
 		opt  PackOptions
 		want string
 	}{
-		{PackOptions{N: 0}, "trajectories of an optimiser step: 0 is less than 1"},
-		{PackOptions{N: 2}, "3 examples for an optimiser step of 2 trajectories"},
+		{PackOptions{N: 0}, "trajectories of an optimizer step: 0 is less than 1"},
+		{PackOptions{N: 2}, "3 examples for an optimizer step of 2 trajectories"},
 		{PackOptions{N: 3, Tokens: -1}, "tokens of a batch: -1 is negative"},
 		{PackOptions{N: 3, LambdaStep: -1}, "lambda_step: -1 is not a finite number of at least 0"},
 	} {

@@ -45,7 +45,8 @@ type ParquetWriter struct {
 
 // NewParquetWriter writes to w, from its beginning. Nothing is readable before Close.
 func NewParquetWriter(w io.Writer) *ParquetWriter {
-	options := []parquet.WriterOption{parquet.Compression(&zstd.Codec{}), parquet.DefaultEncodingFor(parquet.ByteArray, &parquet.Plain), parquet.DataPageStatistics(false),
+	options := []parquet.WriterOption{parquet.Compression(&zstd.Codec{}), parquet.DefaultEncodingFor(parquet.ByteArray, &parquet.Plain),
+		parquet.DataPageStatistics(false),
 		parquet.KeyValueMetadata(parquetfile.JSONKey, "meta"), parquet.KeyValueMetadata(parquetfile.InlineKey, "labels.extra")}
 	for _, path := range parquet.SchemaOf(parquetRow{}).Columns() {
 		options = append(options, parquet.SkipPageBounds(path...)) // else whole texts stand in the footer, as bounds
@@ -67,7 +68,8 @@ func (p *ParquetWriter) Write(t *Trajectory) error {
 		}
 	}
 	row := parquetRow{ID: t.ID, Problem: t.Problem, Thinking: t.Thinking, Response: t.Response, Steps: t.Steps, ResponseSteps: t.ResponseSteps,
-		Labels: parquetLabels{Steps: t.Labels.Steps, Trajectory: t.Labels.Trajectory, Weights: t.Labels.Weights, TrajectoryWeight: t.Labels.TrajectoryWeight},
+		Labels: parquetLabels{Steps: t.Labels.Steps, Trajectory: t.Labels.Trajectory, Weights: t.Labels.Weights,
+			TrajectoryWeight: t.Labels.TrajectoryWeight},
 		Source: t.Source, Answer: t.Answer}
 	for _, f := range []struct {
 		object map[string]json.RawMessage
@@ -82,7 +84,8 @@ func (p *ParquetWriter) Write(t *Trajectory) error {
 	if _, err := p.w.Write([]parquetRow{row}); err != nil {
 		return err
 	}
-	for _, text := range append(append([]string{t.Problem, t.Thinking, t.Response, row.Meta, row.Labels.Extra}, t.Steps...), t.ResponseSteps...) {
+	for _, text := range append(append([]string{t.Problem, t.Thinking, t.Response, row.Meta, row.Labels.Extra}, t.Steps...),
+		t.ResponseSteps...) {
 		p.held += len(text)
 	}
 	if p.held < rowGroupBytes {

@@ -46,7 +46,8 @@ func randomTrajectory(r *rand.Rand, n int) *Trajectory {
 		}
 		return map[string]json.RawMessage{"k" + text(): json.RawMessage(`{"a":[1.50,null,"<é>"]}`), "extra": json.RawMessage(`"x"`)}
 	}
-	t := &Trajectory{ID: fmt.Sprint("id", n), Problem: text(), Thinking: text(), Response: text(), Steps: list(), ResponseSteps: list(), Source: text(), Answer: text(), Meta: object()}
+	t := &Trajectory{ID: fmt.Sprint("id", n), Problem: text(), Thinking: text(), Response: text(), Steps: list(), ResponseSteps: list(),
+		Source: text(), Answer: text(), Meta: object()}
 	steps := len(t.Steps) + len(t.ResponseSteps)
 	t.Labels = Labels{Steps: numbers(steps), Weights: numbers(steps), Extra: object()}
 	if r.IntN(2) == 0 {
@@ -103,7 +104,8 @@ func TestParquetWriterEmpty(t *testing.T) {
 func TestExtraNamesTargets(t *testing.T) {
 	var b bytes.Buffer
 	p := NewParquetWriter(&b)
-	require.NoError(t, p.Write(&Trajectory{ID: "a", Problem: "p", Labels: Labels{Trajectory: Float(1), Extra: map[string]json.RawMessage{"trajectory": json.RawMessage("2")}}}))
+	require.NoError(t, p.Write(&Trajectory{ID: "a", Problem: "p", Labels: Labels{Trajectory: Float(1),
+		Extra: map[string]json.RawMessage{"trajectory": json.RawMessage("2")}}}))
 	require.NoError(t, p.Close())
 	rows, errs := readAll(ReadOptions{}, write(t, "a.parquet", b.Bytes()))
 	require.Empty(t, errs)

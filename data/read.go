@@ -52,7 +52,8 @@ func (e *RowError) Unwrap() error { return e.Err }
 
 // Read yields the trajectories of the paths one by one, holding one row in memory (of parquet, a page of each column). A path
 // is a file, a folder (its data files in the order of their names, see Files) or "-". Files hold JSON lines, which may be
-// compressed with gzip or Zstandard, or parquet; their first bytes tell. The kind of a file's rows is decided by the fields of its first row.
+// compressed with gzip or Zstandard, or parquet; their first bytes tell. The kind of a file's rows is decided by the fields of its first
+// row.
 //
 // A row without an id gets "file-stem:line"; where a row holds several trajectories each has its name appended after a slash.
 // Ids need not be unique. Blank lines are passed over.

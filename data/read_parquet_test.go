@@ -23,7 +23,8 @@ func TestReadParquetErrors(t *testing.T) {
 		Steps    []*int  `parquet:"response_steps,optional,list"`
 	}
 	p, zero := "p", 0
-	path := parquetOf(t, trajectory{&p, "a", nil}, trajectory{&p, "\xff", nil}, trajectory{nil, "a", nil}, trajectory{&p, "a", []*int{&zero}}, trajectory{&p, string(make([]byte, 300)), nil}, trajectory{&p, "b", nil})
+	path := parquetOf(t, trajectory{&p, "a", nil}, trajectory{&p, "\xff", nil}, trajectory{nil, "a", nil}, trajectory{&p, "a", []*int{&zero}},
+		trajectory{&p, string(make([]byte, 300)), nil}, trajectory{&p, "b", nil})
 	rows, errs := readAll(ReadOptions{MaxLine: 200}, path)
 	require.Equal(t, []string{
 		path + ":2: column thinking: not valid UTF-8",

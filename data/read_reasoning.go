@@ -16,7 +16,8 @@ func readOpenThoughtsMetadata(r row) (*Trajectory, error) {
 		return nil, err
 	}
 	t := &Trajectory{Source: "openthoughts"}
-	if err := takeAll(r, "", field{"problem", &t.Problem}, field{"deepseek_reasoning", &t.Thinking}, field{"deepseek_solution", &t.Response}); err != nil {
+	if err := takeAll(r, "", field{"problem", &t.Problem}, field{"deepseek_reasoning", &t.Thinking},
+		field{"deepseek_solution", &t.Response}); err != nil {
 		return nil, err
 	}
 	t.addMeta(r, []string{"problem", "deepseek_reasoning", "deepseek_solution"})
@@ -63,7 +64,8 @@ func readConversation(r row) (*Trajectory, error) {
 		}
 	}
 	if users != 1 || assistants != 1 {
-		return nil, fieldErr("conversations", "%d turns of the user and %d of the assistant, where one of each is a trajectory", users, assistants)
+		return nil, fieldErr("conversations", "%d turns of the user and %d of the assistant, where one of each is a trajectory", users,
+			assistants)
 	}
 	t.setText(text)
 	t.addMeta(r, []string{"id", "source", "conversations"})
@@ -78,7 +80,8 @@ func readS1K(r row) (*Trajectory, error) {
 	}
 	t := &Trajectory{Source: "s1k"}
 	var thinking []string
-	if err := takeAll(r, "", field{"question", &t.Problem}, field{"thinking_trajectories", &thinking}, field{"attempt", &t.Response}); err != nil {
+	if err := takeAll(r, "", field{"question", &t.Problem}, field{"thinking_trajectories", &thinking},
+		field{"attempt", &t.Response}); err != nil {
 		return nil, err
 	}
 	if len(thinking) == 1 {
@@ -107,7 +110,8 @@ func readS1K11(r row) ([]part, error) {
 	var parts []part
 	for _, m := range models {
 		t := &Trajectory{Source: "s1k-1.1"}
-		if err := takeAll(r, "", field{"question", &t.Problem}, field{m + fields[0], &t.Thinking}, field{m + fields[1], &t.Response}); err != nil {
+		if err := takeAll(r, "", field{"question", &t.Problem}, field{m + fields[0], &t.Thinking},
+			field{m + fields[1], &t.Response}); err != nil {
 			return nil, err
 		}
 		if t.Thinking == "" && t.Response == "" {

@@ -118,7 +118,8 @@ func TestRealTemplates(t *testing.T) {
 	require.True(t, strings.HasSuffix(s, "assistant\n<think>\none\n\n⟦thinking 0⟧two\n\n⟦thinking 1⟧</think>\n\nso\n\n⟦response 2⟧<|im_end|>⟦final⟧\n"), s)
 }
 
-// TestPRM800KText is the text of the small real target: every piece tokenised on its own, ids joined, read at the last token of the last step.
+// TestPRM800KText is the text of the small real target: every piece tokenised on its own, ids joined, read at the last token of the last
+// step.
 func TestPRM800KText(t *testing.T) {
 	tok, dir := qwen(t)
 	o := DefaultText()

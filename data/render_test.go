@@ -81,7 +81,8 @@ func text(change func(*TextOptions)) TextOptions {
 
 func sample() *Trajectory {
 	return &Trajectory{ID: "x", Problem: "P", Thinking: "a\n\nbé", Response: "c\n",
-		Labels: Labels{Steps: []*float64{Float(0.999), nil, Float(0)}, Weights: []*float64{nil, nil, Float(0.5)}, Trajectory: Float(0.25), TrajectoryWeight: Float(2)}}
+		Labels: Labels{Steps: []*float64{Float(0.999), nil, Float(0)}, Weights: []*float64{nil, nil, Float(0.5)}, Trajectory: Float(0.25),
+			TrajectoryWeight: Float(2)}}
 }
 
 func marked(t *testing.T, o TextOptions, tr *Trajectory) string {
@@ -133,7 +134,8 @@ func TestTextSplitAndGivenSteps(t *testing.T) {
 func TestRenderExactVectors(t *testing.T) {
 	r, err := NewRenderer(text(func(o *TextOptions) { o.StepMark, o.Read = "<m>", "mark" }), words, chatModel)
 	require.NoError(t, err)
-	e, _, err := r.Render(&Trajectory{ID: "x", Problem: "P  q", Thinking: "a", ResponseSteps: []string{"b"}, Labels: Labels{Steps: []*float64{Float(0.1)}}})
+	e, _, err := r.Render(&Trajectory{ID: "x", Problem: "P  q", Thinking: "a", ResponseSteps: []string{"b"},
+		Labels: Labels{Steps: []*float64{Float(0.1)}}})
 	require.NoError(t, err)
 	require.Equal(t, &Example{
 		ID: "x",

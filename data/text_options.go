@@ -7,9 +7,11 @@ import (
 	"unicode/utf8"
 )
 
-// TextOptions say how a trajectory becomes text with read-outs: the "text" block of the training configuration, which is stored with the model.
+// TextOptions say how a trajectory becomes text with read-outs: the "text" block of the training configuration, which is stored with the
+// model.
 type TextOptions struct {
-	// Template is "model" (the model's chat template), "none" (problem, Join, text) or a literal in which {problem} stands for the problem; nothing follows the text then.
+	// Template is "model" (the model's chat template), "none" (problem, Join, text) or a literal in which {problem} stands for the problem;
+	// nothing follows the text then.
 	Template string `yaml:"template" json:"template"`
 	// Split cuts thinking and response where steps are not given.
 	Split string `yaml:"split" json:"split"`

@@ -175,7 +175,8 @@ func KeyOf(problem string) ProblemKey {
 var rowFields = []string{"id", "problem", "thinking", "response", "steps", "response_steps", "labels", "source", "answer", "meta"}
 
 // UnmarshalJSON reads the JSON form. Fields that it does not know go into Meta under their own name, with "_" appended
-// where Meta has that name already. Wrong types, invalid UTF-8 and lone surrogate escapes are errors (*FieldError where a field is to blame).
+// where Meta has that name already. Wrong types, invalid UTF-8 and lone surrogate escapes are errors (*FieldError where a field is to
+// blame).
 func (t *Trajectory) UnmarshalJSON(b []byte) error {
 	row, err := parseObject(b)
 	if err != nil {

@@ -165,7 +165,8 @@ func TestBadWeightsAreNamed(t *testing.T) {
 		_, err := Weights(good, batch)
 		require.ErrorContains(t, err, want)
 	}
-	for _, bad := range []WeightOptions{{LambdaStep: 1}, {Trajectories: 1, LambdaStep: -1}, {Trajectories: 1, LambdaFinal: none}, {Trajectories: 1, LambdaFinal: math.Inf(1)}} {
+	for _, bad := range []WeightOptions{{LambdaStep: 1}, {Trajectories: 1, LambdaStep: -1}, {Trajectories: 1, LambdaFinal: none},
+		{Trajectories: 1, LambdaFinal: math.Inf(1)}} {
 		require.Error(t, bad.Validate())
 	}
 }

@@ -41,7 +41,8 @@ func TestPackedWeightsAreTheSame(t *testing.T) {
 	}
 	want, err := loss.Weights(opt, labels)
 	require.NoError(t, err)
-	batches, err := data.Pack(examples, data.PackOptions{Tokens: 20, N: opt.Trajectories, LambdaStep: opt.LambdaStep, LambdaFinal: opt.LambdaFinal})
+	batches, err := data.Pack(examples, data.PackOptions{Tokens: 20, N: opt.Trajectories, LambdaStep: opt.LambdaStep,
+		LambdaFinal: opt.LambdaFinal})
 	require.NoError(t, err)
 	compared := 0
 	for _, batch := range batches {

@@ -26,7 +26,7 @@ func (l Labels) labelledSteps() int {
 
 // WeightOptions are the numbers that turn labels into weights.
 type WeightOptions struct {
-	// Trajectories is N, the configured size of an optimiser batch. It stays N in an epoch's last, smaller batch.
+	// Trajectories is N, the configured size of an optimizer batch. It stays N in an epoch's last, smaller batch.
 	Trajectories int
 	// LambdaStep and LambdaFinal are the shares of the two objectives; finite and ≥ 0. See [BalancedLambda].
 	LambdaStep, LambdaFinal float64
@@ -62,7 +62,7 @@ type ReadWeights struct {
 	Final float64
 }
 
-// Weights returns the weights of one optimiser batch of at most N trajectories. A labelled step of trajectory b weighs
+// Weights returns the weights of one optimizer batch of at most N trajectories. A labelled step of trajectory b weighs
 // λ_step/(N·T_b), T_b being its number of labelled steps whatever their weights; the trajectory's own read-out weighs
 // λ_final/N; each times its label weight. What has no label adds nothing and never makes its neighbours weigh more.
 // Errors name the trajectory (its place in the batch) and the step.
@@ -127,7 +127,8 @@ func (o WeightOptions) trajectory(l Labels) (ReadWeights, error) {
 var ErrNoTrajectoryLabel = errors.New("loss: no trajectory has a trajectory label: lambda_final: balanced means 0 here")
 
 // BalancedLambda is λ_final = 1/(share of the training trajectories that have a trajectory label), so that rare
-// trajectory labels pull as much as the steps do. Without any the result is 0 and ErrNoTrajectoryLabel, which callers may report as a warning.
+// trajectory labels pull as much as the steps do. Without any the result is 0 and ErrNoTrajectoryLabel, which callers may report as a
+// warning.
 func BalancedLambda(trajectories, labelled int) (float64, error) {
 	switch {
 	case trajectories < 0 || labelled < 0 || labelled > trajectories:

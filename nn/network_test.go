@@ -46,7 +46,8 @@ func batches(t *testing.T, texts, tokens int) []nn.Batch {
 			e.Tokens = append(e.Tokens, int32(stream.Uint64(uint64(j))%250))
 		}
 		for p := 3; p < len(e.Tokens); p += 4 {
-			e.Reads = append(e.Reads, data.ReadOut{Pos: int32(p), Index: len(e.Reads), Target: stream.Float64(uint64(p)), HasTarget: true, Weight: 1})
+			e.Reads = append(e.Reads, data.ReadOut{Pos: int32(p), Index: len(e.Reads), Target: stream.Float64(uint64(p)), HasTarget: true,
+				Weight: 1})
 		}
 		list = append(list, e)
 	}
@@ -160,7 +161,8 @@ func TestExprOfHiddenStatesAndLogits(t *testing.T) {
 		require.NoError(t, n.SetValue(name, v))
 		require.InDelta(t, (loss[0]-loss[1])/2e-5, g.Float64s()[at], 1e-5, name)
 	}
-	_, err = open(t, modelDir(t), nn.Options{Train: nn.Head, Expr: expr, Head: nn.HeadSpec{Kind: nn.Scalar}}).TrainStep(ctx, all, nn.DefaultAdamW(1))
+	_, err = open(t, modelDir(t), nn.Options{Train: nn.Head, Expr: expr, Head: nn.HeadSpec{Kind: nn.Scalar}}).TrainStep(ctx, all,
+		nn.DefaultAdamW(1))
 	require.ErrorContains(t, err, "Hidden")
 }
 

@@ -95,7 +95,8 @@ func TestBestOfNAlphaSweep(t *testing.T) {
 	low, high := 0.1, 0.9
 	p := &data.SampledProblem{ID: "p", Samples: []data.Sample{sample("1", false, 0.8), sample("2", true, 0.6)}}
 	p.Samples[0].Trajectory, p.Samples[1].Trajectory = &low, &high
-	r, err := BestOfN(context.Background(), problemsOf(p), BestOfNOptions{N: []int{2}, Alphas: []float64{0, 0.2, 1}, Aggregations: []Aggregation{Reward}})
+	r, err := BestOfN(context.Background(), problemsOf(p), BestOfNOptions{N: []int{2}, Alphas: []float64{0, 0.2, 1},
+		Aggregations: []Aggregation{Reward}})
 	require.NoError(t, err)
 	got := map[float64]float64{}
 	for _, m := range r.Results {
@@ -226,7 +227,8 @@ func (v verifier) Verify(gold, text string) (bool, string, error) {
 func TestBestOfNWithAVerifier(t *testing.T) {
 	pred := "7.0"
 	p := &data.SampledProblem{ID: "p", Gold: "7", Samples: []data.Sample{
-		{Text: "so 8", Scores: []float64{0.9}}, {Text: "so 7", Scores: []float64{0.1}}, {Text: "so 8", Pred: &pred, Scores: []float64{0.2}}, {Text: "odd", Scores: []float64{0.3}},
+		{Text: "so 8", Scores: []float64{0.9}}, {Text: "so 7", Scores: []float64{0.1}}, {Text: "so 8", Pred: &pred, Scores: []float64{0.2}},
+		{Text: "odd", Scores: []float64{0.3}},
 	}}
 	opt := BestOfNOptions{N: []int{4}, Aggregations: []Aggregation{Last},
 		Verifier: verifier(func(gold, text string) (bool, error) {
@@ -263,7 +265,8 @@ func TestBestOfNOfAllAgainstMetrics(t *testing.T) {
 			s := sample([]string{"", "1", "2"}[h%3], h%3 == 1, float64(h%7)/7, float64(h%5)/5)
 			s.Text = strings.Repeat("y", h%11) + "z"
 			p.Samples = append(p.Samples, s)
-			samples = append(samples, metrics.Sample{Answer: *s.Pred, Correct: *s.Correct, Score: min(s.Scores[0], s.Scores[1]), Length: h%11 + 1, Steps: 1})
+			samples = append(samples, metrics.Sample{Answer: *s.Pred, Correct: *s.Correct, Score: min(s.Scores[0], s.Scores[1]), Length: h%11 + 1,
+				Steps: 1})
 		}
 		list, want = append(list, p), append(want, samples)
 	}
@@ -273,7 +276,8 @@ func TestBestOfNOfAllAgainstMetrics(t *testing.T) {
 	for method, pair := range map[string]struct {
 		a Aggregation
 		v metrics.Float
-	}{"best": {Min, m.Best}, "weighted": {Min, m.Weighted}, "majority": {"", m.Majority}, "shortest": {"", m.Shortest}, "fewest_steps": {"", m.FewestSteps}, "random": {"", m.Random}, "oracle": {"", m.Oracle}} {
+	}{"best": {Min, m.Best}, "weighted": {Min, m.Weighted}, "majority": {"", m.Majority}, "shortest": {"", m.Shortest},
+		"fewest_steps": {"", m.FewestSteps}, "random": {"", m.Random}, "oracle": {"", m.Oracle}} {
 		require.InDelta(t, float64(pair.v), row(t, r, method, pair.a, 6).Accuracy, 1e-12, method)
 	}
 }
@@ -284,7 +288,8 @@ func scoresOf(t *testing.T, text string) iter.Seq2[*StoredScore, error] {
 
 func TestWithScores(t *testing.T) {
 	problems := func() iter.Seq2[*data.SampledProblem, error] {
-		return problemsOf(&data.SampledProblem{ID: "a", Samples: []data.Sample{{}, {Scores: []float64{9}}}}, &data.SampledProblem{ID: "b", Samples: make([]data.Sample, 2)})
+		return problemsOf(&data.SampledProblem{ID: "a", Samples: []data.Sample{{}, {Scores: []float64{9}}}},
+			&data.SampledProblem{ID: "b", Samples: make([]data.Sample, 2)})
 	}
 	collect := func(scores string) (got [][]float64, failed error) {
 		for p, err := range WithScores(problems(), scoresOf(t, scores)) {

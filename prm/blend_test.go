@@ -30,7 +30,8 @@ func TestBlendByHand(t *testing.T) {
 		require.NoError(t, err)
 		require.InDelta(t, c.want, got, 1e-15)
 	}
-	for _, bad := range []BlendOptions{{Beta: data.Float(1.1)}, {Beta: data.Float(math.NaN())}, {Scale: "units"}, {Alpha: -1}, {Alpha: math.Inf(1)}} {
+	for _, bad := range []BlendOptions{{Beta: data.Float(1.1)}, {Beta: data.Float(math.NaN())}, {Scale: "units"}, {Alpha: -1},
+		{Alpha: math.Inf(1)}} {
 		_, err := Blend(1, 1, bad)
 		require.Error(t, err)
 	}
@@ -66,7 +67,8 @@ func TestBlendDenseSumsToBlend(t *testing.T) {
 		}
 		require.InDelta(t, want, got, 1e-12)
 	}
-	tokens, err := BlendDense(DenseReward{Outcome: 1, Steps: []float64{0.2, 0.8}, LastTokens: []int{1, 3}, Trajectory: data.Float(0.5), Tokens: 6}, BlendOptions{Beta: data.Float(0.5), Alpha: 2})
+	tokens, err := BlendDense(DenseReward{Outcome: 1, Steps: []float64{0.2, 0.8}, LastTokens: []int{1, 3}, Trajectory: data.Float(0.5),
+		Tokens: 6}, BlendOptions{Beta: data.Float(0.5), Alpha: 2})
 	require.NoError(t, err)
 	require.InDeltaSlice(t, []float64{0, 0.05, 0, 0.2, 0, 0.5 + 0.5}, tokens, 1e-15)
 	for want, bad := range map[string]DenseReward{
@@ -91,7 +93,8 @@ func TestGroupAdvantages(t *testing.T) {
 	got, err = GroupAdvantages(rewards, groups, AdvantageOptions{})
 	require.NoError(t, err)
 	// torch.std of [1, 0] is 0.70711, of [5, 3] 1.41421
-	want := []float64{0.5 / (math.Sqrt(0.5) + 1e-6), 1 / (math.Sqrt2 + 1e-6), -0.5 / (math.Sqrt(0.5) + 1e-6), 0, 0, 0, -1 / (math.Sqrt2 + 1e-6), 0}
+	want := []float64{0.5 / (math.Sqrt(0.5) + 1e-6), 1 / (math.Sqrt2 + 1e-6), -0.5 / (math.Sqrt(0.5) + 1e-6), 0, 0, 0,
+		-1 / (math.Sqrt2 + 1e-6), 0}
 	require.InDeltaSlice(t, want, got, 1e-12)
 	got, err = GroupAdvantages(nil, []int(nil), AdvantageOptions{})
 	require.NoError(t, err)

@@ -56,7 +56,8 @@ func (c DataCard) Write(w io.Writer) error {
 		if similarity == 0 {
 			similarity = defaultSimilarity
 		}
-		fmt.Fprintf(&b, "| repeated problems | dropped where MinHash (128 hashes, runs of 3 words) puts the overlap at %g or more |\n", similarity)
+		fmt.Fprintf(&b, "| repeated problems | dropped where MinHash (128 hashes, runs of 3 words) puts the overlap at %g or more |\n",
+			similarity)
 	}
 	if len(c.Against) > 0 {
 		fmt.Fprintf(&b, "| cleaned against | %s: no problem equals one of theirs or shares 8 words in a row with one |\n", cells(c.Against))
@@ -68,7 +69,8 @@ func (c DataCard) Write(w io.Writer) error {
 	for _, line := range []struct {
 		name string
 		n    int
-	}{{"kept", c.Report.Kept}, {"lower reward", c.Report.Below}, {"domain full", c.Report.OverQuota}, {"problem repeated", c.Report.Duplicates},
+	}{{"kept", c.Report.Kept}, {"lower reward", c.Report.Below}, {"domain full", c.Report.OverQuota},
+		{"problem repeated", c.Report.Duplicates},
 		{"contaminated", c.Report.Contaminated}, {"no score", c.Report.Unscored}, {"unreadable", c.Report.Bad}} {
 		fmt.Fprintf(&b, "| %s | %d |\n", line.name, line.n)
 	}

@@ -65,7 +65,7 @@ type TrainConfig struct {
 	// Tokenizer, if set, turns text into tokens instead of the model folder's files, whose chat template still holds. Unless
 	// both do the same, it is not saved with the model: prm.Open needs it again, and checks that it is the same.
 	Tokenizer tokenizer.Tokenizer `yaml:"-"`
-	// OnStep is called after each optimiser step, OnEvaluate after each evaluation (and after OnStep of its step), when the
+	// OnStep is called after each optimizer step, OnEvaluate after each evaluation (and after OnStep of its step), when the
 	// line in metrics.jsonl is written: one at a time, on the goroutine that called Train, which goes on when they return.
 	// To stop the run, cancel Train's context: the step is saved and the result says Interrupted. A callback that panics
 	// ends the run with an error; the step is saved all the same. A resumed run tells of the steps that it takes, which may
@@ -131,9 +131,9 @@ type LossConfig struct {
 	LambdaFinal *Lambda   `yaml:"lambda_final"` // weight of the trajectories' part; 1
 }
 
-// Batch sizes an optimiser step.
+// Batch sizes an optimizer step.
 type Batch struct {
-	Trajectories int `yaml:"trajectories"` // of one optimiser step; 16
+	Trajectories int `yaml:"trajectories"` // of one optimizer step; 16
 	Tokens       int `yaml:"tokens"`       // of one packed micro-batch: memory only; 8192
 }
 
@@ -162,14 +162,14 @@ type RewardConfig struct {
 
 // EvalConfig says when to evaluate, and by what the best checkpoint is chosen.
 type EvalConfig struct {
-	Every *int   `yaml:"every"` // optimiser steps, and once at the end; 100; zero: at the end alone
+	Every *int   `yaml:"every"` // optimizer steps, and once at the end; 100; zero: at the end alone
 	Best  string `yaml:"best"`  // a metric of the evaluation; within_auroc
 	Max   int    `yaml:"max"`   // trajectories evaluated on, drawn by the seed where there are more; 0: all
 }
 
 // CheckpointConfig says when to save, besides before each evaluation, and what to keep.
 type CheckpointConfig struct {
-	Every *int `yaml:"every"` // optimiser steps, and once at the end; 100; zero: at the end and before evaluations
+	Every *int `yaml:"every"` // optimizer steps, and once at the end; 100; zero: at the end and before evaluations
 	Keep  *int `yaml:"keep"`  // of the newest, besides the best; 3
 }
 

@@ -373,17 +373,17 @@ func (d *dataset) weights(c *TrainConfig, n int) loss.WeightOptions {
 	return loss.WeightOptions{Trajectories: n, LambdaStep: *c.Loss.LambdaStep, LambdaFinal: d.lambdaFinal}
 }
 
-// pack says how the examples of an optimiser step are laid out and weighed.
+// pack says how the examples of an optimizer step are laid out and weighed.
 func (d *dataset) pack(c *TrainConfig) data.PackOptions {
 	return data.PackOptions{Tokens: c.Batch.Tokens, N: c.Batch.Trajectories, LambdaStep: *c.Loss.LambdaStep, LambdaFinal: d.lambdaFinal}
 }
 
-// stepsPerEpoch counts optimiser steps; the last one of an epoch may have fewer trajectories.
+// stepsPerEpoch counts optimizer steps; the last one of an epoch may have fewer trajectories.
 func (d *dataset) stepsPerEpoch(c *TrainConfig) int {
 	return (len(d.train) + c.Batch.Trajectories - 1) / c.Batch.Trajectories
 }
 
-// batch lists the examples of optimiser step s, counted from 0.
+// batch lists the examples of optimizer step s, counted from 0.
 func (d *dataset) batch(c *TrainConfig, s int) []*data.Example {
 	n := c.Batch.Trajectories
 	epoch, at := s/d.stepsPerEpoch(c), s%d.stepsPerEpoch(c)

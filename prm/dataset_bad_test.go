@@ -13,7 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What data.on_bad: skip leaves out is counted by its reason, and the rest trains as if it were alone; without it each such row ends the run.
+// What data.on_bad: skip leaves out is counted by its reason, and the rest trains as if it were alone; without it each such row ends the
+// run.
 func TestOnBad(t *testing.T) {
 	base := tiny(t, tinymodel.Options{})
 	good := func(i int) string {

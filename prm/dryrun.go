@@ -16,7 +16,7 @@ import (
 type DryRunReport struct {
 	Texts         []DryRunText  `json:"texts"` // the first few
 	Counts        Counts        `json:"counts"`
-	Steps         int           `json:"steps"` // optimiser steps in all
+	Steps         int           `json:"steps"` // optimizer steps in all
 	StepsPerEpoch int           `json:"steps_per_epoch"`
 	Backend       string        `json:"backend"`
 	DType         string        `json:"dtype"`

@@ -88,7 +88,7 @@ func evaluate(c *TrainConfig, d *dataset, list []*data.Example, s *readScores) (
 	for i, e := range list {
 		about := d.about[e]
 		t := metrics.Trajectory{Problem: string(e.Problem[:]), Subset: about.subset, Final: math.NaN(), FinalTarget: math.NaN()}
-		weights := e.LossWeights(d.weights(c, len(list))) // as if all examples were one optimiser step
+		weights := e.LossWeights(d.weights(c, len(list))) // as if all examples were one optimizer step
 		for j, r := range e.Reads {
 			target := math.NaN()
 			if r.Weighs() {

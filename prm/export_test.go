@@ -64,7 +64,8 @@ func TestExportTokenClassification(t *testing.T) {
 
 		name := "model.layers.1.self_attn.q_proj"
 		want := tensorIn(t, base, "model.safetensors", name+".weight")
-		a, b := tensorIn(t, model, modelfolder.AdapterName, modelfolder.PEFTPrefix+name+".lora_A.weight"), tensorIn(t, model, modelfolder.AdapterName, modelfolder.PEFTPrefix+name+".lora_B.weight")
+		a, b := tensorIn(t, model, modelfolder.AdapterName, modelfolder.PEFTPrefix+name+".lora_A.weight"),
+			tensorIn(t, model, modelfolder.AdapterName, modelfolder.PEFTPrefix+name+".lora_B.weight")
 		got := tensorIn(t, o.Out, "model.safetensors", name+".weight")
 		changed := 0
 		for i := range want {

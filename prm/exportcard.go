@@ -27,7 +27,8 @@ func (x *export) readme() string {
 	line("| a step counts as wrong | below %v |", c.Threshold)
 	line("| reward | mean score of the steps (%s) + %v × the trajectory's score, where it has one |", c.Over, c.Alpha)
 	line("| text | template %s, order %s, thinking between %s, separator %s, step mark %s, read at %s, trajectory read at %s |",
-		quoted(c.Text.Template), c.Text.Order, quoted(strings.Join(c.Text.ThinkTags, " … ")), quoted(c.Text.Separator), quoted(c.Text.StepMark), c.Text.Read, c.Text.Final)
+		quoted(c.Text.Template), c.Text.Order, quoted(strings.Join(c.Text.ThinkTags, " … ")), quoted(c.Text.Separator), quoted(c.Text.StepMark),
+		c.Text.Read, c.Text.Final)
 	line("\n`goprm.json` holds these settings; `prm score --model .` follows them. Elsewhere the text must be laid out the same way:\n")
 	line("```python\n%s\n```", x.snippet())
 	return s.String()

@@ -55,7 +55,8 @@ func (x *export) fillAdapter(dir *atomicfile.Dir) error {
 		module := strings.TrimSuffix("model."+spec.Name, ".weight")
 		for _, half := range []string{".lora_A.weight", ".lora_B.weight"} {
 			if s, ok := f.Trunk(module + half); ok {
-				tensors = append(tensors, safetensors.Tensor{Name: modelfolder.PEFTPrefix + module + half, DType: s.Info.DType, Shape: s.Info.Shape, Data: s.Data})
+				tensors = append(tensors, safetensors.Tensor{Name: modelfolder.PEFTPrefix + module + half, DType: s.Info.DType, Shape: s.Info.Shape,
+					Data: s.Data})
 			}
 		}
 	}

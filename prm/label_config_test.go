@@ -70,7 +70,8 @@ func TestLabelStagesCallNobody(t *testing.T) {
 	}
 }
 
-// The calls of a plan by hand: 3 thinking steps are judged one a call, that without a response is not; two templates' worth of answers each with and without.
+// The calls of a plan by hand: 3 thinking steps are judged one a call, that without a response is not; two templates' worth of answers each
+// with and without.
 func TestLabelPlanByHand(t *testing.T) {
 	c, err := loadLabel(t, servedLabels+"judge: {kind: openai, server: main, model: m}\ntrajectory: {kind: lift, samples: 4, templater: {server: main, model: m}, policy: {server: main, model: m, max_tokens: 100}}")
 	require.NoError(t, err)
@@ -108,7 +109,8 @@ func TestLabelExampleConfig(t *testing.T) {
 	c, err := LoadLabelConfig(filepath.Join("..", "examples", "label.yaml"))
 	require.NoError(t, err)
 	d := DefaultLabelConfig()
-	require.Equal(t, []any{d.Split, d.Encoder.Kind, d.Pairing, d.Coherence, d.Fusion, d.Parts, d.Trajectory.Samples, d.Trajectory.Templates, d.Seed},
+	require.Equal(t, []any{d.Split, d.Encoder.Kind, d.Pairing, d.Coherence, d.Fusion, d.Parts, d.Trajectory.Samples, d.Trajectory.Templates,
+		d.Seed},
 		[]any{c.Split, c.Encoder.Kind, c.Pairing, c.Coherence, c.Fusion, c.Parts, c.Trajectory.Samples, c.Trajectory.Templates, c.Seed})
 	require.Equal(t, label.DefaultPairing, d.Pairing)
 }

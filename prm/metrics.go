@@ -8,9 +8,9 @@ import (
 	"github.com/goprm/goprm/loss"
 )
 
-// StepMetrics is what one optimiser step came to; its JSON is its line in metrics.jsonl.
+// StepMetrics is what one optimizer step came to; its JSON is its line in metrics.jsonl.
 type StepMetrics struct {
-	Step         int // optimiser steps done, this one and those of earlier sessions included
+	Step         int // optimizer steps done, this one and those of earlier sessions included
 	Tokens       int
 	Trajectories int
 	NStep        int // step labels
@@ -51,7 +51,7 @@ func (s *StepMetrics) UnmarshalJSON(text []byte) error {
 // λ of training) and every metric. One that the data leave undefined (one class only, nothing labelled) is NaN, and null
 // in JSON. Its JSON is the value of "eval" in a line of metrics.jsonl.
 type Evaluation struct {
-	Step int // optimiser steps done when it was taken; the line has it beside "eval"
+	Step int // optimizer steps done when it was taken; the line has it beside "eval"
 
 	Loss, LossStep, LossFinal float64 // Loss is LossStep + LossFinal, each with its λ
 

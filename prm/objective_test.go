@@ -84,7 +84,8 @@ func TestWeightlessLabelsAreNowhere(t *testing.T) {
 				r := train(t, c)
 				record, err := readRecord(c.Out + "/" + recordName)
 				require.NoError(t, err)
-				heads, parts, losses = append(heads, weights(t, c.Out)), append(parts, record.Parts), append(losses, []float64{r.Eval.Loss, r.Eval.StepMSE, float64(r.Eval.NStep)})
+				heads, parts, losses = append(heads, weights(t, c.Out)), append(parts, record.Parts),
+					append(losses, []float64{r.Eval.Loss, r.Eval.StepMSE, float64(r.Eval.NStep)})
 			}
 			require.Equal(t, heads[1], heads[0], "%s: %s", name, init)
 			require.Equal(t, parts[1], parts[0], name)

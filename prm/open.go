@@ -37,9 +37,8 @@ type OpenOptions struct {
 	// MaxTokens is the longest text that is read at once, at most what the model was trained for; 0: that. Longer trajectories are read
 	// in windows over whole steps, see data.Windows.
 	MaxTokens int
-	// LowMemory gives the memory of weights back as soon as they were used, so that a model needs no more of it than its largest
-	// matrix; it is slower and changes no score. It is set by itself for models of more than half of the memory that is available.
-	// Devices with memory of their own, which holds all weights, refuse it.
+	// LowMemory releases each weight's pages after use, so peak memory is about one matrix; slower, same scores. It is enabled
+	// automatically when the weights exceed half of available memory. A GPU holds all weights in its own memory and refuses it.
 	LowMemory bool
 	// CacheTokens is how many tokens' keys and values are kept, so that a text which begins like an earlier one costs what is new alone;
 	// it changes no score. 0: none. nil: 16384, less where a quarter of the memory would not hold them, from the first Session on, and

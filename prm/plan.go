@@ -17,7 +17,7 @@ type PlanOptions struct {
 	Model        string // a folder with config.json; weights are not read
 	Train        string // head, lora (default) or full
 	Tokens       int    // of a micro-batch; 8192
-	MicroBatches int    // of an optimiser step; batch.trajectories, 16; from 2 on their number changes nothing
+	MicroBatches int    // of an optimizer step; batch.trajectories, 16; from 2 on their number changes nothing
 	DType        string // bf16 (default, as on a GPU), f32 or f64
 	LoRA         LoRAConfig
 	Recompute    string // layer (default) or none

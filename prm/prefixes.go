@@ -83,7 +83,8 @@ func (m *Model) sizeCache(want *int) (CacheInfo, error) {
 	if want != nil {
 		tokens = *want
 		if available > 0 && int64(tokens) > available/each {
-			return CacheInfo{}, fmt.Errorf("cache_tokens: %d take %d bytes each, more than the %d MiB of memory that are left", tokens, each, available>>20)
+			return CacheInfo{}, fmt.Errorf("cache_tokens: %d take %d bytes each, more than the %d MiB of memory that are left", tokens, each,
+				available>>20)
 		}
 	} else if available > 0 {
 		tokens = int(min(int64(tokens), available/4/each))

@@ -225,7 +225,8 @@ func TestNoPrefixCache(t *testing.T) {
 // BenchmarkGrowingPrefixes scores the beginnings of a trajectory of 2,000 tokens in 40 steps, one after the other.
 func BenchmarkGrowingPrefixes(b *testing.B) {
 	base := filepath.Join(b.TempDir(), "model")
-	require.NoError(b, tinymodel.Write(base, tinymodel.Options{Hidden: 256, Intermediate: 1024, Layers: 8, Heads: 8, KVHeads: 2, MaxPositions: 4096}))
+	require.NoError(b, tinymodel.Write(base, tinymodel.Options{Hidden: 256, Intermediate: 1024, Layers: 8, Heads: 8, KVHeads: 2,
+		MaxPositions: 4096}))
 	c := config(b, base)
 	c.Train, c.Optim.Epochs, c.Backend = "head", 1, "auto"
 	dir := train(b, c).Model

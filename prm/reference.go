@@ -15,7 +15,8 @@ func (m *Model) openReference(dir string, spec nnet.Spec) (err error) {
 	implicit := m.public != nil && m.public.Implicit != 0
 	switch {
 	case implicit && dir == "":
-		return fmt.Errorf("%s: format %s scores relative to a reference model (Qwen2.5-Math-7B-Instruct for the published ones); name its folder", m.folder.Dir, m.format)
+		return fmt.Errorf("%s: format %s scores relative to a reference model (Qwen2.5-Math-7B-Instruct for the published ones); name its folder",
+			m.folder.Dir, m.format)
 	case !implicit && dir != "":
 		return fmt.Errorf("%s: a reference model is of no use to the format %s", m.folder.Dir, m.format)
 	case !implicit:
@@ -26,7 +27,8 @@ func (m *Model) openReference(dir string, spec nnet.Spec) (err error) {
 	}
 	config := m.referenceFolder.Config
 	if config.VocabSize != m.folder.Config.VocabSize {
-		return fmt.Errorf("%s: a vocabulary of %d, but %d of %s: it is not its reference model", dir, config.VocabSize, m.folder.Config.VocabSize, m.folder.Dir)
+		return fmt.Errorf("%s: a vocabulary of %d, but %d of %s: it is not its reference model", dir, config.VocabSize, m.folder.Config.VocabSize,
+			m.folder.Dir)
 	}
 	tensors, err := formats.VocabularyTensors(config, m.referenceFolder.Root)
 	if err != nil {

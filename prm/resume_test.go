@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// stopAfter is a context that ends once a run's metrics hold so many optimiser steps.
+// stopAfter is a context that ends once a run's metrics hold so many optimizer steps.
 type stopAfter struct {
 	context.Context
 	out   string

@@ -87,7 +87,8 @@ func (s *session) ridgeRows(of func(data.ReadOut) bool) ridgeRows {
 //
 // means and var (over all entries of X, unbiased) being weighted by c. row appends X's row i to dst[:0]; it is called twice
 // for each row.
-func ridge(width int, row func(dst []float64, i int) ([]float64, error), y, c []float64, strength float64) (w []float64, b float64, err error) {
+func ridge(width int, row func(dst []float64, i int) ([]float64, error), y, c []float64,
+	strength float64) (w []float64, b float64, err error) {
 	count := len(y)
 	if count < 2 {
 		return nil, 0, fmt.Errorf("%d labelled read-outs that weigh something: a regression needs 2", count)

@@ -45,7 +45,7 @@ type runRecord struct {
 	Parts         []string    `json:"parts"` // what had labels
 	HeadInit      string      `json:"head_init"`
 	StepsPerEpoch int         `json:"steps_per_epoch"`
-	Steps         int         `json:"steps"` // optimiser steps in all
+	Steps         int         `json:"steps"` // optimizer steps in all
 	History       []extension `json:"history"`
 	Complete      bool        `json:"complete"`
 	// ModelFiles are the names and sizes of the files of the model folder, once the run is complete.
@@ -103,7 +103,7 @@ func (s *session) describe() error {
 	return nil
 }
 
-// steps is the run's length in optimiser steps.
+// steps is the run's length in optimizer steps.
 func (s *session) steps() int {
 	if s.c.Optim.Steps > 0 {
 		return s.c.Optim.Steps

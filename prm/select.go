@@ -147,7 +147,8 @@ type Drop struct {
 // Select keeps the best of a pool by r̂, ties by id, then by their order. Pool and scores are read side by side, several
 // times; a row may lack a score, a score must be of a row. However large the pool, only some thousand rows are held in memory,
 // and, if the scores are not in the pool's order, those.
-func Select(ctx context.Context, pool func() iter.Seq2[*data.Trajectory, error], scores func() iter.Seq2[*StoredScore, error], opt SelectOptions) (*Selection, error) {
+func Select(ctx context.Context, pool func() iter.Seq2[*data.Trajectory, error], scores func() iter.Seq2[*StoredScore, error],
+	opt SelectOptions) (*Selection, error) {
 	if err := opt.Validate(); err != nil {
 		return nil, err
 	}

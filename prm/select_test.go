@@ -19,7 +19,8 @@ import (
 )
 
 // poolOf yields trajectories and their scores, anew each time.
-func poolOf(list []*data.Trajectory, scores []*StoredScore) (func() iter.Seq2[*data.Trajectory, error], func() iter.Seq2[*StoredScore, error]) {
+func poolOf(list []*data.Trajectory,
+	scores []*StoredScore) (func() iter.Seq2[*data.Trajectory, error], func() iter.Seq2[*StoredScore, error]) {
 	return func() iter.Seq2[*data.Trajectory, error] { return seqOf(list) }, func() iter.Seq2[*StoredScore, error] { return seqOf(scores) }
 }
 
@@ -82,7 +83,8 @@ func TestSelectAgainstSortingEverything(t *testing.T) {
 		var scores []*StoredScore
 		reward := map[string]float64{}
 		for _, i := range r.Perm(n) {
-			tr := &data.Trajectory{ID: fmt.Sprint("t", i), Problem: fmt.Sprintf("%s %d", []string{"Good", "BAD", "fine"}[r.IntN(3)], r.IntN(40)), Source: "common", Response: "x"}
+			tr := &data.Trajectory{ID: fmt.Sprint("t", i), Problem: fmt.Sprintf("%s %d", []string{"Good", "BAD", "fine"}[r.IntN(3)], r.IntN(40)),
+				Source: "common", Response: "x"}
 			if r.IntN(50) == 0 {
 				tr.Source = fmt.Sprint("rare", r.IntN(3))
 			}
@@ -214,7 +216,8 @@ func TestSelectAlphaAndReadOuts(t *testing.T) {
 	pool, storedScores = poolOf(list, nil)
 	_, err = Select(context.Background(), pool, storedScores, SelectOptions{Top: 1})
 	require.ErrorContains(t, err, "nothing is left to keep")
-	for _, bad := range []SelectOptions{{}, {Top: 1, PerDomain: -1}, {Top: 1, Unique: "fuzzy"}, {Top: 1, Similarity: 2}, {Top: 1, Alpha: data.Float(math.NaN())}, {Top: math.MaxInt}} {
+	for _, bad := range []SelectOptions{{}, {Top: 1, PerDomain: -1}, {Top: 1, Unique: "fuzzy"}, {Top: 1, Similarity: 2},
+		{Top: 1, Alpha: data.Float(math.NaN())}, {Top: math.MaxInt}} {
 		require.Error(t, bad.Validate())
 	}
 }
@@ -222,7 +225,8 @@ func TestSelectAlphaAndReadOuts(t *testing.T) {
 func TestSelectBadRows(t *testing.T) {
 	pool := func() iter.Seq2[*data.Trajectory, error] {
 		return func(yield func(*data.Trajectory, error) bool) {
-			_ = yield(&data.Trajectory{ID: "a", Problem: "p", Response: "x"}, nil) && yield(nil, &data.RowError{File: "f", Line: 2, Err: errors.New("odd")}) &&
+			_ = yield(&data.Trajectory{ID: "a", Problem: "p", Response: "x"}, nil) &&
+				yield(nil, &data.RowError{File: "f", Line: 2, Err: errors.New("odd")}) &&
 				yield(&data.Trajectory{ID: "b", Problem: "p", Response: "x"}, nil)
 		}
 	}
@@ -241,8 +245,9 @@ func TestSelectBadRows(t *testing.T) {
 func TestDataCard(t *testing.T) {
 	var b bytes.Buffer
 	alpha := 0.5
-	c := DataCard{Title: "T", Form: "chat", Pool: []string{"a|b.jsonl"}, Scorer: "m", Against: []string{"math500.jsonl"}, Options: SelectOptions{Top: 3, Unique: "near", PerDomain: 2},
-		Report: SelectionReport{Pool: 10, Kept: 3, Below: 7, Alpha: &alpha, Highest: 1.25, Lowest: 0.5, Domains: map[string]int{"math": 2, "code": 1}}}
+	c := DataCard{Title: "T", Form: "chat", Pool: []string{"a|b.jsonl"}, Scorer: "m", Against: []string{"math500.jsonl"},
+		Options: SelectOptions{Top: 3, Unique: "near", PerDomain: 2},
+		Report:  SelectionReport{Pool: 10, Kept: 3, Below: 7, Alpha: &alpha, Highest: 1.25, Lowest: 0.5, Domains: map[string]int{"math": 2, "code": 1}}}
 	require.NoError(t, c.Write(&b))
 	for _, want := range []string{"license: other", "n<1K", "3 of 10", "plus 0.5 times", `a\|b.jsonl`, "0.8 or more", "8 words in a row", "| lower reward | 7 |", "| code | 1 |", "state it before sharing"} {
 		require.Contains(t, b.String(), want)
@@ -251,7 +256,8 @@ func TestDataCard(t *testing.T) {
 }
 
 func TestSelectedExport(t *testing.T) {
-	s := Selected{Trajectory: &data.Trajectory{ID: "a", Problem: "p", Response: "x", Meta: map[string]json.RawMessage{"k": json.RawMessage("1")}}, Rank: 2, Reward: 0.5}
+	s := Selected{Trajectory: &data.Trajectory{ID: "a", Problem: "p", Response: "x",
+		Meta: map[string]json.RawMessage{"k": json.RawMessage("1")}}, Rank: 2, Reward: 0.5}
 	line, err := s.Export("goprm")
 	require.NoError(t, err)
 	require.JSONEq(t, `{"id":"a","problem":"p","response":"x","meta":{"k":1,"selected":{"rank":2,"reward":0.5}}}`, string(line))

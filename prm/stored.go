@@ -119,7 +119,8 @@ func (s *StoredScore) rewarded() []float64 {
 
 // WithScores puts scores into the samples that they are of: those of SampledProblem.Trajectory, by their ids, in the same
 // order, instead of those that the rows had. Samples may lack one; scores that are of no sample are an error.
-func WithScores(problems iter.Seq2[*data.SampledProblem, error], scores iter.Seq2[*StoredScore, error]) iter.Seq2[*data.SampledProblem, error] {
+func WithScores(problems iter.Seq2[*data.SampledProblem, error],
+	scores iter.Seq2[*StoredScore, error]) iter.Seq2[*data.SampledProblem, error] {
 	return func(yield func(*data.SampledProblem, error) bool) {
 		next := newAlong(scores)
 		defer next.stop()
@@ -194,7 +195,8 @@ func (a *along) close() { a.stop() }
 type orderError struct{ score *StoredScore }
 
 func (e orderError) Error() string {
-	return fmt.Sprintf("%s: no row with the id %q where it is due: scores must stand in the order of the input, each once", e.score.Where, e.score.ID)
+	return fmt.Sprintf("%s: no row with the id %q where it is due: scores must stand in the order of the input, each once", e.score.Where,
+		e.score.ID)
 }
 
 // anyOrder holds all scores by id: some hundred bytes each.

@@ -17,7 +17,7 @@ import (
 type TrainResult struct {
 	Out         string // the run folder
 	Model       string // the model folder; "" if the run was interrupted
-	Steps       int    // optimiser steps done, earlier sessions' included
+	Steps       int    // optimizer steps done, earlier sessions' included
 	TotalSteps  int    // of the whole run
 	Tokens      int    // trained on, earlier sessions' included
 	ResumedFrom int    // the step it was resumed from; 0 if it began
@@ -25,7 +25,7 @@ type TrainResult struct {
 	Interrupted bool
 	// AlreadyComplete: there was nothing left to do.
 	AlreadyComplete bool
-	Last            StepMetrics // the last optimiser step of this session
+	Last            StepMetrics // the last optimizer step of this session
 	Eval            *Evaluation // the last evaluation of this session; nil if there was none
 	Best            *Best       // nil without evaluations
 	Counts          Counts
@@ -53,7 +53,7 @@ type Best struct {
 // Train trains a model as the configuration says and writes it to the folder "model" in cfg.Out.
 //
 // The same configuration, data, version and backend give the same bits, whatever the number of threads, and whether
-// the run was stopped and resumed or not. When ctx ends, the optimiser step at work is finished and saved, and the
+// the run was stopped and resumed or not. When ctx ends, the optimizer step at work is finished and saved, and the
 // result says Interrupted. When anything is NaN or Inf, the step is not applied and the error names the tensor.
 func Train(ctx context.Context, cfg TrainConfig) (*TrainResult, error) {
 	if err := cfg.Validate(); err != nil {
@@ -207,7 +207,8 @@ func (s *session) alreadyComplete(from *checkpoint.Checkpoint) (*TrainResult, er
 	seen.adopt(&meta, &s.c)
 	s.say.noticef("the run is complete: %d steps are done", from.Step())
 	return &TrainResult{
-		Out: s.c.Out, Model: filepath.Join(s.c.Out, modelName), Steps: from.Step(), TotalSteps: s.newSteps, Tokens: meta.Tokens, ResumedFrom: from.Step(),
+		Out: s.c.Out, Model: filepath.Join(s.c.Out, modelName), Steps: from.Step(), TotalSteps: s.newSteps, Tokens: meta.Tokens,
+		ResumedFrom:     from.Step(),
 		AlreadyComplete: true, Best: meta.Best, Counts: s.record.Counts, Threshold: meta.Threshold, Warnings: s.say.warnings,
 	}, nil
 }

@@ -36,7 +36,7 @@ type trainer struct {
 
 // checkpointMeta is what a checkpoint holds besides tensors.
 type checkpointMeta struct {
-	Step      int     `json:"step"`    // optimiser steps done
+	Step      int     `json:"step"`    // optimizer steps done
 	Updates   int     `json:"updates"` // as AdamW counts them
 	Seed      uint64  `json:"seed"`
 	Tokens    int     `json:"tokens"` // trained on so far
@@ -200,7 +200,7 @@ func (t *trainer) evaluates() bool {
 // isMultiple says whether something that happens every so many steps is due; 0: never.
 func isMultiple(step, every int) bool { return every > 0 && step%every == 0 }
 
-// step takes one optimiser step.
+// step takes one optimizer step.
 func (t *trainer) step() error {
 	began := time.Now()
 	c, s := &t.c, t.meta.Step
@@ -266,7 +266,7 @@ func (t *trainer) stepError(step int, err error) error {
 	return fmt.Errorf("step %d: %w; %s", step, err, left)
 }
 
-// micros packs a batch. One without any label runs its first trajectory with weight 0, so that the optimiser's own part
+// micros packs a batch. One without any label runs its first trajectory with weight 0, so that the optimizer's own part
 // of the step happens as in any other; labelled says that it was not so.
 func (t *trainer) micros(list []*data.Example) (micros []nnet.Micro, labelled bool, err error) {
 	opt := t.set.pack(&t.c)

@@ -86,9 +86,10 @@ func (c evalCommand) Run(p *program) error {
 			}
 		}
 	}
-	return p.scored(&c.scorerFlags, append(c.Data, c.Tune...), source, total, func(scores func() iter.Seq2[*prm.StoredScore, error], info *prm.ModelInfo) error {
-		return c.judge(p, sets, scores(), info)
-	})
+	return p.scored(&c.scorerFlags, append(c.Data, c.Tune...), source, total,
+		func(scores func() iter.Seq2[*prm.StoredScore, error], info *prm.ModelInfo) error {
+			return c.judge(p, sets, scores(), info)
+		})
 }
 
 func (c evalCommand) readOptions(p *program) bench.ReadOptions {
@@ -146,7 +147,8 @@ func (c evalCommand) judge(p *program, sets []*bench.Set, scores iter.Seq2[*prm.
 }
 
 // collect brings the scores, in any order, into that of the sets' cases.
-func (c evalCommand) collect(p *program, sets []*bench.Set, scores iter.Seq2[*prm.StoredScore, error], alpha float64) ([]bench.Scores, error) {
+func (c evalCommand) collect(p *program, sets []*bench.Set, scores iter.Seq2[*prm.StoredScore, error],
+	alpha float64) ([]bench.Scores, error) {
 	places := map[string][2]int{}
 	all := make([]bench.Scores, len(sets))
 	missing := 0

@@ -40,6 +40,7 @@ func (c exportCommand) Run(p *program) error {
 	if c.JSON {
 		return p.printJSON(result)
 	}
-	_, err = fmt.Fprintf(p.stdout, "%s: %s, %d adapters merged; %d scores differ from the original's by at most %.2g\n", result.Out, result.To, result.Merged, result.Compared, result.MaxDifference)
+	_, err = fmt.Fprintf(p.stdout, "%s: %s, %d adapters merged; %d scores differ from the original's by at most %.2g\n", result.Out, result.To,
+		result.Merged, result.Compared, result.MaxDifference)
 	return err
 }

@@ -153,7 +153,8 @@ func parseShard(text string) (shard, shards int, err error) {
 
 func writeLabelling(w io.Writer, r label.Report, out string) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d trajectories, %d thinking steps: %d step labels, %d trajectory labels\n", r.Trajectories, r.Steps, r.StepLabels, r.TrajectoryLabels)
+	fmt.Fprintf(&b, "%d trajectories, %d thinking steps: %d step labels, %d trajectory labels\n", r.Trajectories, r.Steps, r.StepLabels,
+		r.TrajectoryLabels)
 	for _, stage := range sortedKeys(r.Asked, r.Stored) {
 		fmt.Fprintf(&b, "%s: %d asked, %d from the store\n", stage, r.Asked[stage], r.Stored[stage])
 	}
@@ -204,7 +205,8 @@ func (c labelRunCommand) plan(p *program, config prm.LabelConfig) error {
 		return p.printJSON(plan)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d trajectories (%d without a response), %d thinking steps, %d response steps\n", plan.Rows, plan.NoResponse, plan.Steps, plan.ResponseSteps)
+	fmt.Fprintf(&b, "%d trajectories (%d without a response), %d thinking steps, %d response steps\n", plan.Rows, plan.NoResponse, plan.Steps,
+		plan.ResponseSteps)
 	if plan.Bad > 0 {
 		fmt.Fprintf(&b, "%d rows cannot be read\n", plan.Bad)
 	}
@@ -240,6 +242,7 @@ func (c labelMergeCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(p.stdout, "%d trajectories, %d step labels, %d trajectory labels\n", m.Summary.Trajectories, m.Summary.StepLabels, m.Summary.TrajectoryLabels)
+	_, err = fmt.Fprintf(p.stdout, "%d trajectories, %d step labels, %d trajectory labels\n", m.Summary.Trajectories, m.Summary.StepLabels,
+		m.Summary.TrajectoryLabels)
 	return err
 }

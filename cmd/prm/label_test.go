@@ -189,7 +189,8 @@ func TestLabelRefuses(t *testing.T) {
 // of an answer that the server gave; and a budget that is spent ends the calls, with the labels made so far.
 func TestLabelWithAServer(t *testing.T) {
 	dir, in, _ := labelFixture(t)
-	server := llmtest.New(llmtest.Script{Fault: llmtest.Random(1, 0.3, llmtest.ServerError, llmtest.CutJSON, llmtest.OutOfRange, llmtest.NaN, llmtest.Prose, llmtest.Refusal, llmtest.Length)})
+	server := llmtest.New(llmtest.Script{Fault: llmtest.Random(1, 0.3, llmtest.ServerError, llmtest.CutJSON, llmtest.OutOfRange, llmtest.NaN,
+		llmtest.Prose, llmtest.Refusal, llmtest.Length)})
 	defer server.Close()
 	configure := func(name string, budget int) string {
 		return write(t, filepath.Join(dir, name), fmt.Sprintf(`

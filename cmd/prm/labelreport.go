@@ -68,7 +68,8 @@ func (c labelReportCommand) Run(p *program) error {
 	if out == "" {
 		out = filepath.Join(c.Dir, "report.html")
 	}
-	if err := p.output(out, []string{filepath.Join(c.Dir, label.LabelsFile)}, func(w io.Writer) error { return labelreport.Write(w, in) }); err != nil {
+	if err := p.output(out, []string{filepath.Join(c.Dir, label.LabelsFile)},
+		func(w io.Writer) error { return labelreport.Write(w, in) }); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(p.stdout, "report: %s\n", out)

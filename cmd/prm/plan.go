@@ -13,7 +13,7 @@ type planCommand struct {
 	Model        string  `required:"" help:"Model folder; only its config.json is read."`
 	Train        string  `default:"lora" help:"What is trained: head, lora or full."`
 	Tokens       int     `default:"8192" help:"Tokens of a micro-batch."`
-	MicroBatches int     `default:"16" help:"Micro-batches of an optimiser step, at most batch.trajectories; from 2 on their number changes nothing."`
+	MicroBatches int     `default:"16" help:"Micro-batches of an optimizer step, at most batch.trajectories; from 2 on their number changes nothing."`
 	Recompute    string  `default:"layer" help:"layer or none."`
 	Moments      string  `default:"f32" help:"optim.moments: f32 or bf16."`
 	Offload      bool    `help:"optim.offload: moments lie in the host's memory."`
@@ -36,7 +36,8 @@ func (c planCommand) Run(p *program) error {
 	lora := prm.DefaultTrainConfig().LoRA
 	lora.Rank = c.Rank
 	r, err := prm.Plan(prm.PlanOptions{
-		Model: c.Model, Train: c.Train, Tokens: c.Tokens, MicroBatches: c.MicroBatches, Recompute: c.Recompute, DType: c.DType, LoRA: lora, Memory: memory,
+		Model: c.Model, Train: c.Train, Tokens: c.Tokens, MicroBatches: c.MicroBatches, Recompute: c.Recompute, DType: c.DType, LoRA: lora,
+		Memory:  memory,
 		Moments: c.Moments, Offload: c.Offload,
 	})
 	if err != nil {
@@ -50,7 +51,8 @@ func (c planCommand) Run(p *program) error {
 		what  string
 		bytes int64
 	}{
-		{"weights", r.Weights}, {"gradients", r.Gradients}, {"moments", r.Moments}, {fmt.Sprintf("activations of %d tokens", r.Tokens), r.Activations},
+		{"weights", r.Weights}, {"gradients", r.Gradients}, {"moments", r.Moments},
+		{fmt.Sprintf("activations of %d tokens", r.Tokens), r.Activations},
 		{"rounded weights", r.Rounded}, {"total", r.Total}, {"on the host, page-locked", r.Host},
 	} {
 		if _, err := fmt.Fprintf(w, "%s\t%.2f GiB\t\n", row.what, gib(row.bytes)); err != nil {

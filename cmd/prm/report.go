@@ -28,7 +28,8 @@ func (reportCommand) Help() string {
 func (reportCommand) watchesContext() {}
 
 func (c reportCommand) Run(p *program) error {
-	opt := prm.ReportOptions{Inputs: c.Inputs, Data: c.Data, Split: c.Split, Threshold: &c.Threshold, Worst: c.Worst, Title: c.Title, Stdin: p.stdin}
+	opt := prm.ReportOptions{Inputs: c.Inputs, Data: c.Data, Split: c.Split, Threshold: &c.Threshold, Worst: c.Worst, Title: c.Title,
+		Stdin: p.stdin}
 	if c.Worst == 0 {
 		opt.Worst = -1
 	}

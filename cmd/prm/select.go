@@ -113,7 +113,8 @@ func (c selectCommand) write(p *program, s *prm.Selection, opt prm.SelectOptions
 		scorer = strings.Join(c.Scores, ", ")
 	}
 	v, commit := programVersion()
-	card := prm.DataCard{Title: "Selected reasoning trajectories", Form: c.To, Pool: c.In, Scorer: scorer, Against: c.Decontaminate, Licence: c.Licence,
+	card := prm.DataCard{Title: "Selected reasoning trajectories", Form: c.To, Pool: c.In, Scorer: scorer, Against: c.Decontaminate,
+		Licence: c.Licence,
 		Options: opt, Report: s.SelectionReport, Versions: fmt.Sprintf("prm %s, commit %s", v, commit)}
 	if toFile := c.Out != "" && c.Out != "-"; toFile && c.Card == "" {
 		c.Card = c.Out + ".card.md"

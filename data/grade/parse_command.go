@@ -247,7 +247,8 @@ func (p *parser) callArguments(name string) []*node {
 		return []*node{p.fail("%s of nothing", name)}
 	}
 	arg := p.postfix(p.primary())
-	for p.err == nil && p.startsOperand() && p.peek().kind != tCommand && p.peek().kind != tBegin && !p.isPunct("(") && !p.isPunct("[") && !p.isPunct("|(") && !p.isPunct("|") {
+	for p.err == nil && p.startsOperand() && p.peek().kind != tCommand && p.peek().kind != tBegin && !p.isPunct("(") && !p.isPunct("[") &&
+		!p.isPunct("|(") && !p.isPunct("|") {
 		arg = newNode(product, arg, p.postfix(p.primary()))
 	}
 	return []*node{arg}

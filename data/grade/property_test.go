@@ -24,7 +24,8 @@ func TestLayout(t *testing.T) {
 	}
 	for name, way := range ways {
 		for _, c := range cases {
-			text := strings.ContainsAny(c.gold+c.pred, "$") || strings.Contains(c.gold+c.pred, `\left`) || strings.Contains(c.gold+c.pred, "inputs") || c.gold == "" || c.pred == ""
+			text := strings.ContainsAny(c.gold+c.pred, "$") || strings.Contains(c.gold+c.pred, `\left`) ||
+				strings.Contains(c.gold+c.pred, "inputs") || c.gold == "" || c.pred == ""
 			letter := soleChoice.MatchString(plainText(c.gold))
 			if text || letter && (name == "left right" || name == "full stop") {
 				continue
@@ -42,7 +43,8 @@ func TestLayout(t *testing.T) {
 // TestSymmetry: the order matters only where one side may say less than the other: rounded decimals, the text behind a choice
 // letter, a sum of names for its value, what cannot be read, and code.
 func TestSymmetry(t *testing.T) {
-	asymmetric := map[[2]string]bool{{"B", "(B) 12"}: true, {"B", "B. 12"}: true, {"5", "m+n=5"}: true, {"x+y=1", "1"}: true, {`2\pi`, "6.28"}: true, {"3", "((3"}: true, {"", "3"}: true, {"3", ""}: true, {"1", "1/0"}: true,
+	asymmetric := map[[2]string]bool{{"B", "(B) 12"}: true, {"B", "B. 12"}: true, {"5", "m+n=5"}: true, {"x+y=1", "1"}: true,
+		{`2\pi`, "6.28"}: true, {"3", "((3"}: true, {"", "3"}: true, {"3", ""}: true, {"1", "1/0"}: true,
 		{"12", "1 2"}: true, {"360", `12\text{ hours }30\text{ minutes}`}: true}
 	for _, c := range cases {
 		if strings.Contains(c.gold+c.pred, ".") || asymmetric[[2]string{c.gold, c.pred}] || strings.Contains(c.gold, "inputs") {

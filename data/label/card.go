@@ -49,7 +49,8 @@ func card(m Manifest) string {
 		c := m.Coherence
 		line("| encoder | `%s` |", m.Encoder)
 		line("| pairing | %s |", m.Pairing)
-		line("| coherence | %s, %d negatives of a pool of %d, τ = %v, positive in the sum: %v, centred: %v |", c.Form, c.Negatives, m.PoolSize, c.Tau, c.Positive, c.Centre)
+		line("| coherence | %s, %d negatives of a pool of %d, τ = %v, positive in the sum: %v, centred: %v |", c.Form, c.Negatives, m.PoolSize,
+			c.Tau, c.Positive, c.Centre)
 	}
 	if m.Judge != "" {
 		line("| judge | `%s` |", m.Judge)
@@ -57,7 +58,8 @@ func card(m Manifest) string {
 	}
 	line("| trajectory reward | %s |", m.Trajectory.Kind)
 	if m.Trajectory.sampled() {
-		line("| | %d answers of `%s` under templates of `%s`; %d templates held the answer and were rejected |", m.Trajectory.Samples, m.Policy, m.Templater, s.Rejected)
+		line("| | %d answers of `%s` under templates of `%s`; %d templates held the answer and were rejected |", m.Trajectory.Samples, m.Policy,
+			m.Templater, s.Rejected)
 	}
 	if m.Verifier != "" {
 		line("| verifier | `%s` |", m.Verifier)

@@ -72,12 +72,14 @@ func TestTrajectoryReward(t *testing.T) {
 	for kind, want := range map[FinalKind]float64{PaperFinal: 0.75, Lift: (1 + 0.75 - 0.25) / 2} {
 		templater, policy := &templates{texts: []string{"Show that it is GOLD .", "Add one."}}, &policy{with: 6, without: 2}
 		// Two trajectories share a problem and a template: then they share the answers.
-		p := Pipeline{Templater: templater, Policy: policy, Verifier: lastWordVerifier{}, Parts: []Part{Quality}, Judge: &scripted{id: "j/1", sees: SeesPrefix}, Final: Final{Kind: kind}, Workers: 1}
+		p := Pipeline{Templater: templater, Policy: policy, Verifier: lastWordVerifier{}, Parts: []Part{Quality},
+			Judge: &scripted{id: "j/1", sees: SeesPrefix}, Final: Final{Kind: kind}, Workers: 1}
 		dir := filepath.Join(t.TempDir(), string(kind))
 		report, _ := labelled(t, p, dir, all)
 		for _, row := range readRows(t, dir) {
 			f := row.Made.Trajectory
-			if row.Labels.Trajectory == nil || *row.Labels.Trajectory != want || f.Right != 6 || f.RightWithout != 2 || f.Samples != 8 || f.Rejected != 1 || f.Template != "Add one." || len(f.Answers) != 8 || len(f.Without) != 8 {
+			if row.Labels.Trajectory == nil || *row.Labels.Trajectory != want || f.Right != 6 || f.RightWithout != 2 || f.Samples != 8 ||
+				f.Rejected != 1 || f.Template != "Add one." || len(f.Answers) != 8 || len(f.Without) != 8 {
 				t.Errorf("%s: %s: %v, %+v", kind, row.ID, row.Labels.Trajectory, f)
 			}
 		}
@@ -124,12 +126,14 @@ func TestNoTrajectoryReward(t *testing.T) {
 		"the policy fails":      {Lift, "2", []string{"Add."}, errors.New("busy"), "busy", ""},
 		"the policy has a term": {PaperFinal, "2", []string{"Add."}, fatal{errors.New("spent")}, "spent", ""},
 	} {
-		p := Pipeline{Templater: &templates{texts: c.texts}, Policy: &policy{with: 8, fail: c.fail}, Verifier: lastWordVerifier{}, Parts: []Part{Quality}, Judge: &scripted{id: "j/1", sees: SeesPrefix}, Final: Final{Kind: c.kind}}
+		p := Pipeline{Templater: &templates{texts: c.texts}, Policy: &policy{with: 8, fail: c.fail}, Verifier: lastWordVerifier{},
+			Parts: []Part{Quality}, Judge: &scripted{id: "j/1", sees: SeesPrefix}, Final: Final{Kind: c.kind}}
 		dir := filepath.Join(t.TempDir(), "out")
 		labelled(t, p, dir, one(c.answer))
 		row := readRows(t, dir)[0]
 		f := row.Made.Trajectory
-		if row.Labels.Trajectory != nil || !strings.Contains(f.Open, c.open) || !strings.Contains(f.None, c.none) || (f.Open == "") == (f.None == "") {
+		if row.Labels.Trajectory != nil || !strings.Contains(f.Open, c.open) || !strings.Contains(f.None, c.none) ||
+			(f.Open == "") == (f.None == "") {
 			t.Errorf("%s: label %v, open %q, none %q", name, row.Labels.Trajectory, f.Open, f.None)
 		}
 	}

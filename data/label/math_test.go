@@ -131,7 +131,8 @@ func TestCoherenceByHand(t *testing.T) {
 		t.Errorf("log without the positive %v, want 1", got)
 	}
 	// A small τ would overflow exp without the maximum taken out.
-	if got := (Coherence{Tau: 1e-3, Form: "log", Positive: true}).Score([]float32{1, 0}, []float32{0, 1}, [][]float32{{1, 0}}); !near(got, -1000) {
+	if got := (Coherence{Tau: 1e-3, Form: "log", Positive: true}).Score([]float32{1, 0}, []float32{0, 1}, [][]float32{{1, 0}}); !near(got,
+		-1000) {
 		t.Errorf("τ = 0.001: %v, want -1000", got)
 	}
 }
@@ -214,7 +215,8 @@ func TestFuseProperties(t *testing.T) {
 	}
 	for _, f := range fusions {
 		for _, raw := range []map[Part]float64{
-			{Align: 0, Quality: 1}, {Align: 0, Coherent: 1}, {Quality: 1, Coherent: 1}, {Align: math.NaN(), Quality: 1, Coherent: 1}, {Align: 0, Quality: 1, Coherent: math.Inf(-1)},
+			{Align: 0, Quality: 1}, {Align: 0, Coherent: 1}, {Quality: 1, Coherent: 1}, {Align: math.NaN(), Quality: 1, Coherent: 1},
+			{Align: 0, Quality: 1, Coherent: math.Inf(-1)},
 		} {
 			if got, _, ok := f.Fuse(raw, allParts); ok {
 				t.Errorf("%s(%v) = %v, though a part is missing", f, raw, got)

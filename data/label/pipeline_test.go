@@ -179,7 +179,8 @@ func TestRunLabelsEveryStepOnce(t *testing.T) {
 	all := made(60)
 	judge := &scripted{id: "j/1", sees: SeesResponse, per: 1}
 	encoder := &hashVectors{}
-	p := Pipeline{Encoder: encoder, Judge: judge, Verifier: lastWordVerifier{}, Final: Final{Kind: Rule}, Coherence: Coherence{Negatives: 3, Tau: 0.2, Form: "probability", Positive: true, Pool: 40}}
+	p := Pipeline{Encoder: encoder, Judge: judge, Verifier: lastWordVerifier{}, Final: Final{Kind: Rule},
+		Coherence: Coherence{Negatives: 3, Tau: 0.2, Form: "probability", Positive: true, Pool: 40}}
 	dir := t.TempDir()
 	report, first := labelled(t, p, dir, all)
 	steps := 0
@@ -221,7 +222,8 @@ func TestRunLabelsEveryStepOnce(t *testing.T) {
 			t.Errorf("%s: trajectory label %v", row.ID, got)
 		}
 	}
-	if report.Steps != steps || report.Trajectories != 60 || report.Rows != 60 || len(judge.asked) != steps || report.Asked[stageQuality] != steps {
+	if report.Steps != steps || report.Trajectories != 60 || report.Rows != 60 || len(judge.asked) != steps ||
+		report.Asked[stageQuality] != steps {
 		t.Errorf("report %+v, %d verdicts; want %d steps", report, len(judge.asked), steps)
 	}
 	// Once more: nobody is asked, the bytes are the same.
@@ -249,7 +251,8 @@ func TestRunLabelsEveryStepOnce(t *testing.T) {
 
 func TestShardsGiveTheBytesOfOneRun(t *testing.T) {
 	all := made(80)
-	p := Pipeline{Encoder: &hashVectors{}, Judge: &scripted{id: "j/1", sees: SeesPrefix}, Verifier: lastWordVerifier{}, Final: Final{Kind: Rule}, Coherence: Coherence{Negatives: 4, Tau: 0.1, Form: "log", Pool: 16, Centre: true}, Fusion: Paper}
+	p := Pipeline{Encoder: &hashVectors{}, Judge: &scripted{id: "j/1", sees: SeesPrefix}, Verifier: lastWordVerifier{},
+		Final: Final{Kind: Rule}, Coherence: Coherence{Negatives: 4, Tau: 0.1, Form: "log", Pool: 16, Centre: true}, Fusion: Paper}
 	root := t.TempDir()
 	_, whole := labelled(t, p, filepath.Join(root, "one"), all)
 	var dirs []string
@@ -278,7 +281,8 @@ func TestShardsGiveTheBytesOfOneRun(t *testing.T) {
 	if _, text := labelled(t, p, out, all); !bytes.Equal(text, whole) || len(silent.asked) > 0 {
 		t.Errorf("the joined store lacks %d verdicts", len(silent.asked))
 	}
-	for name, wrong := range map[string][]string{"one is missing": dirs[1:], "one twice": append(slices.Clone(dirs[1:]), dirs[1]), "none": nil, "another run": append(slices.Clone(dirs[1:]), filepath.Join(root, "one"))} {
+	for name, wrong := range map[string][]string{"one is missing": dirs[1:], "one twice": append(slices.Clone(dirs[1:]), dirs[1]), "none": nil,
+		"another run": append(slices.Clone(dirs[1:]), filepath.Join(root, "one"))} {
 		if _, err := Merge(t.Context(), wrong, filepath.Join(root, "wrong")); err == nil {
 			t.Errorf("%s: merged", name)
 		}

@@ -64,7 +64,8 @@ func gatherPool(ctx context.Context, p Pipeline, in iter.Seq2[*data.Trajectory, 
 			if full && bytes.Compare(rank[:], worst[:]) >= 0 {
 				continue
 			}
-			items = append(items, pooled{rank: rank, problem: problem, text: strings.Clone(step)}) // a clone, or the whole trajectory would stay in memory
+			// a clone, or the whole trajectory would stay in memory
+			items = append(items, pooled{rank: rank, problem: problem, text: strings.Clone(step)})
 			if len(items) >= 2*size {
 				shrink()
 				if full = len(items) == size; full {

@@ -213,7 +213,8 @@ func listedTokens(ids map[string]int64, named []elsewhere, modern bool) []elsewh
 	list := make([]elsewhere, 0, len(ids))
 	for content, id := range ids {
 		special := slices.ContainsFunc(named, func(e elsewhere) bool { return *e.Content == content })
-		list = append(list, elsewhere{addedToken: addedToken{ID: &id, Content: &content, Special: special, Normalized: !special}, place: addedName, only: modern})
+		list = append(list, elsewhere{addedToken: addedToken{ID: &id, Content: &content, Special: special, Normalized: !special},
+			place: addedName, only: modern})
 	}
 	slices.SortFunc(list, func(a, b elsewhere) int { return int(*a.ID - *b.ID) })
 	return list
@@ -282,7 +283,8 @@ func tokenOf(raw json.RawMessage) (elsewhere, error) {
 	if err := json.Unmarshal(raw, &j); err != nil || j.Content == nil || *j.Content == "" {
 		return elsewhere{}, errors.New("neither a text nor an object with a content")
 	}
-	a := addedToken{Content: j.Content, SingleWord: j.SingleWord, Lstrip: j.Lstrip, Rstrip: j.Rstrip, Special: j.Special, Normalized: !j.Special}
+	a := addedToken{Content: j.Content, SingleWord: j.SingleWord, Lstrip: j.Lstrip, Rstrip: j.Rstrip, Special: j.Special,
+		Normalized: !j.Special}
 	if j.Normalized != nil {
 		a.Normalized = *j.Normalized
 	}

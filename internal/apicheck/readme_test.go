@@ -1,6 +1,7 @@
 package apicheck
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,20 +16,47 @@ import (
 
 var goBlock = regexp.MustCompile("(?ms)^```go\n(.*?)^```$")
 
+// fragmentsBegin is what stands before README's fragments, which are built, not run.
+const fragmentsBegin = `package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/nn"
+	"github.com/goprm/goprm/prm"
+)
+
+// What the fragments take as given.
+var (
+	head    func(e *nn.Expr) error
+	batches []nn.Batch
+)
+`
+
 // README's program is built in a module of its own, as a reader would, and run on a tiny model under the name that it gives.
 func TestREADME(t *testing.T) {
 	dependOnSources(t)
 	readme, err := os.ReadFile(filepath.Join(module.Dir, "README.md"))
 	require.NoError(t, err)
-	blocks := goBlock.FindAllStringSubmatch(string(readme), -1)
-	require.Len(t, blocks, 1, "README has another program, which nobody runs")
+	program, fragments := "", fragmentsBegin
+	for i, block := range goBlock.FindAllStringSubmatch(string(readme), -1) {
+		if code := block[1]; strings.HasPrefix(code, "package main\n") {
+			require.Empty(t, program, "README has another program, which nobody runs")
+			program = code
+		} else {
+			fragments += fmt.Sprintf("\nfunc fragment%d(ctx context.Context) {\n%s}\n", i, code)
+		}
+	}
 	dir, err := filepath.Abs(module.Dir)
 	require.NoError(t, err)
 	home := t.TempDir()
 	write := func(name, text string) {
 		require.NoError(t, os.WriteFile(filepath.Join(home, name), []byte(text), 0o666))
 	}
-	write("main.go", blocks[0][1])
+	write("main.go", program)
+	write("fragments.go", fragments)
 	gomod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
 	require.NoError(t, err)
 	// What go mod tidy would find is what the module itself requires, so that nothing is looked for on the network.

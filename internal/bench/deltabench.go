@@ -97,7 +97,8 @@ func sectionScores(s *Set, scores [][]float64, threshold, cut float64) measures 
 	const width = 7
 	groups := append([]string{"overall"}, s.groups()...)
 	build := func(groups []string, members func(c *Case) []int, below func(scores []float64) float64) measures {
-		t := tally{groups: groups, metrics: []string{"precision_macro", "recall_macro", "f1_score_macro", "precision_micro", "recall_micro", "f1_micro"}, width: width}
+		t := tally{groups: groups, metrics: []string{"precision_macro", "recall_macro", "f1_score_macro", "precision_micro", "recall_micro",
+			"f1_micro"}, width: width}
 		t.members, t.counts = make([][]int, len(s.Cases)), make([][]float64, len(s.Cases))
 		for i, c := range s.Cases {
 			t.members[i] = members(c)
@@ -106,12 +107,14 @@ func sectionScores(s *Set, scores [][]float64, threshold, cut float64) measures 
 			}
 		}
 		t.finish = func(_ string, n []float64) []metrics.Float {
-			return []metrics.Float{ratio(n[4], n[3]), ratio(n[5], n[3]), ratio(n[6], n[3]), orZero(n[0], n[0]+n[1]), orZero(n[0], n[0]+n[2]), orZero(2*n[0], 2*n[0]+n[1]+n[2])}
+			return []metrics.Float{ratio(n[4], n[3]), ratio(n[5], n[3]), ratio(n[6], n[3]), orZero(n[0], n[0]+n[1]), orZero(n[0], n[0]+n[2]),
+				orZero(2*n[0], 2*n[0]+n[1]+n[2])}
 		}
 		return t.measures(s)
 	}
 	return join(
-		build(groups, func(c *Case) []int { return []int{0, slices.Index(groups[1:], c.Group) + 1} }, func([]float64) float64 { return threshold }),
+		build(groups, func(c *Case) []int { return []int{0, slices.Index(groups[1:], c.Group) + 1} },
+			func([]float64) float64 { return threshold }),
 		build([]string{"outlier"}, func(*Case) []int { return []int{0} }, meanLessDeviation),
 	)
 }

@@ -119,7 +119,8 @@ func (s *Set) Evaluate(scores Scores, opt Options) (*Result, error) {
 	if err := s.fits(scores); err != nil {
 		return nil, err
 	}
-	r := &Result{Bench: s.Bench, Cases: len(s.Cases), Problems: len(s.problems), ThresholdFrom: opt.ThresholdFrom, Cut: opt.Cut, Warnings: slices.Clone(s.Warnings), Controls: map[string]Evaluation{}}
+	r := &Result{Bench: s.Bench, Cases: len(s.Cases), Problems: len(s.problems), ThresholdFrom: opt.ThresholdFrom, Cut: opt.Cut,
+		Warnings: slices.Clone(s.Warnings), Controls: map[string]Evaluation{}}
 	for i, c := range s.Cases {
 		if scores.Steps[i] == nil && (s.Bench != "pairs" || math.IsNaN(scores.Rewards[i])) {
 			r.Unscored++

@@ -20,7 +20,8 @@ func readPair(s *Set, row *data.Row) error {
 		for _, f := range []struct {
 			name string
 			into any
-		}{{"question", &problem}, {"deepseek_thinking_trajectory", &better.Thinking}, {"deepseek_attempt", &better.Response}, {"gemini_thinking_trajectory", &worse.Thinking}, {"gemini_attempt", &worse.Response}} {
+		}{{"question", &problem}, {"deepseek_thinking_trajectory", &better.Thinking}, {"deepseek_attempt", &better.Response},
+			{"gemini_thinking_trajectory", &worse.Thinking}, {"gemini_attempt", &worse.Response}} {
 			if err := row.Need(f.name, f.into); err != nil {
 				return err
 			}
@@ -62,7 +63,8 @@ const (
 // has the higher reward, a tie counting half, also of the pairs alone whose lengths differ by at most a quarter; overlap is
 // the area that the two histograms share, in 20 bins over their common range: 1 tells nothing apart, 0 everything.
 func pairMeasures(s *Set, rewards []float64) measures {
-	m := measures{names: []name{{"all", "auroc"}, {"all", "accuracy"}, {"all", "overlap"}, {"length_matched", "auroc"}, {"length_matched", "accuracy"}, {"length_matched", pairsMetric}}}
+	m := measures{names: []name{{"all", "auroc"}, {"all", "accuracy"}, {"all", "overlap"}, {"length_matched", "auroc"},
+		{"length_matched", "accuracy"}, {"length_matched", pairsMetric}}}
 	type pair struct {
 		problem       int
 		better, worse float64
@@ -115,7 +117,8 @@ func pairMeasures(s *Set, rewards []float64) measures {
 		for b := range overlapBins {
 			overlap += math.Min(shares[0][b], shares[1][b])
 		}
-		return []metrics.Float{ranked.Metrics(times).AUROC, ratio(won, count), ratio(overlap, count), rankedMatched.Metrics(times).AUROC, ratio(wonMatched, countMatched), metrics.Float(countMatched)}
+		return []metrics.Float{ranked.Metrics(times).AUROC, ratio(won, count), ratio(overlap, count), rankedMatched.Metrics(times).AUROC,
+			ratio(wonMatched, countMatched), metrics.Float(countMatched)}
 	}
 	return m
 }

@@ -11,7 +11,8 @@ import (
 
 // prmClasses are PRMBench's classes, as its files spell them. Of "correct" there are no rows: it is the unmodified
 // processes of the redundency rows, as in the benchmark's own evaluation.
-var prmClasses = []string{"redundency", "circular", "counterfactual", "step_contradiction", "domain_inconsistency", "confidence", "missing_condition", "deception", "multi_solutions", "correct"}
+var prmClasses = []string{"redundency", "circular", "counterfactual", "step_contradiction", "domain_inconsistency", "confidence",
+	"missing_condition", "deception", "multi_solutions", "correct"}
 
 const (
 	classOfOriginals = "redundency"
@@ -115,8 +116,10 @@ func prmScores(s *Set, scores [][]float64, threshold, cut float64) measures {
 		case correctClass:
 			score = metrics.Float(math.NaN())
 		}
-		return []metrics.Float{score, good, bad, ratio(n[tp], n[tp]+n[fp]), ratio(n[tp], n[tp]+n[fn]), ratio(n[tn], n[tn]+n[fn]), ratio(n[tn], n[tn]+n[fp]),
-			ratio(n[tp]+n[tn], n[tp]+n[tn]+n[fp]+n[fn]), ratio(n[tp], n[tp]+n[fn]), ratio(n[tn], n[tn]+n[fp]), ratio(n[firstHit], n[firsts]), ratio(n[apart], n[pairs])}
+		return []metrics.Float{score, good, bad, ratio(n[tp], n[tp]+n[fp]), ratio(n[tp], n[tp]+n[fn]), ratio(n[tn], n[tn]+n[fn]),
+			ratio(n[tn], n[tn]+n[fp]),
+			ratio(n[tp]+n[tn], n[tp]+n[tn]+n[fp]+n[fn]), ratio(n[tp], n[tp]+n[fn]), ratio(n[tn], n[tn]+n[fp]), ratio(n[firstHit], n[firsts]),
+			ratio(n[apart], n[pairs])}
 	}
 	return t.measures(s)
 }

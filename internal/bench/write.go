@@ -57,7 +57,8 @@ func (r *Result) MarshalJSON() ([]byte, error) {
 		evaluationJSON
 		Controls map[string]evaluationJSON `json:"controls"`
 		Warnings []string                  `json:"warnings,omitempty"`
-	}{r.Bench, r.Cases, r.Problems, r.Steps, r.Unscored, r.ThresholdFrom, r.Cut, evaluationJSON{r.Model.Threshold, r.Model.values(), r.Model.intervals()}, controls, r.Warnings})
+	}{r.Bench, r.Cases, r.Problems, r.Steps, r.Unscored, r.ThresholdFrom, r.Cut,
+		evaluationJSON{r.Model.Threshold, r.Model.values(), r.Model.intervals()}, controls, r.Warnings})
 }
 
 // table is the result as cells, the controls beside the model.
@@ -161,8 +162,10 @@ func (r *Result) WriteHTML(w io.Writer) error {
 		names, label = [2]string{"better traces", "worse traces"}, "reward"
 	}
 	blocks := []report.Block{report.Table{Columns: columns, Rows: rows}}
-	histogram := report.Histogram{Title: label + "s of " + names[0] + " and " + names[1], XLabel: label, Groups: []report.Group{{Name: names[0], Values: r.Histogram[0]}, {Name: names[1], Values: r.Histogram[1]}}}
-	page := report.Page{Title: r.Bench, Lead: r.lead(), Sections: []report.Section{{Title: "Metrics", Blocks: blocks}, {Title: "Distribution", Blocks: []report.Block{histogram}}}}
+	histogram := report.Histogram{Title: label + "s of " + names[0] + " and " + names[1], XLabel: label,
+		Groups: []report.Group{{Name: names[0], Values: r.Histogram[0]}, {Name: names[1], Values: r.Histogram[1]}}}
+	page := report.Page{Title: r.Bench, Lead: r.lead(), Sections: []report.Section{{Title: "Metrics", Blocks: blocks},
+		{Title: "Distribution", Blocks: []report.Block{histogram}}}}
 	if len(r.Warnings) > 0 {
 		page.Sections = append(page.Sections, report.Section{Title: "Warnings", Text: strings.Join(r.Warnings, " · ")})
 	}

@@ -98,7 +98,7 @@ func list(root string) (steps []int, strange []string, err error) {
 // Dir is the folder of a step's checkpoint under root.
 func Dir(root string, step int) string { return filepath.Join(root, folderName(step)) }
 
-// Step is the optimiser step after which the state was saved.
+// Step is the optimizer step after which the state was saved.
 func (c *Checkpoint) Step() int { return c.manifest.Step }
 
 // Dir is the checkpoint's folder.

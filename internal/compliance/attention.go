@@ -86,7 +86,8 @@ func blind() *layout {
 	return l
 }
 
-var headShapes = []ops.Attention{{Heads: 1, KVHeads: 1, HeadDim: 16}, {Heads: 2, KVHeads: 1, HeadDim: 64}, {Heads: 10, KVHeads: 2, HeadDim: 32}, {Heads: 7, KVHeads: 1, HeadDim: 80}, {Heads: 2, KVHeads: 2, HeadDim: 128}}
+var headShapes = []ops.Attention{{Heads: 1, KVHeads: 1, HeadDim: 16}, {Heads: 2, KVHeads: 1, HeadDim: 64},
+	{Heads: 10, KVHeads: 2, HeadDim: 32}, {Heads: 7, KVHeads: 1, HeadDim: 80}, {Heads: 2, KVHeads: 2, HeadDim: 128}}
 
 // small layouts have several blocks of keys all the same: what a slow device can take.
 func small() []*layout {
@@ -119,7 +120,8 @@ func attentionCases() []kase {
 	for _, l := range small() {
 		add(l, ops.Attention{Heads: 4, KVHeads: 2, HeadDim: 4})
 	}
-	for _, l := range []*layout{packed(1), packed(1, 17, 65, 3, 130), bidirectional(1, 17, 65, 3, 130), tree(), windowed(33), windowed(1), cached(), blind()} {
+	for _, l := range []*layout{packed(1), packed(1, 17, 65, 3, 130), bidirectional(1, 17, 65, 3, 130), tree(), windowed(33), windowed(1),
+		cached(), blind()} {
 		for _, shape := range headShapes {
 			add(l, shape)
 		}
@@ -134,7 +136,8 @@ func tensorCoreAttention(all bool) []kase {
 	deep := packed(3) // many blocks of keys for few queries
 	deep.name, deep.cache = "deep cache", 450
 	deep.ranges[0] = slices.Insert(deep.ranges[0], 0, fullRange(ops.BufferCache, 0, 450))
-	cases := slices.Concat(attentionKases(packed(300), two), attentionKases(tree(), two), attentionKases(cached(), wide), attentionKases(deep, ops.Attention{Heads: 1, KVHeads: 1, HeadDim: 64}))
+	cases := slices.Concat(attentionKases(packed(300), two), attentionKases(tree(), two), attentionKases(cached(), wide),
+		attentionKases(deep, ops.Attention{Heads: 1, KVHeads: 1, HeadDim: 64}))
 	if !all {
 		return cases
 	}
@@ -151,7 +154,8 @@ type qkv struct{ q, k, v, dout, ck, cv value }
 
 func (m *maker) drawAttention(l *layout, a ops.Attention) *qkv {
 	kv := a.KVHeads * a.HeadDim
-	x := &qkv{q: m.perRow(1, l.tokens(), a.Heads*a.HeadDim), k: m.perRow(1, l.tokens(), kv), v: m.perRow(1, l.tokens(), kv), dout: m.perRow(1, l.tokens(), a.Heads*a.HeadDim)}
+	x := &qkv{q: m.perRow(1, l.tokens(), a.Heads*a.HeadDim), k: m.perRow(1, l.tokens(), kv), v: m.perRow(1, l.tokens(), kv),
+		dout: m.perRow(1, l.tokens(), a.Heads*a.HeadDim)}
 	if l.cache > 0 {
 		x.ck, x.cv = m.fixed(m.dtype, 1, l.cache, kv), m.fixed(m.dtype, 1, l.cache, kv)
 	}
@@ -346,7 +350,8 @@ func attentionPacking(t *testing.T, d device, dtype tensor.Dtype) {
 			return v
 		}
 		pick := func(x *qkv, parts ...[2]int) *qkv {
-			return &qkv{q: rows(x.q, wide, parts...), k: rows(x.k, narrow, parts...), v: rows(x.v, narrow, parts...), dout: rows(x.dout, wide, parts...)}
+			return &qkv{q: rows(x.q, wide, parts...), k: rows(x.k, narrow, parts...), v: rows(x.v, narrow, parts...),
+				dout: rows(x.dout, wide, parts...)}
 		}
 
 		both := bidirectional(1, 17, 65, 3, 130)

@@ -23,10 +23,14 @@ func badInput(t *testing.T, d device) {
 	require.Contains(t, compileError(engine.Call{Op: "conjure", In: []*engine.Tensor{x}, Out: x, Live: live}), "conjure")
 	require.Contains(t, compileError(engine.Call{Op: "swiglu", In: []*engine.Tensor{x}, Out: x, Live: live}), "swiglu")
 	require.Contains(t, compileError(engine.Call{Op: "swiglu", In: []*engine.Tensor{x, nil}, Out: x, Live: live}), "swiglu")
-	require.Contains(t, compileError(engine.Call{Op: "rmsnorm", Attr: ops.RMSNorm{}, In: []*engine.Tensor{x, engine.FromSlice(make([]float32, 4), 4)}, Out: x, Live: live}), "[4]")
-	require.Contains(t, compileError(engine.Call{Op: "rmsnorm", In: []*engine.Tensor{x, engine.FromSlice(make([]float32, 5), 5)}, Out: x, Live: live}), "rmsnorm")
-	require.Contains(t, compileError(engine.Call{Op: "linear", In: []*engine.Tensor{x, engine.FromSlice(make([]float64, 10), 2, 5)}, Out: engine.FromSlice(make([]float32, 6), 3, 2), Live: live}), "f64")
-	require.Contains(t, compileError(engine.Call{Op: "rope", Attr: ops.RoPE{HeadDim: 4, Theta: 1}, In: []*engine.Tensor{x, engine.FromSlice(make([]int32, 3), 3)}, Out: x, Live: live}), "rope")
+	require.Contains(t, compileError(engine.Call{Op: "rmsnorm", Attr: ops.RMSNorm{},
+		In: []*engine.Tensor{x, engine.FromSlice(make([]float32, 4), 4)}, Out: x, Live: live}), "[4]")
+	require.Contains(t, compileError(engine.Call{Op: "rmsnorm", In: []*engine.Tensor{x, engine.FromSlice(make([]float32, 5), 5)}, Out: x,
+		Live: live}), "rmsnorm")
+	require.Contains(t, compileError(engine.Call{Op: "linear", In: []*engine.Tensor{x, engine.FromSlice(make([]float64, 10), 2, 5)},
+		Out: engine.FromSlice(make([]float32, 6), 3, 2), Live: live}), "f64")
+	require.Contains(t, compileError(engine.Call{Op: "rope", Attr: ops.RoPE{HeadDim: 4, Theta: 1},
+		In: []*engine.Tensor{x, engine.FromSlice(make([]int32, 3), 3)}, Out: x, Live: live}), "rope")
 
 	launchError := func(c *call, contains ...string) {
 		t.Helper()
@@ -48,12 +52,15 @@ func badInput(t *testing.T, d device) {
 		c := m.embedding(4, 5, 29, m.fixed(m.dtype, 1, 29, 5))
 		c.in[1].ints[2] = bad
 		launchError(c, "embedding", "row 2")
-		table := &call{op: "embedding_dtable", rows: engine.Tokens, live: c.live, in: []value{m.fixed(m.dtype, 1, 4, 5), c.in[1]}, out: m.result(29, 5)}
+		table := &call{op: "embedding_dtable", rows: engine.Tokens, live: c.live, in: []value{m.fixed(m.dtype, 1, 4, 5), c.in[1]},
+			out: m.result(29, 5)}
 		launchError(table, "embedding_dtable", "row 2")
-		pick := &call{op: "pick", rows: engine.Reads, live: c.live, in: []value{m.fixed(m.dtype, 1, 4, 3), {dtype: engine.I32, shape: []int{4}, ints: []int32{0, 2, bad, 1}}}, out: m.result(4, 1)}
+		pick := &call{op: "pick", rows: engine.Reads, live: c.live, in: []value{m.fixed(m.dtype, 1, 4, 3),
+			{dtype: engine.I32, shape: []int{4}, ints: []int32{0, 2, bad, 1}}}, out: m.result(4, 1)}
 		launchError(pick, "pick", "row 2")
 	}
-	beyond := &call{op: "gather", rows: engine.Reads, live: [engine.NumDims]int32{4, 1, 2}, in: []value{m.fixed(m.dtype, 1, 6, 3), {dtype: engine.I32, shape: []int{2}, ints: []int32{3, 4}}}, out: m.result(2, 3)}
+	beyond := &call{op: "gather", rows: engine.Reads, live: [engine.NumDims]int32{4, 1, 2},
+		in: []value{m.fixed(m.dtype, 1, 6, 3), {dtype: engine.I32, shape: []int{2}, ints: []int32{3, 4}}}, out: m.result(2, 3)}
 	launchError(beyond, "gather", "row 1", "4") // a dead token
 	tooLive := m.linear(m.perRow(1, 4, 3), m.fixed(m.dtype, 1, 2, 3), 4)
 	tooLive.live[engine.Tokens] = 5

@@ -67,21 +67,22 @@ func encoderCases() []kase {
 
 func (m *maker) layernorm(x value, tokens, k int) *call {
 	w, bias := m.fixed(m.dtype, 1, k), m.fixed(m.dtype, 1, k)
-	return m.byToken(&call{op: "layernorm", attr: ops.LayerNorm{Eps: normEps}, in: []value{x, w, bias}, out: m.result(tokens+m.spare, k), want: func() []float64 {
-		mean, inverse := make([]float64, tokens), make([]float64, tokens)
-		for i, v := range x.floats[:tokens*k] { // differences from the row's first element lose nothing to a common offset
-			mean[i/k] += (v - x.floats[i/k*k]) / float64(k)
-		}
-		for t := range mean {
-			mean[t] += x.floats[t*k]
-		}
-		for i, v := range x.floats[:tokens*k] {
-			inverse[i/k] += (v - mean[i/k]) * (v - mean[i/k]) / float64(k)
-		}
-		return outer(tokens+m.spare, tokens, k, func(t, j int) float64 {
-			return (x.floats[t*k+j]-mean[t])/math.Sqrt(inverse[t]+normEps)*w.floats[j] + bias.floats[j]
-		})
-	}}, tokens, true)
+	return m.byToken(&call{op: "layernorm", attr: ops.LayerNorm{Eps: normEps}, in: []value{x, w, bias}, out: m.result(tokens+m.spare, k),
+		want: func() []float64 {
+			mean, inverse := make([]float64, tokens), make([]float64, tokens)
+			for i, v := range x.floats[:tokens*k] { // differences from the row's first element lose nothing to a common offset
+				mean[i/k] += (v - x.floats[i/k*k]) / float64(k)
+			}
+			for t := range mean {
+				mean[t] += x.floats[t*k]
+			}
+			for i, v := range x.floats[:tokens*k] {
+				inverse[i/k] += (v - mean[i/k]) * (v - mean[i/k]) / float64(k)
+			}
+			return outer(tokens+m.spare, tokens, k, func(t, j int) float64 {
+				return (x.floats[t*k+j]-mean[t])/math.Sqrt(inverse[t]+normEps)*w.floats[j] + bias.floats[j]
+			})
+		}}, tokens, true)
 }
 
 func (m *maker) pool(lengths []int, k int, greatest bool) *call {

@@ -119,7 +119,8 @@ func objectives(reads int) []kase {
 		columns      int
 		term, slope  func(z, target float64) float64
 	}{
-		{"squared_error", "squared_error_dy", 1, func(y, g float64) float64 { return (y - g) * (y - g) }, func(y, g float64) float64 { return 2 * (y - g) }},
+		{"squared_error", "squared_error_dy", 1, func(y, g float64) float64 { return (y - g) * (y - g) },
+			func(y, g float64) float64 { return 2 * (y - g) }},
 		{"bce", "bce_dz", 1, entropy, entropySlope},
 		{"ce", "ce_dz", 2, entropy, entropySlope},
 	} {

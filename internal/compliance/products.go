@@ -9,7 +9,8 @@ import (
 )
 
 // sizes of the products: tokens, terms, results. The last six are small ones that still take tiles of 64 and of 128, of each form.
-var productSizes = [][3]int{{1, 1, 1}, {1, 300, 17}, {3, 17, 65}, {5, 64, 16}, {17, 65, 3}, {65, 3, 49}, {67, 130, 37}, {6, 515, 18}, {130, 257, 33}, {140, 5, 10}, {70, 72, 80},
+var productSizes = [][3]int{{1, 1, 1}, {1, 300, 17}, {3, 17, 65}, {5, 64, 16}, {17, 65, 3}, {65, 3, 49}, {67, 130, 37}, {6, 515, 18},
+	{130, 257, 33}, {140, 5, 10}, {70, 72, 80},
 	{65, 3, 70}, {70, 65, 3}, {3, 66, 70}, {130, 3, 65}, {130, 65, 3}, {3, 65, 129}}
 
 func productCases() []kase { return products(productSizes) }
@@ -45,24 +46,26 @@ func products(sizes [][3]int) []kase {
 			return m.biased(m.linear(m.perRow(1, tokens, k), m.fixed(m.dtype, 1/math.Sqrt(float64(k)), n, k), tokens))
 		}}, kase{name, func(m *maker) *call {
 			dy, x := m.perRow(1/math.Sqrt(float64(tokens)), tokens, n), m.perRow(1, tokens, k)
-			return &call{op: "linear_dw", rows: engine.Tokens, live: m.counts(tokens, 1, 1), in: []value{dy, x}, out: m.paramResult(n, k), want: func() []float64 {
-				return outer(n, n, k, func(i, j int) (s float64) {
-					for t := range tokens {
-						s += dy.floats[t*n+i] * x.floats[t*k+j]
-					}
-					return s
-				})
-			}}
+			return &call{op: "linear_dw", rows: engine.Tokens, live: m.counts(tokens, 1, 1), in: []value{dy, x}, out: m.paramResult(n, k),
+				want: func() []float64 {
+					return outer(n, n, k, func(i, j int) (s float64) {
+						for t := range tokens {
+							s += dy.floats[t*n+i] * x.floats[t*k+j]
+						}
+						return s
+					})
+				}}
 		}}, kase{name, func(m *maker) *call {
 			dy := m.perRow(1/math.Sqrt(float64(tokens)), tokens, n)
-			return &call{op: "linear_db", rows: engine.Tokens, live: m.counts(tokens, 1, 1), in: []value{dy}, out: m.paramResult(n), want: func() []float64 {
-				return outer(1, 1, n, func(_, i int) (s float64) {
-					for t := range tokens {
-						s += dy.floats[t*n+i]
-					}
-					return s
-				})
-			}}
+			return &call{op: "linear_db", rows: engine.Tokens, live: m.counts(tokens, 1, 1), in: []value{dy}, out: m.paramResult(n),
+				want: func() []float64 {
+					return outer(1, 1, n, func(_, i int) (s float64) {
+						for t := range tokens {
+							s += dy.floats[t*n+i]
+						}
+						return s
+					})
+				}}
 		}})
 	}
 	return all

@@ -28,7 +28,8 @@ var tolerances = []class{
 	// One or two roundings.
 	{[]string{"add", "scale", "dropout"}, tolerance{1e-7, 2.4e-7}, tolerance{2e-16, 4.5e-16}, tolerance{1e-6, half}},
 	// A few roundings, and functions good to some units in the last place.
-	{[]string{"sigmoid", "sigmoid_dx", "good", "good_dx", "log_prob", "swiglu", "swiglu_backward", "gelu", "tanh", "pool", "rmsnorm", "squared_error_dy", "bce_dz", "ce_dz", "sgd"},
+	{[]string{"sigmoid", "sigmoid_dx", "good", "good_dx", "log_prob", "swiglu", "swiglu_backward", "gelu", "tanh", "pool", "rmsnorm",
+		"squared_error_dy", "bce_dz", "ce_dz", "sgd"},
 		tolerance{5e-7, 1e-6}, tolerance{1e-15, 4e-15}, tolerance{1e-5, half}},
 	// The same, of terms up to about ten that may cancel in the last sum. Where the mean is 128 deviations, float64's sums
 	// reach 57000, whose last place is 7e-12; f32 does not notice.
@@ -36,7 +37,8 @@ var tolerances = []class{
 	// Angles near 10⁴ lose 10⁴ of float64's precision before the sine, which f32 does not notice.
 	{[]string{"rope"}, tolerance{5e-7, 5e-7}, tolerance{1e-11, 1e-13}, tolerance{1e-6, half}},
 	// Sums of up to a few hundred terms of order K^−½, or of float64 terms rounded once.
-	{[]string{"linear", "linear_dx", "linear_dw", "linear_db", "embedding_dtable", "gather_dx", "rmsnorm_dx", "rmsnorm_dw", "squared_error", "bce", "ce", "sum_squares", "log_prob_block"},
+	{[]string{"linear", "linear_dx", "linear_dw", "linear_db", "embedding_dtable", "gather_dx", "rmsnorm_dx", "rmsnorm_dw", "squared_error",
+		"bce", "ce", "sum_squares", "log_prob_block"},
 		tolerance{4e-6, 2e-6}, tolerance{1e-14, 4e-15}, tolerance{1e-5, half}},
 	// Products rounded on the way to bf16; their bits are compared with those of the single ops too.
 	{[]string{"linear_add", "linear_dx_add", "linear_swiglu"}, tolerance{}, tolerance{}, tolerance{3e-2, 2 * half}},

@@ -24,31 +24,32 @@ func vocabularyCases() []kase {
 					}
 					in = append(in, state)
 				}
-				return m.byRead(&call{op: "log_prob_block", attr: ops.LogProbBlock{From: from}, in: in, out: m.result(reads+m.spare, ops.LogProbState), want: func() []float64 {
-					y := unspecified((reads + m.spare) * ops.LogProbState)
-					for r := range reads {
-						state := [ops.LogProbState]float64{math.Inf(-1), 0, math.Inf(-1)}
-						if !first {
-							copy(state[:], in[2].floats[r*ops.LogProbState:])
+				return m.byRead(&call{op: "log_prob_block", attr: ops.LogProbBlock{From: from}, in: in, out: m.result(reads+m.spare, ops.LogProbState),
+					want: func() []float64 {
+						y := unspecified((reads + m.spare) * ops.LogProbState)
+						for r := range reads {
+							state := [ops.LogProbState]float64{math.Inf(-1), 0, math.Inf(-1)}
+							if !first {
+								copy(state[:], in[2].floats[r*ops.LogProbState:])
+							}
+							top, total := state[0], 0.0
+							for j := range n {
+								top = max(top, x.floats[r*n+j])
+							}
+							for j := range n {
+								total += math.Exp(x.floats[r*n+j] - top)
+							}
+							if !first {
+								total += state[1] * math.Exp(state[0]-top)
+							}
+							label := int(labels.ints[r])
+							if label >= from && label < from+n {
+								state[2] = x.floats[r*n+label-from]
+							}
+							copy(y[r*ops.LogProbState:], []float64{top, total, state[2]})
 						}
-						top, total := state[0], 0.0
-						for j := range n {
-							top = max(top, x.floats[r*n+j])
-						}
-						for j := range n {
-							total += math.Exp(x.floats[r*n+j] - top)
-						}
-						if !first {
-							total += state[1] * math.Exp(state[0]-top)
-						}
-						label := int(labels.ints[r])
-						if label >= from && label < from+n {
-							state[2] = x.floats[r*n+label-from]
-						}
-						copy(y[r*ops.LogProbState:], []float64{top, total, state[2]})
-					}
-					return y
-				}}, reads, true)
+						return y
+					}}, reads, true)
 			}})
 		}
 		all = append(all, kase{fmt.Sprint(reads), func(m *maker) *call {

@@ -177,7 +177,8 @@ func BenchmarkAttention(b *testing.B) {
 	for i := range 2 * len(sets()) {
 		workers, set := 1+i%2, slices.Sorted(maps.Keys(sets()))[i/2]
 		for _, tokens := range []int{240, 2048} {
-			c := newAttentionCase(b, backendWith(b, set, workers), rand.New(rand.NewPCG(1, 1)), ops.Attention{Heads: 14, KVHeads: 2, HeadDim: 64}, []int{tokens}, true)
+			c := newAttentionCase(b, backendWith(b, set, workers), rand.New(rand.NewPCG(1, 1)), ops.Attention{Heads: 14, KVHeads: 2, HeadDim: 64},
+				[]int{tokens}, true)
 			pairs := float64(tokens) * float64(tokens+1) / 2 * 14 * 64
 			for _, p := range []struct {
 				name   string

@@ -61,7 +61,8 @@ func (s *scratch) attentionSpaces(workers, d, strips int) []*attentionSpace {
 		s.attention = make([]*attentionSpace, workers)
 		for i := range s.attention {
 			a := &attentionSpace{s: alignedFloats(mr * keyBlock), dp: alignedFloats(mr * keyBlock),
-				state: alignedFloats(strips * stateRows * lanes), lse: alignedFloats(max(keyBlock, strips*lanes)), delta: alignedFloats(max(keyBlock, strips*lanes))}
+				state: alignedFloats(strips * stateRows * lanes), lse: alignedFloats(max(keyBlock, strips*lanes)),
+				delta: alignedFloats(max(keyBlock, strips*lanes))}
 			a.workspace.rows = make([]unsafe.Pointer, s.set.nr)
 			for j := range 2 {
 				a.rowsA[j], a.rowsB[j] = alignedFloats(rows*width), alignedFloats(rows*width)
@@ -79,7 +80,8 @@ func (s *scratch) newAttention(b *backend, c engine.Call) *tiledAttention {
 	if c.Out.Dtype() != engine.F32 || attr.HeadDim%8 != 0 || attr.HeadDim > maxHeadDim {
 		return nil
 	}
-	a := &tiledAttention{Attention: attr, capacity: c.In[0].Shape()[0], group: attr.Heads / attr.KVHeads, set: s.set, width: roundUp(attr.HeadDim, s.set.nr),
+	a := &tiledAttention{Attention: attr, capacity: c.In[0].Shape()[0], group: attr.Heads / attr.KVHeads, set: s.set,
+		width: roundUp(attr.HeadDim, s.set.nr),
 		scale: float32(1 / math.Sqrt(float64(attr.HeadDim))), crew: newCrew(b.pool)}
 	a.blockTokens = max(s.set.mr, blockRows/a.group/s.set.mr*s.set.mr)
 	a.blocks = make([]queryBlock, 0, a.capacity/a.blockTokens+c.In[3].Size())

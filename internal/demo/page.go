@@ -36,7 +36,8 @@ func (r *Result) rows() []row {
 		{"… within trajectories", number(r.WithinAUROC), "the same among the steps of one trajectory", "0.90 or more", r.WithinAUROC >= 0.9},
 		{"depth alone", number(depth), "what a step's place tells without a model", "0.10 below", worse >= depth+0.1},
 		{"length alone", number(length), "what a step's length tells without a model", "0.10 below", worse >= length+0.1},
-		{"shuffled labels", number(r.ShuffledAUROC), fmt.Sprintf("one pass over labels that were shuffled, mean of %d: nothing to learn", r.shuffles), "0.45 to 0.55", r.ShuffledAUROC >= 0.45 && r.ShuffledAUROC <= 0.55},
+		{"shuffled labels", number(r.ShuffledAUROC), fmt.Sprintf("one pass over labels that were shuffled, mean of %d: nothing to learn",
+			r.shuffles), "0.45 to 0.55", r.ShuffledAUROC >= 0.45 && r.ShuffledAUROC <= 0.55},
 		{"first-error F1", number(r.FirstErrorF1), "finds the first wrong step, or that there is none; 1 is perfect", "", true},
 		{"calibration error", number(r.StepECE), "mean distance of scores from rewards, by bins; 0 is perfect", "", true},
 		{"trajectory", number(r.Trajectory), "rank correlation of the whole's score with its share of right steps", "", true},
@@ -83,7 +84,8 @@ func (r *Result) Write(w io.Writer) error {
 	if !r.Passed {
 		verdict = "FAILED: see the lines that say NO"
 	}
-	_, err := fmt.Fprintf(w, "\n%s; %.0f s\nreport: %s   model: %s\n", verdict, r.Seconds, filepath.Join(r.Out, "report.html"), filepath.Join(r.Out, "run", "model"))
+	_, err := fmt.Fprintf(w, "\n%s; %.0f s\nreport: %s   model: %s\n", verdict, r.Seconds, filepath.Join(r.Out, "report.html"),
+		filepath.Join(r.Out, "run", "model"))
 	return err
 }
 
@@ -100,10 +102,12 @@ func (s *session) writePage() error {
 		Sections: []report.Section{
 			{Title: "Result", Blocks: []report.Block{report.Table{Columns: []string{"", "", "wanted", "meaning"}, Rows: s.result.cells()}}},
 			{Title: "Training", Blocks: training},
-			{Title: "Scores of right and wrong steps", Text: "Every wrong step has right twins of equal place, form and length. A right step that leads nowhere is labelled 0.7.",
+			{Title: "Scores of right and wrong steps",
+				Text: "Every wrong step has right twins of equal place, form and length. A right step that leads nowhere is labelled 0.7.",
 				Blocks: []report.Block{
 					report.Histogram{Title: "steps of unseen problems", XLabel: "score", Low: 0, Top: 1, Groups: steps},
-					report.Histogram{Title: "answers among eight to pick from", XLabel: "reward: mean score of the steps + score of the whole", Groups: wholes},
+					report.Histogram{Title: "answers among eight to pick from", XLabel: "reward: mean score of the steps + score of the whole",
+						Groups: wholes},
 				}},
 			{Title: "One trajectory", Text: "Each step's score, and what it was labelled.", Blocks: []report.Block{s.example()}},
 		},
@@ -149,8 +153,9 @@ func (s *session) curves() ([]report.Block, error) {
 		return nil, fmt.Errorf("%s: %w", file.Name(), err)
 	}
 	return []report.Block{
-		report.LineChart{Title: "loss, mean of 25 batches", XLabel: "optimiser step", Series: []report.Series{{Name: "loss", X: steps, Y: loss}}},
-		report.LineChart{Title: "AUROC on unseen problems", XLabel: "optimiser step", Series: []report.Series{{Name: "all steps", X: evals, Y: pooled}, {Name: "within trajectories", X: evals, Y: within}}},
+		report.LineChart{Title: "loss, mean of 25 batches", XLabel: "optimizer step", Series: []report.Series{{Name: "loss", X: steps, Y: loss}}},
+		report.LineChart{Title: "AUROC on unseen problems", XLabel: "optimizer step",
+			Series: []report.Series{{Name: "all steps", X: evals, Y: pooled}, {Name: "within trajectories", X: evals, Y: within}}},
 	}, nil
 }
 
@@ -195,7 +200,8 @@ func (s *session) example() report.Steps {
 	steps := report.Steps{Problem: best.Problem}
 	for i, text := range append(append([]string{}, best.Steps...), best.ResponseSteps...) {
 		score := s.scores[best.ID].Steps[i]
-		steps.Steps = append(steps.Steps, report.Step{Part: score.Part, Text: text, Score: math.Min(1, math.Max(0, score.Score)), Label: *best.Labels.Steps[i]})
+		steps.Steps = append(steps.Steps, report.Step{Part: score.Part, Text: text, Score: math.Min(1, math.Max(0, score.Score)),
+			Label: *best.Labels.Steps[i]})
 	}
 	return steps
 }

@@ -6,8 +6,8 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// Fusion says that an op and those that made its inputs may be one launch, where nothing else reads what they made.
-// The launch takes the inputs that stay, and then those of the ops that made the others, each once.
+// Fusion describes ops that a backend can run as one launch: Op and the producers of some of its inputs, if nothing else reads those
+// intermediates. The fused launch takes Op's remaining inputs, then the producers' inputs, without duplicates.
 type Fusion struct {
 	Kernel string         // what computes it, with the attribute of Op
 	Op     string         // the last op

@@ -87,7 +87,8 @@ func newGraph(t testing.TB, dtype tensor.Dtype, lengths []int, spare int, oracle
 	read := g.Gather(g.RMSNorm(x, g.weight("last", hidden), 1e-6, true), readsNode)
 	p := g.Sigmoid(g.Linear(engine.Reads, read, g.weight("head", 1, hidden), g.weight("head.bias", 1), true, true))
 	r := len(reads)
-	target, weight := g.floats("target", r+spare, func(i int) float64 { return float64(i%3) / 2 }), g.floats("weight", r+spare, func(i int) float64 { return 0.1 + float64(i%2) })
+	target, weight := g.floats("target", r+spare, func(i int) float64 { return float64(i%3) / 2 }),
+		g.floats("weight", r+spare, func(i int) float64 { return 0.1 + float64(i%2) })
 	g.loss = g.SquaredError(p, target, weight)
 	require.NoError(t, g.Err())
 	grads, err := gorgonia.Grad(g.loss, g.trained...)

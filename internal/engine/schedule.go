@@ -43,7 +43,8 @@ type visit struct {
 }
 
 func newScheduler(plan Plan, fusions []Fusion) *scheduler {
-	s := &scheduler{fusions: fusions, lossID: math.MaxInt64, recompute: plan.Keep != nil, keep: map[*gorgonia.Node]bool{}, memo: map[visit]*step{}}
+	s := &scheduler{fusions: fusions, lossID: math.MaxInt64, recompute: plan.Keep != nil, keep: map[*gorgonia.Node]bool{},
+		memo: map[visit]*step{}}
 	if plan.Loss != nil {
 		s.lossID = plan.Loss.ID()
 	}

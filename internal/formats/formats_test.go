@@ -13,7 +13,11 @@ import (
 // open opens one of the goldens' folders as a format, after an edit.
 func open(t *testing.T, name, format string, edit func(f *Folder)) (*Format, error) {
 	t.Helper()
-	dir := filepath.Join("..", "parity", "testdata", "heads", name)
+	return openFolder(t, filepath.Join("..", "parity", "testdata", "heads", name), format, edit)
+}
+
+func openFolder(t *testing.T, dir, format string, edit func(f *Folder)) (*Format, error) {
+	t.Helper()
 	config, err := hfmodel.ReadConfig(dir)
 	require.NoError(t, err)
 	weights, err := hfmodel.OpenWeights(dir)

@@ -141,3 +141,34 @@ func namedFormats(t *testing.T, path string) (found []string) {
 	})
 	return found
 }
+
+// properties are what the published inference code of a format says of its scores and texts.
+type properties struct {
+	Mark                                   string
+	Outcome, Signed, Unbounded, Surrounded bool
+	Threshold                              float64
+}
+
+func requireProperties(t *testing.T, heads, folder, format string, want properties) {
+	t.Helper()
+	f, err := openFolder(t, filepath.Join(heads, folder), format, nil)
+	require.NoError(t, err)
+	require.Equal(t, want, properties{f.Mark, f.Outcome, f.Signed, f.Unbounded(), f.Surrounded, f.Threshold})
+}
+
+func TestProperties(t *testing.T) {
+	heads := filepath.Join("..", "parity", "testdata", "heads")
+	requireProperties(t, heads, "mistral_window", "math_shepherd", properties{Surrounded: true, Threshold: 0.5})
+	requireProperties(t, heads, "rlhflow", "rlhflow", properties{Threshold: 0.5})
+	requireProperties(t, heads, "yarn_window", "token_classification", properties{Threshold: 0.5})
+	requireProperties(t, heads, "pure_linear", "pure", properties{Signed: true}) // p1 − p0
+	requireProperties(t, heads, "sequence_dynamic", "sequence_classification", properties{Outcome: true, Unbounded: true})
+	requireProperties(t, heads, "eurus", "eurus", properties{Outcome: true, Unbounded: true}) // sums of log-ratios
+}
+
+func TestPropertiesOfSharedFolders(t *testing.T) {
+	heads := filepath.Join(shareddata.Dir(t), "data", "goldens", "heads")
+	requireProperties(t, heads, "qwen_math_prm", "qwen_math_prm", properties{Mark: "<extra_0>", Threshold: 0.5})
+	requireProperties(t, heads, "skywork_prm", "skywork", properties{Threshold: 0.5})
+	requireProperties(t, heads, "reasonflux_1_5b", "reasonflux_1_5b", properties{Outcome: true, Surrounded: true, Threshold: 0.5})
+}

@@ -86,7 +86,8 @@ func pair(f *Folder, bad, good int32) (nnet.Find, error) {
 // rows copies some rows of a matrix. The tokenizer's ids are below the vocabulary's size.
 func rows(s nnet.Stored, ids ...int32) nnet.Stored {
 	width := s.Info.DType.Size() * int64(s.Info.Shape[1])
-	picked := nnet.Stored{File: s.File, Info: safetensors.Info{Name: s.Info.Name, DType: s.Info.DType, Shape: []int{len(ids), s.Info.Shape[1]}}}
+	picked := nnet.Stored{File: s.File, Info: safetensors.Info{Name: s.Info.Name, DType: s.Info.DType,
+		Shape: []int{len(ids), s.Info.Shape[1]}}}
 	for _, id := range ids {
 		picked.Data = append(picked.Data, s.Data[int64(id)*width:(int64(id)+1)*width]...)
 	}

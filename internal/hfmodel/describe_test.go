@@ -96,7 +96,8 @@ func TestDescribeCheckpoint(t *testing.T) {
 	require.NoError(t, checkpoint.Save(root, 7, map[string]int{"seed": 3}, []checkpoint.File{file}, checkpoint.Keep{}))
 	dir := filepath.Join(root, "step-00000007")
 	found := describe(t, dir)
-	require.Equal(t, &CheckpointDescription{Step: 7, Bytes: 3000, Files: map[string]int64{"state": 3000}, Meta: found.Checkpoint.Meta}, found.Checkpoint)
+	require.Equal(t, &CheckpointDescription{Step: 7, Bytes: 3000, Files: map[string]int64{"state": 3000}, Meta: found.Checkpoint.Meta},
+		found.Checkpoint)
 	require.JSONEq(t, `{"seed":3}`, string(found.Checkpoint.Meta))
 	require.Contains(t, found.String(), "2.9 KiB")
 	require.NoError(t, os.Truncate(filepath.Join(dir, "state"), 2999))

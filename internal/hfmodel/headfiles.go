@@ -72,7 +72,8 @@ func CheckUsed(w *Weights, extra, used []string) error {
 	for _, entry := range entries {
 		name := entry.Name()
 		base, ending := strings.TrimSuffix(name, filepath.Ext(name)), filepath.Ext(name)
-		if entry.IsDir() || !isTorch(name) && ending != ".safetensors" || slices.Contains(used, name) || slices.Contains(w.names, name) || harmless.MatchString(base) {
+		if entry.IsDir() || !isTorch(name) && ending != ".safetensors" || slices.Contains(used, name) || slices.Contains(w.names, name) ||
+			harmless.MatchString(base) {
 			continue
 		}
 		return fmt.Errorf("%s: it is none of the weights that are read, and may hold a head; heads of their own are read from %s (v_head.summary.*) and %s; "+

@@ -131,7 +131,8 @@ func Write(w io.Writer, in Input) error {
 		Sections: []report.Section{made(m), stages(in), missing(s), distributions(s), v.section(m.Trajectory.Kind)},
 	}
 	if len(examples) > 0 {
-		page.Sections = append(page.Sections, report.Section{Title: "Examples", Text: "Each thinking step on a colour that follows its label.", Blocks: examples})
+		page.Sections = append(page.Sections, report.Section{Title: "Examples", Text: "Each thinking step on a colour that follows its label.",
+			Blocks: examples})
 	}
 	return report.Write(w, page)
 }
@@ -147,7 +148,8 @@ func made(m label.Manifest) report.Section {
 	if m.Encoder != "" {
 		c := m.Coherence
 		add("pairing", string(m.Pairing))
-		add("coherence", fmt.Sprintf("%s, %d negatives of %d, τ %v, positive in the sum %v, centred %v", c.Form, c.Negatives, m.PoolSize, c.Tau, c.Positive, c.Centre))
+		add("coherence", fmt.Sprintf("%s, %d negatives of %d, τ %v, positive in the sum %v, centred %v", c.Form, c.Negatives, m.PoolSize, c.Tau,
+			c.Positive, c.Centre))
 	}
 	add("judge", m.Judge)
 	add("the judge sees", string(m.Sees))
@@ -177,7 +179,8 @@ func stages(in Input) report.Section {
 	}{
 		{"answered", in.Spend.Calls, in.Spend.Settled}, {"outcome unknown, counted as spent", in.Spend.LostCalls, in.Spend.Lost},
 	} {
-		spend.Rows = append(spend.Rows, []string{row.name, strconv.FormatInt(row.calls, 10), strconv.FormatInt(row.amount.Tokens, 10), fmt.Sprintf("%.4f", float64(row.amount.Nanos)/1e9)})
+		spend.Rows = append(spend.Rows, []string{row.name, strconv.FormatInt(row.calls, 10), strconv.FormatInt(row.amount.Tokens, 10),
+			fmt.Sprintf("%.4f", float64(row.amount.Nanos)/1e9)})
 	}
 	blocks := []report.Block{t, spend}
 	if len(reasons.Rows) > 0 {
@@ -208,7 +211,8 @@ func distributions(s label.Summary) report.Section {
 		if name == "trajectory" {
 			of = s.Trajectories
 		}
-		t.Rows = append(t.Rows, []string{name, strconv.Itoa(d.N), fmt.Sprintf("%.1f %%", 100*float64(d.N)/float64(of)), number(d.Mean()), number(d.Deviation()), number(d.Min), number(d.Max)})
+		t.Rows = append(t.Rows, []string{name, strconv.Itoa(d.N), fmt.Sprintf("%.1f %%", 100*float64(d.N)/float64(of)), number(d.Mean()),
+			number(d.Deviation()), number(d.Min), number(d.Max)})
 	}
 	return report.Section{Title: "Distributions", Blocks: []report.Block{t}}
 }
@@ -222,7 +226,8 @@ func number(x float64) string {
 
 // section shows whether the labels tell right trajectories from wrong ones, where both are known.
 func (v *verdicts) section(kind label.FinalKind) report.Section {
-	s := report.Section{Title: "By the trajectory's reward", Text: "Right: a trajectory reward of at least 0.5. The histograms hold an even sample of long runs."}
+	s := report.Section{Title: "By the trajectory's reward",
+		Text: "Right: a trajectory reward of at least 0.5. The histograms hold an even sample of long runs."}
 	if kind == label.NoFinal || len(v.right) == 0 {
 		s.Text = "There are no trajectory rewards to compare with: every value is in one group."
 	} else {

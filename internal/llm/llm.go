@@ -75,7 +75,8 @@ func (o Options) Validate() error {
 		{"tokens per minute", float64(o.TokensPerMinute)}, {"time-out", float64(o.Timeout)}, {"attempts", float64(o.Attempts)},
 		{"back-off", float64(o.Backoff)}, {"longest back-off", float64(o.MaxBackoff)}, {"longest retry-after", float64(o.MaxRetryAfter)},
 		{"largest body", float64(o.MaxBody)}, {"overhead", float64(o.Overhead)},
-		{"price of prompt tokens", o.Prices.Prompt}, {"price of cached tokens", o.Prices.Cached}, {"price of completion tokens", o.Prices.Completion},
+		{"price of prompt tokens", o.Prices.Prompt}, {"price of cached tokens", o.Prices.Cached},
+		{"price of completion tokens", o.Prices.Completion},
 	} {
 		if err == nil && !(n.value >= 0 && n.value < math.MaxInt64) {
 			err = fmt.Errorf("llm: %s is %g, must not be negative", n.name, n.value)

@@ -364,7 +364,8 @@ func TestKeyStaysSecret(t *testing.T) {
 		},
 		func() *http.Response { return answered(302, key, "Location", "http://elsewhere/"+key) },
 	} {
-		c := client(t, llm.Options{URL: "http://host/v1", KeyEnv: "GOPRM_TEST_KEY", Attempts: 1, Transport: &counted{answer: func(int, time.Time) *http.Response { return response() }}})
+		c := client(t, llm.Options{URL: "http://host/v1", KeyEnv: "GOPRM_TEST_KEY", Attempts: 1,
+			Transport: &counted{answer: func(int, time.Time) *http.Response { return response() }}})
 		_, err := c.Chat(t.Context(), ask("x"))
 		require.Error(t, err)
 		for _, text := range []string{err.Error(), fmt.Sprintf("%+v", err)} {
@@ -431,7 +432,8 @@ func TestLedger(t *testing.T) {
 		case err == nil && fault != llmtest.NoUsage:
 			require.Equal(t, charged, spend.Settled.Tokens)
 			// In 1e-9 of the currency: 2 per million prompt tokens are 2000 each.
-			require.Equal(t, (answer.Usage.Prompt-answer.Usage.Cached)*2000+answer.Usage.Cached*1000+answer.Usage.Completion*10000, spend.Settled.Nanos)
+			require.Equal(t, (answer.Usage.Prompt-answer.Usage.Cached)*2000+answer.Usage.Cached*1000+answer.Usage.Completion*10000,
+				spend.Settled.Nanos)
 		case charged == 0:
 			require.Zero(t, spend.Total(), fault)
 		case spend.LostCalls > 0:

@@ -18,7 +18,8 @@ type Schema struct {
 	Enum       []any             `json:"enum"`
 }
 
-// Fill is an answer of the request's schema, or a judge's verdict on one step where it has none. What it says depends on the prompt, the seed and i alone.
+// Fill is an answer of the request's schema, or a judge's verdict on one step where it has none. What it says depends on the prompt, the
+// seed and i alone.
 func Fill(q *Chat, i int) string {
 	seed := int64(0)
 	if q.Seed != nil {

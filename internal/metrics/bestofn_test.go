@@ -15,13 +15,15 @@ import (
 func TestBestOfNByHand(t *testing.T) {
 	problems := [][]Sample{
 		{ // best right, majority wrong, weighted right (0.9 against 0.3), shortest wrong, 1 of 3
-			{Answer: "7", Score: 0.2, Length: 5, Steps: 3}, {Answer: "7", Score: 0.1, Length: 9, Steps: 2}, {Answer: "8", Correct: true, Score: 0.9, Length: 6, Steps: 1},
+			{Answer: "7", Score: 0.2, Length: 5, Steps: 3}, {Answer: "7", Score: 0.1, Length: 9, Steps: 2},
+			{Answer: "8", Correct: true, Score: 0.9, Length: 6, Steps: 1},
 		},
 		{ // every tie goes to the earliest, which is right
 			{Answer: "1", Correct: true, Score: 0.5, Length: 4, Steps: 1}, {Answer: "2", Score: 0.5, Length: 4, Steps: 1},
 		},
 		{ // no answer found twice is no vote; the NaN score is never picked
-			{Answer: "", Score: nan, Length: 1, Steps: 1}, {Answer: "", Score: 0.9, Length: 2, Steps: 2}, {Answer: "3", Correct: true, Score: 0.1, Length: 3, Steps: 3},
+			{Answer: "", Score: nan, Length: 1, Steps: 1}, {Answer: "", Score: 0.9, Length: 2, Steps: 2},
+			{Answer: "3", Correct: true, Score: 0.1, Length: 3, Steps: 3},
 		},
 		{},
 	}

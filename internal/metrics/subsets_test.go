@@ -58,8 +58,10 @@ func chances(samples []Sample, n int, draws rng.Stream) (PickAccuracy, bool) {
 	ballot.Right, ballot.Weights = right, [][]float64{score, one}
 	won, exact := ballot.Won(n, draws)
 	return PickAccuracy{
-		Best: Float(FirstOf(Preferred(score), right, n)), Weighted: Float(won[0]), Majority: Float(won[1]), Shortest: Float(FirstOf(Preferred(length), right, n)),
-		FewestSteps: Float(FirstOf(Preferred(steps), right, n)), Random: Float(float64(count(right)) / float64(len(right))), Oracle: Float(AnyOf(right, n)),
+		Best: Float(FirstOf(Preferred(score), right, n)), Weighted: Float(won[0]), Majority: Float(won[1]),
+		Shortest:    Float(FirstOf(Preferred(length), right, n)),
+		FewestSteps: Float(FirstOf(Preferred(steps), right, n)), Random: Float(float64(count(right)) / float64(len(right))),
+		Oracle: Float(AnyOf(right, n)),
 	}, exact
 }
 
@@ -71,7 +73,8 @@ func TestSubsetsAgainstEverySubset(t *testing.T) {
 			want := bySubsets(samples, n)
 			got, exact := chances(samples, n, rng.Stream{})
 			require.True(t, exact)
-			for _, pair := range [][2]Float{{want.Best, got.Best}, {want.Weighted, got.Weighted}, {want.Majority, got.Majority}, {want.Shortest, got.Shortest},
+			for _, pair := range [][2]Float{{want.Best, got.Best}, {want.Weighted, got.Weighted}, {want.Majority, got.Majority},
+				{want.Shortest, got.Shortest},
 				{want.FewestSteps, got.FewestSteps}, {want.Random, got.Random}, {want.Oracle, got.Oracle}} {
 				require.InDelta(t, float64(pair[0]), float64(pair[1]), 1e-12, "n=%d %+v", n, samples)
 			}

@@ -25,7 +25,7 @@ const (
 	StoresModel      = "model"      // everything
 	StoresAdapter    = "adapter"    // adapters and head
 	StoresHead       = "head"       // the head
-	StoresCheckpoint = "checkpoint" // what training has changed, with the optimiser's state
+	StoresCheckpoint = "checkpoint" // what training has changed, with the optimizer's state
 )
 
 // Card is goprm.json.

@@ -19,7 +19,8 @@ import (
 
 // TokenizerFiles are what a model folder may hold besides its weights that text depends on, and what is copied with a model.
 var TokenizerFiles = []string{
-	"tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt",
+	"tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json", "added_tokens.json", "vocab.json",
+	"merges.txt",
 }
 
 // TextFiles are those that say nothing of how text is cut into tokens.

@@ -7,8 +7,8 @@ import (
 	"github.com/goprm/goprm/internal/rng"
 )
 
-// DropoutKeys are the keys of a batch that data.Pack made, in optimiser step `step`: a token's follows from the seed, the step, its
-// trajectory's place in the optimiser batch and its position there, so packing and micro-batches change no mask.
+// DropoutKeys are the keys of a batch that data.Pack made, in optimizer step `step`: a token's follows from the seed, the step, its
+// trajectory's place in the optimizer batch and its position there, so packing and micro-batches change no mask.
 // Trajectories without a read-out in the batch get none.
 func DropoutKeys(b *data.Batch, seed uint64, step int) []uint64 {
 	keys := make([]uint64, len(b.Tokens))

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// dropped gives micro-batches the keys of an optimiser step.
+// dropped gives micro-batches the keys of an optimizer step.
 func dropped(batches []nnet.Micro, step int) []nnet.Micro {
 	var list []nnet.Micro
 	for _, b := range batches {

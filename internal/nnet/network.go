@@ -269,7 +269,8 @@ func (n *Network) upload(what output, b Micro) (*engine.Machine, error) {
 		for _, u := range []struct {
 			node *gorgonia.Node
 			data []int32
-		}{{m.IDs, b.Tokens}, {m.Positions, b.Positions}, {m.Keys.CuSeqlens, b.CuSeqlens}, {m.Keys.RangeOffsets, offsets}, {m.Keys.Ranges, ranges}} {
+		}{{m.IDs, b.Tokens}, {m.Positions, b.Positions}, {m.Keys.CuSeqlens, b.CuSeqlens}, {m.Keys.RangeOffsets, offsets},
+			{m.Keys.Ranges, ranges}} {
 			uploads = append(uploads, struct {
 				node *gorgonia.Node
 				data []byte
@@ -304,7 +305,8 @@ func (n *Network) need(b Micro) Capacity {
 		return Capacity{Tokens: 1, Segments: 1, Ranges: 1, Reads: max(1, len(b.Reads))}
 	}
 	_, ranges := keyRanges(b)
-	need := Capacity{Tokens: max(1, len(b.Tokens)), Segments: max(1, len(b.CuSeqlens)-1), Ranges: max(1, len(ranges)/ops.RangeLen), Reads: max(1, len(b.Reads))}
+	need := Capacity{Tokens: max(1, len(b.Tokens)), Segments: max(1, len(b.CuSeqlens)-1), Ranges: max(1, len(ranges)/ops.RangeLen),
+		Reads: max(1, len(b.Reads))}
 	if n.spec.Cache > 0 {
 		need.Ranges = roomForRanges(need.Ranges)
 	}

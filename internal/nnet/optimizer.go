@@ -14,7 +14,7 @@ import (
 	"github.com/goprm/goprm/loss"
 )
 
-// StepResult describes one optimiser step.
+// StepResult describes one optimizer step.
 type StepResult struct {
 	Loss, LossStep, LossFinal float64 // with their λ; Loss is the sum
 	NumStep, NumFinal         int     // labelled read-outs
@@ -198,7 +198,7 @@ func (o *optimizer) launch(op string, attr any, out *engine.Tensor, in ...*engin
 
 var wholeTensors = engine.FromSlice([]int32{-1, -1, -1}, int(engine.NumDims))
 
-// TrainStep runs the micro-batches of one optimiser batch, adds their gradients in a fixed chain, and updates
+// TrainStep runs the micro-batches of one optimizer batch, adds their gradients in a fixed chain, and updates
 // the trained parameters. When anything is NaN or Inf nothing is changed and the error is a *NonFiniteError.
 func (n *Network) TrainStep(batches []Micro, u Update) (StepResult, error) {
 	if len(batches) == 0 {

@@ -25,7 +25,7 @@ func (m Memory) Total() int64 {
 }
 
 // Measure plans a network for batches up to a capacity without weights and without a device. bf16 says whether frozen
-// matrices are stored as bf16; microBatches is how many an optimiser step has: from two on, their gradients' sum is kept.
+// matrices are stored as bf16; microBatches is how many an optimizer step has: from two on, their gradients' sum is kept.
 func Measure(spec Spec, capacity Capacity, bf16 bool, microBatches int) (Memory, error) {
 	if err := spec.Validate(); err != nil {
 		return Memory{}, err

@@ -54,7 +54,8 @@ func TestTokenLogProb(t *testing.T) {
 		blocks := nnet.VocabularyBlocks(config.VocabSize)
 		require.Len(t, blocks, 3)
 		require.Equal(t, nnet.VocabularyBlock{Name: "lm_head.weight[16384:20011]", From: 16384, To: 20011}, blocks[2])
-		batch := &data.Batch{Tokens: []int32{5, 20010, 8191, 8192}, Positions: []int32{0, 1, 2, 3}, CuSeqlens: []int32{0, 4}, Reads: []int32{0, 1, 3, 3},
+		batch := &data.Batch{Tokens: []int32{5, 20010, 8191, 8192}, Positions: []int32{0, 1, 2, 3}, CuSeqlens: []int32{0, 4},
+			Reads:  []int32{0, 1, 3, 3},
 			Target: make([]float64, 4), Weight: make([]float64, 4), Kind: make([]data.Kind, 4)}
 		labels := []int32{20010, 8191, 8192, 0}
 		hidden, err := n.Hidden(context.Background(), batch)
@@ -94,7 +95,8 @@ func TestSlidingWindowAndDynamicScaling(t *testing.T) {
 		require.NoError(t, err)
 		backend, err := engine.Open("cpu", engine.Options{Workers: 2})
 		require.NoError(t, err)
-		n, err := nnet.New(nnet.Spec{Config: config, DType: engine.F64, Head: nnet.HeadSpec{Kind: nnet.Scalar, Activation: "identity", Final: "shared"}}, backend, randomSource{map[string][]float64{}})
+		n, err := nnet.New(nnet.Spec{Config: config, DType: engine.F64,
+			Head: nnet.HeadSpec{Kind: nnet.Scalar, Activation: "identity", Final: "shared"}}, backend, randomSource{map[string][]float64{}})
 		require.NoError(t, err)
 		t.Cleanup(func() {
 			require.NoError(t, n.Close())

@@ -59,8 +59,11 @@ func (b *Builder) apply(op *engine.Op, dtype tensor.Dtype, shape tensor.Shape, i
 	return n
 }
 
+// gradientOf builds the gradients of an op's inputs from those, its result and the result's gradient.
+type gradientOf func(in gorgonia.Nodes, out, dOut *gorgonia.Node) gorgonia.Nodes
+
 // gradient wraps a function that builds gradients with this builder; its errors go back to gorgonia.
-func (b *Builder) gradient(build func(in gorgonia.Nodes, out, dOut *gorgonia.Node) gorgonia.Nodes) func(in gorgonia.Nodes, out, dOut *gorgonia.Node) (gorgonia.Nodes, error) {
+func (b *Builder) gradient(build gradientOf) func(in gorgonia.Nodes, out, dOut *gorgonia.Node) (gorgonia.Nodes, error) {
 	return func(in gorgonia.Nodes, out, dOut *gorgonia.Node) (gorgonia.Nodes, error) {
 		return build(in, out, dOut), b.err
 	}

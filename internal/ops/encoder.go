@@ -10,7 +10,8 @@ import (
 
 // LayerNorm centres and normalises rows of x [T, K], scales them by w [K] and adds bias [K].
 func (b *Builder) LayerNorm(x, w, bias *gorgonia.Node, eps float64) *gorgonia.Node {
-	if !b.hasShape("layernorm", "x", x, -1, -1) || !b.hasShape("layernorm", "w", w, x.Shape()[1]) || !b.hasShape("layernorm", "bias", bias, x.Shape()[1]) {
+	if !b.hasShape("layernorm", "x", x, -1, -1) || !b.hasShape("layernorm", "w", w, x.Shape()[1]) ||
+		!b.hasShape("layernorm", "bias", bias, x.Shape()[1]) {
 		return nil
 	}
 	return b.apply(&engine.Op{Kernel: "layernorm", Attr: LayerNorm{Eps: eps}, Rows: engine.Tokens}, x.Dtype(), x.Shape(), x, w, bias)
@@ -29,7 +30,8 @@ func (b *Builder) Pool(x, cuSeqlens *gorgonia.Node, attr Pool) *gorgonia.Node {
 	if !b.hasShape("pool", "x", x, -1, -1) || !b.hasShape("pool", "cu_seqlens", cuSeqlens, -1) {
 		return nil
 	}
-	return b.apply(&engine.Op{Kernel: "pool", Attr: attr, Rows: engine.Segments}, x.Dtype(), tensor.Shape{cuSeqlens.Shape()[0] - 1, x.Shape()[1]}, x, cuSeqlens)
+	return b.apply(&engine.Op{Kernel: "pool", Attr: attr, Rows: engine.Segments}, x.Dtype(),
+		tensor.Shape{cuSeqlens.Shape()[0] - 1, x.Shape()[1]}, x, cuSeqlens)
 }
 
 // Tanh, elementwise over [R, C].

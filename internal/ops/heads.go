@@ -76,7 +76,8 @@ func (b *Builder) CE(z, target, weight *gorgonia.Node) *gorgonia.Node {
 }
 
 func (b *Builder) objective(kernel, gradient string, columns int, x, target, weight *gorgonia.Node) *gorgonia.Node {
-	if !b.hasShape(kernel, "input", x, -1, columns) || !b.hasShape(kernel, "target", target, x.Shape()[0]) || !b.hasShape(kernel, "weight", weight, x.Shape()[0]) {
+	if !b.hasShape(kernel, "input", x, -1, columns) || !b.hasShape(kernel, "target", target, x.Shape()[0]) ||
+		!b.hasShape(kernel, "weight", weight, x.Shape()[0]) {
 		return nil
 	}
 	op := &engine.Op{Kernel: kernel, Rows: engine.Reads, Differentiable: []bool{true, false, false}}

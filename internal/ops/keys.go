@@ -15,12 +15,14 @@ func CheckKeys(cuSeqlens, rangeOffsets, keyRanges []int32, tokens, cache int) er
 	rows := [2]int32{BufferBatch: int32(tokens), BufferCache: int32(cache)}
 	for i := range count {
 		if cuSeqlens[i] > cuSeqlens[i+1] || rangeOffsets[i] > rangeOffsets[i+1] || int(rangeOffsets[i+1]) > len(keyRanges)/RangeLen {
-			return fmt.Errorf("segment %d: tokens %d to %d, key ranges %d to %d", i, cuSeqlens[i], cuSeqlens[i+1], rangeOffsets[i], rangeOffsets[i+1])
+			return fmt.Errorf("segment %d: tokens %d to %d, key ranges %d to %d", i, cuSeqlens[i], cuSeqlens[i+1], rangeOffsets[i],
+				rangeOffsets[i+1])
 		}
 		for j := rangeOffsets[i]; j < rangeOffsets[i+1]; j++ {
 			r := keyRanges[int(j)*RangeLen:][:RangeLen]
 			buffer, start, end, mask, window := r[0], r[1], r[2], r[3], r[4]
-			if buffer < 0 || buffer > 1 || start < 0 || start > end || end > rows[buffer] || mask < MaskFull || mask > MaskWindow || mask == MaskWindow && window < 1 {
+			if buffer < 0 || buffer > 1 || start < 0 || start > end || end > rows[buffer] || mask < MaskFull || mask > MaskWindow ||
+				mask == MaskWindow && window < 1 {
 				return fmt.Errorf("segment %d: key range %d is {buffer %d, start %d, end %d, mask %d, window %d}; the batch has %d tokens, the cache %d rows",
 					i, j, buffer, start, end, mask, window, tokens, cache)
 			}

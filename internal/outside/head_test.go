@@ -29,7 +29,8 @@ func twoLayers(width int) func(e *nn.Expr) error {
 		}()
 		must := gorgonia.Must
 		inner := must(gorgonia.Mul(e.Features(), e.Parameter("w1", tensor.New(tensor.WithShape(width, 8), tensor.WithBacking(w1)))))
-		inner = must(gorgonia.BroadcastAdd(inner, e.Parameter("b1", tensor.New(tensor.WithShape(1, 8), tensor.WithBacking(make([]float64, 8)))), nil, []byte{0}))
+		inner = must(gorgonia.BroadcastAdd(inner, e.Parameter("b1", tensor.New(tensor.WithShape(1, 8), tensor.WithBacking(make([]float64, 8)))),
+			nil, []byte{0}))
 		z := must(gorgonia.Mul(must(gorgonia.Tanh(inner)), e.Parameter("w2", tensor.New(tensor.WithShape(8, 1), tensor.WithBacking(w2)))))
 		e.Values = must(gorgonia.Sigmoid(z))
 		each := must(gorgonia.Sub(must(gorgonia.Softplus(z)), must(gorgonia.HadamardProd(e.Target(), z))))

@@ -116,7 +116,8 @@ func (g *golden) network(train string, adapters bool) (*nnet.Network, error) {
 // goldenName is how the golden files call a parameter.
 func goldenName(name string) string { return strings.Replace(name, "score.", "value_head.", 1) }
 
-func (g *golden) compare(plain map[string]forward, lora forward, training map[string]map[string]curve, tensors map[string]map[string][]float64) error {
+func (g *golden) compare(plain map[string]forward, lora forward, training map[string]map[string]curve,
+	tensors map[string]map[string][]float64) error {
 	want, ok := plain[g.key]
 	if !ok {
 		return fmt.Errorf("forward.json has no %q", g.key)
@@ -134,7 +135,8 @@ func (g *golden) compare(plain map[string]forward, lora forward, training map[st
 	}
 	g.tensor("hidden", g.limits.value, g.stored, hidden, tensors["forward"]["hidden_"+g.key])
 	for _, name := range []string{"logits", "values"} { // the same numbers stand in forward.json: the two must agree
-		g.tensor("forward.safetensors", g.limits.value, name, map[string][]float64{"logits": want.Logits, "values": want.Values}[name], tensors["forward"][name+"_"+g.key])
+		g.tensor("forward.safetensors", g.limits.value, name, map[string][]float64{"logits": want.Logits, "values": want.Values}[name],
+			tensors["forward"][name+"_"+g.key])
 	}
 	if err := g.forward("", full, want, tensors["grads_f64"]); err != nil {
 		return err
@@ -174,7 +176,8 @@ func (g *golden) forward(prefix string, net *nnet.Network, want forward, grads m
 	if err != nil {
 		return err
 	}
-	g.list(prefix+"loss", g.limits.value, "loss, loss_step, loss_final", []float64{result.Loss, result.LossStep, result.LossFinal}, []float64{want.Loss, want.LossStep, want.LossFinal})
+	g.list(prefix+"loss", g.limits.value, "loss, loss_step, loss_final", []float64{result.Loss, result.LossStep, result.LossFinal},
+		[]float64{want.Loss, want.LossStep, want.LossFinal})
 	if want.GradNorm != nil {
 		g.list(prefix+"loss", g.limits.value, "grad_norm", []float64{result.GradNorm}, []float64{*want.GradNorm})
 	}
@@ -236,7 +239,8 @@ func (g *golden) train(train string, want curve) error {
 	got := curve{L2Norm: map[string]float64{}}
 	for s := range goldenSteps {
 		lr := goldenLR(s)
-		r, err := net.TrainStep([]nnet.Micro{micro}, nnet.AdamW{LR: lr, HeadLR: lr, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.01, Clip: 1})
+		r, err := net.TrainStep([]nnet.Micro{micro}, nnet.AdamW{LR: lr, HeadLR: lr, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.01,
+			Clip: 1})
 		if err != nil {
 			return fmt.Errorf("step %d: %w", s, err)
 		}

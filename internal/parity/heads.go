@@ -148,7 +148,8 @@ func (c *comparer) implicit(net *nnet.Network, dir string, format *formats.Forma
 	if err != nil {
 		return err
 	}
-	reference, err := nnet.New(nnet.Spec{Config: config, DType: c.opt.DType, Head: format.Head}, c.opt.Backend, nnet.Files{tensors, nnet.InWeights(weights)})
+	reference, err := nnet.New(nnet.Spec{Config: config, DType: c.opt.DType, Head: format.Head}, c.opt.Backend,
+		nnet.Files{tensors, nnet.InWeights(weights)})
 	if err != nil {
 		return err
 	}

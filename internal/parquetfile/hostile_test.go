@@ -118,7 +118,8 @@ func TestHostile(t *testing.T) {
 	}
 	indices := func(raw []byte) *handmade {
 		return change(func(h *handmade) {
-			h.dict, h.dictRaw = &format.PageHeader{Type: format.DictionaryPage, DictionaryPageHeader: thrift.New(format.DictionaryPageHeader{NumValues: 2})}, h.raw
+			h.dict, h.dictRaw = &format.PageHeader{Type: format.DictionaryPage,
+				DictionaryPageHeader: thrift.New(format.DictionaryPageHeader{NumValues: 2})}, h.raw
 			h.page.DataPageHeader.V.Encoding, h.raw = format.RLEDictionary, raw
 		})
 	}

@@ -53,7 +53,8 @@ type pageStream struct {
 func (f *File) pages(c *format.ColumnChunk, leaf *node) *pageStream {
 	m := &c.MetaData
 	start := chunkStart(m)
-	return &pageStream{f: f, leaf: leaf, codec: m.Codec, at: start, end: start + m.TotalCompressedSize, left: m.NumValues, offset: int64(len(Magic))}
+	return &pageStream{f: f, leaf: leaf, codec: m.Codec, at: start, end: start + m.TotalCompressedSize, left: m.NumValues,
+		offset: int64(len(Magic))}
 }
 
 // ReadAt serves the stream's bytes, which are asked for in order.

@@ -31,7 +31,8 @@ const maxList = 1 << 20
 
 type value = parquet.Value
 
-// Rows yields the rows as JSON objects, of at most limit bytes each, valid until the next row. A *RowError concerns one row; after any other error the sequence ends.
+// Rows yields the rows as JSON objects, of at most limit bytes each, valid until the next row. A *RowError concerns one row; after any
+// other error the sequence ends.
 // It holds one page of each column.
 func (f *File) Rows(limit int) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
@@ -71,7 +72,8 @@ func (f *File) groupRows(g, limit int) *groupReader {
 	chunks := f.decoder.RowGroups()[0].ColumnChunks()
 	for i, leaf := range f.leaves {
 		stream := f.pages(&f.meta.RowGroups[g].Columns[i], leaf)
-		r.cursors = append(r.cursors, &cursor{leaf: leaf, limit: limit, stream: stream, pages: chunks[i].(*parquet.FileColumnChunk).PagesFrom(stream)})
+		r.cursors = append(r.cursors, &cursor{leaf: leaf, limit: limit, stream: stream,
+			pages: chunks[i].(*parquet.FileColumnChunk).PagesFrom(stream)})
 	}
 	return r
 }
@@ -171,7 +173,8 @@ func (c *cursor) row(into []value) (row []value, err error) {
 		}
 		if err == io.EOF || !first && v.RepetitionLevel() == 0 {
 			if size > c.limit || len(into) > maxList {
-				return into[:0], fmt.Errorf("%w: column %s alone has more than the %d bytes or %d values that are read", errTooLong, c.leaf.path, c.limit, maxList)
+				return into[:0], fmt.Errorf("%w: column %s alone has more than the %d bytes or %d values that are read", errTooLong, c.leaf.path,
+					c.limit, maxList)
 			}
 			return into, nil
 		}

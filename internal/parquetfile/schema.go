@@ -103,7 +103,8 @@ func isList(e *format.SchemaElement) bool {
 	case *format.ListType, *format.MapType:
 		return true
 	}
-	return e.ConvertedType.Valid && (e.ConvertedType.V == deprecated.List || e.ConvertedType.V == deprecated.Map || e.ConvertedType.V == deprecated.MapKeyValue)
+	return e.ConvertedType.Valid && (e.ConvertedType.V == deprecated.List || e.ConvertedType.V == deprecated.Map ||
+		e.ConvertedType.V == deprecated.MapKeyValue)
 }
 
 // element is what the repeated node of a list holds: its only child, except in files older than the three-level form

@@ -79,7 +79,8 @@ func (v *chartView) draw(x, y *axis) {
 	v.MiddleX, v.MiddleY = round((v.Left+v.Right)/2), (v.Top+v.Bottom)/2
 	v.XTicks, v.YTicks = x.ticks(), y.ticks()
 	v.Empty = false
-	v.figure = Figure{Title: v.Title, XLabel: v.XLabel, YLabel: v.YLabel, X: Axis{x.low, x.high, v.XTicks}, Y: Axis{y.low, y.high, v.YTicks}, Filled: v.Filled}
+	v.figure = Figure{Title: v.Title, XLabel: v.XLabel, YLabel: v.YLabel, X: Axis{x.low, x.high, v.XTicks}, Y: Axis{y.low, y.high, v.YTicks},
+		Filled: v.Filled}
 }
 
 func (c LineChart) view() (string, any) {

@@ -109,7 +109,8 @@ func TestNothingFromOutside(t *testing.T) {
 
 func TestStepColours(t *testing.T) {
 	html := render(t, Page{Sections: []Section{{Blocks: []Block{Steps{Steps: []Step{
-		{Text: "a", Score: 0, Label: math.NaN()}, {Text: "b", Score: 0.25, Label: 0.5}, {Text: "c", Score: 0.5, Label: 0.4}, {Text: "d", Score: 0.9, Label: 1},
+		{Text: "a", Score: 0, Label: math.NaN()}, {Text: "b", Score: 0.25, Label: 0.5},
+		{Text: "c", Score: 0.5, Label: 0.4}, {Text: "d", Score: 0.9, Label: 1},
 		{Text: "e", Score: 7, Label: 1}, {Text: "f", Score: math.NaN(), Label: 1}}}}}}})
 	for text, want := range map[string]string{
 		"a": `<li class="step low " style="--share:0%">`, "b": `<li class="step low right" style="--share:50%">`, "c": `<li class="step high wrong" style="--share:0%">`,

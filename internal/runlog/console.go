@@ -72,7 +72,8 @@ func (c *Console) Start(label string, done, total int) {
 	t := &task{label: label, total: total, first: done, done: done, began: c.now()}
 	t.said = t.began
 	if c.terminal {
-		t.bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(c.out), progressbar.OptionSetDescription(label), progressbar.OptionSetWidth(24), progressbar.OptionShowCount(),
+		t.bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(c.out), progressbar.OptionSetDescription(label),
+			progressbar.OptionSetWidth(24), progressbar.OptionShowCount(),
 			progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false), progressbar.OptionUseANSICodes(true))
 		_ = t.bar.RenderBlank() // a bar that cannot be drawn is no reason to stop a run
 	}

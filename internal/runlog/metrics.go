@@ -15,9 +15,9 @@ import (
 	"github.com/goprm/goprm/internal/metrics"
 )
 
-// Step is the line of one optimiser step in metrics.jsonl.
+// Step is the line of one optimizer step in metrics.jsonl.
 type Step struct {
-	Step         int           `json:"step"` // optimiser steps done, this one included
+	Step         int           `json:"step"` // optimizer steps done, this one included
 	Tokens       int           `json:"tokens"`
 	Trajectories int           `json:"trajectories"`
 	NStep        int           `json:"n_step"`

@@ -55,10 +55,12 @@ func readHeader(file io.ReaderAt, size int64) (*header, error) {
 	}
 	length := binary.LittleEndian.Uint64(prefix[:])
 	if length > maxHeaderBytes {
-		return nil, &FormatError{Verdict: HeaderTooLarge, Reason: fmt.Sprintf("header length %d beyond the format's limit of %d; not a safetensors file?", length, maxHeaderBytes)}
+		return nil, &FormatError{Verdict: HeaderTooLarge,
+			Reason: fmt.Sprintf("header length %d beyond the format's limit of %d; not a safetensors file?", length, maxHeaderBytes)}
 	}
 	if int64(length) > size-lengthBytes {
-		return nil, &FormatError{Verdict: InvalidHeaderLength, Reason: fmt.Sprintf("header ends at %d beyond end of file (%d)", length+lengthBytes, size)}
+		return nil, &FormatError{Verdict: InvalidHeaderLength, Reason: fmt.Sprintf("header ends at %d beyond end of file (%d)",
+			length+lengthBytes, size)}
 	}
 	text := make([]byte, length)
 	if _, err := file.ReadAt(text, lengthBytes); err != nil && length > 0 {
@@ -98,7 +100,8 @@ func (h *header) checkLayout(begin, size int64) error {
 		end, before = tensor.End, strconv.Quote(tensor.Name)
 	}
 	if end < size {
-		return &FormatError{Offset: end, Verdict: MetadataIncompleteBuffer, Reason: fmt.Sprintf("%d bytes at offset %d belong to no tensor", size-end, end)}
+		return &FormatError{Offset: end, Verdict: MetadataIncompleteBuffer,
+			Reason: fmt.Sprintf("%d bytes at offset %d belong to no tensor", size-end, end)}
 	}
 	return nil
 }

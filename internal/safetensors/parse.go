@@ -202,7 +202,8 @@ func (p *headerParser) checkInfo(name string, dtype DType, shape, offsets []uint
 		return Info{}, p.fault(ValidationOverflow, "%v", err)
 	}
 	if have := int64(end - begin); have != want {
-		return Info{}, p.fault(TensorInvalidInfo, "%s of shape %v needs %d bytes, data_offsets [%d, %d] give %d", dtype, dims, want, begin, end, have)
+		return Info{}, p.fault(TensorInvalidInfo, "%s of shape %v needs %d bytes, data_offsets [%d, %d] give %d", dtype, dims, want, begin, end,
+			have)
 	}
 	return Info{Name: name, DType: dtype, Shape: dims, Begin: int64(begin), End: int64(end)}, nil
 }

@@ -43,7 +43,8 @@ func TestWarmupSteps(t *testing.T) {
 }
 
 func TestValidate(t *testing.T) {
-	for _, bad := range []Options{{}, {Steps: -1}, {Steps: 1, Warmup: -0.1}, {Steps: 1, Warmup: 2.5}, {Steps: 1, Warmup: math.NaN()}, {Steps: 1, Warmup: math.Inf(1)}, {Steps: 1, Kind: 9}} {
+	for _, bad := range []Options{{}, {Steps: -1}, {Steps: 1, Warmup: -0.1}, {Steps: 1, Warmup: 2.5}, {Steps: 1, Warmup: math.NaN()},
+		{Steps: 1, Warmup: math.Inf(1)}, {Steps: 1, Kind: 9}} {
 		require.Error(t, bad.Validate(), "%+v", bad)
 	}
 	var k Kind

@@ -60,7 +60,8 @@ func (b *batcher) score(ctx context.Context, texts []Text) ([]Score, error) {
 	if len(texts) == 0 {
 		return nil, nil
 	}
-	j := &job{ctx: ctx, texts: texts, scores: make([]Score, len(texts)), errors: make([]error, len(texts)), left: len(texts), done: make(chan struct{})}
+	j := &job{ctx: ctx, texts: texts, scores: make([]Score, len(texts)), errors: make([]error, len(texts)), left: len(texts),
+		done: make(chan struct{})}
 	if err := b.put(j); err != nil {
 		return nil, err
 	}

@@ -76,7 +76,8 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		return nil, &RequestError{http.StatusUnsupportedMediaType, fmt.Errorf("content-encoding %q is not read", coding)}
 	}
 	// net/http lifts the deadline again once the body is there. A server of another kind may have none.
-	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.opt.ReadTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.opt.ReadTimeout)); err != nil &&
+		!errors.Is(err, http.ErrNotSupported) {
 		return nil, err
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.opt.MaxBody))

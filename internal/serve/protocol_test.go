@@ -207,7 +207,8 @@ func TestUnitScale(t *testing.T) {
 	for _, c := range []struct {
 		info Info
 		most float64
-	}{{Info{Steps: true, Alpha: 2}, 1}, {Info{Steps: true, Trajectory: true, Alpha: 2}, 3}, {Info{Trajectory: true, Alpha: 2}, 2}, {Info{Steps: true, Range: Unbounded}, math.Inf(1)}} {
+	}{{Info{Steps: true, Alpha: 2}, 1}, {Info{Steps: true, Trajectory: true, Alpha: 2}, 3}, {Info{Trajectory: true, Alpha: 2}, 2},
+		{Info{Steps: true, Range: Unbounded}, math.Inf(1)}} {
 		require.Equal(t, c.most, c.info.most())
 	}
 	_, err := newUnitScale(Info{Trajectory: true})

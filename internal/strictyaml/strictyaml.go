@@ -68,7 +68,8 @@ func Set(into any, assignment string) error {
 	if value != "" {
 		var document yaml.Node
 		if err := yaml.Unmarshal([]byte(value), &document); err != nil {
-			return fmt.Errorf("--set %s: the value cannot be read: %s; a text with special characters needs quotes", assignment, strings.TrimPrefix(err.Error(), "yaml: "))
+			return fmt.Errorf("--set %s: the value cannot be read: %s; a text with special characters needs quotes", assignment,
+				strings.TrimPrefix(err.Error(), "yaml: "))
 		}
 		if len(document.Content) == 1 {
 			node = document.Content[0]
@@ -76,7 +77,8 @@ func Set(into any, assignment string) error {
 	}
 	path := strings.Split(key, ".")
 	for i := len(path) - 1; i >= 0; i-- {
-		node = &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Content: []*yaml.Node{{Kind: yaml.ScalarNode, Tag: "!!str", Value: path[i]}, node}}
+		node = &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Content: []*yaml.Node{{Kind: yaml.ScalarNode, Tag: "!!str", Value: path[i]},
+			node}}
 	}
 	w := walker{at: func(*yaml.Node) string { return "--set " + assignment }, root: target.Type()}
 	return w.assign(node, target, nil)

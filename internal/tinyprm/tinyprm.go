@@ -22,7 +22,8 @@ func Train(t testing.TB) string {
 	require.NoError(t, tinymodel.Write(config.Model, tinymodel.Options{}))
 	var list []*data.Trajectory
 	for i := range 12 {
-		list = append(list, &data.Trajectory{Problem: fmt.Sprint(i), Steps: []string{"One.", "Two."}, Labels: data.Labels{Steps: []*float64{data.Float(1), data.Float(float64(i % 2))}}})
+		list = append(list, &data.Trajectory{Problem: fmt.Sprint(i), Steps: []string{"One.", "Two."},
+			Labels: data.Labels{Steps: []*float64{data.Float(1), data.Float(float64(i % 2))}}})
 	}
 	config.Data.Trajectories, config.Data.EvalShare = prm.Slice(list), new(0.0)
 	result, err := prm.Train(context.Background(), config)

@@ -43,7 +43,8 @@ func meanHidden(t *testing.T, dir string, maxTokens int) (rows [][]float64) {
 	tok, err := tokenizer.Open(dir)
 	require.NoError(t, err)
 	for _, text := range texts {
-		n, err := nnet.New(nnet.Spec{Config: config, DType: engine.F64, Head: nnet.HeadSpec{Kind: nnet.Scalar, Activation: "identity", Final: "shared"}}, backend, nnet.Files{nnet.InWeights(weights)})
+		n, err := nnet.New(nnet.Spec{Config: config, DType: engine.F64,
+			Head: nnet.HeadSpec{Kind: nnet.Scalar, Activation: "identity", Final: "shared"}}, backend, nnet.Files{nnet.InWeights(weights)})
 		require.NoError(t, err)
 		ids, _, err := tok.Encode(text)
 		require.NoError(t, err)
@@ -121,7 +122,8 @@ func TestIDAndRefusals(t *testing.T) {
 	for _, c := range []struct {
 		opt  Options
 		want string
-	}{{Options{DType: "bf16"}, "bf16"}, {Options{MaxTokens: -1}, "-1"}, {Options{Sample: texts[:1]}, "single"}, {Options{Sample: []string{"a", ""}}, "sample: text 1"}, {Options{Device: "abacus"}, "abacus"}} {
+	}{{Options{DType: "bf16"}, "bf16"}, {Options{MaxTokens: -1}, "-1"}, {Options{Sample: texts[:1]}, "single"},
+		{Options{Sample: []string{"a", ""}}, "sample: text 1"}, {Options{Device: "abacus"}, "abacus"}} {
 		_, err := Open(context.Background(), dir, c.opt)
 		require.ErrorContains(t, err, c.want)
 	}

@@ -105,7 +105,8 @@ func (e *Encoder) run(b *batch) ([][]float64, error) {
 		ranges = append(ranges, ops.BufferBatch, cu[s], cu[s+1], ops.MaskFull, 0)
 	}
 	m := e.model
-	uploads := []upload{{m.ids, b.ids}, {m.positions, b.positions}, {m.keys.CuSeqlens, cu}, {m.keys.RangeOffsets, offsets}, {m.keys.Ranges, ranges}}
+	uploads := []upload{{m.ids, b.ids}, {m.positions, b.positions}, {m.keys.CuSeqlens, cu}, {m.keys.RangeOffsets, offsets},
+		{m.keys.Ranges, ranges}}
 	if m.starts != nil {
 		uploads = append(uploads, upload{m.starts, b.starts})
 	}

@@ -72,14 +72,17 @@ func product(name string, n int, across bool) Case {
 	if across {
 		second.Rows, second.Columns = 64, n
 	}
-	return Case{Name: name, Threads: 384, Shared: 64*128 + n*128 + 1024, In: 64*32 + n*32, Out: 64 * n, Hopper: true, Maps: []Matrix{{0, 64, 64, 64}, second}}
+	return Case{Name: name, Threads: 384, Shared: 64*128 + n*128 + 1024, In: 64*32 + n*32, Out: 64 * n, Hopper: true,
+		Maps: []Matrix{{0, 64, 64, 64}, second}}
 }
 
 // words is a case's input: the same everywhere.
 func (c Case) words() []uint32 {
 	stream, w := rng.New(1, c.Name), make([]uint32, c.In)
-	special := []uint32{0, 1 << 31, 0x7f800000, 0xff800000, 0x7fc00000, 0xffc12345, 0x7f800001, 1, 0x80000001, 0x007fffff, 0x00800000, 0x7f7fffff, 0xff7fffff,
-		0x3f800000, 0xbf800000, 0x3f808000, 0x3f818000, 0x3f808001, 0x7f7f8000, 0x42fe0000, 0xc2fc0000, 0xc2fd0000, 0xc3150000, 0x33800000, 0x3f7fffff}
+	special := []uint32{0, 1 << 31, 0x7f800000, 0xff800000, 0x7fc00000, 0xffc12345, 0x7f800001, 1, 0x80000001, 0x007fffff, 0x00800000,
+		0x7f7fffff, 0xff7fffff,
+		0x3f800000, 0xbf800000, 0x3f808000, 0x3f818000, 0x3f808001, 0x7f7f8000, 0x42fe0000, 0xc2fc0000, 0xc2fd0000, 0xc3150000, 0x33800000,
+		0x3f7fffff}
 	for i := range w {
 		w[i] = uint32(stream.Uint64(uint64(i)))
 		switch {

@@ -275,7 +275,8 @@ func (f Function) AllowShared(bytes int) error {
 
 // prepare readies launches by ourselves.
 func (f Function) prepare(gridX, gridY, threads, shared int, s Stream, params []unsafe.Pointer) *Prepared {
-	return &Prepared{call: cuLaunchKernel, args: []uintptr{uintptr(f), uintptr(gridX), uintptr(gridY), 1, uintptr(threads), 1, 1, uintptr(shared), uintptr(s), uintptr(unsafe.Pointer(&params[0])), 0}, keep: params}
+	return &Prepared{call: cuLaunchKernel, args: []uintptr{uintptr(f), uintptr(gridX), uintptr(gridY), 1, uintptr(threads), 1, 1,
+		uintptr(shared), uintptr(s), uintptr(unsafe.Pointer(&params[0])), 0}, keep: params}
 }
 
 // SetTarget is the address that the next Do of a prepared Fill takes.
@@ -298,7 +299,8 @@ func NewTensorMap(rows, columns, boxRows int) *TensorMap {
 	for uintptr(unsafe.Pointer(&raw[0]))%64 != 0 {
 		raw = raw[1:]
 	}
-	m := &TensorMap{Words: (*[16]uint64)(raw), dims: [2]uint64{uint64(columns), uint64(rows)}, pitch: [2]uint64{2 * uint64(columns)}, box: [2]uint32{64, uint32(boxRows)}, step: [2]uint32{1, 1}}
+	m := &TensorMap{Words: (*[16]uint64)(raw), dims: [2]uint64{uint64(columns), uint64(rows)}, pitch: [2]uint64{2 * uint64(columns)},
+		box: [2]uint32{64, uint32(boxRows)}, step: [2]uint32{1, 1}}
 	const bfloat16, swizzle128, promote256 = 9, 3, 3
 	m.encode = &Prepared{call: cuTensorMapEncodeTiled, args: []uintptr{
 		uintptr(unsafe.Pointer(m.Words)), bfloat16, 2, 0, uintptr(unsafe.Pointer(&m.dims)), uintptr(unsafe.Pointer(&m.pitch)),

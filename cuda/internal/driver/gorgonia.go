@@ -65,7 +65,8 @@ func TotalMemory(device int) (int, error) {
 // Retain returns the device's primary context; Release gives it back.
 func Retain(device int) (Context, error) {
 	c, err := cu.Device(device).RetainPrimaryCtx()
-	return Context{&Prepared{by: func() error { return checked(cuCtxSetCurrent, cu.SetCurrentContext(c)) }}}, checked(cuDevicePrimaryCtxRetain, err)
+	return Context{&Prepared{by: func() error { return checked(cuCtxSetCurrent, cu.SetCurrentContext(c)) }}},
+		checked(cuDevicePrimaryCtxRetain, err)
 }
 
 // Release gives a primary context back.

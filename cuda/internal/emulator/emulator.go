@@ -62,7 +62,8 @@ func Library() (string, error) {
 // build compiles the library into the user's cache, under a name that its sources determine.
 func build(emulator, kernels string) (string, error) {
 	var sources []string
-	for _, pattern := range []string{filepath.Join(emulator, "*.c[cu]"), filepath.Join(emulator, "*.h"), filepath.Join(emulator, "..", "..", "conformance", "*.cu"), filepath.Join(kernels, "*.cu"), filepath.Join(kernels, "*.h")} {
+	for _, pattern := range []string{filepath.Join(emulator, "*.c[cu]"), filepath.Join(emulator, "*.h"),
+		filepath.Join(emulator, "..", "..", "conformance", "*.cu"), filepath.Join(kernels, "*.cu"), filepath.Join(kernels, "*.h")} {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			return "", err

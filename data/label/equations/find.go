@@ -217,21 +217,24 @@ func countUnits(tokens []token) []token {
 		if t.kind == word && i > 0 && i+1 < len(tokens) {
 			last := tokens[i-1].kind
 			switch {
-			case strings.EqualFold(t.text, "of") && tokens[i+1].kind == number && (last == percent || last == number && i > 1 && tokens[i-2].kind == divide):
+			case strings.EqualFold(t.text, "of") && tokens[i+1].kind == number &&
+				(last == percent || last == number && i > 1 && tokens[i-2].kind == divide):
 				t.kind = times
 			case last == number || last == percent:
 				n := 1
 				if tokens[i+1].kind == word {
 					n = 2
 				}
-				if i+n < len(tokens) && (operator(tokens[i+n].kind) || tokens[i+n].kind == equals || tokens[i+n].kind == closing) && letters(tokens[i:i+n]) {
+				if i+n < len(tokens) && (operator(tokens[i+n].kind) || tokens[i+n].kind == equals || tokens[i+n].kind == closing) &&
+					letters(tokens[i:i+n]) {
 					t.kind, t.end = unit, tokens[i+n-1].end
 					if n == 2 {
 						t.text += " " + tokens[i+1].text
 					}
 					i += n - 1
 				}
-			case last == divide && letters(tokens[i:i+1]) && len(out) > 0 && i > 1 && (tokens[i-2].kind == unit || tokens[i-2].kind == word): // miles/hour
+			// miles/hour
+			case last == divide && letters(tokens[i:i+1]) && len(out) > 0 && i > 1 && (tokens[i-2].kind == unit || tokens[i-2].kind == word):
 				out[len(out)-1].kind = unit
 				t.kind = unit
 			}
@@ -338,7 +341,8 @@ func beginning(tokens []token) (formula, next []token) {
 	}
 	if len(next) > 0 && next[0].kind == word {
 		w := next[0].text
-		if w == opaque || len(w) == 1 && (w[0] >= 'b' && w[0] <= 'z' || w[0] >= 'B' && w[0] <= 'Z') || w == "..." || w == "_" || w == ":" && len(next) > 1 && !next[1].space {
+		if w == opaque || len(w) == 1 && (w[0] >= 'b' && w[0] <= 'z' || w[0] >= 'B' && w[0] <= 'Z') || w == "..." || w == "_" ||
+			w == ":" && len(next) > 1 && !next[1].space {
 			return nil, tokens
 		}
 	}

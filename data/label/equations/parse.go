@@ -328,7 +328,8 @@ func (p *parser) literal(t token) (evaluator, error) {
 		p.out.decimals, p.out.inDecimals = len(after), true
 	}
 	// 3 1/2 in plain text.
-	if rest := p.tokens[p.at:]; !p.latex && len(rest) >= 3 && rest[0].kind == number && rest[1].kind == divide && rest[2].kind == number && rest[0].space && !rest[1].space && !rest[2].space {
+	if rest := p.tokens[p.at:]; !p.latex && len(rest) >= 3 && rest[0].kind == number && rest[1].kind == divide && rest[2].kind == number &&
+		rest[0].space && !rest[1].space && !rest[2].space {
 		n, okN := new(big.Rat).SetString(rest[0].text)
 		d, okD := new(big.Rat).SetString(rest[2].text)
 		if okN && okD && d.Sign() > 0 && n.Cmp(d) < 0 {

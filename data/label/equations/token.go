@@ -44,21 +44,28 @@ type token struct {
 var latexSymbols = map[string]kind{
 	"times": times, "cdot": times, "ast": times, "div": divide, "frac": fraction, "dfrac": fraction, "tfrac": fraction, "cfrac": fraction,
 	"binom": binomial, "dbinom": binomial, "tbinom": binomial, "sqrt": root, "pi": pi, "approx": about, "simeq": about,
-	"implies": cut, "Rightarrow": cut, "Longrightarrow": cut, "rightarrow": cut, "to": cut, "iff": cut, "Leftrightarrow": cut, "quad": cut, "qquad": cut,
-	"le": cut, "leq": cut, "ge": cut, "geq": cut, "lt": cut, "gt": cut, "neq": cut, "ne": cut, "equiv": cut, "sim": cut, "in": cut, "therefore": cut, "because": cut,
-	"lbrace": word, "rbrace": word, "alpha": variable, "beta": variable, "gamma": variable, "theta": variable, "lambda": variable, "mu": variable, "omega": variable,
+	"implies": cut, "Rightarrow": cut, "Longrightarrow": cut, "rightarrow": cut, "to": cut, "iff": cut, "Leftrightarrow": cut, "quad": cut,
+	"qquad": cut,
+	"le":    cut, "leq": cut, "ge": cut, "geq": cut, "lt": cut, "gt": cut, "neq": cut, "ne": cut, "equiv": cut, "sim": cut, "in": cut,
+	"therefore": cut, "because": cut,
+	"lbrace": word, "rbrace": word, "alpha": variable, "beta": variable, "gamma": variable, "theta": variable, "lambda": variable,
+	"mu": variable, "omega": variable,
 }
 
 // latexNothing are commands that only change how a formula looks.
 var latexNothing = map[string]bool{
-	"left": true, "right": true, "big": true, "Big": true, "bigg": true, "Bigg": true, "bigl": true, "bigr": true, "displaystyle": true, ",": true, ";": true, ":": true,
+	"left": true, "right": true, "big": true, "Big": true, "bigg": true, "Bigg": true, "bigl": true, "bigr": true, "displaystyle": true,
+	",": true, ";": true, ":": true,
 	"!": true, " ": true, "$": true, "limits": true, "nonumber": true, "hline": true,
 }
 
 var runes = map[rune]kind{
-	'+': plus, '-': minus, '−': minus, '–': minus, '*': times, '×': times, '·': times, '⋅': times, '∗': times, '/': divide, '÷': divide, '⁄': divide, '^': power,
-	'(': open, '[': open, '{': open, ')': closing, ']': closing, '}': closing, '%': percent, '!': factorial, '=': equals, '≈': about, '≅': about,
-	'<': cut, '>': cut, '≤': cut, '≥': cut, '≠': cut, '≡': cut, ',': cut, ';': cut, '→': cut, '⇒': cut, '⟹': cut, '∴': cut, '\n': cut, 'π': pi, '√': root,
+	'+': plus, '-': minus, '−': minus, '–': minus, '*': times, '×': times, '·': times, '⋅': times, '∗': times, '/': divide, '÷': divide,
+	'⁄': divide, '^': power,
+	'(': open, '[': open, '{': open, ')': closing, ']': closing, '}': closing, '%': percent, '!': factorial, '=': equals, '≈': about,
+	'≅': about,
+	'<': cut, '>': cut, '≤': cut, '≥': cut, '≠': cut, '≡': cut, ',': cut, ';': cut, '→': cut, '⇒': cut, '⟹': cut, '∴': cut, '\n': cut, 'π': pi,
+	'√': root,
 }
 
 var superscripts = map[rune]string{'²': "2", '³': "3", '⁴': "4", '⁵': "5", '⁶': "6", '⁷': "7", '⁸': "8", '⁹': "9"}
@@ -107,7 +114,8 @@ func (l *lexer) next() {
 		} else {
 			l.skip(2) // bold
 		}
-	case strings.HasPrefix(rest, "==") || strings.HasPrefix(rest, "!=") || strings.HasPrefix(rest, ">=") || strings.HasPrefix(rest, "<=") || strings.HasPrefix(rest, ":=") || strings.HasPrefix(rest, "=>"):
+	case strings.HasPrefix(rest, "==") || strings.HasPrefix(rest, "!=") || strings.HasPrefix(rest, ">=") || strings.HasPrefix(rest, "<=") ||
+		strings.HasPrefix(rest, ":=") || strings.HasPrefix(rest, "=>"):
 		l.emit(cut, 2)
 	case strings.HasPrefix(rest, "->"):
 		l.emit(cut, 2)
@@ -115,7 +123,8 @@ func (l *lexer) next() {
 		l.skip(size)
 	case superscripts[r] != "":
 		// Two tokens on one place.
-		l.tokens = append(l.tokens, token{kind: power, text: "^", start: l.at, end: l.at}, token{kind: number, text: superscripts[r], start: l.at, end: l.at + size})
+		l.tokens = append(l.tokens, token{kind: power, text: "^", start: l.at, end: l.at},
+			token{kind: number, text: superscripts[r], start: l.at, end: l.at + size})
 		l.at += size
 		l.space = false
 	case r == '%' && strings.HasPrefix(rest, "%%"):

@@ -67,7 +67,8 @@ func faultCase(i int) *label.Case {
 
 func (w work) judge(ledger Ledger) (*Judge, error) {
 	client, err := NewClient(ClientOptions{
-		URL: w.URL, Concurrency: 16, Attempts: 2, Timeout: 150 * time.Millisecond, Backoff: time.Millisecond, MaxBackoff: 2 * time.Millisecond, Ledger: ledger,
+		URL: w.URL, Concurrency: 16, Attempts: 2, Timeout: 150 * time.Millisecond, Backoff: time.Millisecond, MaxBackoff: 2 * time.Millisecond,
+		Ledger: ledger,
 	})
 	if err != nil {
 		return nil, err

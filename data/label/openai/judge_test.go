@@ -20,7 +20,8 @@ func serve(t *testing.T, script llmtest.Script) (*llmtest.Server, *Client) {
 	t.Helper()
 	s := llmtest.New(script)
 	t.Cleanup(s.Close)
-	client, err := NewClient(ClientOptions{URL: s.URL(), Attempts: 2, Timeout: time.Second, Backoff: time.Millisecond, MaxBackoff: time.Millisecond})
+	client, err := NewClient(ClientOptions{URL: s.URL(), Attempts: 2, Timeout: time.Second, Backoff: time.Millisecond,
+		MaxBackoff: time.Millisecond})
 	require.NoError(t, err)
 	return s, client
 }
@@ -256,7 +257,8 @@ func TestNothingInvented(t *testing.T) {
 			}
 			s, client := serve(t, llmtest.Script{Fault: func(int) llmtest.Fault { return fault }, RetryAfter: "0.001"})
 			for _, o := range []JudgeOptions{
-				{}, {Sees: label.SeesFuture}, {Reason: true}, {Samples: 3, Tries: 2, Sampling: Sampling{Temperature: 1}}, {Samples: 2, OneByOne: true, Sampling: Sampling{Temperature: 1}},
+				{}, {Sees: label.SeesFuture}, {Reason: true}, {Samples: 3, Tries: 2, Sampling: Sampling{Temperature: 1}},
+				{Samples: 2, OneByOne: true, Sampling: Sampling{Temperature: 1}},
 			} {
 				steps := []int{2}
 				if o.Sees == label.SeesFuture {
@@ -275,8 +277,12 @@ func TestNothingInvented(t *testing.T) {
 }
 
 func TestTriesTakeAnotherSeed(t *testing.T) {
-	s, client := serve(t, llmtest.Script{Fault: func(n int) llmtest.Fault { return []llmtest.Fault{llmtest.Prose, llmtest.Length, llmtest.None}[n] }})
-	_, err := newJudge(t, client, JudgeOptions{Tries: 3, Sampling: Sampling{Temperature: 0.5, MaxTokens: 64}}).Judge(t.Context(), theCase(), []int{0})
+	s, client := serve(t, llmtest.Script{Fault: func(n int) llmtest.Fault {
+		return []llmtest.Fault{llmtest.Prose, llmtest.Length,
+			llmtest.None}[n]
+	}})
+	_, err := newJudge(t, client, JudgeOptions{Tries: 3, Sampling: Sampling{Temperature: 0.5, MaxTokens: 64}}).Judge(t.Context(), theCase(),
+		[]int{0})
 	require.NoError(t, err)
 	calls := s.Calls()
 	require.Len(t, calls, 3)
@@ -287,7 +293,8 @@ func TestTriesTakeAnotherSeed(t *testing.T) {
 func TestWhatTheJudgeSees(t *testing.T) {
 	c := theCase()
 	for sees, want := range map[label.Sees][2]bool{ // the response, the answer
-		"": {true, false}, label.SeesResponse: {true, false}, label.SeesAnswer: {false, true}, label.SeesPrefix: {false, false}, label.SeesFuture: {true, false},
+		"": {true, false}, label.SeesResponse: {true, false}, label.SeesAnswer: {false, true}, label.SeesPrefix: {false, false},
+		label.SeesFuture: {true, false},
 	} {
 		s, client := serve(t, llmtest.Script{})
 		j := newJudge(t, client, JudgeOptions{Sees: sees})
@@ -335,7 +342,8 @@ func TestPrefixIsShared(t *testing.T) {
 	for i := range 20 {
 		c.Thinking = append(c.Thinking, fmt.Sprintf("Step %d repeats what was said.", i))
 	}
-	for _, o := range []JudgeOptions{{}, {Samples: 3, Sampling: Sampling{Temperature: 1}}, {Samples: 3, OneByOne: true, Sampling: Sampling{Temperature: 1}}} {
+	for _, o := range []JudgeOptions{{}, {Samples: 3, Sampling: Sampling{Temperature: 1}},
+		{Samples: 3, OneByOne: true, Sampling: Sampling{Temperature: 1}}} {
 		s, client := serve(t, llmtest.Script{})
 		j := newJudge(t, client, o)
 		for i := range c.Thinking {
@@ -377,7 +385,8 @@ func TestIDNamesWhatMatters(t *testing.T) {
 	ids := map[string]bool{}
 	all := []JudgeOptions{
 		{}, {Sees: label.SeesPrefix}, {Sees: label.SeesFuture}, {Prompt: prompt}, {Reason: true}, {Sampling: Sampling{Temperature: 1}},
-		{Sampling: Sampling{Temperature: 1}, Samples: 2}, {Sampling: Sampling{Temperature: 1}, Samples: 2, OneByOne: true}, {Sampling: Sampling{TopP: 0.5}},
+		{Sampling: Sampling{Temperature: 1}, Samples: 2}, {Sampling: Sampling{Temperature: 1}, Samples: 2, OneByOne: true},
+		{Sampling: Sampling{TopP: 0.5}},
 		{Sampling: Sampling{Seed: 1}}, {Sampling: Sampling{MaxTokens: 99}}, {Sampling: Sampling{Extra: map[string]any{"a": 1}}},
 	}
 	for _, o := range all {
@@ -386,7 +395,8 @@ func TestIDNamesWhatMatters(t *testing.T) {
 	require.Len(t, ids, len(all))
 	require.Equal(t, newJudge(t, client, JudgeOptions{}).ID(), newJudge(t, client, JudgeOptions{Sees: label.SeesResponse, Tries: 5}).ID())
 	for _, o := range []JudgeOptions{
-		{Samples: 2}, {Sees: "all"}, {Samples: -1}, {Tries: -1}, {Sampling: Sampling{Temperature: -1}}, {Sampling: Sampling{TopP: 2}}, {Sampling: Sampling{MaxTokens: -1}},
+		{Samples: 2}, {Sees: "all"}, {Samples: -1}, {Tries: -1}, {Sampling: Sampling{Temperature: -1}}, {Sampling: Sampling{TopP: 2}},
+		{Sampling: Sampling{MaxTokens: -1}},
 	} {
 		o.Model = "m"
 		_, err := NewJudge(client, o)

@@ -136,7 +136,8 @@ func (s Sampling) validate() error {
 		return errors.New("openai: the model needs a name")
 	}
 	if !(s.Temperature >= 0 && s.Temperature <= 10) || !(s.TopP >= 0 && s.TopP <= 1) || s.MaxTokens < 0 {
-		return fmt.Errorf("openai: temperature %g must be in [0,10], top_p %g in [0,1], max_tokens %d not negative", s.Temperature, s.TopP, s.MaxTokens)
+		return fmt.Errorf("openai: temperature %g must be in [0,10], top_p %g in [0,1], max_tokens %d not negative", s.Temperature, s.TopP,
+			s.MaxTokens)
 	}
 	return s.validateExtra()
 }
@@ -161,7 +162,8 @@ func (s Sampling) validateExtra() error {
 }
 
 func (s Sampling) id() string {
-	return fmt.Sprintf("model=%q temperature=%g top_p=%g max_tokens=%d seed=%d extra=%v", s.Model, s.Temperature, s.TopP, s.MaxTokens, s.Seed, s.Extra)
+	return fmt.Sprintf("model=%q temperature=%g top_p=%g max_tokens=%d seed=%d extra=%v", s.Model, s.Temperature, s.TopP, s.MaxTokens, s.Seed,
+		s.Extra)
 }
 
 func (s Sampling) chat(messages []llm.Message, seed int64) llm.Chat {

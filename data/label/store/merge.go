@@ -10,7 +10,8 @@ import (
 const damagedValue = "the stored value was damaged"
 
 // Merge adds the values, open items and spend of the stores at srcs to this one. Two values for one key are an error that names
-// it; a damaged value is merged as an open item. What was merged before stays, and merging again changes nothing. The spend of a source is reported apart.
+// it; a damaged value is merged as an open item. What was merged before stays, and merging again changes nothing. The spend of a source is
+// reported apart.
 func (s *Store) Merge(srcs ...string) error {
 	for _, path := range srcs {
 		src, err := Open(path, Options{ReadOnly: true})

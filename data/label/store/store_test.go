@@ -236,7 +236,8 @@ func TestLedger(t *testing.T) {
 	c := reserve(50, 880)
 	spend, err := s.Spend()
 	require.NoError(t, err)
-	require.Equal(t, Spend{Calls: 1, Settled: Amount{10, 20}, LostCalls: 1, Lost: Amount{40, 0}, ReservedCalls: 1, Reserved: Amount{50, 880}}, spend)
+	require.Equal(t, Spend{Calls: 1, Settled: Amount{10, 20}, LostCalls: 1, Lost: Amount{40, 0}, ReservedCalls: 1, Reserved: Amount{50, 880}},
+		spend)
 	require.Equal(t, Amount{100, 900}, spend.Total())
 	require.NoError(t, s.Close())
 

@@ -30,9 +30,10 @@ const (
 
 // The colours and dashes of the page's lines on light paper.
 var (
-	colours = []color.NRGBA{{0x09, 0x69, 0xda, 255}, {0xc2, 0x41, 0x0c, 255}, {0x1a, 0x7f, 0x37, 255}, {0x82, 0x50, 0xdf, 255}, {0x9a, 0x67, 0x00, 255}, {0xbf, 0x39, 0x89, 255}}
-	dashes  = [][]vg.Length{nil, {7, 4}, {2, 4}, {9, 3, 2, 3}}
-	grid    = color.NRGBA{0xd5, 0xda, 0xe0, 255}
+	colours = []color.NRGBA{{0x09, 0x69, 0xda, 255}, {0xc2, 0x41, 0x0c, 255}, {0x1a, 0x7f, 0x37, 255}, {0x82, 0x50, 0xdf, 255},
+		{0x9a, 0x67, 0x00, 255}, {0xbf, 0x39, 0x89, 255}}
+	dashes = [][]vg.Length{nil, {7, 4}, {2, 4}, {9, 3, 2, 3}}
+	grid   = color.NRGBA{0xd5, 0xda, 0xe0, 255}
 )
 
 // Write writes every chart of the page into the folder, which is made if it is not there, and returns the files' names:
@@ -63,7 +64,8 @@ func Write(dir string, page report.Page) ([]string, error) {
 			inside := draw.Crop(draw.New(c), margin, -margin, margin, -margin)
 			p.Draw(draw.Crop(inside, 0, 0, below+margin, 0))
 			legend.Draw(inside)
-			if err := atomicfile.WriteFile(filepath.Join(dir, base+form.ending), func(w io.Writer) error { _, err := c.WriteTo(w); return err }); err != nil {
+			if err := atomicfile.WriteFile(filepath.Join(dir, base+form.ending),
+				func(w io.Writer) error { _, err := c.WriteTo(w); return err }); err != nil {
 				return nil, err
 			}
 			names = append(names, base+form.ending)

@@ -22,9 +22,11 @@ func page() report.Page {
 	return report.Page{Sections: []report.Section{{Title: "Run a/b", Blocks: []report.Block{
 		report.Table{Title: "no figure", Columns: []string{"x"}},
 		report.LineChart{Title: "Loss: <all>", XLabel: "step", YLabel: "nats", Series: []report.Series{
-			{Name: "first & only", X: []float64{0, 10, 20, 30, 40}, Y: []float64{1, 0.5, math.NaN(), 0.25, 0}}, {Name: "lone", X: []float64{20}, Y: []float64{0.75}}}},
+			{Name: "first & only", X: []float64{0, 10, 20, 30, 40}, Y: []float64{1, 0.5, math.NaN(), 0.25, 0}},
+			{Name: "lone", X: []float64{20}, Y: []float64{0.75}}}},
 		report.LineChart{Title: "nothing", Series: []report.Series{{}}},
-		report.LineChart{Title: "n", Log2: true, Series: []report.Series{{Name: "best", X: []float64{0, 1, 2, 8}, Y: []float64{9, 50, 60, 70}, Dots: true}}},
+		report.LineChart{Title: "n", Log2: true, Series: []report.Series{{Name: "best", X: []float64{0, 1, 2, 8}, Y: []float64{9, 50, 60, 70},
+			Dots: true}}},
 		report.Histogram{Title: "Scores", Low: 0, Top: 1, Bins: 4, Groups: []report.Group{{Name: "good", Counts: []int{0, 1, 0, 3}}}},
 	}}}}
 }

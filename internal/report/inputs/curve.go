@@ -9,7 +9,7 @@ import (
 // mostPoints is how many stretches a curve is kept in; it is even.
 const mostPoints = 400
 
-// curve keeps the means of several numbers over stretches of equally many optimiser steps. When there are mostPoints of
+// curve keeps the means of several numbers over stretches of equally many optimizer steps. When there are mostPoints of
 // them, each two become one: memory is bounded however long the run.
 type curve struct {
 	every int         // steps in a stretch; the last may have fewer
@@ -66,7 +66,7 @@ func (c *curve) values(name string) []float64 {
 }
 
 func (c *curve) chart(title string, names []string) report.LineChart {
-	lines := report.LineChart{Title: title, XLabel: "optimiser step"}
+	lines := report.LineChart{Title: title, XLabel: "optimizer step"}
 	for _, name := range names {
 		lines.Series = append(lines.Series, report.Series{Name: name, X: c.x, Y: c.values(name)})
 	}

@@ -80,7 +80,8 @@ const reportLabels = `{"id":"t1","problem":"P one","steps":["a1","a2","a3"],"lab
 // Every number was worked out by hand from the eight labelled steps (score, label):
 // .9 1, .62 0 | .95 .7, .45 1, .5 .2 | .12 0, .11 .3 | .85 1.
 func TestReportScoresByHand(t *testing.T) {
-	p, err := draw(context.Background(), Options{Inputs: []string{reportFile(t, "scores.jsonl", reportScores)}, Data: []string{reportFile(t, "labels.jsonl", reportLabels)}, Worst: 2})
+	p, err := draw(context.Background(), Options{Inputs: []string{reportFile(t, "scores.jsonl", reportScores)},
+		Data: []string{reportFile(t, "labels.jsonl", reportLabels)}, Worst: 2})
 	require.NoError(t, err)
 	require.Len(t, p.Warnings, 2)
 	require.Contains(t, p.Warnings[0], "1 lines of scores belong to no trajectory")
@@ -223,7 +224,8 @@ func TestCountsAgainstFixedBins(t *testing.T) {
 		unit.add(v)
 	}
 	h := histogramOf("", "", []string{"u", "none"}, []*counts{&unit, {}})
-	require.Equal(t, []int{2, 1, 0, 2, 20}, []int{h.Groups[0].Counts[0], h.Groups[0].Counts[1], h.Groups[0].Counts[18], h.Groups[0].Counts[19], h.Bins})
+	require.Equal(t, []int{2, 1, 0, 2, 20}, []int{h.Groups[0].Counts[0], h.Groups[0].Counts[1], h.Groups[0].Counts[18], h.Groups[0].Counts[19],
+		h.Bins})
 }
 
 func TestPlaces(t *testing.T) {

@@ -172,7 +172,8 @@ func (f *resultFile) eval() error {
 			table.Rows = append(table.Rows, row)
 		}
 	}
-	text := fmt.Sprintf("%d trajectories of %d problems, %d labelled steps, %d without scores.", result.Trajectories, result.Problems, result.Steps, result.Unscored)
+	text := fmt.Sprintf("%d trajectories of %d problems, %d labelled steps, %d without scores.", result.Trajectories, result.Problems,
+		result.Steps, result.Unscored)
 	if result.Threshold != nil && result.Threshold.Defined() {
 		text += fmt.Sprintf(" Threshold %.4g, %s.", *result.Threshold, result.From)
 	}

@@ -21,7 +21,7 @@ type runCurves struct {
 	name, path string
 	record     *record // nil: there is none
 	training   curve
-	evals      []float64            // optimiser steps of the evaluations
+	evals      []float64            // optimizer steps of the evaluations
 	eval       map[string][]float64 // metric → its value at each of them
 	lines      int
 	bad        error // of the line before, which may be the last: a run that goes on has not finished it
@@ -75,10 +75,11 @@ func readRecord(path string) (*record, error) {
 
 // evaluated are the metrics of an evaluation that the table of the last one shows, in its order.
 var evaluated = []string{
-	"within_auroc", "step_auroc", "first_error_f1", "trajectory_pearson", "trajectory_spearman", "loss", "step_mse", "step_ece", "trajectory_mse",
+	"within_auroc", "step_auroc", "first_error_f1", "trajectory_pearson", "trajectory_spearman", "loss", "step_mse", "step_ece",
+	"trajectory_mse",
 }
 
-// trained are the numbers of an optimiser step that are drawn.
+// trained are the numbers of an optimizer step that are drawn.
 var trained = []string{"loss", "loss_step", "loss_final", "grad_norm", "lr"}
 
 // run reads a run folder.
@@ -191,10 +192,12 @@ func (c *runCurves) summary() []report.Block {
 		rows := [][]string{
 			{"state", state}, {"model", r.Model.Path}, {"begun", r.Started + ", version " + r.Version},
 			{"computed", strings.Join([]string{r.DType, r.Backend, r.Device}, ", ")},
-			{"optimiser steps", fmt.Sprintf("%d, %d an epoch", r.Steps, r.StepsPerEpoch)},
-			{"data", fmt.Sprintf("%d trajectories, %d step labels, %d trajectory labels, %d tokens; %d trajectories held out", r.Counts.Trajectories, r.Counts.StepLabels, r.Counts.FinalLabels, r.Counts.Tokens, r.Counts.EvalTrajectories)},
+			{"optimizer steps", fmt.Sprintf("%d, %d an epoch", r.Steps, r.StepsPerEpoch)},
+			{"data", fmt.Sprintf("%d trajectories, %d step labels, %d trajectory labels, %d tokens; %d trajectories held out", r.Counts.Trajectories,
+				r.Counts.StepLabels, r.Counts.FinalLabels, r.Counts.Tokens, r.Counts.EvalTrajectories)},
 			{"weight of the trajectory's loss", fmt.Sprintf("%.4g", r.LambdaFinal)},
-			{"dropped", fmt.Sprintf("%d trajectories, %d steps, %d step labels, %d trajectory labels", r.Counts.DroppedTrajectories, r.Counts.DroppedSteps, r.Counts.DroppedStepLabels, r.Counts.DroppedFinalLabels)},
+			{"dropped", fmt.Sprintf("%d trajectories, %d steps, %d step labels, %d trajectory labels", r.Counts.DroppedTrajectories,
+				r.Counts.DroppedSteps, r.Counts.DroppedStepLabels, r.Counts.DroppedFinalLabels)},
 		}
 		if len(r.Warnings) > 0 {
 			rows = append(rows, []string{"warnings", strings.Join(r.Warnings, "; ")})
@@ -202,7 +205,8 @@ func (c *runCurves) summary() []report.Block {
 		blocks = append(blocks, report.Table{Columns: []string{"run", ""}, Rows: rows})
 	}
 	if n := len(c.evals); n > 0 {
-		t := report.Table{Title: fmt.Sprintf("evaluation at step %.0f", c.evals[n-1]), Columns: []string{"metric", "value", "depth alone", "length alone"}}
+		t := report.Table{Title: fmt.Sprintf("evaluation at step %.0f", c.evals[n-1]),
+			Columns: []string{"metric", "value", "depth alone", "length alone"}}
 		for _, name := range evaluated {
 			if list := c.metric(name); list != nil {
 				row := []string{name, shown(list[n-1])}
@@ -236,7 +240,7 @@ func (c *runCurves) metric(name string) []float64 {
 func (c *runCurves) charts() []report.Block {
 	var blocks []report.Block
 	if len(c.training.x) > 0 {
-		of := fmt.Sprintf(", mean of %d optimiser steps", c.training.every)
+		of := fmt.Sprintf(", mean of %d optimizer steps", c.training.every)
 		if c.training.every == 1 {
 			of = ""
 		}
@@ -256,12 +260,14 @@ func (c *runCurves) charts() []report.Block {
 		{"evaluation: AUROC within trajectories", []string{"within_auroc", "depth/within_auroc", "length/within_auroc"}},
 		{"evaluation: first error", []string{"first_error_f1", "first_error_acc_error", "first_error_acc_correct"}},
 		{"evaluation: errors", []string{"step_mse", "step_ece", "trajectory_mse"}},
-		{"evaluation: trajectories, rank correlation", []string{"trajectory_spearman", "depth/trajectory_spearman", "length/trajectory_spearman"}},
+		{"evaluation: trajectories, rank correlation", []string{"trajectory_spearman", "depth/trajectory_spearman",
+			"length/trajectory_spearman"}},
 	} {
-		lines := report.LineChart{Title: chart.title, XLabel: "optimiser step"}
+		lines := report.LineChart{Title: chart.title, XLabel: "optimizer step"}
 		for _, name := range chart.names {
 			if y := c.metric(name); y != nil {
-				lines.Series = append(lines.Series, report.Series{Name: strings.ReplaceAll(name, "/", " alone: "), X: c.evals, Y: y, Dots: len(y) <= 40})
+				lines.Series = append(lines.Series, report.Series{Name: strings.ReplaceAll(name, "/", " alone: "), X: c.evals, Y: y,
+					Dots: len(y) <= 40})
 			}
 		}
 		if len(lines.Series) > 0 {
@@ -287,7 +293,7 @@ func (r *reporting) compareRuns() {
 		{"evaluation: AUROC within trajectories", func(c *runCurves) (x, y []float64) { return c.evals, c.metric("within_auroc") }},
 	} {
 		for runs := range slices.Chunk(r.runs, 6) { // as many as there are colours
-			lines := report.LineChart{Title: chart.title, XLabel: "optimiser step"}
+			lines := report.LineChart{Title: chart.title, XLabel: "optimizer step"}
 			for _, c := range runs {
 				x, y := chart.of(c)
 				lines.Series = append(lines.Series, report.Series{Name: c.name, X: x, Y: y})

@@ -123,7 +123,8 @@ func (s *scoreTally) labelledLine(score *scorefile.Score, t *data.Trajectory) er
 	thinking, response := t.Cut(s.r.opt.Split)
 	texts := slices.Concat(thinking.Steps, response.Steps)
 	if len(score.Steps) > 0 && len(texts) != len(score.Steps) {
-		return fmt.Errorf("%s: %q has %d scores, the trajectory at %s %d steps, cut at %q", score.Where, score.ID, len(score.Steps), t.Where, len(texts), s.r.opt.Split)
+		return fmt.Errorf("%s: %q has %d scores, the trajectory at %s %d steps, cut at %q", score.Where, score.ID, len(score.Steps), t.Where,
+			len(texts), s.r.opt.Split)
 	}
 	if len(t.Labels.Steps) > len(texts) {
 		return fmt.Errorf("%s: %q has %d labels for %d steps, cut at %q", t.Where, t.ID, len(t.Labels.Steps), len(texts), s.r.opt.Split)

@@ -33,7 +33,8 @@ func (s *scoreTally) finish() error {
 	s.r.sections = append(s.r.sections, report.Section{Title: "Scores " + s.name, Blocks: blocks})
 	if list := s.worst.blocks(); len(list) > 0 && s.all.unit() {
 		s.r.sections = append(s.r.sections, report.Section{Title: "Worst disagreements, " + s.name,
-			Text: fmt.Sprintf("The %d labelled steps with the largest distance between score and label, with the steps around them.", len(list)), Blocks: list})
+			Text:   fmt.Sprintf("The %d labelled steps with the largest distance between score and label, with the steps around them.", len(list)),
+			Blocks: list})
 	}
 	return nil
 }
@@ -45,7 +46,8 @@ func (s *scoreTally) plain() []report.Block {
 		rows = append(rows, []string{t.name, fmt.Sprint(t.steps), shown(t.low), shown(t.high)})
 	}
 	blocks := []report.Block{
-		report.Table{Title: fmt.Sprintf("%d trajectories", s.lines), Columns: []string{"part", "steps", "lowest score", "highest score"}, Rows: rows},
+		report.Table{Title: fmt.Sprintf("%d trajectories", s.lines), Columns: []string{"part", "steps", "lowest score", "highest score"},
+			Rows: rows},
 		s.histogram("scores of steps", "score", s.sources),
 	}
 	if s.wholes[1].n > 0 {
@@ -62,7 +64,9 @@ func (s *scoreTally) summary() report.Block {
 	rows := [][]string{
 		{"labelled steps", fmt.Sprint(s.all.labelled), fmt.Sprintf("of %d scored ones in %d trajectories", s.all.steps, s.all.lines)},
 		{"good ones", percent(good), "a label of 0.5 or more"},
-		{"accuracy", percent(float64(s.all.right) / n), fmt.Sprintf("a step that scores %g or more is said to be good; saying the same of all is right for %s", *s.r.opt.Threshold, percent(math.Max(good, 1-good)))},
+		{"accuracy", percent(float64(s.all.right) / n),
+			fmt.Sprintf("a step that scores %g or more is said to be good; saying the same of all is right for %s", *s.r.opt.Threshold,
+				percent(math.Max(good, 1-good)))},
 	}
 	if s.ranked.over {
 		rows = append(rows, []string{"step AUROC", "-", fmt.Sprintf("not computed for more than %d steps; prm eval does", mostRanked)})
@@ -71,13 +75,15 @@ func (s *scoreTally) summary() report.Block {
 	}
 	rows = append(rows,
 		[]string{"… within trajectories", shown(metrics.Ratio(s.won, s.pairs)), "the same among the steps of one trajectory"},
-		[]string{"first-error F1", shown(first.F1), fmt.Sprintf("first wrong step named in %s of %d, nothing called wrong in %s of %d", percent(first.AccError), first.NError, percent(first.AccCorrect), first.NCorrect)})
+		[]string{"first-error F1", shown(first.F1), fmt.Sprintf("first wrong step named in %s of %d, nothing called wrong in %s of %d",
+			percent(first.AccError), first.NError, percent(first.AccCorrect), first.NCorrect)})
 	if s.all.unit() {
 		rows = append(rows, []string{"squared error (Brier)", shown(s.all.calibration.Brier()), ""},
 			[]string{"calibration error (ECE)", shown(s.all.calibration.ECE()), fmt.Sprintf("%d bins of equal width", metrics.CalibrationBins)})
 	}
 	if s.finals > 0 {
-		rows = append(rows, []string{"squared error of trajectories", shown(metrics.Ratio(s.finalSquares, float64(s.finals))), fmt.Sprintf("%d labelled ones", s.finals)})
+		rows = append(rows, []string{"squared error of trajectories", shown(metrics.Ratio(s.finalSquares, float64(s.finals))),
+			fmt.Sprintf("%d labelled ones", s.finals)})
 	}
 	return report.Table{Columns: []string{"metric", "value", ""}, Rows: rows}
 }
@@ -91,7 +97,8 @@ func (s *scoreTally) firstError() metrics.FirstErrorResult {
 }
 
 func (s *scoreTally) bySource() report.Block {
-	t := report.Table{Title: "by source", Columns: []string{"source", "trajectories", "steps", "labelled", "mean score", "mean label", "accuracy", "ECE"}}
+	t := report.Table{Title: "by source", Columns: []string{"source", "trajectories", "steps", "labelled", "mean score", "mean label",
+		"accuracy", "ECE"}}
 	for _, one := range append(slices.Clone(s.sources), &s.all) {
 		n := float64(one.labelled)
 		row := []string{one.name, fmt.Sprint(one.lines), fmt.Sprint(one.steps), fmt.Sprint(one.labelled),
@@ -114,14 +121,17 @@ func (s *scoreTally) compared() []report.Block {
 			if b.Count > 0 {
 				line.X, line.Y = append(line.X, float64(b.Score)), append(line.Y, float64(b.Target))
 			}
-			bins.Rows = append(bins.Rows, []string{fmt.Sprintf("%.3f to %.3f", float64(i)/metrics.CalibrationBins, float64(i+1)/metrics.CalibrationBins), fmt.Sprintf("%.0f", b.Count), shown(b.Score), shown(b.Target)})
+			bins.Rows = append(bins.Rows, []string{fmt.Sprintf("%.3f to %.3f", float64(i)/metrics.CalibrationBins,
+				float64(i+1)/metrics.CalibrationBins), fmt.Sprintf("%.0f", b.Count), shown(b.Score), shown(b.Target)})
 		}
-		blocks = append(blocks, report.LineChart{Title: "calibration: ECE " + shown(s.all.calibration.ECE()), XLabel: "mean score", YLabel: "mean label",
+		blocks = append(blocks, report.LineChart{Title: "calibration: ECE " + shown(s.all.calibration.ECE()), XLabel: "mean score",
+			YLabel: "mean label",
 			Series: []report.Series{line, {Name: "perfect", X: []float64{0, 1}, Y: []float64{0, 1}}}})
 		tables = append(tables, bins)
 	}
 	if s.all.labelled > 0 {
-		blocks = append(blocks, histogramOf("scores of good and bad steps", "score", []string{"good", "bad"}, []*counts{&s.classes[1], &s.classes[0]}))
+		blocks = append(blocks, histogramOf("scores of good and bad steps", "score", []string{"good", "bad"},
+			[]*counts{&s.classes[1], &s.classes[0]}))
 		charts, table := s.byPosition()
 		blocks, tables = append(blocks, charts...), append(tables, table)
 	}
@@ -136,7 +146,8 @@ func (s *scoreTally) compared() []report.Block {
 		blocks = append(blocks, s.histogram(title, "score", list))
 	}
 	if s.finals > 0 {
-		blocks = append(blocks, histogramOf("scores of trajectories", "score", []string{"label of 0.5 or more", "less"}, []*counts{&s.wholes[1], &s.wholes[0]}))
+		blocks = append(blocks, histogramOf("scores of trajectories", "score", []string{"label of 0.5 or more", "less"},
+			[]*counts{&s.wholes[1], &s.wholes[0]}))
 	}
 	return append(blocks, tables...)
 }
@@ -161,10 +172,12 @@ func (s *scoreTally) byPosition() (charts []report.Block, table report.Block) {
 		}{{&accuracy, float64(p.right) / n}, {&base, float64(p.good) / n}, {&scores, p.scores / n}, {&labels, p.labels / n}} {
 			point.series.X, point.series.Y = append(point.series.X, at), append(point.series.Y, point.y)
 		}
-		t.Rows = append(t.Rows, []string{name, fmt.Sprint(p.n), percent(float64(p.right) / n), percent(float64(p.good) / n), shown(p.scores / n), shown(p.labels / n)})
+		t.Rows = append(t.Rows, []string{name, fmt.Sprint(p.n), percent(float64(p.right) / n), percent(float64(p.good) / n), shown(p.scores / n),
+			shown(p.labels / n)})
 	}
 	return []report.Block{
-		report.LineChart{Title: "accuracy by position", XLabel: "step of the trajectory", YLabel: "share of labelled steps", Series: []report.Series{accuracy, base}},
+		report.LineChart{Title: "accuracy by position", XLabel: "step of the trajectory", YLabel: "share of labelled steps",
+			Series: []report.Series{accuracy, base}},
 		report.LineChart{Title: "score and label by position", XLabel: "step of the trajectory", Series: []report.Series{scores, labels}},
 	}, t
 }

@@ -153,7 +153,8 @@ func measure(ctx context.Context, e label.Encoder, file string, soft bool) (stri
 	if !soft {
 		head = "AUROC pooled | AUROC within"
 	}
-	fmt.Fprintf(&b, "## %s: %d trajectories, %d steps, encoder %s\n\n| score | steps | %s |\n|---|---|---|---|\n", filepath.Base(file), len(traces), steps, e.ID(), head)
+	fmt.Fprintf(&b, "## %s: %d trajectories, %d steps, encoder %s\n\n| score | steps | %s |\n|---|---|---|---|\n", filepath.Base(file),
+		len(traces), steps, e.ID(), head)
 	for _, s := range scores(traces) {
 		var pooledScores, pooledKnown []float64
 		var each []metrics.Trajectory

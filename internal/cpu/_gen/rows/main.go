@@ -82,7 +82,8 @@ func main() {
 // from the highest power down: the minimax fit of _gen/rows/upper.py.
 var (
 	upperRate = float32(0.35)
-	upper     = []float32{-0.02914584875, 0.143971362, -0.2557136845, 0.1591736482, -0.02310957572, 0.1055079325, 0.1198328765, 0.1398618697, 0.1396214042}
+	upper     = []float32{-0.02914584875, 0.143971362, -0.2557136845, 0.1591736482, -0.02310957572, 0.1055079325, 0.1198328765, 0.1398618697,
+		0.1396214042}
 )
 
 // gelu is max(x, 0) − |x|·Q(|x|). An infinity gives NaN, as its product with a tail of 0 does.

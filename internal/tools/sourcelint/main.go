@@ -1,0 +1,115 @@
+// Command sourcelint checks what gofmt and vet leave open: the length of Go lines, and the spelling of optimizer. It prints one line per
+// finding and exits 1 if there is any. Files in exceptions.txt are not checked; an exception that is not needed is a finding.
+//
+//	go run ./internal/tools/sourcelint
+package main
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"go/scanner"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// longest is how many characters a line may have, not counting what is inside string literals, which are not broken.
+const longest = 140
+
+//go:embed exceptions.txt
+var exceptions string
+
+func main() {
+	findings, err := check(".", strings.Fields(exceptions))
+	for _, f := range findings {
+		fmt.Println(f)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "sourcelint:", err)
+	}
+	if err != nil || len(findings) > 0 {
+		os.Exit(1)
+	}
+}
+
+// check reads the Go files below root, except those in folders that begin with a dot and the named exceptions.
+func check(root string, excepted []string) (findings []string, err error) {
+	needed := map[string]bool{}
+	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && strings.HasPrefix(d.Name(), ".") && path != root {
+			return filepath.SkipDir
+		}
+		if d.IsDir() || filepath.Ext(path) != ".go" {
+			return nil
+		}
+		source, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		found := lint(filepath.ToSlash(name), source)
+		if slices.Contains(excepted, filepath.ToSlash(name)) {
+			needed[filepath.ToSlash(name)] = len(found) > 0
+			return nil
+		}
+		findings = append(findings, found...)
+		return nil
+	})
+	for _, name := range excepted {
+		if !needed[name] {
+			findings = append(findings, fmt.Sprintf("%s: need not be in exceptions.txt", name))
+		}
+	}
+	return findings, err
+}
+
+// british is the spelling that is not ours, in two parts so that this file does not have it.
+var british = []byte("optimi" + "se")
+
+// lint checks one file. Generated files are as their generator makes them.
+func lint(name string, source []byte) (findings []string) {
+	if bytes.HasPrefix(source, []byte("// Code generated")) {
+		return nil
+	}
+	inLiterals := literals(source)
+	for i, line := range bytes.Split(source, []byte("\n")) {
+		if n := utf8.RuneCount(line) - inLiterals[i+1]; n > longest {
+			findings = append(findings, fmt.Sprintf("%s:%d: %d characters without string literals; break the line at %d", name, i+1, n, longest))
+		}
+		if bytes.Contains(bytes.ToLower(line), british) {
+			findings = append(findings, fmt.Sprintf("%s:%d: it is spelled optimize here", name, i+1))
+		}
+	}
+	return findings
+}
+
+// literals counts the characters of string literals in each line, from 1.
+func literals(source []byte) map[int]int {
+	var s scanner.Scanner
+	set := token.NewFileSet()
+	file := set.AddFile("", set.Base(), len(source))
+	s.Init(file, source, func(token.Position, string) {}, 0)
+	count := map[int]int{}
+	for {
+		at, kind, text := s.Scan()
+		if kind == token.EOF {
+			return count
+		}
+		if kind == token.STRING {
+			for i, line := range strings.Split(text, "\n") {
+				count[file.Line(at)+i] += utf8.RuneCountInString(line)
+			}
+		}
+	}
+}
