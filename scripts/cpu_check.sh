@@ -38,6 +38,8 @@ go test -c -o "$work/cpu.test" ./internal/cpu
 	folders=$(dirname internal/parity/testdata/*/batch.json internal/parity/testdata/heads/*/expected.json)
 	for kernels in portable avx2 avx512 avx512bf16; do
 		for dtype in f32 f64 bf16; do
+			# Slow, and its products have the bits of avx512bf16's.
+			[ "$kernels-$dtype" = portable-bf16 ] && continue
 			result=ok
 			# shellcheck disable=SC2086
 			"$work/prm" parity $folders --dtype $dtype --backend $kernels >"$work/parity" 2>"$work/errors" || result=$(tail -n 1 "$work/errors" | cut -c1-200)
