@@ -85,7 +85,7 @@ func TestGPUGoldens(t *testing.T) {
 			goldens(t, open, parity.Options{DType: engine.BFloat16, OnePass: true}, "dim64")
 			return
 		}
-		goldens(t, open, parity.Options{DType: engine.BFloat16}, "dim64", "dim128")
-		goldens(t, open, parity.Options{DType: engine.F32}, "dim64", "dim128")
+		goldens(t, open, parity.Options{DType: engine.BFloat16}, "dim64", "dim128", "qwen3")
+		goldens(t, open, parity.Options{DType: engine.F32}, "dim64", "dim128", "qwen3")
 	})
 }

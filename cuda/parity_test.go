@@ -36,28 +36,29 @@ func goldens(t *testing.T, open func(t testing.TB) engine.Backend, opt parity.Op
 	}
 }
 
-// emulatedGoldens: forward and gradients of one model; with GOPRM_EMULATED=all of both, and 50 steps of each kind of
+// emulatedGoldens: forward and gradients of a few models; with GOPRM_EMULATED=all of all three, and 50 steps of each kind of
 // training, which take minutes.
-func emulatedGoldens(t *testing.T, open func(t testing.TB) engine.Backend, one string) (all bool) {
+func emulatedGoldens(t *testing.T, open func(t testing.TB) engine.Backend, few ...string) (all bool) {
 	if testing.Short() {
 		t.Skip("short: seconds of the emulator")
 	}
 	require.NoError(t, open(t).Close())
 	require.NoError(t, emulator.Configure(emulator.Mode{Jobs: 2}))
 	if os.Getenv("GOPRM_EMULATED") != "all" {
-		goldens(t, open, parity.Options{DType: engine.BFloat16, OnePass: true}, one)
+		goldens(t, open, parity.Options{DType: engine.BFloat16, OnePass: true}, few...)
 		return false
 	}
-	goldens(t, open, parity.Options{DType: engine.BFloat16}, "dim64", "dim128")
+	goldens(t, open, parity.Options{DType: engine.BFloat16}, "dim64", "dim128", "qwen3")
 	return true
 }
 
 // The whole of GOPRM_EMULATED=all has golden sets of the shared data too, and one folder in f32.
 func TestEmulatedSM80Goldens(t *testing.T) {
-	if !emulatedGoldens(t, openEmulated, "dim64") {
+	if !emulatedGoldens(t, openEmulated, "dim64", "qwen3") {
 		return
 	}
 	agrees(t, filepath.Join("..", "internal", "parity", "testdata", "wide"), openEmulated, parity.Options{DType: engine.F32})
+	goldens(t, openEmulated, parity.Options{DType: engine.F32}, "qwen3")
 	shared := filepath.Join(shareddata.Dir(t), "data", "goldens")
 	for _, name := range []string{"D", "E"} {
 		agrees(t, filepath.Join(shared, name), openEmulated, parity.Options{DType: engine.BFloat16})

@@ -30,8 +30,8 @@ var table = map[string]func(b *builder) ([]step, error){
 	"embedding_dtable":   func(b *builder) ([]step, error) { return b.scatter(0) },
 	"gather":             gather,
 	"gather_dx":          func(b *builder) ([]step, error) { return b.scatter(1) },
-	"rmsnorm":            func(b *builder) ([]step, error) { return b.rmsnorm("rmsnorm", b.In...) },
-	"rmsnorm_dx":         func(b *builder) ([]step, error) { return b.rmsnorm("rmsnorm_dx", b.In...) },
+	"rmsnorm":            func(b *builder) ([]step, error) { return b.rmsnorm() },
+	"rmsnorm_dx":         func(b *builder) ([]step, error) { return b.rmsnorm() },
 	"rmsnorm_dw":         rmsnormDW,
 	"linear":             linear,
 	"linear_dx":          linearDX,
@@ -151,17 +151,24 @@ func (b *builder) scatter(live int) ([]step, error) {
 	return p.done()
 }
 
-func (b *builder) rmsnorm(name string, in ...*engine.Tensor) ([]step, error) {
-	capacity, width := in[0].Shape()[0], in[0].Shape()[1]
-	return b.one(name+suffix(b.compute), capacity, 1, rowThreads, 2*8*rowThreads/32, b.outAndIn(in, bound{}, capacity, width, b.Attr.(ops.RMSNorm).Eps)...)
+func (b *builder) rmsnorm() ([]step, error) {
+	capacity, width := b.In[0].Shape()[0], b.In[1].Size()
+	heads := b.In[0].Shape()[1] / width
+	return b.one(b.Op+suffix(b.compute), capacity*heads, 1, rowThreads, 2*8*rowThreads/32,
+		b.outAndIn(b.In, bound{}, capacity, heads, width, b.Attr.(ops.RMSNorm).Eps)...)
 }
 
 func rmsnormDW(b *builder) ([]step, error) {
-	capacity, width := b.In[0].Shape()[0], b.In[0].Shape()[1]
+	capacity, width := b.In[0].Shape()[0], b.Out.Size()
+	heads := b.In[0].Shape()[1] / width
 	p := b.plan()
-	inverse := p.temporary(8 * capacity)
-	p.add("inverse_rms"+suffix(b.compute), capacity, 1, rowThreads, 8*rowThreads/32, inverse, b.In[0], bound{}, capacity, width, b.Attr.(ops.RMSNorm).Eps)
-	p.add("rmsnorm_dw"+suffix(b.compute), ceilDiv(width, columns), 1, columnThreads, 8*columnThreads, b.Out, b.In[0], b.In[1], inverse, bound{}, capacity, width)
+	inverse := p.temporary(8 * (capacity*heads + heads*width)) // a number for each head, then for each of a row's features
+	parts := inverse + driver.Ptr(8*capacity*heads)
+	p.add("inverse_rms"+suffix(b.compute), capacity*heads, 1, rowThreads, 8*rowThreads/32,
+		inverse, b.In[0], bound{}, capacity, heads, width, b.Attr.(ops.RMSNorm).Eps)
+	p.add("rmsnorm_dw"+suffix(b.compute), ceilDiv(heads*width, columns), 1, columnThreads, 8*columnThreads,
+		parts, b.In[0], b.In[1], inverse, bound{}, capacity, heads, width)
+	p.add("sum_heads"+suffix(b.compute), ceilDiv(width, each), 1, eachThreads, 0, b.Out, parts, heads, width)
 	return p.done()
 }
 

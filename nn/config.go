@@ -5,7 +5,7 @@ import "github.com/goprm/goprm/internal/hfmodel"
 // Config is what a model's config.json says of its architecture, checked. The fields' names are Hugging Face's.
 type Config struct {
 	Architectures         []string
-	ModelType             string // qwen2, llama or mistral
+	ModelType             string // qwen2, qwen3, llama or mistral
 	HiddenSize            int
 	IntermediateSize      int
 	NumHiddenLayers       int

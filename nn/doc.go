@@ -1,5 +1,5 @@
-// Package nn is a reward model as a Gorgonia graph: the Qwen2 backbone (Llama and Mistral are cases of it), value heads and LoRA
-// adapters, read from and written to Hugging Face folders.
+// Package nn is a reward model as a Gorgonia graph: a backbone (Qwen2, of which Llama and Mistral are cases, or Qwen3), value
+// heads and LoRA adapters, read from and written to Hugging Face folders.
 //
 // [Open] gives a [Network] that computes hidden states, scores and gradients, and learns:
 //

@@ -33,7 +33,7 @@ type Network struct {
 // ErrClosed is what methods return after Close.
 var ErrClosed = errors.New("nn: the network is closed")
 
-// Open opens a Hugging Face folder: a backbone (qwen2, llama, mistral) or a model that goprm has saved. A head that the
+// Open opens a Hugging Face folder: a backbone (qwen2, qwen3, llama, mistral) or a model that goprm has saved. A head that the
 // folder lacks starts at weight 0, a fresh adapter as PEFT draws it.
 func Open(dir string, o Options) (*Network, error) {
 	if err := o.Validate(); err != nil {

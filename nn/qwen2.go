@@ -27,12 +27,13 @@ func build(graph *nnet.Graph) {
 	}
 }
 
-// network builds one graph: Qwen2's, as modeling_qwen2.py of transformers has it, of which Llama and Mistral are cases.
+// network builds one graph: Qwen2's, as modeling_qwen2.py of transformers has it, of which Llama and Mistral are cases, or
+// Qwen3's, which normalises queries and keys and has no biases.
 type network struct {
 	*nnet.Graph
 }
 
-// backbone is Qwen2 without its vocabulary head.
+// backbone is the model without its vocabulary head.
 func (g *network) backbone() *gorgonia.Node {
 	c := g.Spec.Config
 	g.IDs = g.Input("ids", engine.I32, g.Cap.Tokens)
@@ -61,7 +62,7 @@ func (g *network) backbone() *gorgonia.Node {
 		last = x.ID()
 		x = g.layer(i, x) // [T, D]
 	}
-	hidden := g.norm("model.norm", x) // [T, D]
+	hidden := g.norm("model.norm", x, c.HiddenSize) // [T, D]
 	if g.Err() != nil {
 		return nil
 	}
@@ -76,9 +77,9 @@ func (g *network) backbone() *gorgonia.Node {
 
 // layer is one decoder layer: x + attention(norm(x)), then x + mlp(norm(x)).
 func (g *network) layer(i int, x *gorgonia.Node) *gorgonia.Node {
-	name := fmt.Sprintf("model.layers.%d", i)
-	x = g.Add(x, g.attention(i, g.norm(name+".input_layernorm", x)), 1)       // [T, D]
-	return g.Add(x, g.mlp(i, g.norm(name+".post_attention_layernorm", x)), 1) // [T, D]
+	name, width := fmt.Sprintf("model.layers.%d", i), g.Spec.Config.HiddenSize
+	x = g.Add(x, g.attention(i, g.norm(name+".input_layernorm", x, width)), 1)       // [T, D]
+	return g.Add(x, g.mlp(i, g.norm(name+".post_attention_layernorm", x, width)), 1) // [T, D]
 }
 
 // attention is grouped-query attention with rotary positions.
@@ -89,6 +90,10 @@ func (g *network) attention(i int, x *gorgonia.Node) *gorgonia.Node {
 	q := g.linear(i, "self_attn", "q_proj", x, heads, c.AttentionBias)  // [T, H·Dh]
 	k := g.linear(i, "self_attn", "k_proj", x, groups, c.AttentionBias) // [T, G·Dh]
 	v := g.linear(i, "self_attn", "v_proj", x, groups, c.AttentionBias) // [T, G·Dh]
+	if c.QKNorm {
+		name := fmt.Sprintf("model.layers.%d.self_attn", i)
+		q, k = g.norm(name+".q_norm", q, c.HeadDim), g.norm(name+".k_norm", k, c.HeadDim)
+	}
 	q, k = g.RoPE(q, g.Positions, rope), g.RoPE(k, g.Positions, rope)
 	keys := g.Keys
 	if c.Window(i) > 0 {
@@ -108,9 +113,9 @@ func (g *network) mlp(i int, x *gorgonia.Node) *gorgonia.Node {
 	return g.linear(i, "mlp", "down_proj", g.SwiGLU(gate, up), c.HiddenSize, false) // [T, D]
 }
 
-func (g *network) norm(name string, x *gorgonia.Node) *gorgonia.Node {
-	c := g.Spec.Config
-	return g.RMSNorm(x, g.Vector(name+".weight", c.HiddenSize), c.RMSNormEps, g.Spec.Train == nnet.TrainFull)
+// norm is RMSNorm over groups of width features: a whole row, or each head of it.
+func (g *network) norm(name string, x *gorgonia.Node, width int) *gorgonia.Node {
+	return g.RMSNorm(x, g.Vector(name+".weight", width), g.Spec.Config.RMSNormEps, g.Spec.Train == nnet.TrainFull)
 }
 
 // linear is one projection of layer i, with its adapter where there is one: W·x + b + (alpha/rank)·B·(A·dropout(x)).

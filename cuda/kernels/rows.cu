@@ -88,26 +88,27 @@ template <class S> DEVFN typename Of<S>::wide inverse_rms(const S *x, int width,
   return 1 / root(block_sum<ROW_THREADS / 32>(s, part) / width + (W)eps);
 }
 
-template <class S, class P> DEVFN void rmsnorm(S *out, const S *x, const P *w, Bound b, int capacity, int width, double eps) {
+// rmsnorm: a block for each head of each token; width is a head's.
+template <class S, class P> DEVFN void rmsnorm(S *out, const S *x, const P *w, Bound b, int capacity, int heads, int width, double eps) {
   typedef typename Of<S>::wide W;
   DYNAMIC_SHARED(memory);
-  int t = block_x(), rows = rows_of(b, capacity);
+  int t = block_x(), rows = rows_of(b, capacity) * heads;
   if (t >= rows) return;
   x += (u64)t * width, out += (u64)t * width;
   W inverse = inverse_rms(x, width, eps, (W *)memory);
   for (int j = thread(); j < width; j += ROW_THREADS) out[j] = Rounded<S>::from(number(x[j]) * inverse * w[j]);
 }
 #define DEFINE(suffix, S) \
-  KERNEL(ROW_THREADS, 1) rmsnorm_##suffix(S *out, const S *x, const Of<S>::param *w, Bound b, int capacity, int width, double eps) { rmsnorm(out, x, w, b, capacity, width, eps); } \
+  KERNEL(ROW_THREADS, 1) rmsnorm_##suffix(S *out, const S *x, const Of<S>::param *w, Bound b, int capacity, int heads, int width, double eps) { rmsnorm(out, x, w, b, capacity, heads, width, eps); } \
   EXPORT(rmsnorm_##suffix)
 FOR_ALL(DEFINE)
 #undef DEFINE
 
 // rmsnorm_dx: with r = 1/√(mean(x²)+eps) and g = w·dy, dx = r·g − x·r³·mean(x·g).
-template <class S, class P> DEVFN void rmsnorm_dx(S *out, const S *x, const P *w, const S *dy, Bound b, int capacity, int width, double eps) {
+template <class S, class P> DEVFN void rmsnorm_dx(S *out, const S *x, const P *w, const S *dy, Bound b, int capacity, int heads, int width, double eps) {
   typedef typename Of<S>::wide W;
   DYNAMIC_SHARED(memory);
-  int t = block_x(), rows = rows_of(b, capacity);
+  int t = block_x(), rows = rows_of(b, capacity) * heads;
   if (t >= rows) return;
   x += (u64)t * width, dy += (u64)t * width, out += (u64)t * width;
   W *part = (W *)memory, r = inverse_rms(x, width, eps, part), s = 0;
@@ -116,16 +117,16 @@ template <class S, class P> DEVFN void rmsnorm_dx(S *out, const S *x, const P *w
   for (int j = thread(); j < width; j += ROW_THREADS) out[j] = Rounded<S>::from(r * ((W)w[j] * number(dy[j])) - number(x[j]) * s);
 }
 #define DEFINE(suffix, S) \
-  KERNEL(ROW_THREADS, 1) rmsnorm_dx_##suffix(S *out, const S *x, const Of<S>::param *w, const S *dy, Bound b, int capacity, int width, double eps) { rmsnorm_dx(out, x, w, dy, b, capacity, width, eps); } \
+  KERNEL(ROW_THREADS, 1) rmsnorm_dx_##suffix(S *out, const S *x, const Of<S>::param *w, const S *dy, Bound b, int capacity, int heads, int width, double eps) { rmsnorm_dx(out, x, w, dy, b, capacity, heads, width, eps); } \
   EXPORT(rmsnorm_dx_##suffix)
 FOR_ALL(DEFINE)
 #undef DEFINE
 
-// inverse_rms_all writes 1/√(mean(x²)+eps) of each row, for rmsnorm_dw.
+// inverse_rms writes 1/√(mean(x²)+eps) of each head, for rmsnorm_dw.
 #define DEFINE(suffix, S) \
-  KERNEL(ROW_THREADS, 1) inverse_rms_##suffix(double *out, const S *x, Bound b, int capacity, int width, double eps) { \
+  KERNEL(ROW_THREADS, 1) inverse_rms_##suffix(double *out, const S *x, Bound b, int capacity, int heads, int width, double eps) { \
     DYNAMIC_SHARED(memory); \
-    int t = block_x(), rows = rows_of(b, capacity); \
+    int t = block_x(), rows = rows_of(b, capacity) * heads; \
     if (t >= rows) return; \
     double r = inverse_rms(x + (u64)t * width, width, eps, (Of<S>::wide *)memory); \
     if (thread() == 0) out[t] = r; \
@@ -135,6 +136,7 @@ FOR_ALL(DEFINE)
 #undef DEFINE
 
 // columns sums f(row, column) over the live rows for 32 columns a block: eight lanes take every eighth row, then add up.
+// rmsnorm_dw sums over tokens, sum_heads over heads.
 enum { COLUMNS = 32, LANES = 8 };
 template <class F> DEVFN double column_sum(int rows, int column, int width, F f) {
   DYNAMIC_SHARED(memory);
@@ -155,12 +157,20 @@ template <class F> DEVFN double column_sum(int rows, int column, int width, F f)
     if (thread() < COLUMNS && column < width) out[column] = s; \
   } \
   EXPORT(column_sums_##suffix) \
-  KERNEL(COLUMNS *LANES, 1) rmsnorm_dw_##suffix(Of<S>::param *out, const S *x, const S *dy, const double *inverse, Bound b, int capacity, int width) { \
-    int column = block_x() * COLUMNS + thread() % COLUMNS; \
-    double s = column_sum(rows_of(b, capacity), column, width, [&](int t) { return (double)number(dy[(u64)t * width + column]) * number(x[(u64)t * width + column]) * inverse[t]; }); \
-    if (thread() < COLUMNS && column < width) out[column] = s; \
+  KERNEL(COLUMNS *LANES, 1) rmsnorm_dw_##suffix(double *part, const S *x, const S *dy, const double *inverse, Bound b, int capacity, int heads, int width) { \
+    int all = heads * width, column = block_x() * COLUMNS + thread() % COLUMNS, head = column / width; \
+    double s = column_sum(rows_of(b, capacity), column, all, [&](int t) { return (double)number(dy[(u64)t * all + column]) * number(x[(u64)t * all + column]) * inverse[(u64)t * heads + head]; }); \
+    if (thread() < COLUMNS && column < all) part[column] = s; \
   } \
-  EXPORT(rmsnorm_dw_##suffix)
+  EXPORT(rmsnorm_dw_##suffix) \
+  KERNEL(EACH_THREADS, 1) sum_heads_##suffix(Of<S>::param *out, const double *part, int heads, int width) { \
+    each(width, [&](u64 j) { \
+      double s = 0; \
+      for (int h = 0; h < heads; h++) s += part[(u64)h * width + j]; \
+      out[j] = s; \
+    }); \
+  } \
+  EXPORT(sum_heads_##suffix)
 FOR_ALL(DEFINE)
 #undef DEFINE
 

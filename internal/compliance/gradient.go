@@ -100,6 +100,8 @@ func gradients(t *testing.T, d device) {
 	norm := ops.RMSNorm{Eps: 0.1}
 	check("", tokens("rmsnorm", norm, []int{3, 7}, fixed(3, 7), fixed(7)),
 		backward{"rmsnorm_dx", norm, same("0", "1", "dy"), []int{3, 7}, []int{0}}, backward{"rmsnorm_dw", norm, same("0", "dy"), []int{7}, []int{1}})
+	check("/heads", tokens("rmsnorm", norm, []int{3, 8}, fixed(3, 8), fixed(4)),
+		backward{"rmsnorm_dx", norm, same("0", "1", "dy"), []int{3, 8}, []int{0}}, backward{"rmsnorm_dw", norm, same("0", "dy"), []int{4}, []int{1}})
 	check("", tokens("linear", nil, []int{3, 5}, fixed(3, 7), fixed(5, 7), fixed(5)),
 		backward{"linear_dx", nil, same("dy", "1"), []int{3, 7}, []int{0}}, backward{"linear_dw", nil, same("dy", "0"), []int{5, 7}, []int{1}},
 		backward{"linear_db", nil, same("dy"), []int{5}, []int{2}})

@@ -32,35 +32,7 @@ func rowCases() []kase {
 				return y
 			}}, tokens, false)
 		})
-		add(name, func(m *maker) *call {
-			x, w := m.perRow(1, tokens, k), m.fixed(m.param(), 1, k)
-			return m.byToken(&call{op: "rmsnorm", attr: ops.RMSNorm{Eps: rmsEps}, in: []value{x, w}, out: m.result(tokens+m.spare, k), want: func() []float64 {
-				r := eachRMS(x, tokens, k)
-				return outer(tokens+m.spare, tokens, k, func(t, j int) float64 { return x.floats[t*k+j] * w.floats[j] * r[t] })
-			}}, tokens, true)
-		})
-		add(name, func(m *maker) *call {
-			x, w, dy := m.perRow(1, tokens, k), m.fixed(m.param(), 1, k), m.perRow(1, tokens, k)
-			return m.byToken(&call{op: "rmsnorm_dx", attr: ops.RMSNorm{Eps: rmsEps}, in: []value{x, w, dy}, out: m.result(tokens+m.spare, k), want: func() []float64 {
-				r, mean := eachRMS(x, tokens, k), make([]float64, tokens)
-				for i := range tokens * k {
-					mean[i/k] += x.floats[i] * w.floats[i%k] * dy.floats[i] / float64(k)
-				}
-				return outer(tokens+m.spare, tokens, k, func(t, j int) float64 {
-					return r[t]*w.floats[j]*dy.floats[t*k+j] - x.floats[t*k+j]*r[t]*r[t]*r[t]*mean[t]
-				})
-			}}, tokens, true)
-		})
-		add(name, func(m *maker) *call {
-			x, dy := m.perRow(1, tokens, k), m.perRow(1/math.Sqrt(float64(tokens)), tokens, k)
-			return m.byToken(&call{op: "rmsnorm_dw", attr: ops.RMSNorm{Eps: rmsEps}, in: []value{x, dy}, out: m.paramResult(k), want: func() []float64 {
-				y, r := make([]float64, k), eachRMS(x, tokens, k)
-				for i := range tokens * k {
-					y[i%k] += dy.floats[i] * x.floats[i] * r[i/k]
-				}
-				return y
-			}}, tokens, false)
-		})
+		all = append(all, normCases(name, tokens, 1, k)...)
 		add(name, func(m *maker) *call {
 			gate, up := m.perRow(2, tokens, k), m.perRow(1, tokens, k)
 			copy(gate.floats, []float64{-200, 200}[:min(2, k)]) // where the exponential leaves f32
@@ -99,6 +71,9 @@ func rowCases() []kase {
 				return outer(tokens+m.spare, tokens, k, func(t, j int) float64 { return f * a.floats[t*k+j] })
 			}}, tokens, true)
 		})
+	}
+	for _, s := range [][3]int{{1, 2, 1}, {3, 5, 17}, {17, 4, 64}, {65, 2, 128}, {150, 7, 128}} { // the last: more rows than one task takes
+		all = append(all, normCases(fmt.Sprintf("%dx%dx%d", s[0], s[1], s[2]), s[0], s[1], s[2])...)
 	}
 	for _, shape := range [][]int{{}, {1}, {7}, {2, 3, 5}} { // gorgonia's own sums of gradients
 		add(fmt.Sprintf("fixed%v", shape), func(m *maker) *call {
@@ -140,7 +115,46 @@ func (m *maker) embedding(tokens, k, vocabulary int, table value) *call {
 // rmsEps is large, so that leaving it out shows.
 const rmsEps = 1e-3
 
-// eachRMS is 1/√(mean(x²)+eps) of each live row.
+// normCases are rmsnorm and its gradients on rows of heads of k features.
+func normCases(name string, tokens, heads, k int) []kase {
+	attr, width := ops.RMSNorm{Eps: rmsEps}, heads*k
+	return []kase{
+		{name, func(m *maker) *call {
+			x, w := m.perRow(1, tokens, width), m.fixed(m.param(), 1, k)
+			return m.byToken(&call{op: "rmsnorm", attr: attr, in: []value{x, w}, out: m.result(tokens+m.spare, width), want: func() []float64 {
+				r := eachRMS(x, tokens*heads, k)
+				return outer(tokens+m.spare, tokens, width, func(t, j int) float64 {
+					return x.floats[t*width+j] * w.floats[j%k] * r[t*heads+j/k]
+				})
+			}}, tokens, true)
+		}},
+		{name, func(m *maker) *call {
+			x, w, dy := m.perRow(1, tokens, width), m.fixed(m.param(), 1, k), m.perRow(1, tokens, width)
+			return m.byToken(&call{op: "rmsnorm_dx", attr: attr, in: []value{x, w, dy}, out: m.result(tokens+m.spare, width), want: func() []float64 {
+				r, mean := eachRMS(x, tokens*heads, k), make([]float64, tokens*heads)
+				for i := range tokens * width {
+					mean[i/k] += x.floats[i] * w.floats[i%k] * dy.floats[i] / float64(k)
+				}
+				return outer(tokens+m.spare, tokens, width, func(t, j int) float64 {
+					i, h := t*width+j, t*heads+j/k
+					return r[h]*w.floats[j%k]*dy.floats[i] - x.floats[i]*r[h]*r[h]*r[h]*mean[h]
+				})
+			}}, tokens, true)
+		}},
+		{name, func(m *maker) *call {
+			x, dy := m.perRow(1, tokens, width), m.perRow(1/math.Sqrt(float64(tokens*heads)), tokens, width)
+			return m.byToken(&call{op: "rmsnorm_dw", attr: attr, in: []value{x, dy}, out: m.paramResult(k), want: func() []float64 {
+				y, r := make([]float64, k), eachRMS(x, tokens*heads, k)
+				for i := range tokens * width {
+					y[i%k] += dy.floats[i] * x.floats[i] * r[i/k]
+				}
+				return y
+			}}, tokens, false)
+		}},
+	}
+}
+
+// eachRMS is 1/√(mean(x²)+eps) of each live row, or head.
 func eachRMS(x value, rows, k int) []float64 {
 	r := make([]float64, rows)
 	for t := range r {

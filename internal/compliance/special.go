@@ -30,6 +30,9 @@ func specialNumbers(t *testing.T, d device, dtype tensor.Dtype) {
 			func(m *maker) *call {
 				return m.byToken(&call{op: "rmsnorm", attr: norm, in: []value{m.perRow(1, rows, k), m.fixed(m.param(), 1, k)}, out: m.result(rows, k)}, rows, true)
 			},
+			func(m *maker) *call { // a row of four heads
+				return m.byToken(&call{op: "rmsnorm", attr: norm, in: []value{m.perRow(1, rows, k), m.fixed(m.param(), 1, k/4)}, out: m.result(rows, k)}, rows, true)
+			},
 			func(m *maker) *call {
 				return m.byToken(&call{op: "swiglu", in: []value{m.perRow(1, rows, k), m.perRow(1, rows, k)}, out: m.result(rows, k)}, rows, true)
 			},

@@ -66,31 +66,31 @@ func avx2SwiGLUBackward(b *backend, c engine.Call) (engine.Launch, error) {
 }
 
 func avx2RMSNorm(b *backend, c engine.Call) (engine.Launch, error) {
-	if !eights(c) {
+	capacity, width, k, eps := c.In[0].Shape()[0], c.In[0].Shape()[1], c.In[1].Size(), c.Attr.(ops.RMSNorm).Eps
+	if !eights(c) || k%8 != 0 {
 		return nil, nil
 	}
-	capacity, k, eps := c.In[0].Shape()[0], c.In[0].Shape()[1], c.Attr.(ops.RMSNorm).Eps
-	return b.rowwise(c, capacity, rowChunk(k), func(from, to int) {
-		for t := from; t < to; t++ {
-			x := f32At(c.In[0], t*k)
+	return b.rowwise(c, capacity, rowChunk(width), func(from, to int) {
+		for at := from * width; at < to*width; at += k {
+			x := f32At(c.In[0], at)
 			inverse := 1 / math.Sqrt(vecSumSquares(x, k/8)/float64(k)+eps)
-			vecNorm(f32At(c.Out, t*k), x, f32At(c.In[1], 0), float32(inverse), k/8)
+			vecNorm(f32At(c.Out, at), x, f32At(c.In[1], 0), float32(inverse), k/8)
 		}
 	}), nil
 }
 
 // avx2RMSNormDX: with r = 1/√(mean(x²)+eps) and g = w·dy, dx = r·g − x·r³·mean(x·g).
 func avx2RMSNormDX(b *backend, c engine.Call) (engine.Launch, error) {
-	if !eights(c) {
+	capacity, width, k, eps := c.In[0].Shape()[0], c.In[0].Shape()[1], c.In[1].Size(), c.Attr.(ops.RMSNorm).Eps
+	if !eights(c) || k%8 != 0 {
 		return nil, nil
 	}
-	capacity, k, eps := c.In[0].Shape()[0], c.In[0].Shape()[1], c.Attr.(ops.RMSNorm).Eps
-	return b.rowwise(c, capacity, rowChunk(k), func(from, to int) {
-		for t := from; t < to; t++ {
-			x, w, dy := f32At(c.In[0], t*k), f32At(c.In[1], 0), f32At(c.In[2], t*k)
+	return b.rowwise(c, capacity, rowChunk(width), func(from, to int) {
+		for at := from * width; at < to*width; at += k {
+			x, w, dy := f32At(c.In[0], at), f32At(c.In[1], 0), f32At(c.In[2], at)
 			inverse := 1 / math.Sqrt(vecSumSquares(x, k/8)/float64(k)+eps)
 			along := vecSumProducts3(x, w, dy, k/8) * inverse * inverse * inverse / float64(k)
-			vecNormDX(f32At(c.Out, t*k), x, w, dy, float32(inverse), float32(along), k/8)
+			vecNormDX(f32At(c.Out, at), x, w, dy, float32(inverse), float32(along), k/8)
 		}
 	}), nil
 }

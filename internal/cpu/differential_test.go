@@ -150,6 +150,8 @@ func TestRowKernelsAgreeWithPortable(t *testing.T) {
 			{Op: "swiglu_backward", In: []*engine.Tensor{x, y, z}, Out: f(2 * n * k)},
 			{Op: "rmsnorm", Attr: norm, In: []*engine.Tensor{x, w}, Out: f(n, k)},
 			{Op: "rmsnorm_dx", Attr: norm, In: []*engine.Tensor{x, w, y}, Out: f(n, k)},
+			{Op: "rmsnorm", Attr: norm, In: []*engine.Tensor{f(n, 3*k), w}, Out: f(n, 3*k)},
+			{Op: "rmsnorm_dx", Attr: norm, In: []*engine.Tensor{f(n, 3*k), w, f(n, 3*k)}, Out: f(n, 3*k)},
 			{Op: "layernorm", Attr: ops.LayerNorm{Eps: 1e-12}, In: []*engine.Tensor{x, w, f(k)}, Out: f(n, k)},
 			{Op: "gelu", Attr: ops.GELU{}, In: []*engine.Tensor{x}, Out: f(n, k)},
 			{Op: "gelu", Attr: ops.GELU{Tanh: true}, In: []*engine.Tensor{x}, Out: f(n, k)},

@@ -79,12 +79,13 @@ func inverseRMS[T float](x []T, eps float64) float64 {
 	return 1 / math.Sqrt(s/float64(len(x))+eps)
 }
 
+// rmsnorm normalises a row's heads, each of the weight's length k, by themselves.
 func rmsnorm[T float](b *backend, c engine.Call) (engine.Launch, error) {
-	capacity, k, eps := c.In[0].Shape()[0], c.In[0].Shape()[1], c.Attr.(ops.RMSNorm).Eps
-	return b.rowwise(c, capacity, rowChunk(k), func(from, to int) {
+	capacity, width, k, eps := c.In[0].Shape()[0], c.In[0].Shape()[1], c.In[1].Size(), c.Attr.(ops.RMSNorm).Eps
+	return b.rowwise(c, capacity, rowChunk(width), func(from, to int) {
 		x, w, out := engine.Slice[T](c.In[0]), engine.Slice[T](c.In[1]), engine.Slice[T](c.Out)
-		for t := from; t < to; t++ {
-			row, y := x[t*k:][:k], out[t*k:][:k]
+		for at := from * width; at < to*width; at += k {
+			row, y := x[at:][:k], out[at:][:k]
 			inv := T(inverseRMS(row, eps))
 			for j, v := range row {
 				y[j] = T(v*inv) * w[j]
@@ -95,11 +96,11 @@ func rmsnorm[T float](b *backend, c engine.Call) (engine.Launch, error) {
 
 // rmsnormDX: with r = 1/√(mean(x²)+eps) and g = w·dy, dx = r·g − x·r³·mean(x·g).
 func rmsnormDX[T float](b *backend, c engine.Call) (engine.Launch, error) {
-	capacity, k, eps := c.In[0].Shape()[0], c.In[0].Shape()[1], c.Attr.(ops.RMSNorm).Eps
-	return b.rowwise(c, capacity, rowChunk(k), func(from, to int) {
+	capacity, width, k, eps := c.In[0].Shape()[0], c.In[0].Shape()[1], c.In[1].Size(), c.Attr.(ops.RMSNorm).Eps
+	return b.rowwise(c, capacity, rowChunk(width), func(from, to int) {
 		x, w, dy, out := engine.Slice[T](c.In[0]), engine.Slice[T](c.In[1]), engine.Slice[T](c.In[2]), engine.Slice[T](c.Out)
-		for t := from; t < to; t++ {
-			row, d, dx := x[t*k:][:k], dy[t*k:][:k], out[t*k:][:k]
+		for at := from * width; at < to*width; at += k {
+			row, d, dx := x[at:][:k], dy[at:][:k], out[at:][:k]
 			inv := inverseRMS(row, eps)
 			var s float64
 			for j, v := range row {
@@ -113,14 +114,15 @@ func rmsnormDX[T float](b *backend, c engine.Call) (engine.Launch, error) {
 	}), nil
 }
 
-// rmsnormDW: dw = Σ_t dy·x·r, in float64.
+// rmsnormDW: dw = Σ dy·x·r over tokens and heads, in float64.
 func rmsnormDW[T float](b *backend, c engine.Call) (engine.Launch, error) {
-	capacity, k, eps := c.In[0].Shape()[0], c.In[0].Shape()[1], c.Attr.(ops.RMSNorm).Eps
-	inv := make([]float64, capacity)
-	norms := b.rowwise(c, capacity, rowChunk(k), func(from, to int) {
+	capacity, width, k, eps := c.In[0].Shape()[0], c.In[0].Shape()[1], c.Out.Size(), c.Attr.(ops.RMSNorm).Eps
+	heads := width / k
+	inv := make([]float64, capacity*heads)
+	norms := b.rowwise(c, capacity, rowChunk(width), func(from, to int) {
 		x := engine.Slice[T](c.In[0])
-		for t := from; t < to; t++ {
-			inv[t] = inverseRMS(x[t*k:][:k], eps)
+		for h := from * heads; h < to*heads; h++ {
+			inv[h] = inverseRMS(x[h*k:][:k], eps)
 		}
 	})
 	var rows int
@@ -128,9 +130,9 @@ func rmsnormDW[T float](b *backend, c engine.Call) (engine.Launch, error) {
 		x, dy, from := engine.Slice[T](c.In[0]), engine.Slice[T](c.In[1]), i*columnBlock
 		width := min(columnBlock, k-from)
 		var sums [columnBlock]float64
-		for t := range rows {
-			row, r := x[t*k+from:][:width], inv[t]
-			for j, d := range dy[t*k+from:][:width] {
+		for h := range rows * heads {
+			row, r := x[h*k+from:][:width], inv[h]
+			for j, d := range dy[h*k+from:][:width] {
 				sums[j] += float64(float64(d) * float64(row[j]) * r)
 			}
 		}

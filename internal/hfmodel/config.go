@@ -1,6 +1,6 @@
 // Package hfmodel reads model folders as Hugging Face lays them out: config.json, safetensors weights (one file or shards with an
-// index), tokenizer files. It checks that a folder holds a model whose trunk is Qwen2's, or BERT's as sentence-transformers lays it
-// out, and refuses by name whatever else would change the numbers; nothing of that kind is ignored.
+// index), tokenizer files. It checks that a folder holds a model whose trunk is Qwen2's or Qwen3's, or BERT's as
+// sentence-transformers lays it out, and refuses by name whatever else would change the numbers; nothing of that kind is ignored.
 package hfmodel
 
 import (
@@ -18,13 +18,13 @@ const ConfigName = "config.json"
 // transformers' own.
 type Config struct {
 	Architectures         []string // possibly empty
-	ModelType             string   // "qwen2", "mistral" or "llama"
+	ModelType             string   // "qwen2", "qwen3", "mistral" or "llama"
 	HiddenSize            int
 	IntermediateSize      int
 	NumHiddenLayers       int
 	NumAttentionHeads     int
 	NumKeyValueHeads      int // divides NumAttentionHeads
-	HeadDim               int // even; hidden_size/num_attention_heads unless given
+	HeadDim               int // even; if absent hidden_size/num_attention_heads, for qwen3 128
 	RMSNormEps            float64
 	RopeTheta             float64
 	RopeScaling           RopeScaling
@@ -32,7 +32,8 @@ type Config struct {
 	VocabSize             int
 	TieWordEmbeddings     bool
 	HiddenAct             string // "silu"
-	AttentionBias         bool   // q, k and v have biases: qwen2 yes, mistral and llama no
+	AttentionBias         bool   // q, k and v have biases: qwen2 alone
+	QKNorm                bool   // each head of q and k is normalised before RoPE: qwen3 alone
 	NumLabels             int    // of a classification head; transformers' default is 2
 	Labels                Labels // what config.json calls the classes
 	TorchDtype            string // as written: "bfloat16", "float32" ...; "" if absent
@@ -54,7 +55,10 @@ const (
 )
 
 // families lists the accepted model types and the class names' beginning in "architectures".
-var families = map[string]string{"qwen2": "Qwen2", "mistral": "Mistral", "llama": "Llama"}
+var families = map[string]string{"qwen2": "Qwen2", "qwen3": "Qwen3", "mistral": "Mistral", "llama": "Llama"}
+
+// Class is what the names of the model type's classes begin with: Qwen2, of Qwen2ForCausalLM.
+func (c *Config) Class() string { return families[c.ModelType] }
 
 // architectureEndings are the classes that have the plain trunk; only qwen2 has the last three.
 var architectureEndings = []string{"ForCausalLM", "Model", "ForTokenClassification", "ForSequenceClassification",
@@ -96,7 +100,7 @@ func ParseConfig(text []byte) (*Config, error) {
 	c.RMSNormEps = f.number("rms_norm_eps", 1e-6)
 	c.TieWordEmbeddings = f.flag("tie_word_embeddings")
 	c.HiddenAct = f.text("hidden_act", "silu")
-	c.AttentionBias = c.ModelType == "qwen2"
+	c.AttentionBias, c.QKNorm = c.ModelType == "qwen2", c.ModelType == "qwen3"
 	c.TorchDtype = oneOf(f, "torch_dtype", "dtype")
 	c.readLabels(f)
 	c.readHeadDim(f)
@@ -115,17 +119,12 @@ func (c *Config) checkFamily(f *fields) {
 		f.fail("model_type is missing")
 		return
 	}
-	class, known := families[c.ModelType]
-	if !known {
-		because := ""
-		if strings.HasPrefix(c.ModelType, "qwen3") {
-			because = " (it normalises queries and keys)"
-		}
-		f.fail("model_type %q is not supported%s; qwen2, mistral and llama are", c.ModelType, because)
+	if families[c.ModelType] == "" {
+		f.fail("model_type %q is not supported; qwen2, qwen3, mistral and llama are", c.ModelType)
 		return
 	}
 	for _, architecture := range c.Architectures {
-		ending, ok := strings.CutPrefix(architecture, class)
+		ending, ok := strings.CutPrefix(architecture, c.Class())
 		at := slices.Index(architectureEndings, ending)
 		if !ok || at < 0 || at >= 4 && c.ModelType != "qwen2" {
 			f.fail("architecture %q of model_type %q is not supported", architecture, c.ModelType)
@@ -146,8 +145,12 @@ func oneOf(f *fields, older, newer string) string {
 }
 
 func (c *Config) readHeadDim(f *fields) {
-	if f.has("head_dim") {
-		c.HeadDim = f.count("head_dim", 0, maxHeadDim)
+	own := classDefaults[c.ModelType].headDim
+	if own > 0 && f.isNull("head_dim") {
+		f.fail("head_dim is null; leave the key out for its default, %d", own)
+	}
+	if own > 0 || f.has("head_dim") {
+		c.HeadDim = f.count("head_dim", own, maxHeadDim)
 		return
 	}
 	if f.err == nil && c.HiddenSize%c.NumAttentionHeads != 0 {

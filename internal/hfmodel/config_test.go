@@ -98,6 +98,8 @@ func TestConfigDialectsAndDefaults(t *testing.T) {
 			func(c *Config) bool {
 				return c.RopeScaling == RopeScaling{Kind: "yarn", Factor: 4, Original: 1024, BetaFast: 32, BetaSlow: 1, Attention: 0.1*math.Log(4) + 1}
 			}},
+		"qwen3": {map[string]string{"model_type": `"qwen3"`, "architectures": `["Qwen3ForSequenceClassification"]`},
+			func(c *Config) bool { return c.QKNorm && !c.AttentionBias && c.HeadDim == 128 && c.SlidingWindow == 0 }},
 		"all layers full": {map[string]string{"layer_types": `["full_attention","full_attention"]`}, func(c *Config) bool { return true }},
 	} {
 		config, err := ParseConfig(tinyConfig(t, c.edits))
@@ -108,6 +110,7 @@ func TestConfigDialectsAndDefaults(t *testing.T) {
 
 func TestConfigRefusals(t *testing.T) {
 	mistral := map[string]string{"model_type": `"mistral"`, "architectures": `["MistralForCausalLM"]`}
+	qwen3 := map[string]string{"model_type": `"qwen3"`, "architectures": `["Qwen3ForCausalLM"]`}
 	with := func(base map[string]string, key, value string) map[string]string {
 		merged := map[string]string{}
 		maps.Copy(merged, base)
@@ -139,7 +142,12 @@ func TestConfigRefusals(t *testing.T) {
 		{set("layer_types", `["full_attention","chunked_attention"]`), `layer 1 is "chunked_attention"`},
 		{set("layer_types", `["full_attention"]`), `1 entries for 2 layers`},
 		{with(mistral, "sliding_window", "0"), "sliding_window is 0, not from 1"},
-		{set("model_type", `"qwen3"`), `model_type "qwen3" is not supported (it normalises queries and keys)`},
+		{set("model_type", `"qwen3_moe"`), `model_type "qwen3_moe" is not supported; qwen2, qwen3,`},
+		{set("model_type", `"qwen3"`), `architecture "Qwen2ForCausalLM" of model_type "qwen3"`},
+		{with(qwen3, "architectures", `["Qwen3MoeForCausalLM"]`), `architecture "Qwen3MoeForCausalLM"`},
+		{with(qwen3, "architectures", `["Qwen3ForProcessRewardModel"]`), `"Qwen3ForProcessRewardModel"`}, // Fin-PRM's own code
+		{with(qwen3, "attention_bias", "true"), "attention_bias true"},
+		{with(qwen3, "num_key_value_heads", ""), "num_attention_heads 4 is not a multiple of num_key_value_heads 32"},
 		{set("model_type", `"gpt2"`), `model_type "gpt2" is not supported`},
 		{set("model_type", ""), "model_type is missing"},
 		{set("architectures", `["Qwen2MoeForCausalLM"]`), `architecture "Qwen2MoeForCausalLM"`},
@@ -204,6 +212,7 @@ func TestReadConfigFiles(t *testing.T) {
 func FuzzParseConfig(f *testing.F) {
 	f.Add(tinyConfig(f, nil))
 	f.Add(tinyConfig(f, map[string]string{"rope_parameters": `{"rope_theta": 1e6, "rope_type": "default"}`, "head_dim": "4"}))
+	f.Add(tinyConfig(f, map[string]string{"model_type": `"qwen3"`, "architectures": "", "head_dim": ""}))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		c, err := ParseConfig(text)
 		if err != nil {

@@ -6,8 +6,10 @@ var classDefaults = map[string]struct {
 	keyValueHeads int // 0: as many as num_attention_heads
 	positions     int
 	slidingWindow int // 0: none
+	headDim       int // 0: hidden_size/num_attention_heads, of null too
 }{
 	"qwen2":   {keyValueHeads: 32, positions: 32768, slidingWindow: 4096},
+	"qwen3":   {keyValueHeads: 32, positions: 32768, slidingWindow: 4096, headDim: 128},
 	"mistral": {keyValueHeads: 8, positions: 131072, slidingWindow: 4096},
 	"llama":   {positions: 2048},
 }

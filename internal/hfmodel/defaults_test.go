@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Each key absent, null and given, for each architecture, against transformers 5.23.0's Qwen2Config, MistralConfig and LlamaConfig.
+// Each key absent, null and given, for each architecture, against the configuration classes of transformers 5.23.0.
 func TestConfigDefaultsOfTheClass(t *testing.T) {
 	const refused = "refused"
 	type values [3]string // absent, null, given
@@ -28,6 +28,12 @@ func TestConfigDefaultsOfTheClass(t *testing.T) {
 	for class, keys := range map[string]map[string]values{
 		"qwen2": {
 			"rope_theta": {"10000", refused, "5000"}, "rms_norm_eps": {"1e-06", refused, "0.25"}, "head_dim": {"4", "4", "6"},
+			"num_key_value_heads": {"32", "64", "16"}, "tie_word_embeddings": {"false", "false", "true"},
+			"max_position_embeddings": {"32768", refused, "777"}, "sliding_window": {"4096", "0", "33"},
+			"max_window_layers": {"0 100", refused, "100 100"}, "hidden_act": {"silu", refused, "silu"},
+		},
+		"qwen3": {
+			"rope_theta": {"10000", refused, "5000"}, "rms_norm_eps": {"1e-06", refused, "0.25"}, "head_dim": {"128", refused, "6"},
 			"num_key_value_heads": {"32", "64", "16"}, "tie_word_embeddings": {"false", "false", "true"},
 			"max_position_embeddings": {"32768", refused, "777"}, "sliding_window": {"4096", "0", "33"},
 			"max_window_layers": {"0 100", refused, "100 100"}, "hidden_act": {"silu", refused, "silu"},

@@ -30,7 +30,7 @@ const (
 // rotaryBuffer matches what old exports store although it follows from the configuration.
 var rotaryBuffer = regexp.MustCompile(`^layers\.\d+\.self_attn\.rotary_emb\.inv_freq$`)
 
-// TrunkTensors lists the tensors of the Qwen2 trunk, in the order of the forward pass.
+// TrunkTensors lists the trunk's tensors, in the order of the forward pass.
 func (c *Config) TrunkTensors() []Spec {
 	queries, keys := c.NumAttentionHeads*c.HeadDim, c.NumKeyValueHeads*c.HeadDim
 	specs := []Spec{{embedding, []int{c.VocabSize, c.HiddenSize}}}
@@ -48,6 +48,10 @@ func (c *Config) TrunkTensors() []Spec {
 				add("self_attn."+p.name+".bias", p.rows)
 			}
 		}
+		if c.QKNorm {
+			add("self_attn.q_norm.weight", c.HeadDim)
+			add("self_attn.k_norm.weight", c.HeadDim)
+		}
 		add("self_attn.o_proj.weight", c.HiddenSize, queries)
 		add("post_attention_layernorm.weight", c.HiddenSize)
 		add("mlp.gate_proj.weight", c.IntermediateSize, c.HiddenSize)
@@ -59,7 +63,7 @@ func (c *Config) TrunkTensors() []Spec {
 
 // CheckTrunk checks that every tensor of the trunk is there with the right shape and a floating-point type. The error names the first
 // that is not, in the order of the forward pass. Tensors among the layers that the configuration knows nothing of (more layers,
-// biases, q and k norms) are an error too: leaving them out would change the numbers.
+// biases, q and k norms of a type without) are an error too: leaving them out would change the numbers.
 func CheckTrunk(c *Config, w *Weights) (*Trunk, error) {
 	trunk := &Trunk{Prefix: "model."}
 	if !w.Has("model." + embedding) {

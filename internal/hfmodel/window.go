@@ -25,8 +25,8 @@ func (c *Config) readWindow(f *fields) {
 		f.fail("layer_types has %d entries for %d layers", len(kinds), c.NumHiddenLayers)
 		return
 	}
-	window := 0
-	if c.ModelType == "mistral" || c.ModelType == "qwen2" && f.flag("use_sliding_window") {
+	window, qwen := 0, c.ModelType == "qwen2" || c.ModelType == "qwen3"
+	if c.ModelType == "mistral" || qwen && f.flag("use_sliding_window") {
 		window = c.windowWidth(f)
 	}
 	if f.err != nil {
@@ -47,7 +47,7 @@ func (c *Config) readWindow(f *fields) {
 	}
 	c.slides = make([]bool, c.NumHiddenLayers)
 	first := 0 // of the sliding layers
-	if c.ModelType == "qwen2" {
+	if qwen {
 		first = read(f, "max_window_layers", "a whole number", 28) // transformers' default
 	}
 	for i := range c.slides {

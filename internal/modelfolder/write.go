@@ -183,7 +183,6 @@ func ConfigWithHead(config *hfmodel.Config, head Head, dtype string) ([]byte, er
 	case head.Kind == nnet.Scalar && head.Final != "own":
 		labels = 1
 	}
-	class := map[string]string{"qwen2": "Qwen2", "mistral": "Mistral", "llama": "Llama"}[config.ModelType]
 	names, ids := map[string]string{}, map[string]int{}
 	for i := range labels {
 		name := fmt.Sprintf("LABEL_%d", i)
@@ -194,7 +193,7 @@ func ConfigWithHead(config *hfmodel.Config, head Head, dtype string) ([]byte, er
 		}
 		names[fmt.Sprint(i)], ids[name] = name, i
 	}
-	set := map[string]any{"architectures": []string{class + architecture}, "num_labels": labels, "id2label": names, "label2id": ids}
+	set := map[string]any{"architectures": []string{config.Class() + architecture}, "num_labels": labels, "id2label": names, "label2id": ids}
 	if architecture == "ForProcessRewardModel" && config.ModelType != "qwen2" {
 		delete(set, "architectures")
 	}

@@ -10,9 +10,9 @@
 //	op                 attr           in → out
 //	embedding                         table [V, K] (float or bf16), ids i32 [T] → [T, K]
 //	embedding_dtable                  dy [T, K], ids i32 [T] → [V, K], rows of absent ids are 0
-//	rmsnorm            RMSNorm        x [T, K], w [K] → x·w/√(mean(x²)+eps)
-//	rmsnorm_dx         RMSNorm        x, w, dy → [T, K]
-//	rmsnorm_dw         RMSNorm        x, dy → [K]
+//	rmsnorm            RMSNorm        x [T, H·D], w [D] → x·w/√(mean(x²)+eps), the mean over D; H = 1 normalises whole rows
+//	rmsnorm_dx         RMSNorm        x, w, dy → [T, H·D]
+//	rmsnorm_dw         RMSNorm        x, dy → [D], summed over tokens and heads
 //	layernorm          LayerNorm      x [T, K], w [K], b [K] → (x − mean(x))/√(variance(x)+eps)·w + b; variance over K, not K−1
 //	gelu               GELU           x [T, N] → x·Φ(x), or x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³)))
 //	linear                            x [T, K], w [N, K] (float or bf16) [, b [N]] → x·wᵀ + b [T, N]

@@ -22,10 +22,13 @@ func (b *Builder) Embedding(table, ids *gorgonia.Node, dtype tensor.Dtype, train
 	return b.apply(op, dtype, tensor.Shape{ids.Shape()[0], table.Shape()[1]}, table, ids)
 }
 
-// RMSNorm normalises rows of x [T, K] and scales them by w [K].
+// RMSNorm normalises each head of x [T, H·D] and scales it by w [D]. With H = 1 it normalises whole rows.
 func (b *Builder) RMSNorm(x, w *gorgonia.Node, eps float64, train bool) *gorgonia.Node {
-	if !b.hasShape("rmsnorm", "x", x, -1, -1) || !b.hasShape("rmsnorm", "w", w, x.Shape()[1]) {
+	if !b.hasShape("rmsnorm", "x", x, -1, -1) || !b.hasShape("rmsnorm", "w", w, -1) {
 		return nil
+	}
+	if d := w.Shape()[0]; d == 0 || x.Shape()[1]%d != 0 {
+		return b.fail("rmsnorm: rows of %d are not heads of w's length %d", x.Shape()[1], d)
 	}
 	attr := RMSNorm{Eps: eps}
 	op := &engine.Op{Kernel: "rmsnorm", Attr: attr, Rows: engine.Tokens, Differentiable: []bool{true, train}}

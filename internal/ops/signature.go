@@ -26,9 +26,9 @@ type signature struct {
 var signatures = map[string]signature{
 	"embedding":          {nil, []string{"w:VK i:T > f:TK"}},
 	"embedding_dtable":   {nil, []string{"f:TK i:T > p:VK"}},
-	"rmsnorm":            {reflect.TypeFor[RMSNorm](), []string{"f:TK p:K > f:TK"}},
-	"rmsnorm_dx":         {reflect.TypeFor[RMSNorm](), []string{"f:TK p:K f:TK > f:TK"}},
-	"rmsnorm_dw":         {reflect.TypeFor[RMSNorm](), []string{"f:TK f:TK > p:K"}},
+	"rmsnorm":            {reflect.TypeFor[RMSNorm](), []string{"f:TK p:D > f:TK"}},
+	"rmsnorm_dx":         {reflect.TypeFor[RMSNorm](), []string{"f:TK p:D f:TK > f:TK"}},
+	"rmsnorm_dw":         {reflect.TypeFor[RMSNorm](), []string{"f:TK f:TK > p:D"}},
 	"linear":             {nil, []string{"f:TK w:NK > f:TN", "f:TK w:NK p:N > f:TN"}},
 	"linear_dx":          {nil, []string{"f:TN w:NK > f:TK"}},
 	"linear_dw":          {nil, []string{"f:TN f:TK > p:NK"}},
@@ -208,6 +208,10 @@ func attrFits(c engine.Call, compute tensor.Dtype) bool {
 	case "rope":
 		a := c.Attr.(RoPE)
 		return a.HeadDim > 0 && a.HeadDim%2 == 0 && a.Theta > 0 && c.In[0].Shape()[1]%a.HeadDim == 0
+	case "rmsnorm", "rmsnorm_dx":
+		return splits(c.In[0], c.In[1])
+	case "rmsnorm_dw":
+		return splits(c.In[0], c.Out)
 	case "pool":
 		return c.In[1].Size() == c.Out.Shape()[0]+1
 	case "swiglu_backward":
@@ -226,3 +230,6 @@ func attrFits(c engine.Call, compute tensor.Dtype) bool {
 	}
 	return true
 }
+
+// splits reports whether w's length divides that of x's rows.
+func splits(x, w *engine.Tensor) bool { return w.Size() > 0 && x.Shape()[1]%w.Size() == 0 }

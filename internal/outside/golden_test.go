@@ -17,7 +17,7 @@ var ctx = context.Background()
 
 // goldenFolders are the golden backbones that are there: the repository's own, and golden D of the development data.
 func goldenFolders() []string {
-	folders := []string{"../parity/testdata/wide", "../parity/testdata/dim64"}
+	folders := []string{"../parity/testdata/wide", "../parity/testdata/dim64", "../parity/testdata/qwen3"}
 	shared := os.Getenv("GOPRM_SHARED")
 	if shared == "" {
 		shared = "../../../shared"

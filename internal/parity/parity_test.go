@@ -43,8 +43,8 @@ func agrees(t *testing.T, dir string) {
 func TestGoldens(t *testing.T) {
 	heads, err := filepath.Glob("testdata/heads/*")
 	require.NoError(t, err)
-	require.Len(t, heads, 6)
-	for _, dir := range append(heads, "testdata/wide", "testdata/sharded", "testdata/dim64", "testdata/dim128") {
+	require.Len(t, heads, 7)
+	for _, dir := range append(heads, "testdata/wide", "testdata/sharded", "testdata/dim64", "testdata/dim128", "testdata/qwen3") {
 		agrees(t, dir)
 	}
 }
@@ -116,6 +116,7 @@ func TestEachChangedHeadNumberIsFound(t *testing.T) {
 		"eurus":            {"log_ratios": "log_ratios", "scores": "scores", "accumulated": "accumulated", "input_ids": "token ids"},
 		"mistral_window":   {"logits": "logits", "scores": "scores", "step_tag_id": "special ids"},
 		"sequence_dynamic": {"logits": "logits", "scores": "scores", "sigmoid": "sigmoid"},
+		"sequence_qwen3":   {"logits": "logits", "scores": "scores", "sigmoid": "sigmoid"},
 	} {
 		for field, quantity := range fields {
 			dir := filepath.Join(t.TempDir(), "changed")

@@ -15,6 +15,8 @@ for name in ("classification", "merged", "peft"):
     folder = f"{work}/{name}"
     load = AutoPeftModelForTokenClassification if name == "peft" else AutoModelForTokenClassification
     model = load.from_pretrained(folder, dtype=torch.float32).eval()
+    if name != "peft":
+        assert model.config.architectures == [type(model).__name__], model.config.architectures
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=f"{folder}/tokenizer.json")
     rows = [json.loads(line) for line in open(f"{work}/traj.jsonl")]
     scores = [json.loads(line) for line in open(f"{work}/scores-{name}.jsonl")]

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# Trains tiny models, exports them, loads the exports with the real transformers and PEFT and compares scores.
+# Trains tiny models, a Qwen2 and a Qwen3, exports them, loads the exports with the real transformers and PEFT and compares scores.
 # Needs Python (6 GB in a virtual environment).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 venv=${GOPRM_VENV:-runs/goldens-venv}
 [ -x "$venv/bin/python" ] || { python3 -m venv "$venv"; "$venv/bin/pip" install --quiet -r scripts/goldens/requirements.txt; }
-work=$(mktemp -d); [ -n "${KEEP:-}" ] || trap 'rm -rf "$work"' EXIT
-go build -o "$work/prm" ./cmd/prm
-go run ./internal/tools/randommodel --shape tiny --out "$work/base"
+root=$(mktemp -d); [ -n "${KEEP:-}" ] || trap 'rm -rf "$root"' EXIT
+go build -o "$root/prm" ./cmd/prm
+for shape in tiny qwen3; do
+work=$root/$shape
+go run ./internal/tools/randommodel --shape $shape --out "$work/base"
 python3 - "$work" <<'PY'
 import json, random, sys
 rng = random.Random(1)
@@ -26,15 +28,16 @@ batch: {trajectories: 4}
 optim: {lr: 2e-3, head_lr: 2e-3, epochs: 100}
 out: $work/run-$1
 Y
-  "$work/prm" train --quiet --config "$work/$1.yaml"
+  "$root/prm" train --quiet --config "$work/$1.yaml"
 }
 train full full
 train lora lora
-"$work/prm" export --model "$work/run-full/model" --to hf-token-classification --out "$work/classification"
-"$work/prm" export --model "$work/run-lora/model" --to hf-token-classification --merge --out "$work/merged"
-"$work/prm" export --model "$work/run-lora/model" --to peft --out "$work/peft"
+"$root/prm" export --model "$work/run-full/model" --to hf-token-classification --out "$work/classification"
+"$root/prm" export --model "$work/run-lora/model" --to hf-token-classification --merge --out "$work/merged"
+"$root/prm" export --model "$work/run-lora/model" --to peft --out "$work/peft"
 for name in classification merged peft; do
   run=$([ $name = classification ] && echo full || echo lora)
-  "$work/prm" score --quiet --model "$work/run-$run/model" --in "$work/traj.jsonl" --out "$work/scores-$name.jsonl"
+  "$root/prm" score --quiet --model "$work/run-$run/model" --in "$work/traj.jsonl" --out "$work/scores-$name.jsonl"
 done
 "$venv/bin/python" scripts/exports/check.py "$work"
+done

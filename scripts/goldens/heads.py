@@ -18,7 +18,8 @@ from pathlib import Path
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import (LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, PreTrainedTokenizerFast, Qwen2Config,
-                          Qwen2ForCausalLM, Qwen2ForSequenceClassification, Qwen2ForTokenClassification)
+                          Qwen2ForCausalLM, Qwen2ForSequenceClassification, Qwen2ForTokenClassification, Qwen3Config,
+                          Qwen3ForSequenceClassification)
 
 PROBLEM = "A tank holds 20 litres; 7 are poured out, then 5 in. How many are in it?"
 STEPS = ["It holds 20 - 7 = 13 litres.", "Then 13 + 5 = 18, hm, that is right.", "The answer is \\boxed{18}."]
@@ -58,7 +59,7 @@ def frequencies(config):
 
 
 def truly_float64():
-    for name, prefix in (("qwen2", "Qwen2"), ("llama", "Llama"), ("mistral", "Mistral")):
+    for name, prefix in (("qwen2", "Qwen2"), ("qwen3", "Qwen3"), ("llama", "Llama"), ("mistral", "Mistral")):
         module = importlib.import_module(f"transformers.models.{name}.modeling_{name}")
         norm, rotary = getattr(module, prefix + "RMSNorm"), getattr(module, prefix + "RotaryEmbedding")
 
@@ -249,11 +250,11 @@ def mistral(out):
                    **outputs(f, model)})
 
 
-def sequence(out):
-    folder = out / "sequence_dynamic"
+def sequence(out, name, config, classifier, seed, **kw):
+    folder = out / name
     tok = byte_level(folder, CHATML, "", ["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
-    model = fill(Qwen2ForSequenceClassification(Qwen2Config(hidden_size=32, intermediate_size=40, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
-                 num_labels=1, rope_parameters={"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 4.0}, **sizes(tok, pad_token_id=tok.convert_tokens_to_ids("<|endoftext|>")))), 61)
+    model = fill(classifier(config(hidden_size=32, intermediate_size=40, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, num_labels=1,
+                                   **sizes(tok, pad_token_id=tok.convert_tokens_to_ids("<|endoftext|>"), **kw))), seed)
     save(model, folder)
     text = tok.apply_chat_template([{"role": "user", "content": PROBLEM}, {"role": "assistant", "content": "\n\n".join(STEPS)}], tokenize=False)
     ids = tok(text)["input_ids"]
@@ -276,7 +277,11 @@ def main(out):
              use_sliding_window=True, sliding_window=20, max_window_layers=1,
              rope_parameters={"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 128})
     mistral(out)
-    sequence(out)
+    sequence(out, "sequence_dynamic", Qwen2Config, Qwen2ForSequenceClassification, 61,
+             rope_parameters={"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 4.0})
+    # as Skywork-Reward-V2, with heads that are wider than the model, and a window on the second layer
+    sequence(out, "sequence_qwen3", Qwen3Config, Qwen3ForSequenceClassification, 62, tie_word_embeddings=True, head_dim=48,
+             rope_parameters={"rope_type": "default", "rope_theta": 1e6}, use_sliding_window=True, sliding_window=24, max_window_layers=1)
 
 
 if __name__ == "__main__":

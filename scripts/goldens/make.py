@@ -4,7 +4,7 @@
     python -m venv venv && venv/bin/pip install -r scripts/goldens/requirements.txt
     venv/bin/python scripts/goldens/make.py internal/parity/testdata [FOLDER...]
 
-Each folder is a tiny random Qwen2 (every weight exact in bf16), a packed batch, and what PyTorch computes from them in
+Each folder is a tiny random Qwen2 or Qwen3 (every weight exact in bf16), a packed batch, and what PyTorch computes from them in
 float32 and in float64: hidden states, head outputs, losses, gradients, and fifty training steps of the whole model, of
 the head alone and of LoRA adapters. CI needs no Python: it compares with the committed files.
 """
@@ -16,8 +16,11 @@ from pathlib import Path
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
-from transformers import Qwen2Config, Qwen2ForCausalLM
-from transformers.models.qwen2 import modeling_qwen2 as qwen2
+from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM
+from transformers.models.qwen2 import modeling_qwen2
+from transformers.models.qwen3 import modeling_qwen3
+
+FAMILIES = {"qwen2": (Qwen2Config, Qwen2ForCausalLM), "qwen3": (Qwen3Config, Qwen3ForCausalLM)}
 
 FOLDERS = {
     "wide": dict(seed=11, hidden=24, layers=2, heads=3, kv=1, intermediate=40, vocab=64, tied=False, theta=1e6, eps=1e-6, published=True),
@@ -26,6 +29,7 @@ FOLDERS = {
     # head's bias, one number, is not what is left of terms that cancel
     "dim64": dict(seed=19, hidden=16, layers=2, heads=2, kv=1, head_dim=64, intermediate=24, vocab=48, tied=True, theta=1e6, eps=1e-6, long=True),
     "dim128": dict(seed=14, hidden=16, layers=2, heads=2, kv=1, head_dim=128, intermediate=24, vocab=48, tied=True, theta=1e6, eps=1e-6, long=True),
+    "qwen3": dict(seed=15, family="qwen3", hidden=16, layers=2, heads=4, kv=2, head_dim=64, intermediate=24, vocab=48, tied=False, theta=1e6, eps=1e-5, long=True),
 }
 # Trajectories of the batch: length, where its steps end, where it is read as a whole. In the last one the last step and
 # the trajectory are read at the same token.
@@ -39,7 +43,13 @@ MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 
 def truly_float64():
     """transformers computes norms and rotary angles of a float64 model in float32; here float64 means float64."""
-    norm, rotary = qwen2.Qwen2RMSNorm.forward, qwen2.Qwen2RotaryEmbedding.forward
+    for norm, rotary in ((modeling_qwen2.Qwen2RMSNorm, modeling_qwen2.Qwen2RotaryEmbedding),
+                         (modeling_qwen3.Qwen3RMSNorm, modeling_qwen3.Qwen3RotaryEmbedding)):
+        make_exact(norm, rotary)
+
+
+def make_exact(norm_class, rotary_class):
+    norm, rotary = norm_class.forward, rotary_class.forward
 
     def exact_norm(self, x):
         if x.dtype != torch.float64:
@@ -54,7 +64,7 @@ def truly_float64():
         angle = (position_ids.double()[..., None] * frequency).repeat(1, 1, 2)
         return angle.cos(), angle.sin()
 
-    qwen2.Qwen2RMSNorm.forward, qwen2.Qwen2RotaryEmbedding.forward = exact_norm, exact_rotary
+    norm_class.forward, rotary_class.forward = exact_norm, exact_rotary
 
 
 def head_dim_of(config):
@@ -151,14 +161,16 @@ def write_json(path, value):
 
 
 class Folder:
-    def __init__(self, out, name, seed, hidden, layers, heads, kv, intermediate, vocab, tied, theta, eps, shard=None, published=False, head_dim=None, long=False):
+    def __init__(self, out, name, seed, hidden, layers, heads, kv, intermediate, vocab, tied, theta, eps, shard=None, published=False, head_dim=None, long=False,
+                 family="qwen2"):
         self.dir = out / name
         self.generator = torch.Generator().manual_seed(seed)
-        self.config = Qwen2Config(hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads, num_key_value_heads=kv,
-                                  intermediate_size=intermediate, vocab_size=vocab, tie_word_embeddings=tied, rms_norm_eps=eps,
-                                  rope_parameters={"rope_type": "default", "rope_theta": theta}, max_position_embeddings=256,
-                                  use_cache=False, bos_token_id=None, eos_token_id=None, **({"head_dim": head_dim} if head_dim else {}))
-        self.lm, self.head = Qwen2ForCausalLM(self.config), torch.nn.Linear(hidden, 1)
+        config, self.causal_lm = FAMILIES[family]
+        self.config = config(hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads, num_key_value_heads=kv,
+                             intermediate_size=intermediate, vocab_size=vocab, tie_word_embeddings=tied, rms_norm_eps=eps,
+                             rope_parameters={"rope_type": "default", "rope_theta": theta}, max_position_embeddings=256,
+                             use_cache=False, bos_token_id=None, eos_token_id=None, **({"head_dim": head_dim} if head_dim else {}))
+        self.lm, self.head = self.causal_lm(self.config), torch.nn.Linear(hidden, 1)
         fill(self.lm, self.generator)
         fill(self.head, self.generator)
         self.adapter = {}
@@ -166,7 +178,7 @@ class Folder:
         self.shard, self.published = shard, published
 
     def fresh(self, mode, dtype):
-        lm = Qwen2ForCausalLM(self.config)
+        lm = self.causal_lm(self.config)
         lm.load_state_dict(self.lm.state_dict())
         lm.requires_grad_(mode == "full")
         if mode == "full" and not self.config.tie_word_embeddings:
@@ -186,7 +198,7 @@ class Folder:
 
     def save_weights(self):
         for name, dtype in (("f32", torch.float32), ("bf16", torch.bfloat16)):
-            copy = Qwen2ForCausalLM(self.config).to(dtype)
+            copy = self.causal_lm(self.config).to(dtype)
             copy.load_state_dict(self.lm.state_dict())
             target = self.dir / name
             copy.save_pretrained(target, **({"max_shard_size": self.shard} if self.shard else {}))

@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 venv=${GOPRM_VENV:-runs/goldens-venv}
 [ -x "$venv/bin/python" ] || { python3 -m venv "$venv"; "$venv/bin/pip" install --quiet -r scripts/goldens/requirements.txt; }
-rm -rf internal/parity/testdata/{wide,sharded,dim64,dim128}
+rm -rf internal/parity/testdata/{wide,sharded,dim64,dim128,qwen3}
 "$venv/bin/python" scripts/goldens/make.py internal/parity/testdata
 "$venv/bin/python" scripts/goldens/heads.py internal/parity/testdata/heads
 "$venv/bin/python" scripts/torchfile/make.py internal/torchfile/testdata

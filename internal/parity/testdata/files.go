@@ -3,7 +3,7 @@ package testdata
 
 import "embed"
 
-// Files holds the models of head dimensions 64 and 128.
+// Files holds the models of head dimensions 64 and 128, the last a Qwen3.
 //
-//go:embed dim64 dim128
+//go:embed dim64 dim128 qwen3
 var Files embed.FS

@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/goprm/goprm/data/tokenizer"
 	"github.com/goprm/goprm/internal/atomicfile"
@@ -28,6 +29,12 @@ var shapes = map[string]map[string]any{
 	"1.5b":  shape(1536, 28, 12, 2, 8960, 151936),
 	"7b":    untied(shape(3584, 28, 28, 4, 18944, 152064)),
 	"72b":   untied(shape(8192, 80, 64, 8, 29568, 152064)),
+	"qwen3": qwen3(shape(64, 2, 4, 2, 160, 512)), // heads wider than a quarter of the model
+}
+
+func qwen3(config map[string]any) map[string]any {
+	config["architectures"], config["model_type"], config["head_dim"] = []string{"Qwen3ForCausalLM"}, "qwen3", 32
+	return config
 }
 
 func untied(config map[string]any) map[string]any {
@@ -43,7 +50,7 @@ func shape(hidden, layers, heads, keyHeads, intermediate, vocab int) map[string]
 }
 
 func main() {
-	name := flag.String("shape", "0.5b", "tiny, small, 0.5b, 1.5b, 7b or 72b")
+	name := flag.String("shape", "0.5b", "tiny, small, 0.5b, 1.5b, 7b, 72b or qwen3")
 	sparse := flag.Bool("sparse", false, "all weights 0, as holes in the file, which then takes no room on the disk")
 	dtype := flag.String("dtype", "F32", "F32 or BF16")
 	head := flag.Bool("head", false, "with a two-class head on every token")
@@ -68,7 +75,8 @@ func write(dir string, config map[string]any, dtype safetensors.DType, head, spa
 		return err
 	}
 	if head {
-		config["architectures"] = []string{"Qwen2ForTokenClassification"}
+		class := config["architectures"].([]string)[0]
+		config["architectures"] = []string{strings.Replace(class, "CausalLM", "TokenClassification", 1)}
 	}
 	text, err := json.MarshalIndent(config, "", " ")
 	if err != nil {
