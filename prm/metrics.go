@@ -2,6 +2,7 @@ package prm
 
 import (
 	"encoding/json"
+	"math"
 
 	"github.com/goprm/goprm/internal/metrics"
 	"github.com/goprm/goprm/internal/runlog"
@@ -134,7 +135,8 @@ func (e Evaluation) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads the value of "eval" in metrics.jsonl. Step keeps its value.
 func (e *Evaluation) UnmarshalJSON(text []byte) error {
-	var line evaluationLine
+	undefined := metrics.Float(math.NaN()) // what a line of an earlier version lacks
+	line := evaluationLine{Report: metrics.Report{WithinProblemAUROC: undefined, ProcessBenchF1: undefined}}
 	if err := json.Unmarshal(text, &line); err != nil {
 		return err
 	}
