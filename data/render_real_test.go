@@ -88,8 +88,11 @@ func TestQwenStepMark(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, strings.HasSuffix(s, "<|im_start|>assistant\none<extra_0>⟦thinking 0⟧two<extra_0>⟦thinking 1⟧<|im_end|>⟦final⟧\n"), s)
 		require.Equal(t, int32(151651), e.Tokens[e.Reads[0].Pos])
-		_, _, err = r.Render(&Trajectory{Problem: "P", Steps: []string{"one <|quad_end|>"}})
+		_, _, err = r.Render(&Trajectory{Problem: "P", Steps: []string{"one <extra_0>"}})
 		require.ErrorContains(t, err, "thinking step 0 contains the step mark")
+		plain, _, err := r.Render(&Trajectory{Problem: "P", Steps: []string{"one <|quad_end|>"}})
+		require.NoError(t, err, "the name that the mark has lost is text like any other")
+		require.Len(t, plain.Reads, 2)
 	}
 	o.StepMark = "<extra_1>"
 	_, err := NewRenderer(o, tok, realTemplate(t, dir, "qwen2.5-instruct.jinja"))

@@ -21,7 +21,7 @@ func TestUngraded(t *testing.T) {
 		cause, decision string
 	}{
 		{"5", "5", 1, "", "right"}, {"6", "5", 0, "", "wrong"},
-		{`\\color{red}6`, "5", 0, "answer", "wrong"}, {`\\foo{6}`, "5", 0, "answer", "wrong"}, {strings.Repeat("9^", 40) + "9", "5", 0, "answer", "wrong"},
+		{`\\color{red}6`, "5", 0, "", "wrong"}, {`\\foo{6}`, "5", 0, "answer", "wrong"}, {strings.Repeat("9^", 40) + "9", "5", 0, "answer", "wrong"},
 		{"6", `\\foo{5}`, -1, "gold", "undecided"}, {`\\foo{6}`, `\\foo{5}`, -1, "gold", "undecided"}, {"6", "def f(): 1", -1, "gold", "undecided"},
 	} {
 		for policy, opt := range map[string]Options{"error": {}, "prm-only": {Ungraded: UngradedPRM}, "zero": {Unscored: "0"}} {
