@@ -1,14 +1,12 @@
 package prm
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"path/filepath"
 
 	"github.com/goprm/goprm/internal/checkpoint"
 	"github.com/goprm/goprm/internal/nnet"
-	"github.com/goprm/goprm/internal/safetensors"
 )
 
 // passOver does what on_nonfinite says of a step that was not applied: an error ends the run.
@@ -67,52 +65,4 @@ func (t *trainer) wayOut(step int, micros []nnet.Micro) string {
 		}
 	}
 	return fmt.Sprintf("%s, but its weights cannot take this step either: begin a new run with %s", intact, smaller)
-}
-
-// checkFinite refuses weights with NaN or Inf before anything is computed with them.
-func (s *session) checkFinite() error {
-	for _, file := range s.folder.Root.Files() {
-		for _, info := range file.Tensors() {
-			if i := firstNonFinite(info.DType, file.Bytes(info.Name)); i >= 0 {
-				return fmt.Errorf("model: %s: tensor %s: number %d is NaN or Inf: the weights are damaged, or were so when they were saved",
-					file.Path(), info.Name, i)
-			}
-		}
-	}
-	return nil
-}
-
-// firstNonFinite is the index of the first NaN or Inf, whose exponents are all ones; -1 if there is none, or the dtype has none.
-func firstNonFinite(dtype safetensors.DType, raw []byte) int {
-	var exponent, low uint64 // of each number in eight bytes: its exponent's bits, its lowest bit
-	switch dtype {
-	case safetensors.BF16:
-		exponent, low = 0x7f807f807f807f80, 0x0001000100010001
-	case safetensors.F16:
-		exponent, low = 0x7c007c007c007c00, 0x0001000100010001
-	case safetensors.F32:
-		exponent, low = 0x7f8000007f800000, 0x0000000100000001
-	case safetensors.F64:
-		exponent, low = 0x7ff0000000000000, 1
-	default:
-		return -1
-	}
-	width := int(dtype.Size())
-	high := low << (8*width - 1)
-	at := 0
-	for ; at+8 <= len(raw); at += 8 {
-		missing := ^binary.LittleEndian.Uint64(raw[at:]) & exponent
-		if (missing-low)&^missing&high != 0 { // a number of which no bit of the exponent is missing
-			break
-		}
-	}
-	for ; at+width <= len(raw); at += width {
-		var padded [8]byte
-		copy(padded[:], raw[at:at+width])
-		mask := exponent & (1<<(8*width-1)<<1 - 1)
-		if binary.LittleEndian.Uint64(padded[:])&mask == mask {
-			return at / width
-		}
-	}
-	return -1
 }

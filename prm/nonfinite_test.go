@@ -149,33 +149,8 @@ func TestWeightsThatAreNoNumbersAreNamed(t *testing.T) {
 	binary.LittleEndian.PutUint32(raw[at+4*5:], math.Float32bits(float32(math.NaN())))
 	require.NoError(t, os.WriteFile(path, raw, 0o666))
 	_, err = Train(context.Background(), c)
-	require.ErrorContains(t, err, "tensor "+name+": number 5 is NaN or Inf")
+	require.ErrorContains(t, err, `tensor "`+name+`": its weights hold NaN or Inf`)
 	require.NoDirExists(t, c.Out)
 	_, err = DryRun(context.Background(), c)
 	require.ErrorContains(t, err, name)
-}
-
-// Each place of NaN and both infinities, among numbers with the largest and smallest exponents.
-func TestFirstNonFinite(t *testing.T) {
-	for _, count := range []int{1, 2, 3, 4, 5, 9, 13} {
-		for at := -1; at < count; at++ {
-			for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
-				var f32, bf16, f16, f64 []byte
-				for i := range count {
-					v := []float64{math.MaxFloat32, -1, 0, -math.MaxFloat32, 1e-45}[i%5]
-					half := []uint16{0x7bff, 0xfbff, 0, 1, 0x8001}[i%5]
-					if i == at {
-						v = bad
-						half = map[bool]uint16{true: 0x7e00, false: 0xfc00}[math.IsNaN(bad)]
-					}
-					bits := math.Float32bits(float32(v))
-					f32, f64 = binary.LittleEndian.AppendUint32(f32, bits), binary.LittleEndian.AppendUint64(f64, math.Float64bits(v))
-					bf16, f16 = binary.LittleEndian.AppendUint16(bf16, uint16(bits>>16)), binary.LittleEndian.AppendUint16(f16, half)
-				}
-				for dtype, raw := range map[safetensors.DType][]byte{safetensors.F32: f32, safetensors.BF16: bf16, safetensors.F16: f16, safetensors.F64: f64} {
-					require.Equal(t, at, firstNonFinite(dtype, raw), "%s %d of %d", dtype, at, count)
-				}
-			}
-		}
-	}
 }

@@ -88,9 +88,6 @@ func (s *session) open(ctx context.Context) error {
 	if err := s.describe(); err != nil {
 		return err
 	}
-	if err := s.checkFinite(); err != nil {
-		return err
-	}
 	warnings, err := s.lengthWarnings()
 	s.set.warnings = append(s.set.warnings, warnings...)
 	return err
