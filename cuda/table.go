@@ -134,7 +134,8 @@ func (b *builder) outAndIn(in []*engine.Tensor, more ...any) []any {
 
 func embedding(b *builder) ([]step, error) {
 	vocabulary, width, capacity := b.In[0].Shape()[0], b.In[0].Shape()[1], b.In[1].Size()
-	return b.one("embedding"+suffix(b.compute, b.In[0].Dtype()), capacity, 1, rowThreads, 0, b.Out, b.In[0], b.In[1], bound{}, capacity, width, vocabulary)
+	return b.one("embedding"+suffix(b.compute, b.In[0].Dtype()), capacity, 1, rowThreads, 0, b.Out, b.In[0], b.In[1], bound{}, capacity, width,
+		vocabulary)
 }
 
 func gather(b *builder) ([]step, error) {
@@ -147,7 +148,8 @@ func (b *builder) scatter(live int) ([]step, error) {
 	capacity, width, targets := b.In[0].Shape()[0], b.In[0].Shape()[1], b.Out.Shape()[0]
 	p := b.plan()
 	p.do(p.clear(b.Out), nil)
-	p.add("scatter"+suffix(b.In[0].Dtype(), b.Out.Dtype()), capacity, 1, rowThreads, 4, b.Out, b.In[0], b.In[1], bound{}, capacity, width, targets, live)
+	p.add("scatter"+suffix(b.In[0].Dtype(), b.Out.Dtype()), capacity, 1, rowThreads, 4, b.Out, b.In[0], b.In[1], bound{}, capacity, width,
+		targets, live)
 	return p.done()
 }
 
@@ -218,7 +220,8 @@ func (b *builder) product(left, right *engine.Tensor, l layout, e epilogue) ([]s
 		return b.tensorProduct(left, right, l, e)
 	}
 	size := int(b.compute.Size())
-	return b.one("product"+suffix(b.compute, right.Dtype()), ceilDiv(l.n, productTile), ceilDiv(l.m, productTile), 256, 2*tileDepth*(productTile+1)*size,
+	return b.one("product"+suffix(b.compute, right.Dtype()), ceilDiv(l.n, productTile), ceilDiv(l.m, productTile), 256,
+		2*tileDepth*(productTile+1)*size,
 		b.Out, left, right, optional(e.bias), bound{}, l.m, l.n, l.k, l.liveTerms, uint64(l.am), uint64(l.ak), uint64(l.bk), uint64(l.bn))
 }
 
@@ -257,7 +260,8 @@ func (b *backend) frequencies(a ops.RoPE) (table driver.Ptr, amplitude float64, 
 func (b *builder) elementwise(more ...any) ([]step, error) {
 	capacity := leading(b.Call)
 	width := b.In[0].Size() / max(1, capacity)
-	return b.one(b.Op+suffix(b.compute), ceilDiv(b.In[0].Size(), each), 1, eachThreads, 0, b.outAndIn(b.In, append([]any{bound{}, capacity, width}, more...)...)...)
+	return b.one(b.Op+suffix(b.compute), ceilDiv(b.In[0].Size(), each), 1, eachThreads, 0,
+		b.outAndIn(b.In, append([]any{bound{}, capacity, width}, more...)...)...)
 }
 
 // unary kernels share the form of binary ones.
@@ -278,7 +282,8 @@ func (b *builder) factor() float64 {
 // reads kernels take a read-out each.
 func (b *builder) reads(in []*engine.Tensor, more ...any) ([]step, error) {
 	capacity := leading(b.Call)
-	return b.one(b.Op+suffix(b.compute), ceilDiv(capacity, each), 1, eachThreads, 0, b.outAndIn(in, append([]any{bound{}, capacity}, more...)...)...)
+	return b.one(b.Op+suffix(b.compute), ceilDiv(capacity, each), 1, eachThreads, 0,
+		b.outAndIn(in, append([]any{bound{}, capacity}, more...)...)...)
 }
 
 func objective(b *builder) ([]step, error) {

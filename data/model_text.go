@@ -27,7 +27,8 @@ var specialNames = []string{"bos_token", "eos_token", "unk_token", "sep_token", 
 const maxConfigFile = 32 << 20
 
 // ReadModelText reads a Hugging Face model folder: the chat template from chat_template.jinja, else from tokenizer_config.json (a text, or
-// a list of named ones, of which "default" is taken); special tokens from tokenizer_config.json, else special_tokens_map.json; the trained length from
+// a list of named ones, of which "default" is taken); special tokens from tokenizer_config.json, else special_tokens_map.json; the trained
+// length from
 // config.json. Files that are absent are passed over.
 func ReadModelText(dir string) (ModelText, error) {
 	m := ModelText{Special: map[string]string{}}

@@ -150,7 +150,8 @@ func (s steps) name(i int) string {
 	return fmt.Sprintf("response step %d", i-s.thinking)
 }
 
-// Render returns the trajectory as an Example, and what was dropped on the way. The Example is nil if all was: where the text is too long and
+// Render returns the trajectory as an Example, and what was dropped on the way. The Example is nil if all was: where the text is too long
+// and
 // text.long says drop, or truncate and not even the first step fits. A truncated Example ends with the last step that fits; it
 // has no Final read-out, so its trajectory label is dropped. Where text.long says window, a text that is too long has windows instead.
 // Errors name the trajectory and the step.
@@ -353,7 +354,8 @@ func joinPieces(pieces []piece) string {
 	return b.String()
 }
 
-// findTurnEnd looks for the token that closes the assistant's turn in what the chat template puts after it: the end-of-sequence token, or else the first
+// findTurnEnd looks for the token that closes the assistant's turn in what the chat template puts after it: the end-of-sequence token, or
+// else the first
 // token that is not white space, if it looks like a special token (in <> or []) and stays one token with letters around it.
 func (r *Renderer) findTurnEnd() error {
 	around, err := r.around("problem")

@@ -181,7 +181,8 @@ func (k *featureChunk) write() error {
 		k.written[i] = true
 		key, rows := featureKey(k.list[i]), k.rows[i]
 		sums[key] = checksum(key, rows)
-		tensors = append(tensors, safetensors.Tensor{Name: key, DType: c.dtype, Shape: []int{len(k.list[i].Reads), c.hidden}, Write: writeBytes(rows)})
+		tensors = append(tensors, safetensors.Tensor{Name: key, DType: c.dtype, Shape: []int{len(k.list[i].Reads), c.hidden},
+			Write: writeBytes(rows)})
 	}
 	if len(tensors) == 0 {
 		return nil

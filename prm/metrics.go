@@ -126,7 +126,8 @@ func (e Evaluation) MarshalJSON() ([]byte, error) {
 			line.Controls = map[string]metrics.Control{}
 		}
 		line.Controls[name] = metrics.Control{
-			StepAUROC: metrics.Float(c.StepAUROC), WithinAUROC: metrics.Float(c.WithinAUROC), WithinProblemAUROC: metrics.Float(c.WithinProblemAUROC),
+			StepAUROC: metrics.Float(c.StepAUROC), WithinAUROC: metrics.Float(c.WithinAUROC),
+			WithinProblemAUROC: metrics.Float(c.WithinProblemAUROC),
 			TrajectorySpearman: metrics.Float(c.TrajectorySpearman),
 		}
 	}

@@ -22,7 +22,8 @@ func (t *trainer) card(stores string) *modelfolder.Card {
 		k.Base = &modelfolder.Base{Path: absolute(t.folder.RootDir), SHA256: t.folder.RootSum}
 	}
 	if c.Train == nnet.TrainLoRA {
-		k.LoRA = &modelfolder.LoRA{Rank: c.LoRA.Rank, Alpha: c.LoRA.Alpha, Dropout: c.LoRA.Dropout, Targets: c.LoRA.Targets, Layers: c.LoRA.Layers}
+		k.LoRA = &modelfolder.LoRA{Rank: c.LoRA.Rank, Alpha: c.LoRA.Alpha, Dropout: c.LoRA.Dropout, Targets: c.LoRA.Targets,
+			Layers: c.LoRA.Layers}
 	}
 	if id, ok := t.renderer.StepMark(); ok {
 		k.StepMarkID = &id

@@ -223,7 +223,8 @@ func (m *Model) recognise(format string, good *int) error {
 	if m.public, err = formats.Open(format, source); err != nil {
 		return err
 	}
-	m.card = modelfolder.Card{Parts: []string{modelfolder.PartThinking, modelfolder.PartResponse}, Over: "trained", Alpha: 1, Threshold: m.public.Threshold}
+	m.card = modelfolder.Card{Parts: []string{modelfolder.PartThinking, modelfolder.PartResponse}, Over: "trained", Alpha: 1,
+		Threshold: m.public.Threshold}
 	if m.public.Outcome {
 		m.card.Parts = []string{modelfolder.PartTrajectory}
 	}

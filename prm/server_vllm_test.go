@@ -53,7 +53,9 @@ func TestServerGenerativeScoring(t *testing.T) {
 		for i, at := range golden.Positions {
 			at++
 			var got struct{ Data []struct{ Score float64 } }
-			post(t, http.DefaultClient, url+"/generative_scoring", map[string]any{"query": golden.IDs[:3], "items": [][]int32{golden.IDs[3:at]}, "label_token_ids": []int32{golden.Plus, golden.Minus}}, &got)
+			post(t, http.DefaultClient, url+"/generative_scoring", map[string]any{
+				"query": golden.IDs[:3], "items": [][]int32{golden.IDs[3:at]}, "label_token_ids": []int32{golden.Plus, golden.Minus},
+			}, &got)
 			require.InDelta(t, golden.F64.Scores[i], got.Data[0].Score, 1e-9, fmt.Sprint(name, i))
 		}
 		// Among all tokens the probabilities of all tokens are 1.

@@ -157,7 +157,8 @@ func (s *session) spec(train string) nnet.Spec {
 	return nnet.Spec{
 		Config: s.folder.Config, DType: s.dtype, Train: train,
 		Head: nnet.HeadSpec{Kind: c.Head.Kind, Activation: c.Head.Activation, Final: c.Head.Final},
-		LoRA: s.lora(), Loss: c.Loss.Kind, Recompute: c.Recompute == "layer", Narrow: c.Optim.Moments == "bf16", Offload: c.Optim.Offload && train != nnet.TrainNothing,
+		LoRA: s.lora(), Loss: c.Loss.Kind, Recompute: c.Recompute == "layer", Narrow: c.Optim.Moments == "bf16", Offload: c.Optim.Offload &&
+			train != nnet.TrainNothing,
 	}
 }
 

@@ -69,7 +69,8 @@ func (t *trainer) resume(from *checkpoint.Checkpoint, state runState) error {
 		}
 		t.evaluated = seen.adopt(&t.meta, &t.c)
 		if t.newSteps != t.record.Steps || len(t.rates) > 0 {
-			t.record.History = append(t.record.History, extension{FromStep: t.meta.Step, Steps: t.newSteps, Before: t.record.Steps, Changed: t.rates, Time: now()})
+			t.record.History = append(t.record.History, extension{FromStep: t.meta.Step, Steps: t.newSteps, Before: t.record.Steps, Changed: t.rates,
+				Time: now()})
 		}
 		if t.newSteps != t.record.Steps {
 			t.record.Steps = t.newSteps

@@ -50,7 +50,8 @@ func (c scoreCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	model, err := prm.Open(c.Model, prm.OpenOptions{Device: c.Device, Backend: c.Backend, Threads: p.threads, DType: c.DType, Format: c.Format, Base: c.Base, GoodClass: c.GoodClass, Reference: c.Reference, MaxTokens: c.MaxTokens, LowMemory: c.LowMemory})
+	model, err := prm.Open(c.Model, prm.OpenOptions{Device: c.Device, Backend: c.Backend, Threads: p.threads, DType: c.DType, Format: c.Format,
+		Base: c.Base, GoodClass: c.GoodClass, Reference: c.Reference, MaxTokens: c.MaxTokens, LowMemory: c.LowMemory})
 	if err != nil {
 		return err
 	}

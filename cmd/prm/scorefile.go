@@ -44,8 +44,10 @@ func (f *scorerFlags) validate() error {
 }
 
 // scored calls use with the stored scores, or with those that the model gives to the source's trajectories, of which there
-// are total; scores() reads them anew each time. What the model said is in a file before anything is made of it: the one to keep, or a temporary one.
-func (p *program) scored(f *scorerFlags, inputs []string, source func() iter.Seq2[*data.Trajectory, error], total int, use func(scores func() iter.Seq2[*prm.StoredScore, error], info *prm.ModelInfo) error) (err error) {
+// are total; scores() reads them anew each time. What the model said is in a file before anything is made of it: the one to keep, or a
+// temporary one.
+func (p *program) scored(f *scorerFlags, inputs []string, source func() iter.Seq2[*data.Trajectory, error], total int,
+	use func(scores func() iter.Seq2[*prm.StoredScore, error], info *prm.ModelInfo) error) (err error) {
 	if f.Model == "" {
 		return use(func() iter.Seq2[*prm.StoredScore, error] {
 			return prm.ReadScores(f.Scores, data.ReadOptions{Stdin: p.stdin})
@@ -70,8 +72,10 @@ func (p *program) scored(f *scorerFlags, inputs []string, source func() iter.Seq
 	return use(func() iter.Seq2[*prm.StoredScore, error] { return prm.ReadScores([]string{keep}, data.ReadOptions{}) }, info)
 }
 
-func (p *program) scoreTo(path string, f *scorerFlags, source func() iter.Seq2[*data.Trajectory, error], total int) (*prm.ModelInfo, error) {
-	model, err := prm.Open(f.Model, prm.OpenOptions{Device: f.Device, Backend: f.Backend, Threads: p.threads, DType: f.DType, Format: f.Format, Base: f.Base, GoodClass: f.GoodClass, Reference: f.Reference, MaxTokens: f.MaxTokens, LowMemory: f.LowMemory})
+func (p *program) scoreTo(path string, f *scorerFlags, source func() iter.Seq2[*data.Trajectory, error],
+	total int) (*prm.ModelInfo, error) {
+	model, err := prm.Open(f.Model, prm.OpenOptions{Device: f.Device, Backend: f.Backend, Threads: p.threads, DType: f.DType, Format: f.Format,
+		Base: f.Base, GoodClass: f.GoodClass, Reference: f.Reference, MaxTokens: f.MaxTokens, LowMemory: f.LowMemory})
 	if err != nil {
 		return nil, err
 	}

@@ -54,15 +54,18 @@ func (serveCommand) Help() string {
 
 func (c serveCommand) Run(p *program) error {
 	opt := prm.ServerOptions{
-		Name: c.Name, Alpha: c.Alpha, Parts: c.Parts, Beta: c.Beta, BlendScale: c.BlendScale, Ungraded: c.Ungraded, TooLong: c.TooLong, Unscored: c.Unscored,
-		BatchTokens: c.Batch, CacheTokens: c.Cache, MaxWait: c.Wait, Queue: c.Queue, MaxBody: c.MaxBody, MaxTokens: c.MaxTokens, Timeout: c.Timeout, Token: os.Getenv(tokenVariable),
+		Name: c.Name, Alpha: c.Alpha, Parts: c.Parts, Beta: c.Beta, BlendScale: c.BlendScale, Ungraded: c.Ungraded, TooLong: c.TooLong,
+		Unscored:    c.Unscored,
+		BatchTokens: c.Batch, CacheTokens: c.Cache, MaxWait: c.Wait, Queue: c.Queue, MaxBody: c.MaxBody, MaxTokens: c.MaxTokens,
+		Timeout: c.Timeout, Token: os.Getenv(tokenVariable),
 		Logger: slog.New(consoleHandler{mu: &sync.Mutex{}, console: p.console}),
 	}
 	if err := opt.Validate(); err != nil {
 		return usageError(oneLine(err))
 	}
 	model, err := prm.Open(c.Model, prm.OpenOptions{
-		Device: c.Device, Backend: c.Backend, Threads: p.threads, DType: c.DType, Format: c.Format, Base: c.Base, GoodClass: c.GoodClass, Reference: c.Reference, LowMemory: c.LowMemory,
+		Device: c.Device, Backend: c.Backend, Threads: p.threads, DType: c.DType, Format: c.Format, Base: c.Base, GoodClass: c.GoodClass,
+		Reference: c.Reference, LowMemory: c.LowMemory,
 	})
 	if err != nil {
 		return err

@@ -51,7 +51,8 @@ var cases = []struct {
 	{`(\sqrt2,\infty)`, `(2^{1/2},+\infty)`, Yes}, {`\{x \mid x>3\}`, `(3,\infty)`, Yes}, {"x>5", "y>5", No}, {`(a,b)`, `(b,a)`, No}, {`[1,2]\cap[1.5,3]`, `[\frac32,2]`, Yes}, {`x \ge 0, x \ne 4`, `[0,4)\cup(4,\infty)`, Yes}, {"(-1, 3)", "-1 < x < 3", Yes},
 	{`\left(-\infty,-\frac{3}{2}\right]`, `(-\infty, -1.5]`, Yes},
 	// tuples and several answers
-	{"(1,2,3)", "(1,2,3)", Yes}, {"(1,2,3)", "(3,2,1)", No}, {"(1,2)", "1,2", Yes}, {"(1,2)", "2,1", No}, {"1,2", "2,1", Yes}, {"1,2", "1", No}, {"1", "1,2", No}, {"1,2", `1\text{ and }2`, Yes}, {"1,2", "1 or 2", Yes}, {"1,2", "1;2", Yes},
+	{"(1,2,3)", "(1,2,3)", Yes}, {"(1,2,3)", "(3,2,1)", No}, {"(1,2)", "1,2", Yes}, {"(1,2)", "2,1", No}, {"1,2", "2,1", Yes},
+	{"1,2", "1", No}, {"1", "1,2", No}, {"1,2", `1\text{ and }2`, Yes}, {"1,2", "1 or 2", Yes}, {"1,2", "1;2", Yes},
 	{"1,2,3", "1,2", No}, {`\pm 3`, "3,-3", Yes}, {`3,-3`, `\pm3`, Yes}, {`\pm 3`, "3", No}, {`x=\pm 3`, `x=3\text{ or }x=-3`, Yes}, {`1\pm\sqrt2`, `1+\sqrt2, 1-\sqrt2`, Yes}, {`\frac{-1\pm\sqrt5}{2}`, `\frac{-1-\sqrt5}{2}, \frac{\sqrt5-1}{2}`, Yes},
 	{"(1,2),(3,4)", "(3,4),(1,2)", Yes}, {"(1,2),(3,4)", "(1,4),(3,2)", No}, {"x=1,y=2", "y=2,x=1", Yes}, {"x=1,y=2", "x=2,y=1", No}, {"x=1,y=2", "1,2", Yes}, {"x=1,y=2", "2,1", No}, {"x=1,y=2", "(1,2)", Yes}, {"x=2,x=3", "3,2", Yes}, {"x=2,3", "2,3", Yes},
 	{"(0,0),(1,1)", "(0,0)", No}, {`\langle 1,2\rangle`, "(1,2)", No}, {`\langle1,2,3\rangle`, "(1,2,3)", Yes}, {"100,200,300", "100, 200, 300", Yes}, {"1,234", "1, 234", Yes},
@@ -61,13 +62,16 @@ var cases = []struct {
 	{`\begin{pmatrix}1&1\\0&1\end{pmatrix}\begin{pmatrix}1&0\\1&1\end{pmatrix}`, `\begin{pmatrix}2&1\\1&1\end{pmatrix}`, Yes}, {`\begin{pmatrix} 1 & 2 \\ 3 & 4 \\ \end{pmatrix}`, `\begin{array}{cc}1&2\\3&4\end{array}`, Yes},
 	// equations and inequalities
 	{"x=5", "5", Yes}, {"5", "x=5", Yes}, {"x=5", "x=6", No}, {"y=2x+1", "2x+1", Yes}, {"y=2x+1", "2x-y+1=0", Yes}, {"y=2x+1", "y=2x-1", No}, {"x^2+y^2=4", "2x^2+2y^2=8", Yes}, {"x^2+y^2=4", "x^2+y^2=2", No}, {"x+y=1", "1", Undecided},
-	{"x+y>1", "1<x+y", Yes}, {"x+y>1", "x+y<1", No}, {"x+y>1", "2x+2y>2", Yes}, {"x+y>1", "-x-y>-1", No}, {"x+y>1", "-x-y<-1", Yes}, {"f(x)=x^2", "x^2", Yes}, {"f(x)=x^2", "y=x^2", Yes}, {"x=2", "y=2", No}, {"5", "m+n=5", Yes}, {`k\ge 2`, `k\geqslant2`, Yes},
+	{"x+y>1", "1<x+y", Yes}, {"x+y>1", "x+y<1", No}, {"x+y>1", "2x+2y>2", Yes}, {"x+y>1", "-x-y>-1", No}, {"x+y>1", "-x-y<-1", Yes},
+	{"f(x)=x^2", "x^2", Yes}, {"f(x)=x^2", "y=x^2", Yes}, {"x=2", "y=2", No}, {"5", "m+n=5", Yes}, {`k\ge 2`, `k\geqslant2`, Yes},
 	{"a=b", "b=a", Yes}, {`x\approx 3.5`, "3.5", Yes}, {`x \equiv 3 \pmod 7`, `x\equiv 3\pmod{7}`, Yes}, {`x \equiv 3 \pmod 7`, `x\equiv 4\pmod{7}`, No}, {"AB=5", "5", Yes}, {`\text{Area}=12`, "12", Yes}, {`P(A)=\frac12`, "0.5", Yes}, {`y=\frac{1}{x}`, "xy=1", Undecided},
 	// ratios and times
 	{"2:3", "4:6", Yes}, {"2:3", "3:2", No}, {"1:2", `\frac12`, Yes}, {"4:30", "4:30", Yes}, {"4:30", "2:15", No}, {"1:2:3", "2:4:6", Yes}, {`4:30\text{ p.m.}`, "4:30", Yes},
 	// letters and words
-	{"A", "(A)", Yes}, {`\text{(A)}`, "A", Yes}, {"A", "B", No}, {"A", `\textbf{(A)}`, Yes}, {"B", "(B) 12", Yes}, {"B", "B. 12", Yes}, {"B", "(C) 12", No}, {`\text{Evelyn}`, "Evelyn", Yes}, {`\text{Evelyn}`, "evelyn", Yes}, {`\text{Evelyn}`, "Carla", No},
-	{`\text{yes}`, "Yes", Yes}, {"Yes", "No", No}, {"even", `\text{odd}`, No}, {`\text{Friday}`, "5", No}, {"5", "Friday", No}, {`\text{east}`, `\text{ east }`, Yes}, {"infinity", `\infty`, Yes}, {`\infty`, `-\infty`, No}, {"True", "true", Yes}, {"the second", "the first", No}, {"none of the above", "all of the above", No}, {"sin x cos x", "cos x sin x", Yes}, {"abc", "cba", Undecided},
+	{"A", "(A)", Yes}, {`\text{(A)}`, "A", Yes}, {"A", "B", No}, {"A", `\textbf{(A)}`, Yes}, {"B", "(B) 12", Yes}, {"B", "B. 12", Yes},
+	{"B", "(C) 12", No}, {`\text{Evelyn}`, "Evelyn", Yes}, {`\text{Evelyn}`, "evelyn", Yes}, {`\text{Evelyn}`, "Carla", No},
+	{`\text{yes}`, "Yes", Yes}, {"Yes", "No", No}, {"even", `\text{odd}`, No}, {`\text{Friday}`, "5", No}, {"5", "Friday", No},
+	{`\text{east}`, `\text{ east }`, Yes}, {"infinity", `\infty`, Yes}, {`\infty`, `-\infty`, No}, {"True", "true", Yes}, {"the second", "the first", No}, {"none of the above", "all of the above", No}, {"sin x cos x", "cos x sin x", Yes}, {"abc", "cba", Undecided},
 	// other spellings
 	{`\sqrt{2}`, "√2", Yes}, {`\frac{\pi}{2}`, "π/2", Yes}, {`\frac12`, "½", Yes}, {"x^2+1", "x²+1", Yes}, {"x^{-12}", "x⁻¹²", Yes}, {"x_1+x_2", "x₁+x₂", Yes}, {`[0,\infty)`, "[0, ∞)", Yes}, {`x\le 3`, "x ≤ 3", Yes}, {`3\pm\sqrt2`, "3 ± √2", Yes},
 	{`2\times3`, "2×3", Yes}, {`\mathbb{R}`, "ℝ", Yes}, {`15\text{ m}^2`, "15 m²", Yes}, {`\alpha+1`, "α + 1", Yes}, {"x^2", "x³", No}, {"(1,2)", "（1，2）", Yes},
@@ -80,10 +84,13 @@ var cases = []struct {
 	{`\frac{9}{2},3`, "3, 4.5", Yes}, {`6\sqrt{2}\text{ cm}`, `6\sqrt2\text{ m}`, No}, {`\frac{7!}{2}`, "2520", Yes}, {`i`, `\sqrt{-1}`, Yes}, {`\cos\theta+i\sin\theta`, `e^{i\theta}`, Yes}, {`4\text{ hours }30\text{ minutes}`, `4\text{ hours }30\text{ minutes}`, Yes},
 	{`1+\frac{1}{2}+\frac14`, `\frac74`, Yes}, {`\sqrt[4]{16}`, "2", Yes}, {`3\frac{1}{7}`, `\frac{22}{7}`, Yes}, {`\vec{v}`, `\vec{w}`, No}, {`0.1\overline{23}`, `0.1232323\ldots`, Yes}, {`\text{none}`, `\emptyset`, Yes},
 	// accidents that must not happen
-	{"5", ".5", No}, {".5", "5", No}, {"360", `12\text{ hours }30\text{ minutes}`, Undecided}, {"x", "-x", No}, {`x\leftarrow 3`, `x\rightarrow 3`, Undecided}, {"12", "1 2", Undecided}, {"1.2", "1,2", No}, {"2^3", "23", No}, {`\frac{1}{23}`, `\frac{12}{3}`, No}, {"3", "-(-3)", Yes},
+	{"5", ".5", No}, {".5", "5", No}, {"360", `12\text{ hours }30\text{ minutes}`, Undecided}, {"x", "-x", No},
+	{`x\leftarrow 3`, `x\rightarrow 3`, Undecided}, {"12", "1 2", Undecided}, {"1.2", "1,2", No}, {"2^3", "23", No}, {`\frac{1}{23}`, `\frac{12}{3}`, No}, {"3", "-(-3)", Yes},
 	{`\sqrt{12}`, `\sqrt{1}2`, No}, {"x_{12}", "x_12", Yes}, {"(1,2)", "(1.2)", No}, {"1/2/3", "1/(2/3)", No}, {"-1^2", "1", No}, {"(-1)^2", "1", Yes}, {"2^{-1}", "-2", No}, {`\sin x`, "sinx", Yes}, {`\ln 2`, "1n 2", No},
-	{"10", "ten", Yes}, {"1", "l", No}, {"0", "O", No}, {`\frac{a}{b}`, `\frac{b}{a}`, No}, {"a-b", "b-a", No}, {"x^2", "2x", No}, {"1000", "1.000", No}, {`3+\sqrt{5}`, `3-\sqrt5`, No}, {"1e5", "10^5", Yes}, {"5", "5, 6", No},
-	{"2", "2 or 3", No}, {`\pm2`, "2", No}, {"x>2", "2", No}, {"2", "x>2", No}, {"x=2", "x>2", No}, {"x=2", `x\ne2`, No}, {"[1,2]", "1,2", Undecided}, {`\{1\}`, `\{1,2\}`, No}, {"(0,1)", "(0,1,0)", No}, {"a+b", "a+b+0", Yes}, {"|x|", "x", No}, {`\sqrt{x^2}`, "-x", No},
+	{"10", "ten", Yes}, {"1", "l", No}, {"0", "O", No}, {`\frac{a}{b}`, `\frac{b}{a}`, No}, {"a-b", "b-a", No}, {"x^2", "2x", No},
+	{"1000", "1.000", No}, {`3+\sqrt{5}`, `3-\sqrt5`, No}, {"1e5", "10^5", Yes}, {"5", "5, 6", No},
+	{"2", "2 or 3", No}, {`\pm2`, "2", No}, {"x>2", "2", No}, {"2", "x>2", No}, {"x=2", "x>2", No}, {"x=2", `x\ne2`, No},
+	{"[1,2]", "1,2", Undecided}, {`\{1\}`, `\{1,2\}`, No}, {"(0,1)", "(0,1,0)", No}, {"a+b", "a+b+0", Yes}, {"|x|", "x", No}, {`\sqrt{x^2}`, "-x", No},
 	{`\frac{x^2-1}{x-1}`, "x-1", No}, {`\ln(x^2)`, `2\ln x`, Yes}, {`\arcsin(\sin x)`, "x", No}, {"x^{1/3}", "x^3", No}, {`2\pi r`, `\pi r^2`, No}, {"n(n+1)/2", "n(n-1)/2", No}, {"100%", "100", Yes}, {"1%", "100", No},
 	{`\text{12 cm}`, "12", Yes}, {`\text{A, C}`, "C, A", Yes}, {`\text{A, C}`, "A, B", No}, {`\frac12\text{ m}`, "0.5", Yes}, {`\frac12\,\mathrm{m}`, "0.5", Yes}, {`x\in\{1,2\}`, "2, 1", Yes},
 	{"12.3", "12.34", No}, {`\frac{1}{64}`, "0.01563", No}, {`(1,3)\cup(2,4)`, "(1,4)", Yes}, {"1234", "(1,234)", No}, {`\begin{pmatrix}1/3\\2\end{pmatrix}`, "(0.3333,2)", Yes}, {"(1/3,2)", `\begin{pmatrix}0.3333\\2\end{pmatrix}`, Yes}, {`\begin{pmatrix}1&2\\3&4\end{pmatrix}`, "(1,2,3,4)", No},
@@ -93,7 +100,8 @@ var cases = []struct {
 	{`8\pi\text{ square inches}`, `8\pi`, Yes}, {`\approx 3.14`, "3.14", Yes}, {`9.8\,\mathrm{m/s^2}`, "9.8", Yes}, {`9.8\,\mathrm{m/s^2}`, `9.8\text{ m/s}^2`, Yes}, {`1.6\times10^{-19}\text{ C}`, `1.6\times10^{-19}`, Yes}, {`3\text{ kg}`, "3 kg", Yes}, {"3:4:5", "3 : 4 : 5", Yes}, {`n\geq 3`, `n \in [3,\infty)`, Yes},
 	{`\frac12`, "0.5%", No}, {`\frac{100}{3}\%`, `\frac{100}{3}`, Yes}, {`\frac12`, "50%", Yes},
 	// what cannot be read
-	{`\foo{3}`, `\foo{3}`, Yes}, {`\foo{3}`, `\foo{4}`, Undecided}, {"3", `\foo{3}`, Undecided}, {"3", "((3", Undecided}, {"", "3", Undecided}, {"3", "", No}, {`{"inputs": ["1"], "outputs": ["2"]}`, "2", Undecided}, {"10^{10^{10}}", "10^{10^{10}}", Yes}, {"10^{10^{10}}", "10^{10^{9}}", Undecided},
+	{`\foo{3}`, `\foo{3}`, Yes}, {`\foo{3}`, `\foo{4}`, Undecided}, {"3", `\foo{3}`, Undecided}, {"3", "((3", Undecided}, {"", "3", Undecided},
+	{"3", "", No}, {`{"inputs": ["1"], "outputs": ["2"]}`, "2", Undecided}, {"10^{10^{10}}", "10^{10^{10}}", Yes}, {"10^{10^{10}}", "10^{10^{9}}", Undecided},
 	{"1/0", "1/0", Yes}, {"1", "1/0", No},
 }
 

@@ -228,7 +228,9 @@ func (p *parser) term() *node {
 			left = p.units(left)
 		case !p.startsOperand():
 			return left
-		case t.kind == tNumber && lone && left.kind == number && left.isInteger() && t.space && p.ahead(1).text == "/" && p.ahead(2).kind == tNumber: // 1 1/2
+		// 1 1/2
+		case t.kind == tNumber && lone && left.kind == number && left.isInteger() && t.space && p.ahead(1).text == "/" &&
+			p.ahead(2).kind == tNumber:
 			whole := p.factor()
 			p.at++
 			left = newNode(sum, left, newNode(quotient, whole, p.factor()))
@@ -292,9 +294,12 @@ func (p *parser) startsOperand() bool {
 	case tLetter:
 		return !(p.integrand && t.text == "d" && p.ahead(1).kind == tLetter)
 	case tCommand:
-		return !slices.Contains([]string{"pm", "mp", "over", "choose", "rfloor", "rceil", "pmod"}, t.text) || t.text == "choose" && p.ahead(1).text == "{" && p.ahead(1).kind == tPunct && p.depth == 0
+		return !slices.Contains([]string{"pm", "mp", "over", "choose", "rfloor", "rceil", "pmod"}, t.text) ||
+			t.text == "choose" && p.ahead(1).text == "{" && p.ahead(1).kind == tPunct && p.depth == 0
 	case tPunct:
-		if t.text == "[" && (p.ahead(1).kind == tEnd || p.ahead(1).kind == tPunct && slices.Contains([]string{`\cup`, `\cap`, ",", ")", `\}`}, p.ahead(1).text)) { // [2,5[
+		// [2,5[
+		if t.text == "[" && (p.ahead(1).kind == tEnd ||
+			p.ahead(1).kind == tPunct && slices.Contains([]string{`\cup`, `\cap`, ",", ")", `\}`}, p.ahead(1).text)) {
 			return false
 		}
 		return slices.Contains([]string{"(", "[", "{", `\{`, "|(", `\langle`}, t.text) || t.text == "|" && p.bars == 0

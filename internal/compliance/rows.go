@@ -60,16 +60,18 @@ func rowCases() []kase {
 		for _, factor := range []float64{1, -0.37} {
 			add(fmt.Sprintf("%s/%g", name, factor), func(m *maker) *call {
 				a, b, f := m.perRow(1, tokens, k), m.perRow(1, tokens, k), round(factor, m.param())
-				return m.byToken(&call{op: "add", attr: engine.AddAttr{Scale: factor}, inPlace: true, in: []value{a, b}, out: m.result(tokens+m.spare, k), want: func() []float64 {
-					return outer(tokens+m.spare, tokens, k, func(t, j int) float64 { return a.floats[t*k+j] + f*b.floats[t*k+j] })
-				}}, tokens, true)
+				return m.byToken(&call{op: "add", attr: engine.AddAttr{Scale: factor}, inPlace: true, in: []value{a, b},
+					out: m.result(tokens+m.spare, k), want: func() []float64 {
+						return outer(tokens+m.spare, tokens, k, func(t, j int) float64 { return a.floats[t*k+j] + f*b.floats[t*k+j] })
+					}}, tokens, true)
 			})
 		}
 		add(name, func(m *maker) *call {
 			a, f := m.perRow(1, tokens, k), round(-0.37, m.param())
-			return m.byToken(&call{op: "scale", attr: engine.AddAttr{Scale: -0.37}, in: []value{a}, out: m.result(tokens+m.spare, k), want: func() []float64 {
-				return outer(tokens+m.spare, tokens, k, func(t, j int) float64 { return f * a.floats[t*k+j] })
-			}}, tokens, true)
+			return m.byToken(&call{op: "scale", attr: engine.AddAttr{Scale: -0.37}, in: []value{a}, out: m.result(tokens+m.spare, k),
+				want: func() []float64 {
+					return outer(tokens+m.spare, tokens, k, func(t, j int) float64 { return f * a.floats[t*k+j] })
+				}}, tokens, true)
 		})
 	}
 	for _, s := range [][3]int{{1, 2, 1}, {3, 5, 17}, {17, 4, 64}, {65, 2, 128}, {150, 7, 128}} { // the last: more rows than one task takes
@@ -78,9 +80,10 @@ func rowCases() []kase {
 	for _, shape := range [][]int{{}, {1}, {7}, {2, 3, 5}} { // gorgonia's own sums of gradients
 		add(fmt.Sprintf("fixed%v", shape), func(m *maker) *call {
 			a, b := m.fixed(m.dtype, 1, shape...), m.fixed(m.dtype, 1, shape...)
-			return &call{op: "add", attr: engine.AddAttr{Scale: 1}, rows: engine.Fixed, inPlace: true, live: m.counts(0, 0, 0), in: []value{a, b}, out: m.result(shape...), want: func() []float64 {
-				return outer(1, 1, len(a.floats), func(_, i int) float64 { return a.floats[i] + b.floats[i] })
-			}}
+			return &call{op: "add", attr: engine.AddAttr{Scale: 1}, rows: engine.Fixed, inPlace: true, live: m.counts(0, 0, 0), in: []value{a, b},
+				out: m.result(shape...), want: func() []float64 {
+					return outer(1, 1, len(a.floats), func(_, i int) float64 { return a.floats[i] + b.floats[i] })
+				}}
 		})
 	}
 	for _, d := range []int{2, 16, 32, 64, 80, 128} {
@@ -195,28 +198,30 @@ var ropeScalings = []struct {
 	}},
 }
 
-func (m *maker) scaledRope(tokens, heads, d int, inverse bool, scaling ops.RoPEScaling, scale func(i int, f float64) float64, amplitude float64) *call {
+func (m *maker) scaledRope(tokens, heads, d int, inverse bool, scaling ops.RoPEScaling, scale func(i int, f float64) float64,
+	amplitude float64) *call {
 	attr := ops.RoPE{HeadDim: d, Theta: 1e6, Scaling: scaling, Inverse: inverse}
 	x, positions := m.perRow(1, tokens, heads*d), m.ids(tokens, 9000)
 	positions.ints[0] = 0
-	return m.byToken(&call{op: "rope", attr: attr, inPlace: true, in: []value{x, positions}, out: m.result(tokens+m.spare, heads*d), want: func() []float64 {
-		y := slices.Repeat([]float64{math.NaN()}, (tokens+m.spare)*heads*d)
-		for t := range tokens {
-			for h := range heads {
-				for i := range d / 2 {
-					angle := float64(positions.ints[t]) * scale(i, math.Pow(1e6, -float64(2*i)/float64(d)))
-					if inverse {
-						angle = -angle
+	return m.byToken(&call{op: "rope", attr: attr, inPlace: true, in: []value{x, positions}, out: m.result(tokens+m.spare, heads*d),
+		want: func() []float64 {
+			y := slices.Repeat([]float64{math.NaN()}, (tokens+m.spare)*heads*d)
+			for t := range tokens {
+				for h := range heads {
+					for i := range d / 2 {
+						angle := float64(positions.ints[t]) * scale(i, math.Pow(1e6, -float64(2*i)/float64(d)))
+						if inverse {
+							angle = -angle
+						}
+						at := (t*heads+h)*d + i
+						u, v := x.floats[at], x.floats[at+d/2]
+						cos, sin := amplitude*math.Cos(angle), amplitude*math.Sin(angle)
+						y[at], y[at+d/2] = u*cos-v*sin, v*cos+u*sin
 					}
-					at := (t*heads+h)*d + i
-					u, v := x.floats[at], x.floats[at+d/2]
-					cos, sin := amplitude*math.Cos(angle), amplitude*math.Sin(angle)
-					y[at], y[at+d/2] = u*cos-v*sin, v*cos+u*sin
 				}
 			}
-		}
-		return y
-	}}, tokens, true)
+			return y
+		}}, tokens, true)
 }
 
 // rowKeys draws a 64-bit key for each row; the second row's is 0.

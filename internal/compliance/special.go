@@ -28,10 +28,12 @@ func specialNumbers(t *testing.T, d device, dtype tensor.Dtype) {
 				return m.byToken(&call{op: "linear_dx", in: []value{m.perRow(1, rows, k), m.fixed(dtype, 1, k, k)}, out: m.result(rows, k)}, rows, true)
 			},
 			func(m *maker) *call {
-				return m.byToken(&call{op: "rmsnorm", attr: norm, in: []value{m.perRow(1, rows, k), m.fixed(m.param(), 1, k)}, out: m.result(rows, k)}, rows, true)
+				return m.byToken(&call{op: "rmsnorm", attr: norm, in: []value{m.perRow(1, rows, k), m.fixed(m.param(), 1, k)}, out: m.result(rows, k)},
+					rows, true)
 			},
 			func(m *maker) *call { // a row of four heads
-				return m.byToken(&call{op: "rmsnorm", attr: norm, in: []value{m.perRow(1, rows, k), m.fixed(m.param(), 1, k/4)}, out: m.result(rows, k)}, rows, true)
+				return m.byToken(&call{op: "rmsnorm", attr: norm, in: []value{m.perRow(1, rows, k), m.fixed(m.param(), 1, k/4)},
+					out: m.result(rows, k)}, rows, true)
 			},
 			func(m *maker) *call {
 				return m.byToken(&call{op: "swiglu", in: []value{m.perRow(1, rows, k), m.perRow(1, rows, k)}, out: m.result(rows, k)}, rows, true)
@@ -43,7 +45,8 @@ func specialNumbers(t *testing.T, d device, dtype tensor.Dtype) {
 			func(m *maker) *call { return m.rope(rows, 2, k/2, false) },
 			func(m *maker) *call { return m.attention(l, a, m.drawAttention(l, a)) }, // row 4 is the last that sees its segment
 			func(m *maker) *call {
-				return m.byToken(&call{op: "add", attr: engine.AddAttr{Scale: 1}, in: []value{m.perRow(1, rows, k), m.perRow(1, rows, k)}, out: m.result(rows, k)}, rows, true)
+				return m.byToken(&call{op: "add", attr: engine.AddAttr{Scale: 1}, in: []value{m.perRow(1, rows, k), m.perRow(1, rows, k)},
+					out: m.result(rows, k)}, rows, true)
 			},
 			func(m *maker) *call {
 				return m.byRead(&call{op: "sigmoid_dx", in: []value{m.perRow(1, rows, k), m.perRow(1, rows, k)}, out: m.result(rows, k)}, rows, true)

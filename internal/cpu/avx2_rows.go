@@ -61,7 +61,8 @@ func avx2SwiGLUBackward(b *backend, c engine.Call) (engine.Launch, error) {
 	capacity, width := leading(c.In[0])
 	return b.rowwise(c, capacity, rowChunk(width), func(from, to int) {
 		i := from * width
-		vecSwiGLUBackward(f32At(c.Out, i), f32At(c.Out, capacity*width+i), f32At(c.In[0], i), f32At(c.In[1], i), f32At(c.In[2], i), (to-from)*width/8)
+		vecSwiGLUBackward(f32At(c.Out, i), f32At(c.Out, capacity*width+i), f32At(c.In[0], i), f32At(c.In[1], i), f32At(c.In[2], i),
+			(to-from)*width/8)
 	}), nil
 }
 

@@ -20,7 +20,8 @@ func TestAddPairByHand(t *testing.T) {
 		x, y [2]engine.BF16
 		want float32
 	}{
-		{1 << 24, b(1, -1), b(1, 1), 1 << 24},                                            // 2²⁴ − 1, then 2²⁴; the other order would round 2²⁴ + 1
+		// 2²⁴ − 1, then 2²⁴; the other order would round 2²⁴ + 1
+		{1 << 24, b(1, -1), b(1, 1), 1 << 24},
 		{1 << 24, b(1, 1), b(1, 1), 1 << 24},                                             // each half way, to even
 		{0, b(0x1p-127, 0), b(0x1p127, 0), 0},                                            // an operand
 		{0, b(0x1p-64, 0), b(0x1p-63, 0), 0},                                             // a result

@@ -82,7 +82,8 @@ func (b *Builder) Add(x, y *gorgonia.Node, scale float64) *gorgonia.Node {
 	if !b.hasShape("add", "x", x, -1, -1) || !b.hasShape("add", "y", y, x.Shape()...) {
 		return nil
 	}
-	op := &engine.Op{Kernel: engine.AddKernel, Attr: engine.AddAttr{Scale: scale}, Rows: engine.Tokens, InPlace: true, Differentiable: []bool{true, true}}
+	op := &engine.Op{Kernel: engine.AddKernel, Attr: engine.AddAttr{Scale: scale}, Rows: engine.Tokens, InPlace: true,
+		Differentiable: []bool{true, true}}
 	op.Gradient = b.gradient(func(_ gorgonia.Nodes, _, d *gorgonia.Node) gorgonia.Nodes {
 		if scale == 1 {
 			return gorgonia.Nodes{d, d}

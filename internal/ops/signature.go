@@ -144,7 +144,8 @@ func matches(c engine.Call, form string) (compute tensor.Dtype, ok bool) {
 	for i, t := range tensors { // the first f, h or n decides
 		if kind := args[i][0]; kind == 'f' || kind == 'h' || kind == 'n' {
 			compute = t.Dtype()
-			if compute == engine.BFloat16 && kind == 'h' || compute != engine.BFloat16 && (kind == 'n' || compute != engine.F32 && compute != engine.F64) {
+			if compute == engine.BFloat16 && kind == 'h' ||
+				compute != engine.BFloat16 && (kind == 'n' || compute != engine.F32 && compute != engine.F64) {
 				return compute, false
 			}
 			break

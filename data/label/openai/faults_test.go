@@ -164,11 +164,12 @@ func TestThousandTrajectories(t *testing.T) {
 	if testing.Short() {
 		trajectories, kills = 120, 4
 	}
-	s := llmtest.New(llmtest.Script{Fault: llmtest.Random(5, 0.33, llmtest.Faults...), RetryAfter: "0.002", Answer: func(q *llmtest.Chat, i int) string {
-		first := *q
-		first.Messages, first.Seed = q.Messages[:2], nil // a step's answer is the same when it is asked for again
-		return llmtest.Fill(&first, i)
-	}})
+	s := llmtest.New(llmtest.Script{Fault: llmtest.Random(5, 0.33, llmtest.Faults...), RetryAfter: "0.002",
+		Answer: func(q *llmtest.Chat, i int) string {
+			first := *q
+			first.Messages, first.Seed = q.Messages[:2], nil // a step's answer is the same when it is asked for again
+			return llmtest.Fill(&first, i)
+		}})
 	defer s.Close()
 	w := work{Store: filepath.Join(t.TempDir(), "store"), URL: s.URL(), Trajectories: trajectories, Budget: 1 << 40}
 	judge, err := w.judge(nil)
