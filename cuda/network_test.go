@@ -3,6 +3,7 @@
 package cuda
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"math"
@@ -160,9 +161,9 @@ func trains(t *testing.T, open func(t testing.TB) engine.Backend, name, train st
 	launched := m.network(t, plain{gpu}, engine.BFloat16, train)
 	var first, last float64
 	for s := range steps {
-		want, err := exact.TrainStep(m.batches, update)
+		want, err := exact.TrainStep(context.Background(), m.batches, update)
 		require.NoError(t, err)
-		r, err := got.TrainStep(m.batches, update)
+		r, err := got.TrainStep(context.Background(), m.batches, update)
 		require.NoError(t, err)
 		if s == 0 {
 			first = want.Loss
@@ -170,7 +171,7 @@ func trains(t *testing.T, open func(t testing.TB) engine.Backend, name, train st
 		}
 		require.LessOrEqual(t, math.Abs(r.Loss-want.Loss), 3e-2*(want.Loss+first), "step %d: loss %g, on the CPU %g", s, r.Loss, want.Loss)
 		last = r.Loss
-		again, err := launched.TrainStep(m.batches, update)
+		again, err := launched.TrainStep(context.Background(), m.batches, update)
 		require.NoError(t, err)
 		require.Equal(t, again, r, "replayed graphs give the bits of single launches")
 	}

@@ -167,8 +167,8 @@ func TestEmulatedNonFinite(t *testing.T) {
 			m.batches[0].Target[0], m.batches[0].Weight[0] = 1e30, 1e20
 		}
 		before := snapshot(gpu)
-		r, err := gpu.TrainStep(m.batches[:1], update)
-		want, wanted := exact.TrainStep(m.batches[:1], update)
+		r, err := gpu.TrainStep(context.Background(), m.batches[:1], update)
+		want, wanted := exact.TrainStep(context.Background(), m.batches[:1], update)
 		m.batches[0].Target[0], m.batches[0].Weight[0] = target, weight
 		if s%2 == 1 {
 			require.ErrorContains(t, err, "the gradient of ")

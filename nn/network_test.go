@@ -330,3 +330,43 @@ func TestBadInput(t *testing.T) {
 	require.ErrorContains(t, err, "trains nothing")
 	require.False(t, math.IsNaN(after.Float64s()[0]))
 }
+
+// expiring is a context that ends after Err has been asked for a number of times: between two launches of a run.
+type expiring struct {
+	context.Context
+	left int
+}
+
+func (e *expiring) Err() error {
+	if e.left--; e.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// A training step whose context ends, wherever in the forward or the backward pass, changes nothing; the next one goes on.
+func TestCancelledStepChangesNothing(t *testing.T) {
+	n := open(t, modelDir(t), nn.Options{Train: nn.LoRA, LoRA: nn.LoRASpec{Rank: 2}})
+	all := batches(t, 3, 20)
+	const name = "model.layers.1.self_attn.q_proj.lora_A.weight"
+	before, err := n.Value(name)
+	require.NoError(t, err)
+	calls := &expiring{Context: ctx, left: 1 << 30}
+	_, _, err = n.Gradients(calls, all)
+	require.NoError(t, err)
+	checks := 1<<30 - calls.left
+	require.Greater(t, checks, 100, "the context is looked at between launches")
+	for _, at := range []int{0, 1, 5, checks / 2, checks - 1} {
+		_, err = n.TrainStep(&expiring{Context: ctx, left: at}, all, nn.DefaultAdamW(1e-2))
+		require.ErrorIs(t, err, context.Canceled, "after %d of %d", at, checks)
+		after, err := n.Value(name)
+		require.NoError(t, err)
+		require.Equal(t, before.Data(), after.Data())
+	}
+	want := open(t, modelDir(t), nn.Options{Train: nn.LoRA, LoRA: nn.LoRASpec{Rank: 2}})
+	a, err := n.TrainStep(ctx, all, nn.DefaultAdamW(1e-2))
+	require.NoError(t, err)
+	b, err := want.TrainStep(ctx, all, nn.DefaultAdamW(1e-2))
+	require.NoError(t, err)
+	require.Equal(t, b, a)
+}

@@ -98,7 +98,8 @@ func (e *NonFiniteError) Error() string {
 }
 
 // TrainStep runs the micro-batches of one optimizer step, adds their gradients and updates the trained parameters. Where
-// something is NaN or Inf it changes nothing and the error is a [*NonFiniteError].
+// something is NaN or Inf it changes nothing and the error is a [*NonFiniteError]; nor does it change anything when ctx ends before
+// the update.
 func (n *Network) TrainStep(ctx context.Context, batches []Batch, o Optimizer) (StepResult, error) {
 	if o == nil {
 		return StepResult{}, errors.New("TrainStep: the optimizer is nil")
@@ -115,7 +116,7 @@ func (n *Network) TrainStep(ctx context.Context, batches []Batch, o Optimizer) (
 	if err != nil {
 		return StepResult{}, err
 	}
-	r, err := n.trainer.TrainStep(micros, o.update(n.options.Seed))
+	r, err := n.trainer.TrainStep(ctx, micros, o.update(n.options.Seed))
 	if err != nil {
 		return StepResult{}, publicError(err)
 	}
@@ -134,7 +135,7 @@ func (n *Network) Gradients(ctx context.Context, batches []Batch) (StepResult, m
 	if err != nil {
 		return StepResult{}, nil, err
 	}
-	r, wide, err := n.trainer.Gradients(micros)
+	r, wide, err := n.trainer.Gradients(ctx, micros)
 	if err != nil {
 		return StepResult{}, nil, publicError(err)
 	}

@@ -117,7 +117,7 @@ func (s *session) tryMicroBatch(ctx context.Context, r *DryRunReport) error {
 
 func (s *session) timeMicroBatch(ctx context.Context, r *DryRunReport, network *nnet.Network, batch *data.Batch) error {
 	run := func() error {
-		_, err := network.TrainStep([]nnet.Micro{{Batch: batch}}, nnet.AdamW{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8})
+		_, err := network.TrainStep(context.Background(), []nnet.Micro{{Batch: batch}}, nnet.AdamW{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8})
 		return err
 	}
 	tokens := 0

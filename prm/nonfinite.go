@@ -1,6 +1,7 @@
 package prm
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -60,7 +61,7 @@ func (t *trainer) wayOut(step int, micros []nnet.Micro) string {
 	}
 	intact := fmt.Sprintf("the checkpoint of step %d is intact", from.Step())
 	if t.restoreWeights(from, 0) == nil {
-		if _, _, err := t.network.Gradients(micros); err == nil {
+		if _, _, err := t.network.Gradients(context.Background(), micros); err == nil {
 			return fmt.Sprintf("%s: resume from it with %s", intact, smaller)
 		}
 	}

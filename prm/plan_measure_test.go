@@ -69,7 +69,7 @@ func TestPlanIsWhatIsTaken(t *testing.T) {
 			for i := range list {
 				list[i] = nnet.Micro{Batch: batch}
 			}
-			_, err = n.TrainStep(list, nnet.AdamW{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8})
+			_, err = n.TrainStep(context.Background(), list, nnet.AdamW{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8})
 			if err == nil {
 				_, err = n.Score(context.Background(), list[0])
 			}

@@ -218,7 +218,7 @@ func (t *trainer) step() error {
 		LR: rates.Rate(*c.Optim.LR, s), HeadLR: rates.Rate(*c.Optim.HeadLR, s), Beta1: c.Optim.Betas[0], Beta2: c.Optim.Betas[1],
 		Eps: *c.Optim.Eps, WeightDecay: *c.Optim.WeightDecay, Clip: *c.Optim.Clip, Seed: *c.Seed,
 	}
-	r, err := t.network.TrainStep(micros, h)
+	r, err := t.network.TrainStep(context.Background(), micros, h)
 	bad := new(nnet.NonFiniteError)
 	switch {
 	case errors.As(err, &bad):

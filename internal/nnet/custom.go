@@ -89,8 +89,8 @@ func (n *Network) InspectOuter(ctx context.Context, b Micro, see func(*Outer) er
 }
 
 // backwardCustom runs the trunk forward, the custom head, and the trunk backward from the head's gradients.
-func (n *Network) backwardCustom(b Micro, result *StepResult) ([]*engine.Tensor, error) {
-	out, machine, err := n.runCustom(context.Background(), outGradients, b)
+func (n *Network) backwardCustom(ctx context.Context, b Micro, result *StepResult) ([]*engine.Tensor, error) {
+	out, machine, err := n.runCustom(ctx, outGradients, b)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func (n *Network) backwardCustom(b Micro, result *StepResult) ([]*engine.Tensor,
 			return nil, err
 		}
 	}
-	if err := machine.RunBackward(context.Background()); err != nil {
+	if err := machine.RunBackward(ctx); err != nil {
 		return nil, err
 	}
 	grads := n.gradsOf(machine)

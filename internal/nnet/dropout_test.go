@@ -1,6 +1,7 @@
 package nnet_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/goprm/goprm/data"
@@ -30,23 +31,23 @@ func TestDropout(t *testing.T) {
 	require.Greater(t, len(split), 2)
 
 	n := o.open(spec)
-	r, want, err := n.Gradients(dropped(whole, 5))
+	r, want, err := n.Gradients(context.Background(), dropped(whole, 5))
 	require.NoError(t, err)
-	_, recomputed, err := o.open(recomputing).Gradients(dropped(whole, 5))
+	_, recomputed, err := o.open(recomputing).Gradients(context.Background(), dropped(whole, 5))
 	require.NoError(t, err)
 	require.Equal(t, want, recomputed)
-	_, sum, err := n.Gradients(dropped(split, 5))
+	_, sum, err := n.Gradients(context.Background(), dropped(split, 5))
 	require.NoError(t, err)
 	for name := range want {
 		require.InDeltaSlice(t, want[name], sum[name], 1e-12, name)
 	}
-	next, _, err := n.Gradients(dropped(whole, 6))
+	next, _, err := n.Gradients(context.Background(), dropped(whole, 6))
 	require.NoError(t, err)
 	require.NotEqual(t, r.Loss, next.Loss, "another step, another mask")
 	requireCentralDifferences(t, n, dropped(micros(t, examples(4), 0), 5))
 
 	plain := o.open(nnet.Spec{Train: nnet.TrainLoRA, DType: engine.F64})
-	without, _, err := plain.Gradients(whole)
+	without, _, err := plain.Gradients(context.Background(), whole)
 	require.NoError(t, err)
 	require.NotEqual(t, r.Loss, without.Loss)
 	batches, err := data.PackAll(list, 0)

@@ -200,14 +200,14 @@ func TestGradientsDoNotDependOnMemorySettings(t *testing.T) {
 	o := newOpener(t, "auto")
 	for _, train := range []string{nnet.TrainFull, nnet.TrainLoRA} {
 		list := examples(7)
-		_, want, err := o.open(nnet.Spec{Train: train}).Gradients(micros(t, list, 0))
+		_, want, err := o.open(nnet.Spec{Train: train}).Gradients(context.Background(), micros(t, list, 0))
 		require.NoError(t, err)
-		_, recomputed, err := o.open(nnet.Spec{Train: train, Recompute: true}).Gradients(micros(t, list, 0))
+		_, recomputed, err := o.open(nnet.Spec{Train: train, Recompute: true}).Gradients(context.Background(), micros(t, list, 0))
 		require.NoError(t, err)
 		require.Equal(t, want, recomputed)
 		split := micros(t, list, 30)
 		require.Greater(t, len(split), 4)
-		_, sum, err := o.open(nnet.Spec{Train: train}).Gradients(split)
+		_, sum, err := o.open(nnet.Spec{Train: train}).Gradients(context.Background(), split)
 		require.NoError(t, err)
 		for name, w := range want {
 			scale := 0.0
@@ -230,11 +230,11 @@ func TestGradientsAreAddedInAFixedChain(t *testing.T) {
 	require.Len(t, split, 5)
 	var parts []map[string][]float64
 	for _, m := range split {
-		_, g, err := n.Gradients([]nnet.Micro{m})
+		_, g, err := n.Gradients(context.Background(), []nnet.Micro{m})
 		require.NoError(t, err)
 		parts = append(parts, g)
 	}
-	_, sum, err := n.Gradients(split)
+	_, sum, err := n.Gradients(context.Background(), split)
 	require.NoError(t, err)
 	for name, got := range sum {
 		for i := range got {
@@ -270,7 +270,7 @@ func TestHeadGradientsByCentralDifferences(t *testing.T) {
 // requireCentralDifferences checks the gradients of some elements of every trained parameter of a float64 network.
 func requireCentralDifferences(t *testing.T, n *nnet.Network, batch []nnet.Micro) {
 	t.Helper()
-	_, grads, err := n.Gradients(batch)
+	_, grads, err := n.Gradients(context.Background(), batch)
 	require.NoError(t, err)
 	for _, p := range n.Parameters() {
 		if !p.Trained {
@@ -284,7 +284,7 @@ func requireCentralDifferences(t *testing.T, n *nnet.Network, batch []nnet.Micro
 				moved := append([]float64{}, v...)
 				moved[i] = x
 				require.NoError(t, n.Set(p.Name, moved))
-				r, _, err := n.Gradients(batch)
+				r, _, err := n.Gradients(context.Background(), batch)
 				require.NoError(t, err)
 				return r.Loss
 			}
@@ -303,7 +303,7 @@ func TestNonFiniteStepIsNotApplied(t *testing.T) {
 	batch := micros(t, examples(3), 0)
 	before := snapshot(t, n)
 	batch[0].Target[1] = math.NaN()
-	_, err := n.TrainStep(batch, adam)
+	_, err := n.TrainStep(context.Background(), batch, adam)
 	var bad *nnet.NonFiniteError
 	require.True(t, errors.As(err, &bad), "%v", err)
 	require.Equal(t, before, snapshot(t, n))
@@ -311,19 +311,19 @@ func TestNonFiniteStepIsNotApplied(t *testing.T) {
 
 	target, weight := batch[0].Target[0], batch[0].Weight[0]
 	batch[0].Target[0], batch[0].Weight[0] = 1e30, 1e20 // a loss of 1e80, whose gradient is beyond f32
-	_, err = n.TrainStep(batch, adam)
+	_, err = n.TrainStep(context.Background(), batch, adam)
 	require.True(t, errors.As(err, &bad), "%v", err)
 	require.Contains(t, bad.Tensor, "the gradient of ")
 	require.Equal(t, before, snapshot(t, n))
 	batch[0].Target[0], batch[0].Weight[0] = target, weight
-	_, err = n.TrainStep(batch, adam)
+	_, err = n.TrainStep(context.Background(), batch, adam)
 	require.NoError(t, err)
 
 	weights, err := n.Get("model.layers.1.mlp.up_proj.weight")
 	require.NoError(t, err)
 	weights[3] = math.Inf(1)
 	require.NoError(t, n.Set("model.layers.1.mlp.up_proj.weight", weights))
-	_, err = n.TrainStep(batch, adam)
+	_, err = n.TrainStep(context.Background(), batch, adam)
 	require.True(t, errors.As(err, &bad), "%v", err)
 }
 
@@ -357,7 +357,7 @@ func TestNarrowMoments(t *testing.T) {
 		for s := range 40 {
 			h := adam
 			h.Seed, h.LR, h.HeadLR = 7, adam.LR/5, adam.HeadLR/5
-			r, err := n.TrainStep(batch, h)
+			r, err := n.TrainStep(context.Background(), batch, h)
 			require.NoError(t, err)
 			if !narrow {
 				wide = append(wide, r.Loss)
@@ -385,7 +385,7 @@ func TestRestoreGoesOnToTheBit(t *testing.T) {
 		first := o.open(nnet.Spec{Train: train})
 		batch := micros(t, examples(5), 40)
 		for range 3 {
-			_, err := first.TrainStep(batch, adam)
+			_, err := first.TrainStep(context.Background(), batch, adam)
 			require.NoError(t, err)
 		}
 		tensors, updates, err := first.State()
@@ -393,7 +393,7 @@ func TestRestoreGoesOnToTheBit(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "state.safetensors")
 		require.NoError(t, safetensors.Save(path, tensors, nil))
 		for range 2 {
-			_, err := first.TrainStep(batch, adam)
+			_, err := first.TrainStep(context.Background(), batch, adam)
 			require.NoError(t, err)
 		}
 		file, err := safetensors.Open(path)
@@ -402,7 +402,7 @@ func TestRestoreGoesOnToTheBit(t *testing.T) {
 		require.NoError(t, second.Restore(nnet.InFile(file, func(name string) string { return name }), updates))
 		require.NoError(t, file.Close())
 		for range 2 {
-			_, err := second.TrainStep(batch, adam)
+			_, err := second.TrainStep(context.Background(), batch, adam)
 			require.NoError(t, err)
 		}
 		require.Equal(t, snapshot(t, first), snapshot(t, second))

@@ -200,7 +200,8 @@ var wholeTensors = engine.FromSlice([]int32{-1, -1, -1}, int(engine.NumDims))
 
 // TrainStep runs the micro-batches of one optimizer batch, adds their gradients in a fixed chain, and updates
 // the trained parameters. When anything is NaN or Inf nothing is changed and the error is a *NonFiniteError.
-func (n *Network) TrainStep(batches []Micro, u Update) (StepResult, error) {
+// When the context ends before the update, it stops between two launches with the context's error and changes nothing.
+func (n *Network) TrainStep(ctx context.Context, batches []Micro, u Update) (StepResult, error) {
 	if len(batches) == 0 {
 		return StepResult{}, fmt.Errorf("an optimizer step without micro-batches")
 	}
@@ -210,7 +211,7 @@ func (n *Network) TrainStep(batches []Micro, u Update) (StepResult, error) {
 	if err := n.optim.use(u.Rule()); err != nil {
 		return StepResult{}, err
 	}
-	result, grads, err := n.gradients(batches)
+	result, grads, err := n.gradients(ctx, batches)
 	if err != nil {
 		return StepResult{}, err
 	}
@@ -227,11 +228,11 @@ func (n *Network) TrainStep(batches []Micro, u Update) (StepResult, error) {
 }
 
 // backward runs one micro-batch, adds its losses to the result and returns its gradients, which lie where the next run's will.
-func (n *Network) backward(b Micro, result *StepResult) ([]*engine.Tensor, error) {
+func (n *Network) backward(ctx context.Context, b Micro, result *StepResult) ([]*engine.Tensor, error) {
 	if n.custom != nil {
-		return n.backwardCustom(b, result)
+		return n.backwardCustom(ctx, b, result)
 	}
-	machine, err := n.run(context.Background(), outGradients, b)
+	machine, err := n.run(ctx, outGradients, b)
 	if err != nil {
 		return nil, err
 	}
@@ -252,7 +253,7 @@ func (n *Network) gradsOf(machine *engine.Machine) []*engine.Tensor {
 }
 
 // gradients sums over micro-batches: losses in order, gradients in their chain.
-func (n *Network) gradients(batches []Micro) (StepResult, []*engine.Tensor, error) {
+func (n *Network) gradients(ctx context.Context, batches []Micro) (StepResult, []*engine.Tensor, error) {
 	var result StepResult
 	need := Capacity{}
 	for _, b := range batches {
@@ -264,7 +265,7 @@ func (n *Network) gradients(batches []Micro) (StepResult, []*engine.Tensor, erro
 	total := &n.optim.total
 	total.added = 0
 	for i, b := range batches {
-		grads, err := n.backward(b, &result)
+		grads, err := n.backward(ctx, b, &result)
 		if err != nil {
 			return result, nil, err
 		}
@@ -389,11 +390,11 @@ func (o *optimizer) updateOf(grads []*engine.Tensor) (*update, error) {
 }
 
 // Gradients computes the loss and its gradient by each trained parameter, and changes nothing.
-func (n *Network) Gradients(batches []Micro) (StepResult, map[string][]float64, error) {
+func (n *Network) Gradients(ctx context.Context, batches []Micro) (StepResult, map[string][]float64, error) {
 	if len(batches) == 0 {
 		return StepResult{}, nil, fmt.Errorf("a gradient without micro-batches")
 	}
-	result, grads, err := n.gradients(batches)
+	result, grads, err := n.gradients(ctx, batches)
 	if err != nil {
 		return StepResult{}, nil, err
 	}

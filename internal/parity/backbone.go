@@ -172,7 +172,7 @@ func (g *golden) forward(prefix string, net *nnet.Network, want forward, grads m
 	}
 	g.tensor(prefix+"logits", g.limits.value, g.stored, scores.Logits, want.Logits)
 	g.tensor(prefix+"values", g.limits.value, g.stored, scores.Values, want.Values)
-	result, got, err := net.Gradients(micro)
+	result, got, err := net.Gradients(context.Background(), micro)
 	if err != nil {
 		return err
 	}
@@ -239,7 +239,7 @@ func (g *golden) train(train string, want curve) error {
 	got := curve{L2Norm: map[string]float64{}}
 	for s := range goldenSteps {
 		lr := goldenLR(s)
-		r, err := net.TrainStep([]nnet.Micro{micro}, nnet.AdamW{LR: lr, HeadLR: lr, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.01,
+		r, err := net.TrainStep(context.Background(), []nnet.Micro{micro}, nnet.AdamW{LR: lr, HeadLR: lr, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.01,
 			Clip: 1})
 		if err != nil {
 			return fmt.Errorf("step %d: %w", s, err)
