@@ -239,8 +239,9 @@ func (g *golden) train(train string, want curve) error {
 	got := curve{L2Norm: map[string]float64{}}
 	for s := range goldenSteps {
 		lr := goldenLR(s)
-		r, err := net.TrainStep(context.Background(), []nnet.Micro{micro}, nnet.AdamW{LR: lr, HeadLR: lr, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.01,
-			Clip: 1})
+		r, err := net.TrainStep(context.Background(), []nnet.Micro{micro},
+			nnet.AdamW{LR: lr, HeadLR: lr, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.01,
+				Clip: 1})
 		if err != nil {
 			return fmt.Errorf("step %d: %w", s, err)
 		}

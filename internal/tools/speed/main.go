@@ -86,8 +86,9 @@ func run(o options) error {
 			_, err := net.Score(context.Background(), micro)
 			return err
 		}
-		_, err := net.TrainStep(context.Background(), []nnet.Micro{micro}, nnet.AdamW{LR: 1e-5, HeadLR: 1e-5, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.01,
-			Clip: 1})
+		_, err := net.TrainStep(context.Background(), []nnet.Micro{micro},
+			nnet.AdamW{LR: 1e-5, HeadLR: 1e-5, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.01,
+				Clip: 1})
 		return err
 	}
 	var seconds []float64
