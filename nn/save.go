@@ -32,7 +32,7 @@ func (n *Network) Save(dir string) error {
 	}
 	spec, train := n.trainer.Spec(), string(n.options.Train)
 	card := &modelfolder.Card{
-		Format: modelfolder.CardFormat, Version: "nn", Stores: modelfolder.StoresOf(train), Trained: train,
+		Format: modelfolder.CardFormat, Version: modelfolder.ProgramVersion(""), Stores: modelfolder.StoresOf(train), Trained: train,
 		Head: modelfolder.HeadOf(spec.Head), CustomHead: n.options.Expr != nil, Text: n.text, Over: "trained", Alpha: 1, Threshold: 0.5,
 		Parts: []string{modelfolder.PartThinking, modelfolder.PartResponse, modelfolder.PartTrajectory},
 	}

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/goprm/goprm/internal/engine"
 )
 
 // filled returns the effective configuration: defaults stand in place of what was left out. It shares no number and no
@@ -196,9 +195,6 @@ func (c *TrainConfig) validateSizes() error {
 	}
 	return nil
 }
-
-// resolveDType says what auto means on a backend, and refuses arithmetic that it lacks.
-func resolveDType(name string, b engine.Backend) (string, error) { return engine.ResolveDType(name, b) }
 
 type choice struct {
 	key, value string

@@ -3,7 +3,6 @@ package prm
 import (
 	"fmt"
 	"maps"
-	"os"
 	"reflect"
 	"slices"
 	"strconv"
@@ -16,18 +15,7 @@ import (
 // An unknown key is an error that names the nearest known one.
 func LoadTrainConfig(path string, set []string) (TrainConfig, error) {
 	c := DefaultTrainConfig()
-	info, err := os.Stat(path)
-	if err != nil {
-		return c, err
-	}
-	if info.Size() > strictyaml.MaxBytes {
-		return c, fmt.Errorf("%s: %d bytes: a configuration has at most %d", path, info.Size(), strictyaml.MaxBytes)
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return c, err
-	}
-	if err := strictyaml.Decode(text, path, &c); err != nil {
+	if err := strictyaml.DecodeFile(path, &c); err != nil {
 		return c, err
 	}
 	for _, s := range set {

@@ -173,11 +173,11 @@ func TestConfigRefuses(t *testing.T) {
 	cpu, err := engine.Open("cpu", engine.Options{})
 	require.NoError(t, err)
 	if _, narrow := cpu.(engine.ComputesBF16); !narrow {
-		_, err = resolveDType("bf16", cpu)
+		_, err = engine.ResolveDType("bf16", cpu)
 		require.ErrorContains(t, err, "bf16 compute needs a GPU, or a CPU with AVX512_BF16")
 	}
 	for _, name := range []string{"", "auto"} {
-		dtype, err := resolveDType(name, cpu)
+		dtype, err := engine.ResolveDType(name, cpu)
 		require.NoError(t, err)
 		require.Equal(t, "f32", dtype, "bf16 on a CPU is a choice")
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/goprm/goprm/data"
@@ -181,18 +180,7 @@ func (t TrajectoryConfig) sampled() bool { return t.Kind == label.PaperFinal || 
 // LoadLabelConfig reads label.yaml on top of the defaults and checks it. An unknown key is an error that names the nearest known one.
 func LoadLabelConfig(path string) (LabelConfig, error) {
 	c := DefaultLabelConfig()
-	info, err := os.Stat(path)
-	if err != nil {
-		return c, err
-	}
-	if info.Size() > strictyaml.MaxBytes {
-		return c, fmt.Errorf("%s: %d bytes: a configuration has at most %d", path, info.Size(), strictyaml.MaxBytes)
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return c, err
-	}
-	if err := strictyaml.Decode(text, path, &c); err != nil {
+	if err := strictyaml.DecodeFile(path, &c); err != nil {
 		return c, err
 	}
 	if err := c.validateSettings(); err != nil {

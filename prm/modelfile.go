@@ -10,7 +10,7 @@ import (
 func (t *trainer) card(stores string) *modelfolder.Card {
 	c := &t.c
 	k := &modelfolder.Card{
-		Format: modelfolder.CardFormat, Version: version(c.Version), Stores: stores, Trained: c.Train,
+		Format: modelfolder.CardFormat, Version: modelfolder.ProgramVersion(c.Version), Stores: stores, Trained: c.Train,
 		Head: modelfolder.HeadOf(nnet.HeadSpec{Kind: c.Head.Kind, Activation: c.Head.Activation, Final: c.Head.Final}),
 		Text: c.Text, Parts: t.record.Parts, Over: c.Reward.Over, Alpha: *c.Reward.Alpha, Threshold: t.meta.Threshold,
 		Tokenizer: t.ownTokenizer,

@@ -132,7 +132,7 @@ func (m *Model) open(opt OpenOptions) error {
 	if m.backend, err = openBackend(opt.Device, opt.Backend, opt.DType, opt.Threads); err != nil {
 		return err
 	}
-	dtypeName, err := resolveDType(opt.DType, m.backend)
+	dtypeName, err := engine.ResolveDType(opt.DType, m.backend)
 	if err != nil {
 		return err
 	}

@@ -89,7 +89,7 @@ func (s *session) describe() error {
 		tokenizer = s.ownTokenizer + "+" + tokenizer // the folder's chat template counts too
 	}
 	s.record = runRecord{
-		Version: version(c.Version), Started: now(),
+		Version: modelfolder.ProgramVersion(c.Version), Started: now(),
 		Model: hashed{Path: absolute(c.Model), SHA256: model}, Tokenizer: hashed{Path: absolute(s.folder.TextDir), SHA256: tokenizer},
 		Data:   recordData{Train: hashed{Files: c.Data.Train, SHA256: s.set.trainSum}},
 		Seeds:  map[string]uint64{"order": *c.Seed, "split": *c.Seed, "init": *c.Seed},

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"reflect"
-	"runtime/debug"
 	"strings"
 
 	"github.com/goprm/goprm/data"
@@ -55,7 +54,7 @@ func (s *session) open(ctx context.Context) error {
 		return err
 	}
 	s.closers = append(s.closers, s.backend.Close)
-	if c.DType, err = resolveDType(c.DType, s.backend); err != nil {
+	if c.DType, err = engine.ResolveDType(c.DType, s.backend); err != nil {
 		return err
 	}
 	if s.dtype, err = engine.ParseDType(c.DType); err != nil {
@@ -281,27 +280,6 @@ func storage(dtype tensor.Dtype) safetensors.DType {
 		return safetensors.F64
 	}
 	return safetensors.F32
-}
-
-// version is the program's own version, or the module's.
-func version(given string) string {
-	if given != "" {
-		return given
-	}
-	const module = "github.com/goprm/goprm"
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	if info.Main.Path == module {
-		return info.Main.Version
-	}
-	for _, d := range info.Deps {
-		if d.Path == module {
-			return d.Version
-		}
-	}
-	return "unknown"
 }
 
 func absolute(path string) string {

@@ -197,6 +197,9 @@ func ConfigWithHead(config *hfmodel.Config, head Head, dtype string) ([]byte, er
 	if architecture == "ForProcessRewardModel" && config.ModelType != "qwen2" {
 		delete(set, "architectures")
 	}
+	if head.Kind == "" { // an expression: no class of transformers has it
+		clear(set)
+	}
 	if dtype != "" {
 		for _, key := range []string{"dtype", "torch_dtype"} {
 			if _, there := fields[key]; there || key == "torch_dtype" && config.TorchDtype == "" {

@@ -114,12 +114,11 @@ func (n *Network) backwardCustom(ctx context.Context, b Micro, result *StepResul
 	}
 	grads := n.gradsOf(machine)
 	for _, e := range n.extra {
-		zero := make([]byte, e.grad.MemSize())
-		d := out.DParameters[e.parameter.Name]
-		if d != nil {
-			zero = denseBytes(d)
+		raw := make([]byte, e.grad.MemSize()) // zeros for a parameter that the batch left out
+		if d := out.DParameters[e.parameter.Name]; d != nil {
+			raw = denseBytes(d)
 		}
-		if err := n.backend.Upload(e.grad, zero); err != nil {
+		if err := n.backend.Upload(e.grad, raw); err != nil {
 			return nil, err
 		}
 		grads = append(grads, e.grad)
