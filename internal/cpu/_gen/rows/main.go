@@ -19,55 +19,61 @@ func main() {
 		vector.Exp(constants, in[0])
 		return in[:1]
 	})
-	elementwise("vecAdd", "out[i] = x[i] + s·y[i], rounded after each", []string{"out"}, []string{"x", "y"}, []string{"s"}, func(in, s []reg.VecVirtual) []reg.VecVirtual {
-		VMULPS(s[0], in[1], in[1])
-		VADDPS(in[1], in[0], in[0])
-		return in[:1]
-	})
+	elementwise("vecAdd", "out[i] = x[i] + s·y[i], rounded after each", []string{"out"}, []string{"x", "y"}, []string{"s"},
+		func(in, s []reg.VecVirtual) []reg.VecVirtual {
+			VMULPS(s[0], in[1], in[1])
+			VADDPS(in[1], in[0], in[0])
+			return in[:1]
+		})
 	elementwise("vecScale", "out[i] = s·x[i]", []string{"out"}, []string{"x"}, []string{"s"}, func(in, s []reg.VecVirtual) []reg.VecVirtual {
 		VMULPS(s[0], in[0], in[0])
 		return in[:1]
 	})
-	elementwise("vecNorm", "out[i] = (x[i]·s)·w[i]", []string{"out"}, []string{"x", "w"}, []string{"s"}, func(in, s []reg.VecVirtual) []reg.VecVirtual {
-		VMULPS(s[0], in[0], in[0])
-		VMULPS(in[1], in[0], in[0])
-		return in[:1]
-	})
-	elementwise("vecNormDX", "out[i] = s·(w[i]·dy[i]) − r·x[i], the difference fused", []string{"out"}, []string{"x", "w", "dy"}, []string{"s", "r"}, func(in, s []reg.VecVirtual) []reg.VecVirtual {
-		VMULPS(in[1], in[2], in[2])
-		VMULPS(s[0], in[2], in[2])
-		VFNMADD231PS(s[1], in[0], in[2])
-		return in[2:3]
-	})
-	elementwise("vecSwiGLU", "out[i] = gate[i]/(1+e^−gate[i])·up[i]", []string{"out"}, []string{"gate", "up"}, nil, func(in, _ []reg.VecVirtual) []reg.VecVirtual {
-		e := onePlusExpMinus(in[0])
-		VDIVPS(e, in[0], e)
-		VMULPS(in[1], e, e)
-		return []reg.VecVirtual{e}
-	})
+	elementwise("vecNorm", "out[i] = (x[i]·s)·w[i]", []string{"out"}, []string{"x", "w"}, []string{"s"},
+		func(in, s []reg.VecVirtual) []reg.VecVirtual {
+			VMULPS(s[0], in[0], in[0])
+			VMULPS(in[1], in[0], in[0])
+			return in[:1]
+		})
+	elementwise("vecNormDX", "out[i] = s·(w[i]·dy[i]) − r·x[i], the difference fused", []string{"out"}, []string{"x", "w", "dy"}, []string{"s", "r"},
+		func(in, s []reg.VecVirtual) []reg.VecVirtual {
+			VMULPS(in[1], in[2], in[2])
+			VMULPS(s[0], in[2], in[2])
+			VFNMADD231PS(s[1], in[0], in[2])
+			return in[2:3]
+		})
+	elementwise("vecSwiGLU", "out[i] = gate[i]/(1+e^−gate[i])·up[i]", []string{"out"}, []string{"gate", "up"}, nil,
+		func(in, _ []reg.VecVirtual) []reg.VecVirtual {
+			e := onePlusExpMinus(in[0])
+			VDIVPS(e, in[0], e)
+			VMULPS(in[1], e, e)
+			return []reg.VecVirtual{e}
+		})
 	elementwise("vecSwiGLUBackward", "with σ = 1/(1+e^−gate[i]): dup[i] = dy[i]·gate[i]·σ, dgate[i] = dy[i]·up[i]·σ·(1 + gate[i]·(1−σ))",
 		[]string{"dgate", "dup"}, []string{"gate", "up", "dy"}, nil, swigluBackward)
 	elementwise("vecGELU", "out[i] = x[i]·Φ(x[i])", []string{"out"}, []string{"x"}, nil, func(in, _ []reg.VecVirtual) []reg.VecVirtual {
 		return []reg.VecVirtual{gelu(in[0])}
 	})
-	elementwise("vecGELUTanh", "out[i] = x[i]/(1+e^−2z), z = √(2/π)·(x[i] + 0.044715·x[i]³)", []string{"out"}, []string{"x"}, nil, func(in, _ []reg.VecVirtual) []reg.VecVirtual {
-		z := YMM()
-		VMULPS(in[0], in[0], z)
-		VMULPS(constants.F32(float32(2*math.Sqrt(2/math.Pi)*0.044715)), z, z)
-		VADDPS(constants.F32(float32(2*math.Sqrt(2/math.Pi))), z, z)
-		VMULPS(in[0], z, z)
-		e := onePlusExpMinus(z)
-		VDIVPS(e, in[0], e)
-		return []reg.VecVirtual{e}
-	})
-	elementwise("vecLayerNorm", "out[i] = ((x[i]−high)−low)·s·w[i] + b[i]", []string{"out"}, []string{"x", "w", "b"}, []string{"high", "low", "s"}, func(in, s []reg.VecVirtual) []reg.VecVirtual {
-		VSUBPS(s[0], in[0], in[0])
-		VSUBPS(s[1], in[0], in[0])
-		VMULPS(s[2], in[0], in[0])
-		VMULPS(in[1], in[0], in[0])
-		VADDPS(in[2], in[0], in[0])
-		return in[:1]
-	})
+	elementwise("vecGELUTanh", "out[i] = x[i]/(1+e^−2z), z = √(2/π)·(x[i] + 0.044715·x[i]³)", []string{"out"}, []string{"x"}, nil,
+		func(in, _ []reg.VecVirtual) []reg.VecVirtual {
+			z := YMM()
+			VMULPS(in[0], in[0], z)
+			VMULPS(constants.F32(float32(2*math.Sqrt(2/math.Pi)*0.044715)), z, z)
+			VADDPS(constants.F32(float32(2*math.Sqrt(2/math.Pi))), z, z)
+			VMULPS(in[0], z, z)
+			e := onePlusExpMinus(z)
+			VDIVPS(e, in[0], e)
+			return []reg.VecVirtual{e}
+		})
+	elementwise("vecLayerNorm", "out[i] = ((x[i]−high)−low)·s·w[i] + b[i]", []string{"out"}, []string{"x", "w", "b"}, []string{"high", "low", "s"},
+		func(in, s []reg.VecVirtual) []reg.VecVirtual {
+			VSUBPS(s[0], in[0], in[0])
+			VSUBPS(s[1], in[0], in[0])
+			VMULPS(s[2], in[0], in[0])
+			VMULPS(in[1], in[0], in[0])
+			VADDPS(in[2], in[0], in[0])
+			return in[:1]
+		})
 	adamw()
 	rotate()
 	sumProducts("vecSumSquares", "Σ x[i]²", []string{"x"})
