@@ -2,7 +2,7 @@
 
 // Package driver calls the CUDA driver, which it finds at run time: no cgo, no headers, no toolkit. It is all that knows
 // purego. Every call is checked; an Error names the call and the driver's code. With the tag gorgonia_cu the calls that
-// gorgonia.org/cu has go through it, with cgo; see gorgonia.go.
+// gorgonia.org/cu has go through it, with cgo; see calls_gorgonia.go.
 package driver
 
 import (

@@ -7,7 +7,7 @@ import (
 	"unsafe"
 )
 
-// This file and gorgonia.go hold the same calls: here by the addresses that driver.go found, there by gorgonia.org/cu.
+// This file and calls_gorgonia.go hold the same calls: here by the addresses that driver.go found, there by gorgonia.org/cu.
 
 // Version is the driver's: 13000 for CUDA 13.0.
 func Version() (int, error) {

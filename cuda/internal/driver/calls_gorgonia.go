@@ -11,7 +11,7 @@ import (
 	"gorgonia.org/cu"
 )
 
-// This file and calls.go hold the same calls: here by gorgonia.org/cu, there by the addresses that driver.go found. cu's
+// This file and calls_purego.go hold the same calls: here by gorgonia.org/cu, there by the addresses that driver.go found. cu's
 // handles are structs of one pointer, so ours and its are the same words. Importing cu initialises the driver, and ends the
 // program where that fails: that is why it stands behind a tag.
 
