@@ -2,9 +2,9 @@ package parity
 
 import (
 	"context"
-	_ "github.com/goprm/goprm/nn" // the backbones
-
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,6 +14,7 @@ import (
 	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/safetensors"
 	"github.com/goprm/goprm/loss"
+	_ "github.com/goprm/goprm/nn" // the backbones
 )
 
 // backbone compares one model folder: hidden states, head outputs, losses, gradients and training runs, from weights
@@ -33,6 +34,9 @@ func (c *comparer) backbone(dir string) error {
 	}
 	var training map[string]map[string]curve
 	if err := readJSON(filepath.Join(dir, "training.json"), &training); err != nil {
+		return err
+	}
+	if err := readJSON(filepath.Join(dir, "bf16_error.json"), &c.bf16Error); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	tensors := map[string]map[string][]float64{}

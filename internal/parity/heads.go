@@ -37,6 +37,8 @@ type expected struct {
 
 	F32 outputs `json:"f32"`
 	F64 outputs `json:"f64"`
+
+	BF16Error map[string]float64 `json:"bf16_error"`
 }
 
 // outputs are lists of numbers, or lists of lists, by their names.
@@ -87,6 +89,7 @@ func (c *comparer) head(dir string) (err error) {
 	if err := readJSON(filepath.Join(dir, "expected.json"), &want); err != nil {
 		return err
 	}
+	c.bf16Error = want.BF16Error
 	pieces, err := want.pieces()
 	if err != nil {
 		return fmt.Errorf("%s: %w", dir, err)

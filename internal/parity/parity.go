@@ -116,9 +116,15 @@ type comparer struct {
 	limits limits
 	opt    Options
 	key    string // "f32" or "f64": which of the golden numbers are meant; bf16 is compared with f64
+	// bf16Error is, by quantity, how far PyTorch's own bf16 is from the golden numbers: some tiny models amplify rounding.
+	bf16Error map[string]float64
 }
 
+// record keeps the worst error of a quantity. In bf16 twice PyTorch's own error is allowed where that is more than the tolerance.
 func (c *comparer) record(quantity string, tolerance, err float64, where string) {
+	if c.opt.DType == engine.BFloat16 {
+		tolerance = max(tolerance, 2*c.bf16Error[quantity])
+	}
 	for i := range c.report.Rows {
 		row := &c.report.Rows[i]
 		if row.Quantity == quantity {

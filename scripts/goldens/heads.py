@@ -21,6 +21,8 @@ from transformers import (LlamaConfig, LlamaForCausalLM, MistralConfig, MistralF
                           Qwen2ForCausalLM, Qwen2ForSequenceClassification, Qwen2ForTokenClassification, Qwen3Config,
                           Qwen3ForSequenceClassification)
 
+from make import in_bf16, worst
+
 PROBLEM = "A tank holds 20 litres; 7 are poured out, then 5 in. How many are in it?"
 STEPS = ["It holds 20 - 7 = 13 litres.", "Then 13 + 5 = 18, hm, that is right.", "The answer is \\boxed{18}."]
 DTYPES = {"f64": torch.float64, "f32": torch.float32}
@@ -142,15 +144,32 @@ def save(model, folder, old_style=False):
 
 
 def outputs(fn, *models):
-    found = {}
+    found, exact = {}, {}
     for key, dtype in DTYPES.items():
         with torch.no_grad():
-            found[key] = {k: v.tolist() for k, v in fn(*[m.to(dtype) for m in models]).items()}
+            values = fn(*[m.to(dtype) for m in models])
+        exact = exact or values
+        found[key] = {k: v.tolist() for k, v in values.items()}
     for m in models:
         m.to(torch.float32)
+    found["bf16_error"] = worst(bf16_errors(exact, fn, models, attention) for attention in ("eager", "sdpa"))
     gap = max(abs(a - b) for a, b in zip(found["f64"]["scores"], found["f32"]["scores"]))
     print(f"{found['f64']['scores']}  f32 off by {gap:.1e}")
     return found
+
+
+def bf16_errors(exact, fn, models, attention):
+    """How far PyTorch's own bf16 is from float64, by quantity, in internal/parity's measure."""
+    for m in models:
+        in_bf16(m).set_attn_implementation(attention)
+    with torch.no_grad():
+        got = fn(*models)
+    for m in models:
+        m.set_attn_implementation("sdpa")
+        m.to(torch.float32)
+    one_by_one = ("scores", "accumulated")
+    return {k: (((got[k].double() - v) / v).abs().max() if k in one_by_one else (got[k].double() - v).norm() / v.norm()).item()
+            for k, v in exact.items()}
 
 
 def write(folder, expected):

@@ -6,7 +6,7 @@
 
 Each folder is a tiny random Qwen2 or Qwen3 (every weight exact in bf16), a packed batch, and what PyTorch computes from them in
 float32 and in float64: hidden states, head outputs, losses, gradients, and fifty training steps of the whole model, of
-the head alone and of LoRA adapters. CI needs no Python: it compares with the committed files.
+the head alone and of LoRA adapters; and how far PyTorch's own bf16 is from float64. CI needs no Python: it compares with the committed files.
 """
 import json
 import math
@@ -83,8 +83,10 @@ class Model(torch.nn.Module):
         tokens, cu = torch.tensor(batch["tokens"]), batch["cu_seqlens"]
         hidden = torch.cat([lm.model(tokens[None, a:b], use_cache=False).last_hidden_state[0] for a, b in zip(cu, cu[1:])])
         logits = self.value_head(hidden[batch["reads"]])[:, 0]
+        if logits.dtype == torch.bfloat16:  # the loss of a bf16 model is computed in float32
+            logits = logits.float()
         values = logits.sigmoid()
-        terms = torch.tensor(batch["weight"], dtype=hidden.dtype) * (values - torch.tensor(batch["target"], dtype=hidden.dtype)) ** 2
+        terms = torch.tensor(batch["weight"], dtype=logits.dtype) * (values - torch.tensor(batch["target"], dtype=logits.dtype)) ** 2
         is_step = torch.tensor([kind == "step" for kind in batch["kind"]])
         return hidden, logits, values, terms.sum(), terms[is_step].sum(), terms[~is_step].sum()
 
@@ -156,6 +158,26 @@ def train(model, batch):
                     "l2_norm": {n: p.detach().double().norm().item() for n, p in named.items()}}
 
 
+def in_bf16(model):
+    """Parameters alone: a rotary frequency that is rounded to bf16 is another frequency."""
+    for p in model.parameters():
+        p.data = p.data.bfloat16()
+    return model
+
+
+def worst(errors):
+    """The largest of several sets of errors, each a number by quantity."""
+    found = {}
+    for e in errors:
+        for quantity, value in e.items():
+            found[quantity] = max(found.get(quantity, 0.0), float(f"{value:.3g}"))
+    return found
+
+
+def distance(got, exact):
+    return ((got.double() - exact).norm() / exact.norm()).item()
+
+
 def write_json(path, value):
     path.write_text(json.dumps(value, indent=1) + "\n")
 
@@ -219,6 +241,20 @@ class Folder:
         numbers = {"loss": loss.item(), "loss_step": step.item(), "loss_final": final.item(), "values": values.tolist(), "logits": logits.tolist()}
         return {"hidden": hidden.detach(), "logits": logits.detach(), "values": values.detach()}, numbers, grads, norm
 
+    def bf16_errors(self, mode, attention, exact):
+        """How far PyTorch's own bf16 is from float64, by quantity, in internal/parity's measure."""
+        model = in_bf16(self.fresh(mode, torch.float32))
+        (model.lm.get_base_model() if mode == "lora" else model.lm).set_attn_implementation(attention)
+        outputs, _, grads, _ = self.gradients(model)
+        prefix = "lora " if mode == "lora" else ""
+        found = {prefix + k: distance(v, exact[0][k]) for k, v in outputs.items() if mode == "full" or k != "hidden"}
+        return found | {prefix + "gradients": max(distance(g, exact[2][n]) for n, g in grads.items())}
+
+    def make_bf16_error(self):
+        exact = {mode: self.gradients(self.fresh(mode, torch.float64)) for mode in ("full", "lora")}
+        write_json(self.dir / "bf16_error.json", worst(self.bf16_errors(mode, attention, exact[mode])
+                                                      for mode in exact for attention in ("eager", "sdpa")))
+
     def make(self):
         self.dir.mkdir(parents=True, exist_ok=True)
         self.save_weights()
@@ -239,6 +275,7 @@ class Folder:
         save_file(grads, self.dir / "lora_grads_f64.safetensors")
         write_json(self.dir / "training.json", {mode: {name: train(self.fresh(mode, dtype), self.batch) for name, dtype in DTYPES.items()}
                                                 for mode in ("full", "head", "lora")})
+        self.make_bf16_error()
 
 
 if __name__ == "__main__":
