@@ -18,8 +18,7 @@ func build(graph *nnet.Graph) {
 	if g.Spec.Train == nnet.TrainHead {
 		g.Features = g.Input("features", g.Spec.Params(), g.Cap.Reads, g.Spec.Config.HiddenSize) // [R, D]
 	} else {
-		g.Hidden = g.backbone()
-		g.Features = g.Gather(g.Hidden, g.Reads) // [R, D]
+		g.backbone()
 	}
 	g.head()
 	if g.Logits != nil && g.Spec.Expr == nil {
@@ -33,9 +32,66 @@ type network struct {
 	*nnet.Graph
 }
 
-// backbone is the model without its vocabulary head.
-func (g *network) backbone() *gorgonia.Node {
+// backbone is the model without its vocabulary head: the hidden states of all tokens, and those at the read-outs.
+func (g *network) backbone() {
 	c := g.Spec.Config
+	g.inputs()
+	full := g.Spec.Train == nnet.TrainFull
+	table := g.Matrix("model.embed_tokens.weight", c.VocabSize, c.HiddenSize)
+	x := g.Embedding(table, g.IDs, g.Spec.DType, full) // [T, D]
+	for i := range c.NumHiddenLayers - 1 {
+		if g.Err() != nil {
+			return
+		}
+		g.Keep = append(g.Keep, x)
+		x = g.output(i, x, g.attention(i, x)) // [T, D]
+	}
+	if g.Err() != nil {
+		return
+	}
+	g.Keep = append(g.Keep, x)
+	g.lastLayer(c.NumHiddenLayers-1, x)
+}
+
+// lastLayer computes what follows the last attention at the read-outs alone, which all else is read from: the bits of a row do not
+// depend on the others. The hidden states of all tokens are an output of their own, computed where it is asked for.
+func (g *network) lastLayer(i int, x *gorgonia.Node) {
+	before := x.ID()
+	a := g.attention(i, x) // [T, H·Dh]
+	hidden := func(x, a *gorgonia.Node) *gorgonia.Node {
+		return g.norm("model.norm", g.output(i, x, a), g.Spec.Config.HiddenSize)
+	}
+	if g.readsAllTokens() {
+		g.Hidden = hidden(x, a)                  // [T, D]
+		g.Features = g.Gather(g.Hidden, g.Reads) // [R, D]
+		g.keepAfter(before)
+		return
+	}
+	g.Features = hidden(g.Gather(x, g.Reads), g.Gather(a, g.Reads)) // [R, D]
+	g.keepAfter(before)
+	g.Hidden = hidden(x, a) // [T, D]
+}
+
+// readsAllTokens says whether the last layer is computed for all tokens: for a custom head that reads them, for dropout, whose masks
+// go by token, and in bf16, where gathering makes rows of float32.
+func (g *network) readsAllTokens() bool {
+	return g.Spec.ReadsHidden() || g.DropKeys != nil || g.Spec.DType != g.Spec.Params()
+}
+
+// keepAfter keeps the activations of the last layer: the backward pass starts there, and they need no recomputation.
+func (g *network) keepAfter(id int64) {
+	if g.Err() != nil {
+		return
+	}
+	for _, n := range g.Graph.Graph.AllNodes() {
+		if n.ID() > id && n.Op() != nil {
+			g.Keep = append(g.Keep, n)
+		}
+	}
+}
+
+// inputs are what a launch says of its tokens.
+func (g *network) inputs() {
 	g.IDs = g.Input("ids", engine.I32, g.Cap.Tokens)
 	g.Positions = g.Input("positions", engine.I32, g.Cap.Tokens)
 	g.Keys = ops.Keys{
@@ -46,53 +102,24 @@ func (g *network) backbone() *gorgonia.Node {
 	if g.Spec.DropsOut() {
 		g.DropKeys = g.Input("dropout_keys", engine.I32, g.Cap.Tokens, 2)
 	}
-	if c.SlidingWindow > 0 {
+	if g.Spec.Config.SlidingWindow > 0 {
 		g.Sliding = g.Keys
 		g.Sliding.Ranges = g.Input("sliding_key_ranges", engine.I32, g.Cap.Ranges, ops.RangeLen)
 	}
-	full := g.Spec.Train == nnet.TrainFull
-	table := g.Matrix("model.embed_tokens.weight", c.VocabSize, c.HiddenSize)
-	x := g.Embedding(table, g.IDs, g.Spec.DType, full) // [T, D]
-	var last int64
-	for i := range c.NumHiddenLayers {
-		if g.Err() != nil {
-			return nil
-		}
-		g.Keep = append(g.Keep, x)
-		last = x.ID()
-		x = g.layer(i, x) // [T, D]
-	}
-	hidden := g.norm("model.norm", x, c.HiddenSize) // [T, D]
-	if g.Err() != nil {
-		return nil
-	}
-	// The backward pass starts in the last layer, whose activations are still in memory: they need no recomputation.
-	for _, n := range g.Graph.Graph.AllNodes() {
-		if n.ID() > last && n.Op() != nil {
-			g.Keep = append(g.Keep, n)
-		}
-	}
-	return hidden
 }
 
-// layer is one decoder layer: x + attention(norm(x)), then x + mlp(norm(x)).
-func (g *network) layer(i int, x *gorgonia.Node) *gorgonia.Node {
-	name, width := fmt.Sprintf("model.layers.%d", i), g.Spec.Config.HiddenSize
-	x = g.Add(x, g.attention(i, g.norm(name+".input_layernorm", x, width)), 1)       // [T, D]
-	return g.Add(x, g.mlp(i, g.norm(name+".post_attention_layernorm", x, width)), 1) // [T, D]
-}
-
-// attention is grouped-query attention with rotary positions.
+// attention is the first half of layer i: grouped-query attention of norm(x) with rotary positions, before its projection.
 func (g *network) attention(i int, x *gorgonia.Node) *gorgonia.Node {
 	c := g.Spec.Config
+	name := fmt.Sprintf("model.layers.%d", i)
 	heads, groups := c.NumAttentionHeads*c.HeadDim, c.NumKeyValueHeads*c.HeadDim
 	rope := ops.RoPE{HeadDim: c.HeadDim, Theta: c.RopeTheta, Scaling: ops.RoPEScaling(c.RopeScaling)}
+	x = g.norm(name+".input_layernorm", x, c.HiddenSize)
 	q := g.linear(i, "self_attn", "q_proj", x, heads, c.AttentionBias)  // [T, H·Dh]
 	k := g.linear(i, "self_attn", "k_proj", x, groups, c.AttentionBias) // [T, G·Dh]
 	v := g.linear(i, "self_attn", "v_proj", x, groups, c.AttentionBias) // [T, G·Dh]
 	if c.QKNorm {
-		name := fmt.Sprintf("model.layers.%d.self_attn", i)
-		q, k = g.norm(name+".q_norm", q, c.HeadDim), g.norm(name+".k_norm", k, c.HeadDim)
+		q, k = g.norm(name+".self_attn.q_norm", q, c.HeadDim), g.norm(name+".self_attn.k_norm", k, c.HeadDim)
 	}
 	q, k = g.RoPE(q, g.Positions, rope), g.RoPE(k, g.Positions, rope)
 	keys := g.Keys
@@ -101,8 +128,15 @@ func (g *network) attention(i int, x *gorgonia.Node) *gorgonia.Node {
 	}
 	keys.CachedK, keys.CachedV = g.CachedKeysValues(i)
 	g.KeysValues = append(g.KeysValues, k, v)
-	a := g.Attention(q, k, v, keys, ops.Attention{Heads: c.NumAttentionHeads, KVHeads: c.NumKeyValueHeads, HeadDim: c.HeadDim}) // [T, H·Dh]
-	return g.linear(i, "self_attn", "o_proj", a, c.HiddenSize, false)                                                           // [T, D]
+	return g.Attention(q, k, v, keys, ops.Attention{Heads: c.NumAttentionHeads, KVHeads: c.NumKeyValueHeads, HeadDim: c.HeadDim}) // [T, H·Dh]
+}
+
+// output is the second half of layer i: x + o_proj(a), then x + mlp(norm(x)). Rows are tokens or read-outs.
+func (g *network) output(i int, x, a *gorgonia.Node) *gorgonia.Node {
+	width := g.Spec.Config.HiddenSize
+	x = g.Add(x, g.linear(i, "self_attn", "o_proj", a, width, false), 1) // [T, D]
+	norm := g.norm(fmt.Sprintf("model.layers.%d.post_attention_layernorm", i), x, width)
+	return g.Add(x, g.mlp(i, norm), 1) // [T, D]
 }
 
 // mlp is down(silu(gate(x)) · up(x)).
@@ -123,14 +157,14 @@ func (g *network) linear(i int, block, module string, x *gorgonia.Node, out int,
 	if g.Err() != nil {
 		return nil
 	}
-	full, in := g.Spec.Train == nnet.TrainFull, x.Shape()[1]
+	full, in, rows := g.Spec.Train == nnet.TrainFull, x.Shape()[1], ops.RowsOf(x)
 	name := fmt.Sprintf("model.layers.%d.%s.%s", i, block, module)
 	w := g.Matrix(name+".weight", out, in)
 	var b *gorgonia.Node
 	if bias {
 		b = g.Vector(name+".bias", out)
 	}
-	y := g.Linear(engine.Tokens, x, w, b, full, full) // [T, out]
+	y := g.Linear(rows, x, w, b, full, full) // [T, out]
 	if !g.Spec.Adapted(i, module) {
 		return y
 	}
@@ -139,7 +173,7 @@ func (g *network) linear(i int, block, module string, x *gorgonia.Node, out int,
 		x = g.Dropout(x, g.DropKeys, ops.Dropout{P: g.Spec.LoRA.Dropout, Salt: rng.Hash(name)}) // [T, in]
 	}
 	a := g.Parameter(name+".lora_A.weight", train, false, rank, in)
-	down := g.Linear(engine.Tokens, x, a, nil, train, false) // [T, r]
-	up := g.Linear(engine.Tokens, down, g.Parameter(name+".lora_B.weight", train, false, out, rank), nil, train, false)
+	down := g.Linear(rows, x, a, nil, train, false) // [T, r]
+	up := g.Linear(rows, down, g.Parameter(name+".lora_B.weight", train, false, out, rank), nil, train, false)
 	return g.Add(y, up, g.Spec.LoRA.Alpha/float64(rank)) // [T, out]
 }

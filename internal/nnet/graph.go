@@ -127,6 +127,9 @@ func (g *Graph) Matrix(name string, shape ...int) *gorgonia.Node {
 	if full || !g.BF16(name) {
 		return g.Parameter(name, full, false, shape...)
 	}
+	if n := g.parameter(name); n != nil {
+		return n
+	}
 	n := g.Input(name, engine.BFloat16, shape...)
 	g.Params = append(g.Params, &Parameter{Name: name, Shape: shape, Node: n})
 	return n
@@ -137,11 +140,24 @@ func (g *Graph) Vector(name string, n int) *gorgonia.Node {
 	return g.Parameter(name, g.Spec.Train == TrainFull, false, n)
 }
 
-// Parameter is a tensor in the dtype of parameters.
+// Parameter is a tensor in the dtype of parameters. The same name is the same node.
 func (g *Graph) Parameter(name string, trained, head bool, shape ...int) *gorgonia.Node {
+	if n := g.parameter(name); n != nil {
+		return n
+	}
 	n := g.Input(name, g.Spec.Params(), shape...)
 	g.Params = append(g.Params, &Parameter{Name: name, Shape: shape, Trained: trained, Head: head, Node: n})
 	return n
+}
+
+// parameter is the node of a parameter that is there already, else nil.
+func (g *Graph) parameter(name string) *gorgonia.Node {
+	for _, p := range g.Params {
+		if p.Name == name {
+			return p.Node
+		}
+	}
+	return nil
 }
 
 // CachedKeysValues are the inputs for the cache of keys and values of a layer, in the order of the network's tensors; nil without one.

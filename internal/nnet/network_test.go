@@ -127,6 +127,25 @@ func byRead(t *testing.T, n *nnet.Network, batches []*data.Batch) map[[2]int32]f
 	return values
 }
 
+// The last layer is computed at the read-outs alone: each has the bits that its token has where all tokens are computed.
+func TestFeaturesAreTheHiddenStatesOfTheirTokens(t *testing.T) {
+	for _, kernels := range []string{"portable", "auto"} {
+		n := newOpener(t, kernels).open(nnet.Spec{Train: nnet.TrainLoRA})
+		for _, m := range micros(t, examples(9), 150) {
+			hidden, err := n.Hidden(context.Background(), m.Batch)
+			require.NoError(t, err)
+			features, err := n.FeatureValues(context.Background(), m.Batch)
+			require.NoError(t, err)
+			width := len(hidden) / len(m.Tokens)
+			require.Less(t, len(m.Reads), len(m.Tokens))
+			for i, at := range m.Reads {
+				require.Equal(t, hidden[int(at)*width:][:width], features[i*width:][:width])
+			}
+		}
+		require.NoError(t, n.Close())
+	}
+}
+
 // A score is the same alone, packed with others, in a prefix tree and in a graph of larger capacity: to the bit.
 func TestScoresDependOnTheirOwnTextAlone(t *testing.T) {
 	for _, kernels := range []string{"portable", "auto"} {

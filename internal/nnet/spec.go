@@ -158,6 +158,9 @@ func (s Spec) Params() tensor.Dtype { return ops.ParamDType(s.DType) }
 
 func (s Spec) hasAdapters() bool { return s.Train == TrainLoRA || s.Adapters }
 
+// ReadsHidden says whether a custom head reads the hidden states of all tokens.
+func (s Spec) ReadsHidden() bool { return s.outerHidden }
+
 // DropsOut reports whether the graph has dropout: it does nothing to a micro-batch without keys.
 func (s Spec) DropsOut() bool { return s.Train == TrainLoRA && s.LoRA.Dropout > 0 }
 

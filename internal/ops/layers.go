@@ -6,6 +6,16 @@ import (
 	"gorgonia.org/tensor"
 )
 
+// RowsOf says what bounds the rows of a node: read-outs if its op makes rows of those, else tokens.
+func RowsOf(x *gorgonia.Node) engine.Dim {
+	if x != nil {
+		if op, ok := x.Op().(*engine.Op); ok && op.Rows == engine.Reads {
+			return engine.Reads
+		}
+	}
+	return engine.Tokens
+}
+
 // Embedding looks up rows of table [V, K] for ids i32 [T]: [T, K] in dtype.
 func (b *Builder) Embedding(table, ids *gorgonia.Node, dtype tensor.Dtype, train bool) *gorgonia.Node {
 	if !b.hasShape("embedding", "table", table, -1, -1) || !b.hasShape("embedding", "ids", ids, -1) {
@@ -30,15 +40,15 @@ func (b *Builder) RMSNorm(x, w *gorgonia.Node, eps float64, train bool) *gorgoni
 	if d := w.Shape()[0]; d == 0 || x.Shape()[1]%d != 0 {
 		return b.fail("rmsnorm: rows of %d are not heads of w's length %d", x.Shape()[1], d)
 	}
-	attr := RMSNorm{Eps: eps}
-	op := &engine.Op{Kernel: "rmsnorm", Attr: attr, Rows: engine.Tokens, Differentiable: []bool{true, train}}
+	attr, rows := RMSNorm{Eps: eps}, RowsOf(x)
+	op := &engine.Op{Kernel: "rmsnorm", Attr: attr, Rows: rows, Differentiable: []bool{true, train}}
 	op.Gradient = b.gradient(func(in gorgonia.Nodes, _, dy *gorgonia.Node) gorgonia.Nodes {
 		x, w := in[0], in[1]
-		dx := b.apply(&engine.Op{Kernel: "rmsnorm_dx", Attr: attr, Rows: engine.Tokens}, x.Dtype(), x.Shape(), x, w, dy)
+		dx := b.apply(&engine.Op{Kernel: "rmsnorm_dx", Attr: attr, Rows: rows}, x.Dtype(), x.Shape(), x, w, dy)
 		if !train {
 			return gorgonia.Nodes{dx, nil}
 		}
-		dw := b.apply(&engine.Op{Kernel: "rmsnorm_dw", Attr: attr, Rows: engine.Tokens}, w.Dtype(), w.Shape(), x, dy)
+		dw := b.apply(&engine.Op{Kernel: "rmsnorm_dw", Attr: attr, Rows: rows}, w.Dtype(), w.Shape(), x, dy)
 		return gorgonia.Nodes{dx, dw}
 	})
 	return b.apply(op, x.Dtype(), x.Shape(), x, w)
@@ -77,18 +87,19 @@ func (b *Builder) Linear(rows engine.Dim, x, w, bias *gorgonia.Node, trainW, tra
 	return b.apply(op, x.Dtype(), tensor.Shape{x.Shape()[0], w.Shape()[0]}, in...)
 }
 
-// Add is x + scale·y; the rows of both are tokens.
+// Add is x + scale·y.
 func (b *Builder) Add(x, y *gorgonia.Node, scale float64) *gorgonia.Node {
 	if !b.hasShape("add", "x", x, -1, -1) || !b.hasShape("add", "y", y, x.Shape()...) {
 		return nil
 	}
-	op := &engine.Op{Kernel: engine.AddKernel, Attr: engine.AddAttr{Scale: scale}, Rows: engine.Tokens, InPlace: true,
+	rows := RowsOf(x)
+	op := &engine.Op{Kernel: engine.AddKernel, Attr: engine.AddAttr{Scale: scale}, Rows: rows, InPlace: true,
 		Differentiable: []bool{true, true}}
 	op.Gradient = b.gradient(func(_ gorgonia.Nodes, _, d *gorgonia.Node) gorgonia.Nodes {
 		if scale == 1 {
 			return gorgonia.Nodes{d, d}
 		}
-		scaled := &engine.Op{Kernel: "scale", Attr: engine.AddAttr{Scale: scale}, Rows: engine.Tokens}
+		scaled := &engine.Op{Kernel: "scale", Attr: engine.AddAttr{Scale: scale}, Rows: rows}
 		return gorgonia.Nodes{d, b.apply(scaled, d.Dtype(), d.Shape(), d)}
 	})
 	return b.apply(op, x.Dtype(), x.Shape(), x, y)
@@ -168,10 +179,10 @@ func (b *Builder) SwiGLU(gate, up *gorgonia.Node) *gorgonia.Node {
 	if !b.hasShape("swiglu", "gate", gate, -1, -1) || !b.hasShape("swiglu", "up", up, gate.Shape()...) {
 		return nil
 	}
-	n := gate.Shape().TotalSize()
-	op := &engine.Op{Kernel: "swiglu", Rows: engine.Tokens, Differentiable: []bool{true, true}}
+	n, rows := gate.Shape().TotalSize(), RowsOf(gate)
+	op := &engine.Op{Kernel: "swiglu", Rows: rows, Differentiable: []bool{true, true}}
 	op.Gradient = b.gradient(func(in gorgonia.Nodes, _, dy *gorgonia.Node) gorgonia.Nodes {
-		d := b.apply(&engine.Op{Kernel: "swiglu_backward", Rows: engine.Tokens}, dy.Dtype(), tensor.Shape{2 * n}, in[0], in[1], dy)
+		d := b.apply(&engine.Op{Kernel: "swiglu_backward", Rows: rows}, dy.Dtype(), tensor.Shape{2 * n}, in[0], in[1], dy)
 		return gorgonia.Nodes{b.view(d, 0, in[0].Shape(), false), b.view(d, n, in[1].Shape(), false)}
 	})
 	return b.apply(op, gate.Dtype(), gate.Shape(), gate, up)
