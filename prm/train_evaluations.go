@@ -139,16 +139,6 @@ func (d *dataset) checkBest(c *TrainConfig) error {
 	return nil
 }
 
-// definedInstead names a metric of ranking that is defined.
-func (e *Evaluation) definedInstead() string {
-	for _, b := range best {
-		if !math.IsNaN(b.of(e)) {
-			return ", where " + b.name + " is defined"
-		}
-	}
-	return ""
-}
-
 // filesOf lists a folder's files with their sizes.
 func filesOf(dir string) (map[string]int64, error) {
 	entries, err := os.ReadDir(dir)
