@@ -30,6 +30,7 @@ type Evaluation struct {
 	FirstErrorAccError float64 // share of the trajectories with a wrong step whose first one was found
 	FirstErrorAccRight float64 // share of the trajectories without one in which none was found
 	ProcessBenchF1     float64 // mean of FirstErrorF1 over the subsets of ProcessBench; NaN without rows of it
+	StepMacroF1        float64 // mean of the F1 of good and of bad steps, a step of Threshold or more being called good
 	Threshold          float64 // a step that scores below it counts as wrong
 	TrajectoryMSE      float64
 	TrajectoryPearson  float64
@@ -79,6 +80,7 @@ func (e *Evaluation) fields() []evaluationField {
 		{"first_error_acc_error", &e.FirstErrorAccError, noDirection},
 		{"first_error_acc_correct", &e.FirstErrorAccRight, noDirection},
 		{"processbench_f1", &e.ProcessBenchF1, higherIsBetter},
+		{"step_macro_f1", &e.StepMacroF1, higherIsBetter},
 		{"threshold", &e.Threshold, noDirection},
 		{"trajectory_mse", &e.TrajectoryMSE, lowerIsBetter},
 		{"trajectory_pearson", &e.TrajectoryPearson, higherIsBetter},

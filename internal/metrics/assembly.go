@@ -32,8 +32,8 @@ type gatherer interface {
 }
 
 // families are all metrics. Training, prm eval and reports compute theirs from this table.
-var families = []family{rankFamily, withinFamily, withinProblemFamily, firstErrorFamily, processBenchFamily, calibrationFamily,
-	trajectoryErrorFamily, correlationFamily}
+var families = []family{rankFamily, withinFamily, withinProblemFamily, firstErrorFamily, processBenchFamily, macroF1Family,
+	calibrationFamily, trajectoryErrorFamily, correlationFamily}
 
 // Metrics lists all metrics.
 func Metrics() []Metric { return NewAssembly(Options{}, func(Metric) bool { return true }).metrics }
