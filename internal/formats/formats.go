@@ -82,6 +82,7 @@ var table = []definition{
 	{"pure", twoClassLinear, openPure},
 	{"sequence_classification", rewardLinear, openSequence},
 	{"eurus", languageModel, openEurus},
+	{"versaprm", languageModel, openVersa},
 }
 
 // Names lists the formats, as --format takes them.
