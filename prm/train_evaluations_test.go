@@ -114,7 +114,7 @@ func TestModelIsWrittenAgain(t *testing.T) {
 		c = again(c)
 		r := train(t, c)
 		require.False(t, r.AlreadyComplete)
-		require.Contains(t, said(c), "the model is written again")
+		require.Contains(t, said(c), "writing the model again")
 		require.Equal(t, before, weights(t, c.Out))
 		require.FileExists(t, filepath.Join(model, "tokenizer.json"))
 		require.True(t, train(t, again(c)).AlreadyComplete)
