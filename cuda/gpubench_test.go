@@ -254,7 +254,7 @@ func BenchmarkGPUTokens(b *testing.B) {
 				if c.train == nnet.TrainNothing {
 					_, err = n.Features(context.Background(), packed[0])
 				} else {
-					_, err = n.TrainStep(context.Background(), []nnet.Micro{{Batch: packed[0]}}, update)
+					_, err = n.TrainStep(context.Background(), []nnet.MicroBatch{{Batch: packed[0]}}, update)
 				}
 				return err
 			}

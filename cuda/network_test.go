@@ -39,7 +39,7 @@ func unpack(t testing.TB, name string) string {
 type tiny struct {
 	config  *hfmodel.Config
 	weights *hfmodel.Weights
-	batches []nnet.Micro
+	batches []nnet.MicroBatch
 }
 
 func newTiny(t *testing.T, name string) *tiny {
@@ -68,7 +68,7 @@ func newTiny(t *testing.T, name string) *tiny {
 	packed, err := data.Pack(list, data.PackOptions{Tokens: 32, N: len(list), LambdaStep: 1, LambdaFinal: 0.5})
 	require.NoError(t, err)
 	for _, b := range packed {
-		m.batches = append(m.batches, nnet.Micro{Batch: b})
+		m.batches = append(m.batches, nnet.MicroBatch{Batch: b})
 	}
 	return m
 }
@@ -77,7 +77,7 @@ func (m *tiny) network(t *testing.T, b engine.Backend, dtype tensor.Dtype, train
 	spec := nnet.Spec{Config: m.config, DType: dtype, Train: train, Loss: loss.MSE, Recompute: true,
 		Head: nnet.HeadSpec{Kind: nnet.Scalar, Activation: "sigmoid", Final: "shared"},
 		LoRA: nnet.LoRASpec{Rank: 4, Alpha: 8, Targets: []string{"q_proj", "v_proj", "down_proj"}}}
-	n, err := nnet.New(spec, b, nnet.Files{nnet.InWeights(m.weights)})
+	n, err := nnet.New(spec, b, nnet.Weights{nnet.InWeights(m.weights)})
 	require.NoError(t, err)
 	for _, p := range n.Parameters() {
 		if p.Head || p.Trained && train == nnet.TrainLoRA {

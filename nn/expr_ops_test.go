@@ -144,7 +144,7 @@ func outerOf(rows int) *nnet.Outer {
 	}
 	kept := map[string]*tensor.Dense{}
 	return &nnet.Outer{
-		Batch: nnet.Micro{Batch: &data.Batch{Reads: make([]int32, rows)}}, DType: tensor.Float64, Backward: true,
+		Batch: nnet.MicroBatch{Batch: &data.Batch{Reads: make([]int32, rows)}}, DType: tensor.Float64, Backward: true,
 		Features: tensor.New(tensor.WithShape(rows, 3), tensor.WithBacking(x)),
 		Logits:   tensor.New(tensor.WithShape(rows, 1), tensor.WithBacking(y)),
 		Hidden:   func() (*tensor.Dense, error) { return nil, fmt.Errorf("no hidden states here") },

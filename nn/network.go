@@ -97,8 +97,8 @@ func (n *Network) CheckExpr(ctx context.Context, b Batch) error {
 }
 
 // micro brings a batch into the form that the network runs; for Train Head the trunk computes the features.
-func (n *Network) micro(ctx context.Context, b Batch) (nnet.Micro, error) {
-	m := nnet.Micro{Batch: b.Batch, Inputs: b.Inputs}
+func (n *Network) micro(ctx context.Context, b Batch) (nnet.MicroBatch, error) {
+	m := nnet.MicroBatch{Batch: b.Batch, Inputs: b.Inputs}
 	if err := n.check(b); err != nil {
 		return m, err
 	}

@@ -68,10 +68,10 @@ func (n *Network) open() error {
 	if err != nil {
 		return err
 	}
-	source := nnet.Files{n.folder.Trunk}
+	source := nnet.Weights{n.folder.Trunk}
 	heads := n.folder.Heads != nil && n.hasHead(spec.Head)
 	if heads {
-		source = nnet.Files{n.folder.Heads, n.folder.Trunk}
+		source = nnet.Weights{n.folder.Heads, n.folder.Trunk}
 	}
 	if n.trainer, err = nnet.New(spec, n.backend, source); err != nil {
 		return err
@@ -83,7 +83,7 @@ func (n *Network) open() error {
 		return nil
 	}
 	spec.Train, spec.Head, spec.Expr = nnet.TrainNothing, nnet.HeadSpec{Final: "shared"}, nil
-	n.trunk, err = nnet.New(spec, n.backend, nnet.Files{n.folder.Trunk})
+	n.trunk, err = nnet.New(spec, n.backend, nnet.Weights{n.folder.Trunk})
 	return err
 }
 

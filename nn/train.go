@@ -150,11 +150,11 @@ func (n *Network) Gradients(ctx context.Context, batches []Batch) (StepResult, m
 	return StepResult(r), grads, nil
 }
 
-func (n *Network) micros(ctx context.Context, batches []Batch) ([]nnet.Micro, error) {
+func (n *Network) micros(ctx context.Context, batches []Batch) ([]nnet.MicroBatch, error) {
 	if n.options.Train == None {
 		return nil, errors.New("the network trains nothing; set Options.Train")
 	}
-	var micros []nnet.Micro
+	var micros []nnet.MicroBatch
 	for i, b := range batches {
 		if err := ctx.Err(); err != nil {
 			return nil, err

@@ -7,7 +7,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-
 )
 
 // filled returns the effective configuration: defaults stand in place of what was left out. It shares no number and no

@@ -160,8 +160,8 @@ func (x *export) saveAsModel() error {
 	if card.SaveDType != "bf16" {
 		return nil
 	}
-	narrow := func(find nnet.Find, mine func(name string) bool) nnet.Find {
-		return func(name string) (nnet.Stored, bool) {
+	narrow := func(find nnet.Lookup, mine func(name string) bool) nnet.Lookup {
+		return func(name string) (nnet.StoredTensor, bool) {
 			s, ok := find(name)
 			if !ok || !mine(name) {
 				return s, ok
@@ -176,12 +176,12 @@ func (x *export) saveAsModel() error {
 }
 
 // converted is a tensor in another dtype.
-func converted(s nnet.Stored, dtype safetensors.DType) (nnet.Stored, error) {
+func converted(s nnet.StoredTensor, dtype safetensors.DType) (nnet.StoredTensor, error) {
 	values, err := decoded(s)
 	if err != nil {
 		return s, err
 	}
-	c := nnet.Stored{File: s.File, Info: s.Info}
+	c := nnet.StoredTensor{File: s.File, Info: s.Info}
 	c.Data, err = safetensors.AppendEncoded(nil, dtype, values)
 	c.Info.DType, c.Info.Begin, c.Info.End = dtype, 0, int64(len(c.Data))
 	return c, err
@@ -204,7 +204,7 @@ func (x *export) savedDType(name string, stored safetensors.DType) safetensors.D
 	return stored
 }
 
-func decoded(s nnet.Stored) ([]float64, error) {
+func decoded(s nnet.StoredTensor) ([]float64, error) {
 	return safetensors.AppendFloat64(nil, s.Info, s.Data)
 }
 

@@ -167,7 +167,7 @@ func (m *Model) open(opt OpenOptions) error {
 	} else if err := m.checkParts(spec.Head); err != nil {
 		return err
 	}
-	if m.network, err = nnet.New(spec, m.backend, nnet.Files{heads, m.folder.Trunk}); err != nil {
+	if m.network, err = nnet.New(spec, m.backend, nnet.Weights{heads, m.folder.Trunk}); err != nil {
 		return err
 	}
 	if err := m.openReference(opt.Reference, spec); err != nil {
@@ -260,7 +260,7 @@ func (m *Model) setText(maxTokens int) error {
 		m.render = func(t *data.Trajectory) ([]*data.Example, error) {
 			list, err := m.public.Render(t)
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", whereOf(t, 0), err)
+				return nil, fmt.Errorf("%s: %w", describeTrajectory(t, 0), err)
 			}
 			return list, nil
 		}
@@ -268,7 +268,7 @@ func (m *Model) setText(maxTokens int) error {
 	}
 	text := m.card.Text
 	text.Long = "error" // nothing is cut off; RenderWindows has its own way
-	r, err := textOf(m.folder, text)
+	r, err := newRenderer(m.folder, text)
 	if err != nil {
 		return err
 	}

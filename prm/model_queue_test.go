@@ -86,7 +86,7 @@ func openGated(t *testing.T, dir string) *gated {
 	}
 	require.NoError(t, m.network.Close())
 	m.network, err = nnet.New(m.network.Spec(), gatedBackend{m.backend, g.gate},
-		nanAt{nnet.Files{m.folder.Heads, m.folder.Trunk}, int(ids[0])})
+		nanAt{nnet.Weights{m.folder.Heads, m.folder.Trunk}, int(ids[0])})
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		close(g.free)

@@ -72,14 +72,14 @@ func (m *Model) readTogether(ctx context.Context, texts []*queued) (err error) {
 // tokens that were not computed. Uncached, all is computed, and nothing is kept.
 func (m *Model) readBatch(ctx context.Context, batch *data.Batch, list []*data.Example, reused []int, uncached bool) (nnet.Scores, error) {
 	if m.prefixes == nil || uncached {
-		return m.compute(ctx, nnet.Micro{Batch: batch}, list)
+		return m.compute(ctx, nnet.MicroBatch{Batch: batch}, list)
 	}
 	plan := m.prefixes.Plan(batch)
 	defer plan.Drop() // also if the network panics
 	var s nnet.Scores
 	if len(plan.Tokens) > 0 {
 		var err error
-		if s, err = m.compute(ctx, plan.Micro, list); err != nil {
+		if s, err = m.compute(ctx, plan.MicroBatch, list); err != nil {
 			return s, err
 		}
 	}
@@ -101,7 +101,7 @@ func countReused(batch *data.Batch, plan *prefix.Plan, list []*data.Example, reu
 }
 
 // compute runs the network over a batch.
-func (m *Model) compute(ctx context.Context, micro nnet.Micro, list []*data.Example) (nnet.Scores, error) {
+func (m *Model) compute(ctx context.Context, micro nnet.MicroBatch, list []*data.Example) (nnet.Scores, error) {
 	batch := micro.Batch
 	s, err := m.scoreBatch(ctx, micro, list)
 	if err != nil {

@@ -39,12 +39,12 @@ func (m *Model) openReference(dir string, spec nnet.Spec) (err error) {
 	if r, ok := backend.(*releasing); ok {
 		backend = releasingFor(r.Backend, m.referenceFolder.Root)
 	}
-	m.reference, err = nnet.New(spec, backend, nnet.Files{tensors, m.referenceFolder.Trunk})
+	m.reference, err = nnet.New(spec, backend, nnet.Weights{tensors, m.referenceFolder.Trunk})
 	return err
 }
 
 // scoreBatch runs one batch; of implicit rewards it returns the log-ratios.
-func (m *Model) scoreBatch(ctx context.Context, micro nnet.Micro, list []*data.Example) (nnet.Scores, error) {
+func (m *Model) scoreBatch(ctx context.Context, micro nnet.MicroBatch, list []*data.Example) (nnet.Scores, error) {
 	if batch := micro.Batch; m.reference != nil {
 		micro.Labels = make([]int32, len(batch.Reads))
 		for i, at := range batch.Trajectory {

@@ -13,17 +13,17 @@ import (
 	"github.com/goprm/goprm/internal/modelfolder"
 )
 
-// TrainResult is what a run came to.
+// TrainResult is the outcome of a run.
 type TrainResult struct {
 	Out         string // the run folder
 	Model       string // the model folder; "" if the run was interrupted
-	Steps       int    // optimizer steps done, earlier sessions' included
+	Steps       int    // optimizer steps done, including earlier sessions
 	TotalSteps  int    // of the whole run
-	Tokens      int    // trained on, earlier sessions' included
-	ResumedFrom int    // the step it was resumed from; 0 if it began
-	// Interrupted: the context ended; what was done is saved, and resuming goes on from there.
+	Tokens      int    // trained on, including earlier sessions
+	ResumedFrom int    // the step that this session resumed from; 0 if it started the run
+	// Interrupted: the context was cancelled. Completed steps are saved; resuming continues from there.
 	Interrupted bool
-	// AlreadyComplete: there was nothing left to do.
+	// AlreadyComplete: the run was complete before this session.
 	AlreadyComplete bool
 	Last            StepMetrics // the last optimizer step of this session
 	Eval            *Evaluation // the last evaluation of this session; nil if there was none
@@ -31,30 +31,30 @@ type TrainResult struct {
 	Counts          Counts
 	Threshold       float64 // saved with the model
 	Warnings        []string
-	// Seeds are the runs of a configuration with Seeds, in their order as far as they came; all else is of the last of them.
+	// Seeds has a result for each seed that was started, in the order of TrainConfig.Seeds; the other fields are those of the last one.
 	Seeds []*TrainResult
-	// Spread is, by metric, mean and standard deviation of the runs' last evaluations, where all of them define it.
+	// Spread has the mean and standard deviation of each metric over the last evaluations of all seeds, if each of them defines it.
 	Spread map[string]Spread
 }
 
-// Spread is the mean of some runs and their sample standard deviation, 0 for one run.
+// Spread is a mean over runs and their sample standard deviation, which is 0 for one run.
 type Spread struct {
 	Mean      float64 `json:"mean"`
 	Deviation float64 `json:"deviation"`
 }
 
-// Best is the best evaluation so far by eval.best; its checkpoint is kept.
+// Best is the best evaluation so far according to eval.best; its checkpoint is kept.
 type Best struct {
 	Step   int     `json:"step"`
 	Metric string  `json:"metric"`
 	Value  float64 `json:"value"`
 }
 
-// Train trains a model as the configuration says and writes it to the folder "model" in cfg.Out.
+// Train trains a model and writes it to the folder "model" in cfg.Out.
 //
-// The same configuration, data, version and backend give the same bits, whatever the number of threads, and whether
-// the run was stopped and resumed or not. When ctx ends, the optimizer step at work is finished and saved, and the
-// result says Interrupted. When anything is NaN or Inf, the step is not applied and the error names the tensor.
+// The same configuration, data, version and backend give the same bits, for any number of threads and however often the run was
+// interrupted and resumed. When ctx is cancelled, the current optimizer step is completed and checkpointed, and Interrupted is set. If
+// anything is NaN or Inf, the step is not applied and the error names the tensor.
 func Train(ctx context.Context, cfg TrainConfig) (*TrainResult, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ func Train(ctx context.Context, cfg TrainConfig) (*TrainResult, error) {
 	if len(c.Seeds) > 0 {
 		return trainSeeds(ctx, c)
 	}
-	state, err := lookAtRun(c.Out, c.Resume) // before the work of opening anything
+	state, err := inspectRun(c.Out, c.Resume) // before anything expensive is opened
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +78,7 @@ func Train(ctx context.Context, cfg TrainConfig) (*TrainResult, error) {
 		return interruptedBefore(ctx, c, errors.Join(err, releaseRun(lock)))
 	}
 	s.lock = lock
-	defer func() { _ = s.Close() }() // for a callback that ends the goroutine; else it is closed by then
+	defer func() { _ = s.Close() }() // in case a callback ends the goroutine; otherwise it is closed by then
 	result, err := s.train(ctx, state)
 	if err := errors.Join(err, s.Close()); err != nil {
 		return interruptedBefore(ctx, c, err)
@@ -86,7 +86,7 @@ func Train(ctx context.Context, cfg TrainConfig) (*TrainResult, error) {
 	return result, nil
 }
 
-// lockRun makes this process the run folder's owner.
+// lockRun makes this process the owner of the run folder.
 func lockRun(out string) (*filelock.Lock, error) {
 	lock, err := filelock.Take(filepath.Join(out, lockName))
 	if held := new(filelock.HeldError); errors.As(err, &held) {
@@ -102,7 +102,7 @@ func releaseRun(lock *filelock.Lock) error {
 	return lock.Release()
 }
 
-// interruptedBefore turns the context's own error, met before the first step, into an empty result.
+// interruptedBefore turns cancellation before the first step into an empty result.
 func interruptedBefore(ctx context.Context, c TrainConfig, err error) (*TrainResult, error) {
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return &TrainResult{Out: c.Out, Interrupted: true}, nil
@@ -111,12 +111,12 @@ func interruptedBefore(ctx context.Context, c TrainConfig, err error) (*TrainRes
 }
 
 func (s *session) train(ctx context.Context, state runState) (*TrainResult, error) {
-	for _, w := range s.set.warnings {
-		s.say.warnf("%s", w)
+	for _, w := range s.data.warnings {
+		s.log.warnf("%s", w)
 	}
 	var from *checkpoint.Checkpoint
 	if state == runBegun {
-		if err := s.adopt(); err != nil {
+		if err := s.continueRun(); err != nil {
 			return nil, err
 		}
 		var err error
@@ -127,8 +127,8 @@ func (s *session) train(ctx context.Context, state runState) (*TrainResult, erro
 			return done, err
 		}
 	}
-	n := &s.set.counts
-	s.say.infof("%s on %s, %s: %d trajectories with %d step and %d trajectory labels, %d tokens; %d to evaluate on; %d steps",
+	n := &s.data.counts
+	s.log.infof("%s on %s, %s: %d trajectories with %d step and %d trajectory labels, %d tokens; %d to evaluate on; %d steps",
 		s.c.Train, s.backend.Name(), s.c.DType, n.Trajectories, n.StepLabels, n.FinalLabels, n.Tokens, n.EvalTrajectories, s.newSteps)
 	network, err := s.network(ctx)
 	if err != nil {
@@ -149,12 +149,12 @@ func (s *session) train(ctx context.Context, state runState) (*TrainResult, erro
 	return t.run(ctx)
 }
 
-// newestCheckpoint is the one to go on from, nil if there is none that verifies.
+// newestCheckpoint is the checkpoint to resume from, nil if none is valid.
 func (s *session) newestCheckpoint() (*checkpoint.Checkpoint, error) {
 	root := filepath.Join(s.c.Out, checkpointsName)
-	from, err := checkpoint.Newest(root, func(name, reason string) { s.say.noticef("skipped checkpoint %s: %s", name, reason) })
+	from, err := checkpoint.Newest(root, func(name, reason string) { s.log.noticef("skipped checkpoint %s: %s", name, reason) })
 	if errors.Is(err, checkpoint.ErrNone) {
-		s.say.noticef("no checkpoint to resume from: the run begins at its beginning")
+		s.log.noticef("no checkpoint to resume from: starting from step 0")
 		return nil, nil
 	}
 	if err != nil {
@@ -166,7 +166,7 @@ func (s *session) newestCheckpoint() (*checkpoint.Checkpoint, error) {
 	return from, nil
 }
 
-// missingOfModel says what of a complete run's model folder is not there any more; "": nothing.
+// missingOfModel describes what a complete run's model folder has lost; "" if it is intact.
 func (s *session) missingOfModel() string {
 	dir := filepath.Join(s.c.Out, modelName)
 	have, err := filesOf(dir)
@@ -187,7 +187,7 @@ func (s *session) missingOfModel() string {
 	return ""
 }
 
-// alreadyComplete returns the result of a run that has nothing left to do.
+// alreadyComplete returns the result of a run that is complete, nil if steps are left.
 func (s *session) alreadyComplete(from *checkpoint.Checkpoint) (*TrainResult, error) {
 	if from == nil || !s.record.Complete || from.Step() != s.newSteps {
 		return nil, nil
@@ -197,18 +197,18 @@ func (s *session) alreadyComplete(from *checkpoint.Checkpoint) (*TrainResult, er
 		return nil, err
 	}
 	if missing := s.missingOfModel(); missing != "" {
-		s.say.noticef("the run is complete, but %s: the model is written again", missing)
+		s.log.noticef("the run is complete, but %s: writing the model again", missing)
 		return nil, nil
 	}
 	seen, err := readEvaluations(s.c.Out, from.Step())
 	if err != nil {
 		return nil, err
 	}
-	seen.adopt(&meta, &s.c)
-	s.say.noticef("the run is complete: %d steps are done", from.Step())
+	seen.applyTo(&meta, &s.c)
+	s.log.noticef("the run is complete: %d steps are done", from.Step())
 	return &TrainResult{
 		Out: s.c.Out, Model: filepath.Join(s.c.Out, modelName), Steps: from.Step(), TotalSteps: s.newSteps, Tokens: meta.Tokens,
 		ResumedFrom:     from.Step(),
-		AlreadyComplete: true, Best: meta.Best, Counts: s.record.Counts, Threshold: meta.Threshold, Warnings: s.say.warnings,
+		AlreadyComplete: true, Best: meta.Best, Counts: s.record.Counts, Threshold: meta.Threshold, Warnings: s.log.warnings,
 	}, nil
 }

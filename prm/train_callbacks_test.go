@@ -132,16 +132,16 @@ func TestMetricsKeepTheirJSON(t *testing.T) {
 	require.Equal(t, text, string(back))
 
 	text = `{"loss":1,"loss_step":2,"loss_final":3,"n_step":4,"n_final":5,"step_mse":6,"step_auroc":7,"within_auroc":8,` +
-		`"within_problem_auroc":21,"step_ece":9,"first_error_f1":10,"first_error_acc_error":11,"first_error_acc_correct":12,"processbench_f1":22,"threshold":13,"trajectory_mse":14,` +
+		`"within_problem_auroc":21,"step_ece":9,"first_error_f1":10,"first_error_acc_error":11,"first_error_acc_correct":12,"processbench_f1":22,"step_macro_f1":25,"threshold":13,"trajectory_mse":14,` +
 		`"trajectory_pearson":15,"trajectory_spearman":null,` +
 		`"controls":{"depth":{"step_auroc":16,"within_auroc":17,"within_problem_auroc":23,"trajectory_spearman":18},` +
 		`"length":{"step_auroc":null,"within_auroc":19,"within_problem_auroc":24,"trajectory_spearman":20}}}`
 	e := Evaluation{Step: 9}
 	require.NoError(t, json.Unmarshal([]byte(text), &e))
 	require.Equal(t, 9, e.Step)
-	require.Equal(t, []float64{1, 2, 3, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 21, 22}, []float64{e.Loss, e.LossStep, e.LossFinal, e.StepMSE,
+	require.Equal(t, []float64{1, 2, 3, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 21, 22, 25}, []float64{e.Loss, e.LossStep, e.LossFinal, e.StepMSE,
 		e.StepAUROC, e.WithinAUROC, e.StepECE, e.FirstErrorF1, e.FirstErrorAccError, e.FirstErrorAccRight, e.Threshold,
-		e.TrajectoryMSE, e.TrajectoryPearson, e.WithinProblemAUROC, e.ProcessBenchF1})
+		e.TrajectoryMSE, e.TrajectoryPearson, e.WithinProblemAUROC, e.ProcessBenchF1, e.StepMacroF1})
 	require.True(t, math.IsNaN(e.TrajectorySpearman))
 	require.Equal(t, Control{StepAUROC: 16, WithinAUROC: 17, WithinProblemAUROC: 23, TrajectorySpearman: 18}, e.Controls["depth"])
 	back, err = json.Marshal(e)

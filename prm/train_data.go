@@ -64,8 +64,8 @@ type Counts struct {
 	EvalSkipped map[string]int `json:"eval_skipped,omitempty"`
 }
 
-// textOf opens what turns trajectories into tokens: the model's tokenizer and its text settings.
-func textOf(f *modelfolder.Folder, opt data.TextOptions) (*data.Renderer, error) {
+// newRenderer opens what turns trajectories into tokens: the model's tokenizer and its text settings.
+func newRenderer(f *modelfolder.Folder, opt data.TextOptions) (*data.Renderer, error) {
 	tok, err := openTokenizer(f)
 	if err != nil {
 		return nil, err
@@ -125,11 +125,11 @@ func (x *examples) add(ctx context.Context, trajectories iter.Seq2[*data.Traject
 // addOne renders a trajectory, the n-th from 1. With an error it gives its kind.
 func (x *examples) addOne(t *data.Trajectory, n int, r *data.Renderer, c *TrainConfig) (reason string, err error) {
 	if err := c.checkLabels(t); err != nil {
-		return "labels out of range", fmt.Errorf("%s: %w", whereOf(t, n), err)
+		return "labels out of range", fmt.Errorf("%s: %w", describeTrajectory(t, n), err)
 	}
 	line, err := t.MarshalJSON()
 	if err != nil {
-		return "texts that are no UTF-8 or numbers that are not finite", fmt.Errorf("%s: %w", whereOf(t, n), err)
+		return "texts that are no UTF-8 or numbers that are not finite", fmt.Errorf("%s: %w", describeTrajectory(t, n), err)
 	}
 	_, _ = x.sum.Write(append(line, '\n')) // a hash's Write never fails
 	e, dropped, err := r.Render(t)
@@ -161,7 +161,7 @@ func renderReason(err error) string {
 	return "cannot be rendered"
 }
 
-func whereOf(t *data.Trajectory, n int) string {
+func describeTrajectory(t *data.Trajectory, n int) string {
 	switch {
 	case t.Where != "":
 		return fmt.Sprintf("%s: trajectory %q", t.Where, t.ID)

@@ -76,10 +76,10 @@ func DryRun(ctx context.Context, cfg TrainConfig) (*DryRunReport, error) {
 
 func (s *session) dryRun(ctx context.Context) (*DryRunReport, error) {
 	r := &DryRunReport{
-		Counts: s.set.counts, Steps: s.newSteps, StepsPerEpoch: s.set.stepsPerEpoch(&s.c), Backend: s.backend.Name(), DType: s.c.DType,
-		LambdaFinal: s.set.lambdaFinal, Warnings: append([]string{}, s.set.warnings...),
+		Counts: s.data.counts, Steps: s.newSteps, StepsPerEpoch: s.data.stepsPerEpoch(&s.c), Backend: s.backend.Name(), DType: s.c.DType,
+		LambdaFinal: s.data.lambdaFinal, Warnings: append([]string{}, s.data.warnings...),
 	}
-	for _, e := range s.set.train[:min(dryRunTexts, len(s.set.train))] {
+	for _, e := range s.data.train[:min(dryRunTexts, len(s.data.train))] {
 		marked, err := s.renderer.Marked(e)
 		if err != nil {
 			return nil, fmt.Errorf("trajectory %q: %w", e.ID, err)
@@ -100,7 +100,7 @@ func (s *session) tryMicroBatch(ctx context.Context, r *DryRunReport) error {
 	if train == nnet.TrainHead {
 		train = nnet.TrainNothing
 	}
-	network, err := nnet.New(s.spec(train), s.backend, nnet.Files{s.folder.Trunk})
+	network, err := nnet.New(s.spec(train), s.backend, nnet.Weights{s.folder.Trunk})
 	if err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func (s *session) tryMicroBatch(ctx context.Context, r *DryRunReport) error {
 
 func (s *session) timeMicroBatch(ctx context.Context, r *DryRunReport, network *nnet.Network, batch *data.Batch) error {
 	run := func() error {
-		_, err := network.TrainStep(context.Background(), []nnet.Micro{{Batch: batch}}, nnet.AdamW{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8})
+		_, err := network.TrainStep(context.Background(), []nnet.MicroBatch{{Batch: batch}}, nnet.AdamW{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8})
 		return err
 	}
 	tokens := 0
@@ -126,7 +126,7 @@ func (s *session) timeMicroBatch(ctx context.Context, r *DryRunReport, network *
 			_, err := network.Features(ctx, batch)
 			return err
 		}
-		shared, err := packShared(append(append([]*data.Example{}, s.set.train...), s.set.eval...), s.c.Batch.Tokens, network.Spec().Config)
+		shared, err := packShared(append(append([]*data.Example{}, s.data.train...), s.data.eval...), s.c.Batch.Tokens, network.Spec().Config)
 		if err != nil {
 			return err
 		}
@@ -134,10 +134,10 @@ func (s *session) timeMicroBatch(ctx context.Context, r *DryRunReport, network *
 			tokens += len(b.Tokens)
 		}
 	} else {
-		if err := network.InitHead(s.set.meanTarget(&s.c), *s.c.Seed); err != nil {
+		if err := network.InitHead(s.data.meanTarget(&s.c), *s.c.Seed); err != nil {
 			return err
 		}
-		tokens = int(float64(s.set.counts.Tokens) / float64(s.set.stepsPerEpoch(&s.c)) * float64(s.newSteps))
+		tokens = int(float64(s.data.counts.Tokens) / float64(s.data.stepsPerEpoch(&s.c)) * float64(s.newSteps))
 	}
 	var began time.Time
 	for range 2 {
@@ -154,7 +154,7 @@ func (s *session) timeMicroBatch(ctx context.Context, r *DryRunReport, network *
 // timeEvaluation scores the micro-batch by the clock. With train: head the hidden states of the evaluation data are part of the
 // training's time already, and what is left is next to nothing.
 func (s *session) timeEvaluation(ctx context.Context, r *DryRunReport, network *nnet.Network, batch *data.Batch) error {
-	if len(s.set.eval) == 0 {
+	if len(s.data.eval) == 0 {
 		return nil
 	}
 	r.Seconds.Evaluations = 1
@@ -164,7 +164,7 @@ func (s *session) timeEvaluation(ctx context.Context, r *DryRunReport, network *
 	if s.c.Train == nnet.TrainHead {
 		return nil
 	}
-	batches, err := packShared(s.set.eval, s.c.Batch.Tokens, network.Spec().Config)
+	batches, err := packShared(s.data.eval, s.c.Batch.Tokens, network.Spec().Config)
 	if err != nil {
 		return err
 	}
@@ -175,7 +175,7 @@ func (s *session) timeEvaluation(ctx context.Context, r *DryRunReport, network *
 	var began time.Time
 	for range 2 { // the first compiles
 		began = time.Now()
-		if _, err := network.Score(ctx, nnet.Micro{Batch: batch}); err != nil {
+		if _, err := network.Score(ctx, nnet.MicroBatch{Batch: batch}); err != nil {
 			return err
 		}
 	}
@@ -185,8 +185,8 @@ func (s *session) timeEvaluation(ctx context.Context, r *DryRunReport, network *
 
 // firstBatch is the first micro-batch that the run would take.
 func (s *session) firstBatch() (*data.Batch, error) {
-	list := s.set.batch(&s.c, 0)
-	batches, err := data.Pack(list, s.set.pack(&s.c))
+	list := s.data.batch(&s.c, 0)
+	batches, err := data.Pack(list, s.data.pack(&s.c))
 	if err == nil && len(batches) == 0 || s.c.Train == nnet.TrainHead {
 		batches, err = data.PackAll(list, s.c.Batch.Tokens)
 	}
@@ -209,7 +209,7 @@ func (s *session) trainedBytes(network *nnet.Network) int64 {
 		}
 	}
 	moment := storage(s.dtype).Size()
-	if network.Spec().Narrow {
+	if network.Spec().BF16Moments {
 		moment = safetensors.BF16.Size()
 	}
 	return 2 * (storage(s.dtype).Size() + moment) * numbers

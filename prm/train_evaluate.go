@@ -3,59 +3,12 @@ package prm
 import (
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/metrics"
 	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/loss"
 )
-
-// best lists the metrics by which a checkpoint can be the best, and whether more is better.
-var best = []struct {
-	name string
-	more bool
-	of   func(*Evaluation) float64
-}{
-	{"within_auroc", true, func(e *Evaluation) float64 { return e.WithinAUROC }},
-	{"within_problem_auroc", true, func(e *Evaluation) float64 { return e.WithinProblemAUROC }},
-	{"step_auroc", true, func(e *Evaluation) float64 { return e.StepAUROC }},
-	{"first_error_f1", true, func(e *Evaluation) float64 { return e.FirstErrorF1 }},
-	{"processbench_f1", true, func(e *Evaluation) float64 { return e.ProcessBenchF1 }},
-	{"trajectory_pearson", true, func(e *Evaluation) float64 { return e.TrajectoryPearson }},
-	{"trajectory_spearman", true, func(e *Evaluation) float64 { return e.TrajectorySpearman }},
-	{"loss", false, func(e *Evaluation) float64 { return e.Loss }},
-	{"step_mse", false, func(e *Evaluation) float64 { return e.StepMSE }},
-	{"step_ece", false, func(e *Evaluation) float64 { return e.StepECE }},
-	{"trajectory_mse", false, func(e *Evaluation) float64 { return e.TrajectoryMSE }},
-}
-
-func bestNames() []string {
-	var names []string
-	for _, b := range best {
-		names = append(names, b.name)
-	}
-	return names
-}
-
-// value is the metric of that name.
-func (e *Evaluation) value(name string) float64 {
-	for _, b := range best {
-		if b.name == name {
-			return b.of(e)
-		}
-	}
-	return math.NaN()
-}
-
-// better says whether a is a better value of the metric than b; an undefined value is never better.
-func better(name string, a, b float64) bool {
-	if math.IsNaN(a) || math.IsNaN(b) {
-		return !math.IsNaN(a) && math.IsNaN(b)
-	}
-	i := slices.Index(bestNames(), name)
-	return i >= 0 && (best[i].more && a > b || !best[i].more && a < b)
-}
 
 // readScores are the head's outputs at every read-out of a list of examples.
 type readScores struct {
@@ -114,7 +67,7 @@ func evaluate(c *TrainConfig, d *dataset, list []*data.Example, s *readScores) (
 		return nil, fmt.Errorf("evaluation: %w", err)
 	}
 	parts := loss.Joint(c.Loss.Kind, reads)
-	return newEvaluation(parts, report), nil
+	return newEvaluation(parts, threshold, report), nil
 }
 
 func lossRead(r data.ReadOut, weight, value float64, logits []float64) loss.Read {
@@ -124,15 +77,4 @@ func lossRead(r data.ReadOut, weight, value float64, logits []float64) loss.Read
 	}
 	copy(read.Logits[2-len(logits):], logits)
 	return read
-}
-
-// scalars are the evaluation's numbers for TensorBoard.
-func (e *Evaluation) scalars() map[string]float64 {
-	values := map[string]float64{}
-	for _, b := range best {
-		if v := b.of(e); !math.IsNaN(v) {
-			values["eval/"+b.name] = v
-		}
-	}
-	return values
 }

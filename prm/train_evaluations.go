@@ -12,8 +12,8 @@ import (
 	"github.com/goprm/goprm/internal/checkpoint"
 )
 
-// evaluations are those that a run's metrics.jsonl holds, in their order. What a checkpoint says of them is of before its own step's
-// evaluation, which comes after the checkpoint.
+// evaluations are the evaluations in a run's metrics.jsonl, in order. A checkpoint is written before the evaluation of its own step, so
+// its Best and Threshold may be one evaluation behind.
 type evaluations []Evaluation
 
 // readEvaluations reads the evaluations up to a step.
@@ -46,8 +46,8 @@ func readEvaluations(out string, upTo int) (evaluations, error) {
 	return list, nil
 }
 
-// adopt brings a checkpoint's content to what the evaluations say, and returns the step of the last one, 0 without any.
-func (list evaluations) adopt(meta *checkpointMeta, c *TrainConfig) int {
+// applyTo updates a checkpoint's Best and Threshold, and returns the step of the last evaluation, 0 if there is none.
+func (list evaluations) applyTo(meta *checkpointMeta, c *TrainConfig) int {
 	last := 0
 	for _, e := range list {
 		meta.Best = e.orBetter(meta.Best, c.Eval.Best)
@@ -66,7 +66,7 @@ func (list evaluations) at(step int) *Evaluation {
 	return nil
 }
 
-// orBetter is the evaluation as the best one by the metric, or the former best where that is not worse.
+// orBetter is this evaluation if it is better than the former best by the metric, else the former.
 func (e *Evaluation) orBetter(former *Best, metric string) *Best {
 	value, before := e.value(metric), math.NaN()
 	if former != nil {
@@ -105,8 +105,8 @@ func (t *trainer) chooseWeights() error {
 	if e := seen.at(best.Step); e != nil {
 		last.Threshold = e.Threshold
 	}
-	t.meta = last // the run is where it was
-	t.say.noticef("the model is that of step %d, the best by %s", best.Step, best.Metric)
+	t.meta = last // its step stays that of the last checkpoint
+	t.log.noticef("the model is that of step %d, the best by %s", best.Step, best.Metric)
 	return nil
 }
 
@@ -137,16 +137,6 @@ func (d *dataset) checkBest(c *TrainConfig) error {
 	}
 	d.warnings = append(d.warnings, what+"; no checkpoint will be the best")
 	return nil
-}
-
-// definedInstead names a metric of ranking that is defined.
-func (e *Evaluation) definedInstead() string {
-	for _, b := range best {
-		if !math.IsNaN(b.of(e)) {
-			return ", where " + b.name + " is defined"
-		}
-	}
-	return ""
 }
 
 // filesOf lists a folder's files with their sizes.

@@ -10,7 +10,9 @@ import (
 	"testing"
 
 	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/metrics"
 	"github.com/goprm/goprm/internal/tinymodel"
+	"github.com/goprm/goprm/loss"
 	"github.com/stretchr/testify/require"
 )
 
@@ -112,7 +114,7 @@ func TestModelIsWrittenAgain(t *testing.T) {
 		c = again(c)
 		r := train(t, c)
 		require.False(t, r.AlreadyComplete)
-		require.Contains(t, said(c), "the model is written again")
+		require.Contains(t, said(c), "writing the model again")
 		require.Equal(t, before, weights(t, c.Out))
 		require.FileExists(t, filepath.Join(model, "tokenizer.json"))
 		require.True(t, train(t, again(c)).AlreadyComplete)
@@ -168,4 +170,22 @@ func TestSeeds(t *testing.T) {
 	require.ErrorContains(t, err, "is the folder of one run")
 	c.Seeds = []uint64{1, 1}
 	require.ErrorContains(t, c.Validate(), "seeds: 1 is there twice")
+}
+
+// Every metric of training has a field, under the name by which reports and eval.best know it.
+func TestEvaluationHoldsEveryMetric(t *testing.T) {
+	report := metrics.Report{Values: map[string]metrics.Float{}}
+	for i, m := range metrics.Metrics() {
+		if m.Name != "" {
+			report.Values[m.Name] = metrics.Float(i + 1)
+		}
+	}
+	e, seen := newEvaluation(loss.Parts{}, 0, report), 0
+	for _, f := range e.fields() {
+		if want, ok := report.Values[f.name]; ok {
+			seen++
+			require.Equal(t, float64(want), f.float(), f.name)
+		}
+	}
+	require.Equal(t, len(report.Values), seen)
 }

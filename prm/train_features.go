@@ -47,12 +47,12 @@ func (f *features) row(e *data.Example, read int) []byte {
 }
 
 // micro adds the rows that a batch of the listed examples reads.
-func (f *features) micro(b *data.Batch, list []*data.Example) nnet.Micro {
+func (f *features) micro(b *data.Batch, list []*data.Example) nnet.MicroBatch {
 	rows := make([]byte, 0, len(b.Reads)*f.width)
 	for i := range b.Reads {
 		rows = append(rows, f.row(list[b.Trajectory[i]], int(b.Read[i]))...)
 	}
-	return nnet.Micro{Batch: b, Features: rows}
+	return nnet.MicroBatch{Batch: b, Features: rows}
 }
 
 // values are the rows as float64, one after another.

@@ -7,38 +7,38 @@ import (
 	"github.com/goprm/goprm/internal/runlog"
 )
 
-// voice says what happens: to a person on Progress, to a program on Logger.
-type voice struct {
+// runLog reports to people on Progress and to programs on Logger.
+type runLog struct {
 	console  *runlog.Console
 	logger   *slog.Logger // nil: the console is enough
 	warnings []string
 }
 
-func newVoice(c *TrainConfig) *voice {
-	v := &voice{console: runlog.NewConsole(c.Progress, c.Quiet), logger: c.Logger}
-	if v.logger == nil && c.Progress == nil {
-		v.logger = slog.Default()
+func newRunLog(c *TrainConfig) *runLog {
+	l := &runLog{console: runlog.NewConsole(c.Progress, c.Quiet), logger: c.Logger}
+	if l.logger == nil && c.Progress == nil {
+		l.logger = slog.Default()
 	}
-	return v
+	return l
 }
 
-// warnf is said even when the run is quiet, and returned with the result.
-func (v *voice) warnf(format string, args ...any) {
+// warnf warns, even if the run is quiet; the result returns the warnings too.
+func (l *runLog) warnf(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
-	v.warnings = append(v.warnings, text)
-	v.console.Warnf("%s", text)
-	if v.logger != nil {
-		v.logger.Warn(text)
+	l.warnings = append(l.warnings, text)
+	l.console.Warnf("%s", text)
+	if l.logger != nil {
+		l.logger.Warn(text)
 	}
 }
 
-// noticef is said even when the run is quiet: it changes what the run means.
-func (v *voice) noticef(format string, args ...any) {
+// noticef reports what changes the meaning of the run, even if the run is quiet.
+func (l *runLog) noticef(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
-	v.console.Noticef("%s", text)
-	if v.logger != nil {
-		v.logger.Info(text)
+	l.console.Noticef("%s", text)
+	if l.logger != nil {
+		l.logger.Info(text)
 	}
 }
 
-func (v *voice) infof(format string, args ...any) { v.console.Infof(format, args...) }
+func (l *runLog) infof(format string, args ...any) { l.console.Infof(format, args...) }

@@ -16,8 +16,8 @@ import (
 	"github.com/goprm/goprm/internal/safetensors"
 )
 
-// trainer is the state of a training run: the network's, and what checkpointMeta holds. All else follows from the
-// configuration and the step.
+// trainer is the state of a training run: that of the network, and checkpointMeta. Everything else follows from the configuration and
+// the step.
 type trainer struct {
 	*session
 	network *nnet.Network
@@ -34,7 +34,7 @@ type trainer struct {
 	interrupted bool // by the context
 }
 
-// checkpointMeta is what a checkpoint holds besides tensors.
+// checkpointMeta is the content of a checkpoint besides tensors.
 type checkpointMeta struct {
 	Step      int     `json:"step"`    // optimizer steps done
 	Updates   int     `json:"updates"` // as AdamW counts them
@@ -45,7 +45,7 @@ type checkpointMeta struct {
 	NonFinite int     `json:"nonfinite,omitempty"` // steps passed over
 }
 
-// resume brings the state of a checkpoint back, or begins, and opens the run's logs.
+// resume restores a checkpoint, or starts from step 0 if from is nil, and opens the run's logs.
 func (t *trainer) resume(from *checkpoint.Checkpoint, state runState) error {
 	t.meta = checkpointMeta{Seed: *t.c.Seed, Threshold: t.c.Threshold.Value}
 	if t.c.Threshold.Auto {
@@ -56,7 +56,7 @@ func (t *trainer) resume(from *checkpoint.Checkpoint, state runState) error {
 			return err
 		}
 		t.from, t.saved = t.meta.Step, t.meta.Step
-		t.say.noticef("resumed from step %d", t.meta.Step)
+		t.log.noticef("resumed from step %d", t.meta.Step)
 	}
 	out := t.c.Out
 	if state == runBegun {
@@ -67,17 +67,17 @@ func (t *trainer) resume(from *checkpoint.Checkpoint, state runState) error {
 		if err != nil {
 			return err
 		}
-		t.evaluated = seen.adopt(&t.meta, &t.c)
+		t.evaluated = seen.applyTo(&t.meta, &t.c)
 		if t.newSteps != t.record.Steps || len(t.rates) > 0 {
 			t.record.History = append(t.record.History, extension{FromStep: t.meta.Step, Steps: t.newSteps, Before: t.record.Steps, Changed: t.rates,
 				Time: now()})
 		}
 		if t.newSteps != t.record.Steps {
 			t.record.Steps = t.newSteps
-			t.say.noticef("the run has %d steps now", t.newSteps)
+			t.log.noticef("the run has %d steps now", t.newSteps)
 		}
 		for _, r := range t.rates {
-			t.say.noticef("%s is %s from step %d on (it was %s)", r.Key, r.Now, t.meta.Step+1, r.Before)
+			t.log.noticef("%s is %s from step %d on (it was %s)", r.Key, r.Now, t.meta.Step+1, r.Before)
 		}
 		t.record.Complete = false
 		if err := t.saveDescriptions(); err != nil {
@@ -105,7 +105,7 @@ func (t *trainer) restore(from *checkpoint.Checkpoint) error {
 	return t.restoreWeights(from, t.meta.Updates)
 }
 
-// restoreWeights brings back a checkpoint's weights and moments, not the step.
+// restoreWeights restores the weights and optimizer state of a checkpoint, not the step.
 func (t *trainer) restoreWeights(from *checkpoint.Checkpoint, updates int) error {
 	path, err := from.Path(modelfolder.StateName)
 	if err != nil {
@@ -115,17 +115,17 @@ func (t *trainer) restoreWeights(from *checkpoint.Checkpoint, updates int) error
 	if err != nil {
 		return err
 	}
-	err = t.network.Restore(func(name string) (nnet.Stored, bool) {
+	err = t.network.Restore(func(name string) (nnet.StoredTensor, bool) {
 		info, ok := file.Info(name)
-		return nnet.Stored{File: path, Info: info, Data: file.Bytes(name)}, ok
+		return nnet.StoredTensor{File: path, Info: info, Data: file.Bytes(name)}, ok
 	}, updates)
 	return errors.Join(err, file.Close())
 }
 
-// run takes the steps that are left, then writes the model.
+// run takes the remaining steps, then writes the model.
 func (t *trainer) run(ctx context.Context) (*TrainResult, error) {
 	err := t.steps(ctx)
-	t.say.console.Finish()
+	t.log.console.Finish()
 	if t.metrics != nil {
 		err = errors.Join(err, t.metrics.Close())
 	}
@@ -138,8 +138,8 @@ func (t *trainer) run(ctx context.Context) (*TrainResult, error) {
 		Last: t.last, Eval: t.eval, Best: t.meta.Best, Counts: t.record.Counts, Threshold: t.meta.Threshold,
 	}
 	if t.interrupted {
-		t.say.noticef("interrupted: saved at step %d of %d", t.meta.Step, t.newSteps)
-		result.Interrupted, result.Warnings = true, t.say.warnings
+		t.log.noticef("interrupted: saved at step %d of %d", t.meta.Step, t.newSteps)
+		result.Interrupted, result.Warnings = true, t.log.warnings
 		return result, nil
 	}
 	if err := t.chooseWeights(); err != nil {
@@ -152,18 +152,18 @@ func (t *trainer) run(ctx context.Context) (*TrainResult, error) {
 	if t.record.ModelFiles, err = filesOf(result.Model); err != nil {
 		return nil, err
 	}
-	t.record.Complete, t.record.Warnings = true, append([]string{}, t.say.warnings...)
+	t.record.Complete, t.record.Warnings = true, append([]string{}, t.log.warnings...)
 	if err := t.saveDescriptions(); err != nil {
 		return nil, err
 	}
-	result.Warnings = t.say.warnings
+	result.Warnings = t.log.warnings
 	return result, nil
 }
 
-// steps trains until the run is complete or the context ends; either way the last step is saved. A step is saved before it is
-// evaluated, so that nothing is lost when the evaluation is broken off; it is made up for when the run is resumed.
+// steps trains until the run is complete or the context is cancelled; either way the last step is saved. A step is saved before it is
+// evaluated, so that cancelling the evaluation loses nothing: a resumed run catches up on it.
 func (t *trainer) steps(ctx context.Context) error {
-	t.say.console.Start("train", t.meta.Step, t.newSteps)
+	t.log.console.Start("train", t.meta.Step, t.newSteps)
 	if t.meta.Step > t.evaluated && t.evaluates() {
 		if err := t.evaluate(ctx); err != nil || t.interrupted {
 			return err
@@ -193,19 +193,19 @@ func (t *trainer) steps(ctx context.Context) error {
 	return nil
 }
 
-// evaluates says whether the present step is one that is evaluated.
+// evaluates reports whether the current step is to be evaluated.
 func (t *trainer) evaluates() bool {
-	return len(t.set.eval) > 0 && (t.meta.Step == t.newSteps || isMultiple(t.meta.Step, *t.c.Eval.Every))
+	return len(t.data.eval) > 0 && (t.meta.Step == t.newSteps || isMultiple(t.meta.Step, *t.c.Eval.Every))
 }
 
-// isMultiple says whether something that happens every so many steps is due; 0: never.
+// isMultiple reports whether something that happens every so many steps is due; 0: never.
 func isMultiple(step, every int) bool { return every > 0 && step%every == 0 }
 
 // step takes one optimizer step.
 func (t *trainer) step() error {
 	began := time.Now()
 	c, s := &t.c, t.meta.Step
-	list := t.set.batch(c, s)
+	list := t.data.batch(c, s)
 	micros, labelled, err := t.micros(list)
 	if err != nil {
 		return err
@@ -246,7 +246,7 @@ func (t *trainer) step() error {
 		Loss: r.Loss, LossStep: r.LossStep, LossFinal: r.LossFinal, GradNorm: r.GradNorm,
 		NonFinite: bad.Tensor, LR: h.LR, TokensPerS: math.Round(float64(tokens)/time.Since(began).Seconds()*10) / 10, Time: now(),
 	}
-	t.say.console.Update(s+1, fmt.Sprintf("loss %.4f", r.Loss))
+	t.log.console.Update(s+1, fmt.Sprintf("loss %.4f", r.Loss))
 	if err := t.metrics.Write(t.last); err != nil {
 		return err
 	}
@@ -258,7 +258,7 @@ func (t *trainer) step() error {
 	})
 }
 
-// stepError says where a run broke and what is left of it.
+// stepError says at which step a run failed and which checkpoint it can be resumed from.
 func (t *trainer) stepError(step int, err error) error {
 	left := "there is no checkpoint yet"
 	if t.saved > 0 {
@@ -267,10 +267,10 @@ func (t *trainer) stepError(step int, err error) error {
 	return fmt.Errorf("step %d: %w; %s", step, err, left)
 }
 
-// micros packs a batch. One without any label runs its first trajectory with weight 0, so that the optimizer's own part
-// of the step happens as in any other; labelled says that it was not so.
-func (t *trainer) micros(list []*data.Example) (micros []nnet.Micro, labelled bool, err error) {
-	opt := t.set.pack(&t.c)
+// micros packs a batch. A batch without any label runs its first trajectory with weight 0, so that the optimizer updates (weight decay,
+// moments) as in any other step; labelled is false then.
+func (t *trainer) micros(list []*data.Example) (micros []nnet.MicroBatch, labelled bool, err error) {
+	opt := t.data.pack(&t.c)
 	if t.features != nil {
 		opt.Tokens = 0 // no tokens are run
 	}
@@ -293,19 +293,19 @@ func (t *trainer) micros(list []*data.Example) (micros []nnet.Micro, labelled bo
 }
 
 // withFeatures makes micro-batches of batches of the listed examples.
-func (t *trainer) withFeatures(batches []*data.Batch, list []*data.Example) []nnet.Micro {
-	micros := make([]nnet.Micro, len(batches))
+func (t *trainer) withFeatures(batches []*data.Batch, list []*data.Example) []nnet.MicroBatch {
+	micros := make([]nnet.MicroBatch, len(batches))
 	for i, b := range batches {
-		if micros[i] = (nnet.Micro{Batch: b}); t.features != nil {
+		if micros[i] = (nnet.MicroBatch{Batch: b}); t.features != nil {
 			micros[i] = t.features.micro(b, list)
 		}
 	}
 	return micros
 }
 
-// evaluate scores the evaluation data and tells of it. When the context ends it is broken off, and the run is interrupted.
+// evaluate scores the evaluation data and reports the metrics. If the context is cancelled, it stops and the run is interrupted.
 func (t *trainer) evaluate(ctx context.Context) error {
-	scores, err := t.scoreAll(ctx, t.set.eval)
+	scores, err := t.scoreAll(ctx, t.data.eval)
 	if ctx.Err() != nil {
 		t.interrupted = true
 		return nil
@@ -313,7 +313,7 @@ func (t *trainer) evaluate(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("evaluation after step %d: %w", t.meta.Step, err)
 	}
-	if t.eval, err = evaluate(&t.c, t.set, t.set.eval, scores); err != nil {
+	if t.eval, err = evaluate(&t.c, t.data, t.data.eval, scores); err != nil {
 		return err
 	}
 	t.eval.Step, t.meta.Threshold, t.evaluated = t.meta.Step, t.eval.Threshold, t.meta.Step
@@ -323,7 +323,7 @@ func (t *trainer) evaluate(ctx context.Context) error {
 	if err := t.events.Scalars(t.meta.Step, t.eval.scalars()); err != nil {
 		return err
 	}
-	t.say.infof("step %d: loss %.4f on unseen problems, step AUROC %.3f, within trajectories %.3f, within problems %.3f, first-error F1 %.3f",
+	t.log.infof("step %d: loss %.4f on unseen problems, step AUROC %.3f, within trajectories %.3f, within problems %.3f, first-error F1 %.3f",
 		t.meta.Step, t.eval.Loss, t.eval.StepAUROC, t.eval.WithinAUROC, t.eval.WithinProblemAUROC, t.eval.FirstErrorF1)
 	t.meta.Best = t.eval.orBetter(t.meta.Best, t.c.Eval.Best)
 	return t.tellEvaluation()
@@ -332,7 +332,7 @@ func (t *trainer) evaluate(ctx context.Context) error {
 // scoreChunk is how many examples are scored at a time.
 const scoreChunk = 256
 
-// scoreAll reads the head at every read-out of the examples, or ends with the context's error soon after the context.
+// scoreAll evaluates the head at every read-out of the examples. It returns the context's error soon after cancellation.
 func (t *trainer) scoreAll(ctx context.Context, list []*data.Example) (*readScores, error) {
 	scores := newReadScores(list)
 	for lo := 0; lo < len(list); lo += scoreChunk {

@@ -11,7 +11,7 @@ import (
 )
 
 // passOver does what on_nonfinite says of a step that was not applied: an error ends the run.
-func (t *trainer) passOver(step int, bad *nnet.NonFiniteError, micros []nnet.Micro) error {
+func (t *trainer) passOver(step int, bad *nnet.NonFiniteError, micros []nnet.MicroBatch) error {
 	policy, budget := t.c.OnNonFinite, *t.c.NonFiniteBudget
 	if policy == "stop" {
 		return fmt.Errorf("step %d: %w; %s", step, &NonFiniteStepError{bad.Tensor}, t.wayOut(step, micros))
@@ -36,7 +36,7 @@ func (t *trainer) passOver(step int, bad *nnet.NonFiniteError, micros []nnet.Mic
 		}
 		how = fmt.Sprintf("the run goes on with the weights of step %d and the next batch", from.Step())
 	}
-	t.say.warnf("step %d: NaN or Inf in %s: %s (%d of nonfinite_budget: %d)", step, bad.Tensor, how, t.meta.NonFinite, budget)
+	t.log.warnf("step %d: NaN or Inf in %s: %s (%d of nonfinite_budget: %d)", step, bad.Tensor, how, t.meta.NonFinite, budget)
 	return nil
 }
 
@@ -50,7 +50,7 @@ func (t *trainer) newestWhole() (*checkpoint.Checkpoint, error) {
 
 // wayOut says what can be done about a step that cannot be taken. A resumption is advised only where the checkpoint's weights can take
 // it: the order of batches is fixed, so from others it would end there again. It leaves the network with a checkpoint's weights.
-func (t *trainer) wayOut(step int, micros []nnet.Micro) string {
+func (t *trainer) wayOut(step int, micros []nnet.MicroBatch) string {
 	const smaller = "a smaller optim.lr, optim.head_lr or optim.clip"
 	from, err := t.newestWhole()
 	switch {

@@ -107,7 +107,7 @@ func isConstant(list []float64) bool {
 func (s *session) lengthWarnings() ([]string, error) {
 	c, steps := &s.c, s.newSteps
 	var list []string
-	if n, have := c.Batch.Trajectories, len(s.set.train); have < n {
+	if n, have := c.Batch.Trajectories, len(s.data.train); have < n {
 		list = append(list, fmt.Sprintf("batch.trajectories: %d, and there are %d trajectories to train on: every step's loss is %d/%d of a full batch's; "+
 			"set it to %d at most", n, have, have, n, have))
 	}

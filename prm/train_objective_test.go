@@ -182,7 +182,7 @@ func TestRidgeRows(t *testing.T) {
 	}
 	c := DefaultTrainConfig()
 	c.Head.Activation = "identity"
-	s := &session{c: c, set: &dataset{lambdaFinal: 2, train: []*data.Example{
+	s := &session{c: c, data: &dataset{lambdaFinal: 2, train: []*data.Example{
 		{Reads: []data.ReadOut{label(data.Step, 7, 1)}},
 		{Reads: []data.ReadOut{label(data.Step, 8, 1), {Weight: 1}, label(data.Step, 9, 0), label(data.Final, 3, 0.25)}},
 	}}}
@@ -190,5 +190,5 @@ func TestRidgeRows(t *testing.T) {
 	require.Equal(t, []float64{7, 8, 3}, rows.targets)
 	require.Equal(t, []float64{1, 0.5, 0.5}, rows.weights)
 	require.Equal(t, []int{0, 0, 3}, rows.reads)
-	require.Equal(t, (7+8*0.5+3*0.5)/2, s.set.meanTarget(&c))
+	require.Equal(t, (7+8*0.5+3*0.5)/2, s.data.meanTarget(&c))
 }

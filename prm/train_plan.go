@@ -107,7 +107,7 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 	}
 	spec := nnet.Spec{
 		Config: config, DType: dtype, Train: opt.Train, Loss: loss.MSE, Recompute: opt.Recompute == "layer",
-		Narrow: opt.Moments == "bf16", Offload: opt.Offload,
+		BF16Moments: opt.Moments == "bf16", Offload: opt.Offload,
 		Head: nnet.HeadSpec{Kind: nnet.Scalar, Activation: "sigmoid", Final: "shared"},
 		LoRA: nnet.LoRASpec{Rank: opt.LoRA.Rank, Alpha: opt.LoRA.Alpha, Targets: opt.LoRA.Targets, Layers: opt.LoRA.Layers},
 	}
@@ -160,7 +160,7 @@ func advise(spec nnet.Spec, tokens, microBatches, mostTokens int, room int64) (s
 	trains := spec.Train == nnet.TrainLoRA || spec.Train == nnet.TrainFull
 	for _, c := range []change{
 		{"recompute: layer", trains && !spec.Recompute, func(s *nnet.Spec, _ *int) { s.Recompute = true }},
-		{"optim.moments: bf16", trains && !spec.Narrow && spec.DType != engine.F64, func(s *nnet.Spec, _ *int) { s.Narrow = true }},
+		{"optim.moments: bf16", trains && !spec.BF16Moments && spec.DType != engine.F64, func(s *nnet.Spec, _ *int) { s.BF16Moments = true }},
 		{"optim.offload: true", trains && !spec.Offload, func(s *nnet.Spec, _ *int) { s.Offload = true }},
 		{"one micro-batch a step (fewer batch.trajectories)", trains && microBatches > 1, func(_ *nnet.Spec, n *int) { *n = 1 }},
 	} {

@@ -59,15 +59,15 @@ func TestPlanIsWhatIsTaken(t *testing.T) {
 		if mode == "head" {
 			train = nnet.TrainNothing // the trunk is what takes memory
 		}
-		n, err := nnet.New(s.spec(train), backend, nnet.Files{s.folder.Trunk})
+		n, err := nnet.New(s.spec(train), backend, nnet.Weights{s.folder.Trunk})
 		require.NoError(t, err)
 		batch := fullBatch(tokens)
 		if mode == "head" {
 			_, err = n.Features(context.Background(), batch)
 		} else {
-			list := make([]nnet.Micro, micros)
+			list := make([]nnet.MicroBatch, micros)
 			for i := range list {
-				list[i] = nnet.Micro{Batch: batch}
+				list[i] = nnet.MicroBatch{Batch: batch}
 			}
 			_, err = n.TrainStep(context.Background(), list, nnet.AdamW{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8})
 			if err == nil {

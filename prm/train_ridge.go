@@ -17,7 +17,7 @@ func (s *session) initRidge(ctx context.Context, network *nnet.Network) error {
 	f := s.features
 	if f == nil {
 		var err error
-		if f, err = s.featuresOf(ctx, s.set.train); err != nil {
+		if f, err = s.featuresOf(ctx, s.data.train); err != nil {
 			return err
 		}
 	}
@@ -59,7 +59,7 @@ type ridgeRows struct {
 // ridgeRows lists the read-outs of the training data that weigh something in the loss, the heaviest one with weight 1.
 func (s *session) ridgeRows(of func(data.ReadOut) bool) ridgeRows {
 	var rows ridgeRows
-	s.set.eachWeight(&s.c, func(e *data.Example, i int, weight float64) {
+	s.data.eachWeight(&s.c, func(e *data.Example, i int, weight float64) {
 		r := e.Reads[i]
 		if !of(r) {
 			return

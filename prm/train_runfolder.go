@@ -17,7 +17,7 @@ import (
 	"github.com/goprm/goprm/internal/strictyaml"
 )
 
-// What a run folder holds.
+// Contents of a run folder.
 const (
 	configName      = "config.yaml"
 	recordName      = "run.json"
@@ -28,7 +28,7 @@ const (
 	lockName        = ".lock" // while a process trains there
 )
 
-// runRecord is run.json: what a run was made of.
+// runRecord is run.json: what a run depends on.
 type runRecord struct {
 	Version   string            `json:"version"`
 	Started   string            `json:"started"` // RFC 3339
@@ -40,12 +40,12 @@ type runRecord struct {
 	Backend   string            `json:"backend"`
 	DType     string            `json:"dtype"`
 	Counts    Counts            `json:"counts"`
-	// LambdaFinal is what loss.lambda_final came to.
+	// LambdaFinal is the value that loss.lambda_final was resolved to.
 	LambdaFinal   float64     `json:"lambda_final"`
 	Parts         []string    `json:"parts"` // what had labels
 	HeadInit      string      `json:"head_init"`
 	StepsPerEpoch int         `json:"steps_per_epoch"`
-	Steps         int         `json:"steps"` // optimizer steps in all
+	Steps         int         `json:"steps"` // total optimizer steps
 	History       []extension `json:"history"`
 	Complete      bool        `json:"complete"`
 	// ModelFiles are the names and sizes of the files of the model folder, once the run is complete.
@@ -91,14 +91,14 @@ func (s *session) describe() error {
 	s.record = runRecord{
 		Version: modelfolder.ProgramVersion(c.Version), Started: now(),
 		Model: hashed{Path: absolute(c.Model), SHA256: model}, Tokenizer: hashed{Path: absolute(s.folder.TextDir), SHA256: tokenizer},
-		Data:   recordData{Train: hashed{Files: c.Data.Train, SHA256: s.set.trainSum}},
+		Data:   recordData{Train: hashed{Files: c.Data.Train, SHA256: s.data.trainSum}},
 		Seeds:  map[string]uint64{"order": *c.Seed, "split": *c.Seed, "init": *c.Seed},
-		Device: c.Device, Backend: c.Backend, DType: c.DType, Counts: s.set.counts, LambdaFinal: s.set.lambdaFinal, Parts: s.set.parts,
-		StepsPerEpoch: s.set.stepsPerEpoch(c), Steps: s.steps(), History: []extension{}, Warnings: []string{},
+		Device: c.Device, Backend: c.Backend, DType: c.DType, Counts: s.data.counts, LambdaFinal: s.data.lambdaFinal, Parts: s.data.parts,
+		StepsPerEpoch: s.data.stepsPerEpoch(c), Steps: s.steps(), History: []extension{}, Warnings: []string{},
 	}
 	s.newSteps = s.record.Steps
-	if s.set.evalSum != "" {
-		s.record.Data.Eval = &hashed{Files: c.Data.Eval, SHA256: s.set.evalSum}
+	if s.data.evalSum != "" {
+		s.record.Data.Eval = &hashed{Files: c.Data.Eval, SHA256: s.data.evalSum}
 	}
 	return nil
 }
@@ -108,10 +108,10 @@ func (s *session) steps() int {
 	if s.c.Optim.Steps > 0 {
 		return s.c.Optim.Steps
 	}
-	return s.c.Optim.Epochs * s.set.stepsPerEpoch(&s.c)
+	return s.c.Optim.Epochs * s.data.stepsPerEpoch(&s.c)
 }
 
-// changedContent lists what lies behind the same keys but is not the same any more.
+// changedContent lists files whose content has changed although the configuration names the same ones.
 func (r *runRecord) changedContent(now *runRecord) []string {
 	var changed []string
 	for _, h := range []struct {
@@ -142,7 +142,7 @@ func orNone(sum string) string {
 	return sum
 }
 
-// runState says what stands at the run folder's path.
+// runState says whether the run folder exists.
 type runState int
 
 const (
@@ -150,8 +150,8 @@ const (
 	runBegun
 )
 
-// lookAtRun refuses what is in the way of the run folder.
-func lookAtRun(out string, resume bool) (runState, error) {
+// inspectRun reports whether out holds a run to resume, and refuses anything else that is there.
+func inspectRun(out string, resume bool) (runState, error) {
 	info, err := os.Stat(out)
 	if errors.Is(err, fs.ErrNotExist) {
 		return runAbsent, nil
@@ -173,7 +173,7 @@ func lookAtRun(out string, resume bool) (runState, error) {
 	return runBegun, nil
 }
 
-// createRun makes the run folder with its two descriptions, whole or not at all.
+// createRun makes the run folder with config.yaml and run.json, completely or not at all.
 func (s *session) createRun() error {
 	if err := os.MkdirAll(filepath.Dir(filepath.Clean(s.c.Out)), 0o777); err != nil {
 		return fmt.Errorf("out: %w", err)
@@ -206,7 +206,7 @@ func (s *session) descriptions() (config, record []byte, err error) {
 	return config, append(record, '\n'), err
 }
 
-// saveDescriptions replaces config.yaml and run.json. The record is written last: what it says of the length holds.
+// saveDescriptions replaces config.yaml and run.json. run.json is written last: its number of steps is authoritative.
 func (s *session) saveDescriptions() error {
 	config, record, err := s.descriptions()
 	if err != nil {
@@ -218,8 +218,8 @@ func (s *session) saveDescriptions() error {
 	return atomicfile.WriteFile(filepath.Join(s.c.Out, recordName), writeBytes(record))
 }
 
-// adopt compares the run in the folder with this session's, refuses what would change its numbers, and takes over its record.
-func (s *session) adopt() error {
+// continueRun compares the run in the folder with this session's, refuses what would change its numbers, and takes over its record.
+func (s *session) continueRun() error {
 	before := DefaultTrainConfig()
 	path := filepath.Join(s.c.Out, configName)
 	text, err := os.ReadFile(path)
@@ -238,7 +238,7 @@ func (s *session) adopt() error {
 			strings.Join(changed, "; "), strings.Join(slices.Concat(lengthKeys, rateKeys), ", "))
 	}
 	if record.Version != s.record.Version {
-		s.say.warnf("the run was begun by version %s, this is %s: the bits may differ", record.Version, s.record.Version)
+		s.log.warnf("the run was begun by version %s, this is %s: the bits may differ", record.Version, s.record.Version)
 	}
 	s.record, s.rates = *record, changedRates(before, s.c)
 	return nil

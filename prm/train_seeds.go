@@ -62,12 +62,12 @@ func trainSeeds(ctx context.Context, c TrainConfig) (*TrainResult, error) {
 // spread is mean and deviation of the metrics that every run's last evaluation defines.
 func spread(runs []*TrainResult) map[string]Spread {
 	all := map[string]Spread{}
-	for _, b := range best {
+	for _, name := range bestNames() {
 		n, mean, squares := 0.0, 0.0, 0.0
 		for _, r := range runs {
 			v := math.NaN()
 			if r.Eval != nil {
-				v = b.of(r.Eval)
+				v = r.Eval.value(name)
 			}
 			n++
 			d := v - mean // Welford's recurrence
@@ -75,7 +75,7 @@ func spread(runs []*TrainResult) map[string]Spread {
 			squares += d * (v - mean)
 		}
 		if !math.IsNaN(mean) {
-			all[b.name] = Spread{Mean: mean, Deviation: math.Sqrt(squares / math.Max(1, n-1))}
+			all[name] = Spread{Mean: mean, Deviation: math.Sqrt(squares / math.Max(1, n-1))}
 		}
 	}
 	return all

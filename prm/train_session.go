@@ -19,20 +19,20 @@ import (
 	_ "github.com/goprm/goprm/internal/cpu" // the device cpu
 )
 
-// session is a training run's surroundings: everything but the state of the training itself.
+// session is everything that a training run needs besides the state of the training itself.
 type session struct {
 	c        TrainConfig // effective: defaults, dtype and backend resolved
-	say      *voice
+	log      *runLog
 	backend  engine.Backend
 	dtype    tensor.Dtype
 	folder   *modelfolder.Folder
 	renderer *data.Renderer
-	set      *dataset
+	data     *dataset
 	record   runRecord
-	rates    []change  // what a resumption gives other values
+	rates    []change  // changed by a resumption
 	newSteps int       // the length that this configuration gives the run
 	features *features // train: head
-	// ownTokenizer is the fingerprint of a tokenizer that the folder does not hold; "": it does.
+	// ownTokenizer is the fingerprint of TrainConfig.Tokenizer; "" if the tokenizer is that of the folder.
 	ownTokenizer string
 	closers      []func() error
 	lock         *filelock.Lock // of the run folder; nil before there is one
@@ -40,7 +40,7 @@ type session struct {
 
 // prepare opens the model and the data of a configuration. It writes nothing.
 func prepare(ctx context.Context, c TrainConfig) (*session, error) {
-	s := &session{c: c, say: newVoice(&c)}
+	s := &session{c: c, log: newRunLog(&c)}
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -75,20 +75,20 @@ func (s *session) open(ctx context.Context) error {
 	if err := s.spec(c.Train).Validate(); err != nil {
 		return err
 	}
-	if s.renderer, err = textOf(s.folder, c.Text); err != nil {
+	if s.renderer, err = newRenderer(s.folder, c.Text); err != nil {
 		return err
 	}
 	if s.ownTokenizer, err = ownTokenizer(s.folder); err != nil {
 		return err
 	}
-	if s.set, err = readDataset(ctx, c, s.renderer); err != nil {
+	if s.data, err = readDataset(ctx, c, s.renderer); err != nil {
 		return err
 	}
 	if err := s.describe(); err != nil {
 		return err
 	}
 	warnings, err := s.lengthWarnings()
-	s.set.warnings = append(s.set.warnings, warnings...)
+	s.data.warnings = append(s.data.warnings, warnings...)
 	return err
 }
 
@@ -115,7 +115,7 @@ func openBackend(device, kernels, dtype string, threads int) (engine.Backend, er
 	return b, nil
 }
 
-// deviceAndKernels takes a backend's name apart: "cpu/avx2".
+// deviceAndKernels splits a backend's name, such as "cpu/avx2".
 func deviceAndKernels(b engine.Backend) (device, kernels string) {
 	device, kernels, _ = strings.Cut(b.Name(), "/")
 	return device, kernels
@@ -156,13 +156,13 @@ func (s *session) spec(train string) nnet.Spec {
 	return nnet.Spec{
 		Config: s.folder.Config, DType: s.dtype, Train: train,
 		Head: nnet.HeadSpec{Kind: c.Head.Kind, Activation: c.Head.Activation, Final: c.Head.Final},
-		LoRA: s.lora(), Loss: c.Loss.Kind, Recompute: c.Recompute == "layer", Narrow: c.Optim.Moments == "bf16", Offload: c.Optim.Offload &&
+		LoRA: s.lora(), Loss: c.Loss.Kind, Recompute: c.Recompute == "layer", BF16Moments: c.Optim.Moments == "bf16", Offload: c.Optim.Offload &&
 			train != nnet.TrainNothing,
 	}
 }
 
-// headSource is the head to start from, and what it is; nil if it starts at zeros or from a regression.
-func (s *session) headSource() (nnet.Find, string, error) {
+// headSource is the head to start from, and its description; nil if training starts at zeros or from a regression.
+func (s *session) headSource() (nnet.Lookup, string, error) {
 	want := s.spec(s.c.Train).Head
 	switch init := s.c.Head.Init; init {
 	case "zeros", "ridge":
@@ -196,7 +196,7 @@ func sameHead(a, b nnet.HeadSpec) bool {
 	return a.Kind == b.Kind && a.Final == b.Final && (a.Kind != nnet.Scalar || a.Activation == b.Activation)
 }
 
-// network opens the network to train, with its start.
+// network opens the network to train and initialises what is trained.
 func (s *session) network(ctx context.Context) (*nnet.Network, error) {
 	c := &s.c
 	if c.Train == nnet.TrainHead {
@@ -208,9 +208,9 @@ func (s *session) network(ctx context.Context) (*nnet.Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	source := nnet.Files{s.folder.Trunk}
+	source := nnet.Weights{s.folder.Trunk}
 	if heads != nil {
-		source = nnet.Files{heads, s.folder.Trunk}
+		source = nnet.Weights{heads, s.folder.Trunk}
 	}
 	network, err := nnet.New(s.spec(c.Train), s.backend, source)
 	if err != nil {
@@ -219,7 +219,7 @@ func (s *session) network(ctx context.Context) (*nnet.Network, error) {
 	s.closers = append(s.closers, network.Close)
 	s.record.HeadInit = from
 	if heads == nil {
-		if err := network.InitHead(s.set.meanTarget(c), *c.Seed); err != nil {
+		if err := network.InitHead(s.data.meanTarget(c), *c.Seed); err != nil {
 			return nil, err
 		}
 	}
@@ -234,9 +234,9 @@ func (s *session) network(ctx context.Context) (*nnet.Network, error) {
 	return network, nil
 }
 
-// cacheFeatures brings the hidden states that train: head learns and is evaluated on.
+// cacheFeatures computes, or reads from the cache, the hidden states that train: head trains and evaluates on.
 func (s *session) cacheFeatures(ctx context.Context) error {
-	list := append(append([]*data.Example{}, s.set.train...), s.set.eval...)
+	list := append(append([]*data.Example{}, s.data.train...), s.data.eval...)
 	f, err := s.featuresOf(ctx, list)
 	if err != nil {
 		return err
@@ -254,15 +254,15 @@ func (s *session) featuresOf(ctx context.Context, list []*data.Example) (*featur
 	if err != nil {
 		return nil, err
 	}
-	s.say.console.Start("hidden states", 0, len(list))
-	defer s.say.console.Finish()
+	s.log.console.Start("hidden states", 0, len(list))
+	defer s.log.console.Finish()
 	cache := featureCache{
 		dir: dir, weights: weights, backend: s.backend.Name(), arithmetic: s.c.DType, dtype: storage(s.dtype), hidden: s.folder.Config.HiddenSize,
-		tokens: s.c.Batch.Tokens, warn: s.say.warnf, info: s.say.infof, tell: func(done, _ int) { s.say.console.Update(done, "") },
+		tokens: s.c.Batch.Tokens, warn: s.log.warnf, info: s.log.infof, tell: func(done, _ int) { s.log.console.Update(done, "") },
 	}
 	var network *nnet.Network
 	f, err := cache.get(ctx, list, func() (*nnet.Network, error) {
-		network, err = nnet.New(s.spec(nnet.TrainNothing), s.backend, nnet.Files{s.folder.Trunk})
+		network, err = nnet.New(s.spec(nnet.TrainNothing), s.backend, nnet.Weights{s.folder.Trunk})
 		return network, err
 	})
 	if network != nil {

@@ -208,7 +208,10 @@ def metrics(bench, data, scores_path, threshold):
         out["outlier"] = deltabench(list_, scores, lambda s: sum(s) / len(s) - deviation(s))["overall"]
     out.setdefault("all", {}) if bench != "steps" else None
     if bench == "steps":
+        said = [(t >= CUT, scores[c[0]][i] >= threshold) for c in list_ for i, t in enumerate(c[4]) if t is not None]
+        f1 = [harmonic_counts(said.count((k, k)), said.count((not k, k)), said.count((k, not k))) for k in (True, False)]
         out = {"all": dict(zip(("first_error_acc_err", "first_error_acc_corr", "first_error_f1"), first_errors(list_, scores, threshold)))}
+        out["all"]["step_macro_f1"] = None if None in f1 else sum(f1) / 2
     out["all"].update(ranking(list_, scores, bench == "steps"))
     return out
 

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/metrics"
 )
 
 // Case is one trajectory to score.
@@ -38,15 +39,15 @@ type Set struct {
 
 // kinds are the benchmarks.
 var kinds = map[string]struct {
-	read        func(s *Set, row *data.Row) error                                 // nil: labelled trajectories
-	thresholded func(s *Set, scores [][]float64, threshold, cut float64) measures // nil: no threshold is used
-	main        name                                                              // what a threshold is tuned for
+	read        func(s *Set, row *data.Row) error                              // nil: labelled trajectories
+	thresholded func(s *Set, scores [][]float64, opt metrics.Options) measures // nil: no threshold is used
+	main        name                                                           // what a threshold is tuned for
 }{
 	"processbench": {readProcessBench, firstErrors, name{"average", "f1"}},
 	"prmbench":     {readPRMBench, prmScores, name{"total", "PRMScore"}},
 	"deltabench":   {readDeltaBench, sectionScores, name{"overall", "f1_score_macro"}},
 	"pairs":        {read: readPair},
-	"steps":        {nil, firstErrors, name{"all", "first_error_f1"}},
+	"steps":        {nil, labelledErrors, name{"all", "first_error_f1"}},
 }
 
 // Names lists the benchmarks.

@@ -244,7 +244,7 @@ func FuzzRead(f *testing.F) {
 			return
 		}
 		scores := s.standIn(control{"longer_is_better", 1, true})
-		m := s.measured(scores, 0.5, 0.5, true)
+		m := s.measured(scores, metrics.Options{Threshold: 0.5, Cut: 0.5}, true)
 		require.Len(t, m.of(s.once()), len(m.names))
 		for _, c := range s.Cases {
 			require.Len(t, c.Targets, len(c.lengths))

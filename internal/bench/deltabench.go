@@ -93,7 +93,7 @@ func cutSections(text string) []string {
 // sectionScores are DeltaBench's metrics: a section is said to be wrong if it scores below the threshold; precision, recall
 // and F1 are averaged over the traces (macro) or taken of all sections (micro). The group outlier is the same with each
 // trace's own threshold, the mean of its sections' scores minus their standard deviation, which is how the paper uses PRMs.
-func sectionScores(s *Set, scores [][]float64, threshold, cut float64) measures {
+func sectionScores(s *Set, scores [][]float64, opt metrics.Options) measures {
 	const width = 7
 	groups := append([]string{"overall"}, s.groups()...)
 	build := func(groups []string, members func(c *Case) []int, below func(scores []float64) float64) measures {
@@ -114,7 +114,7 @@ func sectionScores(s *Set, scores [][]float64, threshold, cut float64) measures 
 	}
 	return join(
 		build(groups, func(c *Case) []int { return []int{0, slices.Index(groups[1:], c.Group) + 1} },
-			func([]float64) float64 { return threshold }),
+			func([]float64) float64 { return opt.Threshold }),
 		build([]string{"outlier"}, func(*Case) []int { return []int{0} }, meanLessDeviation),
 	)
 }

@@ -186,15 +186,16 @@ func (s *Set) fits(scores Scores) error {
 }
 
 // measured are all measures of the benchmark.
-func (s *Set) measured(scores Scores, threshold, cut float64, calibrated bool) measures {
+func (s *Set) measured(scores Scores, opt metrics.Options, calibrated bool) measures {
 	if s.Bench == "pairs" {
 		return pairMeasures(s, scores.Rewards)
 	}
-	return join(kinds[s.Bench].thresholded(s, scores.Steps, threshold, cut), ranking(s, scores.Steps, cut, calibrated))
+	ranking := stepMetrics(s, scores.Steps, opt, func(m metrics.Metric) bool { return !m.Thresholded && (calibrated || !m.Calibrated) })
+	return join(kinds[s.Bench].thresholded(s, scores.Steps, opt), ranking)
 }
 
 func (s *Set) evaluation(scores Scores, threshold float64, opt Options, calibrated bool) Evaluation {
-	m := s.measured(scores, threshold, opt.Cut, calibrated)
+	m := s.measured(scores, metrics.Options{Threshold: threshold, Cut: opt.Cut}, calibrated)
 	values := m.of(s.once())
 	e := Evaluation{Threshold: metrics.Float(threshold)}
 	for i, interval := range metrics.Bootstrap(len(s.problems), opt.Seed, m.of) {
@@ -237,7 +238,7 @@ func (s *Set) BestThreshold(scores Scores, cut float64) float64 {
 			i = (2*try + 1) * gaps / (2 * mostThresholds)
 		}
 		threshold := all[i] + (all[i+1]-all[i])/2
-		m := k.thresholded(s, scores.Steps, threshold, cut)
+		m := k.thresholded(s, scores.Steps, metrics.Options{Threshold: threshold, Cut: cut})
 		value := m.of(s.once())[slices.Index(m.names, k.main)]
 		if value.Defined() && (!most.Defined() || value > most || value == most && math.Abs(threshold-0.5) < math.Abs(best-0.5)) {
 			best, most = threshold, value

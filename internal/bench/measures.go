@@ -1,6 +1,10 @@
 package bench
 
-import "github.com/goprm/goprm/internal/metrics"
+import (
+	"fmt"
+
+	"github.com/goprm/goprm/internal/metrics"
+)
 
 // name is a metric's place in the result.
 type name struct{ group, metric string }
@@ -72,54 +76,24 @@ func ratio(a, b float64) metrics.Float { return metrics.Ratio(a, b) }
 // f1 of hits, false alarms and misses; undefined where there is nothing to find and nothing was found.
 func f1(hits, alarms, misses float64) metrics.Float { return ratio(2*hits, 2*hits+alarms+misses) }
 
-// ranking are the metrics that no threshold enters: how well the scores of all steps rank the good above the bad, all
-// together, within each trajectory, and within each problem. A target of cut or more is good.
-func ranking(s *Set, scores [][]float64, cut float64, calibrated bool) measures {
-	m := measures{names: []name{{"all", "step_auroc"}, {"all", "within_auroc"}, {"all", "within_problem_auroc"}, {"all", "auprc"}, {"all", "auprc_error"}}}
-	var pooled grouped
-	within := make([][2]float64, len(s.Cases))
+// stepMetrics are those metrics of steps that are wanted. Where no threshold is tuned they are the same for all benchmarks.
+func stepMetrics(s *Set, scores [][]float64, opt metrics.Options, wanted func(metrics.Metric) bool) measures {
+	a := metrics.NewAssembly(opt, func(m metrics.Metric) bool { return m.Eval != "" && wanted(m) })
 	for i, c := range s.Cases {
-		var own grouped
-		if scores[i] == nil {
-			continue
+		if scores[i] != nil {
+			a.Add(&metrics.Trajectory{Scores: scores[i], Targets: c.Targets, Problem: fmt.Sprint(c.problem), Unit: c.problem})
 		}
-		for k, target := range c.Targets {
-			if target == target {
-				own.add(scores[i][k], target >= cut, 0)
-				pooled.add(scores[i][k], target >= cut, c.problem)
-			}
-		}
-		within[i][0], within[i][1] = metrics.PairsWon(own.scores, own.good)
 	}
-	problems := pooled.pairs(len(s.problems))
-	ranked := metrics.NewRanked(pooled.scores, pooled.good, pooled.unit)
-	if calibrated {
-		m.names = append(m.names, name{"all", "brier"}, name{"all", "ece"})
-	}
-	m.of = func(times []float64) []metrics.Float {
-		var won, all, wonP, allP float64
-		for i, c := range s.Cases {
-			won, all = won+times[c.problem]*within[i][0], all+times[c.problem]*within[i][1]
-		}
-		for p, pair := range problems {
-			wonP, allP = wonP+times[p]*pair[0], allP+times[p]*pair[1]
-		}
-		rank := ranked.Metrics(times)
-		values := []metrics.Float{rank.AUROC, ratio(won, all), ratio(wonP, allP), rank.PrecisionOfGood, rank.PrecisionOfBad}
-		if calibrated {
-			var c metrics.Calibration
-			for i, one := range s.Cases {
-				for k, target := range one.Targets {
-					if target == target && scores[i] != nil {
-						c.Add(scores[i][k], target, times[one.problem])
-					}
-				}
-			}
-			values = append(values, c.Brier(), c.ECE())
-		}
-		return values
+	m := measures{of: a.Values}
+	for _, metric := range a.Metrics() {
+		m.names = append(m.names, name{"all", metric.Eval})
 	}
 	return m
+}
+
+// labelledErrors are the thresholded metrics of labelled steps.
+func labelledErrors(s *Set, scores [][]float64, opt metrics.Options) measures {
+	return stepMetrics(s, scores, opt, func(m metrics.Metric) bool { return m.Thresholded })
 }
 
 // grouped is a list of labelled scores with the unit that each belongs to.
@@ -131,17 +105,4 @@ type grouped struct {
 
 func (g *grouped) add(score float64, good bool, unit int) {
 	g.scores, g.good, g.unit = append(g.scores, score), append(g.good, good), append(g.unit, unit)
-}
-
-// pairs counts each unit's (good, bad) pairs, won and all.
-func (g *grouped) pairs(units int) [][2]float64 {
-	lists := make([]grouped, units)
-	for i, u := range g.unit {
-		lists[u].add(g.scores[i], g.good[i], 0)
-	}
-	counts := make([][2]float64, units)
-	for u := range lists {
-		counts[u][0], counts[u][1] = metrics.PairsWon(lists[u].scores, lists[u].good)
-	}
-	return counts
 }

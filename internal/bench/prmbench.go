@@ -80,7 +80,7 @@ const (
 // prmScores are PRMBench's metrics: a step is said to be right if it scores above the threshold; f1 is of the right steps,
 // negative_f1 of the wrong ones, and PRMScore is their mean (f1 alone for multi_solutions, which have no wrong step).
 // total is over all classes but correct.
-func prmScores(s *Set, scores [][]float64, threshold, cut float64) measures {
+func prmScores(s *Set, scores [][]float64, opt metrics.Options) measures {
 	t := tally{metrics: []string{"PRMScore", "f1", "negative_f1", "precision", "recall", "negative_precision", "negative_recall",
 		"total_step_acc", "correct_step_acc", "wrong_step_acc", "first_error_acc", "similarity"}, width: prmWidth}
 	for _, class := range prmClasses {
@@ -97,7 +97,7 @@ func prmScores(s *Set, scores [][]float64, threshold, cut float64) measures {
 			t.members[i] = append(t.members[i], len(t.groups)-1)
 		}
 		if scores[i] != nil {
-			t.counts[i] = prmCounts(c.Targets, scores[i], threshold)
+			t.counts[i] = prmCounts(c.Targets, scores[i], opt.Threshold)
 			share[c.ID] = (t.counts[i][tp] + t.counts[i][fp]) / float64(len(scores[i]))
 		}
 	}

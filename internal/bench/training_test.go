@@ -15,8 +15,7 @@ import (
 )
 
 // What `prm eval` says of labelled steps and of ProcessBench's rows is what an evaluation while training says of the same rows and
-// scores. The two compute apart, since here every metric is taken again for each bootstrap sample; within a problem the reference
-// goes through all pairs.
+// scores, although a bootstrap keeps sums by problem. Within a problem the reference goes through all pairs.
 func TestEvaluationsAgree(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 5))
 	steps, bench := filepath.Join(t.TempDir(), "steps.jsonl"), filepath.Join(t.TempDir(), "bench.jsonl")
@@ -57,18 +56,18 @@ func TestEvaluationsAgree(t *testing.T) {
 		for _, m := range result.Model.Metrics {
 			got[m.Group+"/"+m.Name] = float64(m.Value)
 		}
-		require.InDelta(t, got["all/step_auroc"], float64(report.StepAUROC), 1e-12)
-		require.InDelta(t, got["all/within_auroc"], float64(report.WithinAUROC), 1e-12)
-		require.InDelta(t, got["all/within_problem_auroc"], float64(report.WithinProblemAUROC), 1e-12)
-		require.InDelta(t, withinProblem(trained), float64(report.WithinProblemAUROC), 1e-12)
+		require.InDelta(t, got["all/step_auroc"], float64(report.Values["step_auroc"]), 1e-12)
+		require.InDelta(t, got["all/within_auroc"], float64(report.Values["within_auroc"]), 1e-12)
+		require.InDelta(t, got["all/within_problem_auroc"], float64(report.Values["within_problem_auroc"]), 1e-12)
+		require.InDelta(t, withinProblem(trained), float64(report.Values["within_problem_auroc"]), 1e-12)
 		if name == "processbench" {
-			require.InDelta(t, got["average/f1"], float64(report.ProcessBenchF1), 1e-12)
-			require.NotEqual(t, report.FirstErrorF1, report.ProcessBenchF1)
+			require.InDelta(t, got["average/f1"], float64(report.Values["processbench_f1"]), 1e-12)
+			require.NotEqual(t, report.Values["first_error_f1"], report.Values["processbench_f1"])
 			continue
 		}
-		require.InDelta(t, got["all/first_error_f1"], float64(report.FirstErrorF1), 1e-12)
-		require.InDelta(t, got["all/ece"], float64(report.StepECE), 1e-12)
-		require.False(t, report.ProcessBenchF1.Defined())
+		require.InDelta(t, got["all/first_error_f1"], float64(report.Values["first_error_f1"]), 1e-12)
+		require.InDelta(t, got["all/ece"], float64(report.Values["step_ece"]), 1e-12)
+		require.False(t, report.Values["processbench_f1"].Defined())
 	}
 }
 

@@ -105,16 +105,16 @@ func long() *layout {
 	return l
 }
 
-func attentionKases(l *layout, shape ops.Attention) []kase {
+func attentionKases(l *layout, shape ops.Attention) []testCase {
 	name := fmt.Sprintf("%s of %d/%d,%d,%d", l.name, l.tokens(), shape.Heads, shape.KVHeads, shape.HeadDim)
-	return []kase{
+	return []testCase{
 		{name, func(m *maker) *call { return m.attention(l, shape, m.drawAttention(l, shape)) }},
 		{name, func(m *maker) *call { return m.attentionBackward(l, shape, m.drawAttention(l, shape)) }},
 	}
 }
 
-func attentionCases() []kase {
-	var all []kase
+func attentionCases() []testCase {
+	var all []testCase
 	add := func(l *layout, shape ops.Attention) { all = append(all, attentionKases(l, shape)...) }
 	add(long(), ops.Attention{Heads: 2, KVHeads: 1, HeadDim: 4})
 	for _, l := range small() {
@@ -131,7 +131,7 @@ func attentionCases() []kase {
 
 // tensorCoreAttention is of heads that tensor-core kernels are made for, with segments about their tiles and rings of stages;
 // unless all, a few.
-func tensorCoreAttention(all bool) []kase {
+func tensorCoreAttention(all bool) []testCase {
 	two, wide := ops.Attention{Heads: 2, KVHeads: 1, HeadDim: 64}, ops.Attention{Heads: 2, KVHeads: 1, HeadDim: 128}
 	deep := packed(3) // many blocks of keys for few queries
 	deep.name, deep.cache = "deep cache", 450

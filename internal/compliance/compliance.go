@@ -159,12 +159,12 @@ func specified(want, got []float64) []float64 {
 	return picked
 }
 
-// A kase is a call at given live counts; build draws the same values whatever the capacity.
-type kase struct {
+// A testCase is a call at given live counts; build draws the same values whatever the capacity.
+type testCase struct {
 	name  string
 	build func(m *maker) *call
 }
 
-func cases() []kase {
+func cases() []testCase {
 	return slices.Concat(productCases(), rowCases(), encoderCases(), headCases(), vocabularyCases(), attentionCases(), optimizerCases())
 }

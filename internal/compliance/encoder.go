@@ -11,9 +11,9 @@ import (
 // normEps is large, so that leaving it out shows.
 const normEps = 1e-3
 
-func encoderCases() []kase {
-	var all []kase
-	add := func(name string, build func(m *maker) *call) { all = append(all, kase{name, build}) }
+func encoderCases() []testCase {
+	var all []testCase
+	add := func(name string, build func(m *maker) *call) { all = append(all, testCase{name, build}) }
 	for _, s := range append(rowSizes, [2]int{40, 384}) {
 		tokens, k := s[0], s[1]
 		name := fmt.Sprintf("%dx%d", tokens, k)

@@ -7,9 +7,9 @@ import (
 	"github.com/goprm/goprm/internal/engine"
 )
 
-func headCases() []kase {
-	var all []kase
-	add := func(name string, build func(m *maker) *call) { all = append(all, kase{name, build}) }
+func headCases() []testCase {
+	var all []testCase
+	add := func(name string, build func(m *maker) *call) { all = append(all, testCase{name, build}) }
 	for _, s := range [][3]int{{1, 1, 1}, {3, 9, 17}, {17, 40, 65}, {65, 30, 130}, {2, 700, 896}} {
 		reads, tokens, k := s[0], s[1], s[2]
 		name := fmt.Sprintf("%dof%dx%d", reads, tokens, k)
@@ -110,10 +110,10 @@ func headCases() []kase {
 }
 
 // objectives are the three losses and their gradients; a term of the loss and its slope by the (difference of the) input.
-func objectives(reads int) []kase {
+func objectives(reads int) []testCase {
 	entropy := func(z, target float64) float64 { return math.Log1p(math.Exp(-math.Abs(z))) + max(z, 0) - target*z }
 	entropySlope := func(z, target float64) float64 { return sigmoid(z) - target }
-	var all []kase
+	var all []testCase
 	for _, o := range []struct {
 		op, gradient string
 		columns      int
@@ -133,7 +133,7 @@ func objectives(reads int) []kase {
 				return x.floats[r]
 			}
 		}
-		all = append(all, kase{fmt.Sprint(reads), func(m *maker) *call {
+		all = append(all, testCase{fmt.Sprint(reads), func(m *maker) *call {
 			in, z := inputs(m)
 			return m.byRead(&call{op: o.op, in: in, out: m.result(), want: func() []float64 {
 				var s float64
@@ -142,7 +142,7 @@ func objectives(reads int) []kase {
 				}
 				return []float64{s}
 			}}, reads, false)
-		}}, kase{fmt.Sprint(reads), func(m *maker) *call {
+		}}, testCase{fmt.Sprint(reads), func(m *maker) *call {
 			in, z := inputs(m)
 			dL := m.fixed(m.dtype, 1)
 			return m.byRead(&call{op: o.gradient, in: append(in, dL), out: m.result(reads+m.spare, o.columns), want: func() []float64 {

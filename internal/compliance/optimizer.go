@@ -10,10 +10,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func optimizerCases() []kase {
-	var all []kase
+func optimizerCases() []testCase {
+	var all []testCase
 	for _, n := range []int{1, 3, 17, 65, 4096, 20001} {
-		all = append(all, kase{fmt.Sprint(n), func(m *maker) *call {
+		all = append(all, testCase{fmt.Sprint(n), func(m *maker) *call {
 			x := m.fixed(m.dtype, 1/math.Sqrt(float64(n)), n)
 			out := value{dtype: engine.F64, shape: []int{1}}
 			return &call{op: "sum_squares", rows: engine.Fixed, live: m.counts(0, 0, 0), in: []value{x}, out: out, want: func() []float64 {
@@ -27,7 +27,7 @@ func optimizerCases() []kase {
 	}
 	for _, n := range []int{1, 3, 400} {
 		for _, bound := range []float64{0, 0.3, 1e-4, 50} {
-			all = append(all, kase{fmt.Sprintf("%d, bound %g", n, bound), func(m *maker) *call {
+			all = append(all, testCase{fmt.Sprintf("%d, bound %g", n, bound), func(m *maker) *call {
 				squares := m.fixed(engine.F64, 1/float64(n), n)
 				norm, factor := 0.0, 1.0
 				for i := range squares.floats {

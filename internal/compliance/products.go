@@ -13,15 +13,15 @@ var productSizes = [][3]int{{1, 1, 1}, {1, 300, 17}, {3, 17, 65}, {5, 64, 16}, {
 	{130, 257, 33}, {140, 5, 10}, {70, 72, 80},
 	{65, 3, 70}, {70, 65, 3}, {3, 66, 70}, {130, 3, 65}, {130, 65, 3}, {3, 65, 129}}
 
-func productCases() []kase { return products(productSizes) }
+func productCases() []testCase { return products(productSizes) }
 
 // alignedProducts have rows of whole 16 bytes: sizes about the tiles of large kernels and their rings of stages.
-func alignedProducts() []kase {
+func alignedProducts() []testCase {
 	return products([][3]int{{1, 8, 8}, {1, 72, 72}, {3, 128, 88}, {12, 72, 104}, {130, 72, 80}, {2, 704, 80}, {3, 320, 520}, {130, 264, 72}})
 }
 
-func products(sizes [][3]int) []kase {
-	var all []kase
+func products(sizes [][3]int) []testCase {
+	var all []testCase
 	for _, s := range sizes {
 		tokens, k, n := s[0], s[1], s[2]
 		name := fmt.Sprintf("%dx%dx%d", tokens, k, n)
@@ -33,18 +33,18 @@ func products(sizes [][3]int) []kase {
 				return m.param()
 			}
 			suffix := map[bool]string{true: "/bf16"}[bf16]
-			all = append(all, kase{name + suffix, func(m *maker) *call {
+			all = append(all, testCase{name + suffix, func(m *maker) *call {
 				x, w := m.perRow(1, tokens, k), m.fixed(weight(m), 1/math.Sqrt(float64(k)), n, k)
 				return m.linear(x, w, tokens)
-			}}, kase{name + suffix, func(m *maker) *call {
+			}}, testCase{name + suffix, func(m *maker) *call {
 				dy, w := m.perRow(1, tokens, n), m.fixed(weight(m), 1/math.Sqrt(float64(n)), n, k)
 				return m.linearDX(dy, w, tokens)
 			}})
 		}
 		all = append(all, fused(name, tokens, k, n)...)
-		all = append(all, kase{name + "/bias", func(m *maker) *call {
+		all = append(all, testCase{name + "/bias", func(m *maker) *call {
 			return m.biased(m.linear(m.perRow(1, tokens, k), m.fixed(m.dtype, 1/math.Sqrt(float64(k)), n, k), tokens))
-		}}, kase{name, func(m *maker) *call {
+		}}, testCase{name, func(m *maker) *call {
 			dy, x := m.perRow(1/math.Sqrt(float64(tokens)), tokens, n), m.perRow(1, tokens, k)
 			return &call{op: "linear_dw", rows: engine.Tokens, live: m.counts(tokens, 1, 1), in: []value{dy, x}, out: m.paramResult(n, k),
 				want: func() []float64 {
@@ -55,7 +55,7 @@ func products(sizes [][3]int) []kase {
 						return s
 					})
 				}}
-		}}, kase{name, func(m *maker) *call {
+		}}, testCase{name, func(m *maker) *call {
 			dy := m.perRow(1/math.Sqrt(float64(tokens)), tokens, n)
 			return &call{op: "linear_db", rows: engine.Tokens, live: m.counts(tokens, 1, 1), in: []value{dy}, out: m.paramResult(n),
 				want: func() []float64 {
@@ -72,9 +72,9 @@ func products(sizes [][3]int) []kase {
 }
 
 // fused are products of bf16 with what is done to them, whose bits are those of the single ops.
-func fused(name string, tokens, k, n int) []kase {
-	added := func(name string, factor float64, product func(m *maker) *call) kase {
-		return kase{fmt.Sprintf("%s/%g", name, factor), func(m *maker) *call {
+func fused(name string, tokens, k, n int) []testCase {
+	added := func(name string, factor float64, product func(m *maker) *call) testCase {
+		return testCase{fmt.Sprintf("%s/%g", name, factor), func(m *maker) *call {
 			p := product(m)
 			a, c, attr := m.perRow(1, tokens, p.out.shape[1]), *p, engine.AddAttr{Scale: factor}
 			c.op, c.attr, c.inPlace, c.in = p.op+"_add", attr, true, append([]value{a}, p.in...)
@@ -94,7 +94,7 @@ func fused(name string, tokens, k, n int) []kase {
 	linear := func(m *maker) *call {
 		return m.linear(m.perRow(1, tokens, k), m.fixed(m.dtype, 1/math.Sqrt(float64(k)), n, k), tokens)
 	}
-	return []kase{
+	return []testCase{
 		added(name, 1, linear),
 		added(name+"/bias", -0.37, func(m *maker) *call { return m.biased(linear(m)) }),
 		added(name, 2, func(m *maker) *call {

@@ -12,9 +12,9 @@ import (
 // rowSizes are tokens and features; the last has more rows than one task takes.
 var rowSizes = [][2]int{{1, 1}, {3, 17}, {17, 64}, {65, 130}, {5, 1000}, {150, 896}}
 
-func rowCases() []kase {
-	var all []kase
-	add := func(name string, build func(m *maker) *call) { all = append(all, kase{name, build}) }
+func rowCases() []testCase {
+	var all []testCase
+	add := func(name string, build func(m *maker) *call) { all = append(all, testCase{name, build}) }
 	for _, s := range rowSizes {
 		tokens, k := s[0], s[1]
 		name := fmt.Sprintf("%dx%d", tokens, k)
@@ -119,9 +119,9 @@ func (m *maker) embedding(tokens, k, vocabulary int, table value) *call {
 const rmsEps = 1e-3
 
 // normCases are rmsnorm and its gradients on rows of heads of k features.
-func normCases(name string, tokens, heads, k int) []kase {
+func normCases(name string, tokens, heads, k int) []testCase {
 	attr, width := ops.RMSNorm{Eps: rmsEps}, heads*k
-	return []kase{
+	return []testCase{
 		{name, func(m *maker) *call {
 			x, w := m.perRow(1, tokens, width), m.fixed(m.param(), 1, k)
 			return m.byToken(&call{op: "rmsnorm", attr: attr, in: []value{x, w}, out: m.result(tokens+m.spare, width), want: func() []float64 {

@@ -8,12 +8,12 @@ import (
 )
 
 // vocabularyCases fold a block of logits into nothing, and into what came before it.
-func vocabularyCases() []kase {
-	var all []kase
+func vocabularyCases() []testCase {
+	var all []testCase
 	for _, s := range [][2]int{{1, 1}, {3, 17}, {17, 700}, {200, 65}} {
 		reads, n := s[0], s[1]
 		for _, first := range []bool{true, false} {
-			all = append(all, kase{fmt.Sprintf("%dx%d/%v", reads, n, first), func(m *maker) *call {
+			all = append(all, testCase{fmt.Sprintf("%dx%d/%v", reads, n, first), func(m *maker) *call {
 				const from = 10
 				x, labels := m.perRow(3, reads, n), m.ids(reads, from+n+5) // some lie before the block, some behind it
 				in := []value{x, labels}
@@ -52,7 +52,7 @@ func vocabularyCases() []kase {
 					}}, reads, true)
 			}})
 		}
-		all = append(all, kase{fmt.Sprint(reads), func(m *maker) *call {
+		all = append(all, testCase{fmt.Sprint(reads), func(m *maker) *call {
 			state := m.perRow(2, reads, ops.LogProbState)
 			for r := range reads {
 				s := state.floats[r*ops.LogProbState:]

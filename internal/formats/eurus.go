@@ -83,13 +83,13 @@ func openEurus(f *Folder) (*Format, error) {
 }
 
 // VocabularyTensors finds the language-model head in the blocks that a network takes.
-func VocabularyTensors(c *hfmodel.Config, w *hfmodel.Weights) (nnet.Find, error) {
+func VocabularyTensors(c *hfmodel.Config, w *hfmodel.Weights) (nnet.Lookup, error) {
 	head, err := vocabularyHead(&Folder{Config: c, Weights: w})
 	if err != nil {
 		return nil, err
 	}
 	width := head.Info.DType.Size() * int64(c.HiddenSize)
-	found := map[string]nnet.Stored{}
+	found := map[string]nnet.StoredTensor{}
 	for _, b := range nnet.VocabularyBlocks(c.VocabSize) {
 		part := head
 		part.Info.Shape = []int{b.To - b.From, c.HiddenSize}

@@ -26,7 +26,7 @@ type Folder struct {
 }
 
 // goodLast turns a two-class head so that its class 1 is the good one.
-func (f *Folder) goodLast(head nnet.Find) (nnet.Find, error) {
+func (f *Folder) goodLast(head nnet.Lookup) (nnet.Lookup, error) {
 	if f.GoodClass != nil {
 		return nnet.GoodLast(head, *f.GoodClass), nil
 	}
@@ -39,7 +39,7 @@ type Format struct {
 	Name string
 	Head nnet.HeadSpec
 	// Tensors finds the head's tensors by the names that the network has for them. A bias that the format lacks is not found.
-	Tensors nnet.Find
+	Tensors nnet.Lookup
 	// Score is what a read-out scores, of its logits; nil: the network's own value.
 	Score func(logits []float64) float64
 	// Outcome formats judge the whole trajectory; a score of one of their steps, if there is one, is that of the text up to its end.
@@ -82,6 +82,7 @@ var table = []definition{
 	{"pure", twoClassLinear, openPure},
 	{"sequence_classification", rewardLinear, openSequence},
 	{"eurus", languageModel, openEurus},
+	{"versaprm", languageModel, openVersa},
 }
 
 // Names lists the formats, as --format takes them.

@@ -133,3 +133,18 @@ func TestTagsThatAreThere(t *testing.T) {
 	require.Equal(t, bare, tagged)
 	require.Len(t, bare[0].Reads, 2)
 }
+
+func TestVersaTags(t *testing.T) {
+	format, err := open(t, "versaprm", "versaprm", nil)
+	require.NoError(t, err)
+	bare, err := format.Render(&data.Trajectory{Problem: "p", Steps: []string{"one"}, ResponseSteps: []string{"two"}})
+	require.NoError(t, err)
+	spaced, err := format.Render(&data.Trajectory{Problem: "p", Steps: []string{"one \n"}, ResponseSteps: []string{"\n two \n\n\n\n"}})
+	require.NoError(t, err)
+	require.Equal(t, bare, spaced)
+	require.Len(t, bare[0].Reads, 2)
+	_, err = format.Render(&data.Trajectory{Problem: "p", Steps: []string{"one \n\n\n\nthree", "two"}})
+	require.ErrorContains(t, err, "step 0 contains the step mark")
+	_, err = format.Render(&data.Trajectory{Problem: "p \n\n\n\nq", Steps: []string{"one"}})
+	require.ErrorContains(t, err, "the problem contains the step mark")
+}

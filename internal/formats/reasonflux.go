@@ -95,14 +95,14 @@ func openReasonFlux(f *Folder) (*Format, error) {
 }
 
 // ownHead copies weight [1, h] and bias [1] out of their file, which nothing else needs.
-func ownHead(file hfmodel.File, hidden int) (nnet.Find, error) {
-	found := map[string]nnet.Stored{}
+func ownHead(file hfmodel.File, hidden int) (nnet.Lookup, error) {
+	found := map[string]nnet.StoredTensor{}
 	for name, shape := range map[string][]int{"weight": {1, hidden}, "bias": {1}} {
 		info, ok := file.Info(name)
 		if !ok || !slices.Equal(info.Shape, shape) || !info.DType.IsFloat() {
 			return nil, fmt.Errorf("%s: holds no %q of shape %v", file.Path(), name, shape)
 		}
-		found["score."+name] = nnet.Stored{File: file.Path(), Info: info, Data: slices.Clone(file.Bytes(name))}
+		found["score."+name] = nnet.StoredTensor{File: file.Path(), Info: info, Data: slices.Clone(file.Bytes(name))}
 	}
 	if n := len(file.Tensors()); n != 2 {
 		return nil, fmt.Errorf("%s: %d tensors, where a linear head has two", file.Path(), n)

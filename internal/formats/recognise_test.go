@@ -37,8 +37,8 @@ func TestGoldenFolders(t *testing.T) {
 		head    string
 	}{
 		"qwen_math_prm":           {[]string{"qwen_math_prm"}, "two-class MLP (score.0, score.2)"},
-		"math_shepherd_qwen2":     {[]string{"math_shepherd", "rlhflow", "eurus"}, "language model (lm_head)"},
-		"math_shepherd_mistral":   {[]string{"math_shepherd", "rlhflow", "eurus"}, "language model (lm_head)"},
+		"math_shepherd_qwen2":     {[]string{"math_shepherd", "rlhflow", "eurus", "versaprm"}, "language model (lm_head)"},
+		"math_shepherd_mistral":   {[]string{"math_shepherd", "rlhflow", "eurus", "versaprm"}, "language model (lm_head)"},
 		"reasonflux_1_5b":         {[]string{"reasonflux_1_5b"}, "value head in reward_head.pt"},
 		"skywork_prm":             {[]string{"skywork"}, "value head (v_head.summary)"},
 		"token_classification":    {[]string{"token_classification", "pure"}, "linear to 2 with bias (score)"},
@@ -52,7 +52,7 @@ func TestGoldenFolders(t *testing.T) {
 
 func TestRecogniseByTensors(t *testing.T) {
 	type shapes map[string][]int
-	causal := []string{"math_shepherd", "rlhflow", "eurus"}
+	causal := []string{"math_shepherd", "rlhflow", "eurus", "versaprm"}
 	mlp := func(classes int) shapes {
 		return shapes{"score.0.weight": {8, 8}, "score.0.bias": {8}, "score.2.weight": {classes, 8}, "score.2.bias": {classes}}
 	}
@@ -159,6 +159,7 @@ func requireProperties(t *testing.T, heads, folder, format string, want properti
 func TestProperties(t *testing.T) {
 	heads := filepath.Join("..", "parity", "testdata", "heads")
 	requireProperties(t, heads, "mistral_window", "math_shepherd", properties{Surrounded: true, Threshold: 0.5})
+	requireProperties(t, heads, "versaprm", "versaprm", properties{Surrounded: true, Threshold: 0.5})
 	requireProperties(t, heads, "rlhflow", "rlhflow", properties{Threshold: 0.5})
 	requireProperties(t, heads, "yarn_window", "token_classification", properties{Threshold: 0.5})
 	requireProperties(t, heads, "pure_linear", "pure", properties{Signed: true}) // p1 − p0

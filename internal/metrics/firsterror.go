@@ -7,56 +7,85 @@ import (
 	"slices"
 )
 
-// FirstErrorResult is how well scores find the first wrong step, as ProcessBench counts it.
-type FirstErrorResult struct {
-	F1         Float `json:"f1"`          // harmonic mean of the two accuracies; 0 when both are 0, undefined without one of the groups
-	AccError   Float `json:"acc_error"`   // share of erroneous trajectories whose first wrong step is named exactly
-	AccCorrect Float `json:"acc_correct"` // share of correct trajectories in which no step is called wrong
-	NError     int   `json:"n_error"`
-	NCorrect   int   `json:"n_correct"`
+// firstErrorFamily is how well scores find the first wrong step, as ProcessBench counts it: the first step whose score is below
+// the threshold, or none, is compared with the first step whose target is bad. Steps without a label are left out on both sides,
+// and so are trajectories without any label.
+var firstErrorFamily = family{
+	metrics: []Metric{
+		{Name: "first_error_acc_error", Eval: "first_error_acc_err", Thresholded: true},
+		{Name: "first_error_acc_correct", Eval: "first_error_acc_corr", Thresholded: true},
+		{Name: "first_error_f1", Eval: "first_error_f1", Title: "first-error F1", Thresholded: true},
+	},
+	start: newFirstErrors,
 }
 
-// FirstError predicts the first step whose score is below threshold, or none, and compares with the first step whose
-// target is bad. Steps without a label are left out on both sides, and so are trajectories without any label.
-func FirstError(trajectories []Trajectory, threshold float64) FirstErrorResult {
-	var named, passed float64
-	var r FirstErrorResult
-	for _, t := range trajectories {
-		labelled, low, high := t.namedRightly()
-		if !labelled {
-			continue
-		}
-		right := 0.0
-		if threshold > low && threshold <= high {
-			right = 1
-		}
-		if t.erroneous() {
-			r.NError++
-			named += right
-		} else {
-			r.NCorrect++
-			passed += right
-		}
+func newFirstErrors(o Options) gatherer {
+	return &sums{
+		width: len(FirstErrorCounts{}),
+		count: func(t *Trajectory, n []float64) {
+			for i, v := range FirstError(t.Scores, t.Targets, o) {
+				n[i] += v
+			}
+		},
+		finish: func(n []float64) []Float { return FirstErrorCounts(n).Metrics() },
 	}
-	r.AccError, r.AccCorrect = ratio(named, float64(r.NError)), ratio(passed, float64(r.NCorrect))
-	r.F1 = Harmonic(r.AccError, r.AccCorrect)
-	return r
 }
 
-// ProcessBenchF1 is ProcessBench's average: the mean over its subsets of their first-error F1. It is undefined without rows of
-// ProcessBench, and where the F1 of a subset is.
-func ProcessBenchF1(trajectories []Trajectory, threshold float64) Float {
-	subsets := map[string][]Trajectory{}
-	for _, t := range trajectories {
-		if t.Subset != "" {
-			subsets[t.Subset] = append(subsets[t.Subset], t)
-		}
+// FirstErrorCounts counts erroneous trajectories whose first wrong step is named exactly, erroneous trajectories, correct trajectories
+// in which no step is called wrong, and correct trajectories.
+type FirstErrorCounts [4]float64
+
+// Metrics are the two accuracies, of erroneous and of correct trajectories, and their harmonic mean F1: 0 when both are 0, undefined
+// without one of the groups.
+func (n FirstErrorCounts) Metrics() []Float {
+	wrong, right := ratio(n[0], n[1]), ratio(n[2], n[3])
+	return []Float{wrong, right, Harmonic(wrong, right)}
+}
+
+// FirstError counts one trajectory, or nothing if none of its steps has a label.
+func FirstError(scores, targets []float64, o Options) FirstErrorCounts {
+	labelled, erroneous, low, high := namedRightly(scores, targets, o.Cut)
+	right := 0.0
+	if o.Threshold > low && o.Threshold <= high {
+		right = 1
 	}
+	switch {
+	case !labelled:
+		return FirstErrorCounts{}
+	case erroneous:
+		return FirstErrorCounts{right, 1, 0, 0}
+	}
+	return FirstErrorCounts{0, 0, right, 1}
+}
+
+// processBenchFamily is ProcessBench's average: the mean over its subsets of their first-error F1. It is undefined without rows of
+// ProcessBench, and where the F1 of a subset is. prm eval has it as the average of the benchmark's own groups.
+var processBenchFamily = family{
+	metrics: []Metric{{Name: "processbench_f1", Thresholded: true}},
+	start:   func(o Options) gatherer { return &subsetGatherer{opt: o, subsets: map[string]gatherer{}} },
+}
+
+type subsetGatherer struct {
+	opt     Options
+	subsets map[string]gatherer
+}
+
+func (s *subsetGatherer) add(t *Trajectory) {
+	if t.Subset == "" {
+		return
+	}
+	if s.subsets[t.Subset] == nil {
+		s.subsets[t.Subset] = newFirstErrors(s.opt)
+	}
+	s.subsets[t.Subset].add(t)
+}
+
+func (s *subsetGatherer) values(times []float64) []Float {
 	var sum Float
-	for _, name := range slices.Sorted(maps.Keys(subsets)) { // a fixed order of addition
-		sum += FirstError(subsets[name], threshold).F1
+	for _, name := range slices.Sorted(maps.Keys(s.subsets)) { // a fixed order of addition
+		sum += s.subsets[name].values(times)[2]
 	}
-	return ratio(float64(sum), float64(len(subsets)))
+	return []Float{ratio(float64(sum), float64(len(s.subsets)))}
 }
 
 // Harmonic is the harmonic mean of two shares, 0 where both are 0.
@@ -67,25 +96,21 @@ func Harmonic(a, b Float) Float {
 	return 2 * a * b / (a + b)
 }
 
-func (t Trajectory) erroneous() bool {
-	return slices.ContainsFunc(t.Targets, func(target float64) bool { return target < goodFrom })
-}
-
-// namedRightly returns the thresholds (low, high] at which the prediction for t is right: above the score of the first
+// namedRightly returns the thresholds (low, high] at which the prediction for a trajectory is right: above the score of the first
 // wrong step and not above any labelled score before it. The interval may be empty.
-func (t Trajectory) namedRightly() (labelled bool, low, high float64) {
+func namedRightly(scores, targets []float64, cut float64) (labelled, erroneous bool, low, high float64) {
 	low, high = math.Inf(-1), math.Inf(1)
-	for i, target := range t.Targets {
+	for i, target := range targets {
 		if math.IsNaN(target) {
 			continue
 		}
 		labelled = true
-		if target < goodFrom {
-			return true, t.Scores[i], high
+		if target < cut {
+			return true, true, scores[i], high
 		}
-		high = math.Min(high, t.Scores[i])
+		high = math.Min(high, scores[i])
 	}
-	return labelled, low, high
+	return labelled, false, low, high
 }
 
 // BestThreshold returns the threshold with the best first-error F1 and that F1, by an exact sweep over all thresholds.
@@ -100,12 +125,12 @@ func BestThreshold(trajectories []Trajectory) (threshold float64, f1 Float) {
 	var edges []edge
 	var right, count [2]float64 // [0] of correct, [1] of erroneous trajectories, for thresholds below every edge
 	for _, t := range trajectories {
-		labelled, low, high := t.namedRightly()
+		labelled, erroneous, low, high := namedRightly(t.Scores, t.Targets, goodFrom)
 		if !labelled {
 			continue
 		}
 		group := 0
-		if t.erroneous() {
+		if erroneous {
 			group = 1
 		}
 		count[group]++

@@ -8,9 +8,25 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// firstErrorResult are the numbers of trajectories and the metrics made of them.
+type firstErrorResult struct {
+	NError, NCorrect         int
+	AccError, AccCorrect, F1 Float
+}
+
+func firstError(ts []Trajectory, threshold float64) (r firstErrorResult) {
+	for _, tr := range ts {
+		n := FirstError(tr.Scores, tr.Targets, Options{Threshold: threshold, Cut: 0.5})
+		r.NError, r.NCorrect = r.NError+int(n[1]), r.NCorrect+int(n[3])
+	}
+	values := assembled(ts, threshold)
+	r.AccError, r.AccCorrect, r.F1 = values["first_error_acc_error"], values["first_error_acc_correct"], values["first_error_f1"]
+	return r
+}
+
 // slowFirstError predicts and compares step by step, as the definition reads.
-func slowFirstError(ts []Trajectory, threshold float64) FirstErrorResult {
-	var r FirstErrorResult
+func slowFirstError(ts []Trajectory, threshold float64) firstErrorResult {
+	var r firstErrorResult
 	var named, passed float64
 	for _, tr := range ts {
 		truth, said, labelled := -1, -1, false
@@ -56,16 +72,16 @@ func TestFirstErrorByHand(t *testing.T) {
 		{Scores: []float64{0.9, 0.2, 0.9}, Targets: []float64{0.7, 0.6, 1}}, // called wrong
 		{Scores: []float64{0.1}, Targets: []float64{nan}},                   // not counted
 	}
-	r := FirstError(ts, 0.5)
+	r := firstError(ts, 0.5)
 	require.Equal(t, 4, r.NError)
 	require.Equal(t, 3, r.NCorrect)
 	require.Equal(t, Float(0.25), r.AccError)
 	require.InDelta(t, 2.0/3, float64(r.AccCorrect), 1e-15)
 	require.InDelta(t, 2*0.25*(2.0/3)/(0.25+2.0/3), float64(r.F1), 1e-15)
 
-	require.Equal(t, Float(0), FirstError(ts, 0).F1, "nothing is below 0: one accuracy is 0")
-	require.False(t, FirstError(ts[:4], 0.5).F1.Defined())
-	require.False(t, FirstError(nil, 0.5).F1.Defined())
+	require.Equal(t, Float(0), firstError(ts, 0).F1, "nothing is below 0: one accuracy is 0")
+	require.False(t, firstError(ts[:4], 0.5).F1.Defined())
+	require.False(t, firstError(nil, 0.5).F1.Defined())
 }
 
 func TestFirstErrorAndBestThresholdAgainstSearch(t *testing.T) {
@@ -77,7 +93,7 @@ func TestFirstErrorAndBestThresholdAgainstSearch(t *testing.T) {
 		for k := -1; k <= 22; k++ { // scores are tenths: these are all tenths and all gaps between them
 			threshold := float64(k) / 20
 			want := slowFirstError(ts, threshold)
-			got := FirstError(ts, threshold)
+			got := firstError(ts, threshold)
 			same(t, want.F1, got.F1)
 			require.Equal(t, want.NError, got.NError)
 			require.Equal(t, want.NCorrect, got.NCorrect)
@@ -89,7 +105,7 @@ func TestFirstErrorAndBestThresholdAgainstSearch(t *testing.T) {
 		same(t, best, f1)
 		if f1 > 0 {
 			defined++
-			same(t, f1, FirstError(ts, threshold).F1)
+			same(t, f1, firstError(ts, threshold).F1)
 		} else {
 			require.Equal(t, 0.5, threshold)
 		}

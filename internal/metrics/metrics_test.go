@@ -11,6 +11,27 @@ import (
 
 var nan = math.NaN()
 
+// metric is one metric of a list of trajectories, by its name in metrics.jsonl.
+func metric(name string, threshold float64, trajectories ...Trajectory) Float {
+	return assembled(trajectories, threshold)[name]
+}
+
+// mse and ece are the calibration of one list of scores.
+func mse(scores, targets []float64) Float {
+	return metric("step_mse", 0.5, Trajectory{Scores: scores, Targets: targets})
+}
+
+func ece(scores, targets []float64) Float {
+	return metric("step_ece", 0.5, Trajectory{Scores: scores, Targets: targets})
+}
+
+func pool(trajectories []Trajectory) (scores, targets []float64) {
+	for _, t := range trajectories {
+		scores, targets = append(scores, t.Scores...), append(targets, t.Targets...)
+	}
+	return scores, targets
+}
+
 // slowAUROC counts every pair, and says how many there were.
 func slowAUROC(scores, targets []float64) (won, all float64) {
 	for i, good := range targets {
@@ -70,15 +91,17 @@ func TestAUROCAgainstPairCounting(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	for range 200 {
 		ts := randomTrajectories(rng, 1+rng.IntN(6))
-		scores, targets, _, _ := pool(ts)
+		scores, targets := pool(ts)
 		won, all := slowAUROC(scores, targets)
 		same(t, ratio(won, all), AUROC(scores, targets))
+		same(t, ratio(won, all), metric("step_auroc", 0.5, ts...))
 		won, all = 0, 0
 		for _, tr := range ts {
 			w, a := slowAUROC(tr.Scores, tr.Targets)
 			won, all = won+w, all+a
 		}
 		same(t, ratio(won, all), WithinAUROC(ts))
+		same(t, ratio(won, all), metric("within_auroc", 0.5, ts...))
 	}
 }
 
@@ -98,7 +121,7 @@ func TestWithinIgnoresDifferencesBetweenTrajectories(t *testing.T) {
 		{Scores: []float64{0.7, 0.6}, Targets: []float64{1, 0}}, // one pair, won
 	}
 	require.Equal(t, Float(1.0/3), WithinAUROC(easyAndHard))
-	scores, targets, _, _ := pool(easyAndHard)
+	scores, targets := pool(easyAndHard)
 	require.Equal(t, Float(9.0/12), AUROC(scores, targets))
 	require.False(t, WithinAUROC(easyAndHard[1:2]).Defined())
 }
@@ -107,13 +130,13 @@ func TestECEByHand(t *testing.T) {
 	// bins of 1/15: 0.01 and 0.05 share bin 0 (mean score 0.03, mean target 0.5); 0.95 and 1 share bin 14 (0.975 against 0.8).
 	scores := []float64{0.01, 0.05, 0.95, 1, 0.4}
 	targets := []float64{0, 1, 0.7, 0.9, nan}
-	require.InDelta(t, (2*0.47+2*0.175)/4, float64(ECE(scores, targets)), 1e-15)
-	require.InDelta(t, 0.5, float64(ECE([]float64{1.5, -0.5}, []float64{1, 0})), 1e-15, "outside [0,1]: the end bins")
-	require.False(t, ECE(nil, nil).Defined())
-	require.InDelta(t, 0.1, float64(ECE([]float64{0.03, 0.1}, []float64{0.13, 0})), 1e-15, "the two lowest bins are two")
+	require.InDelta(t, (2*0.47+2*0.175)/4, float64(ece(scores, targets)), 1e-15)
+	require.InDelta(t, 0.5, float64(ece([]float64{1.5, -0.5}, []float64{1, 0})), 1e-15, "outside [0,1]: the end bins")
+	require.False(t, ece(nil, nil).Defined())
+	require.InDelta(t, 0.1, float64(ece([]float64{0.03, 0.1}, []float64{0.13, 0})), 1e-15, "the two lowest bins are two")
 	// the same total gap in two bins that would cancel in one
-	require.InDelta(t, 0.05, float64(ECE([]float64{0.25, 0.45}, []float64{0.2, 0.5})), 1e-15)
-	require.InDelta(t, 0, float64(ECE([]float64{0.41, 0.45}, []float64{0.36, 0.5})), 1e-15)
+	require.InDelta(t, 0.05, float64(ece([]float64{0.25, 0.45}, []float64{0.2, 0.5})), 1e-15)
+	require.InDelta(t, 0, float64(ece([]float64{0.41, 0.45}, []float64{0.36, 0.5})), 1e-15)
 }
 
 func TestECEAgainstBinByBin(t *testing.T) {
@@ -133,7 +156,7 @@ func TestECEAgainstBinByBin(t *testing.T) {
 		}
 		want += n / 300 * math.Abs(score/n-target/n)
 	}
-	require.InDelta(t, want, float64(ECE(scores, targets)), 1e-12)
+	require.InDelta(t, want, float64(ece(scores, targets)), 1e-12)
 }
 
 func TestCorrelationsByHand(t *testing.T) {
@@ -147,8 +170,8 @@ func TestCorrelationsByHand(t *testing.T) {
 	require.InDelta(t, math.Sqrt(3)/2, float64(Spearman([]float64{7, 7, 9}, []float64{1, 2, 3})), 1e-14)
 	require.False(t, Pearson([]float64{0.1, 0.1, 0.1}, []float64{1, 2, 3}).Defined())
 	require.False(t, Pearson([]float64{1}, []float64{1}).Defined())
-	require.InDelta(t, 0.5, float64(MSE([]float64{1, 2, 3}, []float64{1, 1, nan})), 1e-15)
-	require.False(t, MSE([]float64{1}, []float64{nan}).Defined())
+	require.InDelta(t, 0.5, float64(mse([]float64{1, 2, 3}, []float64{1, 1, nan})), 1e-15)
+	require.False(t, mse([]float64{1}, []float64{nan}).Defined())
 }
 
 func TestEvaluate(t *testing.T) {
@@ -160,12 +183,12 @@ func TestEvaluate(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 4, r.NStep)
 	require.Equal(t, 1, r.NFinal)
-	require.Equal(t, Float(1), r.StepAUROC)
-	require.Equal(t, Float(1), r.WithinAUROC)
-	require.Equal(t, Float(1), r.FirstErrorF1)
-	require.InDelta(t, (0.01+0.04+0.04+0.09)/4, float64(r.StepMSE), 1e-15)
-	require.InDelta(t, 0.01, float64(r.TrajectoryMSE), 1e-15)
-	require.False(t, r.TrajectoryPearson.Defined())
+	require.Equal(t, Float(1), r.Values["step_auroc"])
+	require.Equal(t, Float(1), r.Values["within_auroc"])
+	require.Equal(t, Float(1), r.Values["first_error_f1"])
+	require.InDelta(t, (0.01+0.04+0.04+0.09)/4, float64(r.Values["step_mse"]), 1e-15)
+	require.InDelta(t, 0.01, float64(r.Values["trajectory_mse"]), 1e-15)
+	require.False(t, r.Values["trajectory_pearson"].Defined())
 	// depth: the bad step is number 1, the good ones 0, 0 and 1: 0.5 of 3 pairs, so 2.5/3 the other way round
 	require.InDelta(t, 2.5/3, float64(r.Controls["depth"].StepAUROC), 1e-15)
 	// length: the bad step is the longest: 0, so 1 the other way round
@@ -204,10 +227,7 @@ func TestUndefinedIsNull(t *testing.T) {
 	b, err := json.Marshal(r)
 	require.NoError(t, err)
 	require.Contains(t, string(b), `"step_auroc":null`)
-	require.Contains(t, string(b), `"n_step":0`)
-	var back Report
-	require.NoError(t, json.Unmarshal(b, &back))
-	require.False(t, back.StepAUROC.Defined())
+	require.Zero(t, r.NStep)
 	b, err = json.Marshal([]Float{Float(math.Inf(1)), 0.25})
 	require.NoError(t, err)
 	require.Equal(t, "[null,0.25]", string(b))

@@ -1,11 +1,12 @@
 package metrics
 
 import (
+	"cmp"
 	"math"
 	"slices"
 )
 
-const goodFrom = 0.5 // the smallest target that counts as good
+const goodFrom = 0.5 // the smallest target that counts as good, where nothing else is said
 
 // midranks gives each value its rank from 1, equal values sharing the mean of their ranks. No value may be NaN.
 func midranks(values []float64) []float64 {
@@ -13,15 +14,7 @@ func midranks(values []float64) []float64 {
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortFunc(order, func(a, b int) int {
-		switch {
-		case values[a] < values[b]:
-			return -1
-		case values[a] > values[b]:
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(values[a], values[b]) })
 	ranks := make([]float64, len(values))
 	for i := 0; i < len(order); {
 		j := i + 1
@@ -37,7 +30,7 @@ func midranks(values []float64) []float64 {
 }
 
 // pairs counts the (good, bad) pairs among labelled scores and how many the scores order rightly, a tie counting half.
-func pairs(scores, targets []float64) (won, all float64) {
+func pairs(scores, targets []float64, cut float64) (won, all float64) {
 	var labelled []float64
 	var isGood []bool
 	for i, t := range targets {
@@ -48,7 +41,7 @@ func pairs(scores, targets []float64) (won, all float64) {
 			return math.NaN(), 1
 		}
 		labelled = append(labelled, scores[i])
-		isGood = append(isGood, t >= goodFrom)
+		isGood = append(isGood, t >= cut)
 	}
 	var good, rankSum float64
 	for i, rank := range midranks(labelled) {
@@ -64,105 +57,113 @@ func pairs(scores, targets []float64) (won, all float64) {
 // AUROC is the chance that a good item scores higher than a bad one, ties counting half (the Mann-Whitney statistic
 // by midranks). Items with a NaN target are left out; a NaN score makes the result undefined, as does a missing class.
 func AUROC(scores, targets []float64) Float {
-	won, all := pairs(scores, targets)
+	won, all := pairs(scores, targets, goodFrom)
 	return ratio(won, all)
 }
 
-// WithinAUROC is AUROC over the pairs that lie within one trajectory: the pairs of all trajectories are pooled, so a
+// rankFamily is how well the scores of all steps rank the good above the bad: [AUROC] and the areas of [RankMetrics].
+var rankFamily = family{
+	metrics: []Metric{
+		{Name: "step_auroc", Eval: "step_auroc", Title: "step AUROC", Note: "good steps score above bad ones"},
+		{Eval: "auprc"},
+		{Eval: "auprc_error"},
+	},
+	start: func(o Options) gatherer { return &rankGatherer{opt: o} },
+}
+
+// rankGatherer keeps all labelled scores, up to the limit.
+type rankGatherer struct {
+	opt    Options
+	scores []float64
+	good   []bool
+	unit   []int
+	over   bool
+	ranked *Ranked
+}
+
+func (r *rankGatherer) add(t *Trajectory) {
+	r.ranked = nil
+	for i, target := range t.Targets {
+		switch {
+		case math.IsNaN(target):
+		case r.over || r.opt.MostRanked > 0 && len(r.scores) == r.opt.MostRanked:
+			r.over, r.scores, r.good, r.unit = true, nil, nil, nil
+		default:
+			r.scores, r.good, r.unit = append(r.scores, t.Scores[i]), append(r.good, target >= r.opt.Cut), append(r.unit, t.Unit)
+		}
+	}
+}
+
+func (r *rankGatherer) values(times []float64) []Float {
+	if r.ranked == nil {
+		ranked := NewRanked(r.scores, r.good, r.unit)
+		r.ranked = &ranked
+	}
+	m := r.ranked.Metrics(times)
+	return []Float{m.AUROC, m.PrecisionOfGood, m.PrecisionOfBad}
+}
+
+// withinFamily is AUROC over the pairs that lie within one trajectory: the pairs of all trajectories are pooled, so a
 // trajectory weighs by its number of (good, bad) pairs and one without both classes does not count. It cannot be won
 // by telling easy problems from hard ones.
+var withinFamily = family{
+	metrics: []Metric{{Name: "within_auroc", Eval: "within_auroc", Title: "… within trajectories",
+		Note: "the same among the steps of one trajectory"}},
+	start: func(o Options) gatherer {
+		return &sums{
+			width: 2,
+			count: func(t *Trajectory, n []float64) {
+				won, all := pairs(t.Scores, t.Targets, o.Cut)
+				n[0] += won
+				n[1] += all
+			},
+			finish: func(n []float64) []Float { return []Float{ratio(n[0], n[1])} },
+		}
+	},
+}
+
+// WithinAUROC is within_auroc alone.
 func WithinAUROC(trajectories []Trajectory) Float {
-	var won, all float64
+	within := withinFamily.start(Options{Cut: goodFrom})
 	for _, t := range trajectories {
-		w, a := pairs(t.Scores, t.Targets)
-		won += w
-		all += a
+		t.Unit = 0
+		within.add(&t)
 	}
-	return ratio(won, all)
+	return within.values([]float64{1})[0]
 }
 
-// WithinProblemAUROC is AUROC over the pairs that lie within one problem, in one trajectory or in two: where each trajectory has one
-// label (PRM800K's rows) no pair lies within a trajectory. The pairs of all problems are pooled, as in [WithinAUROC].
-func WithinProblemAUROC(trajectories []Trajectory) Float {
-	var problems []Trajectory
-	at := map[string]int{}
-	for _, t := range trajectories {
-		i, seen := at[t.Problem]
-		if !seen || t.Problem == "" {
-			i = len(problems)
-			at[t.Problem], problems = i, append(problems, Trajectory{})
-		}
-		problems[i].Scores, problems[i].Targets = append(problems[i].Scores, t.Scores...), append(problems[i].Targets, t.Targets...)
-	}
-	return WithinAUROC(problems)
+// withinProblemFamily is AUROC over the pairs that lie within one problem, in one trajectory or in two: where each trajectory has one
+// label (PRM800K's rows) no pair lies within a trajectory. The pairs of all problems are pooled, as in [withinFamily].
+var withinProblemFamily = family{
+	metrics: []Metric{{Name: "within_problem_auroc", Eval: "within_problem_auroc"}},
+	start:   func(o Options) gatherer { return &problemGatherer{cut: o.Cut, at: map[string]int{}} },
 }
 
-// Pearson is the linear correlation of x and y over the items where both are numbers; undefined when either is constant.
-func Pearson(x, y []float64) Float {
-	x, y = complete(x, y)
-	n := float64(len(x))
-	var meanX, meanY float64
-	for i := range x {
-		meanX += x[i] / n
-		meanY += y[i] / n
-	}
-	var xx, yy, xy float64
-	for i := range x {
-		dx, dy := x[i]-meanX, y[i]-meanY
-		xx += dx * dx
-		yy += dy * dy
-		xy += dx * dy
-	}
-	// A constant column leaves rounding noise behind, not always an exact 0: its own spread says it surely.
-	if len(x) < 2 || slices.Min(x) == slices.Max(x) || slices.Min(y) == slices.Max(y) {
-		return undefined()
-	}
-	return Float(math.Max(-1, math.Min(1, xy/(math.Sqrt(xx)*math.Sqrt(yy)))))
+// problemGatherer joins the trajectories of a problem, which are of one unit.
+type problemGatherer struct {
+	cut      float64
+	problems []Trajectory
+	at       map[string]int
+	within   *sums // of the problems, once they are complete
 }
 
-// Spearman is the Pearson correlation of the midranks.
-func Spearman(x, y []float64) Float {
-	x, y = complete(x, y)
-	return Pearson(midranks(x), midranks(y))
-}
-
-// MSE is the mean squared difference over the items where both are numbers.
-func MSE(scores, targets []float64) Float {
-	scores, targets = complete(scores, targets)
-	var sum float64
-	for i := range scores {
-		d := scores[i] - targets[i]
-		sum += d * d
+func (p *problemGatherer) add(t *Trajectory) {
+	p.within = nil
+	i, seen := p.at[t.Problem]
+	if !seen || t.Problem == "" {
+		i = len(p.problems)
+		p.at[t.Problem], p.problems = i, append(p.problems, Trajectory{Unit: t.Unit})
 	}
-	return ratio(sum, float64(len(scores)))
+	one := &p.problems[i]
+	one.Scores, one.Targets = append(one.Scores, t.Scores...), append(one.Targets, t.Targets...)
 }
 
-func complete(x, y []float64) (cx, cy []float64) {
-	for i := range x {
-		if !math.IsNaN(x[i]) && !math.IsNaN(y[i]) {
-			cx = append(cx, x[i])
-			cy = append(cy, y[i])
+func (p *problemGatherer) values(times []float64) []Float {
+	if p.within == nil {
+		p.within = withinFamily.start(Options{Cut: p.cut}).(*sums)
+		for i := range p.problems {
+			p.within.add(&p.problems[i])
 		}
 	}
-	return cx, cy
-}
-
-// CalibrationBins is the number of equally wide bins of ECE over [0,1].
-const CalibrationBins = 15
-
-// ECE is the expected calibration error: scores fall into 15 equally wide bins over [0,1] (a score outside goes to the
-// nearest bin), and the differences between mean score and mean target of each bin are averaged by its share of the
-// items. Soft targets enter as they are. Items with a NaN on either side are left out.
-func ECE(scores, targets []float64) Float {
-	scores, targets = complete(scores, targets)
-	var gap [CalibrationBins]float64
-	for i, s := range scores {
-		bin := int(math.Max(0, math.Min(CalibrationBins-1, math.Floor(s*CalibrationBins))))
-		gap[bin] += s - targets[i]
-	}
-	var sum float64
-	for _, g := range gap {
-		sum += math.Abs(g)
-	}
-	return ratio(sum, float64(len(scores)))
+	return p.within.values(times)
 }

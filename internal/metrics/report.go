@@ -12,6 +12,7 @@ type Trajectory struct {
 	Lengths []int     // each step's length in characters, for the model-free control; nil: not known
 	Problem string    // which problem it answers; "": one of its own
 	Subset  string    // of ProcessBench; "": it is no row of it
+	Unit    int       // from 0; a bootstrap draws the trajectories of one unit together
 	// Final and FinalTarget are the trajectory's own score and target; NaN where there is none.
 	Final, FinalTarget float64
 }
@@ -25,24 +26,11 @@ type Control struct {
 	TrajectorySpearman Float `json:"trajectory_spearman"` // of the sum over the steps (depth: their number)
 }
 
-// Report is everything that one evaluation says.
+// Report is everything that one evaluation while training says.
 type Report struct {
-	NStep              int                `json:"n_step"`  // steps with a label
-	NFinal             int                `json:"n_final"` // trajectories with a trajectory label
-	StepMSE            Float              `json:"step_mse"`
-	StepAUROC          Float              `json:"step_auroc"`
-	WithinAUROC        Float              `json:"within_auroc"`
-	WithinProblemAUROC Float              `json:"within_problem_auroc"`
-	StepECE            Float              `json:"step_ece"`
-	FirstErrorF1       Float              `json:"first_error_f1"`
-	FirstErrorAccError Float              `json:"first_error_acc_error"`
-	FirstErrorAccRight Float              `json:"first_error_acc_correct"`
-	ProcessBenchF1     Float              `json:"processbench_f1"` // mean of the first-error F1 of ProcessBench's subsets
-	Threshold          Float              `json:"threshold"`       // what the first-error numbers were taken at
-	TrajectoryMSE      Float              `json:"trajectory_mse"`
-	TrajectoryPearson  Float              `json:"trajectory_pearson"`
-	TrajectorySpearman Float              `json:"trajectory_spearman"`
-	Controls           map[string]Control `json:"controls"` // depth: the step's index; length: its characters
+	NStep, NFinal int              // steps and trajectories with a label
+	Values        map[string]Float // by Metric.Name
+	Controls      map[string]Control
 }
 
 // Evaluate computes every metric of the given trajectories, and the same of the model-free controls.
@@ -55,29 +43,23 @@ func Evaluate(trajectories []Trajectory, threshold float64) (Report, error) {
 			return Report{}, fmt.Errorf("metrics: trajectory %d has %d lengths for %d targets", i, len(t.Lengths), len(t.Targets))
 		}
 	}
-	scores, targets, final, finalTargets := pool(trajectories)
-	first := FirstError(trajectories, threshold)
-	return Report{
-		NStep:              labels(targets),
-		NFinal:             labels(finalTargets),
-		StepMSE:            MSE(scores, targets),
-		StepAUROC:          AUROC(scores, targets),
-		WithinAUROC:        WithinAUROC(trajectories),
-		WithinProblemAUROC: WithinProblemAUROC(trajectories),
-		StepECE:            ECE(scores, targets),
-		FirstErrorF1:       first.F1,
-		FirstErrorAccError: first.AccError,
-		FirstErrorAccRight: first.AccCorrect,
-		ProcessBenchF1:     ProcessBenchF1(trajectories, threshold),
-		Threshold:          Float(threshold),
-		TrajectoryMSE:      MSE(final, finalTargets),
-		TrajectoryPearson:  Pearson(final, finalTargets),
-		TrajectorySpearman: Spearman(final, finalTargets),
-		Controls: map[string]Control{
-			"depth":  control(trajectories, func(_ Trajectory, step int) (score, size float64) { return float64(step), 1 }),
-			"length": control(trajectories, lengthOf),
-		},
-	}, nil
+	r := Report{Values: assembled(trajectories, threshold), Controls: map[string]Control{
+		"depth":  control(trajectories, func(_ Trajectory, step int) (score, size float64) { return float64(step), 1 }),
+		"length": control(trajectories, lengthOf),
+	}}
+	for _, t := range trajectories {
+		r.NStep += labels(t.Targets)
+		r.NFinal += labels([]float64{t.FinalTarget})
+	}
+	return r, nil
+}
+
+func assembled(trajectories []Trajectory, threshold float64) map[string]Float {
+	a := NewAssembly(Options{Threshold: threshold, Cut: goodFrom}, func(m Metric) bool { return m.Name != "" })
+	for i := range trajectories {
+		a.Add(&trajectories[i])
+	}
+	return a.ByName()
 }
 
 func lengthOf(t Trajectory, step int) (score, size float64) {
@@ -100,26 +82,16 @@ func control(trajectories []Trajectory, quantity func(t Trajectory, step int) (s
 		}
 		standIns[i] = s
 	}
-	scores, targets, final, finalTargets := pool(standIns)
+	values := assembled(standIns, 0)
 	return Control{
-		StepAUROC:          eitherWay(AUROC(scores, targets)),
-		WithinAUROC:        eitherWay(WithinAUROC(standIns)),
-		WithinProblemAUROC: eitherWay(WithinProblemAUROC(standIns)),
-		TrajectorySpearman: Spearman(final, finalTargets),
+		StepAUROC:          eitherWay(values["step_auroc"]),
+		WithinAUROC:        eitherWay(values["within_auroc"]),
+		WithinProblemAUROC: eitherWay(values["within_problem_auroc"]),
+		TrajectorySpearman: values["trajectory_spearman"],
 	}
 }
 
 func eitherWay(a Float) Float { return Float(math.Max(float64(a), 1-float64(a))) }
-
-func pool(trajectories []Trajectory) (scores, targets, final, finalTargets []float64) {
-	for _, t := range trajectories {
-		scores = append(scores, t.Scores...)
-		targets = append(targets, t.Targets...)
-		final = append(final, t.Final)
-		finalTargets = append(finalTargets, t.FinalTarget)
-	}
-	return scores, targets, final, finalTargets
-}
 
 func labels(targets []float64) int {
 	n := 0

@@ -32,10 +32,10 @@ type Folder struct {
 	Dir    string
 	Card   *Card // nil: not written by this program
 	Config *hfmodel.Config
-	Trunk  nnet.Find // names that begin with "model.", in their newest version
-	Heads  nnet.Find // names that begin with "score"; nil if the folder has no head
+	Trunk  nnet.Lookup // names that begin with "model.", in their newest version
+	Heads  nnet.Lookup // names that begin with "score"; nil if the folder has no head
 	// rootTrunk is trunk without what the folder lays over its base.
-	RootTrunk nnet.Find
+	RootTrunk nnet.Lookup
 	Extra     []string
 	// UnknownClasses is why the classes of a two-class head without a card mean nothing; nil: class 1 of Heads is the good one.
 	UnknownClasses error
@@ -161,18 +161,18 @@ func (f *Folder) openRoot() error {
 	if err := hfmodel.CheckHead(config, weights, trunk.Extra); err != nil {
 		return err
 	}
-	f.Trunk = func(name string) (nnet.Stored, bool) {
+	f.Trunk = func(name string) (nnet.StoredTensor, bool) {
 		inner, ok := strings.CutPrefix(name, "model.")
 		if !ok {
-			return nnet.Stored{}, false
+			return nnet.StoredTensor{}, false
 		}
 		return storedIn(weights, trunk.Prefix+inner)
 	}
 	f.RootTrunk = f.Trunk
 	if slices.ContainsFunc(trunk.Extra, IsHead) {
-		f.Heads = func(name string) (nnet.Stored, bool) {
+		f.Heads = func(name string) (nnet.StoredTensor, bool) {
 			if !IsHead(name) {
-				return nnet.Stored{}, false
+				return nnet.StoredTensor{}, false
 			}
 			return storedIn(weights, name)
 		}
@@ -235,15 +235,15 @@ func (f *Folder) overlay(name, prefix string, mine func(string) bool) error {
 	if mine("score.weight") {
 		below = nil // a head is taken whole
 	}
-	find := func(tensor string) (nnet.Stored, bool) {
+	find := func(tensor string) (nnet.StoredTensor, bool) {
 		if !mine(tensor) {
-			return nnet.Stored{}, false
+			return nnet.StoredTensor{}, false
 		}
 		if info, ok := file.Info(prefix + tensor); ok {
-			return nnet.Stored{File: file.Path(), Info: info, Data: file.Bytes(prefix + tensor)}, true
+			return nnet.StoredTensor{File: file.Path(), Info: info, Data: file.Bytes(prefix + tensor)}, true
 		}
 		if below == nil {
-			return nnet.Stored{}, false
+			return nnet.StoredTensor{}, false
 		}
 		return below(tensor)
 	}
@@ -258,12 +258,12 @@ func (f *Folder) overlay(name, prefix string, mine func(string) bool) error {
 func IsHead(name string) bool  { return strings.HasPrefix(name, "score.") }
 func isTrunk(name string) bool { return strings.HasPrefix(name, "model.") }
 
-func storedIn(w *hfmodel.Weights, name string) (nnet.Stored, bool) {
+func storedIn(w *hfmodel.Weights, name string) (nnet.StoredTensor, bool) {
 	t, ok := w.Lookup(name)
 	if !ok {
-		return nnet.Stored{}, false
+		return nnet.StoredTensor{}, false
 	}
-	return nnet.Stored{File: t.File.Path(), Info: t.Info, Data: t.Bytes}, true
+	return nnet.StoredTensor{File: t.File.Path(), Info: t.Info, Data: t.Bytes}, true
 }
 
 // Hash is the content of the root folder: hfmodel.Hash, computed once.

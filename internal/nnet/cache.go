@@ -92,7 +92,7 @@ func rowsOf(t *engine.Tensor, first int32, count int) *engine.Tensor {
 }
 
 // checkCache refuses rows that are not of the cache, and tokens that are not of the batch.
-func (n *Network) checkCache(b Micro) error {
+func (n *Network) checkCache(b MicroBatch) error {
 	if b.Cached != nil && len(b.Cached) != len(b.CuSeqlens)-1 {
 		return fmt.Errorf("cached beginnings of %d segments, there are %d", len(b.Cached), len(b.CuSeqlens)-1)
 	}

@@ -19,7 +19,7 @@ type Custom interface {
 
 // Outer is what a custom head reads. All tensors are copies in the dtype of parameters.
 type Outer struct {
-	Batch    Micro
+	Batch    MicroBatch
 	DType    tensor.Dtype
 	Features *tensor.Dense // [R, D]
 	Logits   *tensor.Dense // [R, C]; nil without a head of the graph's own
@@ -55,7 +55,7 @@ func (m *Graph) splitPlan() engine.Plan {
 	return plan
 }
 
-func (n *Network) scoreCustom(ctx context.Context, b Micro) (Scores, error) {
+func (n *Network) scoreCustom(ctx context.Context, b MicroBatch) (Scores, error) {
 	out, _, err := n.runCustom(ctx, outOuter, b)
 	if err != nil {
 		return Scores{}, err
@@ -80,7 +80,7 @@ func (i inspection) Run(o *Outer) (*Outcome, error) {
 }
 
 // InspectOuter runs the trunk over a batch and shows what the custom head reads.
-func (n *Network) InspectOuter(ctx context.Context, b Micro, see func(*Outer) error) error {
+func (n *Network) InspectOuter(ctx context.Context, b MicroBatch, see func(*Outer) error) error {
 	own := n.custom
 	n.custom = inspection{own, see}
 	_, _, err := n.runCustom(ctx, outOuter, b)
@@ -89,7 +89,7 @@ func (n *Network) InspectOuter(ctx context.Context, b Micro, see func(*Outer) er
 }
 
 // backwardCustom runs the trunk forward, the custom head, and the trunk backward from the head's gradients.
-func (n *Network) backwardCustom(ctx context.Context, b Micro, result *StepResult) ([]*engine.Tensor, error) {
+func (n *Network) backwardCustom(ctx context.Context, b MicroBatch, result *StepResult) ([]*engine.Tensor, error) {
 	out, machine, err := n.runCustom(ctx, outGradients, b)
 	if err != nil {
 		return nil, err
@@ -163,7 +163,7 @@ func (n *Network) uploadGradient(m *engine.Machine, i int, d *tensor.Dense, read
 }
 
 // runCustom runs the machine forward, then the custom head on its live rows.
-func (n *Network) runCustom(ctx context.Context, what output, b Micro) (*Outcome, *engine.Machine, error) {
+func (n *Network) runCustom(ctx context.Context, what output, b MicroBatch) (*Outcome, *engine.Machine, error) {
 	out, machine, err := n.tryCustom(ctx, what, b)
 	if errors.Is(err, errWantsHidden) && !n.spec.outerHidden {
 		if n.spec.Train == TrainHead {
@@ -178,7 +178,7 @@ func (n *Network) runCustom(ctx context.Context, what output, b Micro) (*Outcome
 	return out, machine, err
 }
 
-func (n *Network) tryCustom(ctx context.Context, what output, b Micro) (*Outcome, *engine.Machine, error) {
+func (n *Network) tryCustom(ctx context.Context, what output, b MicroBatch) (*Outcome, *engine.Machine, error) {
 	machine, err := n.upload(what, b)
 	if err != nil {
 		return nil, nil, err

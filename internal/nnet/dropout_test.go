@@ -11,10 +11,10 @@ import (
 )
 
 // dropped gives micro-batches the keys of an optimizer step.
-func dropped(batches []nnet.Micro, step int) []nnet.Micro {
-	var list []nnet.Micro
+func dropped(batches []nnet.MicroBatch, step int) []nnet.MicroBatch {
+	var list []nnet.MicroBatch
 	for _, b := range batches {
-		list = append(list, nnet.Micro{Batch: b.Batch, DropoutKeys: nnet.DropoutKeys(b.Batch, 3, step)})
+		list = append(list, nnet.MicroBatch{Batch: b.Batch, DropoutKeys: nnet.DropoutKeys(b.Batch, 3, step)})
 	}
 	return list
 }

@@ -13,8 +13,8 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// Micro is one packed micro-batch. A network that trains the head alone reads cached hidden states instead of tokens.
-type Micro struct {
+// MicroBatch is one packed micro-batch. A network that trains the head alone reads cached hidden states instead of tokens.
+type MicroBatch struct {
 	*data.Batch
 	Labels   []int32 // [R] tokens, for a head of kind TokenLogProb; else nil
 	Features []byte  // [R, hidden] in the dtype of parameters (f32 for bf16); nil unless Spec.Train is TrainHead
@@ -203,7 +203,7 @@ func (n *Network) machine(what output, need Capacity) (*engine.Machine, error) {
 }
 
 // run uploads the batch and runs the machine for the output; between launches it looks at the context.
-func (n *Network) run(ctx context.Context, what output, b Micro) (*engine.Machine, error) {
+func (n *Network) run(ctx context.Context, what output, b MicroBatch) (*engine.Machine, error) {
 	machine, err := n.upload(what, b)
 	if err != nil {
 		return nil, err
@@ -215,7 +215,7 @@ func (n *Network) run(ctx context.Context, what output, b Micro) (*engine.Machin
 }
 
 // upload brings the batch to the machine for the output.
-func (n *Network) upload(what output, b Micro) (*engine.Machine, error) {
+func (n *Network) upload(what output, b MicroBatch) (*engine.Machine, error) {
 	if n.spec.Train == TrainHead {
 		if want := len(b.Reads) * n.spec.Config.HiddenSize * int(n.spec.Params().Size()); len(b.Features) != want {
 			return nil, fmt.Errorf("features: %d bytes for %d read-outs, want %d", len(b.Features), len(b.Reads), want)
@@ -300,7 +300,7 @@ func (n *Network) upload(what output, b Micro) (*engine.Machine, error) {
 }
 
 // need is the capacity that the batch takes.
-func (n *Network) need(b Micro) Capacity {
+func (n *Network) need(b MicroBatch) Capacity {
 	if n.spec.Train == TrainHead {
 		return Capacity{Tokens: 1, Segments: 1, Ranges: 1, Reads: max(1, len(b.Reads))}
 	}
@@ -321,7 +321,7 @@ type Scores struct {
 
 // Score evaluates every read-out of the batch. It stops between two launches, with the context's error, when the context ends; so
 // do Features and Hidden.
-func (n *Network) Score(ctx context.Context, b Micro) (Scores, error) {
+func (n *Network) Score(ctx context.Context, b MicroBatch) (Scores, error) {
 	if n.custom != nil {
 		return n.scoreCustom(ctx, b)
 	}
@@ -346,7 +346,7 @@ func (n *Network) Features(ctx context.Context, b *data.Batch) ([]byte, error) {
 	if n.spec.Train == TrainHead {
 		return nil, errors.New("a network that trains the head alone has no trunk to compute features with")
 	}
-	m, err := n.run(ctx, outFeatures, Micro{Batch: b})
+	m, err := n.run(ctx, outFeatures, MicroBatch{Batch: b})
 	if err != nil {
 		return nil, err
 	}
@@ -356,7 +356,7 @@ func (n *Network) Features(ctx context.Context, b *data.Batch) ([]byte, error) {
 
 // FeatureValues are the features, widened.
 func (n *Network) FeatureValues(ctx context.Context, b *data.Batch) ([]float64, error) {
-	m, err := n.run(ctx, outFeatures, Micro{Batch: b})
+	m, err := n.run(ctx, outFeatures, MicroBatch{Batch: b})
 	if err != nil {
 		return nil, err
 	}
@@ -365,7 +365,7 @@ func (n *Network) FeatureValues(ctx context.Context, b *data.Batch) ([]float64, 
 
 // Hidden are the final hidden states of every token, [T, hidden].
 func (n *Network) Hidden(ctx context.Context, b *data.Batch) ([]float64, error) {
-	m, err := n.run(ctx, outHidden, Micro{Batch: b})
+	m, err := n.run(ctx, outHidden, MicroBatch{Batch: b})
 	if err != nil {
 		return nil, err
 	}

@@ -59,7 +59,7 @@ func (o *opener) open(spec nnet.Spec) *nnet.Network {
 		spec.Head = nnet.HeadSpec{Kind: nnet.Scalar, Activation: "sigmoid", Final: "shared"}
 	}
 	spec.LoRA = nnet.LoRASpec{Rank: 3, Alpha: 4, Targets: []string{"q_proj", "v_proj", "o_proj", "down_proj"}, Dropout: spec.LoRA.Dropout}
-	n, err := nnet.New(spec, o.backend, nnet.Files{nnet.InWeights(o.weights)})
+	n, err := nnet.New(spec, o.backend, nnet.Weights{nnet.InWeights(o.weights)})
 	require.NoError(o.t, err)
 	for _, p := range n.Parameters() {
 		if p.Head || p.Trained && spec.Train == nnet.TrainLoRA {
@@ -104,12 +104,12 @@ func examples(n int) []*data.Example {
 	return list
 }
 
-func micros(t *testing.T, list []*data.Example, tokens int) []nnet.Micro {
+func micros(t *testing.T, list []*data.Example, tokens int) []nnet.MicroBatch {
 	batches, err := data.Pack(list, data.PackOptions{Tokens: tokens, N: len(list), LambdaStep: 1, LambdaFinal: 0.5})
 	require.NoError(t, err)
-	var m []nnet.Micro
+	var m []nnet.MicroBatch
 	for _, b := range batches {
-		m = append(m, nnet.Micro{Batch: b})
+		m = append(m, nnet.MicroBatch{Batch: b})
 	}
 	return m
 }
@@ -118,7 +118,7 @@ func micros(t *testing.T, list []*data.Example, tokens int) []nnet.Micro {
 func byRead(t *testing.T, n *nnet.Network, batches []*data.Batch) map[[2]int32]float64 {
 	values := map[[2]int32]float64{}
 	for _, b := range batches {
-		s, err := n.Score(context.Background(), nnet.Micro{Batch: b})
+		s, err := n.Score(context.Background(), nnet.MicroBatch{Batch: b})
 		require.NoError(t, err)
 		for i, v := range s.Values {
 			values[[2]int32{b.Trajectory[i], b.Read[i]}] = v
@@ -249,7 +249,7 @@ func TestGradientsAreAddedInAFixedChain(t *testing.T) {
 	require.Len(t, split, 5)
 	var parts []map[string][]float64
 	for _, m := range split {
-		_, g, err := n.Gradients(context.Background(), []nnet.Micro{m})
+		_, g, err := n.Gradients(context.Background(), []nnet.MicroBatch{m})
 		require.NoError(t, err)
 		parts = append(parts, g)
 	}
@@ -287,7 +287,7 @@ func TestHeadGradientsByCentralDifferences(t *testing.T) {
 }
 
 // requireCentralDifferences checks the gradients of some elements of every trained parameter of a float64 network.
-func requireCentralDifferences(t *testing.T, n *nnet.Network, batch []nnet.Micro) {
+func requireCentralDifferences(t *testing.T, n *nnet.Network, batch []nnet.MicroBatch) {
 	t.Helper()
 	_, grads, err := n.Gradients(context.Background(), batch)
 	require.NoError(t, err)
@@ -367,12 +367,12 @@ func (w *writer) Write(p []byte) (int, error) {
 }
 
 // Moments in bf16 learn as those in f32 do, to within what their rounding may change.
-func TestNarrowMoments(t *testing.T) {
+func TestBF16Moments(t *testing.T) {
 	o := newOpener(t, "auto")
 	batch := micros(t, examples(5), 40)
 	var wide []float64
 	for _, narrow := range []bool{false, true} {
-		n := o.open(nnet.Spec{Train: nnet.TrainFull, Narrow: narrow})
+		n := o.open(nnet.Spec{Train: nnet.TrainFull, BF16Moments: narrow})
 		for s := range 40 {
 			h := adam
 			h.Seed, h.LR, h.HeadLR = 7, adam.LR/5, adam.HeadLR/5
@@ -425,7 +425,7 @@ func TestRestoreGoesOnToTheBit(t *testing.T) {
 			require.NoError(t, err)
 		}
 		require.Equal(t, snapshot(t, first), snapshot(t, second))
-		require.ErrorContains(t, second.Restore(func(string) (nnet.Stored, bool) { return nnet.Stored{}, false }, 0), "missing from the checkpoint")
+		require.ErrorContains(t, second.Restore(func(string) (nnet.StoredTensor, bool) { return nnet.StoredTensor{}, false }, 0), "missing from the checkpoint")
 	}
 }
 
@@ -445,7 +445,7 @@ func TestSpecsThatMakeNoSenseAreRefusedByName(t *testing.T) {
 		"lora.layers":     {Train: nnet.TrainLoRA, Head: scalar, LoRA: nnet.LoRASpec{Rank: 2, Targets: lora.Targets, Layers: []int{2}}},
 	} {
 		spec.Config, spec.DType = o.config, engine.F32
-		_, err := nnet.New(spec, o.backend, nnet.Files{nnet.InWeights(o.weights)})
+		_, err := nnet.New(spec, o.backend, nnet.Weights{nnet.InWeights(o.weights)})
 		require.ErrorContains(t, err, want)
 	}
 }

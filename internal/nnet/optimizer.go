@@ -143,7 +143,7 @@ func (o *optimizer) use(rule Rule) error {
 	if err := o.release(); err != nil {
 		return err
 	}
-	if o.net.spec.Narrow && !rule.Narrow {
+	if o.net.spec.BF16Moments && !rule.BF16State {
 		return fmt.Errorf("optim.moments: %s keeps no state in bf16", rule.Op)
 	}
 	o.rule = rule
@@ -201,7 +201,7 @@ var wholeTensors = engine.FromSlice([]int32{-1, -1, -1}, int(engine.NumDims))
 // TrainStep runs the micro-batches of one optimizer batch, adds their gradients in a fixed chain, and updates
 // the trained parameters. When anything is NaN or Inf nothing is changed and the error is a *NonFiniteError.
 // When the context ends before the update, it stops between two launches with the context's error and changes nothing.
-func (n *Network) TrainStep(ctx context.Context, batches []Micro, u Update) (StepResult, error) {
+func (n *Network) TrainStep(ctx context.Context, batches []MicroBatch, u Update) (StepResult, error) {
 	if len(batches) == 0 {
 		return StepResult{}, fmt.Errorf("an optimizer step without micro-batches")
 	}
@@ -228,7 +228,7 @@ func (n *Network) TrainStep(ctx context.Context, batches []Micro, u Update) (Ste
 }
 
 // backward runs one micro-batch, adds its losses to the result and returns its gradients, which lie where the next run's will.
-func (n *Network) backward(ctx context.Context, b Micro, result *StepResult) ([]*engine.Tensor, error) {
+func (n *Network) backward(ctx context.Context, b MicroBatch, result *StepResult) ([]*engine.Tensor, error) {
 	if n.custom != nil {
 		return n.backwardCustom(ctx, b, result)
 	}
@@ -253,7 +253,7 @@ func (n *Network) gradsOf(machine *engine.Machine) []*engine.Tensor {
 }
 
 // gradients sums over micro-batches: losses in order, gradients in their chain.
-func (n *Network) gradients(ctx context.Context, batches []Micro) (StepResult, []*engine.Tensor, error) {
+func (n *Network) gradients(ctx context.Context, batches []MicroBatch) (StepResult, []*engine.Tensor, error) {
 	var result StepResult
 	need := Capacity{}
 	for _, b := range batches {
@@ -283,7 +283,7 @@ func (n *Network) gradients(ctx context.Context, batches []Micro) (StepResult, [
 }
 
 // add accounts a micro-batch's part of the loss, from its read-outs and in float64.
-func (r *StepResult) add(kind loss.Kind, b Micro, s Scores) {
+func (r *StepResult) add(kind loss.Kind, b MicroBatch, s Scores) {
 	reads := make([]loss.Read, len(b.Reads))
 	columns := len(s.Logits) / max(1, len(reads))
 	for i := range reads {
@@ -390,7 +390,7 @@ func (o *optimizer) updateOf(grads []*engine.Tensor) (*update, error) {
 }
 
 // Gradients computes the loss and its gradient by each trained parameter, and changes nothing.
-func (n *Network) Gradients(ctx context.Context, batches []Micro) (StepResult, map[string][]float64, error) {
+func (n *Network) Gradients(ctx context.Context, batches []MicroBatch) (StepResult, map[string][]float64, error) {
 	if len(batches) == 0 {
 		return StepResult{}, nil, fmt.Errorf("a gradient without micro-batches")
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 // keyRanges lists what each segment attends to: what is cached, its ancestors in full from there on, then itself causally.
-func keyRanges(b Micro) (offsets, ranges []int32) {
+func keyRanges(b MicroBatch) (offsets, ranges []int32) {
 	for s := range len(b.CuSeqlens) - 1 {
 		offsets = append(offsets, int32(len(ranges)/ops.RangeLen))
 		var chain []int32

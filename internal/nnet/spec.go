@@ -49,18 +49,18 @@ var loraTargets = []string{"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", 
 
 // Spec is everything that determines a graph besides its capacity.
 type Spec struct {
-	Config    *hfmodel.Config
-	DType     tensor.Dtype // compute: engine.F32, engine.F64, or engine.BFloat16 on backends that have it
-	Train     string
-	Head      HeadSpec
-	LoRA      LoRASpec // used when Train is TrainLoRA or Adapters is set
-	Adapters  bool     // run with adapters although nothing is trained
-	Loss      loss.Kind
-	Recompute bool // keep only the residual stream between layers for the backward pass
-	Cache     int  // tokens whose keys and values are kept, see [Network.SetCache]
-	Rule      Rule // of the optimizer; zero: AdamW's
-	Narrow    bool // its state is bf16, rounded at random
-	Offload   bool // they lie in host memory, on backends that have it apart
+	Config      *hfmodel.Config
+	DType       tensor.Dtype // compute: engine.F32, engine.F64, or engine.BFloat16 on backends that have it
+	Train       string
+	Head        HeadSpec
+	LoRA        LoRASpec // used when Train is TrainLoRA or Adapters is set
+	Adapters    bool     // run with adapters although nothing is trained
+	Loss        loss.Kind
+	Recompute   bool // keep only the residual stream between layers for the backward pass
+	Cache       int  // tokens whose keys and values are kept, see [Network.SetCache]
+	Rule        Rule // of the optimizer; zero: AdamW's
+	BF16Moments bool // its state is bf16, rounded at random
+	Offload     bool // they lie in host memory, on backends that have it apart
 	// Expr is a custom head and loss, as package nn has them; then Head may be of no kind.
 	Expr        any
 	outerHidden bool // the custom head reads the hidden states of all tokens
@@ -75,7 +75,7 @@ func (s Spec) rule() Rule {
 
 // moments is the dtype of the optimizer's state of a parameter of a dtype.
 func (s Spec) moments(param tensor.Dtype) tensor.Dtype {
-	if s.Narrow {
+	if s.BF16Moments {
 		return engine.BFloat16
 	}
 	return param
@@ -86,7 +86,7 @@ func (s Spec) Validate() error {
 	if !slices.Contains([]string{TrainNothing, TrainHead, TrainLoRA, TrainFull}, s.Train) {
 		return fmt.Errorf("train: %q is none of head, lora, full", s.Train)
 	}
-	if s.Narrow && s.Params() != engine.F32 {
+	if s.BF16Moments && s.Params() != engine.F32 {
 		return fmt.Errorf("optim.moments: bf16 is for parameters in f32, not with dtype: %s", engine.DTypeName(s.DType))
 	}
 	if s.Head.Kind == "" && (s.Expr != nil || s.Train == TrainNothing) { // an expression's own, or features alone

@@ -39,7 +39,7 @@ func (o *optimizer) state(i int) []stateTensor {
 
 // Restore puts a state back; find gives each stored tensor by the name that State gave it. A tensor that is missing, or
 // of another dtype or shape, is an error, and then the network is not to be used.
-func (n *Network) Restore(find Find, updates int) error {
+func (n *Network) Restore(find Lookup, updates int) error {
 	if err := n.optim.allocate(); err != nil {
 		return err
 	}

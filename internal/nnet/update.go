@@ -10,10 +10,10 @@ import (
 // Rule is a kind of update: what it keeps of each trained parameter, and the op that applies it.
 type Rule struct {
 	// Op takes param, grad, the state tensors, the hyper tensor and clip's result; it gives the param and changes the state.
-	Op     string
-	State  []string // names of the state tensors, each of the parameter's shape
-	Hyper  int      // numbers in the hyper tensor
-	Narrow bool     // the state may be bf16
+	Op        string
+	State     []string // names of the state tensors, each of the parameter's shape
+	Hyper     int      // numbers in the hyper tensor
+	BF16State bool     // the state may be bf16
 }
 
 // Update is a rule with the settings of one step.
@@ -39,7 +39,7 @@ type AdamW struct {
 
 // Rule is part of Update.
 func (AdamW) Rule() Rule {
-	return Rule{Op: "adamw", State: []string{"m", "v"}, Hyper: ops.HyperLen, Narrow: true}
+	return Rule{Op: "adamw", State: []string{"m", "v"}, Hyper: ops.HyperLen, BF16State: true}
 }
 
 // ClipNorm is part of Update.

@@ -22,7 +22,7 @@ func VocabularyBlocks(tokens int) []VocabularyBlock {
 }
 
 // checkLabels makes sure that every read-out has a token to be the label.
-func (n *Network) checkLabels(what output, b Micro) error {
+func (n *Network) checkLabels(what output, b MicroBatch) error {
 	if n.spec.Head.Kind != TokenLogProb || what != outValues {
 		return nil
 	}

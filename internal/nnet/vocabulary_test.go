@@ -60,7 +60,7 @@ func TestTokenLogProb(t *testing.T) {
 		labels := []int32{20010, 8191, 8192, 0}
 		hidden, err := n.Hidden(context.Background(), batch)
 		require.NoError(t, err)
-		got, err := n.Score(context.Background(), nnet.Micro{Batch: batch, Labels: labels})
+		got, err := n.Score(context.Background(), nnet.MicroBatch{Batch: batch, Labels: labels})
 		require.NoError(t, err)
 		for r, at := range batch.Reads {
 			var sum, label float64
@@ -78,9 +78,9 @@ func TestTokenLogProb(t *testing.T) {
 			}
 			require.InEpsilon(t, label-math.Log(sum), got.Values[r], c.tolerance)
 		}
-		_, err = n.Score(context.Background(), nnet.Micro{Batch: batch, Labels: labels[:3]})
+		_, err = n.Score(context.Background(), nnet.MicroBatch{Batch: batch, Labels: labels[:3]})
 		require.ErrorContains(t, err, "labels: 3 for 4 read-outs")
-		_, err = n.Score(context.Background(), nnet.Micro{Batch: batch, Labels: []int32{0, 0, 20011, 0}})
+		_, err = n.Score(context.Background(), nnet.MicroBatch{Batch: batch, Labels: []int32{0, 0, 20011, 0}})
 		require.ErrorContains(t, err, "read-out 2 has token 20011")
 		require.NoError(t, n.Close())
 		require.NoError(t, backend.Close())

@@ -12,20 +12,20 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// Find looks a stored tensor up by its parameter name.
-type Find func(name string) (Stored, bool)
+// Lookup looks a stored tensor up by its parameter name.
+type Lookup func(name string) (StoredTensor, bool)
 
-// Stored is a tensor in a file.
-type Stored struct {
+// StoredTensor is a tensor in a file.
+type StoredTensor struct {
 	File string
 	Info safetensors.Info
 	Data []byte // usually a mapping of the file
 }
 
 // Reversed is a copy of a tensor with its rows in reverse order: of a two-class head, its classes changed over.
-func (s Stored) Reversed() Stored {
+func (s StoredTensor) Reversed() StoredTensor {
 	width := len(s.Data) / max(1, s.Info.Shape[0])
-	reversed := Stored{File: s.File, Info: s.Info, Data: make([]byte, 0, len(s.Data))}
+	reversed := StoredTensor{File: s.File, Info: s.Info, Data: make([]byte, 0, len(s.Data))}
 	for at := len(s.Data) - width; at >= 0 && width > 0; at -= width {
 		reversed.Data = append(reversed.Data, s.Data[at:at+width]...)
 	}
@@ -34,11 +34,11 @@ func (s Stored) Reversed() Stored {
 
 // GoodLast is a two-class head whose class 1 is the good one, of one whose good class is given: the tensors of its last layer are
 // reversed if that is 0.
-func GoodLast(head Find, good int) Find {
+func GoodLast(head Lookup, good int) Lookup {
 	if good != 0 || head == nil {
 		return head
 	}
-	return func(name string) (Stored, bool) {
+	return func(name string) (StoredTensor, bool) {
 		s, ok := head(name)
 		mlp := strings.HasPrefix(name, "score.2.")
 		if ok && (mlp || name == "score.weight" || name == "score.bias") && len(s.Info.Shape) > 0 && s.Info.Shape[0] == 2 {
@@ -48,27 +48,27 @@ func GoodLast(head Find, good int) Find {
 	}
 }
 
-// Files is a Source over stored tensors; the first of its members that has a name gives it.
-type Files []Find
+// Weights is a Source over stored tensors; the first of its members that has a name gives it.
+type Weights []Lookup
 
-func (f Files) find(name string) (Stored, bool) {
-	for _, find := range f {
+func (w Weights) find(name string) (StoredTensor, bool) {
+	for _, find := range w {
 		if s, ok := find(name); ok {
 			return s, true
 		}
 	}
-	return Stored{}, false
+	return StoredTensor{}, false
 }
 
 // IsBF16 is part of Source.
-func (f Files) IsBF16(name string) bool {
-	s, ok := f.find(name)
+func (w Weights) IsBF16(name string) bool {
+	s, ok := w.find(name)
 	return ok && s.Info.DType == safetensors.BF16
 }
 
 // Load is part of Source: the file's memory when dtype and alignment allow, else a converted copy.
-func (f Files) Load(name string, dtype tensor.Dtype, shape []int) (*engine.Tensor, error) {
-	s, ok := f.find(name)
+func (w Weights) Load(name string, dtype tensor.Dtype, shape []int) (*engine.Tensor, error) {
+	s, ok := w.find(name)
 	if !ok {
 		return nil, fmt.Errorf("tensor %q: %w", name, ErrAbsent)
 	}
@@ -105,24 +105,24 @@ func stores(stored safetensors.DType, dtype tensor.Dtype) bool {
 }
 
 // InFile finds tensors in one safetensors file, under the names that rename makes of parameter names.
-func InFile(f *safetensors.File, rename func(name string) string) Find {
-	return func(name string) (Stored, bool) {
+func InFile(f *safetensors.File, rename func(name string) string) Lookup {
+	return func(name string) (StoredTensor, bool) {
 		info, ok := f.Info(rename(name))
-		return Stored{File: f.Path(), Info: info, Data: f.Bytes(info.Name)}, ok
+		return StoredTensor{File: f.Path(), Info: info, Data: f.Bytes(info.Name)}, ok
 	}
 }
 
 // InWeights finds tensors in a model folder, whose trunk may be stored with or without the prefix "model.".
-func InWeights(w *hfmodel.Weights) Find {
+func InWeights(w *hfmodel.Weights) Lookup {
 	bare := w.Has("embed_tokens.weight")
-	return func(name string) (Stored, bool) {
+	return func(name string) (StoredTensor, bool) {
 		if bare {
 			name = strings.TrimPrefix(name, "model.")
 		}
 		t, ok := w.Lookup(name)
 		if !ok {
-			return Stored{}, false
+			return StoredTensor{}, false
 		}
-		return Stored{File: t.File.Path(), Info: t.Info, Data: t.Bytes}, true
+		return StoredTensor{File: t.File.Path(), Info: t.Info, Data: t.Bytes}, true
 	}
 }

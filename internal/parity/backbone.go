@@ -109,7 +109,7 @@ func (g *golden) network(train string, adapters bool) (*nnet.Network, error) {
 	spec := nnet.Spec{Config: g.config, DType: g.opt.DType, Train: train,
 		Head: nnet.HeadSpec{Kind: nnet.Scalar, Activation: "sigmoid", Final: "shared"}, Loss: loss.MSE, Recompute: true,
 		LoRA: g.lora, Adapters: adapters}
-	source := nnet.Files{
+	source := nnet.Weights{
 		nnet.InFile(g.headFile, func(name string) string { return strings.Replace(name, "score.", "value_head.", 1) }),
 		nnet.InFile(g.adapter, func(name string) string { return "base_model.model." + name }),
 		nnet.InWeights(g.weights),
@@ -169,7 +169,7 @@ func (g *golden) compare(plain map[string]forward, lora forward, training map[st
 
 // forward compares head outputs, losses and the gradient at the start.
 func (g *golden) forward(prefix string, net *nnet.Network, want forward, grads map[string][]float64) error {
-	micro := []nnet.Micro{{Batch: g.batch}}
+	micro := []nnet.MicroBatch{{Batch: g.batch}}
 	scores, err := net.Score(context.Background(), micro[0])
 	if err != nil {
 		return err
@@ -218,16 +218,16 @@ func (g *golden) gradient(quantity, name string, got, want []float64, global flo
 }
 
 // inputs of the run: head training starts from cached features.
-func (g *golden) micro(train string) (nnet.Micro, error) {
+func (g *golden) micro(train string) (nnet.MicroBatch, error) {
 	if train != nnet.TrainHead {
-		return nnet.Micro{Batch: g.batch}, nil
+		return nnet.MicroBatch{Batch: g.batch}, nil
 	}
 	trunk, err := g.network(nnet.TrainNothing, false)
 	if err != nil {
-		return nnet.Micro{}, err
+		return nnet.MicroBatch{}, err
 	}
 	features, err := trunk.Features(context.Background(), g.batch)
-	return nnet.Micro{Batch: g.batch, Features: features}, err
+	return nnet.MicroBatch{Batch: g.batch, Features: features}, err
 }
 
 // train repeats the golden run: 50 steps on one batch, warm-up 5, cosine, clip 1, decay 0.01.
@@ -243,7 +243,7 @@ func (g *golden) train(train string, want curve) error {
 	got := curve{L2Norm: map[string]float64{}}
 	for s := range goldenSteps {
 		lr := goldenLR(s)
-		r, err := net.TrainStep(context.Background(), []nnet.Micro{micro},
+		r, err := net.TrainStep(context.Background(), []nnet.MicroBatch{micro},
 			nnet.AdamW{LR: lr, HeadLR: lr, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.01,
 				Clip: 1})
 		if err != nil {

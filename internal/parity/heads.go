@@ -125,7 +125,7 @@ func (c *comparer) head(dir string) (err error) {
 		return err
 	}
 	spec := nnet.Spec{Config: config, DType: c.opt.DType, Head: format.Head}
-	net, err := nnet.New(spec, c.opt.Backend, nnet.Files{format.Tensors, nnet.InWeights(weights)})
+	net, err := nnet.New(spec, c.opt.Backend, nnet.Weights{format.Tensors, nnet.InWeights(weights)})
 	if err != nil {
 		return err
 	}
@@ -152,12 +152,12 @@ func (c *comparer) implicit(net *nnet.Network, dir string, format *formats.Forma
 		return err
 	}
 	reference, err := nnet.New(nnet.Spec{Config: config, DType: c.opt.DType, Head: format.Head}, c.opt.Backend,
-		nnet.Files{tensors, nnet.InWeights(weights)})
+		nnet.Weights{tensors, nnet.InWeights(weights)})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, reference.Close()) }()
-	micro := nnet.Micro{Batch: single(want.InputIDs, upTo(len(want.InputIDs)-1)), Labels: want.InputIDs[1:]}
+	micro := nnet.MicroBatch{Batch: single(want.InputIDs, upTo(len(want.InputIDs)-1)), Labels: want.InputIDs[1:]}
 	policy, err := net.Score(context.Background(), micro)
 	if err != nil {
 		return err
@@ -209,7 +209,7 @@ func upTo(n int) []int32 {
 // numbers compares what the network says with every number that the file has.
 func (c *comparer) numbers(net *nnet.Network, format *formats.Format, want *expected) error {
 	numbers := c.of(want)
-	got, err := net.Score(context.Background(), nnet.Micro{Batch: single(want.InputIDs, want.ReadPositions)})
+	got, err := net.Score(context.Background(), nnet.MicroBatch{Batch: single(want.InputIDs, want.ReadPositions)})
 	if err != nil {
 		return err
 	}
@@ -219,7 +219,7 @@ func (c *comparer) numbers(net *nnet.Network, format *formats.Format, want *expe
 			got.Values[i] = format.Score(got.Logits[i*columns : (i+1)*columns])
 		}
 	}
-	all, err := net.Score(context.Background(), nnet.Micro{Batch: single(want.InputIDs, upTo(len(want.InputIDs)))})
+	all, err := net.Score(context.Background(), nnet.MicroBatch{Batch: single(want.InputIDs, upTo(len(want.InputIDs)))})
 	if err != nil {
 		return err
 	}

@@ -9,8 +9,8 @@ import (
 
 // Plan is what is left of a batch. Done ends it, or Drop, before the next one is made.
 type Plan struct {
-	nnet.Micro         // with the segments of the whole batch, some empty now; no tokens: there is nothing to run
-	Reused     []int32 // [R of the whole batch]: how many tokens of the read-out's text up to its segment's end were not computed
+	nnet.MicroBatch         // with the segments of the whole batch, some empty now; no tokens: there is nothing to run
+	Reused          []int32 // [R of the whole batch]: how many tokens of the read-out's text up to its segment's end were not computed
 
 	cache  *Cache
 	whole  *data.Batch

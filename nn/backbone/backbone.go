@@ -113,14 +113,14 @@ func (e *Encoder) open(ctx context.Context, dir string, opt Options) error {
 		dtype = engine.F64
 	}
 	trunk := nnet.InWeights(e.weights)
-	noHead := func(name string) (nnet.Stored, bool) { // a network has a head; this one's is never run
+	noHead := func(name string) (nnet.StoredTensor, bool) { // a network has a head; this one's is never run
 		if !strings.HasPrefix(name, "model.") {
-			return nnet.Stored{}, false
+			return nnet.StoredTensor{}, false
 		}
 		return trunk(name)
 	}
 	spec := nnet.Spec{Config: config, DType: dtype, Head: nnet.HeadSpec{Kind: nnet.Scalar, Activation: "identity", Final: "shared"}}
-	if e.network, err = nnet.New(spec, e.backend, nnet.Files{noHead}); err != nil {
+	if e.network, err = nnet.New(spec, e.backend, nnet.Weights{noHead}); err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
 	sample := sha256.New()

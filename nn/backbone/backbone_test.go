@@ -44,7 +44,7 @@ func meanHidden(t *testing.T, dir string, maxTokens int) (rows [][]float64) {
 	require.NoError(t, err)
 	for _, text := range texts {
 		n, err := nnet.New(nnet.Spec{Config: config, DType: engine.F64,
-			Head: nnet.HeadSpec{Kind: nnet.Scalar, Activation: "identity", Final: "shared"}}, backend, nnet.Files{nnet.InWeights(weights)})
+			Head: nnet.HeadSpec{Kind: nnet.Scalar, Activation: "identity", Final: "shared"}}, backend, nnet.Weights{nnet.InWeights(weights)})
 		require.NoError(t, err)
 		ids, _, err := tok.Encode(text)
 		require.NoError(t, err)

@@ -158,12 +158,12 @@ func (e *Encoder) compile(opt Options) error {
 }
 
 // openWeights maps the files. A BertModel's tensors have no prefix, those of a BERT with a head "bert.".
-func (e *Encoder) openWeights() ([]nnet.Files, error) {
+func (e *Encoder) openWeights() ([]nnet.Weights, error) {
 	dirs := []string{e.sentence.Trunk}
 	for _, d := range e.sentence.Dense {
 		dirs = append(dirs, d.Dir)
 	}
-	var sources []nnet.Files
+	var sources []nnet.Weights
 	for i, dir := range dirs {
 		w, err := hfmodel.OpenWeights(dir)
 		if err != nil {
@@ -174,12 +174,12 @@ func (e *Encoder) openWeights() ([]nnet.Files, error) {
 		if i == 0 && w.Has("bert.embeddings.word_embeddings.weight") {
 			prefix = "bert."
 		}
-		sources = append(sources, nnet.Files{func(name string) (nnet.Stored, bool) {
+		sources = append(sources, nnet.Weights{func(name string) (nnet.StoredTensor, bool) {
 			t, ok := w.Lookup(prefix + name)
 			if !ok {
-				return nnet.Stored{File: dir}, false
+				return nnet.StoredTensor{File: dir}, false
 			}
-			return nnet.Stored{File: t.File.Path(), Info: t.Info, Data: t.Bytes}, true
+			return nnet.StoredTensor{File: t.File.Path(), Info: t.Info, Data: t.Bytes}, true
 		}})
 	}
 	return sources, nil

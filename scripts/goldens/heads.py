@@ -93,9 +93,9 @@ def fill(model, seed):
     return model.eval()
 
 
-def byte_level(folder, template, digits, specials, bos=None):
+def byte_level(folder, template, digits, specials, bos=None, more=()):
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    pairs = [("Ġ", "t"), ("h", "e"), ("Ġt", "he"), ("i", "n"), ("e", "r"), ("Ċ", "Ċ"), ("Ġ", "i"), ("1", "8"), ("l", "i")]
+    pairs = [("Ġ", "t"), ("h", "e"), ("Ġt", "he"), ("i", "n"), ("e", "r"), ("Ċ", "Ċ"), ("Ġ", "i"), ("1", "8"), ("l", "i"), *more]
     vocab = {t: i for i, t in enumerate(alphabet + [a + b for a, b in pairs])}
     t = Tokenizer(models.BPE(vocab=vocab, merges=pairs, ignore_merges=digits != ""))
     level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -202,6 +202,25 @@ def rlhflow(out):
                    "read_positions": [len(ids) - 3 for ids in beginnings], **outputs(f, model)})
 
 
+def versaprm(out):
+    folder = out / "versaprm"
+    tok = byte_level(folder, None, "{1,3}", ["<|begin_of_text|>", "<|eot_id|>"], bos="<|begin_of_text|>", more=[("ĊĊ", "ĊĊ"), ("Ġ", "ĊĊ"), ("Ġ", "ĊĊĊĊ")])
+    model = fill(LlamaForCausalLM(LlamaConfig(hidden_size=32, intermediate_size=40, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
+                 rope_parameters={"rope_type": "default", "rope_theta": 10000.0}, rms_norm_eps=1e-5, **sizes(tok))), 22)
+    save(model, folder)
+    candidates = [tok(s, add_special_tokens=False)["input_ids"][-1] for s in "-+"]
+    text = PROBLEM + " \n\n" + "".join(s + " \n\n\n\n" for s in STEPS)
+    ids, tag = tok(text)["input_ids"], tok(" \n\n\n\n")["input_ids"][-1]
+    at = [i for i, t in enumerate(ids) if t == tag]
+    assert len(at) == len(STEPS)
+
+    def f(m):  # as the model's card
+        z = m(torch.tensor([ids])).logits[0][at][:, candidates]
+        return {"logits": z, "scores": z.softmax(-1)[:, 1]}
+
+    write(folder, {"format": "versaprm", "text": text, "input_ids": ids, "read_positions": at, **outputs(f, model)})
+
+
 def eurus(out):
     folder = out / "eurus"
     tok = byte_level(folder, CHATML, "", ["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
@@ -289,6 +308,7 @@ def main(out):
     truly_float64()
     shutil.rmtree(out, ignore_errors=True)
     rlhflow(out)
+    versaprm(out)
     eurus(out)
     stepwise(out, "pure_linear", "pure", "\n\n", lambda p: p[:, 1] - p[:, 0], 41, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
              rope_parameters={"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.5})

@@ -97,6 +97,7 @@ func TestReportScoresByHand(t *testing.T) {
 		"… within trajectories": "0.667",                                     // 1 of 1, 1 of 2
 		"first-error F1":        "0.500",                                     // one of three named, one of one passed
 		"squared error (Brier)": "0.115", "calibration error (ECE)": "0.255", // .12 and .11 share a bin: (.1+.62+.25+.55+.3+.07+.15)/8
+		"macro F1 of steps":             "0.619", // of the good 3 of 4 with 2 false alarms: 2/3; of the bad 2 of 4 with 1: 4/7
 		"squared error of trajectories": "0.031", // (.04+.0225)/2
 	}, summary)
 	require.Contains(t, find[report.LineChart](t, p, "calibration").Title, "0.255")

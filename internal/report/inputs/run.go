@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/metrics"
 	"github.com/goprm/goprm/internal/report"
 )
 
@@ -74,9 +75,14 @@ func readRecord(path string) (*record, error) {
 }
 
 // evaluated are the metrics of an evaluation that the table of the last one shows, in its order.
-var evaluated = []string{
-	"within_auroc", "step_auroc", "first_error_f1", "trajectory_pearson", "trajectory_spearman", "loss", "step_mse", "step_ece",
-	"trajectory_mse",
+func evaluated() []string {
+	names := []string{"loss"}
+	for _, m := range metrics.Metrics() {
+		if m.Name != "" {
+			names = append(names, m.Name)
+		}
+	}
+	return names
 }
 
 // trained are the numbers of an optimizer step that are drawn.
@@ -207,7 +213,7 @@ func (c *runCurves) summary() []report.Block {
 	if n := len(c.evals); n > 0 {
 		t := report.Table{Title: fmt.Sprintf("evaluation at step %.0f", c.evals[n-1]),
 			Columns: []string{"metric", "value", "depth alone", "length alone"}}
-		for _, name := range evaluated {
+		for _, name := range evaluated() {
 			if list := c.metric(name); list != nil {
 				row := []string{name, shown(list[n-1])}
 				for _, control := range []string{"depth/", "length/"} {

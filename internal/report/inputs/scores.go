@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	goodLabel    = 0.5     // a label of this or more means a good step, as in package metrics
+	goodLabel    = 0.5     // a label of this or more means a good step
 	mostRanked   = 1 << 20 // labelled steps up to which the pooled AUROC is computed, since it needs them all
 	mostSources  = 64      // that are told apart; later ones are counted together
 	shownSources = 12      // that have a histogram each
@@ -30,16 +30,11 @@ type scoreTally struct {
 	classes           [2]counts      // of bad and good steps
 	wholes            [2]counts      // of trajectories with a low and a high label; without labels only the second
 	all               sourceTally
-	ranked            struct {
-		scores, targets []float64
-		over            bool
-	}
-	won, pairs   float64
-	first        metrics.FirstErrorResult // the accuracies are counts here
-	finalSquares float64
-	finals       int
-	positions    []position
-	worst        worstSteps
+	judged            *metrics.Assembly
+	first             metrics.FirstErrorCounts
+	finals            int // trajectories with a score and a label
+	positions         []position
+	worst             worstSteps
 }
 
 // sourceTally is what is known of the steps of one source.
@@ -64,9 +59,16 @@ func newScoreTally(r *reporting, name string) *scoreTally {
 	s := &scoreTally{r: r, name: name, all: sourceTally{name: "all"}, worst: worstSteps{most: r.opt.Worst}}
 	if len(r.opt.Data) > 0 {
 		s.labels = newLabelled(r.opt)
+		opt := s.judging()
+		opt.MostRanked = mostRanked
+		s.judged = metrics.NewAssembly(opt, func(m metrics.Metric) bool { return m.Title != "" })
 		r.open = append(r.open, s.labels.stop)
 	}
 	return s
+}
+
+func (s *scoreTally) judging() metrics.Options {
+	return metrics.Options{Threshold: *s.r.opt.Threshold, Cut: goodLabel}
 }
 
 func (s *scoreTally) take(line data.Line) error {
@@ -136,34 +138,25 @@ func (s *scoreTally) labelledLine(score *scorefile.Score, t *data.Trajectory) er
 	source := s.source(name)
 	source.lines++
 	s.all.lines++
-	one := metrics.Trajectory{Scores: score.Steps, Targets: make([]float64, len(score.Steps))}
-	var scores []float64
-	var good []bool
+	one := metrics.Trajectory{Scores: score.Steps, Targets: make([]float64, len(score.Steps)), Final: math.NaN(), FinalTarget: math.NaN()}
 	for i, v := range score.Steps {
 		one.Targets[i] = math.NaN()
 		if i < len(t.Labels.Steps) && t.Labels.Steps[i] != nil {
 			one.Targets[i] = *t.Labels.Steps[i]
-			scores, good = append(scores, v), append(good, one.Targets[i] >= goodLabel)
 		}
 		source.add(v, one.Targets[i], *s.r.opt.Threshold)
 		s.all.add(v, one.Targets[i], *s.r.opt.Threshold)
 		s.addStep(i, v, one.Targets[i])
 	}
-	won, pairs := metrics.PairsWon(scores, good)
-	s.won, s.pairs = s.won+won, s.pairs+pairs
-	first := metrics.FirstError([]metrics.Trajectory{one}, *s.r.opt.Threshold)
-	s.first.NError, s.first.NCorrect = s.first.NError+first.NError, s.first.NCorrect+first.NCorrect
-	if first.NError > 0 {
-		s.first.AccError += first.AccError
-	}
-	if first.NCorrect > 0 {
-		s.first.AccCorrect += first.AccCorrect
+	for i, n := range metrics.FirstError(one.Scores, one.Targets, s.judging()) {
+		s.first[i] += n
 	}
 	if label := t.Labels.Trajectory; label != nil && score.Trajectory != nil {
 		s.finals++
-		s.finalSquares += (*score.Trajectory - *label) * (*score.Trajectory - *label)
+		one.Final, one.FinalTarget = *score.Trajectory, *label
 		s.wholes[class(*label)].add(*score.Trajectory)
 	}
+	s.judged.Add(&one)
 	s.worst.look(one, t, texts, len(thinking.Steps))
 	return nil
 }
@@ -174,11 +167,6 @@ func (s *scoreTally) addStep(i int, score, label float64) {
 		return
 	}
 	s.classes[class(label)].add(score)
-	if len(s.ranked.scores) < mostRanked {
-		s.ranked.scores, s.ranked.targets = append(s.ranked.scores, score), append(s.ranked.targets, label)
-	} else {
-		s.ranked.over = true
-	}
 	place := placeOf(i)
 	for len(s.positions) <= place {
 		s.positions = append(s.positions, position{})
@@ -248,7 +236,7 @@ func (t *sourceTally) add(score, label, threshold float64) {
 	}
 	t.labelled++
 	t.labels, t.labelScores = t.labels+label, t.labelScores+score
-	t.calibration.Add(score, label, 1)
+	t.calibration.Add(score, label)
 	if rightly(score, label, threshold) {
 		t.right++
 	}

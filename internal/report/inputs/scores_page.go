@@ -59,7 +59,6 @@ func (s *scoreTally) plain() []report.Block {
 // summary are the metrics over all labelled steps.
 func (s *scoreTally) summary() report.Block {
 	n := float64(max(1, s.all.labelled))
-	first := s.firstError()
 	good := float64(s.classes[1].n) / n
 	rows := [][]string{
 		{"labelled steps", fmt.Sprint(s.all.labelled), fmt.Sprintf("of %d scored ones in %d trajectories", s.all.steps, s.all.lines)},
@@ -68,32 +67,32 @@ func (s *scoreTally) summary() report.Block {
 			fmt.Sprintf("a step that scores %g or more is said to be good; saying the same of all is right for %s", *s.r.opt.Threshold,
 				percent(math.Max(good, 1-good)))},
 	}
-	if s.ranked.over {
-		rows = append(rows, []string{"step AUROC", "-", fmt.Sprintf("not computed for more than %d steps; prm eval does", mostRanked)})
-	} else {
-		rows = append(rows, []string{"step AUROC", shown(metrics.AUROC(s.ranked.scores, s.ranked.targets)), "good steps score above bad ones"})
-	}
-	rows = append(rows,
-		[]string{"… within trajectories", shown(metrics.Ratio(s.won, s.pairs)), "the same among the steps of one trajectory"},
-		[]string{"first-error F1", shown(first.F1), fmt.Sprintf("first wrong step named in %s of %d, nothing called wrong in %s of %d",
-			percent(first.AccError), first.NError, percent(first.AccCorrect), first.NCorrect)})
-	if s.all.unit() {
-		rows = append(rows, []string{"squared error (Brier)", shown(s.all.calibration.Brier()), ""},
-			[]string{"calibration error (ECE)", shown(s.all.calibration.ECE()), fmt.Sprintf("%d bins of equal width", metrics.CalibrationBins)})
-	}
-	if s.finals > 0 {
-		rows = append(rows, []string{"squared error of trajectories", shown(metrics.Ratio(s.finalSquares, float64(s.finals))),
-			fmt.Sprintf("%d labelled ones", s.finals)})
+	values := s.judged.Values(nil)
+	for i, m := range s.judged.Metrics() {
+		if m.Title != "" && (!m.Calibrated || s.all.unit()) && (m.Name != "trajectory_mse" || s.finals > 0) {
+			value, note := s.summaryOf(m, values[i])
+			rows = append(rows, []string{m.Title, value, note})
+		}
 	}
 	return report.Table{Columns: []string{"metric", "value", ""}, Rows: rows}
 }
 
-// firstError turns the counts into accuracies.
-func (s *scoreTally) firstError() metrics.FirstErrorResult {
-	f := s.first
-	f.AccError, f.AccCorrect = metrics.Ratio(float64(f.AccError), float64(f.NError)), metrics.Ratio(float64(f.AccCorrect), float64(f.NCorrect))
-	f.F1 = metrics.Harmonic(f.AccError, f.AccCorrect)
-	return f
+// summaryOf is a metric's value and what is said about it, with numbers where these say more.
+func (s *scoreTally) summaryOf(m metrics.Metric, value metrics.Float) (text, note string) {
+	text, note = shown(value), m.Note
+	switch m.Name {
+	case "step_auroc":
+		if s.all.labelled > mostRanked {
+			text, note = "-", fmt.Sprintf("not computed for more than %d steps; prm eval does", mostRanked)
+		}
+	case "first_error_f1":
+		accuracies := s.first.Metrics()
+		note = fmt.Sprintf("first wrong step named in %s of %.0f, nothing called wrong in %s of %.0f", percent(accuracies[0]), s.first[1],
+			percent(accuracies[1]), s.first[3])
+	case "trajectory_mse":
+		note = fmt.Sprintf("%d labelled ones", s.finals)
+	}
+	return text, note
 }
 
 func (s *scoreTally) bySource() report.Block {

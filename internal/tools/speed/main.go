@@ -73,20 +73,20 @@ func run(o options) error {
 	net, err := nnet.New(nnet.Spec{Config: config, DType: dtype, Train: train, Recompute: o.recompute, Loss: loss.MSE,
 		Head: nnet.HeadSpec{Kind: nnet.Scalar, Activation: "sigmoid", Final: "shared"},
 		LoRA: nnet.LoRASpec{Rank: o.rank, Alpha: 2 * float64(o.rank), Targets: []string{"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}},
-	}, backend, nnet.Files{nnet.InWeights(weights)})
+	}, backend, nnet.Weights{nnet.InWeights(weights)})
 	if err != nil {
 		return err
 	}
 	if err := net.InitAdapters(1); err != nil {
 		return err
 	}
-	micro := nnet.Micro{Batch: batch(o, config.VocabSize)}
+	micro := nnet.MicroBatch{Batch: batch(o, config.VocabSize)}
 	step := func() error {
 		if train == nnet.TrainNothing {
 			_, err := net.Score(context.Background(), micro)
 			return err
 		}
-		_, err := net.TrainStep(context.Background(), []nnet.Micro{micro},
+		_, err := net.TrainStep(context.Background(), []nnet.MicroBatch{micro},
 			nnet.AdamW{LR: 1e-5, HeadLR: 1e-5, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.01,
 				Clip: 1})
 		return err

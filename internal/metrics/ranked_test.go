@@ -14,7 +14,7 @@ func TestWeightsAreRepetitions(t *testing.T) {
 		var scores, targets, times, repeatedScores, repeatedTargets []float64
 		var good []bool
 		var unit []int
-		var c Calibration
+		a := NewAssembly(Options{Cut: 0.5}, func(m Metric) bool { return m.Eval != "" })
 		for range 4 {
 			times = append(times, float64(r.IntN(4)))
 		}
@@ -24,16 +24,23 @@ func TestWeightsAreRepetitions(t *testing.T) {
 			if good[i] {
 				targets[i] = 0.8
 			}
-			c.Add(scores[i], targets[i], times[unit[i]])
+			a.Add(&Trajectory{Scores: scores[i:], Targets: targets[i:], Unit: unit[i]})
 			for range int(times[unit[i]]) {
 				repeatedScores, repeatedTargets = append(repeatedScores, scores[i]), append(repeatedTargets, targets[i])
 			}
 		}
+		values := a.Values(times)
+		for i, m := range a.Metrics() {
+			switch m.Eval {
+			case "step_auroc":
+				same(t, AUROC(repeatedScores, repeatedTargets), values[i])
+			case "ece":
+				same(t, ece(repeatedScores, repeatedTargets), values[i])
+			case "brier":
+				same(t, mse(repeatedScores, repeatedTargets), values[i])
+			}
+		}
 		same(t, AUROC(repeatedScores, repeatedTargets), NewRanked(scores, good, unit).Metrics(times).AUROC)
-		same(t, ECE(repeatedScores, repeatedTargets), c.ECE())
-		same(t, MSE(repeatedScores, repeatedTargets), c.Brier())
-		won, all := PairsWon(scores, good)
-		same(t, AUROC(scores, targets), ratio(won, all))
 	}
 	require.False(t, NewRanked([]float64{nan, 1}, []bool{true, false}, []int{0, 0}).Metrics([]float64{1}).AUROC.Defined())
 }
@@ -58,9 +65,11 @@ func TestAveragePrecisionByHand(t *testing.T) {
 
 func TestCalibrationBins(t *testing.T) {
 	var c Calibration
-	c.Add(0.11, 0.3, 1)
-	c.Add(0.12, 0, 3)
-	c.Add(7, 1, 1)
+	c.Add(0.11, 0.3)
+	for range 3 {
+		c.Add(0.12, 0)
+	}
+	c.Add(7, 1)
 	bins := c.Bins()
 	require.Len(t, bins, CalibrationBins)
 	require.Equal(t, 4.0, bins[1].Count)
