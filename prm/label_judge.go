@@ -44,6 +44,9 @@ func (j *Judge) StepsPerCall() int { return 0 }
 
 // Judge scores the trajectory. A score outside [0,1], as PURE's, is an error: it is no share of anything.
 func (j *Judge) Judge(ctx context.Context, c *label.Case, steps []int) ([]label.Verdict, error) {
+	if err := c.CheckSteps(steps, j.StepsPerCall()); err != nil {
+		return nil, fmt.Errorf("prm: %w", err)
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	t := &data.Trajectory{ID: c.ID, Problem: c.Problem, Steps: c.Thinking, ResponseSteps: c.Response}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/goprm/goprm/internal/metrics"
 	"github.com/goprm/goprm/loss"
@@ -182,55 +181,6 @@ func (f evaluationField) read(text json.RawMessage) error {
 		return nil
 	}
 	return json.Unmarshal(text, f.value)
-}
-
-// rankable are the metrics by which a checkpoint can be the best.
-func (e *Evaluation) rankable() []evaluationField {
-	return slices.DeleteFunc(e.fields(), func(f evaluationField) bool { return f.best == noDirection })
-}
-
-func (f evaluationField) float() float64 { return *f.value.(*float64) }
-
-// bestNames lists the values of eval.best.
-func bestNames() []string {
-	var names []string
-	for _, f := range new(Evaluation).rankable() {
-		names = append(names, f.name)
-	}
-	return names
-}
-
-// value is the metric of that name.
-func (e *Evaluation) value(name string) float64 {
-	for _, f := range e.rankable() {
-		if f.name == name {
-			return f.float()
-		}
-	}
-	return math.NaN()
-}
-
-// better says whether a is a better value of the metric than b; an undefined value is never better.
-func better(name string, a, b float64) bool {
-	if math.IsNaN(a) || math.IsNaN(b) {
-		return !math.IsNaN(a) && math.IsNaN(b)
-	}
-	for _, f := range new(Evaluation).rankable() {
-		if f.name == name {
-			return f.best == higherIsBetter && a > b || f.best == lowerIsBetter && a < b
-		}
-	}
-	return false
-}
-
-// definedInstead names a metric that is defined, first of all one that cannot be won by telling easy problems from hard ones.
-func (e *Evaluation) definedInstead() string {
-	for _, name := range append([]string{"within_auroc", "within_problem_auroc"}, bestNames()...) {
-		if !math.IsNaN(e.value(name)) {
-			return ", where " + name + " is defined"
-		}
-	}
-	return ""
 }
 
 // scalars are the evaluation's numbers for TensorBoard.

@@ -264,3 +264,22 @@ func writeBytes(b []byte) func(io.Writer) error {
 }
 
 func now() string { return time.Now().UTC().Format(time.RFC3339) }
+
+// filesOf lists a folder's files with their sizes.
+func filesOf(dir string) (map[string]int64, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	sizes := map[string]int64{}
+	for _, entry := range entries {
+		info, err := os.Stat(filepath.Join(dir, entry.Name()))
+		if err != nil {
+			return nil, err
+		}
+		if info.Mode().IsRegular() {
+			sizes[entry.Name()] = info.Size()
+		}
+	}
+	return sizes, nil
+}

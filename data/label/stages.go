@@ -6,6 +6,7 @@ package label
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 )
 
 // Case is one trajectory in steps, as the stages see it.
@@ -16,6 +17,19 @@ type Case struct {
 	Response []string // a_1..a_M; empty where the thinking was never closed
 	Answer   string   // the gold answer; "" if unknown
 	Source   string
+}
+
+// CheckSteps refuses steps that the case does not have, and more than perCall of them; 0: any number. Judges call it first.
+func (c *Case) CheckSteps(steps []int, perCall int) error {
+	for _, t := range steps {
+		if t < 0 || t >= len(c.Thinking) {
+			return fmt.Errorf("case %q has no step %d", c.ID, t)
+		}
+	}
+	if perCall > 0 && len(steps) > perCall {
+		return fmt.Errorf("%d steps in one call, at most %d are allowed", len(steps), perCall)
+	}
+	return nil
 }
 
 // Encoder is Φ: cosines between its vectors say how alike two texts are. It is safe for concurrent use.
@@ -50,6 +64,14 @@ func (s Sees) Lacks(c *Case) string {
 		return "no answer that the judge could see"
 	}
 	return ""
+}
+
+// StepsPerCall is Judge.StepsPerCall of a judge that asks for one step at a time unless it is shown the future.
+func (s Sees) StepsPerCall() int {
+	if s == SeesFuture {
+		return 0
+	}
+	return 1
 }
 
 // Verdict is what a judge says of one step.

@@ -27,71 +27,83 @@ func openReasonFlux(f *Folder) (*Format, error) {
 	if err != nil {
 		return nil, err
 	}
-	text := func(s string) ([]int32, error) {
-		ids, _, err := f.Tokenizer.Encode(s)
-		if err == nil && len(before)+len(ids)+len(after) == 0 {
-			err = errors.New("a text without tokens")
-		}
-		return slices.Concat(before, ids, after), err
+	texts := wholeTexts{tokenizer: f.Tokenizer, before: before, after: after}
+	head := nnet.HeadSpec{Kind: nnet.Scalar, Activation: "sigmoid", Final: "shared"}
+	return &Format{Head: head, Tensors: tensors, Threshold: 0.5, Outcome: true, Surrounded: true, render: texts.render}, nil
+}
+
+// wholeTexts renders a text for each step, up to its end, and one of the whole trajectory; each is read at its last token.
+type wholeTexts struct {
+	tokenizer     tokenizer.Tokenizer
+	before, after []int32
+}
+
+func (w wholeTexts) encode(text string) ([]int32, error) {
+	ids, _, err := w.tokenizer.Encode(text)
+	if err == nil && len(w.before)+len(ids)+len(w.after) == 0 {
+		err = errors.New("a text without tokens")
 	}
-	render := func(t *data.Trajectory, format *Format) ([]*data.Example, error) {
-		thinking, response := format.cut(t)
-		whole, ends := content(thinking, response)
-		if len(ends) == 0 {
-			return nil, errNoSteps
+	return slices.Concat(w.before, ids, w.after), err
+}
+
+func (w wholeTexts) render(t *data.Trajectory, format *Format) ([]*data.Example, error) {
+	thinking, response := format.cut(t)
+	whole, ends := content(thinking, response)
+	if len(ends) == 0 {
+		return nil, errNoSteps
+	}
+	begins, window, err := w.windows(t.Problem, whole, starts(thinking, response), ends, format.limit)
+	if err != nil {
+		return nil, err
+	}
+	var list []*data.Example
+	add := func(upTo string, window int, read data.ReadOut) error {
+		ids, err := w.encode(t.Problem + upTo)
+		if err == nil {
+			err = format.checkLength(len(ids)) // white space behind the last step may be too much
 		}
-		// begins is where each step's window begins in the text, and which window it is.
-		begins, window := make([]int, len(ends)), make([]int, len(ends))
-		all, err := text(t.Problem + whole)
 		if err != nil {
+			return err
+		}
+		read.Pos, read.Window = int32(len(ids)-1), window
+		list = append(list, &data.Example{ID: t.ID, Tokens: ids, Problem: data.KeyOf(t.Problem), Reads: []data.ReadOut{read}})
+		return nil
+	}
+	for i, end := range ends {
+		part := data.Thinking
+		if i >= len(thinking.Steps) {
+			part = data.Response
+		}
+		if err := add(whole[begins[i]:end], window[i], data.ReadOut{Kind: data.Step, Part: part, Index: i}); err != nil {
 			return nil, err
 		}
-		if len(all) > format.limit {
-			starts := starts(thinking, response)
-			windows, err := data.Windows(len(ends), format.limit, func(from, to int) (int, error) {
-				ids, err := text(t.Problem)
-				if err == nil && to > from {
-					ids, err = text(t.Problem + whole[starts[from]:ends[to-1]])
-				}
-				return len(ids), err
-			})
-			if err != nil {
-				return nil, err
-			}
-			for w, run := range windows {
-				for i := run.Read; i < run.To; i++ {
-					begins[i], window[i] = starts[run.From], w
-				}
-			}
-		}
-		var list []*data.Example
-		add := func(upTo string, window int, read data.ReadOut) error {
-			ids, err := text(t.Problem + upTo)
-			if err == nil {
-				err = format.checkLength(len(ids)) // white space behind the last step may be too much
-			}
-			if err != nil {
-				return err
-			}
-			read.Pos, read.Window = int32(len(ids)-1), window
-			list = append(list, &data.Example{ID: t.ID, Tokens: ids, Problem: data.KeyOf(t.Problem), Reads: []data.ReadOut{read}})
-			return nil
-		}
-		for i, end := range ends {
-			part := data.Thinking
-			if i >= len(thinking.Steps) {
-				part = data.Response
-			}
-			if err := add(whole[begins[i]:end], window[i], data.ReadOut{Kind: data.Step, Part: part, Index: i}); err != nil {
-				return nil, err
-			}
-		}
-		last := len(ends) - 1
-		err = add(whole[begins[last]:], window[last], data.ReadOut{Kind: data.Final, Part: data.Whole, Index: -1})
-		return list, err
 	}
-	head := nnet.HeadSpec{Kind: nnet.Scalar, Activation: "sigmoid", Final: "shared"}
-	return &Format{Head: head, Tensors: tensors, Threshold: 0.5, Outcome: true, Surrounded: true, render: render}, nil
+	last := len(ends) - 1
+	err = add(whole[begins[last]:], window[last], data.ReadOut{Kind: data.Final, Part: data.Whole, Index: -1})
+	return list, err
+}
+
+// windows returns, for each step, where its window begins in the text, and which window it is.
+func (w wholeTexts) windows(problem, whole string, starts, ends []int, limit int) (begins, window []int, err error) {
+	begins, window = make([]int, len(ends)), make([]int, len(ends))
+	all, err := w.encode(problem + whole)
+	if err != nil || len(all) <= limit {
+		return begins, window, err
+	}
+	windows, err := data.Windows(len(ends), limit, func(from, to int) (int, error) {
+		text := problem
+		if to > from {
+			text += whole[starts[from]:ends[to-1]]
+		}
+		ids, err := w.encode(text)
+		return len(ids), err
+	})
+	for n, run := range windows {
+		for i := run.Read; i < run.To; i++ {
+			begins[i], window[i] = starts[run.From], n
+		}
+	}
+	return begins, window, err
 }
 
 // ownHead copies weight [1, h] and bias [1] out of their file, which nothing else needs.

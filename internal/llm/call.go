@@ -47,7 +47,7 @@ func (c *Client) call(ctx context.Context, path string, request any, bound Usage
 }
 
 // attempt makes one request. The reservation is on the disk before the request leaves.
-func (c *Client) attempt(ctx context.Context, path string, body []byte, bound Usage, read func([]byte) (Usage, error)) (err error) {
+func (c *Client) attempt(ctx context.Context, path string, body []byte, bound Usage, read func([]byte) (Usage, error)) error {
 	if err := c.pause.wait(ctx); err != nil {
 		return err
 	}
@@ -57,42 +57,45 @@ func (c *Client) attempt(ctx context.Context, path string, body []byte, bound Us
 	if err := c.tokens.take(ctx, float64(bound.tokens())); err != nil {
 		return err
 	}
-	settle := func(*store.Amount) error { return nil }
-	if c.o.Ledger != nil {
-		id, err := c.o.Ledger.Reserve(c.o.Prices.bound(bound))
-		if errors.Is(err, store.ErrBudget) {
-			c.tokens.give(float64(bound.tokens()))
-			return &Error{Kind: Budget, Reason: "the budget is spent", Err: err}
-		}
-		if err != nil {
-			return err
-		}
-		settle = func(actual *store.Amount) error {
-			if actual == nil {
-				return c.o.Ledger.Lose(id)
-			}
-			return c.o.Ledger.Settle(id, *actual)
-		}
+	settle, err := c.reserve(bound)
+	if err != nil {
+		return err
 	}
+	charge, err := c.post(ctx, path, body, read)
+	if charge != nil {
+		c.tokens.give(float64(bound.tokens() - charge.Tokens))
+	}
+	if failed := settle(charge); failed != nil { // without accounts nothing goes on
+		return failed
+	}
+	return err
+}
 
-	// What is charged: nil, nobody knows.
-	var charge *store.Amount
-	free := &store.Amount{}
-	defer func() {
-		if charge != nil {
-			c.tokens.give(float64(bound.tokens() - charge.Tokens))
+// reserve enters the most that a request may cost in the ledger, and returns what enters the charge in its place; nil: it is not known.
+func (c *Client) reserve(bound Usage) (settle func(charge *store.Amount) error, err error) {
+	if c.o.Ledger == nil {
+		return func(*store.Amount) error { return nil }, nil
+	}
+	id, err := c.o.Ledger.Reserve(c.o.Prices.bound(bound))
+	if errors.Is(err, store.ErrBudget) {
+		c.tokens.give(float64(bound.tokens()))
+		return nil, &Error{Kind: Budget, Reason: "the budget is spent", Err: err}
+	}
+	return func(charge *store.Amount) error {
+		if charge == nil {
+			return c.o.Ledger.Lose(id)
 		}
-		if serr := settle(charge); serr != nil { // without accounts nothing goes on
-			err = serr
-		}
-	}()
+		return c.o.Ledger.Settle(id, *charge)
+	}, err
+}
 
+// post sends the request and has its answer read. charge is what it cost; nil: nobody knows.
+func (c *Client) post(ctx context.Context, path string, body []byte, read func([]byte) (Usage, error)) (charge *store.Amount, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+path, bytes.NewReader(body))
 	if err != nil {
-		charge = free
-		return err
+		return &store.Amount{}, err
 	}
 	request.Header.Set("Content-Type", "application/json")
 	if c.key != "" {
@@ -101,29 +104,27 @@ func (c *Client) attempt(ctx context.Context, path string, body []byte, bound Us
 	response, err := c.http.Do(request)
 	if err != nil {
 		if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
-			charge = free
+			charge = &store.Amount{}
 		}
-		return c.failed(ctx, "no response", err)
+		return charge, c.failed(ctx, "no response", err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	answer, err := io.ReadAll(io.LimitReader(response.Body, c.o.MaxBody+1))
 	if response.StatusCode != http.StatusOK {
-		charge = freeStatus(response.StatusCode)
-		return c.refusedByServer(response, answer)
+		return freeStatus(response.StatusCode), c.refusedByServer(response, answer)
 	}
 	if err != nil {
-		return c.failed(ctx, "the response broke off", err)
+		return nil, c.failed(ctx, "the response broke off", err)
 	}
 	if int64(len(answer)) > c.o.MaxBody {
-		return &Error{Kind: BadAnswer, Status: 200, Reason: fmt.Sprintf("the response is longer than %d bytes", c.o.MaxBody)}
+		return nil, &Error{Kind: BadAnswer, Status: 200, Reason: fmt.Sprintf("the response is longer than %d bytes", c.o.MaxBody)}
 	}
 	usage, err := read(answer) // as it came: a short key may occur in it by chance
-	err = c.Clean(err)
 	if usage != (Usage{}) {
 		cost := c.o.Prices.Cost(usage)
 		charge = &cost
 	}
-	return err
+	return charge, c.Clean(err)
 }
 
 // freeStatus: a server that turns a request away at the door charges nothing; one that fails or gives up on the way may.

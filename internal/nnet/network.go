@@ -8,7 +8,6 @@ import (
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/engine"
-	"github.com/goprm/goprm/internal/ops"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 )
@@ -212,105 +211,6 @@ func (n *Network) run(ctx context.Context, what output, b MicroBatch) (*engine.M
 		return nil, err
 	}
 	return machine, n.keep(machine, b.Keep)
-}
-
-// upload brings the batch to the machine for the output.
-func (n *Network) upload(what output, b MicroBatch) (*engine.Machine, error) {
-	if n.spec.Train == TrainHead {
-		if want := len(b.Reads) * n.spec.Config.HiddenSize * int(n.spec.Params().Size()); len(b.Features) != want {
-			return nil, fmt.Errorf("features: %d bytes for %d read-outs, want %d", len(b.Features), len(b.Reads), want)
-		}
-	}
-	if err := n.checkLabels(what, b); err != nil {
-		return nil, err
-	}
-	if err := n.checkCache(b); err != nil {
-		return nil, err
-	}
-	machine, err := n.machine(what, n.need(b))
-	if err != nil {
-		return nil, err
-	}
-	m := n.graph
-	columns := make([]int32, len(b.Reads))
-	for i, k := range b.Kind {
-		if k == data.Final {
-			columns[i] = 1
-		}
-	}
-	if b.Labels != nil {
-		columns = b.Labels
-	}
-	uploads := []struct {
-		node *gorgonia.Node
-		data []byte
-	}{
-		{m.Reads, bytesOf(b.Reads)}, {m.Column, bytesOf(columns)},
-		{m.Target, n.floats(b.Target)}, {m.Weight, n.floats(b.Weight)},
-	}
-	tokens, segments := len(b.Tokens), len(b.CuSeqlens)-1
-	if n.spec.Train == TrainHead {
-		tokens, segments = 0, 0
-		uploads = append(uploads, struct {
-			node *gorgonia.Node
-			data []byte
-		}{m.Features, b.Features})
-	} else {
-		if err := n.checkPositions(b.Batch); err != nil {
-			return nil, err
-		}
-		offsets, ranges := keyRanges(b)
-		if window := n.spec.Config.SlidingWindow; window > 0 {
-			uploads = append(uploads, struct {
-				node *gorgonia.Node
-				data []byte
-			}{m.Sliding.Ranges, bytesOf(slidingRanges(ranges, window))})
-		}
-		for _, u := range []struct {
-			node *gorgonia.Node
-			data []int32
-		}{{m.IDs, b.Tokens}, {m.Positions, b.Positions}, {m.Keys.CuSeqlens, b.CuSeqlens}, {m.Keys.RangeOffsets, offsets},
-			{m.Keys.Ranges, ranges}} {
-			uploads = append(uploads, struct {
-				node *gorgonia.Node
-				data []byte
-			}{u.node, bytesOf(u.data)})
-		}
-	}
-	if m.DropKeys != nil {
-		keys := b.DropoutKeys
-		if keys == nil {
-			keys = make([]uint64, tokens)
-		}
-		words := make([]int32, 0, 2*len(keys))
-		for _, k := range keys {
-			words = append(words, int32(k), int32(k>>32))
-		}
-		uploads = append(uploads, struct {
-			node *gorgonia.Node
-			data []byte
-		}{m.DropKeys, bytesOf(words)})
-	}
-	for _, u := range uploads {
-		if err := machine.Upload(u.node, u.data); err != nil {
-			return nil, err
-		}
-	}
-	return machine, machine.SetLive(tokens, segments, len(b.Reads))
-}
-
-// need is the capacity that the batch takes.
-func (n *Network) need(b MicroBatch) Capacity {
-	if n.spec.Train == TrainHead {
-		return Capacity{Tokens: 1, Segments: 1, Ranges: 1, Reads: max(1, len(b.Reads))}
-	}
-	_, ranges := keyRanges(b)
-	need := Capacity{Tokens: max(1, len(b.Tokens)), Segments: max(1, len(b.CuSeqlens)-1), Ranges: max(1, len(ranges)/ops.RangeLen),
-		Reads: max(1, len(b.Reads))}
-	if n.spec.Cache > 0 {
-		need.Ranges = roomForRanges(need.Ranges)
-	}
-	return need
 }
 
 // Scores are a batch's read-outs, in its order.

@@ -29,28 +29,7 @@ type File struct {
 }
 
 // Open checks and maps a file. Errors about its content are of type *[FormatError].
-func Open(path string) (*File, error) {
-	// Asked before opening, which for a named pipe would wait for a writer.
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: not a regular file", path)
-	}
-	disk, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	file, err := open(path, disk)
-	if closed := disk.Close(); err == nil && closed != nil { // a mapping outlives the descriptor
-		err = errors.Join(closed, file.Close())
-	}
-	if err != nil {
-		return nil, err
-	}
-	return file, nil
-}
+func Open(path string) (*File, error) { return mmap.OpenFile(path, open) }
 
 func open(path string, disk *os.File) (*File, error) {
 	info, err := disk.Stat()

@@ -29,26 +29,13 @@ type File struct {
 
 // Open checks and maps a file. Errors name it.
 func Open(path string) (*File, error) {
-	// Asked before opening, which for a named pipe would wait for a writer.
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: not a regular file", path)
-	}
-	disk, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	f, err := open(path, disk)
-	if closed := disk.Close(); err == nil && closed != nil { // a mapping outlives the descriptor
-		err = errors.Join(closed, f.Close())
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return f, nil
+	return mmap.OpenFile(path, func(path string, disk *os.File) (*File, error) {
+		f, err := open(path, disk)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		return f, nil
+	})
 }
 
 func open(path string, disk *os.File) (*File, error) {

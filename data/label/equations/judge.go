@@ -5,6 +5,7 @@ package equations
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 
 	"github.com/goprm/goprm/data/label"
 )
@@ -24,7 +25,10 @@ func (Judge) Sees() label.Sees { return label.SeesPrefix }
 func (Judge) StepsPerCall() int { return 0 }
 
 // Judge implements label.Judge.
-func (Judge) Judge(ctx context.Context, c *label.Case, steps []int) ([]label.Verdict, error) {
+func (j Judge) Judge(ctx context.Context, c *label.Case, steps []int) ([]label.Verdict, error) {
+	if err := c.CheckSteps(steps, j.StepsPerCall()); err != nil {
+		return nil, fmt.Errorf("equations: %w", err)
+	}
 	verdicts := make([]label.Verdict, len(steps))
 	for i, s := range steps {
 		if err := ctx.Err(); err != nil {

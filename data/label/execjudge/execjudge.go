@@ -142,19 +142,12 @@ func (j *Judge) ID() string { return j.id }
 func (j *Judge) Sees() label.Sees { return j.o.Sees }
 
 // StepsPerCall is 1, or 0 where a request takes the whole trajectory.
-func (j *Judge) StepsPerCall() int {
-	if j.o.Sees == label.SeesFuture {
-		return 0
-	}
-	return 1
-}
+func (j *Judge) StepsPerCall() int { return j.o.Sees.StepsPerCall() }
 
 // Judge asks the program. Its errors are *Error, but for a cancelled context and a call that makes no sense.
 func (j *Judge) Judge(ctx context.Context, c *label.Case, steps []int) ([]label.Verdict, error) {
-	for _, t := range steps {
-		if t < 0 || t >= len(c.Thinking) {
-			return nil, fmt.Errorf("execjudge: case %q has no step %d", c.ID, t)
-		}
+	if err := c.CheckSteps(steps, j.StepsPerCall()); err != nil {
+		return nil, fmt.Errorf("execjudge: %w", err)
 	}
 	verdicts := make([]label.Verdict, len(steps))
 	why := j.o.Sees.Lacks(c)
@@ -163,9 +156,6 @@ func (j *Judge) Judge(ctx context.Context, c *label.Case, steps []int) ([]label.
 	}
 	if why != "" || len(steps) == 0 {
 		return verdicts, nil
-	}
-	if per := j.StepsPerCall(); per > 0 && len(steps) > per {
-		return nil, fmt.Errorf("execjudge: one call takes one step, not %d", len(steps))
 	}
 	select {
 	case j.slots <- struct{}{}:

@@ -75,7 +75,7 @@ func TestScores(t *testing.T) {
 	_, err = j.Judge(t.Context(), of("p"), []int{3})
 	require.ErrorContains(t, err, "no step 3")
 	_, err = j.Judge(t.Context(), of("p"), []int{0, 1})
-	require.ErrorContains(t, err, "one step")
+	require.ErrorContains(t, err, "2 steps in one call")
 }
 
 // A request holds what the judge sees and no more.

@@ -145,19 +145,12 @@ func asked(as llm.SchemaAs) string {
 func (j *Judge) Sees() label.Sees { return j.o.Sees }
 
 // StepsPerCall is 1, or 0 where a call takes the whole trajectory.
-func (j *Judge) StepsPerCall() int {
-	if j.o.Sees == label.SeesFuture {
-		return 0
-	}
-	return 1
-}
+func (j *Judge) StepsPerCall() int { return j.o.Sees.StepsPerCall() }
 
 // Judge asks for a step's verdict, or for those of all steps at once.
 func (j *Judge) Judge(ctx context.Context, c *label.Case, steps []int) ([]label.Verdict, error) {
-	for _, t := range steps {
-		if t < 0 || t >= len(c.Thinking) {
-			return nil, fmt.Errorf("openai: case %q has no step %d", c.ID, t)
-		}
+	if err := c.CheckSteps(steps, j.StepsPerCall()); err != nil {
+		return nil, fmt.Errorf("openai: %w", err)
 	}
 	if why := j.o.Sees.Lacks(c); why != "" {
 		all := make([]label.Verdict, len(steps))
@@ -166,15 +159,11 @@ func (j *Judge) Judge(ctx context.Context, c *label.Case, steps []int) ([]label.
 		}
 		return all, nil
 	}
-	future := j.o.Sees == label.SeesFuture
-	switch {
-	case len(steps) == 0:
+	if len(steps) == 0 {
 		return nil, nil
-	case !future && len(steps) > 1:
-		return nil, fmt.Errorf("openai: one call takes one step, not %d", len(steps))
 	}
 	shown := len(c.Thinking)
-	if !future {
+	if j.o.Sees != label.SeesFuture {
 		shown = steps[0] + 1
 	}
 	messages, err := j.prompt.messages(j.view(c, shown))

@@ -26,18 +26,11 @@ var _ label.Templater = (*Templater)(nil)
 
 // NewTemplater returns a templater. It calls nobody.
 func NewTemplater(client *Client, o TemplaterOptions) (*Templater, error) {
-	asked, err := client.inner()
+	asked, prompt, err := o.open(client, 1024, o.Prompt, "template-v1")
 	if err != nil {
 		return nil, err
 	}
-	if err := o.validate(); err != nil {
-		return nil, err
-	}
-	if o.MaxTokens == 0 {
-		o.MaxTokens = 1024
-	}
-	prompt, err := orBuiltin(o.Prompt, "template-v1")
-	return &Templater{asked, o, prompt}, err
+	return &Templater{asked, o, prompt}, nil
 }
 
 func (t *Templater) ID() string {
@@ -84,18 +77,11 @@ var _ label.Policy = (*Policy)(nil)
 
 // NewPolicy returns a policy. It calls nobody.
 func NewPolicy(client *Client, o PolicyOptions) (*Policy, error) {
-	asked, err := client.inner()
+	asked, prompt, err := o.open(client, 4096, o.Prompt, "policy-v1")
 	if err != nil {
 		return nil, err
 	}
-	if err := o.validate(); err != nil {
-		return nil, err
-	}
-	if o.MaxTokens == 0 {
-		o.MaxTokens = 4096
-	}
-	prompt, err := orBuiltin(o.Prompt, "policy-v1")
-	return &Policy{asked, o, prompt}, err
+	return &Policy{asked, o, prompt}, nil
 }
 
 func (p *Policy) ID() string {

@@ -3,6 +3,7 @@
 package openai
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"embed"
 	"errors"
@@ -140,6 +141,20 @@ func (s Sampling) validate() error {
 			s.MaxTokens)
 	}
 	return s.validateExtra()
+}
+
+// open checks the options of a stage, fills in its limit of tokens, and returns the client and the prompt, or the built-in one.
+func (s *Sampling) open(client *Client, maxTokens int, prompt *Prompt, builtin string) (*llm.Client, *Prompt, error) {
+	asked, err := client.inner()
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := s.validate(); err != nil {
+		return nil, nil, err
+	}
+	s.MaxTokens = cmp.Or(s.MaxTokens, maxTokens)
+	prompt, err = orBuiltin(prompt, builtin)
+	return asked, prompt, err
 }
 
 // ownOptions are the fields of a request that options set, and by what name.

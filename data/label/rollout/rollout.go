@@ -67,11 +67,11 @@ type completion struct {
 
 // Judge asks for all completions of a step at once. If one fails nothing was judged.
 func (j *Judge) Judge(ctx context.Context, c *label.Case, steps []int) ([]label.Verdict, error) {
+	if err := c.CheckSteps(steps, 0); err != nil {
+		return nil, fmt.Errorf("rollout: %w", err)
+	}
 	verdicts := make([]label.Verdict, len(steps))
 	for i, t := range steps {
-		if t < 0 || t >= len(c.Thinking) {
-			return nil, fmt.Errorf("rollout: case %q has no step %d", c.ID, t)
-		}
 		v, err := j.step(ctx, c, t)
 		if err != nil {
 			return nil, err

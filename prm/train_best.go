@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/checkpoint"
@@ -139,21 +140,51 @@ func (d *dataset) checkBest(c *TrainConfig) error {
 	return nil
 }
 
-// filesOf lists a folder's files with their sizes.
-func filesOf(dir string) (map[string]int64, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
+// rankable are the metrics by which a checkpoint can be the best.
+func (e *Evaluation) rankable() []evaluationField {
+	return slices.DeleteFunc(e.fields(), func(f evaluationField) bool { return f.best == noDirection })
+}
+
+func (f evaluationField) float() float64 { return *f.value.(*float64) }
+
+// bestNames lists the values of eval.best.
+func bestNames() []string {
+	var names []string
+	for _, f := range new(Evaluation).rankable() {
+		names = append(names, f.name)
 	}
-	sizes := map[string]int64{}
-	for _, entry := range entries {
-		info, err := os.Stat(filepath.Join(dir, entry.Name()))
-		if err != nil {
-			return nil, err
-		}
-		if info.Mode().IsRegular() {
-			sizes[entry.Name()] = info.Size()
+	return names
+}
+
+// value is the metric of that name.
+func (e *Evaluation) value(name string) float64 {
+	for _, f := range e.rankable() {
+		if f.name == name {
+			return f.float()
 		}
 	}
-	return sizes, nil
+	return math.NaN()
+}
+
+// better says whether a is a better value of the metric than b; an undefined value is never better.
+func better(name string, a, b float64) bool {
+	if math.IsNaN(a) || math.IsNaN(b) {
+		return !math.IsNaN(a) && math.IsNaN(b)
+	}
+	for _, f := range new(Evaluation).rankable() {
+		if f.name == name {
+			return f.best == higherIsBetter && a > b || f.best == lowerIsBetter && a < b
+		}
+	}
+	return false
+}
+
+// definedInstead names a metric that is defined, first of all one that cannot be won by telling easy problems from hard ones.
+func (e *Evaluation) definedInstead() string {
+	for _, name := range append([]string{"within_auroc", "within_problem_auroc"}, bestNames()...) {
+		if !math.IsNaN(e.value(name)) {
+			return ", where " + name + " is defined"
+		}
+	}
+	return ""
 }
