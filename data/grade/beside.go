@@ -44,7 +44,17 @@ func beside(text string, from int, b box, answer string) string {
 	if left == "" && right == "" {
 		return ""
 	}
+	if isDigit(lastByte(left)) && isDigit(answer[0]) || right != "" && isDigit(right[0]) && isDigit(lastByte(answer)) {
+		return left + answer + right // the box holds some digits of a number
+	}
 	return left + "{" + answer + "}" + right
+}
+
+func lastByte(s string) byte {
+	if s == "" {
+		return 0
+	}
+	return s[len(s)-1]
 }
 
 func touchingLeft(s string) string {

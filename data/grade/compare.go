@@ -13,12 +13,19 @@ func (g *grader) same(gold, pred *node) Decision {
 		return Yes
 	}
 	gold, pred = settle(gold), settle(pred)
+	if gold.is(symbol, `\mathbb{R}`) && pred.is(symbol, "R") {
+		return Yes
+	}
 	if gold.has(signs) || pred.has(signs) {
 		return g.withSigns(gold, pred)
 	}
 	switch {
 	case gold.kind == words || pred.kind == words:
 		return g.asWords(gold, pred)
+	case mixedWords(gold) != nil && isScalarKind(pred.kind):
+		return g.same(mixedWords(gold), pred)
+	case mixedWords(pred) != nil && isScalarKind(gold.kind):
+		return g.same(gold, mixedWords(pred))
 	case gold.kind == list || pred.kind == list:
 		return g.lists(gold, pred)
 	case gold.kind == relation || pred.kind == relation:
@@ -65,6 +72,13 @@ func settle(n *node) *node {
 		}
 	}
 	if n.kind == relation && len(n.ops) == 1 && n.ops[0] == `\in` && n.args[1].kind == set && isName(n.args[0]) {
+		return n.args[1]
+	}
+	if point := pointOf(n); point != nil {
+		return point
+	}
+	if n.kind == setWhere && n.args[1].kind == list && !slices.ContainsFunc(n.args[1].args, func(a *node) bool { return a.kind != relation }) &&
+		n.args[0].kind == symbol {
 		return n.args[1]
 	}
 	if n.kind == setWhere && n.args[1].kind == relation {

@@ -129,6 +129,14 @@ func (g *grader) texts(gold string, got finding, text string) Decision {
 			got = finding{answer: letter}
 		}
 	}
+	if word := polar(gold); word != "" && got.beside == "" {
+		for _, s := range []string{got.answer, text} {
+			if p := polar(s); p != "" {
+				got = finding{answer: p}
+				break
+			}
+		}
+	}
 	switch {
 	case got.empty:
 		return g.no("%s", got.reason)
@@ -167,6 +175,9 @@ type reading struct {
 
 func read(answer string, separators bool) reading {
 	text := plainText(answer)
+	if text == "{}" {
+		return reading{node: named(symbol, `\emptyset`)}
+	}
 	if s := wordSet(named(words, text)); s != nil {
 		return reading{node: s}
 	}
@@ -197,6 +208,9 @@ func (g *grader) answers(gold, pred string) Decision {
 	}
 	if d := g.choices(gold, pred); d != Undecided {
 		return d
+	}
+	if sameLabel(gold, pred) {
+		return Yes
 	}
 	if differentRuns(gold, pred) {
 		return g.undecided("the answers are different runs of letters")

@@ -99,7 +99,7 @@ func (p *parser) list() *node {
 	items, name := []*node{p.relation()}, ","
 	for {
 		start := p.at
-		for p.isPunct(",") || p.isPunct(";") || p.peek().kind == tJoin {
+		for p.isPunct(",") || p.isPunct(";") || p.peek().kind == tJoin || p.depth == 1 && p.isPunct(`\\`) {
 			if p.peek().kind == tJoin {
 				name = p.peek().text
 			}

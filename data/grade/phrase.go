@@ -3,6 +3,8 @@ package grade
 import (
 	"regexp"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // remark begins what only explains the answer before it.
@@ -59,7 +61,7 @@ func plainPhrase(s string, behind bool) string {
 		case '}':
 			braces--
 		case '(', '[':
-			if depth == 0 && braces == 0 && i > 0 && s[i-1] == ' ' && isAside(s[i:]) {
+			if depth == 0 && braces == 0 && i > 0 && (s[i-1] == ' ' && isAside(s[i:]) || isHan(s[i+1:])) {
 				return strings.TrimRight(s[:i], " ")
 			}
 			depth++
@@ -144,6 +146,12 @@ func continues(rest, before string) bool {
 	return !strings.ContainsAny(before, `0123456789\$`) // a list of words
 }
 
+// isHan tells whether s begins with a Chinese character.
+func isHan(s string) bool {
+	r, _ := utf8.DecodeRuneInString(s)
+	return unicode.Is(unicode.Han, r)
+}
+
 var asideWord = regexp.MustCompile(`[A-Za-z]{3,}`)
 
 // isAside tells whether brackets hold a remark: words that are no functions.
@@ -153,7 +161,7 @@ func isAside(s string) bool {
 		end = len(s)
 	}
 	for _, w := range asideWord.FindAllString(command.ReplaceAllString(s[:end], " "), -1) {
-		if functionWords[w] == "" && w != "inf" && w != "infty" && w != "infinity" && w != "and" {
+		if functionWords[w] == "" && w != "inf" && w != "infty" && w != "infinity" && w != "and" && w != "mod" && w != "base" {
 			return true
 		}
 	}

@@ -18,6 +18,7 @@ var (
 
 // prepare writes what only a pattern finds as a text: a.m., remainders, and a number in words before other words.
 func prepare(s string) string {
+	s = rewrite(s)
 	s = micro.ReplaceAllString(s, `$1\text{ µ$2} `)
 	if m := system.FindStringSubmatch(strings.TrimSpace(s)); m != nil {
 		s = `\begin{cases}` + m[1] + `\end{cases}`

@@ -36,6 +36,7 @@ func quantityOf(n *node) quantity {
 		if len(n.args) == 2 && n.args[0].kind == words {
 			p := readUnits(n.args[0].name)
 			if len(p.dims) == 0 && p.scale.Cmp(big.NewRat(1, 1)) == 0 {
+				p.words = slices.DeleteFunc(p.words, func(w string) bool { return harmlessBefore[w] })
 				q := quantityOf(n.args[1]).with(p)
 				q.before = p.words
 				return q
@@ -166,6 +167,8 @@ func bareUnit(n *node) (*node, string, bool) {
 			return "Ω"
 		case n.kind == power && n.args[0].kind == symbol && bareUnits[n.args[0].name] && n.args[1].isInteger():
 			return n.args[0].name + "^" + n.args[1].value.RatString()
+		case n.kind == power && n.args[0].kind == symbol && bareUnits[n.args[0].name] && n.args[1].kind == negative && n.args[1].args[0].isInteger():
+			return n.args[0].name + "^-" + n.args[1].args[0].value.RatString()
 		}
 		return ""
 	}

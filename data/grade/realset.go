@@ -1,6 +1,7 @@
 package grade
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -254,13 +255,15 @@ func wordSet(n *node) *node {
 		return nil
 	}
 	switch text := strings.ToLower(strings.Trim(n.name, ".。 ")); {
-	case realNumbers[strings.TrimPrefix(strings.TrimPrefix(text, "the set of "), "the ")]:
+	case allReal.MatchString(text), realNumbers[strings.TrimPrefix(strings.TrimPrefix(text, "the set of "), "the ")]:
 		return named(symbol, `\mathbb{R}`)
 	case emptySets[strings.TrimPrefix(strings.TrimPrefix(strings.TrimPrefix(text, "there is "), "there are "), "the ")]:
 		return named(symbol, `\emptyset`)
 	}
 	return nil
 }
+
+var allReal = regexp.MustCompile(`^(?:[a-z] (?:is|can be|may be) )?(?:all|any|every)(?: possible)? real(?: numbers?| values?)?(?: (?:of )?[a-z])?$`)
 
 var realNumbers, emptySets = phrases("all real numbers|all reals|all real|real numbers|reals|any real number|every real number|" +
 	"all real values|all numbers|the real line|real line|entire real line|全体实数|所有实数|实数集|任意实数|一切实数|" +

@@ -74,6 +74,21 @@ func (g *grader) marked(gold, pred *node) Decision {
 	return Undecided
 }
 
+// lettersBehind tells whether n is a number with letters behind it that may be a unit or a scale which is not known: 2.5k, 3 sqm.
+func lettersBehind(n *node) bool {
+	for n.kind == negative {
+		n = n.args[0]
+	}
+	names := freeVariables(n)
+	if n.kind != product && n.kind != quotient || len(names) < 2 && !names["k"] && !names["K"] && !names["M"] && !names["B"] {
+		return false
+	}
+	for n.kind == product || n.kind == quotient {
+		n = n.args[0]
+	}
+	return n.kind == number
+}
+
 func properFraction(n *node) bool {
 	return n.kind == quotient && n.args[0].isInteger() && n.args[1].isInteger() && n.args[0].value.Cmp(n.args[1].value) < 0
 }
@@ -118,6 +133,9 @@ func (g *grader) value(gold, pred *node) Decision {
 	})
 	if d == Undecided && tried >= enoughPoints {
 		return Yes
+	}
+	if d == No && (len(freeVariables(pred)) == 0 && lettersBehind(gold) || len(freeVariables(gold)) == 0 && lettersBehind(pred)) {
+		return g.undecided("the letters behind a number may be a unit or a factor")
 	}
 	if d == Undecided {
 		g.undecided("the expressions cannot be evaluated: %s and %s are written differently", brief(gold), brief(pred))

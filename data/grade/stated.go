@@ -43,6 +43,7 @@ func stated(text string) finding {
 
 // plainPhraseOfAnswer cuts an aside off an answer that stands alone: 3 (rejecting -2).
 func plainPhraseOfAnswer(s string) string {
+	s = introduction.ReplaceAllString(s, "")
 	if i := strings.Index(s, " ("); i > 0 && mathStart(s) && isAside(s[i+1:]) && strings.HasSuffix(s, ")") && strings.Count(s, "(") == 1 {
 		return s[:i]
 	}
@@ -140,11 +141,11 @@ func states(s string) finding {
 
 var (
 	// unsure before a verb denies or doubts what follows it.
-	unsure = regexp.MustCompile(`(?i)(?:\b(?:cannot|can\s+not|not|never|could|may|might|can)|n't|不|可能)\s*$`)
+	unsure = regexp.MustCompile(`(?i)(?:\b(?:cannot|can\s+not|not|never|could|may|might|can)|n't|不|可能|至少|至多|最多|最少|大于|小于|多于|少于|超过|接近)\s*$`)
 	// turning words before an expression make another value of it: root of 12, not 12, divided by 12.
 	turning = regexp.MustCompile(`(?i)\b(?:not|than|least|most|over|under|about|between|by|times|minus|plus|from|to|except|without|until|` +
 		`before|after|unless|if|even|never|nor|below|above|least|half|twice|double|triple|or|and|vs|versus|per|` +
-		`than)\s*\*{0,2}$|\bof\s*\*{0,2}$`)
+		`out|against|excluding?|eliminate|reject|discard|avoid|instead|rather|unlike|beyond|toward|towards|near)\s*\*{0,2}$|\bof\s*\*{0,2}$`)
 	totals = regexp.MustCompile(`(?i)\b(?:total|value|sum|answer|number|result|area|volume|length|maximum|minimum|distance|price|cost|` +
 		`probability|average|mean|median|perimeter|speed|profit|amount|count)\s+of\s*$`)
 )

@@ -82,8 +82,12 @@ func readUnits(name string) unitPhrase {
 
 func singular(word string) string {
 	switch {
+	case len(word) > 3 && strings.HasSuffix(word, "s") && harmless[word[:len(word)-1]]: // cookies
+		return word[:len(word)-1]
 	case len(word) > 4 && strings.HasSuffix(word, "ies"):
 		return word[:len(word)-3] + "y"
+	case len(word) > 4 && strings.HasSuffix(word, "es") && harmless[word[:len(word)-2]]: // boxes, tomatoes
+		return word[:len(word)-2]
 	case len(word) > 3 && strings.HasSuffix(word, "s") && !strings.HasSuffix(word, "ss"):
 		return word[:len(word)-1]
 	}
