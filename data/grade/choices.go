@@ -8,7 +8,7 @@ import (
 
 var (
 	soleChoice  = regexp.MustCompile(`^\(?([A-Z])\)?[.:]?$`)
-	firstChoice = regexp.MustCompile(`^(?:[Oo]ption|[Cc]hoice)?\s*(?:\(([A-Z])\)|([A-Z])[.):])\s*(\S.*)$`)
+	firstChoice = regexp.MustCompile(`^(?:[Oo]ption|[Cc]hoice)?\s*(?:\(([A-Z])\)|([A-Z])(?:[.):]|\s*[—–]\s*[^A-Z]))\s*(\S.*)$`)
 	otherChoice = regexp.MustCompile(`(?:^|[\s,;(])(?:\([A-J]\)|[A-J][.)])|\b(?:and|or)\s*\(?[A-J]\b|^[=<>]`)
 )
 
@@ -120,7 +120,7 @@ func chosenOption(gold string, got finding, text string) string {
 }
 
 var (
-	severalChoices = regexp.MustCompile(`^\(?[A-Z]\)?(?:\s*(?:,|;|/|、|&|\band\b|\bor\b)\s*(?:and\s+|or\s+)?\(?[A-Z]\)?)+$`)
+	severalChoices = regexp.MustCompile(`^\(?[A-Z]\)?(?:\s*(?:,|;|/|、|&|\band\b|\bor\b)\s*(?:and\s*|or\s*)?\(?[A-Z]\)?)+$`)
 	refused        = regexp.MustCompile(`^\s*(?:(?:is|was|seems|looks)\s+(?:wrong|incorrect|false|not|tempting|out)\b|(?:and|or)\s+\(?[A-J]\b|` +
 		`can(?:not|'t)|[=<>+*/^])`)
 	negated = regexp.MustCompile(`(?i)(?:\bnot|n't|cannot|never|between)\s*(?:the\s+)?$`)

@@ -129,9 +129,9 @@ func (g *grader) texts(gold string, got finding, text string) Decision {
 			got = finding{answer: letter}
 		}
 	}
-	if word := polar(gold); word != "" && got.beside == "" {
+	if word := polar(plainText(gold)); word != "" && got.beside == "" {
 		for _, s := range []string{got.answer, text} {
-			if p := polar(s); p != "" {
+			if p := polar(plainText(s)); p != "" {
 				got = finding{answer: p}
 				break
 			}
@@ -212,6 +212,9 @@ func (g *grader) answers(gold, pred string) Decision {
 	if sameLabel(gold, pred) {
 		return Yes
 	}
+	if d := g.dates(gold, pred); d != Undecided {
+		return d
+	}
 	if differentRuns(gold, pred) {
 		return g.undecided("the answers are different runs of letters")
 	}
@@ -240,7 +243,7 @@ func (g *grader) readings(gold, pred string, want, got reading) Decision {
 	case want.err == nil && got.err == nil:
 		return g.same(want.node, got.node)
 	case want.err != nil && isWords(gold) || got.err != nil && isWords(pred):
-		return g.no("the answers are different words")
+		return g.differentWords(gold, pred)
 	case want.err != nil:
 		return g.undecided("the gold answer cannot be read (%v) and is written differently", want.err)
 	}

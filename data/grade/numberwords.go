@@ -117,8 +117,13 @@ func spelledNumber(text string) *big.Rat {
 			if rest := fields[i+1:]; len(rest) == 2 && rest[0] == "a" && (rest[1] == "half" || rest[1] == "quarter" || rest[1] == "third") {
 				return total.Add(total, group.Add(group, scaleOf(rest[1])))
 			}
-			if numberWord(fields[i+1]) == nil {
+			rest := fields[i+1:]
+			if numberWord(rest[0]) == nil {
 				return nil
+			}
+			if len(rest) == 2 && scaleOf(rest[1]) != nil && !scaleOf(rest[1]).IsInt() { // four and two sevenths
+				part := new(big.Rat).Mul(numberWord(rest[0]), scaleOf(rest[1]))
+				return total.Add(total, group.Add(group, part))
 			}
 		case w == "a" && !any && i+1 < len(fields) && scaleOf(fields[i+1]) != nil:
 			group.SetInt64(1)

@@ -35,9 +35,13 @@ func (p *parser) command(name string) *node {
 		if name == "triangle" {
 			text = `\triangle`
 		}
+		braces := p.take("{")
 		for p.peek().kind == tLetter {
 			text += p.peek().text
 			p.at++
+		}
+		if braces {
+			p.expect("}")
 		}
 		return named(symbol, text)
 	case "lfloor", "lceil":

@@ -115,9 +115,11 @@ func startsRemark(s string) bool {
 		return len(n) > 1 && remark[strings.ToLower(n)]
 	case lower == "in" || lower == "of":
 		n := leadingWord(next)
-		return len(n) > 1 && numberWord(n) == nil
+		return len(n) > 1 && numberWord(n) == nil && !isMonth.MatchString(n)
 	case lower == "not":
 		return false
+	case lower == "to":
+		return purpose.MatchString(" " + s)
 	}
 	return remark[lower]
 }

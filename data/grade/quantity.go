@@ -13,6 +13,7 @@ type quantity struct {
 	factor   *big.Rat
 	words    []string // that are no units
 	before   []string // of them, those before the number
+	pounds   bool     // of money or mass
 	compound bool     // 5 feet 6 inches, in base units
 }
 
@@ -72,6 +73,7 @@ func (q quantity) with(p unitPhrase) quantity {
 			q.dims, q.factor = dims, p.factor
 		}
 	}
+	q.pounds = q.pounds || p.pounds
 	q.words = slices.Concat(q.words, p.words)
 	slices.Sort(q.words)
 	return q
@@ -124,6 +126,13 @@ func (q quantity) kindOf() string {
 		return "angle^1"
 	}
 	return ""
+}
+
+// asSterling takes pounds for money where the other side is.
+func (q *quantity) asSterling(other quantity) {
+	if q.pounds && q.dims == "mass^1" && other.dims == "sterling^1" {
+		q.dims, q.factor = other.dims, big.NewRat(1, 1)
+	}
 }
 
 // comparable tells whether the units and words of two quantities let their values be compared.

@@ -204,6 +204,11 @@ func (g *grader) sets(gold, pred *node) Decision {
 	case gold.kind == pred.kind && gold.name == pred.name && len(gold.args) > 0:
 		return g.all(gold.args, pred.args)
 	}
+	for _, n := range []*node{gold, pred} {
+		if isScalarKind(n.kind) && n.has(tuple, set, list, matrix, setOp, relation, words) {
+			return g.undecided("%s cannot be evaluated", brief(n))
+		}
+	}
 	return g.no("the answers are of different kinds")
 }
 

@@ -12,8 +12,10 @@ func (g *grader) scalar(gold, pred *node) Decision {
 		return Yes
 	}
 	a, b := quantityOf(gold), quantityOf(pred)
+	a.asSterling(b)
+	b.asSterling(a)
 	if d := g.comparable(a, b); d != Yes {
-		if d == Undecided && g.asUnits(gold, pred) == Yes {
+		if g.asUnits(gold, pred) == Yes {
 			return Yes
 		}
 		return d
@@ -133,6 +135,13 @@ func (g *grader) value(gold, pred *node) Decision {
 	})
 	if d == Undecided && tried >= enoughPoints {
 		return Yes
+	}
+	if d == No && len(freeVariables(gold)) == 0 && lettersBehind(pred) {
+		for _, thousand := range []string{"k", "K"} { // 2.5k
+			if len(variables) == 1 && variables[thousand] && g.value(gold, pred.replace(thousand, integer(1000))) == Yes {
+				return Yes
+			}
+		}
 	}
 	if d == No && (len(freeVariables(pred)) == 0 && lettersBehind(gold) || len(freeVariables(gold)) == 0 && lettersBehind(pred)) {
 		return g.undecided("the letters behind a number may be a unit or a factor")

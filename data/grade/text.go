@@ -61,8 +61,15 @@ func sameLabel(a, b string) bool {
 	return false
 }
 
+// infinite are the ways to say infinitely many.
+var infinite = regexp.MustCompile(`^(?:there are |there is )?(?:an )?(?:infinite(?:ly many)?)(?: (?:number|amount) of)?(?: (?:real |integer |possible )?` +
+	`(?:solutions?|values?|roots?|answers?|triples|pairs|points))?$|^无穷多个?解?$|^无数个?解?$`)
+
 func withoutArticle(s string) string {
 	s = strings.ToLower(s)
+	if infinite.MatchString(s) {
+		return "infinitely many"
+	}
 	for _, article := range []string{"the ", "a ", "an ", "on "} {
 		if rest, ok := strings.CutPrefix(s, article); ok {
 			return rest

@@ -78,7 +78,7 @@ func isCounted(w string) bool {
 // harmlessBefore are words that say nothing before a number. Others make another value of it: square root of 12, multiples of 12.
 var harmlessBefore = setOf(`point number total answer value area length result sum about approximately
 		probability perimeter volume distance average mean median minimum maximum height width radius diameter slope ratio price cost speed
-		time age final required desired`)
+		time age final required desired at`)
 
 // tells tells whether words before a number make another value of it.
 func tells(before []string) bool {
@@ -123,10 +123,18 @@ func (g *grader) differentWords(a, b string) Decision {
 	return g.no("the answers are different words")
 }
 
-// isRun tells whether s is letters, perhaps with digits behind them: tea, Kd5.
+// isRun tells whether s is letters, perhaps with digits behind some: tea, Kd5, H2O.
 func isRun(s string) bool {
-	letters := strings.TrimRight(s, "0123456789")
-	return len(letters) > 1 && isWord(letters)
+	letters := 0
+	for i := range len(s) {
+		switch {
+		case isLetter(s[i]):
+			letters++
+		case i == 0 || !isDigit(s[i]):
+			return false
+		}
+	}
+	return letters > 1
 }
 
 // differentRuns tells whether both answers are runs of the same letters in another order, which are words or products: ab and
