@@ -143,7 +143,7 @@ func only(line string) finding {
 func lead(s string) string {
 	for {
 		before := s
-		s = strings.TrimLeft(s, " \t\r\n*:：\"“#_>`")
+		s = strings.TrimLeft(s, " \t\r\n*:：\"“#_>`}")
 		if m := filler.FindString(s); m != "" {
 			s = s[len(m):]
 		}
@@ -179,6 +179,9 @@ func sentenceEnd(s string) int {
 		case '}':
 			braces--
 		case '$':
+			if i+1 < len(s) && s[i+1] == '$' {
+				i++
+			}
 			if inFormula || strings.IndexByte(s[i+1:], '$') >= 0 {
 				inFormula = !inFormula
 			}

@@ -76,6 +76,11 @@ func (g *grader) marked(gold, pred *node) Decision {
 	return Undecided
 }
 
+// isThousands tells whether n is a number of thousands, 2.5k or 60K; 2k is a multiple of a variable.
+func isThousands(n *node) bool {
+	return n.kind == product && len(n.args) == 2 && n.args[0].kind == number && (n.args[1].is(symbol, "K") || n.args[1].is(symbol, "k") && n.args[0].decimals > 0)
+}
+
 // lettersBehind tells whether n is a number with letters behind it that may be a unit or a scale which is not known: 2.5k, 3 sqm.
 func lettersBehind(n *node) bool {
 	for n.kind == negative {
@@ -136,11 +141,9 @@ func (g *grader) value(gold, pred *node) Decision {
 	if d == Undecided && tried >= enoughPoints {
 		return Yes
 	}
-	if d == No && len(freeVariables(gold)) == 0 && lettersBehind(pred) {
-		for _, thousand := range []string{"k", "K"} { // 2.5k
-			if len(variables) == 1 && variables[thousand] && g.value(gold, pred.replace(thousand, integer(1000))) == Yes {
-				return Yes
-			}
+	if d == No && len(variables) == 1 && isThousands(pred) && len(freeVariables(gold)) == 0 {
+		if pred = pred.replace("k", integer(1000)).replace("K", integer(1000)); g.value(gold, pred) == Yes {
+			return Yes
 		}
 	}
 	if d == No && (len(freeVariables(pred)) == 0 && lettersBehind(gold) || len(freeVariables(gold)) == 0 && lettersBehind(pred)) {
