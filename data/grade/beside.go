@@ -137,6 +137,7 @@ func withdrawn(rest string) bool {
 
 // settled is what a text says that takes an answer back: a later answer, or none.
 func settled(rest string) finding {
+	rest = lastBytes(rest, maxTail)
 	f, ok := marked(rest)
 	if !ok {
 		f = stated(rest)

@@ -129,9 +129,9 @@ func (g *grader) texts(gold string, got finding, text string) Decision {
 			got = finding{answer: letter}
 		}
 	}
-	if word := polar(plainText(gold)); word != "" && got.beside == "" {
+	if word := polar(gold); word != "" && got.beside == "" {
 		for _, s := range []string{got.answer, text} {
-			if p := polar(plainText(s)); p != "" {
+			if p := polar(s); p != "" {
 				got = finding{answer: p}
 				break
 			}

@@ -178,6 +178,7 @@ func mathStart(s string) bool {
 	if s == "" {
 		return false
 	}
+	s = s[:min(len(s), maxStart)]
 	if c := s[0]; isDigit(c) || strings.IndexByte("$\\(-+{[|.<>=", c) >= 0 && (len(s) == 1 || c != '.' || isDigit(s[1])) && (c != '-' ||
 		len(s) > 1 && s[1] != ' ' || mathStart(strings.TrimLeft(s[1:], " "))) {
 		return !(c == '(' || c == '[') || !isAside(s)

@@ -18,7 +18,7 @@ func polar(s string) string {
 	if len(s) > 400 {
 		return ""
 	}
-	m := polarAnswer.FindStringSubmatch(strings.TrimSpace(s))
+	m := polarAnswer.FindStringSubmatch(plainText(s))
 	if m == nil {
 		return ""
 	}
