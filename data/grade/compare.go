@@ -87,8 +87,8 @@ func settle(n *node) *node {
 	if point := pointOf(n); point != nil {
 		return point
 	}
-	if n.kind == setWhere && n.args[1].kind == list && !slices.ContainsFunc(n.args[1].args, func(a *node) bool { return a.kind != relation }) &&
-		n.args[0].kind == symbol {
+	if n.kind == setWhere && n.args[0].kind == symbol && n.args[1].kind == list &&
+		!slices.ContainsFunc(n.args[1].args, func(a *node) bool { return a.kind != relation }) {
 		return n.args[1]
 	}
 	if n.kind == setWhere && n.args[1].kind == relation {

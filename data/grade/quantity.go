@@ -176,7 +176,8 @@ func bareUnit(n *node) (*node, string, bool) {
 			return "Ω"
 		case n.kind == power && n.args[0].kind == symbol && bareUnits[n.args[0].name] && n.args[1].isInteger():
 			return n.args[0].name + "^" + n.args[1].value.RatString()
-		case n.kind == power && n.args[0].kind == symbol && bareUnits[n.args[0].name] && n.args[1].kind == negative && n.args[1].args[0].isInteger():
+		case n.kind == power && n.args[0].kind == symbol && bareUnits[n.args[0].name] && n.args[1].kind == negative &&
+			n.args[1].args[0].isInteger():
 			return n.args[0].name + "^-" + n.args[1].args[0].value.RatString()
 		}
 		return ""
