@@ -64,6 +64,7 @@ type BestOfNResult struct {
 	Unanswered int             `json:"unanswered"` // samples without an answer: they do not vote
 	Graded     int             `json:"graded"`     // samples that the verifier decided on
 	Ungraded   int             `json:"ungraded"`   // samples on which it could not decide: they count as wrong
+	NoOutcome  int             `json:"no_outcome"` // problems whose gold answer cannot be read: they are left out
 	Results    []BestOfNMethod `json:"results"`
 	Warnings   []string        `json:"warnings,omitempty"`
 }
@@ -142,6 +143,9 @@ func BestOfN(ctx context.Context, problems iter.Seq2[*data.SampledProblem, error
 		}
 	}
 	if len(pool.problems) == 0 {
+		if pool.result.NoOutcome > 0 {
+			return nil, fmt.Errorf("nothing can be compared with the gold answers of all %d problems", pool.result.NoOutcome)
+		}
 		return nil, errors.New("no problems")
 	}
 	if err := pool.choose(); err != nil {

@@ -29,6 +29,9 @@ func (p *samplePool) choose() error {
 	if n := slices.Max(p.opt.N); n > most {
 		return fmt.Errorf("%s has %d samples, fewer than n = %d", fewest.where, most, n)
 	}
+	if p.result.NoOutcome > 0 {
+		p.warnf("%d problems are left out, since nothing can be compared with their gold answers", p.result.NoOutcome)
+	}
 	if p.result.Ungraded > 0 {
 		p.warnf("the verifier could not decide on %d of %d samples; they count as wrong", p.result.Ungraded, p.result.Samples)
 	}

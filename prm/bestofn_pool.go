@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/data/label"
 )
 
 // samplePool is what picking needs to know of all problems; texts are not kept.
@@ -70,6 +71,10 @@ func (p *samplePool) add(problem *data.SampledProblem) error {
 	if len(problem.Samples) == 0 {
 		return fmt.Errorf("%s has no samples", k.where)
 	}
+	if p.withoutOutcome(problem) {
+		p.result.NoOutcome++
+		return nil
+	}
 	votes := ballotBox{same: p.opt.Same, numbers: map[string]int{}}
 	for i, s := range problem.Samples {
 		where := fmt.Sprintf("%s: sample %d", k.where, i)
@@ -101,6 +106,13 @@ func (p *samplePool) add(problem *data.SampledProblem) error {
 	p.result.Problems++
 	p.result.Samples += len(problem.Samples)
 	return nil
+}
+
+// withoutOutcome tells whether samples of a problem need the verifier, and nothing can be compared with its gold answer.
+func (p *samplePool) withoutOutcome(problem *data.SampledProblem) bool {
+	checker, ok := p.opt.Verifier.(label.GoldChecker)
+	return ok && problem.Gold != "" && slices.ContainsFunc(problem.Samples, func(s data.Sample) bool { return s.Correct == nil }) &&
+		checker.CheckGold(problem.Gold) != nil
 }
 
 // size is a sample's length in characters and its number of steps.

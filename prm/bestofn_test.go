@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/data/grade"
 	"github.com/goprm/goprm/internal/metrics"
 )
 
@@ -251,6 +252,21 @@ func TestBestOfNWithAVerifier(t *testing.T) {
 	r, err = BestOfN(context.Background(), problemsOf(p), opt)
 	require.NoError(t, err)
 	require.Equal(t, 0.0, row(t, r, "majority", "", 4).Accuracy, "three votes for three texts: the first")
+}
+
+// TestBestOfNWithoutOutcome: a problem whose gold answer cannot be read is left out and counted, as a row of a training run would
+// be; an answer that cannot be read is wrong.
+func TestBestOfNWithoutOutcome(t *testing.T) {
+	samples := []data.Sample{{Text: `\boxed{7}`, Scores: []float64{0.9}}, {Text: `\boxed{\foo{7}}`, Scores: []float64{0.1}}}
+	opt := BestOfNOptions{N: []int{2}, Aggregations: []Aggregation{Last}, Verifier: grade.Verifier{}, Extract: grade.Extract}
+	r, err := BestOfN(context.Background(), problemsOf(&data.SampledProblem{ID: "p", Gold: "7", Samples: samples},
+		&data.SampledProblem{ID: "q", Gold: `\foo{7}`, Samples: samples}), opt)
+	require.NoError(t, err)
+	require.Equal(t, []int{1, 1, 2, 1, 1}, []int{r.Problems, r.NoOutcome, r.Samples, r.Graded, r.Ungraded})
+	require.Contains(t, r.Warnings[0], "1 problems are left out")
+	require.Equal(t, 0.5, row(t, r, "random", "", 2).Accuracy)
+	_, err = BestOfN(context.Background(), problemsOf(&data.SampledProblem{ID: "q", Gold: `\foo{7}`, Samples: samples}), opt)
+	require.ErrorContains(t, err, "nothing can be compared")
 }
 
 // At n = N there is one subset, and the picks of metrics.BestOfN know it.

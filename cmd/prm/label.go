@@ -164,6 +164,9 @@ func writeLabelling(w io.Writer, r label.Report, out string) error {
 	for _, what := range slices.Sorted(maps.Keys(r.Mended)) {
 		fmt.Fprintf(&b, "mended: %d verdicts: %s\n", r.Mended[what], what)
 	}
+	for _, what := range slices.Sorted(maps.Keys(r.Unread)) {
+		fmt.Fprintf(&b, "unread: %d answers, which count as wrong: %s\n", r.Unread[what], what)
+	}
 	writeReasons(&b, "open", r.Open)
 	writeReasons(&b, "none", r.None)
 	fmt.Fprintf(&b, "labels: %s\n", filepath.Join(out, label.LabelsFile))

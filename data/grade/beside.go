@@ -11,10 +11,12 @@ const besideBytes = 200
 var (
 	// separators end what can touch a box: the formula's delimiters, a relation, a comma, a line.
 	separators = []string{"$", `\(`, `\)`, `\[`, `\]`, `\\`, "&", "\n", ",", ";", ":", "=", `\approx`, `\Rightarrow`, `\implies`, `\to`,
-		`\quad`, `\equiv`, `\pmod`, `\bmod`, `\mod`, `\text`, `\begin`, `\end`, `\therefore`, `\because`, "。", "，", "：", "**", `\boxed`,
+		`\quad`, `\qquad`, `\equiv`, `\pmod`, `\bmod`, `\mod`, `\text`, `\begin`, `\end`, `\therefore`, `\because`, "。", "，", "：", "**", `\boxed`,
 		`\fbox`, `\framebox`, "</", "<|", "answer>", "think>"}
 	layoutOnly = strings.NewReplacer(`\left`, "", `\right`, "", `\displaystyle`, "", `\!`, "", `\,`, "", `\;`, "", `\:`, "", `\ `, "",
-		"{", "", "}", "", ".", "", "!", "!", "*", "", "_", "", "~", "", `"`, "", "`", "")
+		`\blacksquare`, "", `\checkmark`, "", `\square`, "", `\Box`, "", `\qed`, "", "✓", "", "✔", "", "■", "", "□", "", "{", "", "}", "", ".", "", "!", "!", "*", "", "_", "", "~", "", `"`, "", "`", "")
+	bullet     = regexp.MustCompile(`(?:^|\n)\s*[-+*]\s+$`) // of a Markdown list
+	moreDigits = regexp.MustCompile(`^(?:(?:,|\{,\})\d{3})+`)
 	unitBeside = regexp.MustCompile(`^\s*(?:\\[,;!: ]|~|\s)*(?:\\(?:text|mathrm|mbox|textrm)\s*\{[^{}]*\}(?:\^\{?\d\}?)?|` +
 		`\^\s*\{?\\circ\}?(?:\s*\\?[CF]\b)?|°[CF]?|\\?%)`)
 )
@@ -26,6 +28,9 @@ func beside(text string, from int, b box, answer string) string {
 	before := text[max(from, b.start-besideBytes):b.start]
 	after := text[b.end:min(len(text), b.end+besideBytes)]
 	left, right := touchingLeft(before), touchingRight(after)
+	if m := moreDigits.FindString(after); m != "" && isDigit(lastByte(answer)) {
+		return answer + m
+	}
 	if m := unitBeside.FindString(after); m != "" {
 		right = m
 	}
@@ -35,7 +40,7 @@ func beside(text string, from int, b box, answer string) string {
 	if !strings.ContainsAny(right, ")]|") {
 		left = strings.TrimRight(left, "([|")
 	}
-	if strings.TrimSpace(layoutOnly.Replace(left)) == "" || len(left) > 1 && isWord(left) {
+	if bullet.MatchString(before) || strings.TrimSpace(layoutOnly.Replace(left)) == "" || len(left) > 1 && isWord(left) {
 		left = ""
 	}
 	if strings.TrimSpace(layoutOnly.Replace(right)) == "" || len(right) > 1 && isWord(right) && units[right] == nil {
@@ -44,7 +49,17 @@ func beside(text string, from int, b box, answer string) string {
 	if left == "" && right == "" {
 		return ""
 	}
+	if isDigit(lastByte(left)) && isDigit(answer[0]) || right != "" && isDigit(right[0]) && isDigit(lastByte(answer)) {
+		return left + answer + right // the box holds some digits of a number
+	}
 	return left + "{" + answer + "}" + right
+}
+
+func lastByte(s string) byte {
+	if s == "" {
+		return 0
+	}
+	return s[len(s)-1]
 }
 
 func touchingLeft(s string) string {
@@ -122,6 +137,7 @@ func withdrawn(rest string) bool {
 
 // settled is what a text says that takes an answer back: a later answer, or none.
 func settled(rest string) finding {
+	rest = lastBytes(rest, maxTail)
 	f, ok := marked(rest)
 	if !ok {
 		f = stated(rest)

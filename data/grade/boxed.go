@@ -160,8 +160,13 @@ func braceless(text string, start, at int) (box, bool) {
 
 // unclosed is the content of a box that is not closed.
 func unclosed(s string) string {
-	if i := strings.IndexAny(s, "$\n"); i >= 0 {
-		s = s[:i]
+	for i := 0; i < len(s); i++ {
+		switch s[i] {
+		case '\\':
+			i++
+		case '$', '\n':
+			return strings.TrimSpace(s[:i])
+		}
 	}
 	return strings.TrimSpace(s)
 }

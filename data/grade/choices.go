@@ -2,12 +2,13 @@ package grade
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
 var (
 	soleChoice  = regexp.MustCompile(`^\(?([A-Z])\)?[.:]?$`)
-	firstChoice = regexp.MustCompile(`^(?:[Oo]ption|[Cc]hoice)?\s*(?:\(([A-Z])\)|([A-Z])[.):])\s*(\S.*)$`)
+	firstChoice = regexp.MustCompile(`^(?:[Oo]ption|[Cc]hoice)?\s*(?:\(([A-Z])\)|([A-Z])(?:[.):]|\s*[—–]\s*[^A-Z]))\s*(\S.*)$`)
 	otherChoice = regexp.MustCompile(`(?:^|[\s,;(])(?:\([A-J]\)|[A-J][.)])|\b(?:and|or)\s*\(?[A-J]\b|^[=<>]`)
 )
 
@@ -47,9 +48,37 @@ func (g *grader) choices(gold, pred string) Decision {
 		return Yes
 	case a != "" && textA != "" && mathStart(textA):
 		return g.undecidedUnlessEqual(textA, pred)
+	case b != "" && textB != "" && mathStart(textB):
+		return g.undecidedUnlessEqual(gold, textB)
 	}
-	return Undecided
+	return g.letterSets(gold, pred)
 }
+
+var letterRun = regexp.MustCompile(`^[A-H]{2,6}$`)
+
+// letterSets compares several choices, which may be written as one run: AC is A, C.
+func (g *grader) letterSets(gold, pred string) Decision {
+	a, b := plainText(halfWidth(gold)), plainText(halfWidth(pred))
+	if len(a) > 40 || len(b) > 40 || letterRun.MatchString(a) == letterRun.MatchString(b) {
+		return Undecided
+	}
+	run, several := a, b
+	if letterRun.MatchString(b) {
+		run, several = b, a
+	}
+	letters := []byte(run)
+	if !severalChoices.MatchString(several) || strings.Contains(several, "or") || !slices.IsSorted(letters) {
+		return Undecided
+	}
+	named := []byte(strings.Join(capitals.FindAllString(several, -1), ""))
+	slices.Sort(named)
+	if string(named) == run {
+		return Yes
+	}
+	return g.no("other choices")
+}
+
+var capitals = regexp.MustCompile(`[A-Z]`)
 
 // undecidedUnlessEqual compares the text of an option with an answer that names none.
 func (g *grader) undecidedUnlessEqual(text, pred string) Decision {
@@ -91,7 +120,7 @@ func chosenOption(gold string, got finding, text string) string {
 }
 
 var (
-	severalChoices = regexp.MustCompile(`^\(?[A-Z]\)?(?:\s*(?:,|;|/|\band\b|\bor\b)\s*(?:and\s+|or\s+)?\(?[A-Z]\)?)+$`)
+	severalChoices = regexp.MustCompile(`^\(?[A-Z]\)?(?:\s*(?:,|;|/|、|&|\band\b|\bor\b)\s*(?:and\s*|or\s*)?\(?[A-Z]\)?)+$`)
 	refused        = regexp.MustCompile(`^\s*(?:(?:is|was|seems|looks)\s+(?:wrong|incorrect|false|not|tempting|out)\b|(?:and|or)\s+\(?[A-J]\b|` +
 		`can(?:not|'t)|[=<>+*/^])`)
 	negated = regexp.MustCompile(`(?i)(?:\bnot|n't|cannot|never|between)\s*(?:the\s+)?$`)

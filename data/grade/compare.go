@@ -12,13 +12,26 @@ func (g *grader) same(gold, pred *node) Decision {
 	if gold.canon() == pred.canon() {
 		return Yes
 	}
+	if c := combinations(gold); c != nil && isScalarKind(pred.kind) {
+		gold = c
+	}
+	if c := combinations(pred); c != nil && isScalarKind(gold.kind) {
+		pred = c
+	}
 	gold, pred = settle(gold), settle(pred)
+	if gold.is(symbol, `\mathbb{R}`) && pred.is(symbol, "R") {
+		return Yes
+	}
 	if gold.has(signs) || pred.has(signs) {
 		return g.withSigns(gold, pred)
 	}
 	switch {
 	case gold.kind == words || pred.kind == words:
 		return g.asWords(gold, pred)
+	case mixedWords(gold) != nil && isScalarKind(pred.kind):
+		return g.same(mixedWords(gold), pred)
+	case mixedWords(pred) != nil && isScalarKind(gold.kind):
+		return g.same(gold, mixedWords(pred))
 	case gold.kind == list || pred.kind == list:
 		return g.lists(gold, pred)
 	case gold.kind == relation || pred.kind == relation:
@@ -27,12 +40,16 @@ func (g *grader) same(gold, pred *node) Decision {
 		return g.all(gold.args, asVector(pred, len(gold.args)).args)
 	case pred.kind == tuple && asVector(gold, len(pred.args)) != nil:
 		return g.all(asVector(gold, len(pred.args)).args, pred.args)
+	case gold.kind == matrix && gold.cols == 1 && asVector(pred, len(gold.args)) != nil:
+		return g.all(gold.args, asVector(pred, len(gold.args)).args)
+	case pred.kind == matrix && pred.cols == 1 && asVector(gold, len(pred.args)) != nil:
+		return g.all(asVector(gold, len(pred.args)).args, pred.args)
 	case gold.kind == matrix && pred.kind == matrix:
 		return g.matrices(gold, pred)
-	case gold.kind == matrix && rowsOf(pred) != nil:
-		return g.matrices(gold, rowsOf(pred))
-	case pred.kind == matrix && rowsOf(gold) != nil:
-		return g.matrices(rowsOf(gold), pred)
+	case gold.kind == matrix && rowsIn(pred, "[]()") != nil:
+		return g.matrices(gold, rowsIn(pred, "[]()"))
+	case pred.kind == matrix && rowsIn(gold, "[]()") != nil:
+		return g.matrices(rowsIn(gold, "[]()"), pred)
 	case gold.kind == matrix && pred.kind == tuple, gold.kind == tuple && pred.kind == matrix:
 		return g.vectors(gold, pred)
 	case gold.kind == ratio || pred.kind == ratio:
@@ -65,6 +82,13 @@ func settle(n *node) *node {
 		}
 	}
 	if n.kind == relation && len(n.ops) == 1 && n.ops[0] == `\in` && n.args[1].kind == set && isName(n.args[0]) {
+		return n.args[1]
+	}
+	if point := pointOf(n); point != nil {
+		return point
+	}
+	if n.kind == setWhere && n.args[0].kind == symbol && n.args[1].kind == list &&
+		!slices.ContainsFunc(n.args[1].args, func(a *node) bool { return a.kind != relation }) {
 		return n.args[1]
 	}
 	if n.kind == setWhere && n.args[1].kind == relation {
@@ -164,6 +188,12 @@ func (g *grader) tuples(gold, pred *node) Decision {
 	if m, n := rowsOf(gold), rowsOf(pred); m != nil && n == nil || m == nil && n != nil {
 		return g.no("a matrix and a list of points")
 	}
+	if len(gold.args) == 2 && gold.name != pred.name && (gold.name == "<>" && pred.name == "()" || gold.name == "()" && pred.name == "<>") {
+		if d := g.all(gold.args, pred.args); d != Yes {
+			return d
+		}
+		return g.undecided("a vector, and a point or an interval")
+	}
 	if len(gold.args) == 2 && gold.name != pred.name {
 		return g.no("the brackets differ: %s and %s", gold.name, pred.name)
 	}
@@ -187,5 +217,14 @@ func (g *grader) asWords(gold, pred *node) Decision {
 	if a.kind == words && b.kind == words {
 		return g.differentWords(a.name, b.name)
 	}
-	return g.no("the answers are different words")
+	return g.differentWords(wordsIn(a), wordsIn(b))
+}
+
+// wordsIn are the names in an answer.
+func wordsIn(n *node) string {
+	text := n.name
+	for _, a := range n.args {
+		text += " " + wordsIn(a)
+	}
+	return text
 }

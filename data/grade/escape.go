@@ -35,18 +35,28 @@ func everyDoubled(text string) bool {
 		}
 		switch c := text[i]; {
 		case n == 1 && isLetter(c):
-			end := i
-			for end < len(text) && end < i+32 && isLetter(text[end]) {
-				end++
-			}
-			if known(text[i:end]) {
+			if knownAt(text[i:]) {
 				return false
 			}
-		case n == 2 && (isLetter(c) || strings.IndexByte("({[)}]", c) >= 0):
+		case n == 2 && isLetter(c):
+			if !knownAt(text[i:]) {
+				return false // a line break before a variable: x=1\\y=2
+			}
+			doubled = true
+		case n == 2 && strings.IndexByte("({[)}]", c) >= 0:
 			doubled = true
 		}
 	}
 	return doubled
+}
+
+// knownAt tells whether s begins with the name of a command.
+func knownAt(s string) bool {
+	end := 0
+	for end < len(s) && end < 32 && isLetter(s[end]) {
+		end++
+	}
+	return known(s[:end])
 }
 
 // doubledMarks mends \\% and \\$ and \\, between digits.

@@ -125,8 +125,12 @@ func inside(content string) finding {
 			return f
 		}
 	}
-	return finding{answer: trimMarks(content)}
+	return finding{answer: introduction.ReplaceAllString(trimMarks(content), "")}
 }
+
+// introduction are words before an answer that say nothing: it is, a total of.
+var introduction = regexp.MustCompile(`(?i)^(?:(?:it|this|that|he|she|which) (?:is|was|equals)|it's|they are|there (?:is|are)|we (?:get|have|obtain|find)|` +
+	`(?:a|the) (?:grand )?total (?:number )?of|exactly|altogether)\s+`)
 
 // untext removes the commands around texts, \text{the answer is} 5, and keeps what they hold.
 func untext(s string) string {

@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 )
 
@@ -129,6 +128,14 @@ func (g *grader) texts(gold string, got finding, text string) Decision {
 			got = finding{answer: letter}
 		}
 	}
+	if word := polar(gold); word != "" && got.beside == "" {
+		for _, s := range []string{got.answer, text} {
+			if p := polar(s); p != "" {
+				got = finding{answer: p}
+				break
+			}
+		}
+	}
 	switch {
 	case got.empty:
 		return g.no("%s", got.reason)
@@ -156,79 +163,4 @@ func notGraded(gold string) string {
 		return "not graded: the gold answer is code or test cases"
 	}
 	return ""
-}
-
-// reading is one way to read an answer.
-type reading struct {
-	node      *node
-	err       error
-	ambiguous bool
-}
-
-func read(answer string, separators bool) reading {
-	text := plainText(answer)
-	if s := wordSet(named(words, text)); s != nil {
-		return reading{node: s}
-	}
-	if r := spelledNumber(text); r != nil {
-		return reading{node: &node{kind: number, value: r}}
-	}
-	if date.MatchString(text) {
-		return reading{node: named(words, text)}
-	}
-	n, ambiguous, err := parse(answer, separators)
-	return reading{n, err, ambiguous}
-}
-
-// date is a day of the calendar, which is no difference.
-var date = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}$|^\d{1,2}/\d{1,2}/\d{4}$`)
-
-// answers compares two answers: as text, then as mathematics, a comma between digits being a separator of thousands first and
-// of elements where that fails.
-func (g *grader) answers(gold, pred string) Decision {
-	if gold == pred {
-		return Yes
-	}
-	if len(gold) > maxAnswer || len(pred) > maxAnswer {
-		return g.undecided("an answer is longer than %d bytes", maxAnswer)
-	}
-	if sameText(gold, pred) {
-		return Yes
-	}
-	if d := g.choices(gold, pred); d != Undecided {
-		return d
-	}
-	if differentRuns(gold, pred) {
-		return g.undecided("the answers are different runs of letters")
-	}
-	if a, b := wordSet(named(words, plainText(gold))), wordSet(named(words, plainText(pred))); isProse(gold) && isProse(pred) &&
-		a == nil && b == nil {
-		return g.differentWords(gold, pred)
-	}
-	want, got := read(gold, true), read(pred, true)
-	d := g.readings(gold, pred, want, got)
-	if d == Yes {
-		return d
-	}
-	if want.ambiguous || got.ambiguous {
-		reason := g.reason
-		if want.ambiguous && g.readings(gold, pred, read(gold, false), got) == Yes || got.ambiguous && g.readings(gold, pred, want,
-			read(pred, false)) == Yes {
-			return Yes
-		}
-		g.reason = reason
-	}
-	return d
-}
-
-func (g *grader) readings(gold, pred string, want, got reading) Decision {
-	switch {
-	case want.err == nil && got.err == nil:
-		return g.same(want.node, got.node)
-	case want.err != nil && isWords(gold) || got.err != nil && isWords(pred):
-		return g.no("the answers are different words")
-	case want.err != nil:
-		return g.undecided("the gold answer cannot be read (%v) and is written differently", want.err)
-	}
-	return g.undecided("the answer cannot be read (%v) and is written differently", got.err)
 }

@@ -55,7 +55,7 @@ var cases = []struct {
 	{"1,2", "1", No}, {"1", "1,2", No}, {"1,2", `1\text{ and }2`, Yes}, {"1,2", "1 or 2", Yes}, {"1,2", "1;2", Yes},
 	{"1,2,3", "1,2", No}, {`\pm 3`, "3,-3", Yes}, {`3,-3`, `\pm3`, Yes}, {`\pm 3`, "3", No}, {`x=\pm 3`, `x=3\text{ or }x=-3`, Yes}, {`1\pm\sqrt2`, `1+\sqrt2, 1-\sqrt2`, Yes}, {`\frac{-1\pm\sqrt5}{2}`, `\frac{-1-\sqrt5}{2}, \frac{\sqrt5-1}{2}`, Yes},
 	{"(1,2),(3,4)", "(3,4),(1,2)", Yes}, {"(1,2),(3,4)", "(1,4),(3,2)", No}, {"x=1,y=2", "y=2,x=1", Yes}, {"x=1,y=2", "x=2,y=1", No}, {"x=1,y=2", "1,2", Yes}, {"x=1,y=2", "2,1", No}, {"x=1,y=2", "(1,2)", Yes}, {"x=2,x=3", "3,2", Yes}, {"x=2,3", "2,3", Yes},
-	{"(0,0),(1,1)", "(0,0)", No}, {`\langle 1,2\rangle`, "(1,2)", No}, {`\langle1,2,3\rangle`, "(1,2,3)", Yes}, {"100,200,300", "100, 200, 300", Yes}, {"1,234", "1, 234", Yes},
+	{"(0,0),(1,1)", "(0,0)", No}, {`\langle 1,2\rangle`, "(1,2)", Undecided}, {`\langle1,2,3\rangle`, "(1,2,3)", Yes}, {"100,200,300", "100, 200, 300", Yes}, {"1,234", "1, 234", Yes},
 	// matrices
 	{`\begin{pmatrix}1&2\\3&4\end{pmatrix}`, `\begin{bmatrix}1&2\\3&4\end{bmatrix}`, Yes}, {`\begin{pmatrix}1&2\\3&4\end{pmatrix}`, `\begin{pmatrix}1&3\\2&4\end{pmatrix}`, No}, {`\begin{pmatrix}1\\2\end{pmatrix}`, "(1,2)", Yes},
 	{`\begin{pmatrix}1\\2\end{pmatrix}`, `\begin{pmatrix}1&2\end{pmatrix}`, No}, {`2\begin{pmatrix}1\\2\end{pmatrix}`, `\begin{pmatrix}2\\4\end{pmatrix}`, Yes}, {`\begin{pmatrix}1/2&0\\0&1\end{pmatrix}`, `\frac12\begin{pmatrix}1&0\\0&2\end{pmatrix}`, Yes},

@@ -90,6 +90,9 @@ func (l *lexer) next(s string) (int, error) {
 		l.add(tNumber, text)
 		if ordinal.MatchString(s[n:]) {
 			n += 2
+			if ordinalOf.MatchString(s[n:]) {
+				l.add(tText, "ordinal")
+			}
 		}
 		return n, nil
 	case c == '\\':

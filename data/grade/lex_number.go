@@ -18,7 +18,10 @@ var (
 	bracketed    = regexp.MustCompile(`^(\d*\.\d*)\((\d+)\)\s*$`)
 	ellipsis     = regexp.MustCompile(`^(\d*\.)(\d+)(?:\.\.\.|\\[lc]?dots\b ?)`)
 	hexadecimal  = regexp.MustCompile(`^0[xX]([0-9A-Fa-f]+)`)
+	binary       = regexp.MustCompile(`^0[bB]([01]+)`)
 	ordinal      = regexp.MustCompile(`^(?:st|nd|rd|th)(?:[^A-Za-z]|$)`)
+	// ordinalOf is a word behind an ordinal that makes another thing of it: 12th root, 12th grade; not 4th of July.
+	ordinalOf = regexp.MustCompile(`^\s+(?:[A-Za-z]{3,})`)
 )
 
 // readNumber returns the number at the beginning of s and how many bytes it takes.
@@ -36,6 +39,11 @@ func (l *lexer) readNumber(s string) (text string, length int) {
 	}
 	if m := hexadecimal.FindStringSubmatch(s); m != nil {
 		if n, ok := new(big.Int).SetString(m[1], 16); ok && len(m[1]) < 200 {
+			return n.String(), len(m[0])
+		}
+	}
+	if m := binary.FindStringSubmatch(s); m != nil && len(m[1]) < 800 {
+		if n, ok := new(big.Int).SetString(m[1], 2); ok {
 			return n.String(), len(m[0])
 		}
 	}

@@ -33,7 +33,7 @@ func (l *lexer) run(s string) {
 		l.add(tLetter, `\pi`)
 	case lower == "infinity" || s == "inf" || s == "infty" || s == "oo":
 		l.add(tLetter, `\infty`)
-	case (s == "min" || s == "sec") && last.kind == tNumber:
+	case (s == "min" || s == "sec" || s == "sq" || s == "cu") && last.kind == tNumber:
 		l.add(tText, s)
 	case s == "sqrt" || s == "cbrt":
 		l.out = append(l.out, token{kind: tCommand, text: s, whole: true})

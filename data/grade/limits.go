@@ -5,6 +5,7 @@ const (
 	maxText      = 4 << 20 // bytes of a text in which an answer is looked for
 	maxTail      = 1 << 15 // bytes at a text's end in which an answer without a box is looked for
 	maxSentence  = 8192    // bytes of a sentence that are looked at
+	maxStart     = 256     // bytes that tell whether mathematics begins at a place
 	maxMarkers   = 16      // places of "the answer is" that are tried, from the last one on
 	maxAnswer    = 4096    // bytes of an answer that is parsed
 	maxTokens    = 2048    // tokens of an answer

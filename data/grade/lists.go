@@ -39,9 +39,25 @@ func (g *grader) lists(gold, pred *node) Decision {
 		return g.undecided("the order of the names is not known")
 	}
 	if gold.kind == set || pred.kind == set || onlyTuples(a) && onlyTuples(b) {
-		return g.unordered(a, b)
+		d := g.unordered(a, b)
+		if d == Yes && (gold.kind == list && pred.kind == set && len(a) > g.distinct(b) ||
+			pred.kind == list && gold.kind == set && len(b) > g.distinct(a)) {
+			return g.undecided("a list that names a value twice, and a set")
+		}
+		return d
 	}
 	return g.multiset(a, b)
+}
+
+// distinct counts the members of a set.
+func (g *grader) distinct(nodes []*node) int {
+	n := 0
+	for i, x := range nodes {
+		if !slices.ContainsFunc(nodes[:i], func(y *node) bool { return g.same(x, y) == Yes }) {
+			n++
+		}
+	}
+	return n
 }
 
 // restated is the first of several equal values joined by "or": 9 cm or 90 mm. It is nil where they differ.

@@ -10,7 +10,7 @@ import (
 var marker = regexp.MustCompile(`(?i)####` +
 	`|\bfinal\s+(?:answer|result)\b(?:\s*(?:is|are|equals)\b(?:n't\b)?)?` +
 	`|\banswers?\b(?:\s+(?:to|of|for|in)\b[^.:\n$\\\d]{0,60}?)?` +
-	`(?:\s+(?:is|are|should be|must be|will be|would be|equals|comes out to be|turns out to be)\b|\*{0,2}\s*[:=：])` +
+	`(?:\s+(?:is|are|should be|must be|will be|would be|equals|comes out to be|turns out to be)\b|\s*\([^()\n]{0,40}\)\s*[:：]|\*{0,2}\s*[:=：]|\*{0,2}\s+[—–-]\s)` +
 	`|\b(?:correct|right|best)\s+(?:option|choice|answer|one)\b(?:\s+(?:is\b|should be\b|would be\b)|\s*[:：])` +
 	`|\b(?:option|choice|solution|result)\s*(?:is\b|:)|\b(?:result|solution)s?\s+(?:are|equals)\b` +
 	`|答案(?:应该|应当|应|就|便)?(?:是|为|：|:)|答案选|故选|应选|因此选|所以选|正确选项(?:是|为|：|:)|答[：:]|共有|解为|结果(?:是|为|：|:)`)
@@ -64,6 +64,12 @@ var (
 	bounds = regexp.MustCompile(`(?i)^(?:at (?:least|most)|(?:strictly )?(?:less|more|fewer|greater|larger|smaller|bigger|higher|lower|` +
 		`other) than|no (?:less|more|fewer|greater) than|not (?:less|more|greater) than|between|up to|over|under|` +
 		`below|above|beyond|somewhere|either|within|nearly|almost|close to|大于|小于|至少|至多|不超过|不少于)(?:\s|\b)`)
+	// refusal behind a value or an option takes it back: D is incorrect.
+	refusal = regexp.MustCompile(`(?i)^\W*(?:is|are|was|were|seems?|looks?|(?:can|must|should|may) be|(?:has|have) been)\s+(?:(?:also|clearly|` +
+		`obviously|therefore|thus)\s+)?(?:(?:not|n't)\s+(?:it|true|possible|correct|right|the\b|an?\b|what)|incorrect|wrong|false|invalid|impossible|` +
+		`ruled\s+out|eliminated|rejected|excluded|discarded|extraneous|too\s+(?:large|small|big))\b`)
+	// exclaimed is a fraction or a decimal before an exclamation mark, which is no factorial.
+	exclaimed = regexp.MustCompile(`^-?(?:\d+/\d+|\d*\.\d+)!$`)
 	// instead is what a denial may settle on: not 5, it is 6.
 	instead = regexp.MustCompile(`(?i)(?:[,;.:，；]|—)\s*(?:but\s+)?(?:rather\s+|instead\s+)?(?:(?:it\s+is|it's|it\s+equals|it\s+should\s+be|` +
 		`is|rather|instead)\b|而是|应为)\s*|\bbut\s+(?:rather\s+|instead\s+|it\s+is\s+)?|而是`)
@@ -102,7 +108,14 @@ func expression(s string) finding {
 	if bounds.MatchString(line) {
 		return finding{reason: "the text bounds the answer instead of giving it"}
 	}
-	answer := trimMarks(phrase(line))
+	chosen := phrase(line)
+	if refusal.MatchString(line[min(len(line), len(chosen)):]) {
+		return finding{reason: "the text denies an answer instead of giving one"}
+	}
+	if exclaimed.MatchString(chosen) {
+		chosen = strings.TrimSuffix(chosen, "!")
+	}
+	answer := trimMarks(chosen)
 	if len(answer) == 2 && answer[1] == '.' { // B. It follows from the above
 		answer = answer[:1]
 	}
@@ -130,7 +143,7 @@ func only(line string) finding {
 func lead(s string) string {
 	for {
 		before := s
-		s = strings.TrimLeft(s, " \t\r\n*:：\"“#_>`")
+		s = strings.TrimLeft(s, " \t\r\n*:：\"“#_>`}")
 		if m := filler.FindString(s); m != "" {
 			s = s[len(m):]
 		}
@@ -166,6 +179,9 @@ func sentenceEnd(s string) int {
 		case '}':
 			braces--
 		case '$':
+			if i+1 < len(s) && s[i+1] == '$' {
+				i++
+			}
 			if inFormula || strings.IndexByte(s[i+1:], '$') >= 0 {
 				inFormula = !inFormula
 			}

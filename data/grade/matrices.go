@@ -1,6 +1,9 @@
 package grade
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // matrixOf carries out sums, products and multiples of matrices; nil where n is none.
 func matrixOf(n *node) *node {
@@ -164,13 +167,16 @@ func transpose(m *node) *node {
 }
 
 // rowsOf is a matrix that was written as a list of rows, [[1,2],[3,4]]; nil for everything else.
-func rowsOf(n *node) *node {
-	if n.kind != tuple || n.name != "[]" {
+func rowsOf(n *node) *node { return rowsIn(n, "[]") }
+
+// rowsIn is rowsOf with all of the brackets named.
+func rowsIn(n *node, brackets string) *node {
+	if n.kind != tuple || !strings.Contains(brackets, n.name) {
 		return nil
 	}
 	m := &node{kind: matrix}
 	for i, row := range n.args {
-		if row.kind != tuple || row.name != "[]" || i > 0 && len(row.args) != m.cols {
+		if row.kind != tuple || row.name != n.name || i > 0 && len(row.args) != m.cols {
 			return nil
 		}
 		m.cols = len(row.args)

@@ -25,10 +25,10 @@ func pairs(words string) map[string]string {
 var (
 	// dropped commands say nothing about the value.
 	dropped = setOf(`quad qquad displaystyle textstyle scriptstyle limits nolimits hline mathstrut strut hfill
-		thinspace enspace space normalsize large small smallskip medskip rm bf it middle nonumber notag phantom`)
-	textCommands = setOf(`text textbf textit textrm textsf texttt textnormal mbox hbox emph textup underline`)
+		thinspace enspace space normalsize large Large LARGE huge Huge tiny footnotesize scriptsize small smallskip medskip rm bf it middle nonumber notag phantom`)
+	textCommands = setOf(`text textbf textit textrm textsf texttt textnormal mbox hbox emph textup`)
 	fontCommands = setOf(`mathrm mathbf mathit mathsf mathtt boldsymbol bm mathnormal mathbb mathcal mathfrak operatorname variable
-		boxed fbox ensuremath`)
+		boxed fbox ensuremath underline uline`)
 	// structural commands have a case of their own in the parser.
 	structural = setOf(`textcolor color nicefrac sfrac frac dfrac tfrac cfrac sqrt binom dbinom tbinom choose sum prod int iint oint lim
 	overline bar vec hat tilde widehat overrightarrow underbrace overbrace stackrel angle triangle lfloor rfloor lceil
@@ -56,7 +56,7 @@ var (
 		sinh sinh cosh cosh tanh tanh arcsinh arcsinh arccosh arccosh arctanh arctanh arsinh arcsinh arcosh arccosh artanh arctanh
 		asinh arcsinh acosh arccosh atanh arctanh
 		ln ln log log lg lg exp exp gcd gcd lcm lcm max max min min floor floor ceil ceil abs abs sqrt sqrt cbrt cbrt cis cis tg tan
-		ctg cot arctg arctan cosec csc sgn sgn det det dim dim ker ker deg deg Re Re Im Im arg arg`)
+		ctg cot surd sqrt arctg arctan cosec csc sgn sgn det det dim dim ker ker deg deg Re Re Im Im arg arg`)
 	percentWords = []string{"percent", "percentage", "percents", "pct", "percentagepoints"}
 	degreeWords  = []string{"degree", "degrees", "deg"}
 )

@@ -84,7 +84,7 @@ func TestLimits(t *testing.T) {
 
 func TestVerifier(t *testing.T) {
 	v := Verifier{}
-	require.Equal(t, "grade/2", v.ID())
+	require.Equal(t, "grade/3", v.ID())
 	right, reason, err := v.Verify(`\frac{1}{2}`, `<think>1?</think>So \boxed{0.5}.`)
 	require.NoError(t, err)
 	require.True(t, right)

@@ -2,6 +2,7 @@ package grade
 
 import (
 	"math/big"
+	"slices"
 	"strings"
 )
 
@@ -55,9 +56,50 @@ func numberWord(word string) *big.Rat {
 	return big.NewRat(total, 1)
 }
 
+// numberFields are the words of a number, with the hyphens of fractions taken apart: three-eighths.
+func numberFields(text string) []string {
+	fields := strings.Fields(strings.ToLower(text))
+	for i := 0; i < len(fields) && len(fields) <= 12; i++ {
+		n, part, found := strings.Cut(fields[i], "-")
+		if found && numberWord(n) != nil && scaleOf(part) != nil && !scaleOf(part).IsInt() {
+			fields = slices.Insert(slices.Delete(fields, i, i+1), i, n, part)
+		}
+	}
+	return fields
+}
+
+// fits tells whether a number may follow in the same group: one hundred twelve and twenty one, but not two three.
+func fits(group, n *big.Rat) bool {
+	if group.Sign() == 0 {
+		return true
+	}
+	if !group.IsInt() || !group.Num().IsInt64() || !n.Num().IsInt64() {
+		return false
+	}
+	g, next := group.Num().Int64(), n.Num().Int64()
+	return g%100 == 0 || g%100 >= 20 && g%10 == 0 && next > 0 && next < 10
+}
+
+// decimals adds the digits behind a point that are written in words; nil where they are none.
+func decimals(whole *big.Rat, digits []string) *big.Rat {
+	place := big.NewRat(1, 1)
+	for _, w := range digits {
+		n := numberWord(w)
+		if n == nil || n.Cmp(big.NewRat(9, 1)) > 0 {
+			return nil
+		}
+		place.Quo(place, big.NewRat(10, 1))
+		whole.Add(whole, n.Mul(n, place))
+	}
+	if len(digits) == 0 {
+		return nil
+	}
+	return whole
+}
+
 // spelledNumber is a number written in words, as in "two and a half" or "three hundred twelve"; nil for other texts.
 func spelledNumber(text string) *big.Rat {
-	fields := strings.Fields(strings.ToLower(text))
+	fields := numberFields(text)
 	if len(fields) == 0 || len(fields) > 12 {
 		return nil
 	}
@@ -67,14 +109,21 @@ func spelledNumber(text string) *big.Rat {
 		w := fields[i]
 		n, s := numberWord(w), scaleOf(w)
 		switch {
-		case n != nil:
+		case n != nil && fits(group, n):
 			group.Add(group, n)
+		case w == "point" && any:
+			return decimals(total.Add(total, group), fields[i+1:])
 		case w == "and" && any && i+1 < len(fields):
 			if rest := fields[i+1:]; len(rest) == 2 && rest[0] == "a" && (rest[1] == "half" || rest[1] == "quarter" || rest[1] == "third") {
 				return total.Add(total, group.Add(group, scaleOf(rest[1])))
 			}
-			if numberWord(fields[i+1]) == nil {
+			rest := fields[i+1:]
+			if numberWord(rest[0]) == nil {
 				return nil
+			}
+			if len(rest) == 2 && scaleOf(rest[1]) != nil && !scaleOf(rest[1]).IsInt() { // four and two sevenths
+				part := new(big.Rat).Mul(numberWord(rest[0]), scaleOf(rest[1]))
+				return total.Add(total, group.Add(group, part))
 			}
 		case w == "a" && !any && i+1 < len(fields) && scaleOf(fields[i+1]) != nil:
 			group.SetInt64(1)

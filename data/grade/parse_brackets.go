@@ -1,5 +1,7 @@
 package grade
 
+import "slices"
+
 // brackets reads what stands between brackets.
 func (p *parser) brackets(open string) *node {
 	bars, integrand := p.bars, p.integrand
@@ -12,7 +14,7 @@ func (p *parser) brackets(open string) *node {
 		p.expect(`\rangle`)
 		end = ">"
 		open = "<"
-	case end == ")" || end == "]" || end == "[" && open == "]":
+	case end == ")" || end == "]" || end == "[" && (open == "]" || open == "["):
 		p.at++
 	default:
 		return p.fail("unclosed %s", open)
@@ -97,14 +99,35 @@ func (p *parser) set() *node {
 	if inner.kind == ratio && len(inner.args) == 2 { // {x : x > 0}, whose condition was taken for a number
 		return newNode(setWhere, inner.args...)
 	}
-	if inner.kind == relation && inner.args[0].kind == ratio && len(inner.args[0].args) == 2 {
-		first := inner.args[0]
-		return newNode(setWhere, first.args[0], &node{kind: relation, ops: inner.ops, args: append([]*node{first.args[1]}, inner.args[1:]...)})
+	if where := whereOf(inner); where != nil {
+		return where
+	}
+	if inner.kind == list { // {y : y < 0 or y > 5}
+		if where := whereOf(inner.args[0]); where != nil {
+			return newNode(setWhere, where.args[0], named(list, inner.name, append([]*node{where.args[1]}, inner.args[1:]...)...))
+		}
 	}
 	if inner.kind == list {
 		return newNode(set, inner.args...)
 	}
 	return newNode(set, inner)
+}
+
+// whereOf parts a relation at the colon that was taken for a ratio's: x in R : x > 0. It is nil where there is none.
+func whereOf(n *node) *node {
+	if n.kind != relation {
+		return nil
+	}
+	at := slices.IndexFunc(n.args, func(a *node) bool { return a.kind == ratio && len(a.args) == 2 })
+	if at < 0 || at == len(n.args)-1 {
+		return nil
+	}
+	colon := n.args[at]
+	member := colon.args[0]
+	if at > 0 {
+		member = &node{kind: relation, ops: n.ops[:at], args: append(slices.Clone(n.args[:at]), member)}
+	}
+	return newNode(setWhere, member, &node{kind: relation, ops: n.ops[at:], args: append([]*node{colon.args[1]}, n.args[at+1:]...)})
 }
 
 func (p *parser) absolute(open string) *node {

@@ -1,7 +1,6 @@
 package grade
 
 import (
-	"slices"
 	"strings"
 )
 
@@ -35,9 +34,13 @@ func (p *parser) command(name string) *node {
 		if name == "triangle" {
 			text = `\triangle`
 		}
+		braces := p.take("{")
 		for p.peek().kind == tLetter {
 			text += p.peek().text
 			p.at++
+		}
+		if braces {
+			p.expect("}")
 		}
 		return named(symbol, text)
 	case "lfloor", "lceil":
@@ -180,142 +183,4 @@ func (p *parser) limit() *node {
 		return p.fail("a limit that goes nowhere")
 	}
 	return named(opaque, `\lim`+where, p.term())
-}
-
-// call reads a function's exponent, base and argument.
-func (p *parser) call(name string) *node {
-	var exponent, base *node
-	for p.err == nil {
-		if exponent == nil && p.take("^") {
-			exponent = p.script()
-		} else if base == nil && p.take("_") {
-			base = p.argument()
-		} else {
-			break
-		}
-	}
-	args := p.callArguments(name)
-	if p.err != nil {
-		return integer(0)
-	}
-	if base != nil {
-		if name != "log" || len(args) != 1 {
-			return p.fail("%s with a subscript", name)
-		}
-		args = append(args, base)
-	}
-	many := slices.Contains([]string{"gcd", "lcm", "max", "min"}, name)
-	if !many && len(args) != 1 && base == nil {
-		return p.fail("%s of %d arguments", name, len(args))
-	}
-	if name == "sqrt" {
-		name, args = "root", append(args, integer(2))
-	}
-	n := named(function, name, args...)
-	if name == "cis" && len(args) == 1 {
-		n = newNode(sum, named(function, "cos", args[0]), newNode(product, named(symbol, "i"), named(function, "sin", args[0])))
-	}
-	if exponent == nil {
-		return n
-	}
-	if exponent.kind == negative && exponent.args[0].isInteger() && exponent.args[0].value.Cmp(integer(1).value) == 0 && inverses[name] != "" {
-		return named(function, inverses[name], args...)
-	}
-	return newNode(power, n, exponent)
-}
-
-var inverses = pairs("sin arcsin cos arccos tan arctan cot arccot sinh arcsinh cosh arccosh tanh arctanh arcsin sin arccos cos arctan tan")
-
-// callArguments reads f(x, y), f{x} and f x; without brackets the factors up to the next operator or function are the argument.
-func (p *parser) callArguments(name string) []*node {
-	switch {
-	case p.isPunct("("), p.isPunct("["), p.isPunct("{"):
-		inner := p.primary()
-		if inner.kind == tuple || inner.kind == list {
-			return inner.args
-		}
-		return []*node{inner}
-	case p.isPunct(`\{`):
-		if s := p.primary(); s.kind == set {
-			return s.args
-		}
-		return []*node{p.fail("%s of a set", name)}
-	case p.take("-"):
-		return []*node{newNode(negative, p.postfix(p.primary()))}
-	}
-	if !p.startsOperand() {
-		return []*node{p.fail("%s of nothing", name)}
-	}
-	arg := p.postfix(p.primary())
-	for p.err == nil && p.startsOperand() && p.peek().kind != tCommand && p.peek().kind != tBegin && !p.isPunct("(") && !p.isPunct("[") &&
-		!p.isPunct("|(") && !p.isPunct("|") {
-		arg = newNode(product, arg, p.postfix(p.primary()))
-	}
-	return []*node{arg}
-}
-
-// environment reads a matrix, or the lines of cases and aligned equations as a list.
-func (p *parser) environment(name string) *node {
-	bars, integrand := p.bars, p.integrand
-	p.bars, p.integrand = 0, false
-	defer func() { p.bars, p.integrand = bars, integrand }()
-	isMatrix := strings.HasSuffix(name, "matrix") || name == "array"
-	var rows [][]*node
-	var row []*node
-	total := 0
-	for p.err == nil {
-		if p.isPunct(`\\`) || p.peek().kind == tFinish || p.isPunct("&") {
-			if isMatrix && (p.isPunct("&") || len(row) > 0 && !p.isPunct(`\\`) && p.peek().kind != tFinish) {
-				return p.fail("an empty entry")
-			}
-		} else {
-			row = append(row, p.list())
-			total++
-		}
-		if total > maxElements {
-			return p.fail("more than %d entries", maxElements)
-		}
-		t := p.peek()
-		p.at++
-		switch {
-		case t.kind == tPunct && t.text == "&":
-		case t.kind == tPunct && t.text == `\\`, t.kind == tFinish && t.text == name:
-			if len(row) > 0 {
-				rows = append(rows, row)
-				row = nil
-			}
-			if t.kind == tFinish {
-				return p.lines(name, isMatrix, rows)
-			}
-		default:
-			p.at--
-			return p.fail("unclosed %s", name)
-		}
-	}
-	return integer(0)
-}
-
-func (p *parser) lines(name string, isMatrix bool, rows [][]*node) *node {
-	if len(rows) == 0 {
-		return p.fail("an empty %s", name)
-	}
-	cols := len(rows[0])
-	all := slices.Concat(rows...)
-	if !isMatrix {
-		if len(all) == 1 {
-			return all[0]
-		}
-		return named(list, ",", all...)
-	}
-	for _, r := range rows {
-		if len(r) != cols {
-			return p.fail("rows of different lengths")
-		}
-	}
-	n := newNode(matrix, all...)
-	n.cols = cols
-	if name == "vmatrix" {
-		return named(function, "det", n)
-	}
-	return n
 }

@@ -20,6 +20,14 @@ func mixedNumber(whole, part *node) *node {
 	return nil
 }
 
+// mixedWords is "2 and 1/2" as a sum; nil for everything else.
+func mixedWords(n *node) *node {
+	if !n.is(list, "and") || len(n.args) != 2 || n.args[1].kind != quotient || !properFraction(n.args[1]) {
+		return nil
+	}
+	return mixedNumber(n.args[0], n.args[1])
+}
+
 func isDigits(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
 
 func (p *parser) number(text string) *node {

@@ -3,6 +3,8 @@ package grade
 import (
 	"regexp"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // remark begins what only explains the answer before it.
@@ -59,7 +61,7 @@ func plainPhrase(s string, behind bool) string {
 		case '}':
 			braces--
 		case '(', '[':
-			if depth == 0 && braces == 0 && i > 0 && s[i-1] == ' ' && isAside(s[i:]) {
+			if depth == 0 && braces == 0 && i > 0 && (s[i-1] == ' ' && isAside(s[i:]) || isHan(s[i+1:])) {
 				return strings.TrimRight(s[:i], " ")
 			}
 			depth++
@@ -113,9 +115,11 @@ func startsRemark(s string) bool {
 		return len(n) > 1 && remark[strings.ToLower(n)]
 	case lower == "in" || lower == "of":
 		n := leadingWord(next)
-		return len(n) > 1 && numberWord(n) == nil
+		return len(n) > 1 && numberWord(n) == nil && !isMonth.MatchString(n)
 	case lower == "not":
 		return false
+	case lower == "to":
+		return purpose.MatchString(" " + s)
 	}
 	return remark[lower]
 }
@@ -144,6 +148,12 @@ func continues(rest, before string) bool {
 	return !strings.ContainsAny(before, `0123456789\$`) // a list of words
 }
 
+// isHan tells whether s begins with a Chinese character.
+func isHan(s string) bool {
+	r, _ := utf8.DecodeRuneInString(s)
+	return unicode.Is(unicode.Han, r)
+}
+
 var asideWord = regexp.MustCompile(`[A-Za-z]{3,}`)
 
 // isAside tells whether brackets hold a remark: words that are no functions.
@@ -153,7 +163,7 @@ func isAside(s string) bool {
 		end = len(s)
 	}
 	for _, w := range asideWord.FindAllString(command.ReplaceAllString(s[:end], " "), -1) {
-		if functionWords[w] == "" && w != "inf" && w != "infty" && w != "infinity" && w != "and" {
+		if functionWords[w] == "" && w != "inf" && w != "infty" && w != "infinity" && w != "and" && w != "mod" && w != "base" {
 			return true
 		}
 	}
@@ -168,6 +178,7 @@ func mathStart(s string) bool {
 	if s == "" {
 		return false
 	}
+	s = s[:min(len(s), maxStart)]
 	if c := s[0]; isDigit(c) || strings.IndexByte("$\\(-+{[|.<>=", c) >= 0 && (len(s) == 1 || c != '.' || isDigit(s[1])) && (c != '-' ||
 		len(s) > 1 && s[1] != ' ' || mathStart(strings.TrimLeft(s[1:], " "))) {
 		return !(c == '(' || c == '[') || !isAside(s)

@@ -9,7 +9,7 @@ var (
 	micro   = regexp.MustCompile(`(\d(?:\\[,;: ]|\s|~)*)\\mu\s*(?:\\(?:text|mathrm)\s*\{\s*)?([mslgLAVF])\b\}?`)
 	ohms    = regexp.MustCompile(`(\d(?:\\[,;: ]|\s|~)*)(?:\\(?:text|mathrm)\s*\{\s*([kM])\s*\}|([kM]))\s*(?:\\Omega|Ω)`)
 	hours   = regexp.MustCompile(`(\d)\s*h\s*(\d+)\s*m(?:in)?\b`)
-	chooses = regexp.MustCompile(`^(?:\^?\{?(\d+)\}?)\s*C_?\s*\{?(\d+)\}?$`)
+	chooses = regexp.MustCompile(`^(?:(?:\{\})?[_^]?\{?(\d+)\}?)\s*C_?\s*\{?(\d+)\}?$`)
 	system  = regexp.MustCompile(`(?s)^\\left\s*\\\{\s*\\begin\{(?:array|aligned|matrix|gathered)\}(?:\{[lcr|` +
 		` ]*\})?(.*)\\end\{[a-z]+\}\s*\\right\s*\.$`)
 	clockHalf  = regexp.MustCompile(`(?i)(\d)\s*([ap])(?:\.\s?m\.?|m)([^A-Za-z]|$)`)
@@ -18,6 +18,7 @@ var (
 
 // prepare writes what only a pattern finds as a text: a.m., remainders, and a number in words before other words.
 func prepare(s string) string {
+	s = rewrite(s)
 	s = micro.ReplaceAllString(s, `$1\text{ µ$2} `)
 	if m := system.FindStringSubmatch(strings.TrimSpace(s)); m != nil {
 		s = `\begin{cases}` + m[1] + `\end{cases}`

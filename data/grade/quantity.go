@@ -13,6 +13,7 @@ type quantity struct {
 	factor   *big.Rat
 	words    []string // that are no units
 	before   []string // of them, those before the number
+	pounds   bool     // of money or mass
 	compound bool     // 5 feet 6 inches, in base units
 }
 
@@ -36,6 +37,7 @@ func quantityOf(n *node) quantity {
 		if len(n.args) == 2 && n.args[0].kind == words {
 			p := readUnits(n.args[0].name)
 			if len(p.dims) == 0 && p.scale.Cmp(big.NewRat(1, 1)) == 0 {
+				p.words = slices.DeleteFunc(p.words, func(w string) bool { return harmlessBefore[w] })
 				q := quantityOf(n.args[1]).with(p)
 				q.before = p.words
 				return q
@@ -71,6 +73,7 @@ func (q quantity) with(p unitPhrase) quantity {
 			q.dims, q.factor = dims, p.factor
 		}
 	}
+	q.pounds = q.pounds || p.pounds
 	q.words = slices.Concat(q.words, p.words)
 	slices.Sort(q.words)
 	return q
@@ -125,6 +128,13 @@ func (q quantity) kindOf() string {
 	return ""
 }
 
+// asSterling takes pounds for money where the other side is.
+func (q *quantity) asSterling(other quantity) {
+	if q.pounds && q.dims == "mass^1" && other.dims == "sterling^1" {
+		q.dims, q.factor = other.dims, big.NewRat(1, 1)
+	}
+}
+
 // comparable tells whether the units and words of two quantities let their values be compared.
 func (g *grader) comparable(a, b quantity) Decision {
 	ka, kb := a.kindOf(), b.kindOf()
@@ -166,6 +176,9 @@ func bareUnit(n *node) (*node, string, bool) {
 			return "Ω"
 		case n.kind == power && n.args[0].kind == symbol && bareUnits[n.args[0].name] && n.args[1].isInteger():
 			return n.args[0].name + "^" + n.args[1].value.RatString()
+		case n.kind == power && n.args[0].kind == symbol && bareUnits[n.args[0].name] && n.args[1].kind == negative &&
+			n.args[1].args[0].isInteger():
+			return n.args[0].name + "^-" + n.args[1].args[0].value.RatString()
 		}
 		return ""
 	}

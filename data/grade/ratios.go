@@ -9,6 +9,12 @@ func (g *grader) ratios(gold, pred *node) Decision {
 		}
 		return g.same(a, b)
 	}
+	if a, b, ok := clockTimes(gold, pred); ok {
+		if a != b {
+			return g.no("the times differ")
+		}
+		return Yes
+	}
 	if len(gold.args) != len(pred.args) || isClock(gold) && isClock(pred) {
 		return g.all(gold.args, pred.args)
 	}
@@ -41,4 +47,52 @@ func isClock(n *node) bool {
 		}
 	}
 	return true
+}
+
+// clockTimes are two times of the day in minutes where one is written in the 24-hour form and the other with a.m. or p.m.
+func clockTimes(gold, pred *node) (a, b int64, ok bool) {
+	if !isClock(gold) || !isClock(pred) || len(gold.args) != 2 || len(pred.args) != 2 {
+		return 0, 0, false
+	}
+	a, halfA := minutes(gold)
+	b, halfB := minutes(pred)
+	switch late := int64(13 * 60); {
+	case halfA != "" && halfB == "" && b >= late:
+		a = inDay(a, halfA)
+	case halfB != "" && halfA == "" && a >= late:
+		b = inDay(b, halfB)
+	default:
+		return 0, 0, false
+	}
+	return a, b, true
+}
+
+// minutes are those of a time as written, and its half of the day.
+func minutes(n *node) (total int64, half string) {
+	for _, a := range n.args {
+		for a.kind == product || a.kind == unit {
+			if a.kind == unit {
+				for _, w := range readUnits(a.name).words {
+					if w = synonym(w); w == "a.m" || w == "p.m" {
+						half = w
+					}
+				}
+			}
+			a = a.args[0]
+		}
+		if !a.isInteger() || !a.value.Num().IsInt64() {
+			return -1, ""
+		}
+		total = total*60 + a.value.Num().Int64()
+	}
+	return total, half
+}
+
+// inDay are the minutes since midnight of a time with its half of the day.
+func inDay(minutes int64, half string) int64 {
+	minutes %= 12 * 60
+	if half == "p.m" {
+		minutes += 12 * 60
+	}
+	return minutes
 }

@@ -37,7 +37,11 @@ func (g *grader) relations(gold, pred *node) Decision {
 	if goldValue != nil && predValue != nil {
 		if goldName.kind == applied && predName.kind == applied && goldName.name == predName.name && goldName.args[0].kind == symbol &&
 			predName.args[0].kind == symbol {
-			return g.same(goldValue, predValue.rename(predName.args[0].name, goldName.args[0].name)) // f(x) and f(t)
+			from, to := predName.args[0].name, goldName.args[0].name
+			if from != to && freeVariables(predValue)[to] {
+				return g.no("the functions have different variables") // f(x) = x and f(t) = x
+			}
+			return g.same(goldValue, predValue.rename(from, to)) // f(x) and f(t)
 		}
 		if goldName.canon() == predName.canon() || goldName.kind != symbol || predName.kind != symbol {
 			return g.same(goldValue, predValue)
@@ -134,7 +138,7 @@ func (g *grader) single(gold, pred *node) Decision {
 
 // congruences compares a ≡ b (mod m): b may differ by a multiple of m.
 func (g *grader) congruences(gold, pred *node) Decision {
-	a, b := gold.args[1], pred.args[1]
+	a, b := residue(gold.args[1]), residue(pred.args[1])
 	isMod := func(n *node) bool { return n.kind == function && (n.name == "mod" || n.name == "pmod") }
 	if !isMod(a) || !isMod(b) {
 		return g.all(gold.args, pred.args)
@@ -150,6 +154,15 @@ func (g *grader) congruences(gold, pred *node) Decision {
 		return g.no("the residues differ")
 	}
 	return Yes
+}
+
+// residue is -5 (mod 8) with the sign within the residue.
+func residue(n *node) *node {
+	if n.kind == negative && n.args[0].kind == function && (n.args[0].name == "mod" || n.args[0].name == "pmod") {
+		inner := n.args[0]
+		return named(function, inner.name, newNode(negative, inner.args[0]), inner.args[1])
+	}
+	return n
 }
 
 func scalars(n *node) bool {

@@ -2,6 +2,9 @@ package grade
 
 // withSigns compares an answer that has ± in it: it stands for one answer for the upper signs and one for the lower signs.
 func (g *grader) withSigns(gold, pred *node) Decision {
+	if x, y := excluded(gold), excluded(pred); x != gold || y != pred {
+		return g.same(x, y)
+	}
 	a, b := bothSigns(gold), bothSigns(pred)
 	if len(a) > maxSigns || len(b) > maxSigns {
 		return g.undecided("too many ± signs")
@@ -48,4 +51,16 @@ func withSign(n *node, upper bool) *node {
 		return newNode(negative, c.args[0])
 	}
 	return &c
+}
+
+// excluded is x ≠ ±3 as x ≠ 3 and x ≠ -3, and everything else as it is.
+func excluded(n *node) *node {
+	if n.kind != relation || len(n.ops) != 1 || n.ops[0] != "!=" || !n.args[1].has(signs) || n.args[0].has(signs) {
+		return n
+	}
+	both := named(list, "and")
+	for _, upper := range []bool{true, false} {
+		both.args = append(both.args, &node{kind: relation, ops: n.ops, args: []*node{n.args[0], withSign(n.args[1], upper)}})
+	}
+	return both
 }

@@ -11,7 +11,7 @@ const maxSentences = 6 // that are looked at for one that states a value, from t
 // verb is what states a value of what stands before it.
 var verb = regexp.MustCompile(`(?i)\b(?:is|are|was|were|be|equals?|(?:equal|equals|simplif\w+|reduces?|evaluates?|leads?|adds? up|` +
 	`amounts?|sums?|down|up|close|rounds?) to|gets?|gives?|gave|got|obtains?|obtained|has|have|yields?|` +
-	`comes? to|totals?|becomes?|finds?|found|value|number|at|choice|option|hence|thus|therefore|so|isn't|` +
+	`comes? to|totals?|becomes?|lies? (?:in|on|at)|belongs? to|finds?|found|value|number|at|choice|option|hence|thus|therefore|so|isn't|` +
 	`aren't|wasn't)\b(?:\s*[:：])?|[:：]\s|等于|得到|是|为|得|有|共`)
 
 // prose are words that no answer is made of, so that a text with one of them states something.
@@ -22,6 +22,9 @@ var prose = setOf(`is are was were be so we it this these which there then thus 
 // stated is the value that the last sentence with one states. A text that is nothing but an answer is returned whole.
 func stated(text string) finding {
 	text = trimMarks(strings.TrimPrefix(text, `\displaystyle `))
+	if m := realsExcept.FindStringSubmatch(text); m != nil {
+		return finding{answer: `\mathbb{R}\setminus\{` + strings.Join(values.Split(m[1], -1), ", ") + `\}`}
+	}
 	if text == "" {
 		return finding{empty: true, reason: "no final answer was found"}
 	}
@@ -41,8 +44,18 @@ func stated(text string) finding {
 	return finding{reason: "no sentence states a value"}
 }
 
+var (
+	realsExcept = regexp.MustCompile(`(?i)^(?:all|any|every) real (?:numbers?|values?)(?: (?:of )?\$?[a-z]\$?)?(?: except| other than| but(?: not)?| excluding) ` +
+		`(?:for )?(?:\$?[a-z]\s*=)?\s*([^a-zA-Z.]+(?:(?:,? and|,? or|,) [^a-zA-Z.]+)*)\.?$`)
+	values   = regexp.MustCompile(`\s*(?:,?\s*\band\b|,?\s*\bor\b|,)\s*`)
+	isAnswer = regexp.MustCompile(`(?i)\s+(?:is|would be) (?:the|my) (?:correct |right |best |final )?(?:answer|choice|option|one)\.?$`)
+	purpose  = regexp.MustCompile(`\s+to (?:do|make|get|choose|arrange|reach|finish|complete|form|select|pay|win|have|go|seat|order|assign|` +
+		`distribute|pick|travel|spell|tile|color|divide|split|buy|read|fill|place|build|walk|drive)\b.*$`)
+)
+
 // plainPhraseOfAnswer cuts an aside off an answer that stands alone: 3 (rejecting -2).
 func plainPhraseOfAnswer(s string) string {
+	s = purpose.ReplaceAllString(isAnswer.ReplaceAllString(introduction.ReplaceAllString(s, ""), ""), "")
 	if i := strings.Index(s, " ("); i > 0 && mathStart(s) && isAside(s[i+1:]) && strings.HasSuffix(s, ")") && strings.Count(s, "(") == 1 {
 		return s[:i]
 	}
@@ -67,6 +80,7 @@ func lastSentences(text string) []string {
 
 // isStatement tells whether a text says something instead of being an answer.
 func isStatement(s string) bool {
+	s = isAnswer.ReplaceAllString(s, "")
 	outside := outsideFormulas(s)
 	for _, w := range latinWord.FindAllString(command.ReplaceAllString(outside, " "), -1) {
 		if prose[strings.ToLower(w)] {
@@ -130,6 +144,9 @@ func states(s string) finding {
 		return finding{reason: "the text denies an answer instead of giving one"}
 	}
 	if chunk, ok := onlyExpression(s, inFormula); ok {
+		if i := strings.LastIndex(s, chunk); i >= 0 && refusal.MatchString(s[i+len(chunk):]) {
+			return finding{reason: "the text denies an answer instead of giving one"}
+		}
 		return finding{answer: chunk}
 	}
 	if len(inFormula) > 0 || digits.MatchString(s) {
@@ -140,11 +157,12 @@ func states(s string) finding {
 
 var (
 	// unsure before a verb denies or doubts what follows it.
-	unsure = regexp.MustCompile(`(?i)(?:\b(?:cannot|can\s+not|not|never|could|may|might|can)|n't|不|可能)\s*$`)
+	unsure = regexp.MustCompile(`(?i)(?:\b(?:cannot|can\s+not|not|never|could|may|might|can)|n't|不|可能|至少|至多|最多|最少|大于|小于|多于|少于|超过|接近)\s*$`)
 	// turning words before an expression make another value of it: root of 12, not 12, divided by 12.
 	turning = regexp.MustCompile(`(?i)\b(?:not|than|least|most|over|under|about|between|by|times|minus|plus|from|to|except|without|until|` +
 		`before|after|unless|if|even|never|nor|below|above|least|half|twice|double|triple|or|and|vs|versus|per|` +
-		`than)\s*\*{0,2}$|\bof\s*\*{0,2}$`)
+		`out|against|exclud(?:e|es|ed|ing)|eliminat(?:e|es|ed|ing)|reject(?:s|ed|ing)?|discard(?:s|ed|ing)?|` +
+		`avoid|instead|rather|unlike|beyond|towards?|near|dismiss|without)\s*\*{0,2}$|\bof\s*\*{0,2}$`)
 	totals = regexp.MustCompile(`(?i)\b(?:total|value|sum|answer|number|result|area|volume|length|maximum|minimum|distance|price|cost|` +
 		`probability|average|mean|median|perimeter|speed|profit|amount|count)\s+of\s*$`)
 )

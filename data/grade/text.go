@@ -43,9 +43,34 @@ func sameText(a, b string) bool {
 	return isWords(a) && isWords(b) && withoutArticle(a) == withoutArticle(b)
 }
 
+// label is a noun before the letter or Roman numeral that it names: Quadrant IV.
+var label = regexp.MustCompile(`^(?i:(?:the )?(?:quadrant|statements?|graph|figure|equation|item|row|column|curve|list|table|diagram|group|plan|` +
+	`method|set|line|point|angle|triangle|circle|side|vertex|player|team|model|type|class|box|door|route|machine|section|part|region) )([IVX]+|[A-Z])$`)
+
+// sameLabel tells whether one answer is a letter or Roman numeral that the other names with a noun before it.
+func sameLabel(a, b string) bool {
+	if len(a) > 64 || len(b) > 64 {
+		return false
+	}
+	a, b = plainText(a), plainText(b)
+	for _, pair := range [][2]string{{a, b}, {b, a}} {
+		if m := label.FindStringSubmatch(pair[0]); m != nil && m[1] == pair[1] {
+			return true
+		}
+	}
+	return false
+}
+
+// infinite are the ways to say infinitely many.
+var infinite = regexp.MustCompile(`^(?:there are |there is )?(?:an )?(?:infinite(?:ly many)?)(?: (?:number|amount) of)?(?: (?:real |integer |possible )?` +
+	`(?:solutions?|values?|roots?|answers?|triples|pairs|points))?$|^无穷多个?解?$|^无数个?解?$`)
+
 func withoutArticle(s string) string {
 	s = strings.ToLower(s)
-	for _, article := range []string{"the ", "a ", "an "} {
+	if infinite.MatchString(s) {
+		return "infinitely many"
+	}
+	for _, article := range []string{"the ", "a ", "an ", "on "} {
 		if rest, ok := strings.CutPrefix(s, article); ok {
 			return rest
 		}

@@ -1,6 +1,7 @@
 package grade
 
 import (
+	"regexp"
 	"strings"
 	"unicode"
 )
@@ -29,11 +30,29 @@ const (
 	scriptBases  = "0123456789+-nxy()kmtT"
 )
 
+// raised is a fraction of raised and lowered digits: ³⁄₅.
+var raised = regexp.MustCompile(`[⁰¹²³⁴-⁹]+⁄[₀-₉]+`)
+
+func plainDigits(s string) string {
+	return strings.Map(func(r rune) rune {
+		for _, set := range []string{superscripts, subscripts} {
+			if i := strings.IndexRune(set, r); i >= 0 {
+				return rune(scriptBases[len([]rune(set[:i]))])
+			}
+		}
+		return r
+	}, s)
+}
+
 // asLatex writes an answer's Unicode characters as LaTeX: x² is x^{2}.
 func asLatex(s string) string {
 	if strings.IndexFunc(s, func(r rune) bool { return r > 0x7f }) < 0 {
 		return s
 	}
+	s = raised.ReplaceAllStringFunc(s, func(m string) string {
+		over, under, _ := strings.Cut(m, "⁄")
+		return `\frac{` + plainDigits(over) + "}{" + plainDigits(under) + "}"
+	})
 	s = rootSigns(numberSigns.Replace(joiningWords(unicodeMath.Replace(halfWidth(s)))))
 	var b strings.Builder
 	open := ""

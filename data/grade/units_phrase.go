@@ -13,6 +13,7 @@ type unitPhrase struct {
 	factor *big.Rat // of the units
 	scale  *big.Rat // of the scale words
 	words  []string // the words that are neither, in lower case and singular
+	pounds bool     // pounds may be money
 }
 
 var unitMarks = strings.NewReplacer(`\`, "", ",", " ", "~", " ", ". ", " ", "{", "", "}", "", "/", " / ", "*", " * ", "·", " * ", "^",
@@ -48,6 +49,8 @@ func readUnits(name string) unitPhrase {
 			continue
 		case lower == "*":
 			continue
+		case strings.HasPrefix(w, "^") && last == nil && len(p.words) > 0 && p.words[len(p.words)-1] == "unit": // units^2
+			continue
 		case strings.HasPrefix(w, "^") && last != nil:
 			n := 0
 			if _, err := fmt.Sscan(strings.Trim(w, "^()"), &n); err != nil || n < -6 || n > 6 {
@@ -67,6 +70,7 @@ func readUnits(name string) unitPhrase {
 		case lower == "cubed" && last != nil:
 			apply(last, 2*lastSign)
 		case u != nil:
+			p.pounds = p.pounds || lower == "pound" || lower == "pounds"
 			apply(u, sign*power)
 			last, lastSign = u, sign*power
 		case scaleOf(w) != nil && sign == 1:
@@ -82,8 +86,12 @@ func readUnits(name string) unitPhrase {
 
 func singular(word string) string {
 	switch {
+	case len(word) > 3 && strings.HasSuffix(word, "s") && harmless[word[:len(word)-1]]: // cookies
+		return word[:len(word)-1]
 	case len(word) > 4 && strings.HasSuffix(word, "ies"):
 		return word[:len(word)-3] + "y"
+	case len(word) > 4 && strings.HasSuffix(word, "es") && harmless[word[:len(word)-2]]: // boxes, tomatoes
+		return word[:len(word)-2]
 	case len(word) > 3 && strings.HasSuffix(word, "s") && !strings.HasSuffix(word, "ss"):
 		return word[:len(word)-1]
 	}

@@ -8,7 +8,7 @@ import (
 var (
 	// silent words never say anything about a number.
 	silent = setOf(`a an the in of is total each all altogether exactly about approximately approx roughly around respectively only just st
-		nd rd th equal value answer square unit units cubic whole it its there are`)
+		nd rd th equal equals is are was value answer square unit units cubic whole it its there are`)
 	// harmless words may be left out by one side: they name what is counted, which the question says.
 	harmless = setOf(`a.m p.m apple orange banana pear egg cookie cake pie pizza slice piece candy chocolate sandwich bottle glass bowl plate
 		box bag pack packet package basket jar can people person man woman men women child children kid boy girl student teacher
@@ -31,7 +31,29 @@ var (
 		clip city town country state school library building store shop stair street old long tall wide high deep away ago
 		arithmetic geometric consecutive independent unique distinguishable lattice zero intersection inversion real distinct
 		possible different positive ordered valid such required needed sold made left remaining earned spent saved collected
-		bought used eaten read shared`)
+		bought used eaten read shared
+		album almond apartment app appointment apricot article attendee baby badge bagel balcony bale bandage bank barrel batch battalion beaker bed
+		bedroom blouse blueberry board bolt bookcase boot branch brother browny brownie bug burger burrito business cactus cage camel camera
+		candle canoe castle cell chandelier check cheerleader cherry chip client cloth cloud cluster coach company container corn coupon cousin
+		cow crab crate croissant cube cubes cucumber cup customer cycle daughter deck delegate designer device diamond diaper die dish doe
+		donkey dot download dragon dress drink dumpling ear eagle eggplant elephant email emerald engine engineer entry envelope error
+		fan farm feather fence festival file film firework flag flight flashcard flavor flavour floor folder fork fountain fruit function
+		gallery gate gear gem gnome gun guest hamburger hamster handshake hat head helmet hen herd hexagon hole home hotdog hotel inhabitant
+		instrument intersection island jewel joke juice keychain kernel kind kiwi knight knife ladder lamb landlord lane lantern leg
+		lily lime lion litter loave loaf log lorry machine magnet manager mask mat measure medal meeting melon memory menu mile-marker
+		milkshake minion mirror mitten monitor monomial motorcycle mouse mushroom nail nation neighbor neighbour neighborhood nest night
+		novel octagon offer office olive onion orchid outfit owl pack pad pad paddle pail pan parent parrot party passport pastry
+		patient peach pebble penguin pentagon pepper petal phone photograph piano pigeon pilot pin pineapple pitcher plank planet plot plum
+		polygon pool popsicle post pot potato prize problem program project proof puddle pump pumpkin pupil quarterback quiz rabbit racer
+		raffle raisin raspberry razor recipe region report request resident restaurant rhombus rider road robot rod roll roof rope rug
+		sack sailor salad sausage scarve scene scientist scoop screw semester senator session shark shell shelve ship shovel sibling sign
+		signature sister skirt slide snack snowball sofa son speaker spider spot spring square squirrel stair star statue stem stitch stool
+		stop stripe stroke sub sum suit suitcase sunflower surfer sweet sweater swimmer symbol tadpole tail teammate term tent test theater
+		tile tin toothpick toothbrush tower towel tractor trail tray treat trophy tub tube tulip tunnel turkey twin umbrella unicorn user
+		vacation van vase vector vegetable vehicle video village villager violin volunteer waiter wall walnut warrior washer watch watermelon
+		weapon wedding whale wheat wolve wolf word worm zebra zero pixel proposal parallelogram trapezoid cylinder prism pyramid sphere cone
+		partition tiling coloring colouring string matrix matrice state node edge cycle digit codeword password pin-code plate seating
+		committee ordering rearrangement selection pairing divisors`)
 )
 
 // sameWords tells whether the words beside two numbers say the same: they are the same, or one side has none and those of the
@@ -54,7 +76,9 @@ func isCounted(w string) bool {
 }
 
 // harmlessBefore are words that say nothing before a number. Others make another value of it: square root of 12, multiples of 12.
-var harmlessBefore = setOf("point number total answer value area length result sum about approximately")
+var harmlessBefore = setOf(`point number total answer value area length result sum about approximately
+		probability perimeter volume distance average mean median minimum maximum height width radius diameter slope ratio price cost speed
+		time age final required desired at`)
 
 // tells tells whether words before a number make another value of it.
 func tells(before []string) bool {
@@ -99,11 +123,25 @@ func (g *grader) differentWords(a, b string) Decision {
 	return g.no("the answers are different words")
 }
 
+// isRun tells whether s is letters, perhaps with digits behind some: tea, Kd5, H2O.
+func isRun(s string) bool {
+	letters := 0
+	for i := range len(s) {
+		switch {
+		case isLetter(s[i]):
+			letters++
+		case i == 0 || !isDigit(s[i]):
+			return false
+		}
+	}
+	return letters > 1
+}
+
 // differentRuns tells whether both answers are runs of the same letters in another order, which are words or products: ab and
 // ba may be either, so that nothing is said. One that is written as a product decides (ab + c, 2xy, a \cdot b).
 func differentRuns(a, b string) bool {
 	a, b = plainText(a), plainText(b)
-	if len(a) != len(b) || len(a) < 2 || strings.EqualFold(a, b) || !isWord(a) || !isWord(b) {
+	if len(a) != len(b) || len(a) < 2 || a == b || !isRun(a) || !isRun(b) || strings.EqualFold(a, b) && isWord(a) {
 		return false
 	}
 	x, y := []byte(strings.ToLower(a)), []byte(strings.ToLower(b))

@@ -65,6 +65,8 @@ func (f Final) sampled() bool { return f.Kind == PaperFinal || f.Kind == Lift }
 type Answer struct {
 	Text  string `json:"text"`
 	Right bool   `json:"right"`
+	// Unread is why an answer that counts as wrong could not be read or compared.
+	Unread string `json:"unread,omitempty"`
 }
 
 // FinalLabel is the trajectory's reward with all that it was made of.
@@ -82,11 +84,13 @@ type FinalLabel struct {
 	// Rejected counts the templates that held the answer.
 	Rejected int `json:"rejected,omitempty"`
 	// Right of Samples answers are right under the template, RightWithout of as many on the same seeds without it.
-	Right        int      `json:"right"`
-	RightWithout int      `json:"right_without"`
-	Samples      int      `json:"samples"`
-	Answers      []Answer `json:"answers,omitempty"`
-	Without      []Answer `json:"answers_without,omitempty"`
+	Right        int `json:"right"`
+	RightWithout int `json:"right_without"`
+	Samples      int `json:"samples"`
+	// Unread is why a response that counts as wrong could not be read or compared.
+	Unread  string   `json:"unread,omitempty"`
+	Answers []Answer `json:"answers,omitempty"`
+	Without []Answer `json:"answers_without,omitempty"`
 }
 
 // shares are p and p0.
@@ -113,17 +117,18 @@ func (r *run) final(ctx context.Context, c *Case) (*FinalLabel, error) {
 			return f, nil
 		}
 		f.Samples = 1
-		right, why, err := r.Verifier.Verify(c.Answer, response)
+		right, _, unread, err := Outcome(r.Verifier, c.Answer, response)
 		if err != nil {
-			f.None = "the verifier cannot decide: " + firstOf(why, err.Error())
+			f.None = "the verifier cannot decide: " + err.Error()
 			return f, nil
 		}
+		f.Unread = unread
 		f.set(btof(right))
 		return f, nil
 	}
 	// What cannot be graded is not paid for.
-	if _, why, err := r.Verifier.Verify(c.Answer, boxed(c.Answer)); err != nil {
-		f.None = "the verifier cannot decide: " + firstOf(why, err.Error())
+	if err := CheckGold(r.Verifier, c.Answer); err != nil {
+		f.None = "the verifier cannot decide: " + err.Error()
 		return f, nil
 	}
 	f.Templater, f.Policy, f.Samples = r.Templater.ID(), r.Policy.ID(), r.Final.Samples
@@ -203,11 +208,9 @@ func (r *run) answer(ctx context.Context, c *Case, template string, sample int) 
 	if err != nil || open != "" {
 		return a, open, err
 	}
-	right, why, verr := r.Verifier.Verify(c.Answer, a.Text)
-	if verr != nil {
-		return a, "the verifier cannot decide on an answer: " + firstOf(why, verr.Error()), nil
+	if a.Right, _, a.Unread, err = Outcome(r.Verifier, c.Answer, a.Text); err != nil {
+		return a, "the verifier cannot decide on an answer: " + err.Error(), nil
 	}
-	a.Right = right
 	return a, "", nil
 }
 

@@ -82,6 +82,8 @@ type Verdict struct {
 	Unchecked string `json:"unchecked,omitempty"`
 	// Raw holds the answers that the score was made of, as they came, without what Mended names.
 	Raw []json.RawMessage `json:"raw,omitempty"`
+	// Unread says of each answer that counts as wrong because it could not be read or compared why.
+	Unread []string `json:"unread,omitempty"`
 	// Asked is how the verdict was asked for where that is not what the judge's ID says; see Formed.
 	Asked string `json:"asked,omitempty"`
 	// Mended names what was left out of the answers so that they could be read, or that they were asked for again; nil: nothing.
@@ -136,6 +138,7 @@ type Policy interface {
 // Verifier tells whether a text's final answer equals the gold answer. It is safe for concurrent use.
 type Verifier interface {
 	ID() string
-	// Verify returns an error where it cannot decide (code problems, no gold answer): then there is no label.
+	// Verify returns an error where it cannot decide (code problems, no gold answer): then there is no label, unless the verifier is
+	// a [GoldChecker] that finds nothing wrong with the gold answer.
 	Verify(gold, text string) (right bool, reason string, err error)
 }

@@ -1,6 +1,9 @@
 package label
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // Summary counts what labelled rows hold. It is made of the rows alone, in their order, so shards that are joined give the
 // same one.
@@ -23,6 +26,8 @@ type Summary struct {
 	None map[string]map[string]int `json:"none"`
 	// Mended counts the verdicts whose answers were read without something, or asked for again, by what.
 	Mended map[string]int `json:"mended,omitempty"`
+	// Unread counts the answers of policies and the responses that could not be read or compared, and count as wrong, by cause.
+	Unread map[string]int `json:"unread,omitempty"`
 	// Values are the distributions of each part and of the labels ("step", "trajectory").
 	Values map[string]*Distribution `json:"values"`
 	// Sources counts trajectories by their source.
@@ -91,6 +96,9 @@ func (s *Summary) add(row *Row) {
 	}
 	for _, v := range m.Verdicts {
 		if v != nil {
+			for _, why := range v.Unread {
+				s.unread(why)
+			}
 			for _, what := range v.Mended {
 				if s.Mended == nil {
 					s.Mended = map[string]int{}
@@ -111,6 +119,10 @@ func (s *Summary) add(row *Row) {
 	s.value("trajectory", row.Labels.Trajectory, 0, 1)
 	if m.Trajectory != nil {
 		s.Rejected += m.Trajectory.Rejected
+		s.unread(m.Trajectory.Unread)
+		for _, a := range slices.Concat(m.Trajectory.Answers, m.Trajectory.Without) {
+			s.unread(a.Unread)
+		}
 	}
 	for _, g := range []struct {
 		into map[string]map[string]int
@@ -123,6 +135,16 @@ func (s *Summary) add(row *Row) {
 			g.into[gap.Part][gap.Reason] += max(1, len(gap.Steps))
 		}
 	}
+}
+
+func (s *Summary) unread(why string) {
+	if why == "" {
+		return
+	}
+	if s.Unread == nil {
+		s.Unread = map[string]int{}
+	}
+	s.Unread[cause(why)]++
 }
 
 func (s *Summary) value(name string, v *float64, low, high float64) {

@@ -50,7 +50,7 @@ func New(o Options) (*Judge, error) {
 }
 
 func (j *Judge) ID() string {
-	return fmt.Sprintf("rollout/1 samples=%d seed=%d verifier=(%s) policy=(%s)", j.o.Samples, j.o.Seed, j.o.Verifier.ID(), j.o.Policy.ID())
+	return fmt.Sprintf("rollout/2 samples=%d seed=%d verifier=(%s) policy=(%s)", j.o.Samples, j.o.Seed, j.o.Verifier.ID(), j.o.Policy.ID())
 }
 
 // Sees is the prefix alone: the gold answer is the verifier's, the policy is not shown it.
@@ -86,8 +86,8 @@ func (j *Judge) step(ctx context.Context, c *label.Case, t int) (label.Verdict, 
 		return label.Verdict{Unchecked: "no gold answer"}, nil
 	}
 	// What cannot be graded is not paid for.
-	if _, reason, err := j.o.Verifier.Verify(c.Answer, `\boxed{`+c.Answer+`}`); err != nil {
-		return undecided(reason, err), nil
+	if err := label.CheckGold(j.o.Verifier, c.Answer); err != nil {
+		return undecided(err), nil
 	}
 	prompt := label.Prompt{Problem: c.Problem, Prefix: c.Thinking[:t+1]}
 	answers, errs := make([]string, j.o.Samples), make([]error, j.o.Samples)
@@ -107,12 +107,15 @@ func (j *Judge) step(ctx context.Context, c *label.Case, t int) (label.Verdict, 
 	}
 	v, right := label.Verdict{}, 0
 	for _, answer := range answers {
-		ok, reason, err := j.o.Verifier.Verify(c.Answer, answer)
+		ok, reason, unread, err := label.Outcome(j.o.Verifier, c.Answer, answer)
 		if err != nil {
-			return undecided(reason, err), nil
+			return undecided(err), nil
 		}
 		if ok {
 			right++
+		}
+		if unread != "" {
+			v.Unread, reason = append(v.Unread, unread), unread
 		}
 		raw, err := json.Marshal(completion{answer, ok, reason})
 		if err != nil {
@@ -124,11 +127,8 @@ func (j *Judge) step(ctx context.Context, c *label.Case, t int) (label.Verdict, 
 	return v, nil
 }
 
-func undecided(reason string, err error) label.Verdict {
-	if reason == "" {
-		reason = err.Error()
-	}
-	return label.Verdict{Unchecked: "the verifier cannot decide: " + reason}
+func undecided(err error) label.Verdict {
+	return label.Verdict{Unchecked: "the verifier cannot decide: " + err.Error()}
 }
 
 // seed depends on the problem, the step's place and the sample, and on nothing that changes with the order of the work.

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/goprm/goprm/data/grade"
 	"github.com/goprm/goprm/data/label"
 	"github.com/stretchr/testify/require"
 )
@@ -99,4 +100,25 @@ func TestOneFailureMeansNoVerdict(t *testing.T) {
 	require.Equal(t, "the verifier cannot decide: code", v[0].Unchecked)
 	_, err = New(Options{Policy: p})
 	require.Error(t, err)
+}
+
+// TestUnreadAnswersAreWrong: of four completions two are right, one is wrong and one cannot be read; only a gold answer that
+// cannot be read leaves the step without a verdict.
+func TestUnreadAnswersAreWrong(t *testing.T) {
+	answers := make(chan string, 4)
+	for _, a := range []string{`\boxed{5}`, `\boxed{6}`, `\boxed{\foo{5}}`, `so it is \boxed{5}.`} {
+		answers <- a
+	}
+	p := policy(func(context.Context, label.Prompt, uint64) (string, error) { return <-answers, nil })
+	j, err := New(Options{Policy: p, Verifier: grade.Verifier{}, Samples: 4})
+	require.NoError(t, err)
+	v, err := j.Judge(t.Context(), &label.Case{Thinking: []string{"a"}, Answer: "5"}, []int{0})
+	require.NoError(t, err)
+	require.Empty(t, v[0].Unchecked)
+	require.Equal(t, 0.5, v[0].Score)
+	require.Len(t, v[0].Unread, 1)
+	require.Contains(t, v[0].Unread[0], "cannot be read")
+	v, err = j.Judge(t.Context(), &label.Case{Thinking: []string{"a"}, Answer: `\foo{5}`}, []int{0})
+	require.NoError(t, err)
+	require.Contains(t, v[0].Unchecked, "the gold answer cannot be read")
 }
