@@ -147,7 +147,9 @@ func (c *featureCache) fill(ctx context.Context, f *features, missing wanted, op
 	if err := os.MkdirAll(c.folder(), 0o777); err != nil {
 		return fmt.Errorf("cache: %w", err)
 	}
-	lock, err := c.wait(ctx)
+	lock, err := waitFor(ctx, c.folder(), func(process int) {
+		c.info("hidden states: waiting for process %d, which computes some of this model", process)
+	})
 	if err != nil {
 		return err
 	}
@@ -168,16 +170,16 @@ func (c *featureCache) fill(ctx context.Context, f *features, missing wanted, op
 	return c.find(f, missing, true)
 }
 
-// wait makes this process the one that computes in the folder, when the one before has ended.
-func (c *featureCache) wait(ctx context.Context) (*filelock.Lock, error) {
+// waitFor makes this process the one that writes into a folder, when the one before has ended; say names that one, once.
+func waitFor(ctx context.Context, folder string, say func(process int)) (*filelock.Lock, error) {
 	for told := false; ; {
-		lock, err := filelock.Take(filepath.Join(c.folder(), lockName))
+		lock, err := filelock.Take(filepath.Join(folder, lockName))
 		held := new(filelock.HeldError)
 		if !errors.As(err, &held) {
 			return lock, err
 		}
 		if !told {
-			c.info("hidden states: waiting for process %d, which computes some of this model", held.Process)
+			say(held.Process)
 			told = true
 		}
 		select {

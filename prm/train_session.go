@@ -36,11 +36,12 @@ type session struct {
 	ownTokenizer string
 	closers      []func() error
 	lock         *filelock.Lock // of the run folder; nil before there is one
+	readOnly     bool           // the cache is not written
 }
 
-// prepare opens the model and the data of a configuration. It writes nothing.
-func prepare(ctx context.Context, c TrainConfig) (*session, error) {
-	s := &session{c: c, say: newVoice(&c)}
+// prepare opens the model and the data of a configuration. It writes nothing but the cache, and with readOnly not even that.
+func prepare(ctx context.Context, c TrainConfig, readOnly bool) (*session, error) {
+	s := &session{c: c, say: newVoice(&c), readOnly: readOnly}
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -81,7 +82,12 @@ func (s *session) open(ctx context.Context) error {
 	if s.ownTokenizer, err = ownTokenizer(s.folder); err != nil {
 		return err
 	}
-	if s.set, err = readDataset(ctx, c, s.renderer); err != nil {
+	tokens, err := s.tokenCache()
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, tokens.Close)
+	if s.set, err = readDataset(ctx, c, s.renderer, tokens); err != nil {
 		return err
 	}
 	if err := s.describe(); err != nil {
