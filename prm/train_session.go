@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"path/filepath"
 	"reflect"
+	"runtime/debug"
 	"strings"
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/filelock"
+	"github.com/goprm/goprm/internal/filememo"
 	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/safetensors"
@@ -66,7 +68,7 @@ func (s *session) open(ctx context.Context) error {
 		return fmt.Errorf("model: %w", err)
 	}
 	s.closers = append(s.closers, s.folder.Close)
-	if err := s.folder.CheckFinite(); err != nil {
+	if err := s.checkFinite(); err != nil {
 		return fmt.Errorf("model: %w", err)
 	}
 	s.folder.Own = c.Tokenizer
@@ -96,6 +98,19 @@ func (s *session) open(ctx context.Context) error {
 	warnings, err := s.lengthWarnings()
 	s.set.warnings = append(s.set.warnings, warnings...)
 	return err
+}
+
+// checkFinite refuses weights that hold NaN or Inf. Files that have passed and did not change since are not read again.
+func (s *session) checkFinite() error {
+	memo := filememo.Memo{}
+	if dir, err := cacheDir(s.c.Cache); err == nil && !s.readOnly {
+		memo.Dir = filepath.Join(dir, memoName)
+	}
+	err := s.folder.CheckFinite(func(path string, check func() error) error {
+		_, err := memo.Of(path, "finite", func() (string, error) { return "yes", check() })
+		return err
+	})
+	return errors.Join(err, s.folder.Release())
 }
 
 // Close releases the weights and the device.
@@ -223,6 +238,10 @@ func (s *session) network(ctx context.Context) (*nnet.Network, error) {
 		return nil, s.explain(err, c.Batch.Tokens, c.Batch.Trajectories)
 	}
 	s.closers = append(s.closers, network.Close)
+	if err := s.folder.Release(); err != nil { // what is trained is a copy
+		return nil, err
+	}
+	debug.FreeOSMemory() // copies on the way from the files took as much as the largest tensor, more than once
 	s.record.HeadInit = from
 	if heads == nil {
 		if err := network.InitHead(s.set.meanTarget(c), *c.Seed); err != nil {
