@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/goprm/goprm/data"
@@ -33,15 +32,15 @@ func fullTexts(n, tokens int) []*data.Trajectory {
 	return list
 }
 
-// What a process that trains has in memory at most is what is planned, within 5 %: two optimizer steps of three micro-batches, an
-// evaluation, checkpoints and the model. GOPRM_PEAK_HIDDEN (512) sets the model's width.
+// What a process that trains has in memory at most is what is planned, within 5 %: an optimizer step of three micro-batches, an
+// evaluation, a checkpoint and the model. GOPRM_PEAK_HIDDEN is the width of a larger model than that of this short form.
 func TestPlanIsThePeakOfAProcess(t *testing.T) {
-	hidden, layers, tokens := 512, 6, 512
+	hidden, layers, tokens, slack := 512, 5, 128, 8<<20 // the process itself is much of so small a run
 	if text := os.Getenv("GOPRM_PEAK_HIDDEN"); text != "" {
 		var err error
 		hidden, err = strconv.Atoi(text)
 		require.NoError(t, err)
-		layers, tokens = 12, 2048
+		layers, tokens, slack = 12, 2048, 0
 	} else if testing.Short() {
 		t.Skip("trains for some seconds")
 	}
@@ -52,15 +51,15 @@ func TestPlanIsThePeakOfAProcess(t *testing.T) {
 		c := config(t, base)
 		c.Data.Trajectories, c.Data.Train, c.Data.EvalShare, c.Backend = nil, []string{rows}, new(0.25), "auto"
 		c.Train, c.LoRA.Rank, c.Batch = mode, 16, Batch{Trajectories: 3, Tokens: tokens}
-		c.Optim.Steps, c.Optim.Epochs, c.Eval.Every, c.Checkpoint.Every = 2, 0, new(1), new(1)
+		c.Optim.Steps, c.Optim.Epochs, c.Eval.Every, c.Checkpoint.Every = 1, 0, new(1), new(1)
 		out, err := child(t, c).Output()
 		require.NoError(t, err)
 		var report childReport
 		require.NoError(t, json.Unmarshal(out, &report))
 		require.Empty(t, report.Error)
-		plan, err := Plan(PlanOptions{Model: base, Train: mode, Tokens: tokens, MicroBatches: 3, DType: "f32", LoRA: c.LoRA})
+		plan, err := Plan(PlanOptions{Model: base, Train: mode, Tokens: tokens, MicroBatches: 3, Device: "cpu", LoRA: c.LoRA})
 		require.NoError(t, err)
 		t.Logf("%-4s peak %s, planned %s (%+.1f %%)", mode, bytesText(report.Peak), bytesText(plan.Total), 100*(float64(plan.Total)/float64(report.Peak)-1))
-		_ = strings.Join
+		require.InDelta(t, report.Peak, plan.Total, 0.05*float64(report.Peak)+float64(slack), "%s: %+v", mode, plan)
 	}
 }
