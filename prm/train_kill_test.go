@@ -4,6 +4,7 @@ package prm
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"math/rand/v2"
 	"os"
@@ -15,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/goprm/goprm/internal/filelock"
+	"github.com/goprm/goprm/internal/tinymodel"
 	"github.com/stretchr/testify/require"
 )
 
@@ -98,4 +101,22 @@ func together(t *testing.T, c TrainConfig, n int, after time.Duration) (killed, 
 		}
 	}
 	return killed, ended
+}
+
+// A run folder has one owner: who comes second is told of the first, and changes nothing.
+func TestRunFolderHasOneOwner(t *testing.T) {
+	c := config(t, tiny(t, tinymodel.Options{}))
+	c.Optim.Epochs = 1
+	train(t, c)
+	before := rows(t, c.Out)
+	lock, err := filelock.Take(filepath.Join(c.Out, lockName))
+	require.NoError(t, err)
+	c.Resume, c.Optim.Epochs = true, 2
+	_, err = Train(context.Background(), c)
+	held := new(InUseError)
+	require.ErrorAs(t, err, &held)
+	require.Equal(t, os.Getpid(), held.Process)
+	require.Equal(t, before, rows(t, c.Out))
+	require.NoError(t, lock.Release())
+	require.Equal(t, 14, train(t, c).Steps)
 }

@@ -142,6 +142,15 @@ func TestLostShardsAreMadeAgain(t *testing.T) {
 	*want, err = deref(tokensOf(t, context.Background(), &c, s, 1000))
 	require.NoError(t, err)
 	require.Equal(t, map[string]int{"labels out of range": 10}, want.bad.Count)
+	var order []string
+	for i, row := range list {
+		if i%10 != 7 {
+			order = append(order, row.ID)
+		}
+	}
+	for i, e := range want.list {
+		require.Equal(t, order[i], e.ID)
+	}
 	require.Equal(t, s.set.trainSum, fmt.Sprintf("%x", want.sum.Sum(nil)))
 
 	s.readOnly = false

@@ -60,7 +60,7 @@ printf '%d rows, %.1f GiB of JSON lines\n' "$rows" "$(awk "BEGIN { print $(stat 
 rm -rf "$dir/cache" "$dir/cache-killed"
 start first "$dir/cache" 0
 start second "$dir/cache" 0
-start killed "$dir/cache-killed" "${KILL_AFTER:-30}"
+start killed "$dir/cache-killed" "${KILL_AFTER:-12}"
 start resumed "$dir/cache-killed" 0
 du -sh "$dir/cache/tokens" | cut -f1 | sed 's/^/tokens: /'
 for run in second resumed; do cmp "$dir/out-first/model/adapter_model.safetensors" "$dir/out-$run/model/adapter_model.safetensors"; done
