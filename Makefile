@@ -7,7 +7,7 @@ COMMIT   := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint race noasm arm64 fuzz fuzz-grade verify-peer generate tokenizers tokenizers-check goldens learn-real bench exports vllm serve-bench minilm label-real ptx ptxas gpu gpu-check gpu-bench gorgonia-cu emulated cpu-check
+.PHONY: help build demo test lint race noasm arm64 fuzz fuzz-grade verify-peer generate tokenizers tokenizers-check goldens learn-real bench exports vllm serve-bench minilm label-real ptx ptxas gpu gpu-check gpu-bench gorgonia-cu emulated cpu-check kills tokens-scale plan-peak
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -70,6 +70,15 @@ goldens: ## regenerate internal/parity/testdata with PyTorch (needs Python; 6 GB
 
 learn-real: ## train heads on SmolLM2-135M and PRM800K, compare with PyTorch's results (needs Python and ../shared)
 	scripts/learn_real.sh
+
+kills: ## start processes together on one run folder and one cache, KILLS (200) of them killed for each mode
+	GOPRM_KILLS=$${KILLS:-200} go test -count=1 -timeout 60m -v -run TestKilledTogether ./prm
+
+tokens-scale: ## first, killed and second start on ROWS (11400) trajectories of 8,000 tokens (needs ../shared; 3 GB)
+	scripts/tokens_scale.sh
+
+plan-peak: ## what prm plan says beside the peak of processes that train a model of WIDTH (1024)
+	GOPRM_PEAK_HIDDEN=$${WIDTH:-1024} go test -count=1 -timeout 30m -v -run TestPlanIsThePeakOfAProcess ./prm
 
 exports: ## load exported models with transformers and PEFT and compare scores (needs Python; 6 GB)
 	scripts/exports/run.sh

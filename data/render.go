@@ -32,8 +32,7 @@ type Renderer struct {
 	turnEnd   int32 // the token that closes the assistant's turn
 	turnEnds  bool  // there is one
 
-	lastTurn    atomic.Pointer[turn] // rows of one problem often follow each other
-	sharedReads atomic.Int64
+	lastTurn atomic.Pointer[turn] // rows of one problem often follow each other
 }
 
 // turn is what the chat template puts before and after the assistant's text.
@@ -113,9 +112,15 @@ func (r *Renderer) Rename() (from, to string, id int32, ok bool) {
 // MaxTokens is the longest Example it makes, or 0 without limit.
 func (r *Renderer) MaxTokens() int { return r.maxTokens }
 
-// Warnings returns what the trajectories rendered so far give reason to warn of.
-func (r *Renderer) Warnings() []string {
-	if n := r.sharedReads.Load(); n > 0 {
+// Warnings returns what the examples, which it rendered, give reason to warn of.
+func (r *Renderer) Warnings(examples []*Example) []string {
+	n := 0
+	for _, e := range examples {
+		if e.sharesFinal() {
+			n++
+		}
+	}
+	if n > 0 {
 		return []string{fmt.Sprintf("%d trajectories have a label for their last step and one for the whole read at the same token: one head cannot fit both. "+
 			"Set text.final to a token of its own (now %s), or head.final: own", n, r.opt.Final)}
 	}
@@ -129,10 +134,32 @@ type piece struct {
 	mark bool
 }
 
-// steps are a trajectory's steps, thinking before response, whatever their order in the text.
+// steps are a trajectory's steps, or some of them, thinking before response, whatever their order in the text.
 type steps struct {
 	texts    []string
-	thinking int // how many of them are thinking
+	thinking int   // how many of them are thinking
+	index    []int // of each among all of the trajectory's steps; nil: these are all
+	first    int   // the index of the first response step
+}
+
+// of is the index of step i among all of the trajectory's.
+func (s steps) of(i int) int {
+	if s.index == nil {
+		return i
+	}
+	return s.index[i]
+}
+
+// some are the steps at the given places, which ascend. The time it takes depends on their number alone.
+func (s steps) some(places []int) steps {
+	list := steps{texts: make([]string, len(places)), index: places, first: s.first}
+	for i, at := range places {
+		list.texts[i] = s.texts[at]
+		if at < s.thinking {
+			list.thinking++
+		}
+	}
+	return list
 }
 
 func (s steps) part(i int) Part {
@@ -145,9 +172,9 @@ func (s steps) part(i int) Part {
 // name names step i in messages.
 func (s steps) name(i int) string {
 	if i < s.thinking {
-		return fmt.Sprintf("thinking step %d", i)
+		return fmt.Sprintf("thinking step %d", s.of(i))
 	}
-	return fmt.Sprintf("response step %d", i-s.thinking)
+	return fmt.Sprintf("response step %d", s.of(i)-s.first)
 }
 
 // Render returns the trajectory as an Example, and what was dropped on the way. The Example is nil if all was: where the text is too long
@@ -178,33 +205,27 @@ func (r *Renderer) render(t *Trajectory) (*Example, Dropped, error) {
 		if err != nil {
 			return nil, Dropped{}, err
 		}
-		e := join(list)
-		r.countShared(e)
-		return e, Dropped{}, nil
+		return join(list), Dropped{}, nil
 	}
 	s, err := r.cut(t)
 	if err != nil {
 		return nil, Dropped{}, err
 	}
-	laid, err := r.lay(t.Problem, s, nil)
+	laid, err := r.lay(t.Problem, s)
 	if err != nil {
 		return nil, Dropped{}, err
 	}
-	e, dropped, err := r.example(t, s, laid, r.maxTokens)
-	if err == nil && e != nil {
-		r.countShared(e)
-	}
-	return e, dropped, err
+	return r.example(t, s, laid, r.maxTokens)
 }
 
-// countShared counts the examples in which two labels meet at one token.
-func (r *Renderer) countShared(e *Example) {
-	if n := len(e.Reads); n > 1 {
-		last, final := e.Reads[n-2], e.Reads[n-1]
-		if final.Kind == Final && last.Pos == final.Pos && last.HasTarget && final.HasTarget {
-			r.sharedReads.Add(1)
-		}
+// sharesFinal reports whether the labels of the last step and of the whole are read at one token.
+func (e *Example) sharesFinal() bool {
+	n := len(e.Reads)
+	if n < 2 {
+		return false
 	}
+	last, final := e.Reads[n-2], e.Reads[n-1]
+	return final.Kind == Final && last.Pos == final.Pos && last.HasTarget && final.HasTarget
 }
 
 // cut checks the trajectory and returns its steps.
@@ -213,31 +234,30 @@ func (r *Renderer) cut(t *Trajectory) (steps, error) {
 		return steps{}, err
 	}
 	thinking, response := t.Cut(r.opt.Split)
-	s := steps{append(append([]string{}, thinking.Steps...), response.Steps...), len(thinking.Steps)}
+	s := steps{texts: append(append([]string{}, thinking.Steps...), response.Steps...), thinking: len(thinking.Steps), first: len(thinking.Steps)}
 	if len(s.texts) == 0 {
 		return steps{}, errors.New("no steps: thinking and response are empty")
 	}
 	return s, t.Labels.fit(len(s.texts))
 }
 
-// lay turns the problem and the steps for which keep is true, or all if it is nil, into tokens.
-func (r *Renderer) lay(problem string, s steps, keep []bool) (*laid, error) {
-	pieces, suffix, err := r.layout(problem, s, keep)
+// lay turns the problem and the steps into tokens.
+func (r *Renderer) lay(problem string, s steps) (*laid, error) {
+	pieces, suffix, err := r.layout(problem, s)
 	if err != nil {
 		return nil, err
 	}
 	return r.tokenize(pieces, suffix, s)
 }
 
-// layout returns the text of the kept steps in pieces; the last one is what follows the assistant's text if suffix is true.
-func (r *Renderer) layout(problem string, s steps, keep []bool) (pieces []piece, suffix bool, err error) {
-	kept := func(i int) bool { return keep == nil || keep[i] }
+// layout returns the text in pieces; the last one is what follows the assistant's text if suffix is true.
+func (r *Renderer) layout(problem string, s steps) (pieces []piece, suffix bool, err error) {
 	if r.mark != "" {
 		if mark := r.markIn(problem); mark != "" {
 			return nil, false, fmt.Errorf("the problem contains the step mark %q", mark)
 		}
 		for i, text := range s.texts {
-			if mark := r.markIn(text); kept(i) && mark != "" {
+			if mark := r.markIn(text); mark != "" {
 				return nil, false, fmt.Errorf("%s contains the step mark %q", s.name(i), mark)
 			}
 		}
@@ -245,9 +265,6 @@ func (r *Renderer) layout(problem string, s steps, keep []bool) (pieces []piece,
 	var content []piece
 	add := func(from, to int) {
 		for i := from; i < to; i++ {
-			if !kept(i) {
-				continue
-			}
 			content = append(content, piece{s.texts[i] + r.opt.Separator, i, false})
 			if r.mark != "" {
 				content = append(content, piece{r.mark, i, true})
@@ -257,10 +274,7 @@ func (r *Renderer) layout(problem string, s steps, keep []bool) (pieces []piece,
 	if r.opt.Order == "response_first" {
 		add(s.thinking, len(s.texts))
 	}
-	tags := false
-	for i := 0; i < s.thinking && len(r.opt.ThinkTags) == 2; i++ {
-		tags = tags || kept(i)
-	}
+	tags := s.thinking > 0 && len(r.opt.ThinkTags) == 2
 	if tags {
 		content = append(content, piece{r.opt.ThinkTags[0], -1, false})
 	}

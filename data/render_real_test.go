@@ -55,7 +55,7 @@ func TestQwenDefaults(t *testing.T) {
 		read = append(read, e.Tokens[x.Pos])
 	}
 	require.Equal(t, []int32{382, 271, 382, 151645}, read, `".\n\n" twice, "\n\n" after a digit, <|im_end|>`)
-	require.Empty(t, r.Warnings())
+	require.Empty(t, r.Warnings([]*Example{e}))
 	id, ok := r.StepMark()
 	require.False(t, ok)
 	require.Zero(t, id)

@@ -246,24 +246,26 @@ func TestSharedReadWarns(t *testing.T) {
 	for final, warns := range map[string]bool{"auto": false, "last_token": false, "mark": true} {
 		r, err := NewRenderer(text(func(o *TextOptions) { o.StepMark, o.Read, o.Final = "<m>", "mark", final }), words, chatModel)
 		require.NoError(t, err)
-		_, _, err = r.Render(sample())
+		e, _, err := r.Render(sample())
 		require.NoError(t, err)
-		require.Equal(t, warns, len(r.Warnings()) == 1, final)
+		list := r.Warnings([]*Example{e})
+		require.Equal(t, warns, len(list) == 1, final)
 		if warns {
-			require.Contains(t, r.Warnings()[0], "text.final")
-			require.Contains(t, r.Warnings()[0], "head.final: own")
+			require.Contains(t, list[0], "1 trajectories")
+			require.Contains(t, list[0], "text.final")
+			require.Contains(t, list[0], "head.final: own")
 		}
 	}
 	r, err := NewRenderer(text(func(o *TextOptions) { o.Template = "none" }), words, chatModel)
 	require.NoError(t, err)
 	unlabelled := sample()
 	unlabelled.Labels.Trajectory = nil
-	_, _, err = r.Render(unlabelled)
+	one, _, err := r.Render(unlabelled)
 	require.NoError(t, err)
-	require.Empty(t, r.Warnings(), "one target only")
-	_, _, err = r.Render(sample())
+	require.Empty(t, r.Warnings([]*Example{one}), "one target only")
+	two, _, err := r.Render(sample())
 	require.NoError(t, err)
-	require.Len(t, r.Warnings(), 1)
+	require.Len(t, r.Warnings([]*Example{one, two}), 1)
 }
 
 func TestTextOptionsErrors(t *testing.T) {

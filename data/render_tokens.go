@@ -134,7 +134,7 @@ func (r *Renderer) example(t *Trajectory, s steps, l *laid, limit int) (*Example
 		}
 		for _, i := range l.order[len(kept):] {
 			dropped.Steps++
-			if _, _, ok := t.Labels.step(i); ok {
+			if _, _, ok := t.Labels.step(s.of(i)); ok {
 				dropped.StepLabels++
 			}
 		}
@@ -150,11 +150,11 @@ func (r *Renderer) example(t *Trajectory, s steps, l *laid, limit int) (*Example
 	}
 	e := &Example{ID: t.ID, Tokens: l.tokens, Problem: KeyOf(t.Problem)}
 	for _, i := range kept {
-		read := ReadOut{Pos: l.last[i], Kind: Step, Part: s.part(i), Index: i}
+		read := ReadOut{Pos: l.last[i], Kind: Step, Part: s.part(i), Index: s.of(i)}
 		if r.opt.Read == "mark" {
 			read.Pos = l.mark[i]
 		}
-		read.Target, read.Weight, read.HasTarget = t.Labels.step(i)
+		read.Target, read.Weight, read.HasTarget = t.Labels.step(s.of(i))
 		e.Reads = append(e.Reads, read)
 	}
 	if dropped.Truncated == 1 {

@@ -3,6 +3,7 @@ package data
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Window is a run of a trajectory's steps in the order of the text, [From, To), of which those from Read on are read in it. The steps
@@ -114,15 +115,15 @@ func (r *Renderer) renderWindows(t *Trajectory, limit int) ([]*Example, error) {
 	if err != nil {
 		return nil, err
 	}
-	render := func(keep []bool) (*Example, error) {
-		laid, err := r.lay(t.Problem, s, keep)
+	render := func(s steps) (*Example, error) {
+		laid, err := r.lay(t.Problem, s)
 		if err != nil {
 			return nil, err
 		}
 		e, _, err := r.example(t, s, laid, 0)
 		return e, err
 	}
-	e, err := render(nil)
+	e, err := render(s)
 	if err != nil || limit == 0 || len(e.Tokens) <= limit {
 		return []*Example{e}, err
 	}
@@ -137,25 +138,20 @@ func (r *Renderer) renderWindows(t *Trajectory, limit int) ([]*Example, error) {
 		responses := len(order) - s.thinking
 		always, order = order[:responses], order[responses:]
 	}
-	keep := func(from, to int) []bool {
-		kept := make([]bool, len(s.texts))
-		for _, i := range always {
-			kept[i] = true
-		}
-		for _, i := range order[from:to] {
-			kept[i] = true
-		}
-		return kept
+	keep := func(from, to int) steps {
+		kept := append(append([]int{}, order[from:to]...), always...)
+		slices.Sort(kept)
+		return s.some(kept)
 	}
 	windows, err := Windows(len(order), limit, func(from, to int) (int, error) {
-		laid, err := r.lay(t.Problem, s, keep(from, to))
+		laid, err := r.lay(t.Problem, keep(from, to))
 		if err != nil {
 			return 0, err
 		}
 		return len(laid.tokens), nil
 	})
 	if long := new(TooLongError); len(always) > 0 && errors.As(err, &long) {
-		laid, failed := r.lay(t.Problem, s, keep(0, 0))
+		laid, failed := r.lay(t.Problem, keep(0, 0))
 		if failed != nil {
 			return nil, failed
 		}

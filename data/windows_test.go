@@ -2,6 +2,7 @@ package data
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -73,6 +74,29 @@ func TestWindowsAreLinear(t *testing.T) {
 		require.Equal(t, n, read)
 	}
 	require.Less(t, work[8000], 9*work[1000], "eight times the text took %d, and %d", work[8000], work[1000])
+}
+
+// Rendering in windows takes memory, and so time, as the text is long: of a text twice as long twice as much.
+func TestRenderWindowsIsLinear(t *testing.T) {
+	opt := DefaultText()
+	opt.Template, opt.StepMark, opt.Read = "none", "#", "mark"
+	r, err := NewRenderer(opt, fakeTokenizer{}, ModelText{})
+	require.NoError(t, err)
+	taken := map[int]uint64{}
+	for _, n := range []int{4000, 8000} {
+		trajectory := &Trajectory{ID: "a", Problem: "PROBLEM"}
+		for i := range n {
+			trajectory.Steps = append(trajectory.Steps, fmt.Sprintf("t%d", i))
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		list, err := r.RenderWindows(trajectory, 60)
+		require.NoError(t, err)
+		require.Greater(t, len(list), n/5)
+		runtime.ReadMemStats(&after)
+		taken[n] = after.TotalAlloc - before.TotalAlloc
+	}
+	require.Less(t, float64(taken[8000]), 2.2*float64(taken[4000]), "%v", taken)
 }
 
 // Windows of a rendered trajectory: every step is read once, with the problem, in a text that is the whole one's where it fits.
@@ -160,7 +184,7 @@ func TestWindowsInTraining(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "PROBLEM\n\nr0\n\n⟦response 0 = 0⟧r1\n\n⟦response 1 = 0.125⟧r2\n\n⟦response 2 = 0.25⟧⟦window 1⟧PROBLEM\n\nr2\n\nr3\n\n⟦response 3 = 0.375⟧r4\n\n⟦response 4 = 0.5⟧"+
 		"⟦window 2⟧PROBLEM\n\nr4\n\nr5\n\n⟦response 5 = 0.625⟧⟦final = 0.5⟧", marked)
-	require.Len(t, r.Warnings(), 1, "the last step and the whole are read at one token")
+	require.Len(t, r.Warnings([]*Example{e}), 1, "the last step and the whole are read at one token")
 
 	for _, tokens := range []int{1, 50, 0} {
 		batches, err := Pack([]*Example{e}, PackOptions{Tokens: tokens, N: 2, LambdaStep: 3, LambdaFinal: 1})

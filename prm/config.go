@@ -52,7 +52,7 @@ type TrainConfig struct {
 	Save      string `yaml:"save"`
 	SaveDType string `yaml:"save_dtype"` // base (default), f32, bf16
 	DType     string `yaml:"dtype"`      // of the arithmetic: auto (default), f32, f64, bf16
-	Cache     string `yaml:"cache"`      // folder for hidden states (train: head); "": goprm in the user's cache folder
+	Cache     string `yaml:"cache"`      // folder for tokens and hidden states (see docs/cache.md); "": goprm in the user's cache folder
 	Out       string `yaml:"out"`        // the run folder; must not exist unless Resume is set
 
 	// Resume continues the run in Out from its newest checkpoint that verifies, or begins it.

@@ -24,8 +24,8 @@ func byHand() (*TrainConfig, *dataset) {
 	b := &data.Example{ID: "b", Tokens: []int32{1}, Reads: []data.ReadOut{step(0, 0.25, 1)}}
 	c := DefaultTrainConfig()
 	c.Loss.LambdaStep = new(2.0)
-	d := &dataset{train: []*data.Example{a, b}, lambdaFinal: 4, about: map[*data.Example]about{a: {lengths: []int{3, 4, 5}},
-		b: {lengths: []int{6}}}}
+	d := &dataset{train: []*data.Example{a, b}, lambdaFinal: 4, about: map[*data.Example]about{a: {lengths: []int32{3, 4, 5}},
+		b: {lengths: []int32{6}}}}
 	return &c, d
 }
 

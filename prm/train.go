@@ -73,7 +73,7 @@ func Train(ctx context.Context, cfg TrainConfig) (*TrainResult, error) {
 			return nil, err
 		}
 	}
-	s, err := prepare(ctx, c)
+	s, err := prepare(ctx, c, false)
 	if err != nil {
 		return interruptedBefore(ctx, c, errors.Join(err, releaseRun(lock)))
 	}

@@ -11,66 +11,93 @@ import (
 	"time"
 )
 
-// CacheReport says what a cache of hidden states holds.
+// CacheReport says what a cache of hidden states and tokens holds.
 type CacheReport struct {
 	Dir     string `json:"dir"`
-	Models  int    `json:"models"` // folders: a trunk with its arithmetic each
-	Files   int    `json:"files"`
-	Bytes   int64  `json:"bytes"`
+	Models  int    `json:"models"`  // folders of hidden states: a trunk with its arithmetic each
+	Files   int    `json:"files"`   // of hidden states and tokens
+	Bytes   int64  `json:"bytes"`   // of these
 	Removed int64  `json:"removed"` // bytes that pruning removed
+	// Datasets counts folders of tokens: a list of data files with a way to render them each. TokenFiles and TokenBytes are their shards.
+	Datasets   int   `json:"datasets"`
+	TokenFiles int   `json:"token_files"`
+	TokenBytes int64 `json:"token_bytes"`
 }
 
-// Cache says what the cache of hidden states in dir holds; "" is the folder that training uses unless told otherwise. With keep from 0
-// on it first removes the files that were used longest ago until at most keep bytes are left. A run that has them open keeps them.
+// cachedFile is a file of a cache.
+type cachedFile struct {
+	path   string
+	size   int64
+	used   time.Time
+	tokens bool
+}
+
+// Cache says what the cache in dir holds; "" is the folder that training uses unless told otherwise. With keep from 0 on it first
+// removes the files that were used longest ago until at most keep bytes are left. A run that has them open keeps them.
 func Cache(dir string, keep int64) (CacheReport, error) {
 	dir, err := cacheDir(dir)
 	if err != nil {
 		return CacheReport{}, err
 	}
-	r := CacheReport{Dir: filepath.Join(dir, featuresName)}
-	type file struct {
-		path string
-		size int64
-		used time.Time
+	r := CacheReport{Dir: dir}
+	states, models, err := cachedFiles(filepath.Join(dir, featuresName), false)
+	if err != nil {
+		return r, err
 	}
-	var files []file
-	err = filepath.WalkDir(r.Dir, func(path string, entry fs.DirEntry, err error) error {
+	tokens, datasets, err := cachedFiles(filepath.Join(dir, tokensName), true)
+	if err != nil {
+		return r, err
+	}
+	r.Models, r.Datasets = models, datasets
+	files := append(states, tokens...)
+	for _, f := range files {
+		r.add(f, 1)
+	}
+	slices.SortFunc(files, func(a, b cachedFile) int { return cmp.Or(a.used.Compare(b.used), cmp.Compare(a.path, b.path)) })
+	for _, f := range files {
+		if keep < 0 || r.Bytes <= keep {
+			break
+		}
+		if err := os.Remove(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return r, fmt.Errorf("cache: %w", err)
+		}
+		r.add(f, -1)
+		r.Removed += f.size
+	}
+	return r, nil
+}
+
+// add counts a file, or with -1 takes it off.
+func (r *CacheReport) add(f cachedFile, sign int) {
+	r.Files, r.Bytes = r.Files+sign, r.Bytes+int64(sign)*f.size
+	if f.tokens {
+		r.TokenFiles, r.TokenBytes = r.TokenFiles+sign, r.TokenBytes+int64(sign)*f.size
+	}
+}
+
+// cachedFiles lists the files of the folders in root, and counts these folders.
+func cachedFiles(root string, tokens bool) (files []cachedFile, folders int, err error) {
+	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // no cache, or removed since
 			return nil
 		case err != nil:
 			return err
 		case entry.IsDir():
-			if filepath.Dir(path) == r.Dir {
-				r.Models++
+			if filepath.Dir(path) == root {
+				folders++
 			}
 			return nil
 		case entry.Name() == lockName:
 			return nil
 		}
-		info, err := entry.Info()
-		if err == nil {
-			files = append(files, file{path, info.Size(), info.ModTime()})
-			r.Bytes += info.Size()
+		if info, err := entry.Info(); err == nil {
+			files = append(files, cachedFile{path, info.Size(), info.ModTime(), tokens})
 		}
 		return nil
 	})
 	if err != nil {
-		return r, fmt.Errorf("cache: %w", err)
+		return nil, 0, fmt.Errorf("cache: %w", err)
 	}
-	r.Files = len(files)
-	if keep < 0 {
-		return r, nil
-	}
-	slices.SortFunc(files, func(a, b file) int { return cmp.Or(a.used.Compare(b.used), cmp.Compare(a.path, b.path)) })
-	for _, f := range files {
-		if r.Bytes <= keep {
-			break
-		}
-		if err := os.Remove(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return r, fmt.Errorf("cache: %w", err)
-		}
-		r.Bytes, r.Removed, r.Files = r.Bytes-f.size, r.Removed+f.size, r.Files-1
-	}
-	return r, nil
+	return files, folders, nil
 }

@@ -2,12 +2,10 @@ package prm
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
-	"iter"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -15,6 +13,7 @@ import (
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/bench"
 	"github.com/goprm/goprm/internal/modelfolder"
+	"github.com/goprm/goprm/internal/tokenshard"
 	"github.com/goprm/goprm/loss"
 )
 
@@ -35,8 +34,8 @@ type dataset struct {
 
 // about is what the metrics ask of a trajectory besides its tokens.
 type about struct {
-	lengths []int  // of each step, in code points
-	subset  string // of ProcessBench; "": it is none of its rows
+	lengths []int32 // of each step, in code points
+	subset  string  // of ProcessBench; "": it is none of its rows
 }
 
 // Counts says how much there is to train on, and what was left out.
@@ -87,67 +86,73 @@ type examples struct {
 	list    []*data.Example
 	about   []about
 	dropped data.Dropped
-	sum     hash.Hash
+	sum     hash.Hash // over the trajectories' JSON lines
 
 	bad         badRows
 	strayErrors strayErrors
 }
 
-// add renders the trajectories. Every one of them counts for the hash, whatever becomes of it.
-func (x *examples) add(ctx context.Context, trajectories iter.Seq2[*data.Trajectory, error], r *data.Renderer, c *TrainConfig) error {
-	n := 0
-	for t, err := range trajectories {
-		if err == nil && t == nil {
-			err = errors.New("a trajectory is nil")
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		reason := "unreadable rows"
-		row := new(data.RowError)
-		skippable := errors.As(err, &row)
-		if err == nil {
-			n++
-			skippable = true
-			reason, err = x.addOne(t, n, r, c)
-		}
-		switch {
-		case err == nil:
-		case skippable && c.Data.OnBad == "skip":
-			x.bad.add(reason, err)
-		default:
-			return err
-		}
-	}
-	return nil
+// renderedRow is what became of one row.
+type renderedRow struct {
+	tokenshard.Row // without an Example if all of it was dropped
+	line           []byte
+	dropped        data.Dropped
+	stray          string // see strayError
+	reason         string // of err
+	err            error
+	skippable      bool // data.on_bad: skip may pass err over
 }
 
-// addOne renders a trajectory, the n-th from 1. With an error it gives its kind.
-func (x *examples) addOne(t *data.Trajectory, n int, r *data.Renderer, c *TrainConfig) (reason string, err error) {
-	if err := c.checkLabels(t); err != nil {
-		return "labels out of range", fmt.Errorf("%s: %w", describeTrajectory(t, n), err)
+// render turns a row, the n-th from 1, into tokens. It may run in any goroutine.
+func (c *TrainConfig) render(t *data.Trajectory, err error, n int, r *data.Renderer) renderedRow {
+	if err == nil && t == nil {
+		err = errors.New("a trajectory is nil")
 	}
-	line, err := t.MarshalJSON()
 	if err != nil {
-		return "texts that are no UTF-8 or numbers that are not finite", fmt.Errorf("%s: %w", describeTrajectory(t, n), err)
+		return renderedRow{reason: "unreadable rows", err: err, skippable: errors.As(err, new(*data.RowError))}
 	}
-	_, _ = x.sum.Write(append(line, '\n')) // a hash's Write never fails
-	e, dropped, err := r.Render(t)
-	if err != nil {
-		return renderReason(err), err
+	row := renderedRow{skippable: true}
+	if row.err = c.checkLabels(t); row.err != nil {
+		row.reason, row.err = "labels out of range", fmt.Errorf("%s: %w", describeTrajectory(t, n), row.err)
+		return row
 	}
-	x.dropped.Add(dropped)
-	if e == nil {
-		return "", nil
+	if row.line, row.err = t.MarshalJSON(); row.err != nil {
+		row.reason, row.err = "texts that are no UTF-8 or numbers that are not finite", fmt.Errorf("%s: %w", describeTrajectory(t, n), row.err)
+		return row
 	}
-	about := about{subset: bench.SubsetOf(t)}
+	if row.Example, row.dropped, row.err = r.Render(t); row.err != nil {
+		row.reason = renderReason(row.err)
+		return row
+	}
+	if row.Example == nil {
+		return row
+	}
+	row.Subset, row.stray = bench.SubsetOf(t), strayError(t)
 	thinking, response := t.Cut(c.Text.Split)
 	for _, step := range append(thinking.Steps[:len(thinking.Steps):len(thinking.Steps)], response.Steps...) {
-		about.lengths = append(about.lengths, utf8.RuneCountInString(step))
+		row.Lengths = append(row.Lengths, int32(utf8.RuneCountInString(step)))
 	}
-	x.list, x.about = append(x.list, e), append(x.about, about)
-	x.strayErrors.add(t)
-	return "", nil
+	return row
+}
+
+// take adds a row. Every trajectory counts for the hash, whatever becomes of it.
+func (x *examples) take(row renderedRow, c *TrainConfig) error {
+	if row.line != nil {
+		_, _ = x.sum.Write(append(row.line, '\n')) // a hash's Write never fails
+	}
+	switch {
+	case row.err != nil && row.skippable && c.Data.OnBad == "skip":
+		x.bad.add(row.reason, row.err.Error())
+		return nil
+	case row.err != nil:
+		return row.err
+	}
+	x.dropped.Add(row.dropped)
+	x.strayErrors.add(row.stray)
+	if row.Example != nil {
+		x.list, x.about = append(x.list, row.Example), append(x.about, about{row.Lengths, row.Subset})
+	}
+	return nil
 }
 
 func renderReason(err error) string {
@@ -172,22 +177,18 @@ func describeTrajectory(t *data.Trajectory, n int) string {
 }
 
 // readDataset reads, renders and splits the data of a run.
-func readDataset(ctx context.Context, c *TrainConfig, r *data.Renderer) (*dataset, error) {
-	train := examples{sum: sha256.New()}
-	source := c.Data.Trajectories
-	if source == nil {
-		source = data.Read(c.Data.Train, data.ReadOptions{})
-	}
-	if err := train.add(ctx, source, r, c); err != nil {
+func readDataset(ctx context.Context, c *TrainConfig, r *data.Renderer, tokens *tokenCache) (*dataset, error) {
+	train, err := tokens.get(ctx, c.Data.Trajectories, c.Data.Train, r, c)
+	if err != nil {
 		return nil, err
 	}
 	d := &dataset{train: train.list, trainSum: hex.EncodeToString(train.sum.Sum(nil)), about: map[*data.Example]about{}}
 	d.warnings = append(train.bad.warnings("data.train"), train.strayErrors.warning("data.train")...)
-	d.counts.Skipped = train.bad.count
+	d.counts.Skipped = train.bad.Count
 	if len(train.list) == 0 {
 		return nil, errors.New("data.train: no trajectory is left to train on")
 	}
-	if err := d.addEval(ctx, c, r); err != nil {
+	if err := d.addEval(ctx, c, r, tokens); err != nil {
 		return nil, err
 	}
 	d.limitEval(c)
@@ -210,12 +211,8 @@ func readDataset(ctx context.Context, c *TrainConfig, r *data.Renderer) (*datase
 }
 
 // addEval reads the evaluation data, or holds out a share of the problems.
-func (d *dataset) addEval(ctx context.Context, c *TrainConfig, r *data.Renderer) error {
-	source := c.Data.EvalTrajectories
-	if source == nil && len(c.Data.Eval) > 0 {
-		source = data.Read(c.Data.Eval, data.ReadOptions{})
-	}
-	if source == nil {
+func (d *dataset) addEval(ctx context.Context, c *TrainConfig, r *data.Renderer, tokens *tokenCache) error {
+	if c.Data.EvalTrajectories == nil && len(c.Data.Eval) == 0 {
 		if *c.Data.EvalShare == 0 {
 			return nil
 		}
@@ -226,12 +223,12 @@ func (d *dataset) addEval(ctx context.Context, c *TrainConfig, r *data.Renderer)
 		}
 		return nil
 	}
-	eval := examples{sum: sha256.New()}
-	if err := eval.add(ctx, source, r, c); err != nil {
+	eval, err := tokens.get(ctx, c.Data.EvalTrajectories, c.Data.Eval, r, c)
+	if err != nil {
 		return err
 	}
 	d.warnings = append(d.warnings, append(eval.bad.warnings("data.eval"), eval.strayErrors.warning("data.eval")...)...)
-	d.counts.EvalSkipped = eval.bad.count
+	d.counts.EvalSkipped = eval.bad.Count
 	if len(eval.list) == 0 {
 		return errors.New("data.eval: no trajectory is left to evaluate on")
 	}
@@ -270,7 +267,7 @@ func (d *dataset) limitEval(c *TrainConfig) {
 
 // checkLabels refuses targets that the head cannot give.
 func (c *TrainConfig) checkLabels(t *data.Trajectory) error {
-	if c.Head.Kind == "scalar" && c.Head.Activation == "identity" && c.Loss.Kind == loss.MSE {
+	if c.anyLabel() {
 		return nil
 	}
 	wrong := func(v *float64) bool { return v != nil && !(*v >= 0 && *v <= 1) }
@@ -353,7 +350,7 @@ func without(list []string, name string) []string {
 
 func (d *dataset) warn(c *TrainConfig, r *data.Renderer) {
 	if c.Head.Final != "own" {
-		d.warnings = append(d.warnings, r.Warnings()...)
+		d.warnings = append(d.warnings, r.Warnings(append(slices.Clip(d.train), d.eval...))...)
 	}
 	n := &d.counts
 	if n.Truncated+n.DroppedTrajectories > 0 {

@@ -11,50 +11,73 @@ import (
 
 // badRows counts what data.on_bad: skip leaves out.
 type badRows struct {
-	count map[string]int   // by reason
-	first map[string]error // of each reason
+	Count map[string]int    // by reason
+	First map[string]string // error of each reason
 }
 
-func (b *badRows) add(reason string, err error) {
-	if b.count == nil {
-		b.count, b.first = map[string]int{}, map[string]error{}
+func (b *badRows) add(reason, first string) {
+	b.addAll(badRows{map[string]int{reason: 1}, map[string]string{reason: first}})
+}
+
+// addAll adds those of later rows.
+func (b *badRows) addAll(later badRows) {
+	if len(later.Count) == 0 {
+		return
 	}
-	if b.count[reason]++; b.first[reason] == nil {
-		b.first[reason] = err
+	if b.Count == nil {
+		b.Count, b.First = map[string]int{}, map[string]string{}
+	}
+	for reason, n := range later.Count {
+		if b.Count[reason] == 0 {
+			b.First[reason] = later.First[reason]
+		}
+		b.Count[reason] += n
 	}
 }
 
 // warnings says of each reason how often it was met, and where first.
 func (b *badRows) warnings(key string) []string {
 	var list []string
-	for _, reason := range slices.Sorted(maps.Keys(b.count)) {
-		list = append(list, fmt.Sprintf("%s: %d skipped: %s; the first: %v", key, b.count[reason], reason, b.first[reason]))
+	for _, reason := range slices.Sorted(maps.Keys(b.Count)) {
+		list = append(list, fmt.Sprintf("%s: %d skipped: %s; the first: %s", key, b.Count[reason], reason, b.First[reason]))
 	}
 	return list
 }
 
 // strayErrors counts PRMBench's rows that name error steps beyond their last, next to others that they have.
 type strayErrors struct {
-	rows  int
-	first string
+	Rows  int
+	First string
 }
 
-func (s *strayErrors) add(t *data.Trajectory) {
+// strayError says which error steps a row of PRMBench names and does not have; "": none.
+func strayError(t *data.Trajectory) string {
 	var steps []int
-	if t.Source != "prmbench" || json.Unmarshal(t.Meta["error_steps"], &steps) != nil {
-		return
+	if t.Source != "prmbench" || json.Unmarshal(t.Meta["error_steps"], &steps) != nil ||
+		!slices.ContainsFunc(steps, func(n int) bool { return n > len(t.ResponseSteps) }) {
+		return ""
 	}
-	if slices.ContainsFunc(steps, func(n int) bool { return n > len(t.ResponseSteps) }) {
-		if s.rows++; s.rows == 1 {
-			s.first = fmt.Sprintf("%q: %v of %d steps", t.ID, steps, len(t.ResponseSteps))
-		}
+	return fmt.Sprintf("%q: %v of %d steps", t.ID, steps, len(t.ResponseSteps))
+}
+
+func (s *strayErrors) add(stray string) {
+	if stray != "" {
+		s.addAll(strayErrors{1, stray})
 	}
+}
+
+// addAll adds those of later rows.
+func (s *strayErrors) addAll(later strayErrors) {
+	if s.Rows == 0 {
+		s.First = later.First
+	}
+	s.Rows += later.Rows
 }
 
 func (s *strayErrors) warning(key string) []string {
-	if s.rows == 0 {
+	if s.Rows == 0 {
 		return nil
 	}
 	return []string{fmt.Sprintf("%s: %d rows of PRMBench name error steps beyond their last, which are passed over; the first: %s",
-		key, s.rows, s.first)}
+		key, s.Rows, s.First)}
 }

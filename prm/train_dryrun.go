@@ -63,7 +63,7 @@ func DryRun(ctx context.Context, cfg TrainConfig) (*DryRunReport, error) {
 	if len(cfg.Seeds) > 0 { // the other runs are like the first
 		cfg.Seed, cfg.Seeds = &cfg.Seeds[0], nil
 	}
-	s, err := prepare(ctx, cfg.filled())
+	s, err := prepare(ctx, cfg.filled(), true)
 	if err != nil {
 		return nil, err
 	}

@@ -54,7 +54,7 @@ func evaluate(c *TrainConfig, d *dataset, list []*data.Example, s *readScores) (
 			}
 			t.Scores = append(t.Scores, s.values[i][j])
 			t.Targets = append(t.Targets, target)
-			t.Lengths = append(t.Lengths, about.lengths[r.Index])
+			t.Lengths = append(t.Lengths, int(about.lengths[r.Index]))
 		}
 		trajectories[i] = t
 	}

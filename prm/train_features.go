@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/atomicfile"
 	"github.com/goprm/goprm/internal/filelock"
 	"github.com/goprm/goprm/internal/hfmodel"
 	"github.com/goprm/goprm/internal/modelfolder"
@@ -147,13 +148,18 @@ func (c *featureCache) fill(ctx context.Context, f *features, missing wanted, op
 	if err := os.MkdirAll(c.folder(), 0o777); err != nil {
 		return fmt.Errorf("cache: %w", err)
 	}
-	lock, err := c.wait(ctx)
+	lock, err := waitFor(ctx, c.folder(), func(process int) {
+		c.info("hidden states: waiting for process %d, which computes some of this model", process)
+	})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = lock.Release() }() // the rows are written by then, and the system frees it too
 	if err := c.find(f, missing, true); err != nil || len(missing) == 0 {
 		return err
+	}
+	if warning := roomWarning(c.bytesOf(missing), atomicfile.Room(c.folder()), c.dir); warning != "" {
+		c.warn("%s", warning)
 	}
 	if found := all - len(missing); found > 0 {
 		c.info("hidden states: %d of %d texts are in the cache, %d are computed", found, all, len(missing))
@@ -168,16 +174,34 @@ func (c *featureCache) fill(ctx context.Context, f *features, missing wanted, op
 	return c.find(f, missing, true)
 }
 
-// wait makes this process the one that computes in the folder, when the one before has ended.
-func (c *featureCache) wait(ctx context.Context) (*filelock.Lock, error) {
+// bytesOf is what the rows of the texts take.
+func (c *featureCache) bytesOf(texts wanted) int64 {
+	rows := int64(0)
+	for _, examples := range texts {
+		rows += int64(len(examples[0].Reads))
+	}
+	return rows * int64(c.hidden) * c.dtype.Size()
+}
+
+// roomWarning says that hidden states will not fit on the disk; room -1 is not known.
+func roomWarning(need, room int64, dir string) string {
+	if room < 0 || need <= room {
+		return ""
+	}
+	return fmt.Sprintf("hidden states take %s, and the disk of %s has %s left: prm cache --prune makes room, the key cache names another folder",
+		bytesText(need), dir, bytesText(room))
+}
+
+// waitFor makes this process the one that writes into a folder, when the one before has ended; say names that one, once.
+func waitFor(ctx context.Context, folder string, say func(process int)) (*filelock.Lock, error) {
 	for told := false; ; {
-		lock, err := filelock.Take(filepath.Join(c.folder(), lockName))
+		lock, err := filelock.Take(filepath.Join(folder, lockName))
 		held := new(filelock.HeldError)
 		if !errors.As(err, &held) {
 			return lock, err
 		}
 		if !told {
-			c.info("hidden states: waiting for process %d, which computes some of this model", held.Process)
+			say(held.Process)
 			told = true
 		}
 		select {

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/atomicfile"
 	"github.com/goprm/goprm/internal/safetensors"
 	"github.com/goprm/goprm/internal/tinymodel"
 	"github.com/stretchr/testify/require"
@@ -131,4 +133,17 @@ func TestCachePrune(t *testing.T) {
 	r, err = Cache(filepath.Join(c.Cache, "none"), 0)
 	require.NoError(t, err)
 	require.Zero(t, r.Files)
+}
+
+// Who would fill the disk is told before the first row is computed.
+func TestHiddenStatesThatDoNotFitAreToldOf(t *testing.T) {
+	c := featureCache{hidden: 1536, dtype: safetensors.F32}
+	e := &data.Example{Reads: make([]data.ReadOut, 100)}
+	need := c.bytesOf(wanted{"a": {e, e}, "b": {e}})
+	require.Equal(t, int64(2*100*1536*4), need, "equal texts share their rows")
+	require.Empty(t, roomWarning(need, need, "cache"))
+	require.Empty(t, roomWarning(need, -1, "cache"))
+	require.Contains(t, roomWarning(need, need-1, "cache"), "hidden states take 1.2 MiB, and the disk of cache has 1.2 MiB left")
+	require.Positive(t, atomicfile.Room(t.TempDir()))
+	require.Equal(t, int64(-1), atomicfile.Room("/no/such/folder"))
 }

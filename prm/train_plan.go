@@ -18,12 +18,14 @@ type PlanOptions struct {
 	Train        string // head, lora (default) or full
 	Tokens       int    // of a micro-batch; 8192
 	MicroBatches int    // of an optimizer step; batch.trajectories, 16; from 2 on their number changes nothing
-	DType        string // bf16 (default, as on a GPU), f32 or f64
+	DType        string // bf16, f32 or f64; bf16 is the default of a GPU, f32 of a CPU
 	LoRA         LoRAConfig
 	Recompute    string // layer (default) or none
 	Moments      string // f32 (default) or bf16
 	Offload      bool   // moments lie in the host's memory
 	Memory       int64  // bytes of the device; 0: not known
+	// Device is "" for a GPU, whose memory is planned alone, or "cpu": the peak of the whole process (VmHWM).
+	Device string
 }
 
 // Validate reports the first thing that the options get wrong.
@@ -37,12 +39,15 @@ func (o PlanOptions) Validate() error {
 		return fmt.Errorf("micro-batches: %d is negative", o.MicroBatches)
 	case o.Memory < 0:
 		return fmt.Errorf("memory: %d is negative", o.Memory)
+	case o.Device == "cpu" && o.Offload:
+		return fmt.Errorf("offload: moments lie in the host's memory already on a CPU")
 	}
 	return oneOf(
 		choice{"train", o.Train, []string{"", nnet.TrainHead, nnet.TrainLoRA, nnet.TrainFull}},
 		choice{"recompute", o.Recompute, []string{"", "layer", "none"}},
 		choice{"moments", o.Moments, []string{"", "f32", "bf16"}},
 		choice{"dtype", o.DType, []string{"", "bf16", "f32", "f64"}},
+		choice{"device", o.Device, []string{"", "cpu"}},
 	)
 }
 
@@ -63,6 +68,7 @@ type PlanReport struct {
 	DType  string `json:"dtype"`
 	Tokens int    `json:"tokens"`
 	PlanMemory
+	Process    int64  `json:"process,omitempty"` // of a CPU's: program, graph, scratch of the kernels, Go's heap
 	Total      int64  `json:"total"`
 	Device     int64  `json:"device,omitempty"` // bytes there are
 	Fits       bool   `json:"fits"`             // false also when the device's memory is not known
@@ -76,10 +82,14 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 		return PlanReport{}, err
 	}
 	defaults := DefaultTrainConfig()
+	dtype := "bf16"
+	if opt.Device == "cpu" {
+		dtype = "f32"
+	}
 	for _, f := range []struct {
 		field *string
 		value string
-	}{{&opt.Train, nnet.TrainLoRA}, {&opt.DType, "bf16"}, {&opt.Recompute, "layer"}} {
+	}{{&opt.Train, nnet.TrainLoRA}, {&opt.DType, dtype}, {&opt.Recompute, "layer"}} {
 		if *f.field == "" {
 			*f.field = f.value
 		}
@@ -101,12 +111,12 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 	if err != nil {
 		return PlanReport{}, err
 	}
-	dtype, err := engine.ParseDType(opt.DType)
+	compute, err := engine.ParseDType(opt.DType)
 	if err != nil {
 		return PlanReport{}, err
 	}
 	spec := nnet.Spec{
-		Config: config, DType: dtype, Train: opt.Train, Loss: loss.MSE, Recompute: opt.Recompute == "layer",
+		Config: config, DType: compute, Train: opt.Train, Loss: loss.MSE, Recompute: opt.Recompute == "layer",
 		BF16Moments: opt.Moments == "bf16", Offload: opt.Offload,
 		Head: nnet.HeadSpec{Kind: nnet.Scalar, Activation: "sigmoid", Final: "shared"},
 		LoRA: nnet.LoRASpec{Rank: opt.LoRA.Rank, Alpha: opt.LoRA.Alpha, Targets: opt.LoRA.Targets, Layers: opt.LoRA.Layers},
@@ -122,7 +132,10 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 	if err != nil {
 		return PlanReport{}, err
 	}
-	r.PlanMemory, r.Total = PlanMemory(memory), memory.Total()
+	if opt.Device == "cpu" {
+		r.Process = processBytes(opt.Train)
+	}
+	r.PlanMemory, r.Total = PlanMemory(memory), memory.Total()+r.Process
 	if opt.Train == nnet.TrainHead {
 		r.Trained = int64(config.HiddenSize) + 1
 	}
@@ -136,9 +149,19 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 		r.MostTokens = int(float64(room-fixed) / float64(r.Activations) * float64(opt.Tokens))
 	}
 	if !r.Fits {
-		r.Advice, err = advise(spec, opt.Tokens, opt.MicroBatches, r.MostTokens, room)
+		r.Advice, err = advise(spec, opt.Tokens, opt.MicroBatches, r.MostTokens, room-r.Process, opt.Device)
 	}
 	return r, err
+}
+
+// processBytes is what a process that trains on a CPU has besides what is planned tensor by tensor, as measured (see
+// TestPlanIsThePeakOfAProcess): its code, the graph, the kernels' scratch and the slack of a garbage-collected heap. Training adds the
+// backward graph, and buffers for saving.
+func processBytes(train string) int64 {
+	if train == nnet.TrainHead {
+		return 42 << 20
+	}
+	return 57 << 20
 }
 
 // usable is what of a device's memory a run can have: the driver and the kernels take some.
@@ -146,11 +169,13 @@ func usable(memory int64) int64 { return memory / 100 * 97 }
 
 func measure(spec nnet.Spec, tokens, microBatches int) (nnet.Memory, error) {
 	reads := max(1, tokens/16) // a step of sixteen tokens is a short one
-	return nnet.Measure(spec, nnet.Capacity{Tokens: tokens, Segments: 64, Ranges: 64, Reads: reads}, true, microBatches)
+	stored := spec.Config.TorchDtype
+	return nnet.Measure(spec, nnet.Capacity{Tokens: tokens, Segments: 64, Ranges: 64, Reads: reads}, stored == "" || stored == "bfloat16",
+		microBatches)
 }
 
 // advise says which settings would make a run fit, most of whose tokens fit as it is: each was measured.
-func advise(spec nnet.Spec, tokens, microBatches, mostTokens int, room int64) (string, error) {
+func advise(spec nnet.Spec, tokens, microBatches, mostTokens int, room int64, device string) (string, error) {
 	type change struct {
 		say  string
 		open bool // it is not made yet
@@ -161,7 +186,7 @@ func advise(spec nnet.Spec, tokens, microBatches, mostTokens int, room int64) (s
 	for _, c := range []change{
 		{"recompute: layer", trains && !spec.Recompute, func(s *nnet.Spec, _ *int) { s.Recompute = true }},
 		{"optim.moments: bf16", trains && !spec.BF16Moments && spec.DType != engine.F64, func(s *nnet.Spec, _ *int) { s.BF16Moments = true }},
-		{"optim.offload: true", trains && !spec.Offload, func(s *nnet.Spec, _ *int) { s.Offload = true }},
+		{"optim.offload: true", trains && !spec.Offload && device != "cpu", func(s *nnet.Spec, _ *int) { s.Offload = true }},
 		{"one micro-batch a step (fewer batch.trajectories)", trains && microBatches > 1, func(_ *nnet.Spec, n *int) { *n = 1 }},
 	} {
 		if c.open {
@@ -231,7 +256,7 @@ func (s *session) explain(err error, tokens, microBatches int) error {
 	if fixed := m.Total() - m.Activations; fixed < room {
 		most = int(float64(room-fixed) / float64(m.Activations) * float64(tokens))
 	}
-	advice, failed := advise(spec, tokens, microBatches, min(most, tokens/2), room)
+	advice, failed := advise(spec, tokens, microBatches, min(most, tokens/2), room, s.c.Device)
 	if failed != nil {
 		return err
 	}

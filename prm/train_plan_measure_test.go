@@ -51,7 +51,7 @@ func TestPlanIsWhatIsTaken(t *testing.T) {
 		mode, micros, moments := k.mode, k.micros, k.moments
 		c := config(t, base)
 		c.Train, c.LoRA.Rank, c.Optim.Moments, c.Batch.Tokens = mode, 16, moments, tokens
-		s, err := prepare(context.Background(), c.filled())
+		s, err := prepare(context.Background(), c.filled(), false)
 		require.NoError(t, err)
 		backend := &counting{Backend: s.backend, sizes: map[unsafe.Pointer]int64{}}
 		before := heap()

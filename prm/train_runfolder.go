@@ -192,7 +192,11 @@ func (s *session) createRun() error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("out: %w", err), dir.Abort())
 	}
-	if err := dir.Commit(); err != nil {
+	err = dir.Commit()
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("out: the run folder %s is there already, made by another process since this one began: resume it, or give another", s.c.Out)
+	}
+	if err != nil {
 		return fmt.Errorf("out: %w", err)
 	}
 	return nil

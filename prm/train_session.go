@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"path/filepath"
 	"reflect"
+	"runtime/debug"
 	"strings"
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/filelock"
+	"github.com/goprm/goprm/internal/filememo"
 	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/safetensors"
@@ -36,11 +38,12 @@ type session struct {
 	ownTokenizer string
 	closers      []func() error
 	lock         *filelock.Lock // of the run folder; nil before there is one
+	readOnly     bool           // the cache is not written
 }
 
-// prepare opens the model and the data of a configuration. It writes nothing.
-func prepare(ctx context.Context, c TrainConfig) (*session, error) {
-	s := &session{c: c, log: newRunLog(&c)}
+// prepare opens the model and the data of a configuration. It writes nothing but the cache, and with readOnly not even that.
+func prepare(ctx context.Context, c TrainConfig, readOnly bool) (*session, error) {
+	s := &session{c: c, log: newRunLog(&c), readOnly: readOnly}
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -65,7 +68,7 @@ func (s *session) open(ctx context.Context) error {
 		return fmt.Errorf("model: %w", err)
 	}
 	s.closers = append(s.closers, s.folder.Close)
-	if err := s.folder.CheckFinite(); err != nil {
+	if err := s.checkFinite(); err != nil {
 		return fmt.Errorf("model: %w", err)
 	}
 	s.folder.Own = c.Tokenizer
@@ -81,7 +84,12 @@ func (s *session) open(ctx context.Context) error {
 	if s.ownTokenizer, err = ownTokenizer(s.folder); err != nil {
 		return err
 	}
-	if s.data, err = readDataset(ctx, c, s.renderer); err != nil {
+	tokens, err := s.tokenCache()
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, tokens.Close)
+	if s.data, err = readDataset(ctx, c, s.renderer, tokens); err != nil {
 		return err
 	}
 	if err := s.describe(); err != nil {
@@ -90,6 +98,19 @@ func (s *session) open(ctx context.Context) error {
 	warnings, err := s.lengthWarnings()
 	s.data.warnings = append(s.data.warnings, warnings...)
 	return err
+}
+
+// checkFinite refuses weights that hold NaN or Inf. Files that have passed and did not change since are not read again.
+func (s *session) checkFinite() error {
+	memo := filememo.Memo{}
+	if dir, err := cacheDir(s.c.Cache); err == nil && !s.readOnly {
+		memo.Dir = filepath.Join(dir, memoName)
+	}
+	err := s.folder.CheckFinite(func(path string, check func() error) error {
+		_, err := memo.Of(path, "finite", func() (string, error) { return "yes", check() })
+		return err
+	})
+	return errors.Join(err, s.folder.Release())
 }
 
 // Close releases the weights and the device.
@@ -217,6 +238,10 @@ func (s *session) network(ctx context.Context) (*nnet.Network, error) {
 		return nil, s.explain(err, c.Batch.Tokens, c.Batch.Trajectories)
 	}
 	s.closers = append(s.closers, network.Close)
+	if err := s.folder.Release(); err != nil { // what is trained is a copy
+		return nil, err
+	}
+	debug.FreeOSMemory() // copies on the way from the files took as much as the largest tensor, more than once
 	s.record.HeadInit = from
 	if heads == nil {
 		if err := network.InitHead(s.data.meanTarget(c), *c.Seed); err != nil {

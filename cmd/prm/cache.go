@@ -17,7 +17,8 @@ type cacheCommand struct {
 }
 
 func (cacheCommand) Help() string {
-	return "Hidden states of head training are kept by model and text, and used again by any run that needs the same. Example:\n\n  prm cache --prune 20GiB"
+	return "Hidden states of head training are kept by model and text, tokens by data files, tokenizer and text settings, and both are used again by " +
+		"any run that needs the same. Example:\n\n  prm cache --prune 20GiB"
 }
 
 func (c cacheCommand) Run(p *program) error {
@@ -35,7 +36,8 @@ func (c cacheCommand) Run(p *program) error {
 	if c.JSON {
 		return p.printJSON(r)
 	}
-	_, err = fmt.Fprintf(p.stdout, "%s: %.2f GiB of hidden states in %d files, of %d models\n", r.Dir, gib(r.Bytes), r.Files, r.Models)
+	_, err = fmt.Fprintf(p.stdout, "%s: %.2f GiB of hidden states in %d files, of %d models; %.2f GiB of tokens in %d files, of %d data sets\n",
+		r.Dir, gib(r.Bytes-r.TokenBytes), r.Files-r.TokenFiles, r.Models, gib(r.TokenBytes), r.TokenFiles, r.Datasets)
 	if err == nil && c.Prune != "" {
 		_, err = fmt.Fprintf(p.stdout, "removed %.2f GiB\n", gib(r.Removed))
 	}

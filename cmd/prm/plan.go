@@ -6,6 +6,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/goprm/goprm/cuda"
+	"github.com/goprm/goprm/internal/mmap"
 	"github.com/goprm/goprm/prm"
 )
 
@@ -17,9 +18,9 @@ type planCommand struct {
 	Recompute    string  `default:"layer" help:"layer or none."`
 	Moments      string  `default:"f32" help:"optim.moments: f32 or bf16."`
 	Offload      bool    `help:"optim.offload: moments lie in the host's memory."`
-	DType        string  `name:"dtype" default:"bf16" help:"Compute dtype: bf16 as on a GPU, f32 or f64."`
+	DType        string  `name:"dtype" help:"Compute dtype: bf16, f32 or f64; bf16 on a GPU and f32 on a CPU if it is not given."`
 	Rank         int     `default:"16" help:"Of adapters."`
-	Device       string  `default:"auto" help:"Whose memory it must fit: cuda:N of this machine; auto: the first, if there is one."`
+	Device       string  `default:"auto" help:"Whose memory it must fit: cuda:N of this machine; auto: the first, if there is one; cpu: what this machine has free, for the whole process."`
 	Memory       float64 `help:"Memory of the device in GiB, for one that is elsewhere."`
 	JSON         bool    `help:"Print JSON."`
 }
@@ -33,11 +34,15 @@ func (c planCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
+	device := ""
+	if c.Device == "cpu" {
+		device = c.Device
+	}
 	lora := prm.DefaultTrainConfig().LoRA
 	lora.Rank = c.Rank
 	r, err := prm.Plan(prm.PlanOptions{
 		Model: c.Model, Train: c.Train, Tokens: c.Tokens, MicroBatches: c.MicroBatches, Recompute: c.Recompute, DType: c.DType, LoRA: lora,
-		Memory:  memory,
+		Memory: memory, Device: device,
 		Moments: c.Moments, Offload: c.Offload,
 	})
 	if err != nil {
@@ -53,7 +58,7 @@ func (c planCommand) Run(p *program) error {
 	}{
 		{"weights", r.Weights}, {"gradients", r.Gradients}, {"moments", r.Moments},
 		{fmt.Sprintf("activations of %d tokens", r.Tokens), r.Activations},
-		{"rounded weights", r.Rounded}, {"total", r.Total}, {"on the host, page-locked", r.Host},
+		{"rounded weights", r.Rounded}, {"the process itself", r.Process}, {"total", r.Total}, {"on the host, page-locked", r.Host},
 	} {
 		if _, err := fmt.Fprintf(w, "%s\t%.2f GiB\t\n", row.what, gib(row.bytes)); err != nil {
 			return err
@@ -82,6 +87,9 @@ func (c planCommand) memory() (int64, error) {
 	}
 	if c.Memory > 0 {
 		return int64(c.Memory * (1 << 30)), nil
+	}
+	if c.Device == "cpu" {
+		return mmap.Available(), nil
 	}
 	found, err := cuda.Devices()
 	for _, d := range found.Devices {

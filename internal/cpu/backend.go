@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"unsafe"
 
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/ops"
@@ -30,6 +29,7 @@ type backend struct {
 	tables []map[string]compile // in order of preference; the last one is portable
 	narrow *narrowing           // nil: these kernels do not compute in bf16
 	pool   *pool
+	memory memory
 }
 
 // narrowBackend is a backend that computes in bf16 too.
@@ -102,18 +102,6 @@ func choose(name, dtype string) (kernels, error) {
 
 func (b *backend) Name() string { return b.name }
 
-// Alloc takes memory of the Go heap; pointers into it keep it alive.
-func (b *backend) Alloc(bytes int) (unsafe.Pointer, error) {
-	if bytes <= 0 {
-		return nil, fmt.Errorf("device cpu: allocation of %d bytes", bytes)
-	}
-	ptr := unsafe.Pointer(unsafe.SliceData(make([]byte, bytes+alignment-1)))
-	return unsafe.Add(ptr, -uintptr(ptr)%alignment), nil
-}
-
-// Free leaves the memory to the garbage collector.
-func (b *backend) Free(unsafe.Pointer) {}
-
 func (b *backend) Upload(dst *engine.Tensor, src []byte) error {
 	if uintptr(len(src)) > dst.MemSize() {
 		return fmt.Errorf("device cpu: %d bytes for a tensor of %d", len(src), dst.MemSize())
@@ -168,7 +156,7 @@ func (b *backend) Sync() error { return nil }
 
 func (b *backend) Close() error {
 	b.pool.close()
-	return nil
+	return b.memory.close()
 }
 
 // guarded names the op in a launch's errors and turns a panic into one.

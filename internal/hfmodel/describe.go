@@ -219,7 +219,7 @@ func describeModel(dir string, recognise RecogniseHead) (*ModelDescription, erro
 	}
 	found, err := describeWeights(config, weights, recognise)
 	if err == nil {
-		err = weights.CheckFinite()
+		err = weights.CheckFinite(nil)
 	}
 	if err := errors.Join(err, weights.Close()); err != nil {
 		return nil, err

@@ -13,12 +13,27 @@ import (
 // ErrNotFinite is the error of weights that hold NaN or Inf.
 var ErrNotFinite = errors.New("its weights hold NaN or Inf, so every score would be NaN and training would fail at its first step")
 
-// CheckFinite reads all weights and names the first tensor that holds NaN or Inf. The error is an [ErrNotFinite].
-func (w *Weights) CheckFinite() error {
+// CheckFinite reads all weights and names the first tensor that holds NaN or Inf. The error is an [ErrNotFinite]. Unless each is nil, it
+// is called for each file instead, and runs the check or knows its result.
+func (w *Weights) CheckFinite(each func(path string, check func() error) error) error {
 	for _, file := range w.files {
-		if names := notFinite(file); len(names) > 0 {
-			return fmt.Errorf("%s: tensor %q: %w (%d tensors in this file)", file.Path(), names[0], ErrNotFinite, len(names))
+		check := func() error { return checkFinite(file) }
+		var err error
+		if each == nil {
+			err = check()
+		} else {
+			err = each(file.Path(), check)
 		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkFinite(file File) error {
+	if names := notFinite(file); len(names) > 0 {
+		return fmt.Errorf("%s: tensor %q: %w (%d tensors in this file)", file.Path(), names[0], ErrNotFinite, len(names))
 	}
 	return nil
 }

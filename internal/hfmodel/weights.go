@@ -241,6 +241,17 @@ func (w *Weights) Lookup(name string) (Tensor, bool) {
 	return Tensor{file, info, file.Bytes(name)}, true
 }
 
+// Release gives back the memory behind mapped files; what is used again is read again.
+func (w *Weights) Release() error {
+	var failed []error
+	for _, file := range w.files {
+		if mapped, ok := file.(interface{ Release() error }); ok {
+			failed = append(failed, mapped.Release())
+		}
+	}
+	return errors.Join(failed...)
+}
+
 // Close unmaps the files; no tensor's bytes may be in use any more.
 func (w *Weights) Close() error {
 	var failed []error

@@ -1,4 +1,4 @@
-// Package mmap maps files into memory, read only.
+// Package mmap maps files into memory, read only, and takes memory from the system itself.
 package mmap
 
 import (

@@ -49,9 +49,10 @@ type Folder struct {
 	laid    []*safetensors.File // what lies over the root
 }
 
-// CheckFinite reads all weights and names the first tensor that holds NaN or Inf.
-func (f *Folder) CheckFinite() error {
-	if err := f.Root.CheckFinite(); err != nil {
+// CheckFinite reads all weights and names the first tensor that holds NaN or Inf; each is as for [hfmodel.Weights.CheckFinite], and is
+// not asked about what the folder lays over its base.
+func (f *Folder) CheckFinite(each func(path string, check func() error) error) error {
+	if err := f.Root.CheckFinite(each); err != nil {
 		return err
 	}
 	for _, file := range f.laid {
@@ -62,6 +63,17 @@ func (f *Folder) CheckFinite() error {
 		}
 	}
 	return nil
+}
+
+// Release gives back the memory that reading mapped weights took; those that are used again are read from their files again.
+func (f *Folder) Release() error {
+	var failed []error
+	for _, c := range f.files {
+		if mapped, ok := c.(interface{ Release() error }); ok {
+			failed = append(failed, mapped.Release())
+		}
+	}
+	return errors.Join(failed...)
 }
 
 // Close unmaps the weights.

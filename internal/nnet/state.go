@@ -3,6 +3,7 @@ package nnet
 import (
 	"fmt"
 	"io"
+	"unsafe"
 
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/safetensors"
@@ -75,39 +76,51 @@ func (n *Network) Export(choose func(*Parameter) (safetensors.DType, bool)) []sa
 			continue
 		}
 		tensors = append(tensors, safetensors.Tensor{Name: p.Name, DType: dtype, Shape: p.Shape, Write: func(w io.Writer) error {
-			encoded, err := n.encode(t, dtype)
-			if err == nil {
+			var values []float64
+			var encoded []byte
+			return n.eachPiece(t, func(info safetensors.Info, raw []byte) (err error) {
+				if values, err = safetensors.AppendFloat64(values[:0], info, raw); err != nil {
+					return err
+				}
+				if encoded, err = safetensors.AppendEncoded(encoded[:0], dtype, values); err != nil { // rounds to nearest even
+					return err
+				}
 				_, err = w.Write(encoded)
-			}
-			return err
+				return err
+			})
 		}})
 	}
 	return tensors
 }
 
-// encode converts a tensor's values to a storage dtype, rounding to nearest even.
-func (n *Network) encode(t *engine.Tensor, dtype safetensors.DType) ([]byte, error) {
-	raw := make([]byte, t.MemSize())
-	if err := n.backend.Download(raw, t); err != nil {
-		return nil, err
+// pieceNumbers is how many numbers of a tensor are in the host's memory at once while it is written.
+const pieceNumbers = 1 << 16
+
+// eachPiece downloads a tensor piece by piece; visit must not keep raw.
+func (n *Network) eachPiece(t *engine.Tensor, visit func(info safetensors.Info, raw []byte) error) error {
+	size := int(t.Dtype().Size())
+	raw := make([]byte, min(pieceNumbers, t.Size())*size)
+	for from := 0; from < t.Size(); from += pieceNumbers {
+		numbers := min(pieceNumbers, t.Size()-from)
+		piece := engine.NewTensor(unsafe.Add(t.Ptr, from*size), t.Dtype(), tensor.Shape{numbers}, nil)
+		if err := n.backend.Download(raw[:numbers*size], piece); err != nil {
+			return err
+		}
+		info := safetensors.Info{DType: storage(t.Dtype()), Shape: []int{numbers}, End: int64(numbers * size)}
+		if err := visit(info, raw[:numbers*size]); err != nil {
+			return err
+		}
 	}
-	info := safetensors.Info{DType: storage(t.Dtype()), Shape: t.Shape(), End: int64(len(raw))}
-	values, err := safetensors.AppendFloat64(make([]float64, 0, t.Size()), info, raw)
-	if err != nil {
-		return nil, err
-	}
-	return safetensors.AppendEncoded(nil, dtype, values)
+	return nil
 }
 
 // stored is a tensor in its own dtype.
 func (n *Network) stored(name string, t *engine.Tensor) safetensors.Tensor {
 	return safetensors.Tensor{Name: name, DType: storage(t.Dtype()), Shape: t.Shape(), Write: func(w io.Writer) error {
-		raw := make([]byte, t.MemSize())
-		if err := n.backend.Download(raw, t); err != nil {
+		return n.eachPiece(t, func(_ safetensors.Info, raw []byte) error {
+			_, err := w.Write(raw)
 			return err
-		}
-		_, err := w.Write(raw)
-		return err
+		})
 	}}
 }
 

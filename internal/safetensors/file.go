@@ -89,6 +89,9 @@ func (f *File) Bytes(name string) []byte {
 // Metadata is the file's "__metadata__"; nil if it has none. Not to be changed.
 func (f *File) Metadata() map[string]string { return f.header.metadata }
 
+// Release gives back the memory behind the mapping; what is used again is read from the file again.
+func (f *File) Release() error { return mmap.Release(f.data) }
+
 // Close unmaps the file. A second Close does nothing.
 func (f *File) Close() error {
 	if f.data == nil {

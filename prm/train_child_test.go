@@ -1,0 +1,71 @@
+//go:build linux
+
+package prm
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"testing"
+
+	"github.com/goprm/goprm/internal/strictyaml"
+	"github.com/stretchr/testify/require"
+)
+
+const childEnvironment = "GOPRM_TRAIN_CHILD"
+
+// childReport is what a training process says at its end.
+type childReport struct {
+	Error string
+	Peak  int64 // most memory it had at once, in bytes: VmHWM
+}
+
+// TestMain lets the test binary be a process that trains: the configuration is the file that the environment names.
+func TestMain(m *testing.M) {
+	path := os.Getenv(childEnvironment)
+	if path == "" {
+		os.Exit(m.Run())
+	}
+	var report childReport
+	c, err := LoadTrainConfig(path, nil)
+	if err == nil {
+		_, statErr := os.Stat(filepath.Join(c.Out, recordName))
+		c.Resume, c.Progress, c.Quiet = statErr == nil, os.Stderr, true
+		_, err = Train(context.Background(), c)
+	}
+	if err != nil {
+		report.Error = err.Error()
+	}
+	status, err := os.ReadFile("/proc/self/status")
+	if err == nil {
+		if m := regexp.MustCompile(`VmHWM:\s+(\d+) kB`).FindSubmatch(status); m != nil {
+			report.Peak, err = strconv.ParseInt(string(m[1]), 10, 64)
+			report.Peak <<= 10
+		}
+	}
+	if err == nil {
+		err = json.NewEncoder(os.Stdout).Encode(report)
+	}
+	if err != nil {
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// child is a process that will train as the configuration says.
+func child(t testing.TB, c TrainConfig) *exec.Cmd {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "run.yaml")
+	text, err := strictyaml.Encode(c)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, text, 0o666))
+	self, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), childEnvironment+"="+path)
+	return cmd
+}
