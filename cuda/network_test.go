@@ -59,10 +59,10 @@ func newTiny(t *testing.T, name string) *tiny {
 			e.Tokens = append(e.Tokens, int32(stream.Uint64(uint64(j))%uint64(m.config.VocabSize)))
 		}
 		for p := 3; p < n; p += 6 {
-			e.Reads = append(e.Reads, data.ReadOut{Pos: int32(p), Kind: data.Step, Index: len(e.Reads), Target: stream.Float64(uint64(n + p)),
+			e.Reads = append(e.Reads, data.ReadOut{Pos: int32(p), Kind: data.KindStep, Index: len(e.Reads), Target: stream.Float64(uint64(n + p)),
 				HasTarget: true, Weight: 1})
 		}
-		e.Reads = append(e.Reads, data.ReadOut{Pos: int32(n - 1), Kind: data.Final, Target: 0.75, HasTarget: true, Weight: 1})
+		e.Reads = append(e.Reads, data.ReadOut{Pos: int32(n - 1), Kind: data.KindTrajectory, Target: 0.75, HasTarget: true, Weight: 1})
 		list = append(list, e)
 	}
 	packed, err := data.Pack(list, data.PackOptions{Tokens: 32, N: len(list), LambdaStep: 1, LambdaFinal: 0.5})

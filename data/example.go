@@ -9,12 +9,12 @@ import (
 type Kind uint8
 
 const (
-	Step  Kind = iota // one step
-	Final             // the whole trajectory
+	KindStep       Kind = iota // one step
+	KindTrajectory             // the whole trajectory
 )
 
 func (k Kind) String() string {
-	if k == Step {
+	if k == KindStep {
 		return "step"
 	}
 	return "final"
@@ -24,19 +24,21 @@ func (k Kind) String() string {
 type Part uint8
 
 const (
-	Thinking Part = iota
-	Response
-	Whole // of a Final read-out
+	PartThinking Part = iota
+	PartResponse
+	PartTrajectory // of a read-out of KindTrajectory
 )
 
-func (p Part) String() string { return [...]string{"thinking", "response", "whole"}[min(p, Whole)] }
+func (p Part) String() string {
+	return [...]string{"thinking", "response", "whole"}[min(p, PartTrajectory)]
+}
 
 // ReadOut is a token at which the value head is evaluated; Pos indexes the tokens of its Example.
 type ReadOut struct {
 	Pos  int32
 	Kind Kind
 	Part Part
-	// Index of the step, over the thinking steps, then the response steps, whatever their order in the text; -1 of a Final.
+	// Index of the step, over the thinking steps, then the response steps, whatever their order in the text; -1 for KindTrajectory.
 	Index     int
 	Target    float64 // if HasTarget
 	HasTarget bool
@@ -51,7 +53,7 @@ func (r ReadOut) Weighs() bool { return r.HasTarget && r.Weight > 0 }
 type Example struct {
 	ID     string
 	Tokens []int32
-	// Reads are in the order of their positions, the Final one, if there is one, last.
+	// Reads are in the order of their positions, that of the trajectory, if there is one, last.
 	Reads   []ReadOut
 	Problem ProblemKey
 	// Windows is where each further window of a text that is too long begins in Tokens, see Windows; nil: it is one text.
@@ -116,7 +118,7 @@ func join(list []*Example) *Example {
 func (e *Example) labelledSteps() int {
 	steps := 0
 	for _, r := range e.Reads {
-		if r.HasTarget && r.Kind == Step {
+		if r.HasTarget && r.Kind == KindStep {
 			steps++
 		}
 	}
@@ -141,11 +143,11 @@ func (e *Example) check() error {
 
 // Dropped counts what did not make it from trajectories into examples.
 type Dropped struct {
-	Trajectories int // dropped whole
-	Truncated    int // cut, and kept in part
-	Steps        int // without a read-out: cut off, or of a trajectory dropped whole
-	StepLabels   int // labels of these steps
-	FinalLabels  int // trajectory labels of trajectories cut or dropped
+	Trajectories     int // dropped whole
+	Truncated        int // cut, and kept in part
+	Steps            int // without a read-out: cut off, or of a trajectory dropped whole
+	StepLabels       int // labels of these steps
+	TrajectoryLabels int // trajectory labels of trajectories cut or dropped
 }
 
 // Add adds other to d.
@@ -154,7 +156,7 @@ func (d *Dropped) Add(other Dropped) {
 	d.Truncated += other.Truncated
 	d.Steps += other.Steps
 	d.StepLabels += other.StepLabels
-	d.FinalLabels += other.FinalLabels
+	d.TrajectoryLabels += other.TrajectoryLabels
 }
 
 // Balanced is the lambda_final of "balanced": one over the share of the examples that have a trajectory label which weighs
@@ -163,7 +165,7 @@ func Balanced(examples []*Example) float64 {
 	n := 0
 	for _, e := range examples {
 		for _, r := range e.Reads {
-			if r.Kind == Final && r.Weighs() {
+			if r.Kind == KindTrajectory && r.Weighs() {
 				n++
 				break
 			}

@@ -80,7 +80,7 @@ func (e *Example) LossWeights(o loss.WeightOptions) []float64 {
 		switch {
 		case !r.HasTarget:
 			weights[i] = math.NaN()
-		case r.Kind == Step:
+		case r.Kind == KindStep:
 			weights[i] = o.Of(loss.Step, steps, r.Weight)
 		default:
 			weights[i] = o.Of(loss.Final, steps, r.Weight)

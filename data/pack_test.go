@@ -9,7 +9,7 @@ import (
 )
 
 func step(pos int32, index int, target *float64, weight float64) ReadOut {
-	r := ReadOut{Pos: pos, Kind: Step, Index: index, Weight: weight}
+	r := ReadOut{Pos: pos, Kind: KindStep, Index: index, Weight: weight}
 	if target != nil {
 		r.Target, r.HasTarget = *target, true
 	}
@@ -18,7 +18,7 @@ func step(pos int32, index int, target *float64, weight float64) ReadOut {
 
 func final(pos int32, target *float64, weight float64) ReadOut {
 	r := step(pos, -1, target, weight)
-	r.Kind, r.Part = Final, Whole
+	r.Kind, r.Part = KindTrajectory, PartTrajectory
 	return r
 }
 
@@ -42,7 +42,7 @@ func TestPackExact(t *testing.T) {
 		Reads:      []int32{1, 2, 3, 5},
 		Target:     []float64{0.999, 0, 0.25, 1},
 		Weight:     []float64{2.0 / (4 * 2), 2.0 / (4 * 2) * 0.5, 3.0 / 4 * 2, 2.0 / 4},
-		Kind:       []Kind{Step, Step, Final, Step},
+		Kind:       []Kind{KindStep, KindStep, KindTrajectory, KindStep},
 		Trajectory: []int32{0, 0, 0, 2},
 		Read:       []int32{0, 2, 3, 0},
 	}}, got, "b has no label and is left out; N stays 4 though 3 came")
@@ -166,7 +166,7 @@ func TestPackTreeExact(t *testing.T) {
 		Reads:      []int32{1, 1, 3, 5, 6},
 		Target:     []float64{0, 0, 1, 0, 0},
 		Weight:     []float64{0, 0, 0, 0, 0},
-		Kind:       []Kind{Step, Step, Step, Step, Final},
+		Kind:       []Kind{KindStep, KindStep, KindStep, KindStep, KindTrajectory},
 		Trajectory: []int32{1, 0, 0, 2, 3},
 		Read:       []int32{0, 0, 1, 0, 0},
 	}}, got)

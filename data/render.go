@@ -164,9 +164,9 @@ func (s steps) some(places []int) steps {
 
 func (s steps) part(i int) Part {
 	if i < s.thinking {
-		return Thinking
+		return PartThinking
 	}
-	return Response
+	return PartResponse
 }
 
 // name names step i in messages.
@@ -180,7 +180,7 @@ func (s steps) name(i int) string {
 // Render returns the trajectory as an Example, and what was dropped on the way. The Example is nil if all was: where the text is too long
 // and
 // text.long says drop, or truncate and not even the first step fits. A truncated Example ends with the last step that fits; it
-// has no Final read-out, so its trajectory label is dropped. Where text.long says window, a text that is too long has windows instead.
+// has no read-out of the trajectory, so its trajectory label is dropped. Where text.long says window, a text that is too long has windows instead.
 // Errors name the trajectory and the step.
 func (r *Renderer) Render(t *Trajectory) (*Example, Dropped, error) {
 	e, dropped, err := r.render(t)
@@ -225,7 +225,7 @@ func (e *Example) sharesFinal() bool {
 		return false
 	}
 	last, final := e.Reads[n-2], e.Reads[n-1]
-	return final.Kind == Final && last.Pos == final.Pos && last.HasTarget && final.HasTarget
+	return final.Kind == KindTrajectory && last.Pos == final.Pos && last.HasTarget && final.HasTarget
 }
 
 // cut checks the trajectory and returns its steps.

@@ -142,9 +142,9 @@ func TestRenderExactVectors(t *testing.T) {
 		Tokens: []int32{256, 'u', 's', 'e', 'r', ':', 'P', ' ', ' ', 'q', 257, '\n', 256, 'a', 's', 's', 'i', 's', 't', 'a', 'n', 't', ':',
 			'<', 't', '>', 'a', '\n', 258, '<', '/', 't', '>', 'b', '\n', 258, 257, '\n'},
 		Reads: []ReadOut{
-			{Pos: 28, Kind: Step, Part: Thinking, Index: 0, Target: 0.1, HasTarget: true, Weight: 1},
-			{Pos: 35, Kind: Step, Part: Response, Index: 1, Weight: 1},
-			{Pos: 36, Kind: Final, Part: Whole, Index: -1, Weight: 1},
+			{Pos: 28, Kind: KindStep, Part: PartThinking, Index: 0, Target: 0.1, HasTarget: true, Weight: 1},
+			{Pos: 35, Kind: KindStep, Part: PartResponse, Index: 1, Weight: 1},
+			{Pos: 36, Kind: KindTrajectory, Part: PartTrajectory, Index: -1, Weight: 1},
 		},
 		Problem: KeyOf("P q"),
 	}, e)
@@ -198,12 +198,12 @@ func TestTooLong(t *testing.T) {
 
 	e, dropped, err = render("truncate", 16, sample())
 	require.NoError(t, err)
-	require.Equal(t, Dropped{Truncated: 1, Steps: 1, StepLabels: 1, FinalLabels: 1}, dropped)
+	require.Equal(t, Dropped{Truncated: 1, Steps: 1, StepLabels: 1, TrajectoryLabels: 1}, dropped)
 	require.Equal(t, "P#<t>a\nb\xc3\xa9\n", decode(t, e.Tokens))
 	require.Equal(t, []ReadOut{{Pos: 6, Target: 0.999, HasTarget: true, Weight: 1}, {Pos: 10, Index: 1, Weight: 1}}, e.Reads, "no Final read-out")
 	e, dropped, err = render("truncate", 10, sample())
 	require.NoError(t, err)
-	require.Equal(t, Dropped{Truncated: 1, Steps: 2, StepLabels: 1, FinalLabels: 1}, dropped)
+	require.Equal(t, Dropped{Truncated: 1, Steps: 2, StepLabels: 1, TrajectoryLabels: 1}, dropped)
 	require.Len(t, e.Tokens, 7)
 	unlabelled := sample()
 	unlabelled.Labels = Labels{}
@@ -214,7 +214,7 @@ func TestTooLong(t *testing.T) {
 		e, dropped, err = render(long, 6, sample())
 		require.NoError(t, err)
 		require.Nil(t, e)
-		require.Equal(t, Dropped{Trajectories: 1, Steps: 3, StepLabels: 2, FinalLabels: 1}, dropped)
+		require.Equal(t, Dropped{Trajectories: 1, Steps: 3, StepLabels: 2, TrajectoryLabels: 1}, dropped)
 	}
 
 	marks := text(func(o *TextOptions) { o.Template, o.Long, o.MaxTokens, o.StepMark = "none", "truncate", 7, "<m>" })

@@ -139,7 +139,7 @@ func (r *Renderer) example(t *Trajectory, s steps, l *laid, limit int) (*Example
 			}
 		}
 		if t.Labels.Trajectory != nil {
-			dropped.FinalLabels = 1
+			dropped.TrajectoryLabels = 1
 		}
 		if len(kept) == 0 {
 			dropped.Trajectories = 1
@@ -150,7 +150,7 @@ func (r *Renderer) example(t *Trajectory, s steps, l *laid, limit int) (*Example
 	}
 	e := &Example{ID: t.ID, Tokens: l.tokens, Problem: KeyOf(t.Problem)}
 	for _, i := range kept {
-		read := ReadOut{Pos: l.last[i], Kind: Step, Part: s.part(i), Index: s.of(i)}
+		read := ReadOut{Pos: l.last[i], Kind: KindStep, Part: s.part(i), Index: s.of(i)}
 		if r.opt.Read == "mark" {
 			read.Pos = l.mark[i]
 		}
@@ -164,7 +164,7 @@ func (r *Renderer) example(t *Trajectory, s steps, l *laid, limit int) (*Example
 	if err != nil {
 		return nil, dropped, err
 	}
-	read := ReadOut{Pos: at, Kind: Final, Part: Whole, Index: -1}
+	read := ReadOut{Pos: at, Kind: KindTrajectory, Part: PartTrajectory, Index: -1}
 	read.Target, read.Weight, read.HasTarget = t.Labels.final()
 	e.Reads = append(e.Reads, read)
 	return e, dropped, nil
@@ -221,7 +221,7 @@ func (r *Renderer) markedWindow(b *strings.Builder, e *Example, w window) error 
 			at = next
 		}
 		name := "final"
-		if read.Kind == Step {
+		if read.Kind == KindStep {
 			name = fmt.Sprintf("%s %d", read.Part, read.Index)
 		}
 		if read.HasTarget {

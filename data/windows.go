@@ -129,7 +129,7 @@ func (r *Renderer) renderWindows(t *Trajectory, limit int) ([]*Example, error) {
 	}
 	var order []int // of the steps in the text
 	for _, read := range e.Reads {
-		if read.Kind == Step {
+		if read.Kind == KindStep {
 			order = append(order, read.Index)
 		}
 	}

@@ -142,7 +142,7 @@ func TestRenderWindows(t *testing.T) {
 				require.Equal(t, strings.Contains(text, "t"), strings.Contains(text, "<"), "tags stand around thinking alone: %q", text)
 				for _, at := range e.Reads {
 					require.Equal(t, i, at.Window)
-					if at.Kind == Final {
+					if at.Kind == KindTrajectory {
 						require.Equal(t, len(list)-1, i)
 						continue
 					}
@@ -158,7 +158,7 @@ func TestRenderWindows(t *testing.T) {
 				want = append(append([]int{}, want[9:]...), want[:9]...)
 			}
 			require.Equal(t, want, read)
-			require.Equal(t, Final, list[len(list)-1].Reads[len(list[len(list)-1].Reads)-1].Kind)
+			require.Equal(t, KindTrajectory, list[len(list)-1].Reads[len(list[len(list)-1].Reads)-1].Kind)
 		}
 	}
 }

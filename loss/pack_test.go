@@ -24,7 +24,7 @@ func TestPackedWeightsAreTheSame(t *testing.T) {
 		for i := range rng.IntN(9) {
 			l.Steps = append(l.Steps, math.NaN())
 			l.StepWeights = append(l.StepWeights, rng.Float64())
-			r := data.ReadOut{Pos: int32(i), Kind: data.Step, Index: i, Weight: l.StepWeights[i]}
+			r := data.ReadOut{Pos: int32(i), Kind: data.KindStep, Index: i, Weight: l.StepWeights[i]}
 			if rng.IntN(3) > 0 {
 				l.Steps[i] = rng.Float64()
 				r.Target, r.HasTarget = l.Steps[i], true
@@ -34,7 +34,7 @@ func TestPackedWeightsAreTheSame(t *testing.T) {
 		if rng.IntN(2) > 0 {
 			weight := rng.Float64()
 			l.Final, l.FinalWeight = rng.Float64(), &weight
-			e.Reads = append(e.Reads, data.ReadOut{Pos: 8, Kind: data.Final, Target: l.Final, HasTarget: true, Weight: weight})
+			e.Reads = append(e.Reads, data.ReadOut{Pos: 8, Kind: data.KindTrajectory, Target: l.Final, HasTarget: true, Weight: weight})
 			finals++
 		}
 		labels[b], examples[b] = l, e
@@ -48,7 +48,7 @@ func TestPackedWeightsAreTheSame(t *testing.T) {
 	for _, batch := range batches {
 		for i, b := range batch.Trajectory {
 			read := examples[b].Reads[batch.Read[i]]
-			if read.Kind == data.Final {
+			if read.Kind == data.KindTrajectory {
 				require.Equal(t, want[b].Final, batch.Weight[i])
 			} else {
 				require.Equal(t, want[b].Steps[read.Index], batch.Weight[i])

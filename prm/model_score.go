@@ -227,7 +227,7 @@ func (m *Model) place(steps []StepScore, texts []*data.Example, values [][]float
 			case implicit:
 				steps[r.Index].Score += m.public.Implicit * v
 				final += m.public.Implicit * v
-			case r.Kind == data.Final:
+			case r.Kind == data.KindTrajectory:
 				final = v
 			default:
 				steps[r.Index].Score, steps[r.Index].Window = v, r.Window

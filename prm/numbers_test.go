@@ -15,11 +15,11 @@ import (
 // Two trajectories by hand: one with two labelled steps of three and a trajectory label of weight 0.5, one with a step.
 func byHand() (*TrainConfig, *dataset) {
 	step := func(i int, target, weight float64) data.ReadOut {
-		return data.ReadOut{Kind: data.Step, Part: data.Response, Index: i, Target: target, HasTarget: true, Weight: weight}
+		return data.ReadOut{Kind: data.KindStep, Part: data.PartResponse, Index: i, Target: target, HasTarget: true, Weight: weight}
 	}
 	a := &data.Example{ID: "a", Tokens: []int32{1}, Reads: []data.ReadOut{
-		step(0, 1, 1), {Kind: data.Step, Part: data.Response, Index: 1, Weight: 1}, step(2, 0, 3),
-		{Kind: data.Final, Part: data.Whole, Index: -1, Target: 0.5, HasTarget: true, Weight: 0.5},
+		step(0, 1, 1), {Kind: data.KindStep, Part: data.PartResponse, Index: 1, Weight: 1}, step(2, 0, 3),
+		{Kind: data.KindTrajectory, Part: data.PartTrajectory, Index: -1, Target: 0.5, HasTarget: true, Weight: 0.5},
 	}}
 	b := &data.Example{ID: "b", Tokens: []int32{1}, Reads: []data.ReadOut{step(0, 0.25, 1)}}
 	c := DefaultTrainConfig()

@@ -223,7 +223,7 @@ func (s *served) RenderTokens(ids []int32) (serve.Text, error) {
 			return nil, fmt.Errorf("token %d: id %d is not in the vocabulary of %d", i, id, s.model.folder.Config.VocabSize)
 		}
 		if id == s.mark {
-			e.Reads = append(e.Reads, data.ReadOut{Pos: int32(i), Kind: data.Step, Part: data.Response, Index: len(e.Reads)})
+			e.Reads = append(e.Reads, data.ReadOut{Pos: int32(i), Kind: data.KindStep, Part: data.PartResponse, Index: len(e.Reads)})
 		}
 	}
 	if len(e.Reads) == 0 {
@@ -322,7 +322,7 @@ func (m *Model) stepLogits(text *queued) [][]float64 {
 	steps, final := map[int][]float64{}, [][]float64(nil)
 	for i, e := range text.examples {
 		for j, r := range e.Reads {
-			if r.Kind == data.Final {
+			if r.Kind == data.KindTrajectory {
 				final = [][]float64{text.logits[i][j]}
 			} else {
 				steps[r.Index] = text.logits[i][j]

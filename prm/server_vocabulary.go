@@ -28,7 +28,7 @@ func (s *served) NextToken(ctx context.Context, texts [][]int32, labels []int32,
 		if err := checkIDs(fmt.Sprintf("text %d", i), ids, config.VocabSize); err != nil {
 			return nil, err
 		}
-		list[i] = &data.Example{Tokens: ids, Reads: []data.ReadOut{{Pos: int32(len(ids) - 1), Kind: data.Step}}}
+		list[i] = &data.Example{Tokens: ids, Reads: []data.ReadOut{{Pos: int32(len(ids) - 1), Kind: data.KindStep}}}
 	}
 	var states [][]float64
 	err := m.queue.exclusive(func() (err error) {

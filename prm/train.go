@@ -129,7 +129,7 @@ func (s *session) train(ctx context.Context, state runState) (*TrainResult, erro
 	}
 	n := &s.data.counts
 	s.log.infof("%s on %s, %s: %d trajectories with %d step and %d trajectory labels, %d tokens; %d to evaluate on; %d steps",
-		s.c.Train, s.backend.Name(), s.c.DType, n.Trajectories, n.StepLabels, n.FinalLabels, n.Tokens, n.EvalTrajectories, s.newSteps)
+		s.c.Train, s.backend.Name(), s.c.DType, n.Trajectories, n.StepLabels, n.TrajectoryLabels, n.Tokens, n.EvalTrajectories, s.newSteps)
 	network, err := s.network(ctx)
 	if err != nil {
 		return nil, err

@@ -44,20 +44,20 @@ type Counts struct {
 	EvalTrajectories int `json:"eval_trajectories"`
 	Steps            int `json:"steps"`
 	StepLabels       int `json:"step_labels"`
-	FinalLabels      int `json:"trajectory_labels"`
+	TrajectoryLabels int `json:"trajectory_labels"`
 	Tokens           int `json:"tokens"`
 	Unlabelled       int `json:"unlabelled_trajectories"` // of Trajectories: they add nothing to the loss
 	Overlap          int `json:"overlapping_problems"`
 
-	Truncated           int `json:"truncated_trajectories"`
-	Windowed            int `json:"windowed_trajectories"` // too long, and read in windows
-	DroppedTrajectories int `json:"dropped_trajectories"`
-	DroppedSteps        int `json:"dropped_steps"`
-	DroppedStepLabels   int `json:"dropped_step_labels"`
-	DroppedFinalLabels  int `json:"dropped_trajectory_labels"`
-	EvalTruncated       int `json:"eval_truncated_trajectories"`
-	EvalDropped         int `json:"eval_dropped_trajectories"`
-	LongestTokens       int `json:"longest_tokens"`
+	Truncated               int `json:"truncated_trajectories"`
+	Windowed                int `json:"windowed_trajectories"` // too long, and read in windows
+	DroppedTrajectories     int `json:"dropped_trajectories"`
+	DroppedSteps            int `json:"dropped_steps"`
+	DroppedStepLabels       int `json:"dropped_step_labels"`
+	DroppedTrajectoryLabels int `json:"dropped_trajectory_labels"`
+	EvalTruncated           int `json:"eval_truncated_trajectories"`
+	EvalDropped             int `json:"eval_dropped_trajectories"`
+	LongestTokens           int `json:"longest_tokens"`
 	// Skipped and EvalSkipped are the rows that data.on_bad: skip left out, by reason.
 	Skipped     map[string]int `json:"skipped,omitempty"`
 	EvalSkipped map[string]int `json:"eval_skipped,omitempty"`
@@ -196,7 +196,7 @@ func readDataset(ctx context.Context, c *TrainConfig, r *data.Renderer, tokens *
 		d.about[e] = train.about[i]
 	}
 	d.count(train.dropped)
-	if d.counts.StepLabels+d.counts.FinalLabels == 0 {
+	if d.counts.StepLabels+d.counts.TrajectoryLabels == 0 {
 		return nil, errors.New("data.train: not one label in it: nothing could be learnt")
 	}
 	d.setLambda(c)
@@ -286,7 +286,7 @@ func (d *dataset) count(dropped data.Dropped) {
 	c := &d.counts
 	c.Trajectories, c.EvalTrajectories = len(d.train), len(d.eval)
 	c.Truncated, c.DroppedTrajectories = dropped.Truncated, dropped.Trajectories
-	c.DroppedSteps, c.DroppedStepLabels, c.DroppedFinalLabels = dropped.Steps, dropped.StepLabels, dropped.FinalLabels
+	c.DroppedSteps, c.DroppedStepLabels, c.DroppedTrajectoryLabels = dropped.Steps, dropped.StepLabels, dropped.TrajectoryLabels
 	labelled, weighing := map[data.Part]int{}, map[data.Part]int{}
 	for _, e := range d.train {
 		c.Tokens += len(e.Tokens)
@@ -296,7 +296,7 @@ func (d *dataset) count(dropped data.Dropped) {
 		}
 		labels := 0
 		for _, read := range e.Reads {
-			if read.Kind == data.Step {
+			if read.Kind == data.KindStep {
 				c.Steps++
 			}
 			if read.HasTarget {
@@ -311,11 +311,11 @@ func (d *dataset) count(dropped data.Dropped) {
 			c.Unlabelled++
 		}
 	}
-	c.StepLabels, c.FinalLabels = labelled[data.Thinking]+labelled[data.Response], labelled[data.Whole]
+	c.StepLabels, c.TrajectoryLabels = labelled[data.PartThinking]+labelled[data.PartResponse], labelled[data.PartTrajectory]
 	for _, p := range []struct {
 		part data.Part
 		name string
-	}{{data.Thinking, modelfolder.PartThinking}, {data.Response, modelfolder.PartResponse}, {data.Whole, modelfolder.PartTrajectory}} {
+	}{{data.PartThinking, modelfolder.PartThinking}, {data.PartResponse, modelfolder.PartResponse}, {data.PartTrajectory, modelfolder.PartTrajectory}} {
 		if weighing[p.part] > 0 {
 			d.parts = append(d.parts, p.name)
 		}
@@ -355,7 +355,7 @@ func (d *dataset) warn(c *TrainConfig, r *data.Renderer) {
 	n := &d.counts
 	if n.Truncated+n.DroppedTrajectories > 0 {
 		d.warnings = append(d.warnings, fmt.Sprintf("text.long: %d trajectories were cut and %d dropped, with %d step labels and %d trajectory labels",
-			n.Truncated, n.DroppedTrajectories, n.DroppedStepLabels, n.DroppedFinalLabels))
+			n.Truncated, n.DroppedTrajectories, n.DroppedStepLabels, n.DroppedTrajectoryLabels))
 	}
 	if n.EvalTruncated+n.EvalDropped > 0 {
 		d.warnings = append(d.warnings, fmt.Sprintf("text.long: of the evaluation data %d trajectories were cut and %d dropped", n.EvalTruncated, n.EvalDropped))

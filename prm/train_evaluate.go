@@ -48,7 +48,7 @@ func evaluate(c *TrainConfig, d *dataset, list []*data.Example, s *readScores) (
 				target = r.Target
 				reads = append(reads, lossRead(r, weights[j], s.values[i][j], s.logits[i][j]))
 			}
-			if r.Kind == data.Final {
+			if r.Kind == data.KindTrajectory {
 				t.Final, t.FinalTarget = s.values[i][j], target
 				continue
 			}
@@ -72,7 +72,7 @@ func evaluate(c *TrainConfig, d *dataset, list []*data.Example, s *readScores) (
 
 func lossRead(r data.ReadOut, weight, value float64, logits []float64) loss.Read {
 	read := loss.Read{Part: loss.Step, Value: value, Target: r.Target, Weight: weight}
-	if r.Kind == data.Final {
+	if r.Kind == data.KindTrajectory {
 		read.Part = loss.Final
 	}
 	copy(read.Logits[2-len(logits):], logits)

@@ -209,7 +209,7 @@ func TestLongTrajectories(t *testing.T) {
 	require.Equal(t, 12, r.Counts.Trajectories)
 	require.Equal(t, 1, r.Counts.Truncated)
 	require.Equal(t, 1, r.Counts.DroppedStepLabels)
-	require.Equal(t, 1, r.Counts.DroppedFinalLabels)
+	require.Equal(t, 1, r.Counts.DroppedTrajectoryLabels)
 	require.Contains(t, strings.Join(r.Warnings, "\n"), "1 trajectories were cut and 0 dropped, with 1 step labels and 1 trajectory labels")
 
 	c.Text.Long, c.Out = "drop", c.Out+"2"
@@ -229,7 +229,7 @@ func TestLongTrajectories(t *testing.T) {
 		require.Greater(t, all.LongestTokens, 200)
 		require.Equal(t, all.Trajectories, r.Counts.Trajectories)
 		require.Equal(t, all.Steps, r.Counts.Steps)
-		require.Equal(t, all.StepLabels+all.FinalLabels, r.Counts.StepLabels+r.Counts.FinalLabels)
+		require.Equal(t, all.StepLabels+all.TrajectoryLabels, r.Counts.StepLabels+r.Counts.TrajectoryLabels)
 	}
 	m, err := Open(r.Model, OpenOptions{})
 	require.NoError(t, err)

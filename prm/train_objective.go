@@ -45,7 +45,7 @@ func (d *dataset) checkObjective(c *TrainConfig) error {
 		return d.emptyObjective(c)
 	}
 	d.warnOfIgnoreIndex()
-	for kind, what := range []string{data.Step: "step", data.Final: "trajectory"} {
+	for kind, what := range []string{data.KindStep: "step", data.KindTrajectory: "trajectory"} {
 		if list := targets[data.Kind(kind)]; len(list) > 1 && isConstant(list) {
 			d.warnings = append(d.warnings, fmt.Sprintf("data.train: all %d %s labels that weigh something are %v: nothing tells good from bad",
 				len(list), what, list[0]))
@@ -65,7 +65,7 @@ func (d *dataset) warnOfIgnoreIndex() {
 			}
 		}
 	}
-	for kind, key := range []string{data.Step: "labels.steps", data.Final: "labels.trajectory"} {
+	for kind, key := range []string{data.KindStep: "labels.steps", data.KindTrajectory: "labels.trajectory"} {
 		if n := count[data.Kind(kind)]; n > 0 {
 			d.warnings = append(d.warnings, fmt.Sprintf("%s: %d labels are %d, Hugging Face's mark of no label, and are trained on as they are; "+
 				"write null for no label", key, n, ignored))
@@ -79,7 +79,7 @@ func (d *dataset) emptyObjective(c *TrainConfig) error {
 	for _, e := range d.train {
 		for _, r := range e.Reads {
 			if r.Weighs() {
-				steps, finals = steps || r.Kind == data.Step, finals || r.Kind == data.Final
+				steps, finals = steps || r.Kind == data.KindStep, finals || r.Kind == data.KindTrajectory
 			}
 		}
 	}

@@ -183,8 +183,8 @@ func TestRidgeRows(t *testing.T) {
 	c := DefaultTrainConfig()
 	c.Head.Activation = "identity"
 	s := &session{c: c, data: &dataset{lambdaFinal: 2, train: []*data.Example{
-		{Reads: []data.ReadOut{label(data.Step, 7, 1)}},
-		{Reads: []data.ReadOut{label(data.Step, 8, 1), {Weight: 1}, label(data.Step, 9, 0), label(data.Final, 3, 0.25)}},
+		{Reads: []data.ReadOut{label(data.KindStep, 7, 1)}},
+		{Reads: []data.ReadOut{label(data.KindStep, 8, 1), {Weight: 1}, label(data.KindStep, 9, 0), label(data.KindTrajectory, 3, 0.25)}},
 	}}}
 	rows := s.ridgeRows(func(data.ReadOut) bool { return true })
 	require.Equal(t, []float64{7, 8, 3}, rows.targets)

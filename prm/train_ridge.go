@@ -31,7 +31,7 @@ func (s *session) initRidge(ctx context.Context, network *nnet.Network) error {
 	}
 	width := s.folder.Config.HiddenSize
 	for column := range bias {
-		rows := s.ridgeRows(func(r data.ReadOut) bool { return len(bias) == 1 || (column == 1) == (r.Kind == data.Final) })
+		rows := s.ridgeRows(func(r data.ReadOut) bool { return len(bias) == 1 || (column == 1) == (r.Kind == data.KindTrajectory) })
 		if len(bias) > 1 && len(rows.targets) < 2 {
 			continue // nothing to fit: the row keeps its start
 		}

@@ -97,7 +97,7 @@ func TestWindowsScoreAsPlainTrajectories(t *testing.T) {
 		require.Greater(t, got.Steps[len(got.Steps)-1].Window, 0, m.format)
 		t.Logf("%s: %d windows, scores differ from unwindowed ones by up to %.3g", m.format, got.Steps[len(got.Steps)-1].Window+1, worst)
 		for _, e := range texts { // which steps are in the window is known by its length alone, so try all
-			if e.Reads[0].Window == 0 || e.Reads[0].Kind != data.Step {
+			if e.Reads[0].Window == 0 || e.Reads[0].Kind != data.KindStep {
 				continue
 			}
 			read, found := e.Reads[0], false

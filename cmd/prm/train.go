@@ -77,7 +77,7 @@ func writeTraining(p *program, r *prm.TrainResult) error {
 	}
 	if n := r.Counts; n.DroppedTrajectories+n.Truncated > 0 {
 		fmt.Fprintf(&b, "too long: %d trajectories dropped, %d truncated; %d step labels and %d trajectory labels lost\n",
-			n.DroppedTrajectories, n.Truncated, n.DroppedStepLabels, n.DroppedFinalLabels)
+			n.DroppedTrajectories, n.Truncated, n.DroppedStepLabels, n.DroppedTrajectoryLabels)
 	}
 	if len(r.Seeds) > 0 && !r.Interrupted {
 		fmt.Fprintf(&b, "%d seeds, mean ± standard deviation of the last evaluation:\n", len(r.Seeds))
@@ -101,9 +101,9 @@ func writeDryRun(p *program, r *prm.DryRunReport) error {
 	}
 	n := r.Counts
 	fmt.Fprintf(&b, "---\n%d trajectories, %d steps, %d step and %d trajectory labels, %d tokens (longest %d); %d to evaluate on\n",
-		n.Trajectories, n.Steps, n.StepLabels, n.FinalLabels, n.Tokens, n.LongestTokens, n.EvalTrajectories)
+		n.Trajectories, n.Steps, n.StepLabels, n.TrajectoryLabels, n.Tokens, n.LongestTokens, n.EvalTrajectories)
 	fmt.Fprintf(&b, "too long: %d truncated, %d dropped; %d step labels and %d trajectory labels lost\n",
-		n.Truncated, n.DroppedTrajectories, n.DroppedStepLabels, n.DroppedFinalLabels)
+		n.Truncated, n.DroppedTrajectories, n.DroppedStepLabels, n.DroppedTrajectoryLabels)
 	fmt.Fprintf(&b, "%d optimizer steps (%d an epoch), lambda_final %g, %s in %s\n", r.Steps, r.StepsPerEpoch, r.LambdaFinal, r.Backend, r.DType)
 	fmt.Fprintf(&b, "memory: %d MB of weights, mapped; %d MB beyond them, of which %d MB are trained values, gradients and moments\n",
 		r.Memory.Weights>>20, r.Memory.Measured>>20, r.Memory.Trained>>20)

@@ -73,7 +73,7 @@ func openEurus(f *Folder) (*Format, error) {
 				return nil, fmt.Errorf("step %d: its end is not found by tokenising the text up to it", s.index)
 			}
 			for ; from <= to; from++ {
-				e.Reads = append(e.Reads, data.ReadOut{Pos: int32(from), Kind: data.Step, Part: s.part, Index: s.index})
+				e.Reads = append(e.Reads, data.ReadOut{Pos: int32(from), Kind: data.KindStep, Part: s.part, Index: s.index})
 			}
 		}
 		return []*data.Example{e}, nil

@@ -188,10 +188,10 @@ func (f *Format) steps(t *data.Trajectory) []step {
 	thinking, response := f.cut(t)
 	var steps []step
 	for _, s := range thinking.Steps {
-		steps = append(steps, step{text: s, part: data.Thinking, index: len(steps)})
+		steps = append(steps, step{text: s, part: data.PartThinking, index: len(steps)})
 	}
 	for _, s := range response.Steps {
-		steps = append(steps, step{text: s, part: data.Response, index: len(steps)})
+		steps = append(steps, step{text: s, part: data.PartResponse, index: len(steps)})
 	}
 	for i := range steps {
 		steps[i].given = strings.HasPrefix(steps[0].text, "Step 1:")
@@ -210,7 +210,7 @@ func (f *Format) example(t *data.Trajectory, steps []step, first int) (*data.Exa
 	}
 	e := &data.Example{ID: t.ID, Tokens: tokens, Problem: data.KeyOf(t.Problem)}
 	for i, s := range steps[first:] {
-		e.Reads = append(e.Reads, data.ReadOut{Pos: reads[first+i], Kind: data.Step, Part: s.part, Index: s.index})
+		e.Reads = append(e.Reads, data.ReadOut{Pos: reads[first+i], Kind: data.KindStep, Part: s.part, Index: s.index})
 	}
 	return e, nil
 }

@@ -52,7 +52,7 @@ func openSequence(f *Folder) (*Format, error) {
 		if last < 0 {
 			return nil, errors.New("a text without tokens")
 		}
-		read := data.ReadOut{Pos: int32(last), Kind: data.Final, Part: data.Whole, Index: -1}
+		read := data.ReadOut{Pos: int32(last), Kind: data.KindTrajectory, Part: data.PartTrajectory, Index: -1}
 		return []*data.Example{{ID: t.ID, Tokens: ids, Problem: data.KeyOf(t.Problem), Reads: []data.ReadOut{read}}}, nil
 	}
 	head := nnet.HeadSpec{Kind: nnet.Scalar, Activation: "identity", Final: "shared"}

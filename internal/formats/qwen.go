@@ -36,7 +36,7 @@ func openQwen(f *Folder) (*Format, error) {
 			return nil, err
 		}
 		for _, e := range list { // nobody trained it to judge the whole
-			e.Reads = slices.DeleteFunc(e.Reads, func(read data.ReadOut) bool { return read.Kind == data.Final })
+			e.Reads = slices.DeleteFunc(e.Reads, func(read data.ReadOut) bool { return read.Kind == data.KindTrajectory })
 		}
 		return list, nil
 	}

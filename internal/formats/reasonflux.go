@@ -70,16 +70,16 @@ func (w wholeTexts) render(t *data.Trajectory, format *Format) ([]*data.Example,
 		return nil
 	}
 	for i, end := range ends {
-		part := data.Thinking
+		part := data.PartThinking
 		if i >= len(thinking.Steps) {
-			part = data.Response
+			part = data.PartResponse
 		}
-		if err := add(whole[begins[i]:end], window[i], data.ReadOut{Kind: data.Step, Part: part, Index: i}); err != nil {
+		if err := add(whole[begins[i]:end], window[i], data.ReadOut{Kind: data.KindStep, Part: part, Index: i}); err != nil {
 			return nil, err
 		}
 	}
 	last := len(ends) - 1
-	err = add(whole[begins[last]:], window[last], data.ReadOut{Kind: data.Final, Part: data.Whole, Index: -1})
+	err = add(whole[begins[last]:], window[last], data.ReadOut{Kind: data.KindTrajectory, Part: data.PartTrajectory, Index: -1})
 	return list, err
 }
 

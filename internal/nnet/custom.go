@@ -98,7 +98,7 @@ func (n *Network) backwardCustom(ctx context.Context, b MicroBatch, result *Step
 	for i, w := range b.Weight {
 		switch {
 		case w == 0:
-		case b.Kind[i] == data.Final:
+		case b.Kind[i] == data.KindTrajectory:
 			result.NumFinal++
 		default:
 			result.NumStep++

@@ -95,10 +95,10 @@ func examples(n int) []*data.Example {
 			e.Tokens = append(e.Tokens, int32(own.Uint64(uint64(j))%250))
 		}
 		for p := i % 4; p < len(e.Tokens); p += 5 {
-			e.Reads = append(e.Reads, data.ReadOut{Pos: int32(p), Kind: data.Step, Index: len(e.Reads), Target: own.Float64(uint64(p)),
+			e.Reads = append(e.Reads, data.ReadOut{Pos: int32(p), Kind: data.KindStep, Index: len(e.Reads), Target: own.Float64(uint64(p)),
 				HasTarget: true, Weight: 1})
 		}
-		e.Reads = append(e.Reads, data.ReadOut{Pos: int32(len(e.Tokens) - 1), Kind: data.Final, Target: 0.75, HasTarget: true, Weight: 1})
+		e.Reads = append(e.Reads, data.ReadOut{Pos: int32(len(e.Tokens) - 1), Kind: data.KindTrajectory, Target: 0.75, HasTarget: true, Weight: 1})
 		list = append(list, e)
 	}
 	return list

@@ -288,7 +288,7 @@ func (r *StepResult) add(kind loss.Kind, b MicroBatch, s Scores) {
 	columns := len(s.Logits) / max(1, len(reads))
 	for i := range reads {
 		reads[i] = loss.Read{Value: s.Values[i], Target: b.Target[i], Weight: b.Weight[i]}
-		if b.Kind[i] == data.Final {
+		if b.Kind[i] == data.KindTrajectory {
 			reads[i].Part = loss.Final
 		}
 		copy(reads[i].Logits[2-columns:], s.Logits[i*columns:(i+1)*columns])

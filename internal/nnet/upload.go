@@ -61,7 +61,7 @@ func (n *Network) readInputs(b MicroBatch) []input {
 	if columns == nil {
 		columns = make([]int32, len(b.Reads))
 		for i, k := range b.Kind {
-			if k == data.Final {
+			if k == data.KindTrajectory {
 				columns[i] = 1
 			}
 		}

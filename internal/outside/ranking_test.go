@@ -29,7 +29,7 @@ func ranking(e *nn.Expr) error {
 // pair packs two answers to one problem into one batch, each read at its last token.
 func pair(t *testing.T, better, worse []int32) nn.Batch {
 	read := func(id string, tokens []int32) *data.Example {
-		last := data.ReadOut{Pos: int32(len(tokens) - 1), Kind: data.Final, HasTarget: true, Weight: 1}
+		last := data.ReadOut{Pos: int32(len(tokens) - 1), Kind: data.KindTrajectory, HasTarget: true, Weight: 1}
 		return &data.Example{ID: id, Tokens: tokens, Reads: []data.ReadOut{last}, Group: "pair"}
 	}
 	batches, err := data.Pack([]*data.Example{read("better", better), read("worse", worse)}, data.PackOptions{Tokens: 1, N: 2, LambdaFinal: 1})

@@ -65,9 +65,9 @@ func readBatch(dir string) (*data.Batch, error) {
 	for _, k := range b.Kind {
 		switch k {
 		case "step":
-			batch.Kind = append(batch.Kind, data.Step)
+			batch.Kind = append(batch.Kind, data.KindStep)
 		case "final":
-			batch.Kind = append(batch.Kind, data.Final)
+			batch.Kind = append(batch.Kind, data.KindTrajectory)
 		default:
 			return nil, fmt.Errorf("%s: kind %q is neither step nor final", path, k)
 		}

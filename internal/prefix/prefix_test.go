@@ -37,7 +37,7 @@ func text(tokens []int32) string {
 // score is a number for a text's read-out that no other has.
 func (m *machine) score(key string, kind data.Kind) float64 {
 	h := uint64(0)
-	if m.own && kind == data.Final {
+	if m.own && kind == data.KindTrajectory {
 		h = 1
 	}
 	for _, r := range key {
@@ -169,7 +169,7 @@ func TestEveryTokenSeesItsOwnText(t *testing.T) {
 						e.Reads = append(e.Reads, data.ReadOut{Pos: int32(pos), Index: len(e.Reads)})
 					}
 					if draw(2) == 0 {
-						e.Reads = append(e.Reads, data.ReadOut{Pos: int32(len(tokens) - 1), Kind: data.Final})
+						e.Reads = append(e.Reads, data.ReadOut{Pos: int32(len(tokens) - 1), Kind: data.KindTrajectory})
 					}
 					list, all = append(list, e), all+len(tokens)
 				}
@@ -201,7 +201,7 @@ func TestGrowingTextCostsItsNewTokens(t *testing.T) {
 			tokens = append(tokens, int32((step*step+i)%7))
 		}
 		// with an end of its own
-		grown := &data.Example{Tokens: append(slices.Clone(tokens), 9, 9), Reads: []data.ReadOut{{Pos: int32(len(tokens) + 1), Kind: data.Final}}}
+		grown := &data.Example{Tokens: append(slices.Clone(tokens), 9, 9), Reads: []data.ReadOut{{Pos: int32(len(tokens) + 1), Kind: data.KindTrajectory}}}
 		for pos := 6; pos < len(tokens); pos += 11 {
 			grown.Reads = slices.Insert(grown.Reads, len(grown.Reads)-1, data.ReadOut{Pos: int32(pos)})
 		}
@@ -250,7 +250,7 @@ func TestLeastRecentlyUsedMakesRoom(t *testing.T) {
 func TestKindsOfReadOuts(t *testing.T) {
 	for _, own := range []bool{false, true} {
 		m := newMachine(t, 4*Block, own)
-		for _, kind := range []data.Kind{data.Step, data.Final, data.Step, data.Final} {
+		for _, kind := range []data.Kind{data.KindStep, data.KindTrajectory, data.KindStep, data.KindTrajectory} {
 			b, err := data.PackAll([]*data.Example{{Tokens: make([]int32, Block), Reads: []data.ReadOut{{Pos: Block - 1, Kind: kind}}}}, 0)
 			require.NoError(t, err)
 			m.run(b[0], false)

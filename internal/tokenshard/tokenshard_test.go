@@ -14,8 +14,8 @@ import (
 func some() []Row {
 	return []Row{
 		{&data.Example{ID: "a", Tokens: []int32{5, 6, 7}, Problem: data.KeyOf("p"), Reads: []data.ReadOut{
-			{Pos: 1, Kind: data.Step, Part: data.Response, Index: 3, Target: -0.25, HasTarget: true, Weight: 2, Window: 1},
-			{Pos: 2, Kind: data.Final, Part: data.Whole, Index: -1, Weight: math.Inf(1)},
+			{Pos: 1, Kind: data.KindStep, Part: data.PartResponse, Index: 3, Target: -0.25, HasTarget: true, Weight: 2, Window: 1},
+			{Pos: 2, Kind: data.KindTrajectory, Part: data.PartTrajectory, Index: -1, Weight: math.Inf(1)},
 		}}, []int32{4, 9, 1, 0}, "gsm8k"},
 		{&data.Example{Tokens: []int32{1 << 30}, Problem: data.KeyOf("")}, nil, ""},
 		{&data.Example{ID: "ü", Group: "pair", Tokens: []int32{8, 9}, Windows: []int32{1}, Reads: []data.ReadOut{{}}}, []int32{7}, ""},

@@ -45,15 +45,15 @@ type record struct {
 	Backend string `json:"backend"`
 	DType   string `json:"dtype"`
 	Counts  struct {
-		Trajectories        int `json:"trajectories"`
-		EvalTrajectories    int `json:"eval_trajectories"`
-		StepLabels          int `json:"step_labels"`
-		FinalLabels         int `json:"trajectory_labels"`
-		Tokens              int `json:"tokens"`
-		DroppedTrajectories int `json:"dropped_trajectories"`
-		DroppedSteps        int `json:"dropped_steps"`
-		DroppedStepLabels   int `json:"dropped_step_labels"`
-		DroppedFinalLabels  int `json:"dropped_trajectory_labels"`
+		Trajectories            int `json:"trajectories"`
+		EvalTrajectories        int `json:"eval_trajectories"`
+		StepLabels              int `json:"step_labels"`
+		TrajectoryLabels        int `json:"trajectory_labels"`
+		Tokens                  int `json:"tokens"`
+		DroppedTrajectories     int `json:"dropped_trajectories"`
+		DroppedSteps            int `json:"dropped_steps"`
+		DroppedStepLabels       int `json:"dropped_step_labels"`
+		DroppedTrajectoryLabels int `json:"dropped_trajectory_labels"`
 	} `json:"counts"`
 	LambdaFinal   float64  `json:"lambda_final"`
 	StepsPerEpoch int      `json:"steps_per_epoch"`
@@ -200,10 +200,10 @@ func (c *runCurves) summary() []report.Block {
 			{"computed", strings.Join([]string{r.DType, r.Backend, r.Device}, ", ")},
 			{"optimizer steps", fmt.Sprintf("%d, %d an epoch", r.Steps, r.StepsPerEpoch)},
 			{"data", fmt.Sprintf("%d trajectories, %d step labels, %d trajectory labels, %d tokens; %d trajectories held out", r.Counts.Trajectories,
-				r.Counts.StepLabels, r.Counts.FinalLabels, r.Counts.Tokens, r.Counts.EvalTrajectories)},
+				r.Counts.StepLabels, r.Counts.TrajectoryLabels, r.Counts.Tokens, r.Counts.EvalTrajectories)},
 			{"weight of the trajectory's loss", fmt.Sprintf("%.4g", r.LambdaFinal)},
 			{"dropped", fmt.Sprintf("%d trajectories, %d steps, %d step labels, %d trajectory labels", r.Counts.DroppedTrajectories,
-				r.Counts.DroppedSteps, r.Counts.DroppedStepLabels, r.Counts.DroppedFinalLabels)},
+				r.Counts.DroppedSteps, r.Counts.DroppedStepLabels, r.Counts.DroppedTrajectoryLabels)},
 		}
 		if len(r.Warnings) > 0 {
 			rows = append(rows, []string{"warnings", strings.Join(r.Warnings, "; ")})

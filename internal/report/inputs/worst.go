@@ -80,9 +80,9 @@ func excerpt(one metrics.Trajectory, t *data.Trajectory, texts []string, thinkin
 	block := report.Steps{Problem: clipped(t.Problem), First: from + 1,
 		Title: fmt.Sprintf("%s%s: step %d of %d scores %.3f, its label is %.3g", t.ID, source, i+1, len(texts), one.Scores[i], one.Targets[i])}
 	for k := from; k < to; k++ {
-		part := data.Thinking.String()
+		part := data.PartThinking.String()
 		if k >= thinking {
-			part = data.Response.String()
+			part = data.PartResponse.String()
 		}
 		block.Steps = append(block.Steps, report.Step{Part: part, Text: clipped(texts[k]), Score: one.Scores[k], Label: one.Targets[k]})
 	}

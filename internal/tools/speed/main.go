@@ -115,7 +115,7 @@ func batch(o options, vocab int) *data.Batch {
 	for i := range o.tokens {
 		b.Tokens, b.Positions = append(b.Tokens, int32(i*7919%vocab)), append(b.Positions, int32(i))
 		if (i+1)%o.stride == 0 || i == o.tokens-1 {
-			b.Reads, b.Kind = append(b.Reads, int32(i)), append(b.Kind, data.Step)
+			b.Reads, b.Kind = append(b.Reads, int32(i)), append(b.Kind, data.KindStep)
 			b.Target, b.Weight = append(b.Target, float64(i%10)/10), append(b.Weight, 1/float64(o.tokens/o.stride+1))
 		}
 	}
