@@ -245,7 +245,8 @@ func BenchmarkGPUTokens(b *testing.B) {
 			for i := range tokens {
 				e.Tokens = append(e.Tokens, int32(i*7%60))
 				if i%64 == 15 {
-					e.Reads = append(e.Reads, data.ReadOut{Pos: int32(i), Kind: data.KindStep, Index: len(e.Reads), Target: 0.5, HasTarget: true, Weight: 1})
+					e.Reads = append(e.Reads, data.ReadOut{Pos: int32(i), Kind: data.KindStep, Index: len(e.Reads), Target: 0.5,
+						HasTarget: true, Weight: 1})
 				}
 			}
 			packed, err := data.Pack([]*data.Example{e}, data.PackOptions{Tokens: tokens, N: 1, LambdaStep: 1, LambdaFinal: 1})

@@ -180,7 +180,8 @@ func (s steps) name(i int) string {
 // Render returns the trajectory as an Example, and what was dropped on the way. The Example is nil if all was: where the text is too long
 // and
 // text.long says drop, or truncate and not even the first step fits. A truncated Example ends with the last step that fits; it
-// has no read-out of the trajectory, so its trajectory label is dropped. Where text.long says window, a text that is too long has windows instead.
+// has no read-out of the trajectory, so its trajectory label is dropped. Where text.long says window, a text that is too long has windows
+// instead.
 // Errors name the trajectory and the step.
 func (r *Renderer) Render(t *Trajectory) (*Example, Dropped, error) {
 	e, dropped, err := r.render(t)
@@ -234,7 +235,8 @@ func (r *Renderer) cut(t *Trajectory) (steps, error) {
 		return steps{}, err
 	}
 	thinking, response := t.Cut(r.opt.Split)
-	s := steps{texts: append(append([]string{}, thinking.Steps...), response.Steps...), thinking: len(thinking.Steps), first: len(thinking.Steps)}
+	n := len(thinking.Steps)
+	s := steps{texts: append(append([]string{}, thinking.Steps...), response.Steps...), thinking: n, first: n}
 	if len(s.texts) == 0 {
 		return steps{}, errors.New("no steps: thinking and response are empty")
 	}

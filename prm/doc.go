@@ -29,7 +29,7 @@
 //	})
 //
 // [TrainConfig] has the same keys in Go and in YAML ([LoadTrainConfig]); what is left out has its default. Cancelling ctx
-// saves the run, and Resume goes on to the bit. [DryRun] shows what the model would read, [Plan] what memory a run takes.
+// saves the run, and Resume continues it bit for bit. [DryRun] shows what the model would read, [Plan] what memory a run takes.
 //
 // # Score
 //

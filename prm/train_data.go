@@ -315,7 +315,8 @@ func (d *dataset) count(dropped data.Dropped) {
 	for _, p := range []struct {
 		part data.Part
 		name string
-	}{{data.PartThinking, modelfolder.PartThinking}, {data.PartResponse, modelfolder.PartResponse}, {data.PartTrajectory, modelfolder.PartTrajectory}} {
+	}{{data.PartThinking, modelfolder.PartThinking}, {data.PartResponse, modelfolder.PartResponse},
+		{data.PartTrajectory, modelfolder.PartTrajectory}} {
 		if weighing[p.part] > 0 {
 			d.parts = append(d.parts, p.name)
 		}

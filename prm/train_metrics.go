@@ -7,7 +7,7 @@ import (
 	"github.com/goprm/goprm/internal/runlog"
 )
 
-// StepMetrics is what one optimizer step came to; its JSON is its line in metrics.jsonl.
+// StepMetrics are the numbers of one optimizer step; its JSON is a line of metrics.jsonl.
 type StepMetrics struct {
 	Step         int // optimizer steps done, this one and those of earlier sessions included
 	Tokens       int

@@ -16,7 +16,7 @@ import (
 type evalCommand struct {
 	Bench     string   `required:"" help:"processbench, prmbench, deltabench, pairs or steps."`
 	Data      []string `required:"" sep:"none" help:"The benchmark's files as published, JSON lines; steps: labelled trajectories of any kind that prm train reads; may be given more than once."`
-	Threshold *float64 `help:"A step that scores below it is said to be wrong; by default the one saved with the model, else 0.5."`
+	Threshold *float64 `help:"A step that scores below it counts as wrong; by default the one saved with the model, else 0.5."`
 	Tune      []string `sep:"none" help:"Other data of the same form, on which the threshold is chosen; with --scores its scores must be among them."`
 	LabelCut  float64  `default:"0.5" help:"A label of this or more means a good step."`
 	Alpha     *float64 `help:"Weight of the trajectory's score in the reward, for pairs; the model's, else 1, by default."`

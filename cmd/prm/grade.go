@@ -20,7 +20,7 @@ type gradeCommand struct {
 }
 
 func (gradeCommand) Help() string {
-	return "A line of output is the row with \"equal\" (true, false, or null where nothing can be said) and \"reason\". Examples:\n\n" +
+	return "A line of output is the row with \"equal\" (true, false, or null if undecidable) and \"reason\". Examples:\n\n" +
 		"  prm grade --in pairs.jsonl --out graded.jsonl\n  prm grade --gold '\\frac{1}{2}' --pred 'so it is $0.5$.'"
 }
 

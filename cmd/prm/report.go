@@ -13,7 +13,7 @@ type reportCommand struct {
 	Data      []string `sep:"none" help:"Labelled trajectories that the scores are of, in the order of the scores, for calibration, accuracy and the worst disagreements; may be given more than once."`
 	Out       string   `default:"report.html" help:"File for the page; - for stdout."`
 	Figures   string   `help:"Folder for every figure as PNG and SVG."`
-	Threshold float64  `default:"0.5" help:"A step that scores below it is said to be wrong."`
+	Threshold float64  `default:"0.5" help:"A step that scores below it counts as wrong."`
 	Worst     int      `default:"20" help:"How many of the steps with the largest distance between score and label are shown; 0: none."`
 	Split     string   `default:"\n\n" help:"Cuts trajectories of --data that are not in steps, as it did when they were scored."`
 	Title     string   `help:"Title of the page."`

@@ -16,7 +16,7 @@ import (
 type Decision int
 
 const (
-	Undecided Decision = iota // nothing can be said: there is no label
+	Undecided Decision = iota // undecidable: there is no label
 	No
 	Yes
 )

@@ -38,7 +38,7 @@ func run(ctx context.Context, model, labelled, out string) error {
 	config := prm.DefaultTrainConfig()
 	config.Model, config.Data.Train = model, []string{labelled}
 	config.Batch.Tokens = 2048                       // activations of one micro-batch; it changes no result beyond rounding
-	config.Resume, config.Progress = true, os.Stderr // an interrupted run goes on where it was
+	config.Resume, config.Progress = true, os.Stderr // an interrupted run resumes where it stopped
 
 	head := config
 	head.Train, head.Out = "head", filepath.Join(out, "head")

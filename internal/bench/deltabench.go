@@ -90,7 +90,7 @@ func cutSections(text string) []string {
 	return sections
 }
 
-// sectionScores are DeltaBench's metrics: a section is said to be wrong if it scores below the threshold; precision, recall
+// sectionScores are DeltaBench's metrics: a section counts as wrong if it scores below the threshold; precision, recall
 // and F1 are averaged over the traces (macro) or taken of all sections (micro). The group outlier is the same with each
 // trace's own threshold, the mean of its sections' scores minus their standard deviation, which is how the paper uses PRMs.
 func sectionScores(s *Set, scores [][]float64, opt metrics.Options) measures {

@@ -26,7 +26,7 @@ func NewScores(n int) Scores {
 
 // Options say how scores are judged; the zero value has a threshold of 0.
 type Options struct {
-	Threshold     float64 // below it a step is said to be wrong
+	Threshold     float64 // below it a step counts as wrong
 	ThresholdFrom string  // where it comes from, for the report
 	Cut           float64 // a target of this or more is good
 	Seed          uint64

@@ -77,7 +77,7 @@ const (
 	prmWidth
 )
 
-// prmScores are PRMBench's metrics: a step is said to be right if it scores above the threshold; f1 is of the right steps,
+// prmScores are PRMBench's metrics: a step counts as right if it scores above the threshold; f1 is of the right steps,
 // negative_f1 of the wrong ones, and PRMScore is their mean (f1 alone for multi_solutions, which have no wrong step).
 // total is over all classes but correct.
 func prmScores(s *Set, scores [][]float64, opt metrics.Options) measures {

@@ -28,7 +28,7 @@ type Options struct {
 	Quiet    bool
 }
 
-// Result is what the demonstration came to; its JSON form is what `prm demo --json` prints.
+// Result is the outcome of the demonstration; its JSON form is what `prm demo --json` prints.
 type Result struct {
 	StepAUROC     metrics.Float            `json:"step_auroc"`   // on unseen problems
 	WithinAUROC   metrics.Float            `json:"within_auroc"` // pairs of steps of one trajectory

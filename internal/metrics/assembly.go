@@ -13,7 +13,7 @@ type Metric struct {
 
 // Options say how scores are judged.
 type Options struct {
-	Threshold float64 // a step that scores below it is said to be wrong
+	Threshold float64 // a step that scores below it counts as wrong
 	Cut       float64 // a target of this or more is good
 	// MostRanked is the number of labelled steps above which the metrics that need all of them at once are undefined; 0: no limit.
 	MostRanked int

@@ -98,7 +98,8 @@ func examples(n int) []*data.Example {
 			e.Reads = append(e.Reads, data.ReadOut{Pos: int32(p), Kind: data.KindStep, Index: len(e.Reads), Target: own.Float64(uint64(p)),
 				HasTarget: true, Weight: 1})
 		}
-		e.Reads = append(e.Reads, data.ReadOut{Pos: int32(len(e.Tokens) - 1), Kind: data.KindTrajectory, Target: 0.75, HasTarget: true, Weight: 1})
+		e.Reads = append(e.Reads, data.ReadOut{Pos: int32(len(e.Tokens) - 1), Kind: data.KindTrajectory, Target: 0.75,
+			HasTarget: true, Weight: 1})
 		list = append(list, e)
 	}
 	return list

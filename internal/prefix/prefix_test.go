@@ -201,7 +201,8 @@ func TestGrowingTextCostsItsNewTokens(t *testing.T) {
 			tokens = append(tokens, int32((step*step+i)%7))
 		}
 		// with an end of its own
-		grown := &data.Example{Tokens: append(slices.Clone(tokens), 9, 9), Reads: []data.ReadOut{{Pos: int32(len(tokens) + 1), Kind: data.KindTrajectory}}}
+		grown := &data.Example{Tokens: append(slices.Clone(tokens), 9, 9),
+			Reads: []data.ReadOut{{Pos: int32(len(tokens) + 1), Kind: data.KindTrajectory}}}
 		for pos := 6; pos < len(tokens); pos += 11 {
 			grown.Reads = slices.Insert(grown.Reads, len(grown.Reads)-1, data.ReadOut{Pos: int32(pos)})
 		}

@@ -22,7 +22,7 @@ type Options struct {
 	// Data are the labelled trajectories that the scores are of, in the order of the scores.
 	Data      []string
 	Split     string    // cuts trajectories that are not in steps; "": "\n\n"
-	Threshold *float64  // a step that scores below it is said to be wrong; nil: 0.5
+	Threshold *float64  // a step that scores below it counts as wrong; nil: 0.5
 	Worst     int       // how many of the steps with the largest |score − label| are shown; 0: 20, below 0: none
 	Title     string    // "": "goprm report"
 	Stdin     io.Reader // read for the path "-"; nil: os.Stdin
