@@ -74,6 +74,9 @@ func plainPhrase(s string, behind bool) string {
 				return strings.TrimRight(s[:i], " ")
 			}
 		case ' ', '\n', '\t':
+			if depth <= 0 && braces == 0 && i > 0 && strings.HasPrefix(s[i+1:], "not ") && strings.IndexByte("0123456789$)}", s[i-1]) >= 0 {
+				return strings.TrimRight(s[:i], " ") // 64 not 46
+			}
 			if depth <= 0 && braces == 0 && (i > 0 || behind) && startsRemark(s[i+1:]) {
 				return strings.TrimRight(s[:i], " ")
 			}

@@ -136,7 +136,7 @@ func states(s string) finding {
 		if mathStart(rest) {
 			return expression(s[v[1]:])
 		}
-		if words.answer == "" && (name == "is" || name == "are" || name == "was" || name == "是" || name == "为") {
+		if words.answer == "" && (name == "is" || name == "are" || name == "was" || name == "be" || name == "是" || name == "为") {
 			words = expression(s[v[1]:])
 		}
 	}
