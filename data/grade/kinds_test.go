@@ -116,3 +116,23 @@ func TestRules(t *testing.T) {
 		}
 	}
 }
+
+// TestComputedSentences: the value behind the last equals sign of a computation is what a sentence states; equations of several
+// variables are not one.
+func TestComputedSentences(t *testing.T) {
+	for _, c := range []struct {
+		gold, pred string
+		want       Decision
+	}{
+		{"72", "In total she walks 24 * 3 = 72 miles.", Yes},
+		{"24", "In total she walks 24 * 3 = 72 miles.", No},
+		{"75", "He pays for 15 boxes at $5.00 each, so he spends $5*15 = $75.00 on them.", Yes},
+		{"31", "This leaves him with 36-3-2 = 31 marbles.", Yes},
+		{"3", "So the point has x = 2 and y = 3.", No},
+		{"2,9", "Thus x = 2 or x = 9.", Yes},
+	} {
+		if v := Equal(c.gold, c.pred); v.Equal != c.want && (c.want == Yes || v.Equal == Yes) {
+			t.Errorf("Equal(%q, %q) = %v (%s), want %v", c.gold, c.pred, v.Equal, v.Reason, c.want)
+		}
+	}
+}
