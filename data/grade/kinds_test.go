@@ -64,6 +64,7 @@ func TestRules(t *testing.T) {
 		{"a denial gives no answer", "5", "The answer isn't 5.", Undecided},
 		{"what it settles on does", "6", "The answer is not 5, it is 6.", Yes},
 		{"a bound is no value", "5", "The answer is less than 5.", Undecided},
+		{"a bound gives way to the value before it", "7", "The answer is 7.\nSo the answer is less than 9.", Yes},
 		{"a marker behind which nothing comes is passed over", "9", "The answer is 9.\n\nNote how we found the final answer.", Yes},
 		{"a number keeps its factor", "36", "Therefore the volume is 36π.", No},
 		{"a coordinate is not the point", "8", "The point is (3, 8).", No},

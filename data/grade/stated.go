@@ -123,8 +123,8 @@ func states(s string) finding {
 			continue
 		}
 		name := strings.ToLower(s[v[0]:v[1]])
-		if name == "=" && !computed.MatchString(s[strings.LastIndexByte(s[:v[0]], '=')+1:v[0]]) {
-			continue // x = 2 and x = 9
+		if left := s[strings.LastIndexByte(s[:v[0]], '=')+1 : v[0]]; name == "=" && (!computed.MatchString(left) || multiple.MatchString(left)) {
+			continue // x = 2 and x = 9, 5x - 7y = 4
 		}
 		if strings.HasSuffix(name, "n't") {
 			return finding{reason: "the text denies an answer instead of giving one"}
@@ -160,6 +160,9 @@ func states(s string) finding {
 
 // computed is what a value was computed from: 60 miles - 35 miles, 5*15, before its equals sign.
 var computed = regexp.MustCompile(`\d[^=;:?!]*?(?:[+*/×÷·]|\s[-−–]\s|\d[-−–]\$?\d|\d\s*x\s*[$\d])[^=;:?!]*\d[^=;:?!\d]*$`)
+
+// multiple is that of a variable.
+var multiple = regexp.MustCompile(`\d[A-Za-z](?:[^A-Za-z]|$)`)
 
 var (
 	// unsure before a verb denies or doubts what follows it.
