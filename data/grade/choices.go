@@ -65,7 +65,8 @@ var (
 // romans compares statements that are numbered in brackets: (i) and (iii).
 func (g *grader) romans(gold, pred string) Decision {
 	a, b := plainText(halfWidth(gold)), plainText(halfWidth(pred))
-	if len(a) > 60 || len(b) > 60 || !strings.Contains(a, "(") || !strings.Contains(b, "(") || !romanList.MatchString(a) || !romanList.MatchString(b) {
+	if len(a) > 60 || len(b) > 60 || !strings.Contains(a, "(") || !strings.Contains(b, "(") ||
+		!romanList.MatchString(a) || !romanList.MatchString(b) {
 		return Undecided
 	}
 	x, y := roman.FindAllString(strings.ToLower(a), -1), roman.FindAllString(strings.ToLower(b), -1)

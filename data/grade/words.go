@@ -67,7 +67,9 @@ func sameWords(a, b []string) bool {
 	if len(a) > 0 && len(b) > 0 {
 		return false
 	}
-	return !slices.ContainsFunc(slices.Concat(a, b), func(w string) bool { return !harmless[w] && !isCounted(w) && !strings.HasPrefix(w, ofWhat) })
+	return !slices.ContainsFunc(slices.Concat(a, b), func(w string) bool {
+		return !harmless[w] && !isCounted(w) && !strings.HasPrefix(w, ofWhat)
+	})
 }
 
 // isCounted tells whether a Chinese word begins with a measure word and bounds nothing: 种情况.
