@@ -51,7 +51,31 @@ func (g *grader) choices(gold, pred string) Decision {
 	case b != "" && textB != "" && mathStart(textB):
 		return g.undecidedUnlessEqual(gold, textB)
 	}
+	if d := g.romans(gold, pred); d != Undecided {
+		return d
+	}
 	return g.letterSets(gold, pred)
+}
+
+var (
+	romanList = regexp.MustCompile(`^\(?[ivxIVX]+\)?(?:(?:,|;|、|&|,?\s*\band\b)\s*\(?[ivxIVX]+\)?)*$`)
+	roman     = regexp.MustCompile(`[ivxIVX]+`)
+)
+
+// romans compares statements that are numbered in brackets: (i) and (iii).
+func (g *grader) romans(gold, pred string) Decision {
+	a, b := plainText(halfWidth(gold)), plainText(halfWidth(pred))
+	if len(a) > 60 || len(b) > 60 || !strings.Contains(a, "(") || !strings.Contains(b, "(") ||
+		!romanList.MatchString(a) || !romanList.MatchString(b) {
+		return Undecided
+	}
+	x, y := roman.FindAllString(strings.ToLower(a), -1), roman.FindAllString(strings.ToLower(b), -1)
+	slices.Sort(x)
+	slices.Sort(y)
+	if !slices.Equal(x, y) {
+		return g.no("other statements")
+	}
+	return Yes
 }
 
 var letterRun = regexp.MustCompile(`^[A-H]{2,6}$`)

@@ -64,6 +64,7 @@ func TestRules(t *testing.T) {
 		{"a denial gives no answer", "5", "The answer isn't 5.", Undecided},
 		{"what it settles on does", "6", "The answer is not 5, it is 6.", Yes},
 		{"a bound is no value", "5", "The answer is less than 5.", Undecided},
+		{"a bound gives way to the value before it", "7", "The answer is 7.\nSo the answer is less than 9.", Yes},
 		{"a marker behind which nothing comes is passed over", "9", "The answer is 9.\n\nNote how we found the final answer.", Yes},
 		{"a number keeps its factor", "36", "Therefore the volume is 36π.", No},
 		{"a coordinate is not the point", "8", "The point is (3, 8).", No},
@@ -113,6 +114,26 @@ func TestRules(t *testing.T) {
 	} {
 		if v := Equal(c.gold, c.pred); v.Equal != c.want {
 			t.Errorf("%s: Equal(%q, %q) = %v (%s), want %v", c.rule, c.gold, c.pred, v.Equal, v.Reason, c.want)
+		}
+	}
+}
+
+// TestComputedSentences: the value behind the last equals sign of a computation is what a sentence states; equations of several
+// variables are not one.
+func TestComputedSentences(t *testing.T) {
+	for _, c := range []struct {
+		gold, pred string
+		want       Decision
+	}{
+		{"72", "In total she walks 24 * 3 = 72 miles.", Yes},
+		{"24", "In total she walks 24 * 3 = 72 miles.", No},
+		{"75", "He pays for 15 boxes at $5.00 each, so he spends $5*15 = $75.00 on them.", Yes},
+		{"31", "This leaves him with 36-3-2 = 31 marbles.", Yes},
+		{"3", "So the point has x = 2 and y = 3.", No},
+		{"2,9", "Thus x = 2 or x = 9.", Yes},
+	} {
+		if v := Equal(c.gold, c.pred); v.Equal != c.want && (c.want == Yes || v.Equal == Yes) {
+			t.Errorf("Equal(%q, %q) = %v (%s), want %v", c.gold, c.pred, v.Equal, v.Reason, c.want)
 		}
 	}
 }

@@ -12,12 +12,13 @@ var marker = regexp.MustCompile(`(?i)####` +
 	`|\banswers?\b(?:\s+(?:to|of|for|in)\b[^.:\n$\\\d]{0,60}?)?` +
 	`(?:\s+(?:is|are|should be|must be|will be|would be|equals|comes out to be|turns out to be)\b|\s*\([^()\n]{0,40}\)\s*[:：]|\*{0,2}\s*[:=：]|\*{0,2}\s+[—–-]\s)` +
 	`|\b(?:correct|right|best)\s+(?:option|choice|answer|one)\b(?:\s+(?:is\b|should be\b|would be\b)|\s*[:：])` +
+	`|\b(?:ans|final)\.?\s*[:：]` +
 	`|\b(?:option|choice|solution|result)\s*(?:is\b|:)|\b(?:result|solution)s?\s+(?:are|equals)\b` +
 	`|答案(?:应该|应当|应|就|便)?(?:是|为|：|:)|答案选|故选|应选|因此选|所以选|正确选项(?:是|为|：|:)|答[：:]|共有|解为|结果(?:是|为|：|:)`)
 
 // markerKeys are in every marker, so that lines without one need no closer look.
 var markerKeys = []string{"nswer", "NSWER", "esult", "ESULT", "ption", "PTION", "hoice", "HOICE", "olution", "OLUTION", "orrect",
-	"ORRECT", "ight one", "est one", "####", "答", "选", "有", "解为", "结果"}
+	"ORRECT", "Ans", "ans:", "ANS", "inal:", "INAL:", "ight one", "est one", "####", "答", "选", "有", "解为", "结果"}
 
 func markersIn(line string) [][]int {
 	if !slices.ContainsFunc(markerKeys, func(key string) bool { return strings.Contains(line, key) }) {

@@ -163,7 +163,15 @@ func (p *parser) primary() *node {
 		p.at--
 		return p.units(nil)
 	case tMoney:
-		return named(unit, t.text, p.factor())
+		amount := p.factor()
+		if p.isCommand("frac", "dfrac", "tfrac") && amount.isInteger() { // $7\frac12
+			if mixed := mixedNumber(amount, p.factor()); mixed != nil {
+				amount = mixed
+			} else {
+				return p.fail("a fraction behind an amount")
+			}
+		}
+		return named(unit, t.text, amount)
 	case tBegin:
 		return p.environment(t.text)
 	case tCommand:

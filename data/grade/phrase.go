@@ -12,7 +12,7 @@ var remark = setOf(`because since as where which when while whereas whose who th
 	from by using with after before given assuming if unless until it we you they he she is are was were has have had
 	can could will would must should may might does do did i.e i.e. i.e., e.g e.g. namely although though due according
 	via giving making obtained found leading following based note recall see let rejecting excluding ignoring here
-	there indeed yes no remember however but than? about? on until meaning`)
+	there indeed yes no remember between among during throughout across however but than? about? on until meaning`)
 
 // phrase is the longest beginning of a sentence that is one answer: a formula with its unit and what is joined to it, or plain
 // text up to a remark.
@@ -74,6 +74,9 @@ func plainPhrase(s string, behind bool) string {
 				return strings.TrimRight(s[:i], " ")
 			}
 		case ' ', '\n', '\t':
+			if depth <= 0 && braces == 0 && i > 0 && strings.HasPrefix(s[i+1:], "not ") && strings.IndexByte("0123456789$)}", s[i-1]) >= 0 {
+				return strings.TrimRight(s[:i], " ") // 64 not 46
+			}
 			if depth <= 0 && braces == 0 && (i > 0 || behind) && startsRemark(s[i+1:]) {
 				return strings.TrimRight(s[:i], " ")
 			}

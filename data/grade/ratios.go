@@ -3,6 +3,12 @@ package grade
 // ratios compares a:b, in which a common factor does not matter, save in times of the day.
 func (g *grader) ratios(gold, pred *node) Decision {
 	if gold.kind != ratio || pred.kind != ratio {
+		if pred.kind == ratio && len(pred.args) == 2 && pred.args[0].kind == words { // Total: 15
+			if tells(readUnits(pred.args[0].name).words) {
+				return g.undecided("the words before the colon may change the value")
+			}
+			return g.same(gold, pred.args[1])
+		}
 		a, b := asQuotient(gold), asQuotient(pred)
 		if a == nil || b == nil {
 			return g.no("one answer is a ratio, the other is not")

@@ -29,8 +29,11 @@ func (g *grader) scalar(gold, pred *node) Decision {
 	if d == Yes {
 		return d
 	}
-	if g.asUnits(gold, pred) == Yes {
+	switch written := g.asUnits(gold, pred); {
+	case written == Yes:
 		return Yes
+	case d == No && written == Undecided && (a.dims == "") != (b.dims == "") && len(freeVariables(x)) != len(freeVariables(y)):
+		return g.undecided("one answer has a unit, and letters of the other may be one")
 	}
 	return d
 }
@@ -75,10 +78,10 @@ func (g *grader) marked(gold, pred *node) Decision {
 	return Undecided
 }
 
-// isThousands tells whether n is a number of thousands, 2.5k or 60K; 2k is a multiple of a variable.
+// isThousands tells whether n is a number of thousands or millions, 2.5k or 60K; 2k is a multiple of a variable.
 func isThousands(n *node) bool {
 	return n.kind == product && len(n.args) == 2 && n.args[0].kind == number &&
-		(n.args[1].is(symbol, "K") || n.args[1].is(symbol, "k") && n.args[0].decimals > 0)
+		(n.args[1].is(symbol, "K") || (n.args[1].is(symbol, "k") || n.args[1].is(symbol, "M")) && n.args[0].decimals > 0)
 }
 
 // lettersBehind tells whether n is a number with letters behind it that may be a unit or a scale which is not known: 2.5k, 3 sqm.
@@ -142,7 +145,7 @@ func (g *grader) value(gold, pred *node) Decision {
 		return Yes
 	}
 	if d == No && len(variables) == 1 && isThousands(pred) && len(freeVariables(gold)) == 0 {
-		if pred = pred.replace("k", integer(1000)).replace("K", integer(1000)); g.value(gold, pred) == Yes {
+		if pred = pred.replace("k", integer(1000)).replace("K", integer(1000)).replace("M", integer(1_000_000)); g.value(gold, pred) == Yes {
 			return Yes
 		}
 	}

@@ -12,7 +12,7 @@ const maxSentences = 6 // that are looked at for one that states a value, from t
 var verb = regexp.MustCompile(`(?i)\b(?:is|are|was|were|be|equals?|(?:equal|equals|simplif\w+|reduces?|evaluates?|leads?|adds? up|` +
 	`amounts?|sums?|down|up|close|rounds?) to|gets?|gives?|gave|got|obtains?|obtained|has|have|yields?|` +
 	`comes? to|totals?|becomes?|lies? (?:in|on|at)|belongs? to|finds?|found|value|number|at|choice|option|hence|thus|therefore|so|isn't|` +
-	`aren't|wasn't)\b(?:\s*[:：])?|[:：]\s|等于|得到|是|为|得|有|共`)
+	`aren't|wasn't)\b(?:\s*[:：])?|[:：]\s|=|等于|得到|是|为|得|有|共`)
 
 // prose are words that no answer is made of, so that a text with one of them states something.
 var prose = setOf(`is are was were be so we it this these which there then thus hence therefore has have had find get gives can if let
@@ -123,6 +123,9 @@ func states(s string) finding {
 			continue
 		}
 		name := strings.ToLower(s[v[0]:v[1]])
+		if left := s[strings.LastIndexByte(s[:v[0]], '=')+1 : v[0]]; name == "=" && (!computed.MatchString(left) || multiple.MatchString(left)) {
+			continue // x = 2 and x = 9, 5x - 7y = 4
+		}
 		if strings.HasSuffix(name, "n't") {
 			return finding{reason: "the text denies an answer instead of giving one"}
 		}
@@ -136,7 +139,7 @@ func states(s string) finding {
 		if mathStart(rest) {
 			return expression(s[v[1]:])
 		}
-		if words.answer == "" && (name == "is" || name == "are" || name == "was" || name == "是" || name == "为") {
+		if words.answer == "" && (name == "is" || name == "are" || name == "was" || name == "be" || name == "是" || name == "为") {
 			words = expression(s[v[1]:])
 		}
 	}
@@ -154,6 +157,12 @@ func states(s string) finding {
 	}
 	return words
 }
+
+// computed is what a value was computed from: 60 miles - 35 miles, 5*15, before its equals sign.
+var computed = regexp.MustCompile(`\d[^=;:?!]*?(?:[+*/×÷·]|\s[-−–]\s|\d[-−–]\$?\d|\d\s*x\s*[$\d])[^=;:?!]*\d[^=;:?!\d]*$`)
+
+// multiple is that of a variable.
+var multiple = regexp.MustCompile(`\d[A-Za-z](?:[^A-Za-z]|$)`)
 
 var (
 	// unsure before a verb denies or doubts what follows it.

@@ -36,7 +36,8 @@ func readUnits(name string) unitPhrase {
 			p.factor.Quo(p.factor, u.factor)
 		}
 	}
-	for _, w := range strings.Fields(unitMarks.Replace(name)) {
+	of := false
+	for at, w := range strings.Fields(unitMarks.Replace(name)) {
 		w = strings.Trim(w, ".:;!\"'")
 		if w == "" {
 			continue
@@ -75,6 +76,11 @@ func readUnits(name string) unitPhrase {
 			last, lastSign = u, sign*power
 		case scaleOf(w) != nil && sign == 1:
 			p.scale.Mul(p.scale, scaleOf(w))
+		case lower == "of" && at > 0:
+			of = true
+			continue
+		case of:
+			p.words = append(p.words, ofWhat+singular(lower))
 		default:
 			p.words = append(p.words, singular(lower))
 		}
@@ -83,6 +89,9 @@ func readUnits(name string) unitPhrase {
 	slices.Sort(p.words)
 	return p
 }
+
+// ofWhat begins a word behind "of", which tells what is counted: bags of rice.
+const ofWhat = "of "
 
 func singular(word string) string {
 	switch {

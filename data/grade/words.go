@@ -31,7 +31,8 @@ var (
 		clip city town country state school library building store shop stair street old long tall wide high deep away ago
 		arithmetic geometric consecutive independent unique distinguishable lattice zero intersection inversion real distinct
 		possible different positive ordered valid such required needed sold made left remaining earned spent saved collected
-		bought used eaten read shared
+		bought used eaten read shared apiece passed red blue green yellow white black orange purple pink brown gray grey golden silver small large
+		big little tiny huge fresh new young gummy bear square-foot rectangular circular triangular round wooden plastic glass paper
 		album almond apartment app appointment apricot article attendee baby badge bagel balcony bale bandage bank barrel batch battalion beaker bed
 		bedroom blouse blueberry board bolt bookcase boot branch brother browny brownie bug burger burrito business cactus cage camel camera
 		candle canoe castle cell chandelier check cheerleader cherry chip client cloth cloud cluster coach company container corn coupon cousin
@@ -66,7 +67,9 @@ func sameWords(a, b []string) bool {
 	if len(a) > 0 && len(b) > 0 {
 		return false
 	}
-	return !slices.ContainsFunc(slices.Concat(a, b), func(w string) bool { return !harmless[w] && !isCounted(w) })
+	return !slices.ContainsFunc(slices.Concat(a, b), func(w string) bool {
+		return !harmless[w] && !isCounted(w) && !strings.HasPrefix(w, ofWhat)
+	})
 }
 
 // isCounted tells whether a Chinese word begins with a measure word and bounds nothing: 种情况.

@@ -11,7 +11,7 @@ func wordSet(n *node) *node {
 		return named(symbol, `\emptyset`)
 	}
 	if n.kind != words {
-		if n.kind == symbol && n.name == `\mathbb{R}` {
+		if n.kind == symbol && strings.HasPrefix(n.name, `\mathbb{`) {
 			return n
 		}
 		return nil
@@ -19,11 +19,20 @@ func wordSet(n *node) *node {
 	switch text := strings.ToLower(strings.Trim(n.name, ".。 ")); {
 	case allReal.MatchString(text), realNumbers[strings.TrimPrefix(strings.TrimPrefix(text, "the set of "), "the ")]:
 		return named(symbol, `\mathbb{R}`)
+	case integers.MatchString(text):
+		return named(symbol, `\mathbb{Z}`)
+	case rationals.MatchString(text):
+		return named(symbol, `\mathbb{Q}`)
 	case emptySets[strings.TrimPrefix(strings.TrimPrefix(strings.TrimPrefix(text, "there is "), "there are "), "the ")]:
 		return named(symbol, `\emptyset`)
 	}
 	return nil
 }
+
+var (
+	integers  = regexp.MustCompile(`^(?:the |all |any |every |the set of (?:all )?|all the )integers?$|^(?:全体|所有)?整数$`)
+	rationals = regexp.MustCompile(`^(?:the |all |any |every |the set of (?:all )?)rational numbers?$|^(?:全体|所有)?有理数$`)
+)
 
 var allReal = regexp.MustCompile(`^(?:[a-z] (?:is|can be|may be) )?(?:all|any|every)(?: possible)? real(?: numbers?| values?)?(?: (?:of )?[a-z])?$`)
 
