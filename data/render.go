@@ -234,7 +234,8 @@ func (r *Renderer) cut(t *Trajectory) (steps, error) {
 		return steps{}, err
 	}
 	thinking, response := t.Cut(r.opt.Split)
-	s := steps{texts: append(append([]string{}, thinking.Steps...), response.Steps...), thinking: len(thinking.Steps), first: len(thinking.Steps)}
+	n := len(thinking.Steps)
+	s := steps{texts: append(append([]string{}, thinking.Steps...), response.Steps...), thinking: n, first: n}
 	if len(s.texts) == 0 {
 		return steps{}, errors.New("no steps: thinking and response are empty")
 	}

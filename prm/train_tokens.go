@@ -96,7 +96,8 @@ func (k *tokenCache) Close() error {
 }
 
 // get returns the rendered trajectories of the files, or the given ones if they are not nil.
-func (k *tokenCache) get(ctx context.Context, given iter.Seq2[*data.Trajectory, error], paths []string, r *data.Renderer, c *TrainConfig) (*examples, error) {
+func (k *tokenCache) get(ctx context.Context, given iter.Seq2[*data.Trajectory, error], paths []string, r *data.Renderer,
+	c *TrainConfig) (*examples, error) {
 	if given == nil {
 		folder, err := k.folder(paths)
 		if err == nil && folder != "" {

@@ -23,7 +23,8 @@ func TestSavingInPieces(t *testing.T) {
 	require.NoError(t, err)
 	var own bytes.Buffer
 	require.NoError(t, n.stored("t", placed).Write(&own))
-	got, err := safetensors.AppendFloat32(nil, safetensors.Info{DType: safetensors.F32, Shape: []int{len(values)}, End: int64(own.Len())}, own.Bytes())
+	info := safetensors.Info{DType: safetensors.F32, Shape: []int{len(values)}, End: int64(own.Len())}
+	got, err := safetensors.AppendFloat32(nil, info, own.Bytes())
 	require.NoError(t, err)
 	require.Equal(t, values, got)
 }
