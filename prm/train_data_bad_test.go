@@ -51,8 +51,8 @@ func TestOnBad(t *testing.T) {
 	evaluating.Data.Train, evaluating.Data.Eval, evaluating.Data.AllowOverlap = []string{write(clean...)}, []string{write(mixed...)}, true
 	s, err := prepare(context.Background(), evaluating.filled(), true)
 	require.NoError(t, err)
-	require.Empty(t, s.set.counts.Skipped)
-	require.Equal(t, r.Counts.Skipped, s.set.counts.EvalSkipped)
+	require.Empty(t, s.data.counts.Skipped)
+	require.Equal(t, r.Counts.Skipped, s.data.counts.EvalSkipped)
 	require.NoError(t, s.Close())
 	said := strings.Join(r.Warnings, "\n")
 	require.Contains(t, said, `data.train: 2 skipped: too long; the first: `)

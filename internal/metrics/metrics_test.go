@@ -126,19 +126,6 @@ func TestWithinIgnoresDifferencesBetweenTrajectories(t *testing.T) {
 	require.False(t, WithinAUROC(easyAndHard[1:2]).Defined())
 }
 
-// Pairs lie within a problem, in one trajectory or in two; a trajectory without a problem is one of its own.
-func TestWithinProblemByHand(t *testing.T) {
-	list := []Trajectory{
-		{Problem: "a", Scores: []float64{0.9}, Targets: []float64{1}}, {Problem: "b", Scores: []float64{0.6}, Targets: []float64{1}},
-		{Problem: "a", Scores: []float64{0.4}, Targets: []float64{0}}, {Problem: "b", Scores: []float64{0.7}, Targets: []float64{0}},
-		{Scores: []float64{0.99}, Targets: []float64{0}}, {Scores: []float64{0.1}, Targets: []float64{1}},
-	}
-	require.Equal(t, Float(0.5), WithinProblemAUROC(list), "one of two pairs is won")
-	require.False(t, WithinAUROC(list).Defined())
-	list[5].Scores, list[5].Targets = []float64{0.1, 0.2}, []float64{1, 0}
-	require.Equal(t, Float(1.0/3), WithinProblemAUROC(list))
-}
-
 func TestECEByHand(t *testing.T) {
 	// bins of 1/15: 0.01 and 0.05 share bin 0 (mean score 0.03, mean target 0.5); 0.95 and 1 share bin 14 (0.975 against 0.8).
 	scores := []float64{0.01, 0.05, 0.95, 1, 0.4}
