@@ -46,6 +46,14 @@ func TestOnBad(t *testing.T) {
 	r := train(t, skipping)
 	require.Equal(t, map[string]int{"unreadable rows": 1, "labels out of range": 1, "too long": 2, "cannot be rendered": 1}, r.Counts.Skipped)
 	require.Equal(t, weights(t, c.Out), weights(t, skipping.Out))
+	require.Empty(t, r.Counts.EvalSkipped)
+	evaluating := skipping
+	evaluating.Data.Train, evaluating.Data.Eval, evaluating.Data.AllowOverlap = []string{write(clean...)}, []string{write(mixed...)}, true
+	s, err := prepare(context.Background(), evaluating.filled(), true)
+	require.NoError(t, err)
+	require.Empty(t, s.data.counts.Skipped)
+	require.Equal(t, r.Counts.Skipped, s.data.counts.EvalSkipped)
+	require.NoError(t, s.Close())
 	said := strings.Join(r.Warnings, "\n")
 	require.Contains(t, said, `data.train: 2 skipped: too long; the first: `)
 	require.Contains(t, said, `trajectory "long"`)

@@ -77,6 +77,9 @@ func Finite(dtype safetensors.DType, data []byte) bool {
 	case safetensors.F16:
 		return finite16(data, 0x7c00)
 	case safetensors.F32:
+		if data = skipFinite(data, 0x7f800000_7f800000, 0x80000000_80000000); len(data) >= 8 {
+			return false
+		}
 		for ; len(data) >= 4; data = data[4:] {
 			if binary.LittleEndian.Uint32(data)&0x7f800000 == 0x7f800000 {
 				return false
@@ -93,10 +96,27 @@ func Finite(dtype safetensors.DType, data []byte) bool {
 }
 
 func finite16(data []byte, exponent uint16) bool {
+	if data = skipFinite(data, uint64(exponent)*0x0001_0001_0001_0001, 0x8000_8000_8000_8000); len(data) >= 8 {
+		return false
+	}
 	for ; len(data) >= 2; data = data[2:] {
 		if binary.LittleEndian.Uint16(data)&exponent == exponent {
 			return false
 		}
 	}
 	return true
+}
+
+// skipFinite skips eight bytes at a time, up to the first that hold a number with all bits of its exponent set; exponents and signs have
+// these bits of each number set. A number's exponent turned around is 0 there, and the only one to which adding all bits but the sign's
+// does not carry into the sign.
+func skipFinite(data []byte, exponents, signs uint64) []byte {
+	for len(data) >= 8 {
+		turned := ^binary.LittleEndian.Uint64(data) & exponents
+		if (turned+(^signs))&signs != signs {
+			return data
+		}
+		data = data[8:]
+	}
+	return data
 }

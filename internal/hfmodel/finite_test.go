@@ -1,6 +1,7 @@
 package hfmodel
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
 	"testing"
@@ -26,6 +27,16 @@ func TestFinite(t *testing.T) {
 		require.Equal(t, want, Finite(safetensors.F32, narrow), v)
 		wide := binary.LittleEndian.AppendUint64(make([]byte, 16), math.Float64bits(v))
 		require.Equal(t, want, Finite(safetensors.F64, wide), v)
+	}
+	for at := range 11 { // wherever among eight bytes that are looked at together, or behind them
+		for dtype, bits := range map[safetensors.DType][]byte{
+			safetensors.BF16: {0x80, 0x7f}, safetensors.F16: {1, 0xfc}, safetensors.F32: {0, 0, 0xc0, 0xff},
+		} {
+			data := bytes.Repeat([]byte{0x7f, 0x3b}, 22)[:11*len(bits)]
+			require.True(t, Finite(dtype, data), dtype)
+			copy(data[at*len(bits):], bits)
+			require.False(t, Finite(dtype, data), "%s %d", dtype, at)
+		}
 	}
 	require.True(t, Finite(safetensors.I32, []byte{0xff, 0xff, 0xff, 0xff}))
 }
