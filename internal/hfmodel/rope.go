@@ -55,6 +55,9 @@ func (c *Config) readRope(f *fields) {
 			f.fail("RoPE scaling: %s: %w", key, rope.err)
 		}
 	}
+	if f.isNull("rope_theta") && c.RopeTheta == 0 {
+		f.fail("rope_theta is null; leave the key out for its default")
+	}
 	if c.RopeTheta == 0 && !f.has("rope_theta") {
 		c.RopeTheta = standard
 	}
