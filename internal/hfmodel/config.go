@@ -143,17 +143,17 @@ func oneOf(f *fields, older, newer string) string {
 }
 
 func (c *Config) readHeadDim(f *fields) {
-	own := classDefaults[c.ModelType].headDim
-	if own > 0 || f.has("head_dim") {
-		c.HeadDim = f.count("head_dim", own, maxHeadDim)
-		return
-	}
-	if f.err == nil && c.HiddenSize%c.NumAttentionHeads != 0 {
+	if c.ModelType == "llama" && f.err == nil && c.HiddenSize%c.NumAttentionHeads != 0 { // of its class alone
 		f.fail("hidden_size %d is not divisible by num_attention_heads %d", c.HiddenSize, c.NumAttentionHeads)
 	}
-	if f.err == nil {
-		c.HeadDim = c.HiddenSize / c.NumAttentionHeads
+	own := classDefaults[c.ModelType].headDim
+	if own == 0 && f.err == nil {
+		own = c.HiddenSize / c.NumAttentionHeads
 	}
+	if own == 0 && !f.has("head_dim") {
+		f.fail("hidden_size %d is less than num_attention_heads %d", c.HiddenSize, c.NumAttentionHeads)
+	}
+	c.HeadDim = f.count("head_dim", own, maxHeadDim)
 }
 
 // readEpsilon reads a number that transformers' classes take with a point or an exponent alone.

@@ -107,6 +107,7 @@ func TestConfigDialectsAndDefaults(t *testing.T) {
 			func(c *Config) bool { return c.AttentionBias && c.OutputBias && !c.MLPBias }},
 		"base beside a null": {map[string]string{"rope_theta": "null", "rope_parameters": `{"rope_theta": 500, "rope_type": "default"}`},
 			func(c *Config) bool { return c.RopeTheta == 500 }},
+		"no head_dim, and a rest": {map[string]string{"hidden_size": "11"}, func(c *Config) bool { return c.HeadDim == 2 }},
 		"all layers full": {map[string]string{"layer_types": `["full_attention","full_attention"]`}, func(c *Config) bool { return true }},
 	} {
 		config, err := ParseConfig(tinyConfig(t, c.edits))
@@ -167,7 +168,8 @@ func TestConfigRefusals(t *testing.T) {
 		{with(qwen3, "mlp_bias", "true"), `mlp_bias true is not supported for model_type "qwen3"`},
 		{set("use_qk_norm", "true"), "use_qk_norm true"},
 		{set("quantization_config", `{"quant_method":"gptq"}`), `quantization_config is {"quant_method":"gptq"}`},
-		{set("hidden_size", "9"), "hidden_size 9 is not divisible by num_attention_heads 4"},
+		{with(with(set("model_type", `"llama"`), "architectures", ""), "hidden_size", "9"), "hidden_size 9 is not divisible by num_attention_heads 4"},
+		{set("hidden_size", "3"), "hidden_size 3 is less than num_attention_heads 4"},
 		{set("hidden_size", "12"), "head_dim 3 is odd"},
 		{set("head_dim", "3"), "head_dim 3 is odd"},
 		{set("head_dim", "0"), "head_dim is 0"},

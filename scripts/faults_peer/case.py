@@ -26,7 +26,7 @@ HEADS = {
 ABSENT = type("Absent", (), {"__repr__": lambda self: "absent"})()
 FAMILIES = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}
 AXES = ["tokenizer", "added tokens", "rope", "rope", "positions", "window", "head_dim", "key/value heads", "theta", "eps", "tie", "act", "bias", "labels",
-        "dtype", "files", "prefix", "weights", "architectures", "key", "extra key", "vocabulary", "head beside", "padding"]
+        "dtype", "files", "prefix", "weights", "architectures", "key", "extra key", "vocabulary", "head beside", "padding", "tokenizer keys", "template"]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -119,7 +119,9 @@ class Case:
                  "llama3": {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": original},
                  "llama3 without original": {"factor": 8, "low_freq_factor": 1, "high_freq_factor": 4},
                  "longrope": {"factor": 2.0, "short_factor": [1.0] * 4, "long_factor": [2.0] * 4, "original_max_position_embeddings": original},
-                 "su": {"short_factor": [1.0] * 4, "long_factor": [2.0] * 4}, "linear without factor": {}, "linear with a null": {"factor": None}}
+                 "su": {"short_factor": [1.0] * 4, "long_factor": [2.0] * 4}, "linear without factor": {}, "linear with a null": {"factor": None}, "default with a factor": {"factor": 2.0}, "yarn, partial": {**yarn, "partial_rotary_factor": 0.5},
+                 "nested": {"full_attention": {"rope_type": "linear", "factor": 2.0, "rope_theta": 500.0}}, "yarn with nulls": {**yarn, "attention_factor": None, "beta_fast": None, "truncate": None,
+                 "original_max_position_embeddings": original}, "ntk": {"factor": 2.0}}
         kind = self.choose("rope", list(kinds) + ["yarn", "yarn", "linear", "llama3", "dynamic"])
         theta = self.choose("theta", [10000.0, ABSENT, None, 500, 1e6, "inside", "in both", "unlike", 0, -1.0])
         c["rope_theta"] = {"inside": ABSENT, "in both": 5000.0, "unlike": 5000.0}.get(theta, theta)

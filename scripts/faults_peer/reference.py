@@ -4,7 +4,7 @@ import os
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
-from transformers import AutoTokenizer
+from transformers import PreTrainedTokenizerFast
 
 from case import HEADS
 
@@ -14,7 +14,9 @@ PROBLEM, STEPS = TRACE["problem"], TRACE["response_steps"]
 
 
 def tokenizer(folder):
-    return AutoTokenizer.from_pretrained(folder)
+    """What tokenizer.json says. AutoTokenizer of transformers 5 builds some model types' tokenizers anew instead, with a normalizer and a
+    pattern of their class: for Qwen2 whatever the file says."""
+    return PreTrainedTokenizerFast.from_pretrained(folder)
 
 
 def scores(case):
@@ -23,6 +25,8 @@ def scores(case):
     text = texts(case, tok)  # first: whether the text can be laid out is no matter of the weights
     model, info = HEADS[case.format][1].from_pretrained(case.folder, dtype=torch.float32, output_loading_info=True)
     model.eval()
+    if case.format == "math_shepherd" and len(text[0][1]) != len(STEPS):
+        raise ValueError("the step tag is not one token")
     strange = sorted(info["missing_keys"]) + sorted(k for k in info["unexpected_keys"] if not expected(case, k)) + sorted(map(str, info["mismatched_keys"]))
     with torch.no_grad():
         return FORMATS[case.format](case, tok, model, text), strange

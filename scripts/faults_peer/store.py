@@ -60,7 +60,7 @@ def write(case, state):
         case.words.add(victim)
     elif way == "index has a tensor more":
         place["model.more.weight"] = last
-        case.words.add("model.more.weight")
+        case.words, case.wrong = case.words | {"model.more.weight"}, "the index names a tensor that no file holds"
     elif way == "index says another shard":
         place[victim] = next(v for v in place.values() if v != place[victim])
         case.words.add(victim)

@@ -13,24 +13,16 @@ SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<extra_0>"]
 CHATML = "{%- for m in messages %}{{- '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>' + '\\n' }}{%- endfor %}"
 
 
-def learnt(words, join):
+def learnt(words):
     """Merges as training would find them on a few words: pairs from the left."""
-    pairs, made = [], set()
-    for word in words:
-        left = join(word[0])
-        for c in word[1:]:
-            if (left, join(c)) not in made:
-                made.add((left, join(c)))
-                pairs.append((left, join(c)))
-            left += join(c)
-    return pairs
+    return list(dict.fromkeys((word[:i], word[i]) for word in words for i in range(1, len(word))))
 
 
 def byte_level(rng, kind, qwen=False):
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    space = lambda c: {" ": "Ġ", "\n": "Ċ"}.get(c, c)
-    words = rng.sample([" the", " there", "ing", " st", "er", "\n\n", " lent", "123", " =", "don"], 6)
-    pairs = learnt(words, space)
+    spell = lambda word: pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False).pre_tokenize_str(word)[0][0]
+    words = rng.sample([" the", " there", "ing", " st", "er", "\n\n", " lent", "123", " =", "don"], 6) + [" ки"]
+    pairs = learnt(map(spell, words))
     vocab = {t: i for i, t in enumerate(dict.fromkeys(alphabet + [a + b for a, b in pairs]))}
     t = Tokenizer(models.BPE(vocab=vocab, merges=pairs, ignore_merges=kind == "llama" and not qwen))
     level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=kind == "gpt2" and not qwen)
@@ -49,7 +41,7 @@ def byte_level(rng, kind, qwen=False):
 def sentencepiece(rng, kind):
     letters = sorted(set("▁" + WORDS + string.ascii_letters + "0123456789é") - {" "})
     words = rng.sample([" the", " there", "ing", " st", "er", " lent", " ки", " +", " -", " Step"], 6) + [" ки", " +", " -"]
-    pairs = learnt(dict.fromkeys(words), lambda c: c.replace(" ", "▁"))
+    pairs = learnt(word.replace(" ", "▁") for word in words)
     vocab = list(dict.fromkeys(["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(256)] + letters + [a + b for a, b in pairs]))
     t = Tokenizer(models.BPE(vocab={t: i for i, t in enumerate(vocab)}, merges=pairs, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     mark = normalizers.Replace(" ", "▁")
@@ -76,10 +68,27 @@ def make(rng, case):
     whole = json.loads(t.to_str())
     config = {"bos_token": bos, "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "tokenizer_class": "PreTrainedTokenizerFast", "chat_template": CHATML}
     config = {k: v for k, v in config.items() if v}
+    template(rng, case, config)
+    more = case.choose("tokenizer keys", [None, {"add_bos_token": False}, {"add_bos_token": True, "add_eos_token": True}, {"add_prefix_space": True}, {"legacy": False},
+                                          {"clean_up_tokenization_spaces": True}, {"model_max_length": 10, "truncation_side": "left"}, {"split_special_tokens": True},
+                                          {"unk_token": "<|endoftext|>"}, {"tokenizer_class": None}, {"bos_token": {"__type": "AddedToken", "content": "<|im_start|>", "special": True}}])
+    if more:
+        config.update(more)
     elsewhere(rng, case, whole, config)
     (case.folder / "tokenizer.json").write_text(json.dumps(whole, ensure_ascii=rng.random() < 0.5))
     (case.folder / "tokenizer_config.json").write_text(json.dumps(config) + "\n")
     return max(t.get_vocab().values()) + 2  # one more than it has: elsewhere may add one
+
+
+def template(rng, case, config):
+    """Where the chat template stands, and another one that does not count."""
+    way = case.choose("template", ["config", "jinja", "both", "list", "list, twice", "list without default"])
+    other = CHATML.replace("'\\n' }}", "' ' }}")
+    named = lambda *list: [{"name": n, "template": t} for n, t in list]
+    if way in ("jinja", "both"):
+        (case.folder / "chat_template.jinja").write_text(config.pop("chat_template"))
+    config.update({"both": {"chat_template": other}, "list": {"chat_template": named(("default", CHATML), ("tool_use", other))},
+                   "list, twice": {"chat_template": named(("default", other), ("default", CHATML))}, "list without default": {"chat_template": named(("rag", CHATML))}}.get(way, {}))
 
 
 def elsewhere(rng, case, whole, config):
@@ -98,16 +107,16 @@ def elsewhere(rng, case, whole, config):
     elif way == "added_tokens_decoder":
         config[way] = {str(last["id"]): flags(last)}
     elif way == "special_tokens_map":
-        (case.folder / "special_tokens_map.json").write_text(json.dumps({"additional_special_tokens": [rng.choice([last["content"], flags(last)])]}))
+        (case.folder / "special_tokens_map.json").write_text(json.dumps({"additional_special_tokens": [last["content"]]}))
     elif way == "decoder, all":
         config["added_tokens_decoder"] = {str(a["id"]): flags(a) for a in tokens}
     elif way == "decoder, other id":
         config["added_tokens_decoder"] = {str(a["id"] + (a is last)): flags(a) for a in tokens}
-        case.words |= {last["content"], "added_tokens_decoder"}
+        case.words, case.wrong = case.words | {last["content"], "added_tokens_decoder"}, f"two ids of {last['content']}"
     elif way == "decoder, other flag":
         flag = rng.choice(["lstrip", "rstrip", "single_word", "normalized"])
         config["added_tokens_decoder"] = {str(a["id"]): {**flags(a), **({flag: not a[flag]} if a is last else {})} for a in tokens}
-        case.words |= {flag, "added_tokens_decoder"}
+        case.words, case.wrong = case.words | {flag, "added_tokens_decoder"}, f"{flag} of {last['content']} is said twice, and not alike"
     elif way == "one more":
         config["additional_special_tokens"] = ["<one_more>"]
     elif way == "one more in added_tokens.json":
