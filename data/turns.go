@@ -1,6 +1,7 @@
 package data
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -18,7 +19,7 @@ type Chat struct {
 // NewChat reads the folder's chat template.
 func NewChat(m ModelText) (*Chat, error) {
 	if m.ChatTemplate == "" {
-		return nil, errors.New("the model has no chat template")
+		return nil, errors.New(cmp.Or(m.noTemplate, "the model has no chat template"))
 	}
 	template, err := parseChat(m.ChatTemplate)
 	if err != nil {

@@ -1,6 +1,7 @@
 package formats
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -60,7 +61,7 @@ func headOf(c *hfmodel.Config, w *hfmodel.Weights) (kind headKind, description s
 	}
 	switch name := hfmodel.RewardHeadName(w.Dir()); {
 	case !mayBe(c, "ForCausalLM"):
-		return noHead, "none"
+		return noHead, fmt.Sprintf("none (architectures: %s)", strings.Join(c.Architectures, ", "))
 	case name != "":
 		return rewardFile, "value head in " + name
 	case has(lmHead, c.VocabSize, h):
@@ -68,7 +69,7 @@ func headOf(c *hfmodel.Config, w *hfmodel.Weights) (kind headKind, description s
 	case c.TieWordEmbeddings:
 		return languageModel, "language model (tied to the embedding)"
 	}
-	return noHead, "none"
+	return noHead, "none (lm_head.weight is missing, and tie_word_embeddings is false)"
 }
 
 // linearHead is the kind of a head score.weight.

@@ -108,7 +108,7 @@ func TestConfigDialectsAndDefaults(t *testing.T) {
 		"base beside a null": {map[string]string{"rope_theta": "null", "rope_parameters": `{"rope_theta": 500, "rope_type": "default"}`},
 			func(c *Config) bool { return c.RopeTheta == 500 }},
 		"no head_dim, and a rest": {map[string]string{"hidden_size": "11"}, func(c *Config) bool { return c.HeadDim == 2 }},
-		"all layers full": {map[string]string{"layer_types": `["full_attention","full_attention"]`}, func(c *Config) bool { return true }},
+		"all layers full":         {map[string]string{"layer_types": `["full_attention","full_attention"]`}, func(c *Config) bool { return true }},
 	} {
 		config, err := ParseConfig(tinyConfig(t, c.edits))
 		require.NoError(t, err, name)
