@@ -28,6 +28,15 @@ func NewChat(m ModelText) (*Chat, error) {
 	return &Chat{template, m.Special}, nil
 }
 
+// Prompt returns the conversation's text with a generation prompt: the beginning of an answer after it.
+func (c *Chat) Prompt(turns []Turn) (string, error) {
+	messages := make([]message, len(turns))
+	for i, t := range turns {
+		messages[i] = message{t.Role, t.Content}
+	}
+	return c.template.renderPrompt(messages, c.special)
+}
+
 // Render returns the conversation's text without a generation prompt, and at which byte each turn's content begins in it. A content
 // that does not come out whole, white space at its ends apart, is an error that names the turn.
 func (c *Chat) Render(turns []Turn) (text string, places []int, err error) {

@@ -1,6 +1,7 @@
 package prm
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -201,7 +202,8 @@ func (m *Model) recognise(format string, good *int) error {
 	head, fits := formats.Recognise(m.folder.Config, m.folder.Root)
 	switch {
 	case len(fits) == 0:
-		return fmt.Errorf("%s: no reward model: no %s, and no head that a public format has; its head: %s", m.folder.Dir, modelfolder.CardName, head)
+		return fmt.Errorf("%s: no reward model: no %s, and no head that a public format has; its head is %s; architectures of config.json: %s",
+			m.folder.Dir, modelfolder.CardName, head, cmp.Or(strings.Join(m.folder.Config.Architectures, ", "), "none"))
 	case format == "" && len(fits) > 1:
 		return &AmbiguousFormatError{m.folder.Dir, fits}
 	case format != "" && !slices.Contains(fits, format):

@@ -1,7 +1,6 @@
 package formats
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -61,7 +60,7 @@ func headOf(c *hfmodel.Config, w *hfmodel.Weights) (kind headKind, description s
 	}
 	switch name := hfmodel.RewardHeadName(w.Dir()); {
 	case !mayBe(c, "ForCausalLM"):
-		return noHead, fmt.Sprintf("none (architectures: %s)", strings.Join(c.Architectures, ", "))
+		return noHead, "none"
 	case name != "":
 		return rewardFile, "value head in " + name
 	case has(lmHead, c.VocabSize, h):

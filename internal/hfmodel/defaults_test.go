@@ -84,10 +84,19 @@ func TestConfigDefaultsOfTheClass(t *testing.T) {
 	}
 }
 
-func TestMistralWithFullLayersIsRefused(t *testing.T) {
+// A mistral with layer_types is a ministral to transformers' AutoConfig: layers slide one by one, and head_dim must be there.
+func TestMistralLayerByLayer(t *testing.T) {
 	edits := map[string]string{"model_type": `"mistral"`, "architectures": "", "sliding_window": "100", "layer_types": `["sliding_attention","full_attention"]`}
 	_, err := ParseConfig(tinyConfig(t, edits))
-	require.ErrorContains(t, err, `layer 1 is "full_attention", but sliding_window is 100`)
+	require.ErrorContains(t, err, "layer_types: a mistral that has it is read as a ministral, which needs head_dim too")
+	edits["head_dim"] = "4"
+	config, err := ParseConfig(tinyConfig(t, edits))
+	require.NoError(t, err)
+	require.Equal(t, []int{100, 0}, []int{config.Window(0), config.Window(1)})
+	edits["layer_types"] = "null"
+	config, err = ParseConfig(tinyConfig(t, edits))
+	require.NoError(t, err)
+	require.Equal(t, []int{100, 100}, []int{config.Window(0), config.Window(1)})
 }
 
 // The length that a configuration means, in both dialects: vLLM's derived_max_model_len, and no less than max_position_embeddings.
@@ -101,7 +110,7 @@ func TestMaxLength(t *testing.T) {
 		{"4096", `"factor":2.5,"original_max_position_embeddings":4096,"KIND":"yarn"`, 10240},
 		{"40960", `"factor":4.0,"original_max_position_embeddings":32768,"KIND":"yarn"`, 131072},
 		{"32768", `"factor":4.0,"KIND":"yarn"`, 131072},
-		{"8192", `"original_max_position_embeddings":4096,"KIND":"yarn"`, 8192}, // the factor is the ratio
+		{"8192", `"factor":null,"original_max_position_embeddings":4096,"KIND":"yarn"`, 8192}, // the factor is the ratio
 		{"131072", `"factor":2.0,"original_max_position_embeddings":32768,"KIND":"yarn"`, 131072},
 		{"4096", `"factor":4.0,"KIND":"linear"`, 16384},
 		{"4096", `"factor":2.0,"KIND":"dynamic"`, 4096},

@@ -302,25 +302,34 @@ func (c *call) withSpecial(ids []int32) ([]int32, error) {
 	return slices.Concat(before, ids, after), nil
 }
 
-// tokenize is vLLM's, save that no token is added unless it is asked for.
+// tokenize is vLLM's (entrypoints/serve/tokenize/protocol.py): a text gets what the tokenizer adds, and a conversation the beginning of
+// an answer, unless the request says otherwise.
 func tokenize(c *call) (any, error) {
 	var q struct {
-		Prompt           *string   `json:"prompt"`
-		Messages         []message `json:"messages"`
-		AddSpecialTokens bool      `json:"add_special_tokens"`
+		Prompt              *string   `json:"prompt"`
+		Messages            []message `json:"messages"`
+		AddSpecialTokens    *bool     `json:"add_special_tokens"`
+		AddGenerationPrompt *bool     `json:"add_generation_prompt"`
+		ReturnTokenStrs     bool      `json:"return_token_strs"`
 	}
 	if err := c.fields(&q); err != nil {
 		return nil, err
 	}
-	if (q.Prompt == nil) == (q.Messages == nil) {
+	special, text := q.Prompt != nil, ""
+	switch {
+	case (q.Prompt == nil) == (q.Messages == nil):
 		return nil, bad("one of prompt and messages is needed")
-	}
-	text := ""
-	if q.Prompt != nil {
+	case q.Prompt != nil && q.AddGenerationPrompt != nil:
+		return nil, bad("add_generation_prompt: it is for messages; leave it out")
+	case q.Prompt != nil:
 		text = *q.Prompt
-	} else {
+	default:
+		write := c.model.ChatPrompt
+		if q.AddGenerationPrompt != nil && !*q.AddGenerationPrompt {
+			write = c.model.Chat
+		}
 		var err error
-		if text, err = c.model.Chat(turnsOf(q.Messages)); err != nil {
+		if text, err = write(turnsOf(q.Messages)); err != nil {
 			return nil, unprocessable(err)
 		}
 	}
@@ -328,15 +337,40 @@ func tokenize(c *call) (any, error) {
 	if err != nil {
 		return nil, unprocessable(err)
 	}
-	if q.AddSpecialTokens {
+	if q.AddSpecialTokens != nil {
+		special = *q.AddSpecialTokens
+	}
+	if special {
 		if ids, err = c.withSpecial(ids); err != nil {
 			return nil, err
 		}
 	}
-	if ids == nil {
-		ids = []int32{}
+	var tokens []string // null unless it is asked for
+	if q.ReturnTokenStrs {
+		tokens = make([]string, len(ids))
+		for i, id := range ids {
+			tokens[i], _ = c.model.Token(id)
+		}
 	}
-	return map[string]any{"count": len(ids), "max_model_len": c.info.MaxTokens, "tokens": ids, "token_strs": nil}, nil
+	return map[string]any{"count": len(ids), "max_model_len": c.info.MaxTokens, "tokens": append([]int32{}, ids...), "token_strs": tokens}, nil
+}
+
+// detokenize is vLLM's.
+func detokenize(c *call) (any, error) {
+	var q struct {
+		Tokens []int32 `json:"tokens"`
+	}
+	if err := c.fields(&q); err != nil {
+		return nil, err
+	}
+	if q.Tokens == nil {
+		return nil, bad("tokens is missing")
+	}
+	text, err := c.model.Decode(q.Tokens)
+	if err != nil {
+		return nil, bad("tokens: %v", err)
+	}
+	return map[string]string{"prompt": text}, nil
 }
 
 // models lists the one that is served.

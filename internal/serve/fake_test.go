@@ -107,6 +107,13 @@ func (f *fake) Chat(turns []data.Turn) (string, error) {
 	return b.String(), nil
 }
 
+func (f *fake) ChatPrompt(turns []data.Turn) (string, error) {
+	text, err := f.Chat(turns)
+	return text + "assistant:", err
+}
+
+func (f *fake) Token(id int32) (string, bool) { return fmt.Sprintf("<%c>", id), true }
+
 func (f *fake) Surround() (before, after []int32, err error) { return []int32{'^'}, nil, nil }
 
 // NextToken gives label l the log-probability −l/100, and a text's first byte as a further one less for each.

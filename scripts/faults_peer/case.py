@@ -30,6 +30,12 @@ AXES = ["tokenizer", "added tokens", "rope", "rope", "positions", "window", "hea
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
+# What a refusal may name where an axis is out of the ordinary.
+WORDS = {"head_dim": {"head_dim"}, "key/value heads": {"num_key_value_heads"}, "theta": {"rope_theta"}, "eps": {"rms_norm_eps"}, "act": {"hidden_act"}, "tie": {"tie_word_embeddings"},
+         "dtype": {"dtype"}, "positions": {"max_position_embeddings"}, "vocabulary": {"vocab_size"}, "architectures": {"architectures"}, "labels": {"id2label", "num_labels"},
+         "tokenizer": {"normalizer"}, "template": {"chat_template"}, "padding": {"pad_token_id"}, "files": {"index.json", "shard"}}
+
+
 class Case:
     """folder: where it lies. notes: what was drawn that is out of the ordinary. words: what a refusal may name. wrong: why what
     transformers answers means nothing."""
@@ -50,6 +56,7 @@ class Case:
         value = self.rng.choice(options) if axis in self.axes else options[0]
         if value is not options[0]:
             self.notes[axis] = value
+            self.words |= WORDS.get(axis, set())
         return value
 
     def draw(self):
@@ -197,7 +204,6 @@ class Case:
         elif isinstance(way, tuple):
             first, second, self.good = way
             c["id2label"], c["label2id"] = {"0": first, "1": second}, {first: 0, second: 1}
-        self.words |= {"id2label", "num_labels"}
 
     def others(self, c):
         kind = FAMILIES[self.family]

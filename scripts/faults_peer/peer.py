@@ -28,12 +28,14 @@ UNSUPPORTED = {
     r"kind \"(longrope|su)\" is not supported": "long factors depend on what comes after a token",
     r"partial_rotary_factor .* is not supported": "whole heads are rotated",
     r"head_dim \d+ is odd": "pairs are rotated",
+    r"the answer \"\+\" to it is not the one token": "the answer is not the token that the format reads",
+    r"split_special_tokens is true": "special tokens would be plain text",
     r"rms_norm_eps": "numbers nobody means",
     r"normalizer: neither it nor pre_tokenizer marks|\"NFKC\" in this place": "kinds of tokenizers that no model here has",
     r"num_labels is \d, but id2label names|rope_theta is .* beside it|differs from rope_parameters|added token .* in tokenizer.json|torch_dtype is .* but dtype is":
         "two places differ, of which transformers takes one without a word",
-    r"(attention_bias|mlp_bias) \w+ is not supported for model_type|qk_norm true|quantization_config": "a key of other classes, which this one passes over",
-    r"architecture .* is not supported": "a class that reads another head",
+    r"(attention_bias|mlp_bias) \w+ is not supported for model_type|qk_norm true|quantization_config|factor [\d.]+ is not supported": "a key of other classes, which this one passes over",
+    r"architecture .* is not supported|no head that a public format has; its head is [^;]*; architectures": "a class that reads another head",
 }
 
 

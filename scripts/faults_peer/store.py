@@ -63,7 +63,7 @@ def write(case, state):
         case.words, case.wrong = case.words | {"model.more.weight"}, "the index names a tensor that no file holds"
     elif way == "index says another shard":
         place[victim] = next(v for v in place.values() if v != place[victim])
-        case.words.add(victim)
+        case.words, case.wrong = case.words | {victim}, "the index names another file"
     elif way == "shard not listed":
         save(folder / "model-00009-of-00009.safetensors", {"model.nine.weight": torch.ones(2)})
         case.words.add("model-00009")
@@ -81,8 +81,7 @@ def fault(case, state):
     case.words.add(victim.split("model.")[-1])
     v = state[victim]
     if way in ("NaN", "Inf"):
-        v.view(-1)[rng.randrange(v.numel())] = float(way.lower())
-        case.wrong = f"{victim} holds {way}"
+        v.view(-1)[rng.randrange(v.numel())] = float(way.lower())  # which is no matter in the row of a token that no text has
     elif way == "a tensor is missing":
         del state[victim]
         case.wrong = f"{victim} is missing and drawn at random"
