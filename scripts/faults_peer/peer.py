@@ -34,7 +34,7 @@ UNSUPPORTED = {
     r"normalizer: neither it nor pre_tokenizer marks|\"NFKC\" in this place": "kinds of tokenizers that no model here has",
     r"num_labels is \d, but id2label names|rope_theta is .* beside it|differs from rope_parameters|added token .* in tokenizer.json|torch_dtype is .* but dtype is":
         "two places differ, of which transformers takes one without a word",
-    r"(attention_bias|mlp_bias) \w+ is not supported for model_type|qk_norm true|quantization_config|factor [\d.]+ is not supported": "a key of other classes, which this one passes over",
+    r"(attention_bias|mlp_bias) \w+ is not supported for model_type|qk_norm true|quantization_config|but no sliding_window is in use|factor [\d.]+ is not supported": "a key of other classes, which this one passes over",
     r"architecture .* is not supported|no head that a public format has; its head is [^;]*; architectures": "a class that reads another head",
 }
 
