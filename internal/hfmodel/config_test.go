@@ -140,6 +140,7 @@ func TestConfigRefusals(t *testing.T) {
 		{set("rope_scaling", `{"type":"linear"}`), `factor is missing or not a positive number`},
 		{set("rope_scaling", `{"type":"dynamic","factor":-2.0}`), `factor is missing or not a positive number`},
 		{set("rope_scaling", `{"type":"linear","factor":2.0,"beta_fast":32}`), "beta_fast 32 is not supported"},
+		{set("rope_scaling", `{"type":"yarn","original_max_position_embeddings":1024}`), "rope_scaling: factor is missing"},
 		{set("rope_parameters", `{"rope_type":"yarn","rope_theta":1000000.0,"factor":"4"}`), `rope_parameters: factor is "4", not a number`},
 		{with(set("rope_parameters", `{"rope_type":"linear","factor":2}`), "rope_scaling", `{"type":"linear","factor":3}`), "it differs from rope_parameters"},
 		{set("rope_scaling", `{"factor":2.0}`), "factor 2.0 is not supported"},

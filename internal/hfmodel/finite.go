@@ -89,6 +89,14 @@ func Finite(dtype safetensors.DType, data []byte) bool {
 }
 
 func finite16(data []byte, exponent uint16) bool {
+	// Four at a time: of a lane whose exponent is all ones nothing is left, and 0 − 1 borrows into its highest bit.
+	const ones, high = 0x0001000100010001, 0x8000800080008000
+	for all := uint64(exponent) * ones; len(data) >= 8; data = data[8:] {
+		left := binary.LittleEndian.Uint64(data)&all ^ all
+		if (left-ones)&^left&high != 0 {
+			return false
+		}
+	}
 	for ; len(data) >= 2; data = data[2:] {
 		if binary.LittleEndian.Uint16(data)&exponent == exponent {
 			return false

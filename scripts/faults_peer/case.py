@@ -32,7 +32,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 # What a refusal may name where an axis is out of the ordinary.
 WORDS = {"head_dim": {"head_dim"}, "key/value heads": {"num_key_value_heads"}, "theta": {"rope_theta"}, "eps": {"rms_norm_eps"}, "act": {"hidden_act"}, "tie": {"tie_word_embeddings"},
-         "dtype": {"dtype"}, "positions": {"max_position_embeddings"}, "vocabulary": {"vocab_size"}, "architectures": {"architectures"}, "labels": {"id2label", "num_labels"},
+         "dtype": {"dtype"}, "positions": {"max_position_embeddings"}, "vocabulary": {"vocab_size"}, "architectures": {"architecture"}, "labels": {"id2label", "num_labels"},
          "tokenizer": {"normalizer"}, "template": {"chat_template"}, "padding": {"pad_token_id"}, "files": {"index.json", "shard"}}
 
 

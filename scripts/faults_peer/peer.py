@@ -100,6 +100,9 @@ def judge(prm, case):
         off = max((abs(a - b) for a, b in zip(want, got)), default=0.0)
         if nonsense:
             return "DIFFERENT", f"{nonsense}; prm scores {got} without a word, transformers {want}"
+        if TOLERANCE < off < 1e-3:  # float32 may be what is off: float64 decides
+            want = reference.scores(case, torch.float64)[0]
+            off = max(abs(a - b) for a, b in zip(want, got))
         return ("alike", "") if len(want) == len(got) and off <= TOLERANCE else ("DIFFERENT", f"prm {got}, transformers {want}")
     if nonsense:
         if any(w.lower() in message.lower() for w in case.words) or not case.words:

@@ -19,12 +19,12 @@ def tokenizer(folder):
     return PreTrainedTokenizerFast.from_pretrained(folder)
 
 
-def scores(case):
+def scores(case, dtype=torch.float32):
     """The scores of TRACE's steps, of the whole for an outcome format; and what transformers passed over or made up, by name."""
     tok = tokenizer(case.folder)
     text = texts(case, tok)  # first: whether the text can be laid out is no matter of the weights
     model, info = HEADS[case.format][1].from_pretrained(case.folder, dtype=torch.float32, output_loading_info=True)
-    model.eval()
+    model.eval().to(dtype)
     if case.format == "math_shepherd" and len(text[0][1]) != len(STEPS):
         raise ValueError("the step tag is not one token")
     strange = sorted(info["missing_keys"]) + sorted(k for k in info["unexpected_keys"] if not expected(case, k)) + sorted(map(str, info["mismatched_keys"]))
@@ -112,25 +112,25 @@ def sequence(case, tok, model, list):
 
 def mlp(case, tok, model, list):
     (ids, at), = list
-    d = {k: v.to(next(model.parameters()).dtype) for k, v in stored(case, case.head).items()}
+    d = stored(case, case.head, model.dtype)
     x = F.relu(F.linear(hidden(model, ids)[at], d["score.0.weight"], d["score.0.bias"]))
     return F.linear(x, d["score.2.weight"], d["score.2.bias"]).softmax(-1)[:, 1].tolist()
 
 
 def value(case, tok, model, list):
-    d = stored(case, case.head)
+    d = stored(case, case.head, model.dtype)
     return [v for ids, at in list for v in F.linear(hidden(model, ids)[at], d["v_head.summary.weight"], d["v_head.summary.bias"]).sigmoid()[:, 0].tolist()]
 
 
-def stored(case, head):
+def stored(case, head, dtype):
     """The head as its file holds it: rounded, where it lies among the weights."""
     if case.format == "reasonflux_1_5b" or any((case.folder / f"value_head.{e}").exists() for e in ("bin", "safetensors")):
-        return head
-    return {k: v.to(case.stored_dtype(k)).float() for k, v in head.items()}
+        return {k: v.to(dtype) for k, v in head.items()}
+    return {k: v.to(case.stored_dtype(k)).to(dtype) for k, v in head.items()}
 
 
 def eurus(case, tok, model, _):
-    other = HEADS["eurus"][1].from_pretrained(case.reference, dtype=torch.float32).eval()
+    other = HEADS["eurus"][1].from_pretrained(case.reference, dtype=torch.float32).eval().to(model.dtype)
     answer = [f"Step {i + 1}: {s}" for i, s in enumerate(STEPS)]
     said = lambda steps: chat(tok, [("user", PROBLEM), ("assistant", "\n\n".join(steps))])
     ids, last = plain(tok, said(answer)), []
@@ -139,7 +139,7 @@ def eurus(case, tok, model, _):
     mask = torch.tensor([0] * last[0] + [1] * (len(ids) - last[0]))
     log_probs = lambda m: logits(m, ids)[:-1].log_softmax(-1).gather(-1, torch.tensor(ids)[1:, None])[:, 0]
     total = (0.001 * (log_probs(model) - log_probs(other)) * mask[1:]).cumsum(-1)[last[1:]]
-    return torch.diff(total, prepend=torch.zeros(1)).tolist()
+    return torch.diff(total, prepend=torch.zeros(1, dtype=total.dtype)).tolist()
 
 
 FORMATS = {"math_shepherd": good_bad, "rlhflow": good_bad, "token_classification": two_classes, "pure": two_classes, "sequence_classification": sequence, "qwen_math_prm": mlp,
