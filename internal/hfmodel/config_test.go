@@ -100,7 +100,8 @@ func TestConfigDialectsAndDefaults(t *testing.T) {
 			}},
 		"yarn with nulls": {map[string]string{"rope_scaling": `{"type": "yarn", "factor": 4, "original_max_position_embeddings": 1024, "beta_fast": null, "attention_factor": null, "truncate": null}`},
 			func(c *Config) bool {
-				return c.RopeScaling == RopeScaling{Kind: "yarn", Factor: 4, Original: 1024, BetaFast: 32, BetaSlow: 1, Attention: 0.1*math.Log(4) + 1, FractionalDimension: true}
+				return c.RopeScaling == RopeScaling{Kind: "yarn", Factor: 4, Original: 1024, BetaFast: 32, BetaSlow: 1, Attention: 0.1*math.Log(4) + 1,
+					FractionalDimension: true}
 			}},
 		"qwen3": {map[string]string{"model_type": `"qwen3"`, "architectures": `["Qwen3ForSequenceClassification"]`},
 			func(c *Config) bool { return c.QKNorm && !c.AttentionBias && c.HeadDim == 128 && c.SlidingWindow == 0 }},

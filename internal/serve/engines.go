@@ -159,13 +159,26 @@ func pooling(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	list := make([][][]float64, len(scores))
+	list, flat := make([][][]float64, len(scores)), false
 	for i, s := range scores {
-		if list[i], err = c.info.rows(s, on); err != nil {
+		if flat = c.info.oneLabel(s); flat {
+			list[i] = [][]float64{{c.labelOf(s, on)}}
+		} else if list[i], err = c.info.rows(s, on); err != nil {
 			return nil, at(i, len(scores), err)
 		}
 	}
-	return numberList(c, "pooling", "pooling", "data", q.encoding, list, false, usageOf(texts, scores)), nil
+	return numberList(c, "pooling", "pooling", "data", q.encoding, list, flat, usageOf(texts, scores)), nil
+}
+
+// oneLabel tells whether the score is one that vLLM has too: the one logit of sequence classification, for a whole text.
+func (i Info) oneLabel(s Score) bool { return !i.Steps && i.Range == Unbounded && len(s.Steps) == 0 }
+
+// labelOf is that label's probability, or its logit.
+func (c *call) labelOf(s Score, activated bool) float64 {
+	if activated {
+		return c.unit.of(s.Reward)
+	}
+	return s.Reward
 }
 
 // rows are a text's scores as vLLM pools them, or the logits that they are made of. A score that is the sigmoid of one logit z is the
@@ -216,8 +229,8 @@ func (c *call) answerID(prefix string) string {
 	return prefix + "-" + c.requestID
 }
 
-// classify is vLLM's: the reward in [0,1] as the probability of LABEL_1; with "activation": false, as verl asks, it is r̂ itself.
-// With "text" it is SGLang's own, which answers with r̂ too.
+// classify is vLLM's: the reward in [0,1] as the probability of LABEL_1, or of the one label of a sequence classification; with
+// "activation": false, as verl asks, it is r̂ itself. With "text" it is SGLang's own, which answers with r̂ too.
 func classify(c *call) (any, error) {
 	var q struct {
 		engineRequest
@@ -252,7 +265,10 @@ func classify(c *call) (any, error) {
 			name = "LABEL_1"
 		}
 		probs := []float64{1 - unit, unit}
-		if !on {
+		switch {
+		case c.info.oneLabel(s):
+			probs, name = []float64{c.labelOf(s, on)}, "LABEL_0"
+		case !on:
 			probs = []float64{s.Reward}
 		}
 		out[i] = map[string]any{"index": i, "label": name, "probs": probs, "num_classes": len(probs)}

@@ -155,7 +155,9 @@ func (f *fake) Score(_ context.Context, texts []Text) ([]Score, error) {
 		out[i] = Score{Trajectory: data.Float(0.5), Line: json.RawMessage(fmt.Sprintf(`{"n":%d}`, len(text.steps)))}
 		for _, s := range text.steps {
 			v := float64(len(s)) / 100
-			out[i].Steps = append(out[i].Steps, v)
+			if f.info.Steps || f.info.Range != Unbounded {
+				out[i].Steps = append(out[i].Steps, v)
+			}
 			if _, alone := t.(Uncached); alone && f.info.Range == Probability {
 				out[i].Logits = append(out[i].Logits, []float64{-v, v})
 			}

@@ -24,6 +24,7 @@ func TestProtocols(t *testing.T) {
 	a, b := strings.Repeat("a", 20), strings.Repeat("b", 40)
 	both, marked := a+`\n\n`+b, a+`#`+b+`#`
 	long := strings.Repeat("c", 500)
+	outcome := func(i *Info) { i.Steps, i.Range = false, Unbounded } // sequence classification
 	for name, c := range map[string]struct {
 		opt        Options
 		info       func(*Info)
@@ -59,6 +60,9 @@ func TestProtocols(t *testing.T) {
 		"vLLM pooling, messages":      {path: "/pooling", body: `{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":[{"type":"text","text":"` + both + `"}]}]}`, want: `{"created":0,"data":[{"data":[[0.8,0.2],[0.6,0.4]],"index":0,"object":"pooling"}],"id":"pooling-x","model":"fake","object":"list","usage":{"prompt_tokens":61,"total_tokens":61,"completion_tokens":0,"prompt_tokens_details":null}}`},
 		"vLLM pooling, chat marks":    {path: "/pooling", body: `{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a#"}]}`, want: `{"created":0,"data":[{"data":[[0.82,0.18]],"index":0,"object":"pooling"}],"id":"pooling-x","model":"fake","object":"list","usage":{"prompt_tokens":18,"total_tokens":18,"completion_tokens":0,"prompt_tokens_details":null}}`},
 		"vLLM pooling, unbounded":     {info: func(i *Info) { i.Range = Unbounded }, path: "/pooling", body: `{"input":"` + marked + `","use_activation":false}`, want: `{"created":0,"data":[{"data":[[0.2],[0.4]],"index":0,"object":"pooling"}],"id":"pooling-x","model":"fake","object":"list","usage":{"prompt_tokens":60,"total_tokens":60,"completion_tokens":0,"prompt_tokens_details":null}}`},
+		"vLLM pooling, one label":     {info: outcome, path: "/pooling", body: `{"input":"` + chat(both) + `","task":"classify"}`, want: `{"created":0,"data":[{"data":[0.689974481],"index":0,"object":"pooling"}],"id":"pooling-x","model":"fake","object":"list","usage":{"prompt_tokens":61,"total_tokens":61,"completion_tokens":0,"prompt_tokens_details":null}}`},
+		"vLLM pooling, its logit":     {info: outcome, path: "/pooling", body: `{"input":"` + chat(both) + `","use_activation":false}`, want: `{"created":0,"data":[{"data":[0.8],"index":0,"object":"pooling"}],"id":"pooling-x","model":"fake","object":"list","usage":{"prompt_tokens":61,"total_tokens":61,"completion_tokens":0,"prompt_tokens_details":null}}`},
+		"vLLM classify, one label":    {info: outcome, path: "/classify", body: `{"input":"` + chat(both) + `"}`, want: `{"created":0,"data":[{"index":0,"label":"LABEL_0","num_classes":1,"probs":[0.689974481]}],"id":"classify-x","model":"fake","object":"list","usage":{"prompt_tokens":61,"total_tokens":61,"completion_tokens":0,"prompt_tokens_details":null}}`},
 		"vLLM pooling, logits":        {path: "/pooling", body: `{"input":"` + marked + `","use_activation":false}`, want: `{"created":0,"data":[{"data":[[-0.2,0.2],[-0.4,0.4]],"index":0,"object":"pooling"}],"id":"pooling-x","model":"fake","object":"list","usage":{"prompt_tokens":60,"total_tokens":60,"completion_tokens":0,"prompt_tokens_details":null}}`},
 		"vLLM pooling, truncation":    {path: "/pooling", body: `{"input":"` + marked + `","truncate_prompt_tokens":5}`, status: 400, want: "truncate_prompt_tokens"},
 		"vLLM pooling, other model":   {path: "/pooling", body: `{"model":"gpt","input":"a#"}`, status: 404, want: `model \"gpt\" is not served here, \"fake\" is`},

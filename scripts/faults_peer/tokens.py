@@ -74,6 +74,7 @@ def make(rng, case):
                                           {"unk_token": "<|endoftext|>"}, {"tokenizer_class": None}, {"bos_token": {"__type": "AddedToken", "content": "<|im_start|>", "special": True}}])
     if more:
         config.update(more)
+        case.words |= set(more)
     elsewhere(rng, case, whole, config)
     (case.folder / "tokenizer.json").write_text(json.dumps(whole, ensure_ascii=rng.random() < 0.5))
     (case.folder / "tokenizer_config.json").write_text(json.dumps(config) + "\n")
