@@ -102,9 +102,9 @@ func countReused(batch *data.Batch, plan *prefix.Plan, list []*data.Example, reu
 
 // checkFinite looks for what makes every score NaN.
 func (m *Model) checkFinite() error {
-	err := m.folder.CheckFinite()
+	err := m.folder.CheckFinite(nil)
 	if err == nil && m.referenceFolder != nil {
-		err = m.referenceFolder.CheckFinite()
+		err = m.referenceFolder.CheckFinite(nil)
 	}
 	return err
 }
