@@ -7,7 +7,7 @@ COMMIT   := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint race noasm arm64 fuzz fuzz-grade verify-peer generate tokenizers tokenizers-check goldens learn-real bench exports vllm serve-bench minilm label-real ptx ptxas gpu gpu-check gpu-bench gorgonia-cu emulated cpu-check kills tokens-scale plan-peak
+.PHONY: help build demo test lint race noasm arm64 fuzz fuzz-grade verify-peer generate tokenizers tokenizers-check goldens learn-real bench exports faults-peer vllm serve-bench minilm label-real ptx ptxas gpu gpu-check gpu-bench gorgonia-cu emulated cpu-check kills tokens-scale plan-peak
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -82,6 +82,9 @@ plan-peak: ## what prm plan says beside the peak of processes that train a model
 
 exports: ## load exported models with transformers and PEFT and compare scores (needs Python; 6 GB)
 	scripts/exports/run.sh
+
+faults-peer: ## random checkpoints, read by prm and by transformers; SEED=7 draws others, COUNT=100 (needs Python; 6 GB)
+	SEED=$(or $(SEED),1) COUNT=$(or $(COUNT),100) scripts/faults_peer/run.sh
 
 serve-bench: ## 10,000 requests to prm serve, 64 at a time, beside FastAPI with transformers (needs Python; nothing else running)
 	scripts/serve_bench/run.sh

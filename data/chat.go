@@ -100,6 +100,15 @@ func checkTags(source string, cfg *config.Config) error {
 
 // render renders a conversation without a generation prompt. special holds the special tokens by name (bos_token, ...).
 func (c *chatTemplate) render(messages []message, special map[string]string) (string, error) {
+	return c.execute(messages, special, false)
+}
+
+// renderPrompt renders a conversation with one.
+func (c *chatTemplate) renderPrompt(messages []message, special map[string]string) (string, error) {
+	return c.execute(messages, special, true)
+}
+
+func (c *chatTemplate) execute(messages []message, special map[string]string, prompt bool) (string, error) {
 	size := 0
 	list := make(chatList, len(messages))
 	for i, m := range messages {
@@ -107,7 +116,7 @@ func (c *chatTemplate) render(messages []message, special map[string]string) (st
 		size += len(m.content)
 	}
 	b := &budget{bytes: baseBudget + budgetFactor*size, deadline: time.Now().Add(maxRenderTime)}
-	values := map[string]any{"messages": list, "tools": nil, "documents": nil, "add_generation_prompt": false, budgetKey: b}
+	values := map[string]any{"messages": list, "tools": nil, "documents": nil, "add_generation_prompt": prompt, budgetKey: b}
 	for name, token := range special {
 		values[name] = token
 	}

@@ -119,11 +119,16 @@ func TestReadModelText(t *testing.T) {
 	require.Equal(t, "file", m.ChatTemplate)
 	require.NoError(t, os.Remove(filepath.Join(dir, "chat_template.jinja")))
 
+	put("tokenizer_config.json", `{"chat_template": [{"name": "x", "template": "a"}]}`) // no matter where no template is asked for
+	m, err = ReadModelText(dir)
+	require.NoError(t, err)
+	_, err = NewChat(m)
+	require.ErrorContains(t, err, `tokenizer_config.json: chat_template: none of the named templates is "default"`)
+
 	for content, want := range map[string]string{
-		`{"chat_template": [{"name": "x", "template": "a"}]}`: `tokenizer_config.json: chat_template: none of the named templates is "default"`,
-		`{"chat_template": 3}`:                                `tokenizer_config.json: chat_template: neither a string nor a list`,
-		`{"eos_token": 3}`:                                    `tokenizer_config.json: eos_token: neither a string nor an object`,
-		`{`:                                                   `tokenizer_config.json: unexpected end of JSON input`,
+		`{"chat_template": 3}`: `tokenizer_config.json: chat_template: neither a string nor a list`,
+		`{"eos_token": 3}`:     `tokenizer_config.json: eos_token: neither a string nor an object`,
+		`{`:                    `tokenizer_config.json: unexpected end of JSON input`,
 	} {
 		put("tokenizer_config.json", content)
 		_, err := ReadModelText(dir)

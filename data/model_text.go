@@ -18,7 +18,8 @@ type ModelText struct {
 	ChatTemplate string // Jinja source; empty if there is none
 	// Special holds the special tokens that the folder names, by the names chat templates know: bos_token, eos_token, ...
 	Special      map[string]string
-	MaxPositions int // the length the model was trained for (max_position_embeddings), 0 if not stated
+	MaxPositions int    // the length the model was trained for (max_position_embeddings), 0 if not stated
+	noTemplate   string // why there is no chat template, if the folder has some that do not count
 }
 
 // specialNames are the names under which transformers hands special tokens to a chat template.
@@ -74,7 +75,9 @@ func ReadModelText(dir string) (ModelText, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return m, err
 	}
-	if m.ChatTemplate, err = templateField(fields["chat_template"]); err != nil {
+	if m.ChatTemplate, err = templateField(fields["chat_template"]); errors.Is(err, errNoDefault) {
+		m.noTemplate = fmt.Sprintf("%s: chat_template: %v", path, err)
+	} else if err != nil {
 		return m, fmt.Errorf("%s: chat_template: %w", path, err)
 	}
 	return m, nil
@@ -98,6 +101,8 @@ func specialToken(raw json.RawMessage) (string, error) {
 	return *object.Content, nil
 }
 
+var errNoDefault = errors.New(`none of the named templates is "default"`)
+
 func templateField(raw json.RawMessage) (string, error) {
 	if len(raw) == 0 || string(raw) == "null" {
 		return "", nil
@@ -118,7 +123,7 @@ func templateField(raw json.RawMessage) (string, error) {
 			return n.Template, nil
 		}
 	}
-	return "", errors.New(`none of the named templates is "default"`)
+	return "", errNoDefault
 }
 
 // readJSON decodes a file and leaves into alone if there is none.

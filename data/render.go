@@ -1,6 +1,7 @@
 package data
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -54,7 +55,7 @@ func NewRenderer(opt TextOptions, tok tokenizer.Tokenizer, files ModelText) (*Re
 		return r, nil
 	}
 	if files.ChatTemplate == "" {
-		return nil, errors.New("text.template: the model has no chat template; use none or a literal with {problem}")
+		return nil, fmt.Errorf("text.template: %s; use none or a literal with {problem}", cmp.Or(files.noTemplate, "the model has no chat template"))
 	}
 	var err error
 	if r.chat, err = parseChat(files.ChatTemplate); err != nil {

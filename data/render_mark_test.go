@@ -46,3 +46,21 @@ func TestRenamedMarkInText(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, plain.Tokens, same.Tokens)
 }
+
+// Behind an added token, Metaspace puts "▁" before the text: a token that ends where the mark does, and is not the mark.
+func TestMarkBeforeMetaspace(t *testing.T) {
+	for _, name := range []string{"always", "first", "never", "llama2", "nfc_metaspace"} {
+		tok, err := tokenizer.Open(filepath.Join("tokenizer", "testdata", name+".json"))
+		require.NoError(t, err)
+		text := DefaultText()
+		text.Template, text.StepMark, text.Read, text.Separator = "none", "</s>", "mark", ""
+		r, err := NewRenderer(text, tok, ModelText{})
+		require.NoError(t, err)
+		e, _, err := r.Render(&Trajectory{ID: "a", Problem: "the shelf", ResponseSteps: []string{"q books", "qq", "the end"}})
+		require.NoError(t, err, name)
+		mark, _ := tok.ID("</s>")
+		for i := range 3 {
+			require.Equal(t, mark, e.Tokens[e.Reads[i].Pos], "%s: step %d", name, i)
+		}
+	}
+}

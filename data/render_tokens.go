@@ -84,12 +84,12 @@ func (r *Renderer) tokenizeJoined(l *laid, pieces []piece, suffix bool, s steps)
 			return crossing(text, ends, n, at, s.name(p.step))
 		}
 		switch before := tokensWithin(ends, start); {
-		case p.mark && (n-before != 1 || ids[n-1] != r.markID):
+		case p.mark && (n == before || ids[before] != r.markID || ends[before] != at): // more may end there: "▁" before what follows
 			return fmt.Errorf("the step mark after %s is not the one token %q there; set text.tokenize: pieces", s.name(p.step), r.mark)
 		case n == before:
 			return fmt.Errorf("%s has no tokens; give it text or set text.separator", s.name(p.step))
 		case p.mark:
-			l.mark[p.step] = int32(n - 1)
+			l.mark[p.step] = int32(before)
 		default:
 			l.last[p.step] = int32(n - 1)
 		}

@@ -1,6 +1,7 @@
 package data
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -18,13 +19,22 @@ type Chat struct {
 // NewChat reads the folder's chat template.
 func NewChat(m ModelText) (*Chat, error) {
 	if m.ChatTemplate == "" {
-		return nil, errors.New("the model has no chat template")
+		return nil, errors.New(cmp.Or(m.noTemplate, "the model has no chat template"))
 	}
 	template, err := parseChat(m.ChatTemplate)
 	if err != nil {
 		return nil, err
 	}
 	return &Chat{template, m.Special}, nil
+}
+
+// Prompt returns the conversation's text with a generation prompt: the beginning of an answer after it.
+func (c *Chat) Prompt(turns []Turn) (string, error) {
+	messages := make([]message, len(turns))
+	for i, t := range turns {
+		messages[i] = message{t.Role, t.Content}
+	}
+	return c.template.renderPrompt(messages, c.special)
 }
 
 // Render returns the conversation's text without a generation prompt, and at which byte each turn's content begins in it. A content

@@ -20,6 +20,8 @@ type Config struct {
 	TieWordEmbeddings     bool
 	HiddenAct             string
 	AttentionBias         bool   // q, k and v projections have biases
+	OutputBias            bool   // the attention's o projection has a bias
+	MLPBias               bool   // gate, up and down projections have biases
 	NumLabels             int    // of a classification head
 	TorchDtype            string // as written: "bfloat16", "float32", ...; "" if absent
 	SlidingWindow         int    // tokens that a token of a sliding layer attends to, itself included; 0: all
@@ -48,7 +50,7 @@ func configOf(c *hfmodel.Config) Config {
 			Truncate: !r.FractionalDimension,
 		},
 		MaxPositionEmbeddings: c.MaxPositionEmbeddings, VocabSize: c.VocabSize, TieWordEmbeddings: c.TieWordEmbeddings,
-		HiddenAct: c.HiddenAct, AttentionBias: c.AttentionBias, NumLabels: c.NumLabels, TorchDtype: c.TorchDtype,
-		SlidingWindow: c.SlidingWindow,
+		HiddenAct: c.HiddenAct, AttentionBias: c.AttentionBias, OutputBias: c.OutputBias, MLPBias: c.MLPBias, NumLabels: c.NumLabels,
+		TorchDtype: c.TorchDtype, SlidingWindow: c.SlidingWindow,
 	}
 }

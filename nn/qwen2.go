@@ -27,7 +27,7 @@ func build(graph *nnet.Graph) {
 }
 
 // network builds one graph: Qwen2's, as modeling_qwen2.py of transformers has it, of which Llama and Mistral are cases, or
-// Qwen3's, which normalises queries and keys and has no biases.
+// Qwen3's, which normalises queries and keys. Which projections have biases is for the configuration to say.
 type network struct {
 	*nnet.Graph
 }
@@ -133,18 +133,18 @@ func (g *network) attention(i int, x *gorgonia.Node) *gorgonia.Node {
 
 // output is the second half of layer i: x + o_proj(a), then x + mlp(norm(x)). Rows are tokens or read-outs.
 func (g *network) output(i int, x, a *gorgonia.Node) *gorgonia.Node {
-	width := g.Spec.Config.HiddenSize
-	x = g.Add(x, g.linear(i, "self_attn", "o_proj", a, width, false), 1) // [T, D]
-	norm := g.norm(fmt.Sprintf("model.layers.%d.post_attention_layernorm", i), x, width)
+	c := g.Spec.Config
+	x = g.Add(x, g.linear(i, "self_attn", "o_proj", a, c.HiddenSize, c.OutputBias), 1) // [T, D]
+	norm := g.norm(fmt.Sprintf("model.layers.%d.post_attention_layernorm", i), x, c.HiddenSize)
 	return g.Add(x, g.mlp(i, norm), 1) // [T, D]
 }
 
 // mlp is down(silu(gate(x)) · up(x)).
 func (g *network) mlp(i int, x *gorgonia.Node) *gorgonia.Node {
 	c := g.Spec.Config
-	gate := g.linear(i, "mlp", "gate_proj", x, c.IntermediateSize, false)           // [T, F]
-	up := g.linear(i, "mlp", "up_proj", x, c.IntermediateSize, false)               // [T, F]
-	return g.linear(i, "mlp", "down_proj", g.SwiGLU(gate, up), c.HiddenSize, false) // [T, D]
+	gate := g.linear(i, "mlp", "gate_proj", x, c.IntermediateSize, c.MLPBias)           // [T, F]
+	up := g.linear(i, "mlp", "up_proj", x, c.IntermediateSize, c.MLPBias)               // [T, F]
+	return g.linear(i, "mlp", "down_proj", g.SwiGLU(gate, up), c.HiddenSize, c.MLPBias) // [T, D]
 }
 
 // norm is RMSNorm over groups of width features: a whole row, or each head of it.

@@ -30,11 +30,18 @@ type NonFiniteError struct {
 	ID      string // of the trajectory
 	ReadOut int    // which of its text's read-outs, from 0
 	Value   float64
+	Err     error // names the first tensor of the model's files that holds NaN or Inf; nil: none does
 }
 
 func (e *NonFiniteError) Error() string {
-	return fmt.Sprintf("trajectory %q: the score of read-out %d is %v: the weights or the arithmetic are broken", e.ID, e.ReadOut, e.Value)
+	cause := "the weights are finite, so the arithmetic overflows; another dtype may help"
+	if e.Err != nil {
+		cause = e.Err.Error()
+	}
+	return fmt.Sprintf("trajectory %q: the score of read-out %d is %v: %s", e.ID, e.ReadOut, e.Value, cause)
 }
+
+func (e *NonFiniteError) Unwrap() error { return e.Err }
 
 // NonFiniteStepError says that an optimizer step was not applied, since something was NaN or infinite.
 type NonFiniteStepError struct{ Tensor string } // the first that was

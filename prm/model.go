@@ -1,6 +1,7 @@
 package prm
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -68,6 +69,7 @@ type Model struct {
 	// reference and its folder are there for implicit rewards alone.
 	reference       *nnet.Network
 	referenceFolder *modelfolder.Folder
+	badWeights      func() error // names a tensor that holds NaN or Inf; it reads all weights, once
 	info            ModelInfo
 	queue           textQueue
 	hashing         sync.Mutex // of the folder's content, which is remembered
@@ -121,6 +123,7 @@ func Open(dir string, opt OpenOptions) (*Model, error) {
 }
 
 func (m *Model) open(opt OpenOptions) error {
+	m.badWeights = sync.OnceValue(m.checkFinite)
 	m.folder.Own = opt.Tokenizer
 	if err := m.recognise(opt.Format, opt.GoodClass); err != nil {
 		return err
@@ -196,10 +199,11 @@ func (m *Model) recognise(format string, good *int) error {
 		m.format, m.card = formatGoprm, *m.folder.Card
 		return nil
 	}
-	fits := formats.Fits(m.folder.Config, m.folder.Root)
+	head, fits := formats.Recognise(m.folder.Config, m.folder.Root)
 	switch {
 	case len(fits) == 0:
-		return fmt.Errorf("%s: no reward model: no %s, and no head that a public format has", m.folder.Dir, modelfolder.CardName)
+		return fmt.Errorf("%s: no reward model: no %s, and no head that a public format has; its head is %s; architectures of config.json: %s",
+			m.folder.Dir, modelfolder.CardName, head, cmp.Or(strings.Join(m.folder.Config.Architectures, ", "), "none"))
 	case format == "" && len(fits) > 1:
 		return &AmbiguousFormatError{m.folder.Dir, fits}
 	case format != "" && !slices.Contains(fits, format):

@@ -1,6 +1,7 @@
 package prm
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -319,4 +320,30 @@ func metadataOf(t *testing.T, card string) map[string]any {
 	var metadata map[string]any
 	require.NoError(t, yaml.Unmarshal([]byte(parts[1]), &metadata))
 	return metadata
+}
+
+// A score that is NaN names the tensor that makes it so; finite weights are not blamed.
+func TestScoreNamesNaN(t *testing.T) {
+	dir := goldenHead(t, "token_classification", nil)
+	const name = "model.layers.0.mlp.up_proj.weight"
+	weights, err := hfmodel.OpenWeights(dir)
+	require.NoError(t, err)
+	tensor, ok := weights.Lookup(name)
+	require.True(t, ok)
+	path := tensor.File.Path()
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	at := bytes.Index(text, tensor.Bytes)
+	require.NoError(t, weights.Close())
+	copy(text[at+4:], []byte{0, 0, 0xc0, 0x7f}) // NaN of F32, and of BF16
+	require.NoError(t, os.WriteFile(path, text, 0o600))
+
+	m, err := Open(dir, OpenOptions{Format: "token_classification"})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, m.Close()) }()
+	_, err = m.Score(context.Background(), shelf)
+	var broken *NonFiniteError
+	require.ErrorAs(t, err, &broken)
+	require.ErrorIs(t, err, hfmodel.ErrNotFinite)
+	require.ErrorContains(t, err, filepath.Base(path)+`: tensor "`+name+`"`)
 }

@@ -280,7 +280,7 @@ func TestErrorsStayWithTheirText(t *testing.T) {
 	list := Slice([]*data.Trajectory{text("Two."), text("Two."), text("~"), text("Two.")})
 	for s, err := range g.ScoreAll(ctx, list, ScoreOptions{}) {
 		if err != nil {
-			require.ErrorContains(t, err, `trajectory "~": the score of read-out 0 is NaN: the weights or the arithmetic are broken`)
+			require.ErrorContains(t, err, `trajectory "~": the score of read-out 0 is NaN: the weights are finite, so the arithmetic overflows`)
 			got = append(got, "error")
 			continue
 		}

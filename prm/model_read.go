@@ -100,6 +100,15 @@ func countReused(batch *data.Batch, plan *prefix.Plan, list []*data.Example, reu
 	}
 }
 
+// checkFinite looks for what makes every score NaN.
+func (m *Model) checkFinite() error {
+	err := m.folder.CheckFinite(nil)
+	if err == nil && m.referenceFolder != nil {
+		err = m.referenceFolder.CheckFinite(nil)
+	}
+	return err
+}
+
 // compute runs the network over a batch.
 func (m *Model) compute(ctx context.Context, micro nnet.MicroBatch, list []*data.Example) (nnet.Scores, error) {
 	batch := micro.Batch
@@ -115,7 +124,7 @@ func (m *Model) compute(ctx context.Context, micro nnet.MicroBatch, list []*data
 	}
 	for i, v := range s.Values {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return s, &NonFiniteError{ID: list[batch.Trajectory[i]].ID, ReadOut: int(batch.Read[i]), Value: v}
+			return s, &NonFiniteError{ID: list[batch.Trajectory[i]].ID, ReadOut: int(batch.Read[i]), Value: v, Err: m.badWeights()}
 		}
 	}
 	return s, nil

@@ -6,6 +6,7 @@ import (
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/formats"
+	"github.com/goprm/goprm/internal/hfmodel"
 	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/internal/nnet"
 )
@@ -29,6 +30,9 @@ func (m *Model) openReference(dir string, spec nnet.Spec) (err error) {
 	if config.VocabSize != m.folder.Config.VocabSize {
 		return fmt.Errorf("%s: a vocabulary of %d, but %d of %s: it is not its reference model", dir, config.VocabSize, m.folder.Config.VocabSize,
 			m.folder.Dir)
+	}
+	if err := hfmodel.CheckUsed(m.referenceFolder.Root, m.referenceFolder.Extra, nil); err != nil {
+		return err
 	}
 	tensors, err := formats.VocabularyTensors(config, m.referenceFolder.Root)
 	if err != nil {

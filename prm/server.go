@@ -247,6 +247,15 @@ func (s *served) Chat(turns []data.Turn) (string, error) {
 	return text, err
 }
 
+func (s *served) ChatPrompt(turns []data.Turn) (string, error) {
+	if s.unchat != nil {
+		return "", s.unchat
+	}
+	return s.chat.Prompt(turns)
+}
+
+func (s *served) Token(id int32) (string, bool) { return s.tok.Token(id) }
+
 func (s *served) Surround() (before, after []int32, err error) {
 	if s.model.folder.Own != nil {
 		return nil, nil, errors.New("the tokenizer is a program's own, which does not say what it adds")

@@ -165,6 +165,9 @@ func readElsewhere(dir string) ([]elsewhere, error) {
 			return nil, fmt.Errorf("%s: %w", filepath.Join(dir, name), err)
 		}
 	}
+	if raw := config["split_special_tokens"]; !absent(raw) && string(raw) != "false" {
+		return nil, fmt.Errorf("%s: split_special_tokens is %s: special tokens would be none in a text; remove it", filepath.Join(dir, configName), raw)
+	}
 	found, err := decoderTokens(config["added_tokens_decoder"])
 	if err != nil {
 		return nil, fmt.Errorf("%s: added_tokens_decoder: %w", filepath.Join(dir, configName), err)

@@ -70,6 +70,7 @@ func TestAddedTokensThatContradict(t *testing.T) {
 		"added, unread": {map[string]string{addedName: `{"<z>":260}`, configName: `{"added_tokens_decoder":{}}`}, `added_tokens.json names the token "<z>", which neither`},
 		"no id":         {map[string]string{configName: `{"added_tokens_decoder":{"x":{"content":"<z>"}}}`}, `added_tokens_decoder: "x" is no id`},
 		"no token":      {map[string]string{configName: `{"additional_special_tokens":[3]}`}, `additional_special_tokens: neither a text nor an object`},
+		"split":         {map[string]string{configName: `{"split_special_tokens":true}`}, `tokenizer_config.json: split_special_tokens is true`},
 		"not JSON":      {map[string]string{addedName: `[`}, addedName},
 	} {
 		_, err := Open(folder(t, c.files))

@@ -152,7 +152,7 @@ func parse(data []byte) (*file, error) {
 
 // readSPM reads the rest of a file whose model spells in bytes.
 func (f *file) readSPM(j *fileJSON, m *modelJSON) (err error) {
-	if f.marks, f.stages, err = parseSPM(j); err != nil {
+	if err = f.parseSPM(j); err != nil {
 		return err
 	}
 	written := func(token string) string {
@@ -168,10 +168,12 @@ func (f *file) readSPM(j *fileJSON, m *modelJSON) (err error) {
 		return fmt.Errorf("model.%w", err)
 	}
 	normalize := func(s string) string {
-		if f.marks.late {
-			return s
+		if f.nfc {
+			s, _ = nfc(s)
 		}
-		s, _ = f.marks.mark(s, true)
+		if !f.marks.late {
+			s, _ = f.marks.mark(s, true)
+		}
 		return s
 	}
 	for _, a := range j.AddedTokens {

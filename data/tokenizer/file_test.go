@@ -56,7 +56,7 @@ func TestRefused(t *testing.T) {
 		"unknown key":     {withEntry(t, good, "colour", "1"), `"colour"`},
 		"WordPiece":       {model("type", `"WordPiece"`), `model.type: "WordPiece"`},
 		"dropout":         {model("dropout", "0.1"), "model.dropout"},
-		"byte_fallback":   {model("byte_fallback", "true"), `normalizer.normalizers[0].type: "NFC" in this place`},
+		"byte_fallback":   {model("byte_fallback", "true"), `pre_tokenizer.type: "Sequence" is not known with byte_fallback`},
 		"subword prefix":  {model("continuing_subword_prefix", `"##"`), "model.continuing_subword_prefix"},
 		"suffix":          {model("end_of_word_suffix", `"</w>"`), "model.end_of_word_suffix"},
 		"model key":       {replaceOnce(t, good, `"byte_fallback"`, `"byte_fallforward"`), `"byte_fallforward"`},

@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -69,27 +70,25 @@ func byteToken(token string) (byte, bool) {
 }
 
 // parseSPM reads a file whose model spells in bytes: its normalizer, pre_tokenizer and decoder.
-func parseSPM(j *fileJSON) (*marking, []splitter, error) {
-	m, err := markingNormalizer(j.Normalizer)
-	if err != nil {
-		return nil, nil, fmt.Errorf("normalizer%w", err)
+func (f *file) parseSPM(j *fileJSON) (err error) {
+	if f.marks, f.nfc, err = markingNormalizer(j.Normalizer); err != nil {
+		return fmt.Errorf("normalizer%w", err)
 	}
-	var stages []splitter
 	if !absent(j.PreTokenizer) {
-		if m != nil {
-			return nil, nil, errors.New("pre_tokenizer: there besides a normalizer that marks spaces")
+		if f.marks != nil {
+			return errors.New("pre_tokenizer: there besides a normalizer that marks spaces")
 		}
-		if m, stages, err = metaspace(j.PreTokenizer); err != nil {
-			return nil, nil, fmt.Errorf("pre_tokenizer%w", err)
+		if f.marks, f.stages, err = metaspace(j.PreTokenizer); err != nil {
+			return fmt.Errorf("pre_tokenizer%w", err)
 		}
 	}
-	if m == nil {
-		return nil, nil, errors.New("normalizer: neither it nor pre_tokenizer marks spaces, as a vocabulary with byte_fallback needs")
+	if f.marks == nil {
+		return errors.New("normalizer: neither it nor pre_tokenizer marks spaces, as a vocabulary with byte_fallback needs")
 	}
 	if err := spmDecoder(j.Decoder); err != nil {
-		return nil, nil, fmt.Errorf("decoder%w", err)
+		return fmt.Errorf("decoder%w", err)
 	}
-	return m, stages, nil
+	return nil
 }
 
 // parts of a Sequence, or the one thing itself.
@@ -134,43 +133,56 @@ func (p patternJSON) isString(s string) bool {
 	return p.Regex == nil && p.String != nil && *p.String == s
 }
 
-// markingNormalizer accepts Prepend of a mark and Replace of spaces by marks, in this order; nil if there is no normalizer.
-func markingNormalizer(raw json.RawMessage) (*marking, error) {
+// markingNormalizer accepts NFC, then Prepend of a mark, then Replace of spaces by marks; m is nil if nothing marks spaces.
+func markingNormalizer(raw json.RawMessage) (m *marking, nfc bool, err error) {
 	if absent(raw) {
-		return nil, nil
+		return nil, false, nil
 	}
 	list, err := parts(raw, "normalizers")
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	m, replaced := &marking{prepend: "never"}, false
+	prepend, replaced := "never", false
 	for i, part := range list {
+		where := fmt.Sprintf(".normalizers[%d]", i)
+		if kind, err := typeOf(raw); err != nil || kind != "Sequence" {
+			where = ""
+		}
 		var j markJSON
 		if err := strict(part, &j); err != nil {
-			return nil, fmt.Errorf(".normalizers[%d]: %w", i, err)
+			return nil, false, fmt.Errorf("%s: %w", where, err)
 		}
 		switch {
-		case j.Type == "Prepend" && j.Prepend == blankMark && i == 0:
-			m.prepend = "always"
+		case j.Type == "NFC" && i == 0:
+			nfc = true
+		case j.Type == "Prepend" && j.Prepend == blankMark && prepend == "never" && !replaced:
+			prepend = "always"
 		case j.Type == "Replace" && j.Pattern.isString(" ") && j.Content == blankMark && !replaced:
 			replaced = true
 		default:
-			return nil, fmt.Errorf(".normalizers[%d].type: %q in this place, or with these settings, is not known (known: Prepend of %s, then Replace of a space by it)", i, j.Type, blankMark)
+			return nil, false, fmt.Errorf("%s.type: %q in this place, or with these settings, is not known (known: NFC, then Prepend of %s, then Replace of a space by it)",
+				where, j.Type, blankMark)
 		}
 	}
-	if !replaced {
-		return nil, errors.New(": no Replace of spaces")
+	switch {
+	case replaced:
+		return &marking{prepend: prepend}, nfc, nil
+	case prepend != "never":
+		return nil, false, errors.New(": no Replace of spaces")
 	}
-	return m, nil
+	return nil, nfc, nil
 }
 
 func metaspace(raw json.RawMessage) (*marking, []splitter, error) {
+	if kind, err := typeOf(raw); err != nil || kind != "Metaspace" {
+		return nil, nil, cmp.Or(err, fmt.Errorf(".type: %q is not known with byte_fallback (known: Metaspace)", kind))
+	}
 	var j markJSON
 	if err := strict(raw, &j); err != nil {
 		return nil, nil, fmt.Errorf(": %w", err)
 	}
-	if j.Type != "Metaspace" || j.Replacement != blankMark {
-		return nil, nil, fmt.Errorf(".type: %q with replacement %q is not known (known: Metaspace with %s)", j.Type, j.Replacement, blankMark)
+	if j.Replacement != blankMark {
+		return nil, nil, fmt.Errorf(".replacement: %q is not known (known: %s)", j.Replacement, blankMark)
 	}
 	if j.PrependScheme == "" { // files from before there were schemes
 		j.PrependScheme = "always"

@@ -15,7 +15,7 @@ import (
 func TestSmallTokenizers(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.jsonl")
 	require.NoError(t, err)
-	require.Len(t, files, 6)
+	require.Len(t, files, 9)
 	for _, path := range files {
 		tokenizer := strings.TrimSuffix(path, "l")
 		tok, err := Open(tokenizer)
@@ -60,13 +60,25 @@ func checkMarkedEnds(t *testing.T, tok *bpe, text string, ids []int32, ends []in
 		require.GreaterOrEqual(t, end, start)
 		spaced := func(s string) string { return strings.ReplaceAll(s, blankMark, " ") }
 		stands, between := spaced(tok.bytes[ids[i]]), spaced(text[start:end])
-		if !tok.isAdded(ids[i]) && stands != between { // one mark is none of the text
+		if !tok.nfc && !tok.isAdded(ids[i]) && stands != between { // one mark is none of the text
 			require.Equal(t, strings.TrimPrefix(stands, " "), between, "%q", text)
 		}
 		start = end
 	}
 	if len(ids) > 0 {
 		require.Equal(t, len(text), start)
+	}
+}
+
+// Offsets are in the text as it was given, past both NFC and the marks.
+func TestComposedEnds(t *testing.T) {
+	for _, name := range []string{"nfc", "nfc_never", "nfc_metaspace"} {
+		tok, err := Open("testdata/" + name + ".json")
+		require.NoError(t, err)
+		_, ends, err := tok.Encode("a e\u0301 the q\u0307\u0323") // é is composed, and spelled in two bytes; the marks of q change places
+		require.NoError(t, err)
+		require.Equal(t, []int{1, 2, 5, 5, 9}, ends[:5], name)
+		require.NotContains(t, ends[5:], 13, name) // between the two marks
 	}
 }
 
@@ -77,8 +89,12 @@ func TestSPMRefused(t *testing.T) {
 	for name, c := range map[string]struct{ file, want string }{
 		"other decoder":   {withEntry(t, good, "decoder", `{"type":"Fuse"}`), `decoder: "Fuse" is not known`},
 		"other strip":     {replaceOnce(t, good, `"start":1`, `"start":2`), "Strip with these settings"},
-		"no marks":        {withEntry(t, good, "normalizer", "null"), "neither it nor pre_tokenizer marks spaces"},
-		"lowercase":       {withEntry(t, good, "normalizer", `{"type":"Lowercase"}`), `"Lowercase" in this place`},
+		"no marks":        {withEntry(t, good, "normalizer", `{"type":"Sequence","normalizers":[{"type":"NFC"}]}`), "neither it nor pre_tokenizer marks spaces"},
+		"lowercase":       {withEntry(t, good, "normalizer", `{"type":"Lowercase"}`), `normalizer.type: "Lowercase" in this place`},
+		"NFC later":       {withEntry(t, good, "normalizer", `{"type":"Sequence","normalizers":[{"type":"Replace","pattern":{"String":" "},"content":"▁"},{"type":"NFC"}]}`), `normalizers[1].type: "NFC" in this place`},
+		"NFKC":            {withEntry(t, good, "normalizer", `{"type":"NFKC"}`), `normalizer.type: "NFKC" in this place`},
+		"no list":         {withEntry(t, good, "normalizer", `{"type":"Prepend","prepend":"▁"}`), "normalizer: no Replace of spaces"},
+		"byte-level":      {withEntry(t, withEntry(t, good, "normalizer", "null"), "pre_tokenizer", `{"type":"ByteLevel","add_prefix_space":false}`), `pre_tokenizer.type: "ByteLevel" is not known with byte_fallback`},
 		"prepended later": {withEntry(t, good, "normalizer", `{"type":"Sequence","normalizers":[{"type":"Replace","pattern":{"String":" "},"content":"▁"},{"type":"Prepend","prepend":"▁"}]}`), `normalizers[1].type: "Prepend" in this place`},
 		"both":            {withEntry(t, good, "pre_tokenizer", `{"type":"Metaspace","replacement":"▁"}`), "besides a normalizer"},
 		"a missing byte":  {replaceOnce(t, good, `"<0x7F>":`, `"<0x7f>":`), "no token <0x7F>"},

@@ -150,12 +150,13 @@ func checkText(text string) error {
 
 // piece cuts text between two added tokens that are looked for as given; it begins at offset base.
 func (t *bpe) piece(e *encoder, text string, base int, plain func(text string, base int)) {
-	norm, rewrites := text, []rewrite(nil)
-	switch {
-	case t.nfc:
+	norm := text
+	var rewrites, marks []rewrite // text to NFC, and that to what has marks
+	if t.nfc {
 		norm, rewrites = nfc(text)
-	case t.marks != nil && !t.marks.late:
-		norm, rewrites = t.marks.mark(text, base == 0)
+	}
+	if t.marks != nil && !t.marks.late {
+		norm, marks = t.marks.mark(norm, base == 0)
 	}
 	first := len(e.ends)
 	t.normalized.split(norm, func(id int32, start, end int) {
@@ -171,6 +172,7 @@ func (t *bpe) piece(e *encoder, text string, base int, plain func(text string, b
 			plain(norm[start:end], start)
 		}
 	})
+	toOriginal(marks, 0, e.ends[first:])
 	toOriginal(rewrites, base, e.ends[first:])
 }
 

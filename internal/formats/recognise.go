@@ -68,7 +68,7 @@ func headOf(c *hfmodel.Config, w *hfmodel.Weights) (kind headKind, description s
 	case c.TieWordEmbeddings:
 		return languageModel, "language model (tied to the embedding)"
 	}
-	return noHead, "none"
+	return noHead, "none (lm_head.weight is missing, and tie_word_embeddings is false)"
 }
 
 // linearHead is the kind of a head score.weight.

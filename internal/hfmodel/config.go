@@ -32,7 +32,9 @@ type Config struct {
 	VocabSize             int
 	TieWordEmbeddings     bool
 	HiddenAct             string // "silu"
-	AttentionBias         bool   // q, k and v have biases: qwen2 alone
+	AttentionBias         bool   // q, k and v have biases: qwen2, and where llama and qwen3 say so
+	OutputBias            bool   // o has a bias: where llama and qwen3 have attention_bias
+	MLPBias               bool   // gate, up and down have biases: where llama says so
 	QKNorm                bool   // each head of q and k is normalised before RoPE: qwen3 alone
 	NumLabels             int    // of a classification head; transformers' default is 2
 	Labels                Labels // what config.json calls the classes
@@ -90,18 +92,14 @@ func ParseConfig(text []byte) (*Config, error) {
 	if f.err != nil { // of an unknown model the rest means nothing
 		return nil, f.err
 	}
-	refuseNull(f)
-	c.HiddenSize = f.count("hidden_size", 0, maxHidden)
-	c.IntermediateSize = f.count("intermediate_size", 0, 8*maxHidden)
-	c.NumHiddenLayers = f.count("num_hidden_layers", 0, maxLayers)
-	c.NumAttentionHeads = f.count("num_attention_heads", 0, maxHidden)
-	c.VocabSize = f.count("vocab_size", 0, maxVocab)
-	c.readPositions(f)
-	c.RMSNormEps = f.number("rms_norm_eps", 1e-6)
+	c.refuseNull(f)
+	c.readSizes(f)
+	c.readEpsilon(f)
 	c.TieWordEmbeddings = f.flag("tie_word_embeddings")
 	c.HiddenAct = f.text("hidden_act", "silu")
-	c.AttentionBias, c.QKNorm = c.ModelType == "qwen2", c.ModelType == "qwen3"
-	c.TorchDtype = oneOf(f, "torch_dtype", "dtype")
+	c.readBiases(f)
+	c.QKNorm = c.ModelType == "qwen3"
+	c.readDtype(f)
 	c.readLabels(f)
 	c.readHeadDim(f)
 	c.readRope(f)
@@ -145,19 +143,58 @@ func oneOf(f *fields, older, newer string) string {
 }
 
 func (c *Config) readHeadDim(f *fields) {
-	own := classDefaults[c.ModelType].headDim
-	if own > 0 && f.isNull("head_dim") {
-		f.fail("head_dim is null; leave the key out for its default, %d", own)
-	}
-	if own > 0 || f.has("head_dim") {
-		c.HeadDim = f.count("head_dim", own, maxHeadDim)
-		return
-	}
-	if f.err == nil && c.HiddenSize%c.NumAttentionHeads != 0 {
+	if c.ModelType == "llama" && f.err == nil && c.HiddenSize%c.NumAttentionHeads != 0 { // of its class alone
 		f.fail("hidden_size %d is not divisible by num_attention_heads %d", c.HiddenSize, c.NumAttentionHeads)
 	}
-	if f.err == nil {
-		c.HeadDim = c.HiddenSize / c.NumAttentionHeads
+	own := classDefaults[c.ModelType].headDim
+	if own == 0 && f.err == nil {
+		own = c.HiddenSize / c.NumAttentionHeads
+	}
+	if own == 0 && !f.has("head_dim") {
+		f.fail("hidden_size %d is less than num_attention_heads %d", c.HiddenSize, c.NumAttentionHeads)
+	}
+	c.HeadDim = f.count("head_dim", own, maxHeadDim)
+}
+
+// readEpsilon reads a number that transformers' classes take with a point or an exponent alone.
+func (c *Config) readEpsilon(f *fields) {
+	c.RMSNormEps = f.number("rms_norm_eps", 1e-6)
+	if !strings.ContainsAny(string(f.raw("rms_norm_eps")), ".eE") && f.has("rms_norm_eps") {
+		f.fail("rms_norm_eps is %s, a whole number, which transformers refuses", shorten(f.raw("rms_norm_eps")))
+	}
+	if !(c.RMSNormEps >= 0 && c.RMSNormEps <= maxTheta) {
+		f.fail("rms_norm_eps %g is not at least 0", c.RMSNormEps)
+	}
+}
+
+// readBiases reads which projections have biases. attention_bias is a key of llama's and qwen3's classes, mlp_bias of llama's: elsewhere
+// transformers passes them over, so that only what the class has anyway may be said.
+func (c *Config) readBiases(f *fields) {
+	attention, mlp := read(f, "attention_bias", "true or false", c.ModelType == "qwen2"), f.flag("mlp_bias")
+	c.AttentionBias = attention
+	switch c.ModelType {
+	case "llama":
+		c.OutputBias, c.MLPBias = attention, mlp
+		return
+	case "qwen3":
+		c.OutputBias = attention
+	default:
+		if attention != (c.ModelType == "qwen2") {
+			f.fail("attention_bias %t is not supported for model_type %q", attention, c.ModelType)
+		}
+	}
+	if mlp {
+		f.fail("mlp_bias true is not supported for model_type %q", c.ModelType)
+	}
+}
+
+// dtypes are the names that transformers finds in torch.
+var dtypes = []string{"", "float16", "half", "bfloat16", "float32", "float", "float64", "double"}
+
+func (c *Config) readDtype(f *fields) {
+	c.TorchDtype = oneOf(f, "torch_dtype", "dtype")
+	if !slices.Contains(dtypes, c.TorchDtype) {
+		f.fail("torch_dtype %q is none of torch's names of a dtype that weights may have", c.TorchDtype)
 	}
 }
 
@@ -174,8 +211,6 @@ func (c *Config) checkNumbers(f *fields) {
 		f.fail("head_dim %d is beyond %d", c.HeadDim, maxHeadDim)
 	case c.HeadDim*c.NumAttentionHeads > maxHidden:
 		f.fail("num_attention_heads %d times head_dim %d is beyond %d", c.NumAttentionHeads, c.HeadDim, maxHidden)
-	case !(c.RMSNormEps > 0 && c.RMSNormEps < 1):
-		f.fail("rms_norm_eps %g is not between 0 and 1", c.RMSNormEps)
 	case !(c.RopeTheta > 0 && c.RopeTheta <= maxTheta):
 		f.fail("rope_theta %g is not a positive number", c.RopeTheta)
 	}
@@ -183,16 +218,16 @@ func (c *Config) checkNumbers(f *fields) {
 
 // refuse names what would change the numbers and is no part of such a trunk.
 func (c *Config) refuse(f *fields) {
+	if c.HiddenAct == "swish" { // transformers' other name of it
+		c.HiddenAct = "silu"
+	}
 	if c.HiddenAct != "silu" {
 		f.fail("hidden_act %q is not supported; silu is", c.HiddenAct)
 	}
-	for _, key := range []string{"mlp_bias", "qk_norm", "use_qk_norm", "qk_layernorm"} {
+	for _, key := range []string{"qk_norm", "use_qk_norm", "qk_layernorm"} {
 		if f.flag(key) {
 			f.fail("%s true is not supported", key)
 		}
-	}
-	if bias := read(f, "attention_bias", "true or false", c.AttentionBias); bias != c.AttentionBias {
-		f.fail("attention_bias %t is not supported for model_type %q", bias, c.ModelType)
 	}
 	if f.has("quantization_config") {
 		f.fail("quantised weights are not supported: quantization_config is %s", shorten(f.raw("quantization_config")))

@@ -98,9 +98,22 @@ func TestConfigDialectsAndDefaults(t *testing.T) {
 			func(c *Config) bool {
 				return c.RopeScaling == RopeScaling{Kind: "yarn", Factor: 4, Original: 1024, BetaFast: 32, BetaSlow: 1, Attention: 0.1*math.Log(4) + 1}
 			}},
+		"yarn with nulls": {map[string]string{"rope_scaling": `{"type": "yarn", "factor": 4, "original_max_position_embeddings": 1024, "beta_fast": null, "attention_factor": null, "truncate": null}`},
+			func(c *Config) bool {
+				return c.RopeScaling == RopeScaling{Kind: "yarn", Factor: 4, Original: 1024, BetaFast: 32, BetaSlow: 1, Attention: 0.1*math.Log(4) + 1,
+					FractionalDimension: true}
+			}},
 		"qwen3": {map[string]string{"model_type": `"qwen3"`, "architectures": `["Qwen3ForSequenceClassification"]`},
 			func(c *Config) bool { return c.QKNorm && !c.AttentionBias && c.HeadDim == 128 && c.SlidingWindow == 0 }},
-		"all layers full": {map[string]string{"layer_types": `["full_attention","full_attention"]`}, func(c *Config) bool { return true }},
+		"swish is silu": {map[string]string{"hidden_act": `"swish"`}, func(c *Config) bool { return c.HiddenAct == "silu" }},
+		"biases of llama": {map[string]string{"model_type": `"llama"`, "architectures": "", "attention_bias": "true", "mlp_bias": "true"},
+			func(c *Config) bool { return c.AttentionBias && c.OutputBias && c.MLPBias }},
+		"biases of qwen3": {map[string]string{"model_type": `"qwen3"`, "architectures": "", "attention_bias": "true"},
+			func(c *Config) bool { return c.AttentionBias && c.OutputBias && !c.MLPBias }},
+		"base beside a null": {map[string]string{"rope_theta": "null", "rope_parameters": `{"rope_theta": 500, "rope_type": "default"}`},
+			func(c *Config) bool { return c.RopeTheta == 500 }},
+		"no head_dim, and a rest": {map[string]string{"hidden_size": "11"}, func(c *Config) bool { return c.HeadDim == 2 }},
+		"all layers full":         {map[string]string{"layer_types": `["full_attention","full_attention"]`}, func(c *Config) bool { return true }},
 	} {
 		config, err := ParseConfig(tinyConfig(t, c.edits))
 		require.NoError(t, err, name)
@@ -128,6 +141,7 @@ func TestConfigRefusals(t *testing.T) {
 		{set("rope_scaling", `{"type":"linear"}`), `factor is missing or not a positive number`},
 		{set("rope_scaling", `{"type":"dynamic","factor":-2.0}`), `factor is missing or not a positive number`},
 		{set("rope_scaling", `{"type":"linear","factor":2.0,"beta_fast":32}`), "beta_fast 32 is not supported"},
+		{set("rope_scaling", `{"type":"yarn","original_max_position_embeddings":1024}`), "rope_scaling: factor is missing"},
 		{set("rope_parameters", `{"rope_type":"yarn","rope_theta":1000000.0,"factor":"4"}`), `rope_parameters: factor is "4", not a number`},
 		{with(set("rope_parameters", `{"rope_type":"linear","factor":2}`), "rope_scaling", `{"type":"linear","factor":3}`), "it differs from rope_parameters"},
 		{set("rope_scaling", `{"factor":2.0}`), "factor 2.0 is not supported"},
@@ -146,7 +160,6 @@ func TestConfigRefusals(t *testing.T) {
 		{set("model_type", `"qwen3"`), `architecture "Qwen2ForCausalLM" of model_type "qwen3"`},
 		{with(qwen3, "architectures", `["Qwen3MoeForCausalLM"]`), `architecture "Qwen3MoeForCausalLM"`},
 		{with(qwen3, "architectures", `["Qwen3ForProcessRewardModel"]`), `"Qwen3ForProcessRewardModel"`}, // Fin-PRM's own code
-		{with(qwen3, "attention_bias", "true"), "attention_bias true"},
 		{with(qwen3, "num_key_value_heads", ""), "num_attention_heads 4 is not a multiple of num_key_value_heads 32"},
 		{set("model_type", `"gpt2"`), `model_type "gpt2" is not supported`},
 		{set("model_type", ""), "model_type is missing"},
@@ -158,9 +171,11 @@ func TestConfigRefusals(t *testing.T) {
 		{set("attention_bias", "false"), `attention_bias false is not supported for model_type "qwen2"`},
 		{with(mistral, "attention_bias", "true"), "attention_bias true"},
 		{set("mlp_bias", "true"), "mlp_bias true"},
+		{with(qwen3, "mlp_bias", "true"), `mlp_bias true is not supported for model_type "qwen3"`},
 		{set("use_qk_norm", "true"), "use_qk_norm true"},
 		{set("quantization_config", `{"quant_method":"gptq"}`), `quantization_config is {"quant_method":"gptq"}`},
-		{set("hidden_size", "9"), "hidden_size 9 is not divisible by num_attention_heads 4"},
+		{with(with(set("model_type", `"llama"`), "architectures", ""), "hidden_size", "9"), "hidden_size 9 is not divisible by num_attention_heads 4"},
+		{set("hidden_size", "3"), "hidden_size 3 is less than num_attention_heads 4"},
 		{set("hidden_size", "12"), "head_dim 3 is odd"},
 		{set("head_dim", "3"), "head_dim 3 is odd"},
 		{set("head_dim", "0"), "head_dim is 0"},
@@ -173,9 +188,10 @@ func TestConfigRefusals(t *testing.T) {
 		{set("vocab_size", "11.5"), "vocab_size is 11.5"},
 		{set("vocab_size", `"11"`), `vocab_size is "11"`},
 		{set("vocab_size", "99999999999999999999"), "vocab_size is 99999999999999999999"},
-		{set("intermediate_size", ""), "intermediate_size is missing"},
 		{set("intermediate_size", "null"), "intermediate_size is null"},
-		{set("rms_norm_eps", "0"), "rms_norm_eps 0"},
+		{set("rms_norm_eps", "0"), "rms_norm_eps is 0, a whole number"},
+		{set("torch_dtype", `"fp16"`), `torch_dtype "fp16" is none`},
+		{set("id2label", `{}`), "id2label names no class"},
 		{set("rms_norm_eps", "-1e-6"), "rms_norm_eps -1e-06"},
 		{set("id2label", `["a"]`), "id2label"},
 		{set("num_labels", "0"), "num_labels is 0"},

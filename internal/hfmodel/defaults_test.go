@@ -20,33 +20,48 @@ func TestConfigDefaultsOfTheClass(t *testing.T) {
 		"sliding_window":          func(c *Config) any { return c.SlidingWindow },
 		"max_window_layers":       func(c *Config) any { return fmt.Sprint(c.Window(27), c.Window(28)) },
 		"hidden_act":              func(c *Config) any { return c.HiddenAct },
+		"hidden_size":             func(c *Config) any { return c.HiddenSize },
+		"use_sliding_window":      func(c *Config) any { return c.SlidingWindow },
+		"num_hidden_layers":       func(c *Config) any { return c.NumHiddenLayers },
+		"num_attention_heads":     func(c *Config) any { return c.NumAttentionHeads },
+		"intermediate_size":       func(c *Config) any { return c.IntermediateSize },
+		"vocab_size":              func(c *Config) any { return c.VocabSize },
+		"attention_bias":          func(c *Config) any { return c.AttentionBias },
 	}
 	given := map[string]string{
 		"rope_theta": "5000", "rms_norm_eps": "0.25", "head_dim": "6", "num_key_value_heads": "16", "tie_word_embeddings": "true",
 		"max_position_embeddings": "777", "sliding_window": "33", "max_window_layers": "27", "hidden_act": `"silu"`,
+		"use_sliding_window": "true", "num_hidden_layers": "29", "num_attention_heads": "128", "intermediate_size": "13", "vocab_size": "12",
+		"hidden_size": "512", "attention_bias": "true",
 	}
 	for class, keys := range map[string]map[string]values{
 		"qwen2": {
-			"rope_theta": {"10000", refused, "5000"}, "rms_norm_eps": {"1e-06", refused, "0.25"}, "head_dim": {"4", "4", "6"},
-			"num_key_value_heads": {"32", "64", "16"}, "tie_word_embeddings": {"false", "false", "true"},
+			"rope_theta": {"10000", refused, "5000"}, "rms_norm_eps": {"1e-06", refused, "0.25"}, "head_dim": {"4", refused, "6"},
+			"num_key_value_heads": {"32", "64", "16"}, "tie_word_embeddings": {"false", refused, "true"},
 			"max_position_embeddings": {"32768", refused, "777"}, "sliding_window": {"4096", "0", "33"},
 			"max_window_layers": {"0 100", refused, "100 100"}, "hidden_act": {"silu", refused, "silu"},
+			"use_sliding_window": {"0", refused, "100"}, "num_hidden_layers": {"32", refused, "29"},
+			"num_attention_heads": {"32", refused, "128"}, "intermediate_size": {"22016", refused, "13"}, "vocab_size": {"151936", refused, "12"},
 		},
 		"qwen3": {
 			"rope_theta": {"10000", refused, "5000"}, "rms_norm_eps": {"1e-06", refused, "0.25"}, "head_dim": {"128", refused, "6"},
-			"num_key_value_heads": {"32", "64", "16"}, "tie_word_embeddings": {"false", "false", "true"},
+			"num_key_value_heads": {"32", "64", "16"}, "tie_word_embeddings": {"false", refused, "true"},
 			"max_position_embeddings": {"32768", refused, "777"}, "sliding_window": {"4096", "0", "33"},
 			"max_window_layers": {"0 100", refused, "100 100"}, "hidden_act": {"silu", refused, "silu"},
+			"use_sliding_window": {"0", refused, "100"}, "num_hidden_layers": {"32", refused, "29"},
+			"num_attention_heads": {"32", refused, "128"}, "intermediate_size": {"22016", refused, "13"}, "vocab_size": {"151936", refused, "12"},
 		},
 		"mistral": {
 			"rope_theta": {"10000", refused, "5000"}, "rms_norm_eps": {"1e-06", refused, "0.25"}, "head_dim": {"4", "4", "6"},
-			"num_key_value_heads": {"8", "64", "16"}, "tie_word_embeddings": {"false", "false", "true"},
+			"num_key_value_heads": {"8", refused, "16"}, "tie_word_embeddings": {"false", refused, "true"},
 			"max_position_embeddings": {"131072", refused, "777"}, "sliding_window": {"4096", "0", "33"},
+			"intermediate_size": {"14336", refused, "13"}, "vocab_size": {"32000", refused, "12"}, "hidden_size": {"4096", refused, "512"},
 		},
 		"llama": {
 			"rope_theta": {"10000", refused, "5000"}, "rms_norm_eps": {"1e-06", refused, "0.25"}, "head_dim": {"4", "4", "6"},
-			"num_key_value_heads": {"64", "64", "16"}, "tie_word_embeddings": {"false", "false", "true"},
+			"num_key_value_heads": {"64", "64", "16"}, "tie_word_embeddings": {"false", refused, "true"},
 			"max_position_embeddings": {"2048", refused, "777"}, "sliding_window": {"0", "0", "0"},
+			"intermediate_size": {"11008", refused, "13"}, "vocab_size": {"32000", refused, "12"}, "attention_bias": {"false", refused, "true"},
 		},
 	} {
 		for key, want := range keys {
@@ -69,10 +84,19 @@ func TestConfigDefaultsOfTheClass(t *testing.T) {
 	}
 }
 
-func TestMistralWithFullLayersIsRefused(t *testing.T) {
+// A mistral with layer_types is a ministral to transformers' AutoConfig: layers slide one by one, and head_dim must be there.
+func TestMistralLayerByLayer(t *testing.T) {
 	edits := map[string]string{"model_type": `"mistral"`, "architectures": "", "sliding_window": "100", "layer_types": `["sliding_attention","full_attention"]`}
 	_, err := ParseConfig(tinyConfig(t, edits))
-	require.ErrorContains(t, err, `layer 1 is "full_attention", but sliding_window is 100`)
+	require.ErrorContains(t, err, "layer_types: a mistral that has it is read as a ministral, which needs head_dim too")
+	edits["head_dim"] = "4"
+	config, err := ParseConfig(tinyConfig(t, edits))
+	require.NoError(t, err)
+	require.Equal(t, []int{100, 0}, []int{config.Window(0), config.Window(1)})
+	edits["layer_types"] = "null"
+	config, err = ParseConfig(tinyConfig(t, edits))
+	require.NoError(t, err)
+	require.Equal(t, []int{100, 100}, []int{config.Window(0), config.Window(1)})
 }
 
 // The length that a configuration means, in both dialects: vLLM's derived_max_model_len, and no less than max_position_embeddings.
@@ -86,7 +110,7 @@ func TestMaxLength(t *testing.T) {
 		{"4096", `"factor":2.5,"original_max_position_embeddings":4096,"KIND":"yarn"`, 10240},
 		{"40960", `"factor":4.0,"original_max_position_embeddings":32768,"KIND":"yarn"`, 131072},
 		{"32768", `"factor":4.0,"KIND":"yarn"`, 131072},
-		{"8192", `"original_max_position_embeddings":4096,"KIND":"yarn"`, 8192}, // the factor is the ratio
+		{"8192", `"factor":null,"original_max_position_embeddings":4096,"KIND":"yarn"`, 8192}, // the factor is the ratio
 		{"131072", `"factor":2.0,"original_max_position_embeddings":32768,"KIND":"yarn"`, 131072},
 		{"4096", `"factor":4.0,"KIND":"linear"`, 16384},
 		{"4096", `"factor":2.0,"KIND":"dynamic"`, 4096},

@@ -73,6 +73,9 @@ func (f *fields) raw(key string) json.RawMessage {
 
 func (f *fields) isNull(key string) bool { return string(f.values[key]) == "null" }
 
+// given reports whether the key is there, null included.
+func (f *fields) given(key string) bool { return f.values[key] != nil }
+
 func (f *fields) has(key string) bool { return f.raw(key) != nil }
 
 // read decodes a key's value, and returns fallback where it is absent or null.

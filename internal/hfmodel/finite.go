@@ -32,11 +32,7 @@ func (w *Weights) CheckFinite(each func(path string, check func() error) error) 
 }
 
 func checkFinite(file File) error {
-	names, err := notFinite(file)
-	if err != nil {
-		return err
-	}
-	if len(names) > 0 {
+	if names := notFinite(file); len(names) > 0 {
 		return fmt.Errorf("%s: tensor %q: %w (%d tensors in this file)", file.Path(), names[0], ErrNotFinite, len(names))
 	}
 	return nil

@@ -19,6 +19,13 @@ func TestFinite(t *testing.T) {
 			require.NoError(t, err)
 			want := !math.IsNaN(values[0]) && !math.IsInf(values[0], 0)
 			require.Equal(t, want, Finite(dtype, data), "%s %04x", dtype, bits)
+			row := make([]byte, 10) // four are looked at together, and the last one alone
+			lane, rest := bits%5, bits/5%3*0x3c00
+			for i := range 5 {
+				binary.LittleEndian.PutUint16(row[2*i:], uint16(rest))
+			}
+			binary.LittleEndian.PutUint16(row[2*lane:], uint16(bits))
+			require.Equal(t, want, Finite(dtype, row), "%s %04x at %d", dtype, bits, lane)
 		}
 	}
 	for _, v := range []float64{0, 1, -math.MaxFloat32, math.SmallestNonzeroFloat32, math.Inf(1), math.Inf(-1), math.NaN()} {

@@ -15,6 +15,9 @@ type Labels []string
 // readLabels reads how many classes there are and what they are called: num_labels, id2label and label2id, which must agree.
 func (c *Config) readLabels(f *fields) {
 	names := read(f, "id2label", "an object of class: name", map[string]string(nil))
+	if names != nil && len(names) == 0 {
+		f.fail("id2label names no class")
+	}
 	for key, name := range names {
 		class, err := strconv.Atoi(key)
 		if err != nil || class < 0 || class >= len(names) || strconv.Itoa(class) != key {

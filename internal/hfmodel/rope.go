@@ -55,6 +55,9 @@ func (c *Config) readRope(f *fields) {
 			f.fail("RoPE scaling: %s: %w", key, rope.err)
 		}
 	}
+	if f.isNull("rope_theta") && c.RopeTheta == 0 {
+		f.fail("rope_theta is null; leave the key out for its default")
+	}
 	if c.RopeTheta == 0 && !f.has("rope_theta") {
 		c.RopeTheta = standard
 	}
@@ -101,10 +104,13 @@ func (c *Config) readScaling(rope, top *fields) RopeScaling {
 		}
 	case "yarn":
 		s.Original = number("original_max_position_embeddings", original)
+		if !rope.given("factor") { // null is the ratio, and absent an error
+			rope.fail("factor is missing")
+		}
 		s.Factor = number("factor", original/max(1, s.Original))
 		s.BetaFast, s.BetaSlow = number("beta_fast", 32), number("beta_slow", 1)
 		s.Attention = number("attention_factor", yarnAttention(s.Factor, rope.number("mscale", 0), rope.number("mscale_all_dim", 0)))
-		s.FractionalDimension = !read(rope, "truncate", "true or false", true)
+		s.FractionalDimension = rope.isNull("truncate") || !read(rope, "truncate", "true or false", true) // null is false to transformers
 	}
 	if s.Original != 0 && top.has("original_max_position_embeddings") { // as Phi-3 keeps it; transformers gives it priority
 		s.Original = top.number("original_max_position_embeddings", 0)

@@ -39,24 +39,24 @@ func (c *Config) TrunkTensors() []Spec {
 			specs = append(specs, Spec{fmt.Sprintf("layers.%d.%s", layer, name), shape})
 		}
 		add("input_layernorm.weight", c.HiddenSize)
-		for _, p := range []struct {
-			name string
-			rows int
-		}{{"q_proj", queries}, {"k_proj", keys}, {"v_proj", keys}} {
-			add("self_attn."+p.name+".weight", p.rows, c.HiddenSize)
-			if c.AttentionBias {
-				add("self_attn."+p.name+".bias", p.rows)
+		linear := func(name string, out, in int, bias bool) {
+			add(name+".weight", out, in)
+			if bias {
+				add(name+".bias", out)
 			}
 		}
+		linear("self_attn.q_proj", queries, c.HiddenSize, c.AttentionBias)
+		linear("self_attn.k_proj", keys, c.HiddenSize, c.AttentionBias)
+		linear("self_attn.v_proj", keys, c.HiddenSize, c.AttentionBias)
 		if c.QKNorm {
 			add("self_attn.q_norm.weight", c.HeadDim)
 			add("self_attn.k_norm.weight", c.HeadDim)
 		}
-		add("self_attn.o_proj.weight", c.HiddenSize, queries)
+		linear("self_attn.o_proj", c.HiddenSize, queries, c.OutputBias)
 		add("post_attention_layernorm.weight", c.HiddenSize)
-		add("mlp.gate_proj.weight", c.IntermediateSize, c.HiddenSize)
-		add("mlp.up_proj.weight", c.IntermediateSize, c.HiddenSize)
-		add("mlp.down_proj.weight", c.HiddenSize, c.IntermediateSize)
+		linear("mlp.gate_proj", c.IntermediateSize, c.HiddenSize, c.MLPBias)
+		linear("mlp.up_proj", c.IntermediateSize, c.HiddenSize, c.MLPBias)
+		linear("mlp.down_proj", c.HiddenSize, c.IntermediateSize, c.MLPBias)
 	}
 	return append(specs, Spec{"norm.weight", []int{c.HiddenSize}})
 }

@@ -25,6 +25,11 @@ func (c *Config) readWindow(f *fields) {
 		f.fail("layer_types has %d entries for %d layers", len(kinds), c.NumHiddenLayers)
 		return
 	}
+	if c.ModelType == "mistral" && f.given("layer_types") && !f.has("head_dim") {
+		// transformers (AutoConfig) and vLLM read a mistral with layer_types layer by layer, as a ministral; its class computes no head_dim.
+		f.fail("layer_types: a mistral that has it is read as a ministral, which needs head_dim too")
+		return
+	}
 	window, qwen := 0, c.ModelType == "qwen2" || c.ModelType == "qwen3"
 	if c.ModelType == "mistral" || qwen && f.flag("use_sliding_window") {
 		window = c.windowWidth(f)
@@ -36,10 +41,6 @@ func (c *Config) readWindow(f *fields) {
 		if at := slices.Index(kinds, "sliding_attention"); at >= 0 {
 			f.fail("layer_types: layer %d is \"sliding_attention\", but no sliding_window is in use", at)
 		}
-		return
-	}
-	if at := slices.Index(kinds, "full_attention"); at >= 0 && c.ModelType == "mistral" { // its class has one window for all layers
-		f.fail("layer_types: layer %d is \"full_attention\", but sliding_window is %d, which is for all layers of a mistral", at, window)
 		return
 	}
 	if window >= c.MaxLength() {

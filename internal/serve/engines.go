@@ -159,13 +159,26 @@ func pooling(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	list := make([][][]float64, len(scores))
+	list, flat := make([][][]float64, len(scores)), false
 	for i, s := range scores {
-		if list[i], err = c.info.rows(s, on); err != nil {
+		if flat = c.info.oneLabel(s); flat {
+			list[i] = [][]float64{{c.labelOf(s, on)}}
+		} else if list[i], err = c.info.rows(s, on); err != nil {
 			return nil, at(i, len(scores), err)
 		}
 	}
-	return numberList(c, "pooling", "pooling", "data", q.encoding, list, false, usageOf(texts, scores)), nil
+	return numberList(c, "pooling", "pooling", "data", q.encoding, list, flat, usageOf(texts, scores)), nil
+}
+
+// oneLabel tells whether the score is one that vLLM has too: the one logit of sequence classification, for a whole text.
+func (i Info) oneLabel(s Score) bool { return !i.Steps && i.Range == Unbounded && len(s.Steps) == 0 }
+
+// labelOf is that label's probability, or its logit.
+func (c *call) labelOf(s Score, activated bool) float64 {
+	if activated {
+		return c.unit.of(s.Reward)
+	}
+	return s.Reward
 }
 
 // rows are a text's scores as vLLM pools them, or the logits that they are made of. A score that is the sigmoid of one logit z is the
@@ -216,8 +229,8 @@ func (c *call) answerID(prefix string) string {
 	return prefix + "-" + c.requestID
 }
 
-// classify is vLLM's: the reward in [0,1] as the probability of LABEL_1; with "activation": false, as verl asks, it is r̂ itself.
-// With "text" it is SGLang's own, which answers with r̂ too.
+// classify is vLLM's: the reward in [0,1] as the probability of LABEL_1, or of the one label of a sequence classification; with
+// "activation": false, as verl asks, it is r̂ itself. With "text" it is SGLang's own, which answers with r̂ too.
 func classify(c *call) (any, error) {
 	var q struct {
 		engineRequest
@@ -252,7 +265,10 @@ func classify(c *call) (any, error) {
 			name = "LABEL_1"
 		}
 		probs := []float64{1 - unit, unit}
-		if !on {
+		switch {
+		case c.info.oneLabel(s):
+			probs, name = []float64{c.labelOf(s, on)}, "LABEL_0"
+		case !on:
 			probs = []float64{s.Reward}
 		}
 		out[i] = map[string]any{"index": i, "label": name, "probs": probs, "num_classes": len(probs)}
@@ -302,25 +318,34 @@ func (c *call) withSpecial(ids []int32) ([]int32, error) {
 	return slices.Concat(before, ids, after), nil
 }
 
-// tokenize is vLLM's, save that no token is added unless it is asked for.
+// tokenize is vLLM's (entrypoints/serve/tokenize/protocol.py): a text gets what the tokenizer adds, and a conversation the beginning of
+// an answer, unless the request says otherwise.
 func tokenize(c *call) (any, error) {
 	var q struct {
-		Prompt           *string   `json:"prompt"`
-		Messages         []message `json:"messages"`
-		AddSpecialTokens bool      `json:"add_special_tokens"`
+		Prompt              *string   `json:"prompt"`
+		Messages            []message `json:"messages"`
+		AddSpecialTokens    *bool     `json:"add_special_tokens"`
+		AddGenerationPrompt *bool     `json:"add_generation_prompt"`
+		ReturnTokenStrs     bool      `json:"return_token_strs"`
 	}
 	if err := c.fields(&q); err != nil {
 		return nil, err
 	}
-	if (q.Prompt == nil) == (q.Messages == nil) {
+	special, text := q.Prompt != nil, ""
+	switch {
+	case (q.Prompt == nil) == (q.Messages == nil):
 		return nil, bad("one of prompt and messages is needed")
-	}
-	text := ""
-	if q.Prompt != nil {
+	case q.Prompt != nil && q.AddGenerationPrompt != nil:
+		return nil, bad("add_generation_prompt: it is for messages; leave it out")
+	case q.Prompt != nil:
 		text = *q.Prompt
-	} else {
+	default:
+		write := c.model.ChatPrompt
+		if q.AddGenerationPrompt != nil && !*q.AddGenerationPrompt {
+			write = c.model.Chat
+		}
 		var err error
-		if text, err = c.model.Chat(turnsOf(q.Messages)); err != nil {
+		if text, err = write(turnsOf(q.Messages)); err != nil {
 			return nil, unprocessable(err)
 		}
 	}
@@ -328,15 +353,40 @@ func tokenize(c *call) (any, error) {
 	if err != nil {
 		return nil, unprocessable(err)
 	}
-	if q.AddSpecialTokens {
+	if q.AddSpecialTokens != nil {
+		special = *q.AddSpecialTokens
+	}
+	if special {
 		if ids, err = c.withSpecial(ids); err != nil {
 			return nil, err
 		}
 	}
-	if ids == nil {
-		ids = []int32{}
+	var tokens []string // null unless it is asked for
+	if q.ReturnTokenStrs {
+		tokens = make([]string, len(ids))
+		for i, id := range ids {
+			tokens[i], _ = c.model.Token(id)
+		}
 	}
-	return map[string]any{"count": len(ids), "max_model_len": c.info.MaxTokens, "tokens": ids, "token_strs": nil}, nil
+	return map[string]any{"count": len(ids), "max_model_len": c.info.MaxTokens, "tokens": append([]int32{}, ids...), "token_strs": tokens}, nil
+}
+
+// detokenize is vLLM's.
+func detokenize(c *call) (any, error) {
+	var q struct {
+		Tokens []int32 `json:"tokens"`
+	}
+	if err := c.fields(&q); err != nil {
+		return nil, err
+	}
+	if q.Tokens == nil {
+		return nil, bad("tokens is missing")
+	}
+	text, err := c.model.Decode(q.Tokens)
+	if err != nil {
+		return nil, bad("tokens: %v", err)
+	}
+	return map[string]string{"prompt": text}, nil
 }
 
 // models lists the one that is served.

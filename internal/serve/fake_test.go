@@ -107,6 +107,13 @@ func (f *fake) Chat(turns []data.Turn) (string, error) {
 	return b.String(), nil
 }
 
+func (f *fake) ChatPrompt(turns []data.Turn) (string, error) {
+	text, err := f.Chat(turns)
+	return text + "assistant:", err
+}
+
+func (f *fake) Token(id int32) (string, bool) { return fmt.Sprintf("<%c>", id), true }
+
 func (f *fake) Surround() (before, after []int32, err error) { return []int32{'^'}, nil, nil }
 
 // NextToken gives label l the log-probability −l/100, and a text's first byte as a further one less for each.
@@ -148,7 +155,9 @@ func (f *fake) Score(_ context.Context, texts []Text) ([]Score, error) {
 		out[i] = Score{Trajectory: data.Float(0.5), Line: json.RawMessage(fmt.Sprintf(`{"n":%d}`, len(text.steps)))}
 		for _, s := range text.steps {
 			v := float64(len(s)) / 100
-			out[i].Steps = append(out[i].Steps, v)
+			if f.info.Steps || f.info.Range != Unbounded {
+				out[i].Steps = append(out[i].Steps, v)
+			}
 			if _, alone := t.(Uncached); alone && f.info.Range == Probability {
 				out[i].Logits = append(out[i].Logits, []float64{-v, v})
 			}

@@ -44,7 +44,6 @@ var fieldRules = map[string]fieldRule{
 	"mm_processor_kwargs":    only("only text is read", "{}"),
 	"instruction":            only("the model's own text is used", `""`),
 	"tools":                  only("the model's template is rendered without any", "[]"),
-	"return_token_strs":      only("ids are all there is here", "false"),
 	"add_special_tokens":     only("the text is taken apart and laid out as the model wants it", "true", "false"),
 	"use_activation":         only("it does not apply here"),
 	"activation":             only("it does not apply here"),

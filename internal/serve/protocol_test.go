@@ -24,6 +24,7 @@ func TestProtocols(t *testing.T) {
 	a, b := strings.Repeat("a", 20), strings.Repeat("b", 40)
 	both, marked := a+`\n\n`+b, a+`#`+b+`#`
 	long := strings.Repeat("c", 500)
+	outcome := func(i *Info) { i.Steps, i.Range = false, Unbounded } // sequence classification
 	for name, c := range map[string]struct {
 		opt        Options
 		info       func(*Info)
@@ -59,6 +60,9 @@ func TestProtocols(t *testing.T) {
 		"vLLM pooling, messages":      {path: "/pooling", body: `{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":[{"type":"text","text":"` + both + `"}]}]}`, want: `{"created":0,"data":[{"data":[[0.8,0.2],[0.6,0.4]],"index":0,"object":"pooling"}],"id":"pooling-x","model":"fake","object":"list","usage":{"prompt_tokens":61,"total_tokens":61,"completion_tokens":0,"prompt_tokens_details":null}}`},
 		"vLLM pooling, chat marks":    {path: "/pooling", body: `{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a#"}]}`, want: `{"created":0,"data":[{"data":[[0.82,0.18]],"index":0,"object":"pooling"}],"id":"pooling-x","model":"fake","object":"list","usage":{"prompt_tokens":18,"total_tokens":18,"completion_tokens":0,"prompt_tokens_details":null}}`},
 		"vLLM pooling, unbounded":     {info: func(i *Info) { i.Range = Unbounded }, path: "/pooling", body: `{"input":"` + marked + `","use_activation":false}`, want: `{"created":0,"data":[{"data":[[0.2],[0.4]],"index":0,"object":"pooling"}],"id":"pooling-x","model":"fake","object":"list","usage":{"prompt_tokens":60,"total_tokens":60,"completion_tokens":0,"prompt_tokens_details":null}}`},
+		"vLLM pooling, one label":     {info: outcome, path: "/pooling", body: `{"input":"` + chat(both) + `","task":"classify"}`, want: `{"created":0,"data":[{"data":[0.689974481],"index":0,"object":"pooling"}],"id":"pooling-x","model":"fake","object":"list","usage":{"prompt_tokens":61,"total_tokens":61,"completion_tokens":0,"prompt_tokens_details":null}}`},
+		"vLLM pooling, its logit":     {info: outcome, path: "/pooling", body: `{"input":"` + chat(both) + `","use_activation":false}`, want: `{"created":0,"data":[{"data":[0.8],"index":0,"object":"pooling"}],"id":"pooling-x","model":"fake","object":"list","usage":{"prompt_tokens":61,"total_tokens":61,"completion_tokens":0,"prompt_tokens_details":null}}`},
+		"vLLM classify, one label":    {info: outcome, path: "/classify", body: `{"input":"` + chat(both) + `"}`, want: `{"created":0,"data":[{"index":0,"label":"LABEL_0","num_classes":1,"probs":[0.689974481]}],"id":"classify-x","model":"fake","object":"list","usage":{"prompt_tokens":61,"total_tokens":61,"completion_tokens":0,"prompt_tokens_details":null}}`},
 		"vLLM pooling, logits":        {path: "/pooling", body: `{"input":"` + marked + `","use_activation":false}`, want: `{"created":0,"data":[{"data":[[-0.2,0.2],[-0.4,0.4]],"index":0,"object":"pooling"}],"id":"pooling-x","model":"fake","object":"list","usage":{"prompt_tokens":60,"total_tokens":60,"completion_tokens":0,"prompt_tokens_details":null}}`},
 		"vLLM pooling, truncation":    {path: "/pooling", body: `{"input":"` + marked + `","truncate_prompt_tokens":5}`, status: 400, want: "truncate_prompt_tokens"},
 		"vLLM pooling, other model":   {path: "/pooling", body: `{"model":"gpt","input":"a#"}`, status: 404, want: `model \"gpt\" is not served here, \"fake\" is`},
@@ -76,8 +80,15 @@ func TestProtocols(t *testing.T) {
 		"vLLM rerank, nothing":        {path: "/rerank", body: `{"query":"q"}`, status: 400, want: "0 documents"},
 		"SGLang embeddings":           {path: "/v1/embeddings", body: `{"model":"fake","input":["` + chat(both) + `"]}`, want: `{"created":0,"data":[{"embedding":[0.8],"index":0,"object":"embedding"}],"id":"embd-x","model":"fake","object":"list","usage":{"prompt_tokens":61,"total_tokens":61,"completion_tokens":0,"prompt_tokens_details":null}}`},
 		"OpenAI's client, embeddings": {path: "/v1/embeddings", body: `{"model":"fake","input":"` + chat(both) + `","encoding_format":"base64"}`, want: `{"created":0,"data":[{"embedding":"zcxMPw==","index":0,"object":"embedding"}],"id":"embd-x","model":"fake","object":"list","usage":{"prompt_tokens":61,"total_tokens":61,"completion_tokens":0,"prompt_tokens_details":null}}`},
-		"tokenize":                    {path: "/tokenize", body: `{"prompt":"ab"}`, want: `{"count":2,"max_model_len":400,"token_strs":null,"tokens":[97,98]}`},
-		"tokenize, nothing":           {path: "/tokenize", body: `{"prompt":""}`, want: `{"count":0,"max_model_len":400,"token_strs":null,"tokens":[]}`},
+		"tokenize":                    {path: "/tokenize", body: `{"prompt":"ab"}`, want: `{"count":3,"max_model_len":400,"token_strs":null,"tokens":[94,97,98]}`},
+		"tokenize, nothing added":     {path: "/tokenize", body: `{"prompt":"ab","add_special_tokens":false,"return_token_strs":true}`, want: `{"count":2,"max_model_len":400,"token_strs":["<a>","<b>"],"tokens":[97,98]}`},
+		"tokenize, nothing":           {path: "/tokenize", body: `{"prompt":"","add_special_tokens":false}`, want: `{"count":0,"max_model_len":400,"token_strs":null,"tokens":[]}`},
+		"tokenize a chat":             {path: "/tokenize", body: `{"messages":[{"role":"r","content":"c"}]}`, want: `{"count":14,"max_model_len":400,"token_strs":null,"tokens":[114,58,99,46,97,115,115,105,115,116,97,110,116,58]}`},
+		"tokenize a whole chat":       {path: "/tokenize", body: `{"messages":[{"role":"r","content":"c"}],"add_generation_prompt":false,"add_special_tokens":true}`, want: `{"count":5,"max_model_len":400,"token_strs":null,"tokens":[94,114,58,99,46]}`},
+		"tokenize, no chat":           {path: "/tokenize", body: `{"prompt":"ab","add_generation_prompt":true}`, status: 400, want: "add_generation_prompt: it is for messages"},
+		"detokenize":                  {path: "/detokenize", body: `{"tokens":[97,98]}`, want: `{"prompt":"ab"}`},
+		"detokenize, no token":        {path: "/detokenize", body: `{"tokens":[97,-1]}`, status: 400, want: "tokens: id -1 at 1"},
+		"detokenize, nothing":         {path: "/detokenize", body: `{}`, status: 400, want: "tokens is missing"},
 		"steps":                       {path: "/v1/steps", body: `{"problem":"q","thinking":"a\n\nb","response":"c"}`, want: `{"n":3}`},
 		"steps, wrong type":           {path: "/v1/steps", body: `{"problem":7}`, status: 400, want: "problem: number where a string is expected"},
 		"long, in windows":            {path: "/reward/remote_rm", body: `{"prompt":"q","response":"` + long + `"}`, want: `5.5`},

@@ -47,6 +47,7 @@ func init() {
 		{path: "/generative_scoring", answer: generativeScoring},
 		{path: "/v1/embeddings", answer: embeddings, task: "embed"},
 		{path: "/tokenize", answer: tokenize},
+		{path: "/detokenize", answer: detokenize},
 		{path: "/v1/steps", answer: steps},
 	}
 }

@@ -34,8 +34,11 @@ type Model interface {
 	// NextToken returns, for each text, the log-probability of each label as its next token; if not among all tokens, then up to a
 	// constant of the text. A model without a language-model head returns ErrNoVocabulary.
 	NextToken(ctx context.Context, texts [][]int32, labels []int32, all bool) ([][]float64, error)
-	// Chat writes a conversation as the model's chat template does.
+	// Token is a token's content as the tokenizer's file writes it.
+	Token(id int32) (string, bool)
+	// Chat writes a conversation as the model's chat template does, and ChatPrompt with the beginning of an answer after it.
 	Chat(turns []data.Turn) (string, error)
+	ChatPrompt(turns []data.Turn) (string, error)
 	// Score scores texts, each of them or none; what ails one of them alone is its score's Err. One goroutine calls it.
 	Score(ctx context.Context, texts []Text) ([]Score, error)
 }

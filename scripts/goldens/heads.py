@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-from transformers import (LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, PreTrainedTokenizerFast, Qwen2Config,
+from transformers import (LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification, MistralConfig, MistralForCausalLM, PreTrainedTokenizerFast, Qwen2Config,
                           Qwen2ForCausalLM, Qwen2ForSequenceClassification, Qwen2ForTokenClassification, Qwen3Config,
                           Qwen3ForSequenceClassification)
 
@@ -321,6 +321,8 @@ def main(out):
     # as Skywork-Reward-V2, with heads that are wider than the model, and a window on the second layer
     sequence(out, "sequence_qwen3", Qwen3Config, Qwen3ForSequenceClassification, 62, tie_word_embeddings=True, head_dim=48,
              rope_parameters={"rope_type": "default", "rope_theta": 1e6}, use_sliding_window=True, sliding_window=24, max_window_layers=1)
+    sequence(out, "sequence_biases", LlamaConfig, LlamaForSequenceClassification, 63, attention_bias=True, mlp_bias=True,
+             rope_parameters={"rope_type": "default", "rope_theta": 10000.0})
 
 
 if __name__ == "__main__":

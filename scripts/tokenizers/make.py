@@ -15,7 +15,7 @@ CORPUS = """The problem asks for the number of books on the shelf. Step 1: There
 Step 2: Wait, some are lent out: 36 - 5 = 31. ки
   the   theory of the other the then there they them these é naïve Ünï ▁▁ \t tab 123 4567 + - +- ки ки ки"""
 TEXTS = ["", " ", "  ", "a", " a", "the the", "  the  shelf ", "The problem asks\nfor\n\n the books", "é naïve", "日本語のテスト", "🙂 smile 🙂🙂",
-         "a\u0301\u0302 b", "▁ marks ▁▁", "\t\ttabs\r\n", "<s>the</s> the", "the <s> the", "<s>", "<s> <s>", "the<unk>the", "[X]the [X] the",
+         "a\u0301\u0302 b", "e\u0301\u0323 e\u0323\u0301 \u1e69\u0323 \u1100\u1161\u11a8 \u212b\u0301", "▁ marks ▁▁", "\t\ttabs\r\n", "<s>the</s> the", "the <s> the", "<s>", "<s> <s>", "the<unk>the", "[X]the [X] the",
          "Step 1: There are 4 * 9 = 36 books. ки\nStep 2: ... ки", " ки", "ки", "+", "-", "+ -", "1234567 12 1", "I'm you'RE it's",
          "\x00\x01\x7f", "\ufeffBOM", "\u200dzero\u200c", "x" * 100, " " * 50, "the" * 40, "<0x41>", "a<0x0A>b", "\u2581", "ſ'ſ", "½ ² Ⅳ"]
 SPLIT_LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -78,6 +78,16 @@ def llama2():
     return finish(t, True)
 
 
+def composed(mark, late):
+    """With NFC before the marks: of a normalizer, or of a pre-tokenizer."""
+    t = metaspace("first", True) if late else sentencepiece()
+    t.normalizer = normalizers.NFC() if late else normalizers.Sequence([normalizers.NFC()] + [normalizers.Prepend("▁")] * mark + [normalizers.Replace(" ", "▁")])
+    if late:
+        return t
+    t.add_tokens([AddedToken("e\u0301\u0323 ", normalized=True)])
+    return finish(t, True)
+
+
 def replace_only():
     t = sentencepiece()
     t.normalizer = normalizers.Replace(" ", "▁")
@@ -109,7 +119,8 @@ def llama3():
 def main(out):
     out.mkdir(parents=True, exist_ok=True)
     for name, t in {"llama2": llama2(), "replace": replace_only(), "first": metaspace("first", False), "always": metaspace("always", True),
-                    "never": metaspace("never", True), "llama3": llama3()}.items():
+                    "never": metaspace("never", True), "llama3": llama3(),
+                    "nfc": composed(True, False), "nfc_never": composed(False, False), "nfc_metaspace": composed(True, True)}.items():
         (out / f"{name}.json").write_text(t.to_str())
         rows = []
         for text in texts():

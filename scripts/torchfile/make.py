@@ -23,6 +23,7 @@ class Evil:
 
 def main(out):
     out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(2)
     base = torch.arange(24).reshape(4, 6)
     tied = torch.randn(3, 5, generator=torch.Generator().manual_seed(1))
     good = {
@@ -31,6 +32,9 @@ def main(out):
                    "empty": torch.zeros(0, 3)},
         "module": torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.ReLU(), torch.nn.Linear(2, 1)).bfloat16().state_dict(),
     }
+    negative, conjugate = torch._neg_view(base.float()), torch.complex(base.float(), base.float() + 1).conj()
+    assert negative.is_neg() and conjugate.imag.is_neg() and conjugate.is_conj()
+    good["resolved"] = {"w": negative.resolve_neg(), "imag": conjugate.imag.resolve_neg().contiguous()}
     expected = {}
     for name, state in good.items():
         torch.save(state, out / f"{name}.pt")
@@ -49,6 +53,9 @@ def main(out):
         "expanded": {"w": torch.ones(1).expand(1 << 40)},
         "complex": {"w": torch.ones(2, dtype=torch.complex64)},
         "sparse": {"w": torch.eye(2).to_sparse()},
+        "negative": {"v": torch.ones(2), "w": negative},
+        "conjugate": {"w": conjugate},
+        "imaginary": {"w": conjugate.imag},
         "quantized": {"w": torch.ones(2, dtype=torch.float8_e4m3fn)},
     }
     for name, state in bad.items():
