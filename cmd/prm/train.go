@@ -3,29 +3,43 @@ package main
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/goprm/goprm/prm"
 )
 
 type trainCommand struct {
-	Config string   `required:"" help:"YAML file."`
-	Base   string   `help:"Where the base of the model lies now, if that is an adapter or a head; where it lay in training by default."`
-	Set    []string `sep:"none" help:"Override a key, as optim.lr=1e-4; may be given more than once."`
-	Resume bool     `help:"Go on from the newest checkpoint of the run folder that verifies."`
-	DryRun bool     `help:"Show rendered text with its read-outs, counts, memory and time, and stop."`
-	JSON   bool     `help:"Print the result as JSON."`
+	File   string `arg:"" optional:"" help:"YAML file, as --config; a run folder stands for its config.yaml."`
+	Config string `help:"YAML file: docs/configuration.md has every key. Flags win over it."`
+	trainKeys
+	Set         []string `sep:"none" help:"Override a key, as optim.head_lr=1e-4; may be given more than once. It wins over flags."`
+	Base        string   `help:"Where the base of the model lies now, if that is an adapter or a head; where it lay in training by default."`
+	Resume      bool     `help:"Go on from the newest checkpoint of the run folder that verifies."`
+	DryRun      bool     `help:"Show rendered text with its read-outs, counts, memory and time, and stop."`
+	PrintConfig bool     `help:"Print the configuration with every default in place, as YAML, and stop."`
+	JSON        bool     `help:"Print the result as JSON."`
 }
 
 func (trainCommand) Help() string {
 	return "The run folder gets config.yaml (with everything resolved), run.json, metrics.jsonl, checkpoints/ and model/. " +
-		"SIGINT and SIGTERM save a checkpoint and exit 0. Example:\n\n  prm train --config run.yaml --set optim.epochs=2"
+		"SIGINT and SIGTERM save a checkpoint and exit 0 (see --signal-exit). Examples:\n\n" +
+		"  prm train --model Qwen2.5-1.5B-Instruct --data labelled.jsonl --out runs/one\n" +
+		"  prm train --config run.yaml --lr 5e-5 --set optim.head_lr=2e-3"
 }
 
 func (c trainCommand) Run(p *program) error {
-	config, err := prm.LoadTrainConfig(c.Config, c.Set)
+	config, err := c.config(p)
 	if err != nil {
+		return err
+	}
+	if c.PrintConfig {
+		text, err := config.YAML()
+		if err == nil {
+			_, err = p.stdout.Write(text)
+		}
 		return err
 	}
 	if c.Base != "" {
@@ -72,8 +86,7 @@ func writeTraining(p *program, r *prm.TrainResult) error {
 		fmt.Fprintf(&b, "trained %d steps, %d tokens\n", r.Steps, r.Tokens)
 	}
 	if e := r.Eval; e != nil {
-		fmt.Fprintf(&b, "unseen problems: loss %.4f, step AUROC %.3f, within trajectories %.3f, within problems %.3f, first-error F1 %.3f\n",
-			e.Loss, e.StepAUROC, e.WithinAUROC, e.WithinProblemAUROC, e.FirstErrorF1)
+		writeEvaluation(&b, e)
 	}
 	if n := r.Counts; n.DroppedTrajectories+n.Truncated > 0 {
 		fmt.Fprintf(&b, "too long: %d trajectories dropped, %d truncated; %d step labels and %d trajectory labels lost\n",
@@ -92,6 +105,38 @@ func writeTraining(p *program, r *prm.TrainResult) error {
 	}
 	_, err := fmt.Fprint(p.stdout, b.String())
 	return err
+}
+
+// writeEvaluation shows an evaluation. A figure that the data leave undefined is a dash with the reason.
+func writeEvaluation(b *strings.Builder, e *prm.Evaluation) {
+	fmt.Fprintf(b, "unseen problems: loss %s", figure(e.Loss, 4, "nothing labelled"))
+	unlabelled := func(why string) string {
+		if e.NStep == 0 {
+			return "no step labels"
+		}
+		return why
+	}
+	for _, f := range []struct {
+		name  string
+		value float64
+		why   string
+	}{
+		{"step AUROC", e.StepAUROC, "one class only"},
+		{"within trajectories", e.WithinAUROC, "no trajectory has good and bad steps"},
+		{"within problems", e.WithinProblemAUROC, "no problem has good and bad steps"},
+		{"first-error F1", e.FirstErrorF1, "needs trajectories with and without an error"},
+	} {
+		fmt.Fprintf(b, ", %s %s", f.name, figure(f.value, 3, unlabelled(f.why)))
+	}
+	b.WriteString("\n")
+}
+
+// figure is a number, or a dash and why there is none.
+func figure(value float64, digits int, why string) string {
+	if math.IsNaN(value) {
+		return "– (" + why + ")"
+	}
+	return strconv.FormatFloat(value, 'f', digits, 64)
 }
 
 func writeDryRun(p *program, r *prm.DryRunReport) error {
