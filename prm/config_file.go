@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/goprm/goprm/internal/othernames"
 	"github.com/goprm/goprm/internal/strictyaml"
 )
 
@@ -25,12 +26,12 @@ func LoadTrainConfig(path string, set []string) (TrainConfig, error) {
 func ReadTrainConfig(path string, set []string) (TrainConfig, error) {
 	c := DefaultTrainConfig()
 	if path != "" {
-		if err := strictyaml.DecodeFile(path, &c, trainNames); err != nil {
+		if err := strictyaml.DecodeFile(path, &c, othernames.Train()); err != nil {
 			return c, err
 		}
 	}
 	for _, s := range set {
-		if err := strictyaml.Set(&c, s, trainNames); err != nil {
+		if err := strictyaml.Set(&c, s, othernames.Train()); err != nil {
 			return c, err
 		}
 	}

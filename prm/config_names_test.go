@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/goprm/goprm/internal/othernames"
 	"github.com/stretchr/testify/require"
 )
 
@@ -17,7 +18,7 @@ func TestTrainNamesAreKeys(t *testing.T) {
 			known[section] = true
 		}
 	}
-	for name, here := range trainNames {
+	for name, here := range othernames.Train() {
 		require.Equal(t, strings.ToLower(name), name)
 		key := strings.FieldsFunc(here, func(r rune) bool { return r == ':' || r == ' ' })[0]
 		if key != "nothing" && key != "the" {
@@ -41,7 +42,7 @@ func TestUnknownKeysAreNamedTogether(t *testing.T) {
 		"6: unknown key per_device_train_batch_size: here it is batch.trajectories: of a whole optimizer step; batch.tokens bounds the memory",
 		"7: unknown key bf16: here it is dtype: bf16",
 		"8: unknown key warmup_ratio: here it is optim.warmup",
-		"9: unknown key report_to: here it is tracking: for MLflow; TensorBoard's files are always written",
+		"9: unknown key report_to: here it is nothing: TensorBoard's files are always written",
 		"10: unknown key zebra",
 		"11: unknown key optim.lrr: the nearest known key is optim.lr",
 		"12: unknown key text.max_length: here it is text.max_tokens",

@@ -120,10 +120,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		}
 	}()
 	var c commands
-	parser, err := kong.New(&c, kong.Name("prm"), kong.Writers(stdout, stderr), kong.Exit(func(code int) { panic(exited(code)) }),
-		kong.Description("goprm trains, evaluates and serves process reward models for long chain-of-thought reasoning."),
-		kong.Vars{"formats": strings.Join(formats.Names(), ", ")},
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	parser, err := newParser(&c, stdout, stderr, func(code int) { panic(exited(code)) })
 	if err != nil {
 		_, _ = fmt.Fprintf(stderr, "prm: %v\n", err)
 		return 1
@@ -164,6 +161,13 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	_, _ = fmt.Fprintf(stderr, "prm %s: %s\n", name, oneLine(err))
 	return c.exitCode(ctx, 1)
+}
+
+func newParser(c *commands, stdout, stderr io.Writer, exit func(int)) (*kong.Kong, error) {
+	return kong.New(c, kong.Name("prm"), kong.Writers(stdout, stderr), kong.Exit(exit),
+		kong.Description("goprm trains, evaluates and serves process reward models for long chain-of-thought reasoning."),
+		kong.Vars{"formats": strings.Join(formats.Names(), ", ")},
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 }
 
 // commandName is a command as the user writes it: with its parents, without a default sub-command's own name.
