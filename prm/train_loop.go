@@ -323,8 +323,7 @@ func (t *trainer) evaluate(ctx context.Context) error {
 	if err := t.events.Scalars(t.meta.Step, t.eval.scalars()); err != nil {
 		return err
 	}
-	t.log.infof("step %d: loss %.4f on unseen problems, step AUROC %.3f, within trajectories %.3f, within problems %.3f, first-error F1 %.3f",
-		t.meta.Step, t.eval.Loss, t.eval.StepAUROC, t.eval.WithinAUROC, t.eval.WithinProblemAUROC, t.eval.FirstErrorF1)
+	t.log.infof("step %d: unseen problems: %s", t.meta.Step, t.eval)
 	t.meta.Best = t.eval.orBetter(t.meta.Best, t.c.Eval.Best)
 	return t.tellEvaluation()
 }

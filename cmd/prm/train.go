@@ -3,9 +3,7 @@ package main
 import (
 	"fmt"
 	"maps"
-	"math"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/goprm/goprm/prm"
@@ -86,7 +84,7 @@ func writeTraining(p *program, r *prm.TrainResult) error {
 		fmt.Fprintf(&b, "trained %d steps, %d tokens\n", r.Steps, r.Tokens)
 	}
 	if e := r.Eval; e != nil {
-		writeEvaluation(&b, e)
+		fmt.Fprintf(&b, "unseen problems: %s\n", e)
 	}
 	if n := r.Counts; n.DroppedTrajectories+n.Truncated > 0 {
 		fmt.Fprintf(&b, "too long: %d trajectories dropped, %d truncated; %d step labels and %d trajectory labels lost\n",
@@ -105,38 +103,6 @@ func writeTraining(p *program, r *prm.TrainResult) error {
 	}
 	_, err := fmt.Fprint(p.stdout, b.String())
 	return err
-}
-
-// writeEvaluation shows an evaluation. A figure that the data leave undefined is a dash with the reason.
-func writeEvaluation(b *strings.Builder, e *prm.Evaluation) {
-	fmt.Fprintf(b, "unseen problems: loss %s", figure(e.Loss, 4, "nothing labelled"))
-	unlabelled := func(why string) string {
-		if e.NStep == 0 {
-			return "no step labels"
-		}
-		return why
-	}
-	for _, f := range []struct {
-		name  string
-		value float64
-		why   string
-	}{
-		{"step AUROC", e.StepAUROC, "one class only"},
-		{"within trajectories", e.WithinAUROC, "no trajectory has good and bad steps"},
-		{"within problems", e.WithinProblemAUROC, "no problem has good and bad steps"},
-		{"first-error F1", e.FirstErrorF1, "needs trajectories with and without an error"},
-	} {
-		fmt.Fprintf(b, ", %s %s", f.name, figure(f.value, 3, unlabelled(f.why)))
-	}
-	b.WriteString("\n")
-}
-
-// figure is a number, or a dash and why there is none.
-func figure(value float64, digits int, why string) string {
-	if math.IsNaN(value) {
-		return "– (" + why + ")"
-	}
-	return strconv.FormatFloat(value, 'f', digits, 64)
 }
 
 func writeDryRun(p *program, r *prm.DryRunReport) error {
