@@ -53,7 +53,9 @@ type TrainConfig struct {
 	SaveDType string `yaml:"save_dtype"` // of the saved weights: base (default: as they were), f32, bf16
 	DType     string `yaml:"dtype"`      // of the arithmetic: auto (default), f32, f64, bf16
 	Cache     string `yaml:"cache"`      // folder for tokens and hidden states (see docs/cache.md); "": goprm in the user's cache folder
-	Out       string `yaml:"out"`        // the run folder; must not exist unless the run is resumed
+	// Tracking is mlflow://host:port/experiment (mlflows:// for https), an MLflow server that gets every number of the run; "": none.
+	Tracking string `yaml:"tracking"`
+	Out      string `yaml:"out"` // the run folder; must not exist unless the run is resumed
 
 	// Resume continues the run in Out from its newest checkpoint that verifies, or begins it.
 	Resume bool `yaml:"-"`

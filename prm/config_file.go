@@ -72,7 +72,7 @@ func withoutValue(v reflect.Value, prefix string) string {
 // is compared by its hash), how often to look and to save, and how many threads work.
 var freeKeys = []string{
 	"model", "base", "data.train", "data.eval", "data.on_bad", "out", "cache", "threads", "device", "recompute", "optim.offload",
-	"checkpoint.every", "checkpoint.keep", "on_nonfinite", "nonfinite_budget", "eval.every", "eval.best", "eval.max", "save",
+	"checkpoint.every", "checkpoint.keep", "on_nonfinite", "nonfinite_budget", "eval.every", "eval.best", "eval.max", "save", "tracking",
 }
 
 // lengthKeys may differ too: they extend the run.

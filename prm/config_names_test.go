@@ -42,7 +42,7 @@ func TestUnknownKeysAreNamedTogether(t *testing.T) {
 		"6: unknown key per_device_train_batch_size: here it is batch.trajectories: of a whole optimizer step; batch.tokens bounds the memory",
 		"7: unknown key bf16: here it is dtype: bf16",
 		"8: unknown key warmup_ratio: here it is optim.warmup",
-		"9: unknown key report_to: here it is nothing: TensorBoard's files are always written",
+		"9: unknown key report_to: here it is tracking: for MLflow; TensorBoard's files are always written",
 		"10: unknown key zebra",
 		"11: unknown key optim.lrr: the nearest known key is optim.lr",
 		"12: unknown key text.max_length: here it is text.max_tokens",

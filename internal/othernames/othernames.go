@@ -46,7 +46,7 @@ func Train() strictyaml.Names {
 		"metric_for_best_model": "eval.best", "load_best_model_at_end": "save: best", "save_steps": "checkpoint.every", "save_strategy": "checkpoint.every",
 		"save_total_limit": "checkpoint.keep", "resume_from_checkpoint": "the option --resume, not a key", "overwrite_output_dir": "nothing: a run folder is never overwritten",
 		"logging_steps": "nothing: every step is written to metrics.jsonl", "logging_strategy": "nothing: every step is written to metrics.jsonl",
-		"logging_dir": "nothing: TensorBoard's files are in the run folder", "report_to": "nothing: TensorBoard's files are always written",
+		"logging_dir": "nothing: TensorBoard's files are in the run folder", "report_to": "tracking: for MLflow; TensorBoard's files are always written",
 		"data_seed": "seed", "full_determinism": "nothing: equal seeds give equal bits", "no_cuda": "device: cpu", "use_cpu": "device: cpu",
 		"dataloader_num_workers": "threads", "dataset_num_proc": "threads", "deepspeed": "nothing: one device trains", "fsdp": "nothing: one device trains",
 		"ddp_find_unused_parameters": "nothing: one device trains", "push_to_hub": "nothing: upload the folder that prm export writes",
