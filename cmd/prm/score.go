@@ -30,6 +30,7 @@ type scoreCommand struct {
 	Alpha     *float64 `help:"Weight of the trajectory's own score in the reward; the model's by default."`
 	Parts     string   `enum:"trained,thinking,response,all," default:"" help:"Steps that the reward averages: trained, thinking, response or all; the model's choice by default."`
 	DType     string   `name:"dtype" default:"auto" help:"Arithmetic: auto, f32, f64, or bf16 on a GPU or a CPU with AVX512_BF16."`
+	Replay    []string `sep:"none" help:"Audit logs of prm serve, instead of --in: score their texts again, and say whether every number is the same to the last bit."`
 	Resume    bool     `help:"Go on with an output that was not finished."`
 	OnBad     string   `enum:"error,skip" default:"error" help:"What a trajectory that cannot be scored does: error or skip."`
 	machineFlags
@@ -50,8 +51,12 @@ func (c *scoreCommand) resolve() error {
 	switch {
 	case c.Model == "":
 		return usageError("--model is needed")
-	case len(c.In) == 0:
+	case len(c.In) == 0 && len(c.Replay) == 0:
 		return usageError("--in is needed")
+	case len(c.In) > 0 && len(c.Replay) > 0:
+		return usageError("--in and --replay exclude each other")
+	case len(c.Replay) > 0 && (c.Out != "" || c.Resume || c.Alpha != nil || c.Parts != ""):
+		return usageError("--replay writes no scores, and alpha and parts are the log's")
 	}
 	return nil
 }
@@ -79,6 +84,9 @@ func (c scoreCommand) Run(p *program) error {
 	defer func() { _ = model.Close() }()
 	info := model.Info()
 	p.console.Infof("%s: %s, %d layers, %s on %s", c.Model, info.Format, info.Layers, info.DType, info.Backend)
+	if len(c.Replay) > 0 {
+		return c.replay(p, model)
+	}
 	s := &scoring{program: p, command: c, model: model}
 	if !toFile {
 		return p.output(c.Out, c.In, s.run)

@@ -43,6 +43,8 @@ type serveCommand struct {
 	MaxTokens  int           `default:"131072" help:"Most tokens of one text."`
 	Timeout    time.Duration `default:"170s" help:"Longest that a request waits for its answer."`
 	Grace      time.Duration `default:"30s" help:"Longest that requests are still answered after SIGTERM."`
+	Audit      string        `help:"File that gets a share of the scored texts with their scores, which prm score --replay scores again."`
+	AuditShare float64       `default:"0.001" help:"Share of the texts that --audit logs, chosen by their content."`
 	machineFlags
 }
 
@@ -69,6 +71,14 @@ func (c serveCommand) Run(p *program) error {
 		BatchTokens: c.Batch, CacheTokens: c.Cache, MaxWait: c.Wait, Queue: c.Queue, MaxBody: c.MaxBody, MaxTokens: c.MaxTokens,
 		Timeout: c.Timeout, Token: os.Getenv(tokenVariable),
 		Logger: slog.New(consoleHandler{mu: &sync.Mutex{}, console: p.console}),
+	}
+	if c.Audit != "" { // the texts are private
+		log, err := os.OpenFile(c.Audit, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		if err != nil {
+			return fmt.Errorf("--audit: %w", err)
+		}
+		defer func() { _ = log.Close() }() // each line is written with one call
+		opt.Audit, opt.AuditShare = log, c.AuditShare
 	}
 	if err := opt.Validate(); err != nil {
 		return usageError(oneLine(err))
@@ -99,6 +109,7 @@ func (c serveCommand) Run(p *program) error {
 		p.console.Warnf("everybody who reaches %s may ask; set %s to ask for a token", a, tokenVariable)
 	}
 	p.console.Infof("listening on http://%s", listens(address, listener))
+	go saySpeed(p.ctx, opt.Logger, model, c.Timeout, c.MaxTokens)
 	err = server.Serve(p.ctx, listener, c.Grace)
 	if err == nil {
 		p.console.Infof("every request is answered")
