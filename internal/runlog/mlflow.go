@@ -73,7 +73,9 @@ func OpenMLflow(ctx context.Context, run MLflowRun) (*MLflow, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &MLflow{base: base, run: run.ID, client: &http.Client{Timeout: 20 * time.Second}, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	m := &MLflow{
+		base: base, run: run.ID, client: &http.Client{Timeout: 20 * time.Second}, wake: make(chan struct{}, 1), done: make(chan struct{}),
+	}
 	if m.run == "" {
 		if err := m.begin(ctx, experiment, run); err != nil {
 			return nil, err
