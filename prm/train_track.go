@@ -45,7 +45,7 @@ func (t *trainer) describeEvents(parameters map[string]string) error {
 	if err := t.events.HParams(values); err != nil {
 		return err
 	}
-	for _, e := range t.set.train[:min(dryRunTexts, len(t.set.train))] {
+	for _, e := range t.data.train[:min(dryRunTexts, len(t.data.train))] {
 		marked, err := t.renderer.Marked(e)
 		if err != nil {
 			return fmt.Errorf("trajectory %q: %w", e.ID, err)
@@ -77,6 +77,6 @@ func (t *trainer) endTracking(failure error) {
 		status = "KILLED"
 	}
 	if err := t.mlflow.Close(status); err != nil {
-		t.say.warnf("tracking: %v; metrics.jsonl has every number", err)
+		t.log.warnf("tracking: %v; metrics.jsonl has every number", err)
 	}
 }
