@@ -11,6 +11,7 @@ if [ $# -gt 0 ]; then
 else
 	tree=$work/goprm
 	git clone --quiet "$here" "$tree"
+	export GOFLAGS=-trimpath # what is compiled does not depend on the folder, so the build cache serves every clone
 fi
 docs=${DOCS:-$tree/docs}
 mkdir "$work/bin" "$work/hour"
