@@ -7,7 +7,7 @@ COMMIT   := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint race noasm arm64 fuzz fuzz-grade verify-peer generate tokenizers tokenizers-check goldens learn-real bench exports faults-peer vllm serve-bench minilm label-real ptx ptxas gpu gpu-check gpu-bench gorgonia-cu emulated cpu-check kills tokens-scale plan-peak
+.PHONY: help build demo test lint race noasm arm64 fuzz fuzz-grade verify-peer generate tokenizers tokenizers-check goldens learn-real bench exports faults-peer vllm serve-bench minilm label-real ptx ptxas gpu gpu-check gpu-bench gorgonia-cu emulated cpu-check kills tokens-scale plan-peak docs first-hour release release-check wheel cross trackers deploy-check
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -124,3 +124,30 @@ label-real: ## label with a llama.cpp server and a small model (needs Python and
 
 bench: ## time scoring and a LoRA step at the 0.5B shape against PyTorch, in turn (needs Python and ../shared; nothing else running)
 	scripts/bench.sh
+
+docs: ## the pages of docs/ as a static site in runs/docs-site
+	cd internal/tools/site && go vet . && go test . && go run . --docs ../../../docs --out ../../../runs/docs-site
+
+first-hour: ## run the quick starts of docs/ as printed, on a clean clone of the last commit (needs git and curl)
+	scripts/first_hour.sh
+
+release: ## runs/release: prm for Linux, macOS and Windows on amd64 and arm64, with checksums
+	scripts/release.sh runs/release $(VERSION) $(COMMIT)
+
+release-check: ## the same commit gives the same bytes, from another folder too
+	scripts/release.sh --check
+
+wheel: ## runs/wheel: Python wheels of the binary and the clients; installs one into a new virtual environment (needs Python)
+	scripts/wheel/check.sh runs/wheel $(VERSION) $(COMMIT)
+
+cross: ## vet and compile everything and its tests for macOS and Windows
+	for system in darwin/arm64 darwin/amd64 windows/amd64; do \
+		GOOS=$${system%/*} GOARCH=$${system#*/} go vet ./... && \
+		GOOS=$${system%/*} GOARCH=$${system#*/} go test -exec /bin/true -run '^$$' ./... >/dev/null || exit 1; \
+	done
+
+trackers: ## what TensorBoard and an MLflow server hold of a run, read by their own packages (needs Python and its package index)
+	scripts/trackers/check.sh
+
+deploy-check: ## check scripts/deploy: Kubernetes manifests against the API's types, the rest with the tools that are installed
+	scripts/deploy/check.sh

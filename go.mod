@@ -1,6 +1,6 @@
 module github.com/goprm/goprm
 
-go 1.26.8
+go 1.26.0
 
 tool (
 	github.com/kisielk/errcheck

@@ -34,7 +34,7 @@ type TextOptions struct {
 	Tokenize string `yaml:"tokenize" json:"tokenize"`
 	// MaxTokens is the longest text; 0 means the length the model was trained for.
 	MaxTokens int `yaml:"max_tokens" json:"max_tokens"`
-	// Long is what becomes of longer ones: "error", "window" (several texts over whole steps, see Windows), "truncate" (cut after the last
+	// Long is what becomes of longer ones: "error", "window" (read in several texts over whole steps), "truncate" (cut after the last
 	// step that fits) or "drop".
 	Long string `yaml:"long" json:"long"`
 }

@@ -21,8 +21,8 @@ type TrainConfig struct {
 	Model string           `yaml:"model"` // folder of a backbone, of a model that was trained before, or of a checkpoint
 	Base  string           `yaml:"base"`  // where the base of Model lies now, if that is an adapter or a head; "": where it lay then
 	Data  DataConfig       `yaml:"data"`
-	Text  data.TextOptions `yaml:"text"`  // a list of no think_tags, []string{}, means none
-	Train string           `yaml:"train"` // head, lora (default) or full
+	Text  data.TextOptions `yaml:"text"`  // how a trajectory becomes text; an empty list of think_tags means none
+	Train string           `yaml:"train"` // what is trained: head, lora (default) or full
 	Head  HeadConfig       `yaml:"head"`
 	LoRA  LoRAConfig       `yaml:"lora"`
 	Loss  LossConfig       `yaml:"loss"`
@@ -31,7 +31,7 @@ type TrainConfig struct {
 	// Recompute is "layer" (default): the backward pass keeps the residual stream between layers alone and computes the
 	// rest again; or "none". It changes memory and time, no number.
 	Recompute  string           `yaml:"recompute"`
-	Threshold  *Threshold       `yaml:"threshold"` // of a wrong step, saved with the model; 0.5
+	Threshold  *Threshold       `yaml:"threshold"` // a step that scores below it counts as wrong; saved with the model; or auto: the best first-error F1; 0.5
 	Reward     RewardConfig     `yaml:"reward"`
 	Eval       EvalConfig       `yaml:"eval"`
 	Checkpoint CheckpointConfig `yaml:"checkpoint"`
@@ -40,20 +40,22 @@ type TrainConfig struct {
 	OnNonFinite string `yaml:"on_nonfinite"`
 	// NonFiniteBudget is how many steps of a run skip and rollback pass over before the run ends all the same; 10.
 	NonFiniteBudget *int    `yaml:"nonfinite_budget"`
-	Seed            *uint64 `yaml:"seed"` // 1
+	Seed            *uint64 `yaml:"seed"` // of the order, the split and the start; 1
 	// Seeds, if not empty, takes the place of Seed: one run for each, in seed-N of the run folder, and in its seeds.json mean and
 	// standard deviation of the last evaluations.
 	Seeds   []uint64 `yaml:"seeds"`
-	Device  string   `yaml:"device"`  // auto (default), cpu, cuda:0
-	Backend string   `yaml:"backend"` // auto (default), portable, avx2, avx512, avx512bf16, ...
-	Threads int      `yaml:"threads"` // 0: as many as Go uses; changes no number
+	Device  string   `yaml:"device"`  // where to compute: auto (default), cpu, cuda:0
+	Backend string   `yaml:"backend"` // which kernels: auto (default), portable, avx2, avx512 or avx512bf16; sm80 or sm90a on a GPU
+	Threads int      `yaml:"threads"` // most that compute; 0: as many as there are processors; changes no number
 	// Save is "last" (default) or "best": what the model folder holds at the end of the run, the last step's weights or those of the
 	// evaluation that eval.best chose.
 	Save      string `yaml:"save"`
-	SaveDType string `yaml:"save_dtype"` // base (default), f32, bf16
+	SaveDType string `yaml:"save_dtype"` // of the saved weights: base (default: as they were), f32, bf16
 	DType     string `yaml:"dtype"`      // of the arithmetic: auto (default), f32, f64, bf16
 	Cache     string `yaml:"cache"`      // folder for tokens and hidden states (see docs/cache.md); "": goprm in the user's cache folder
-	Out       string `yaml:"out"`        // the run folder; must not exist unless Resume is set
+	// Tracking is mlflow://host:port/experiment (mlflows:// for https), an MLflow server that gets every number of the run; "": none.
+	Tracking string `yaml:"tracking"`
+	Out      string `yaml:"out"` // the run folder; must not exist unless the run is resumed
 
 	// Resume continues the run in Out from its newest checkpoint that verifies, or begins it.
 	Resume bool `yaml:"-"`
@@ -81,10 +83,11 @@ type TrainConfig struct {
 // DataConfig says what to train and to evaluate on.
 type DataConfig struct {
 	Train        []string `yaml:"train"`         // files or folders of labelled trajectories
-	Eval         []string `yaml:"eval"`          // empty: a share of the problems of Train is held out
-	EvalShare    *float64 `yaml:"eval_share"`    // of the problems, in [0, 1); 0.05; zero: no evaluation
+	Eval         []string `yaml:"eval"`          // files or folders to evaluate on; empty: a share of the problems of Train is held out
+	EvalShare    *float64 `yaml:"eval_share"`    // share of the problems that is held out, in [0, 1); zero: no evaluation; 0.05
 	AllowOverlap bool     `yaml:"allow_overlap"` // allow problems that are in both
-	// OnBad is error (default), or skip: a row that cannot be read or rendered is left out and counted by its reason.
+	// OnBad is error (default: the first such row ends the run), or skip: a row that cannot be read or rendered is left out and counted by
+	// its reason.
 	OnBad string `yaml:"on_bad"`
 
 	// Trajectories, if set, are trained on instead of Train, and EvalTrajectories take the place of Eval. They may be
@@ -107,7 +110,7 @@ func Slice(list []*data.Trajectory) iter.Seq2[*data.Trajectory, error] {
 // HeadConfig describes the value head and its start.
 type HeadConfig struct {
 	Kind       string `yaml:"kind"`       // scalar (default), two_class_mlp, linear_two_class
-	Activation string `yaml:"activation"` // sigmoid (default) or identity
+	Activation string `yaml:"activation"` // sigmoid (default: scores and labels in [0, 1]) or identity
 	// Init is auto (default: the model's own head if it has one of this kind, else zeros), zeros (weight 0, bias so that
 	// the head predicts the mean target), ridge (regression on the hidden states), or a model folder whose head to take.
 	Init  string   `yaml:"init"`
@@ -117,38 +120,38 @@ type HeadConfig struct {
 
 // LoRAConfig describes the adapters of train: lora.
 type LoRAConfig struct {
-	Rank    int      `yaml:"rank"`    // 16
-	Alpha   float64  `yaml:"alpha"`   // 32; the adapter is scaled by Alpha/Rank
+	Rank    int      `yaml:"rank"`    // of each adapter; 16
+	Alpha   float64  `yaml:"alpha"`   // the adapter is scaled by Alpha/Rank; 32
 	Dropout float64  `yaml:"dropout"` // in [0, 1), of each adapter's input while training; 0
-	Targets []string `yaml:"targets"` // all seven projections
-	Layers  Layers   `yaml:"layers"`  // all
+	Targets []string `yaml:"targets"` // projections that have one; all seven
+	Layers  Layers   `yaml:"layers"`  // that have adapters: a list from 0, or all
 }
 
 // LossConfig weighs the two objectives.
 type LossConfig struct {
-	Kind        loss.Kind `yaml:"kind"`         // mse (default), bce, ce
+	Kind        loss.Kind `yaml:"kind"`         // mse (default), bce, or ce (two-class heads)
 	LambdaStep  *float64  `yaml:"lambda_step"`  // weight of the steps' part, from 0; 1
-	LambdaFinal *Lambda   `yaml:"lambda_final"` // weight of the trajectories' part; 1
+	LambdaFinal *Lambda   `yaml:"lambda_final"` // weight of the trajectories' part, from 0, or balanced: divided by the share of trajectories with that label; 1
 }
 
 // Batch sizes an optimizer step.
 type Batch struct {
 	Trajectories int `yaml:"trajectories"` // of one optimizer step; 16
-	Tokens       int `yaml:"tokens"`       // of one packed micro-batch: memory only; 8192
+	Tokens       int `yaml:"tokens"`       // of one packed micro-batch, which bounds memory and changes no number beyond rounding; 8192
 }
 
 // Optim is AdamW and its schedule.
 type Optim struct {
 	LR          *float64  `yaml:"lr"`           // peak learning rate, from 0; 1e-4
-	HeadLR      *float64  `yaml:"head_lr"`      // of the head, in every mode; 1e-3
-	Betas       []float64 `yaml:"betas"`        // two, in [0, 1); [0.9, 0.999]
-	Eps         *float64  `yaml:"eps"`          // above 0; 1e-8
-	WeightDecay *float64  `yaml:"weight_decay"` // from 0, on tensors of two dimensions or more; 0.01
-	Clip        *float64  `yaml:"clip"`         // bound on the global gradient norm; 1; zero: none
-	Schedule    Schedule  `yaml:"schedule"`     // cosine (default), linear, constant
-	Warmup      *float64  `yaml:"warmup"`       // below 1: share of the steps, else a number of them; 0.05
-	Epochs      int       `yaml:"epochs"`       // 1
-	Steps       int       `yaml:"steps"`        // 0: as many as Epochs need; else it wins
+	HeadLR      *float64  `yaml:"head_lr"`      // peak learning rate of the head, in every mode; 1e-3
+	Betas       []float64 `yaml:"betas"`        // of AdamW, two in [0, 1); [0.9, 0.999]
+	Eps         *float64  `yaml:"eps"`          // of AdamW, above 0; 1e-8
+	WeightDecay *float64  `yaml:"weight_decay"` // from 0, of tensors of two dimensions or more; 0.01
+	Clip        *float64  `yaml:"clip"`         // bound on the global gradient norm; zero: none; 1
+	Schedule    Schedule  `yaml:"schedule"`     // of the learning rates after the warm-up: cosine (default), linear, constant
+	Warmup      *float64  `yaml:"warmup"`       // steps until the peak: below 1 a share of all, else a number; 0.05
+	Epochs      int       `yaml:"epochs"`       // passes over the data; 1
+	Steps       int       `yaml:"steps"`        // optimizer steps; 0: as many as Epochs need; else it wins
 	// Moments is f32 (default: of parameters, f64 with dtype: f64) or bf16, which halves them and rounds at random.
 	Moments string `yaml:"moments"`
 	Offload bool   `yaml:"offload"` // moments lie in the host's memory, where the device reads them: slower, no number changes
@@ -156,21 +159,21 @@ type Optim struct {
 
 // RewardConfig says how a trajectory's reward is made of its scores; saved with the model.
 type RewardConfig struct {
-	Over  string   `yaml:"over"`  // trained (default: the parts that had labels), thinking, response, all
+	Over  string   `yaml:"over"`  // steps that the reward averages: trained (default: the parts that had labels), thinking, response, all
 	Alpha *float64 `yaml:"alpha"` // weight of the trajectory's own score; 1
 }
 
 // EvalConfig says when to evaluate, and by what the best checkpoint is chosen.
 type EvalConfig struct {
-	Every *int   `yaml:"every"` // optimizer steps, and once at the end; 100; zero: at the end alone
-	Best  string `yaml:"best"`  // a metric of the evaluation; within_auroc
+	Every *int   `yaml:"every"` // optimizer steps, and once at the end; zero: at the end alone; 100
+	Best  string `yaml:"best"`  // metric that the best checkpoint is chosen by
 	Max   int    `yaml:"max"`   // trajectories evaluated on, drawn by the seed where there are more; 0: all
 }
 
 // CheckpointConfig says when to save, besides before each evaluation, and what to keep.
 type CheckpointConfig struct {
-	Every *int `yaml:"every"` // optimizer steps, and once at the end; 100; zero: at the end and before evaluations
-	Keep  *int `yaml:"keep"`  // of the newest, besides the best; 3
+	Every *int `yaml:"every"` // optimizer steps, and once at the end; zero: at the end and before evaluations; 100
+	Keep  *int `yaml:"keep"`  // how many of the newest, besides the best; 3
 }
 
 // DefaultTrainConfig returns every default in place. In a configuration that begins with it an empty text is empty, and a

@@ -8,28 +8,47 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/goprm/goprm/internal/othernames"
 	"github.com/goprm/goprm/internal/strictyaml"
 )
 
-// LoadTrainConfig reads a YAML configuration on top of the defaults, then applies overrides of the form "a.b=value".
-// An unknown key is an error that names the nearest known one.
+// LoadTrainConfig reads a YAML configuration on top of the defaults, then applies overrides of the form "a.b=value". Without a path there
+// are the overrides alone. Unknown keys are one error, which names the nearest known ones.
 func LoadTrainConfig(path string, set []string) (TrainConfig, error) {
+	c, err := ReadTrainConfig(path, set)
+	if err == nil {
+		err = inFile(path, c.Validate())
+	}
+	return c, err
+}
+
+// ReadTrainConfig is LoadTrainConfig without Validate: required keys may be missing.
+func ReadTrainConfig(path string, set []string) (TrainConfig, error) {
 	c := DefaultTrainConfig()
-	if err := strictyaml.DecodeFile(path, &c); err != nil {
-		return c, err
+	if path != "" {
+		if err := strictyaml.DecodeFile(path, &c, othernames.Train()); err != nil {
+			return c, err
+		}
 	}
 	for _, s := range set {
-		if err := strictyaml.Set(&c, s); err != nil {
+		if err := strictyaml.Set(&c, s, othernames.Train()); err != nil {
 			return c, err
 		}
 	}
 	if key := withoutValue(reflect.ValueOf(c), ""); key != "" {
-		return c, fmt.Errorf("%s: %s: it has no value; leave the key out for its default", path, key)
-	}
-	if err := c.Validate(); err != nil {
-		return c, fmt.Errorf("%s: %w", path, err)
+		return c, inFile(path, fmt.Errorf("%s: it has no value; leave the key out for its default", key))
 	}
 	return c, nil
+}
+
+// YAML is the configuration with every default in place, as LoadTrainConfig reads it.
+func (c TrainConfig) YAML() ([]byte, error) { return strictyaml.Encode(c.filled()) }
+
+func inFile(path string, err error) error {
+	if err == nil || path == "" {
+		return err
+	}
+	return fmt.Errorf("%s: %w", path, err)
 }
 
 // withoutValue is the first key whose default a file has taken away with null; "" if there is none.
@@ -53,7 +72,7 @@ func withoutValue(v reflect.Value, prefix string) string {
 // is compared by its hash), how often to look and to save, and how many threads work.
 var freeKeys = []string{
 	"model", "base", "data.train", "data.eval", "data.on_bad", "out", "cache", "threads", "device", "recompute", "optim.offload",
-	"checkpoint.every", "checkpoint.keep", "on_nonfinite", "nonfinite_budget", "eval.every", "eval.best", "eval.max", "save",
+	"checkpoint.every", "checkpoint.keep", "on_nonfinite", "nonfinite_budget", "eval.every", "eval.best", "eval.max", "save", "tracking",
 }
 
 // lengthKeys may differ too: they extend the run.

@@ -93,7 +93,7 @@ func TestConfigValues(t *testing.T) {
 	require.Empty(t, changedKeys(c, back))
 	require.Equal(t, flatten(c), flatten(back))
 	require.Equal(t, "0", flatten(c)["optim.clip"])
-	require.Len(t, flatten(c), 68, "a key was added: decide whether it may change on resumption")
+	require.Len(t, flatten(c), 69, "a key was added: decide whether it may change on resumption")
 
 	literal := TrainConfig{Optim: Optim{Clip: new(2.0)}, Text: data.TextOptions{ThinkTags: []string{}}}.filled()
 	require.Equal(t, 2.0, *literal.Optim.Clip)
@@ -125,6 +125,7 @@ func TestConfigRefuses(t *testing.T) {
 		"head: {kind: v}":                            "head.kind",
 		"head: {init: ridge, kind: two_class_mlp}":   "head.init: ridge needs head.kind scalar",
 		"head: {init: ridge, ridge: 0}":              "head.ridge",
+		"tracking: wandb":                            "is not of the form mlflow://host:port/experiment",
 		"head: {init: \"\"}":                         "head.init",
 		"loss: {lambda_final: often}":                `a number or "balanced" is wanted`,
 		"loss: {lambda_final: -1}":                   "loss.lambda_final",

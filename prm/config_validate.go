@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/goprm/goprm/internal/runlog"
 )
 
 // filled returns the effective configuration: defaults stand in place of what was left out. It shares no number and no
@@ -163,6 +165,11 @@ func (c *TrainConfig) validateRun() error {
 	}
 	if err := c.validateSizes(); err != nil {
 		return err
+	}
+	if c.Tracking != "" {
+		if _, _, err := runlog.ParseMLflow(c.Tracking); err != nil {
+			return fmt.Errorf("tracking: %w", err)
+		}
 	}
 	for i, seed := range c.Seeds {
 		if slices.Contains(c.Seeds[:i], seed) {

@@ -19,21 +19,21 @@ import (
 type LabelConfig struct {
 	Split     string          `yaml:"split"` // cuts thinking and response where steps are not given; a blank line
 	Encoder   EncoderConfig   `yaml:"encoder"`
-	Pairing   label.Pairing   `yaml:"pairing"`   // label.DefaultPairing
-	Coherence label.Coherence `yaml:"coherence"` // label.DefaultCoherence
+	Pairing   label.Pairing   `yaml:"pairing"`   // the response step that a thinking step is compared with
+	Coherence label.Coherence `yaml:"coherence"` // of a step with the one before it, against steps of other problems
 	Judge     JudgeConfig     `yaml:"judge"`
-	Fusion    label.Fusion    `yaml:"fusion"` // label.Normalised
-	Parts     []label.Part    `yaml:"parts"`  // what is fused; all three
+	Fusion    label.Fusion    `yaml:"fusion"` // how the parts become one reward
+	Parts     []label.Part    `yaml:"parts"`  // what is fused; a step that lacks one of them gets no label
 
 	Trajectory TrajectoryConfig `yaml:"trajectory"`
 	// Servers are those that stages name.
 	Servers map[string]openai.ClientOptions `yaml:"servers"`
-	// Budget is for all that the folder Out ever asked, earlier runs included.
+	// Budget is for all that the output folder ever asked, earlier runs included; 0: no limit.
 	Budget BudgetConfig `yaml:"budget"`
 
-	Seed    *uint64 `yaml:"seed"`    // nil: 1
-	Workers int     `yaml:"workers"` // trajectories worked on at once; 64
-	Calls   int     `yaml:"calls"`   // calls in flight, of all stages together; 64
+	Seed    *uint64 `yaml:"seed"`    // of what is drawn and sampled; nil: 1
+	Workers int     `yaml:"workers"` // trajectories worked on at once; 0: 64
+	Calls   int     `yaml:"calls"`   // calls in flight, of all stages together; 0: 64
 	Threads int     `yaml:"threads"` // of encoders and reward models that run here; 0: as many as Go uses
 
 	// Stages of the caller's take the place of those that are configured.
@@ -71,15 +71,15 @@ type EncoderConfig struct {
 	Kind string `yaml:"kind"`
 	// Path is the folder of a sentence encoder or of a backbone, or the file of vectors.
 	Path   string `yaml:"path"`
-	Server string `yaml:"server"`
-	Model  string `yaml:"model"`
+	Server string `yaml:"server"` // of openai: a name in servers
+	Model  string `yaml:"model"`  // of openai
 	// Revision tells apart what a server serves under one name.
 	Revision string `yaml:"revision"`
 	// Prefix stands before each text.
 	Prefix     string `yaml:"prefix"`
-	Dimensions int    `yaml:"dimensions"`
-	MaxTokens  int    `yaml:"max_tokens"` // of a backbone
-	Backend    string `yaml:"backend"`
+	Dimensions int    `yaml:"dimensions"` // asked of the server; 0: its own
+	MaxTokens  int    `yaml:"max_tokens"` // of a backbone; 0: what it was trained for
+	Backend    string `yaml:"backend"`    // which kernels; "": auto
 }
 
 // JudgeConfig says what gives a step its quality. Its kind is a required key.
@@ -90,61 +90,60 @@ type JudgeConfig struct {
 	// Prompt is a file that replaces the built-in one.
 	Prompt         string `yaml:"prompt"`
 	SamplingConfig `yaml:",inline"`
-	Samples        int  `yaml:"samples"`
-	OneByOne       bool `yaml:"one_by_one"`
-	Reason         bool `yaml:"reason"`
-	// Tries is how often an answer is asked for while it cannot be read; 2.
+	Samples        int  `yaml:"samples"`    // answers that are averaged into a soft score; 0: 1 (of rollout 8)
+	OneByOne       bool `yaml:"one_by_one"` // one answer a call, for servers that do not offer more
+	Reason         bool `yaml:"reason"`     // a sentence or two before the grades
+	// Tries is how often an answer is asked for while it cannot be read; 0: 2.
 	Tries int `yaml:"tries"`
 	// Schema is how the server of openai is asked for JSON: auto (json_schema, or none once the server refuses that), json_schema,
 	// json_object or none.
 	Schema string `yaml:"schema" guesses:"schema_as,response_format,json_mode,json_object,guided_json,guided_decoding,structured_outputs"`
-	// Path is the model folder of a prm, Format its public format, Base the place of an adapter's base.
-	Path   string `yaml:"path"`
-	Format string `yaml:"format"`
-	Base   string `yaml:"base"` // where the base of an adapter or a head lies now
+	Path   string `yaml:"path"`   // model folder of a prm
+	Format string `yaml:"format"` // its public format, where several fit
+	Base   string `yaml:"base"`   // where the base of an adapter or a head lies now
 	// Command is the program of exec with its arguments; execjudge.Options describes it and the next four.
 	Command     []string      `yaml:"command"`
-	Revision    string        `yaml:"revision"`
-	Timeout     time.Duration `yaml:"timeout"`     // of a request; 5m
-	Concurrency int           `yaml:"concurrency"` // requests in flight; 1
-	Restarts    *int          `yaml:"restarts"`    // nil: 10
+	Revision    string        `yaml:"revision"`    // of the program: another asks anew
+	Timeout     time.Duration `yaml:"timeout"`     // of a request; 0: 5m
+	Concurrency int           `yaml:"concurrency"` // requests in flight; 0: 1
+	Restarts    *int          `yaml:"restarts"`    // of a program that ends; nil: 10
 	// Policy completes prefixes for rollout.
 	Policy PolicyConfig `yaml:"policy"`
 	// Of are the two judges of a consensus.
 	Of        []JudgeConfig `yaml:"of"`
-	Tolerance float64       `yaml:"tolerance"`
+	Tolerance float64       `yaml:"tolerance"` // of a consensus: most that they may differ for a label
 }
 
 // SamplingConfig says which model of which server answers, and how.
 type SamplingConfig struct {
-	Server      string         `yaml:"server"`
-	Model       string         `yaml:"model"`
+	Server      string         `yaml:"server"`      // a name in servers
+	Model       string         `yaml:"model"`       // as the server calls it
 	Temperature *float64       `yaml:"temperature"` // nil: 0 of a judge, 0.7 of a policy or a templater
-	TopP        float64        `yaml:"top_p"`
-	MaxTokens   int            `yaml:"max_tokens"`
-	Extra       map[string]any `yaml:"extra"`
+	TopP        float64        `yaml:"top_p"`       // 0: not sent
+	MaxTokens   int            `yaml:"max_tokens"`  // of a completion; 0: as its kind needs
+	Extra       map[string]any `yaml:"extra"`       // more fields of the request
 }
 
 // PolicyConfig says who answers problems, or extracts templates.
 type PolicyConfig struct {
 	SamplingConfig `yaml:",inline"`
-	Prompt         string `yaml:"prompt"`
-	Prefill        bool   `yaml:"prefill"`
+	Prompt         string `yaml:"prompt"`  // file that replaces the built-in one
+	Prefill        bool   `yaml:"prefill"` // the prefix begins the assistant's turn, which the server continues
 }
 
 // TrajectoryConfig says how the trajectory's reward is made.
 type TrajectoryConfig struct {
-	Kind      label.FinalKind `yaml:"kind"`      // label.NoFinal
-	Samples   int             `yaml:"samples"`   // 8
-	Templates int             `yaml:"templates"` // 3
+	Kind      label.FinalKind `yaml:"kind"`      // whence the trajectory's reward: none, rule (right or wrong), paper (k/N), lift ((1 + p - p0)/2)
+	Samples   int             `yaml:"samples"`   // N, answers of the policy; 8
+	Templates int             `yaml:"templates"` // attempts, since a template that holds the answer is rejected; 3
 	Templater PolicyConfig    `yaml:"templater"`
 	Policy    PolicyConfig    `yaml:"policy"`
 }
 
 // BudgetConfig is a limit of what servers may be asked for; 0 is none.
 type BudgetConfig struct {
-	Tokens int64   `yaml:"tokens"`
-	Money  float64 `yaml:"money"` // in the currency of the servers' prices
+	Tokens int64   `yaml:"tokens"` // of prompts and completions
+	Money  float64 `yaml:"money"`  // in the currency of the servers' prices
 }
 
 // DefaultLabelConfig returns what keys that are left out mean. The judge has no default.

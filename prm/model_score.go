@@ -95,6 +95,15 @@ func (m *Model) Score(ctx context.Context, t *data.Trajectory) (*Score, error) {
 	return nil, errors.New("nothing was scored")
 }
 
+// Tokens is how many tokens are read of a trajectory, those of overlapping windows each time.
+func (m *Model) Tokens(t *data.Trajectory) (int, error) {
+	_, text, err := m.text(t)
+	if err != nil {
+		return 0, err
+	}
+	return text.tokens, nil
+}
+
 // ScoreAll scores trajectories in their order, many at a time. A trajectory's scores are the same bits in any company.
 // The sequence ends after an error.
 func (m *Model) ScoreAll(ctx context.Context, trajectories iter.Seq2[*data.Trajectory, error], opt ScoreOptions) iter.Seq2[*Score, error] {

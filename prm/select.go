@@ -123,6 +123,7 @@ type SelectionReport struct {
 	Pool         int            `json:"pool"`     // rows read
 	Bad          int            `json:"bad"`      // rows that could not be read
 	Unscored     int            `json:"unscored"` // rows without a score, or whose reward is undefined
+	Missing      int            `json:"missing"`  // of Unscored, those without a line among the scores
 	Kept         int            `json:"kept"`
 	Contaminated int            `json:"contaminated"` // better than the last one kept, but a problem of the given files
 	Duplicates   int            `json:"duplicates"`   // … but a repetition of a better one's problem

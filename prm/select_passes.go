@@ -64,6 +64,7 @@ func (s *selecting) room() int { return 2*s.opt.Top + 1000 }
 // each reads pool and scores side by side. The row's number counts the rows that could be read.
 func (s *selecting) each(visit func(t *data.Trajectory, r rank, scored bool)) (rows, bad int, err error) {
 	s.passes++
+	s.report.Missing = 0
 	var next scoreSource = s.byID
 	if s.byID == nil {
 		next = newAlong(s.scores())
@@ -98,6 +99,8 @@ func (s *selecting) each(visit func(t *data.Trajectory, r rank, scored bool)) (r
 		r := rank{math.NaN(), t.ID, rows}
 		if score != nil {
 			r.reward = score.Reward(s.alpha)
+		} else {
+			s.report.Missing++
 		}
 		if s.opt.OnRow != nil {
 			s.opt.OnRow(s.passes, rows+bad)

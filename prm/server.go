@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"math"
@@ -48,6 +49,11 @@ type ServerOptions struct {
 	Timeout     time.Duration // for an answer; status 504 beyond: 170s
 	Token       string        // that requests must bring as Authorization: Bearer; "": none
 	Logger      *slog.Logger  // of warnings; nil: slog.Default
+
+	// Audit, if set, gets a line of JSON for a share of the scored trajectories, chosen by their content, which Replay scores again. A write
+	// that fails is a warning, and the last one. The texts are in it: keep it as private as they are.
+	Audit      io.Writer
+	AuditShare float64 // above 0, to 1
 }
 
 func (o ServerOptions) serve() serve.Options {
@@ -65,6 +71,9 @@ func (o ServerOptions) serve() serve.Options {
 func (o ServerOptions) Validate() error {
 	if o.CacheTokens != nil && *o.CacheTokens < 0 {
 		return fmt.Errorf("cache_tokens: %d is negative", *o.CacheTokens)
+	}
+	if o.Audit != nil && !(o.AuditShare > 0 && o.AuditShare <= 1) {
+		return fmt.Errorf("audit_share: %v is not above 0 and at most 1", o.AuditShare)
 	}
 	return errors.Join(ScoreOptions{Alpha: o.Alpha, Parts: o.Parts, Tokens: o.BatchTokens}.Validate(), o.serve().Validate())
 }
@@ -121,6 +130,7 @@ type served struct {
 	chat   *data.Chat
 	unchat error // why there is no chat
 	cache  CacheInfo
+	audit  *audit // nil: none
 }
 
 func (m *Model) served(opt ServerOptions) (*served, error) {
@@ -142,6 +152,13 @@ func (m *Model) served(opt ServerOptions) (*served, error) {
 		s.info.Alpha = *opt.Alpha
 	}
 	var err error
+	if s.info.Identity, err = m.ContentHash(); err != nil {
+		return nil, err
+	}
+	s.info.Settings = m.settingsHash(opt, s.info)
+	if opt.Audit != nil {
+		s.audit = newAudit(opt, s)
+	}
 	if s.tok, err = openTokenizer(m.folder); err != nil {
 		return nil, err
 	}
@@ -295,6 +312,7 @@ func (s *served) Score(ctx context.Context, texts []serve.Text) ([]serve.Score, 
 			out[i].Steps = append(out[i].Steps, step.Score)
 		}
 		out[i].Shares = s.model.shares(score.Steps, s.opt.Parts)
+		s.audit.add(given[i], score)
 		if text.uncached {
 			out[i].Logits = s.model.stepLogits(text)
 		}

@@ -26,6 +26,7 @@ type trainer struct {
 
 	metrics *runlog.Metrics
 	events  *runlog.Events
+	mlflow  *runlog.MLflow // nil: not tracked
 	last    StepMetrics
 	eval    *Evaluation
 	from    int
@@ -88,8 +89,13 @@ func (t *trainer) resume(from *checkpoint.Checkpoint, state runState) error {
 	if t.metrics, err = runlog.OpenMetrics(filepath.Join(out, metricsName), false); err != nil {
 		return err
 	}
-	t.events, err = runlog.OpenEvents(filepath.Join(out, eventsName), t.meta.Step)
-	return err
+	if t.events, err = runlog.OpenEvents(filepath.Join(out, eventsName), t.meta.Step); err != nil {
+		return err
+	}
+	if err := t.track(); err != nil {
+		return errors.Join(err, t.metrics.Close(), t.events.Close())
+	}
+	return nil
 }
 
 func (t *trainer) restore(from *checkpoint.Checkpoint) error {
@@ -130,6 +136,7 @@ func (t *trainer) run(ctx context.Context) (*TrainResult, error) {
 		err = errors.Join(err, t.metrics.Close())
 	}
 	err = errors.Join(err, t.events.Close())
+	t.endTracking(err)
 	if err != nil {
 		return nil, err
 	}
@@ -253,8 +260,9 @@ func (t *trainer) step() error {
 	if bad.Tensor != "" {
 		return nil
 	}
-	return t.events.Scalars(s+1, map[string]float64{
+	return t.scalars(s+1, map[string]float64{
 		"train/loss": r.Loss, "train/loss_step": r.LossStep, "train/loss_final": r.LossFinal, "train/grad_norm": r.GradNorm, "train/lr": h.LR,
+		"train/tokens_per_s": t.last.TokensPerS,
 	})
 }
 
@@ -320,11 +328,10 @@ func (t *trainer) evaluate(ctx context.Context) error {
 	if err := t.metrics.Write(runlog.Eval{Step: t.meta.Step, Eval: t.eval}); err != nil {
 		return err
 	}
-	if err := t.events.Scalars(t.meta.Step, t.eval.scalars()); err != nil {
+	if err := t.scalars(t.meta.Step, t.eval.scalars()); err != nil {
 		return err
 	}
-	t.log.infof("step %d: loss %.4f on unseen problems, step AUROC %.3f, within trajectories %.3f, within problems %.3f, first-error F1 %.3f",
-		t.meta.Step, t.eval.Loss, t.eval.StepAUROC, t.eval.WithinAUROC, t.eval.WithinProblemAUROC, t.eval.FirstErrorF1)
+	t.log.infof("step %d: unseen problems: %s", t.meta.Step, t.eval)
 	t.meta.Best = t.eval.orBetter(t.meta.Best, t.c.Eval.Best)
 	return t.tellEvaluation()
 }

@@ -51,6 +51,8 @@ type runRecord struct {
 	// ModelFiles are the names and sizes of the files of the model folder, once the run is complete.
 	ModelFiles map[string]int64 `json:"model_files,omitempty"`
 	Warnings   []string         `json:"warnings"`
+	// TrackedAs is the run's id at the server of tracking.
+	TrackedAs string `json:"tracked_as,omitempty"`
 }
 
 // hashed names files by path and content.

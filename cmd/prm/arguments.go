@@ -55,3 +55,20 @@ func (r interruptible) Read(p []byte) (int, error) {
 		return 0, r.ctx.Err()
 	}
 }
+
+// modelFlag is the model of a command, which may stand without the flag's name too.
+type modelFlag struct {
+	Path  string `arg:"" optional:"" name:"model" help:"Model folder, as --model."`
+	Model string `help:"Model folder."`
+}
+
+func (f *modelFlag) resolve() error {
+	switch {
+	case f.Path != "" && f.Model != "":
+		return usageError("both --model " + f.Model + " and " + f.Path + " are given")
+	case f.Path == "" && f.Model == "":
+		return usageError("--model is needed")
+	}
+	f.Model, f.Path = f.Path+f.Model, ""
+	return nil
+}

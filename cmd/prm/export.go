@@ -8,7 +8,7 @@ import (
 )
 
 type exportCommand struct {
-	Model     string   `required:"" help:"Model folder of a run."`
+	modelFlag
 	To        string   `required:"" enum:"hf-token-classification,vllm-process-reward,peft" help:"Layout: hf-token-classification, vllm-process-reward or peft."`
 	Out       string   `required:"" help:"Folder to make."`
 	Merge     bool     `help:"Add LoRA adapters to the weights."`
@@ -26,6 +26,9 @@ func (exportCommand) Help() string {
 func (exportCommand) watchesContext() {}
 
 func (c exportCommand) Run(p *program) error {
+	if err := c.resolve(); err != nil {
+		return err
+	}
 	options := prm.ExportOptions{Model: c.Model, Base: c.Base, To: c.To, Out: c.Out, Merge: c.Merge, StepsOnly: c.StepsOnly}
 	if len(c.Check) > 0 {
 		options.Sample = data.Read(c.Check, data.ReadOptions{})

@@ -13,6 +13,7 @@ import (
 )
 
 type gradeCommand struct {
+	Rows []string `arg:"" optional:"" help:"Rows to grade, as --in."`
 	In   []string `sep:"none" help:"JSON lines of {\"gold\": ..., \"pred\": ...}, plain, .gz or .zst, a folder of them, - for stdin; may be given more than once."`
 	Out  string   `help:"File for the rows with their verdicts; stdout by default."`
 	Gold *string  `help:"One gold answer, instead of --in."`
@@ -27,6 +28,7 @@ func (gradeCommand) Help() string {
 func (gradeCommand) watchesContext() {}
 
 func (c gradeCommand) Run(p *program) error {
+	c.In = append(c.In, c.Rows...)
 	one := c.Gold != nil || c.Pred != nil
 	switch {
 	case one && len(c.In) > 0:

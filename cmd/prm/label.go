@@ -32,9 +32,10 @@ type labelRunCommand struct {
 	Check  []string `required:"" xor:"input" sep:"none" help:"Rows whose steps have gold labels: ask the judge about them, print agreement, Cohen's kappa and cost, and stop. Answers are kept in --out, if given."`
 	Out    string   `help:"Folder for labels.jsonl, labels.parquet, manifest.json, the card and the store; needed unless --plan or --check."`
 	Plan   bool     `help:"Call nobody: print rows, steps, calls, tokens, cost and time, and stop."`
-	Shard  string   `default:"0/1" help:"Label shard i of n, counted from 0, as 3/16; prm label merge joins them."`
-	OnBad  string   `enum:"error,skip" default:"error" help:"What a row that cannot be read does: error or skip."`
-	JSON   bool     `help:"Print the result as JSON."`
+	planRates
+	Shard string `default:"0/1" help:"Label shard i of n, counted from 0, as 3/16; prm label merge joins them."`
+	OnBad string `enum:"error,skip" default:"error" help:"What a row that cannot be read does: error or skip."`
+	JSON  bool   `help:"Print the result as JSON."`
 }
 
 func (labelRunCommand) Help() string {
@@ -52,6 +53,9 @@ func (c labelRunCommand) Run(p *program) error {
 	}
 	if slices.Contains(c.In, "-") || slices.Contains(c.Check, "-") {
 		return usageError("-: stdin cannot be read twice; write it to a file")
+	}
+	if err := c.planRates.validate(c.Plan); err != nil {
+		return err
 	}
 	config, err := prm.LoadLabelConfig(c.Config)
 	if err != nil {
@@ -197,36 +201,6 @@ func sortedKeys(of ...map[string]int) []string {
 		}
 	}
 	return slices.Sorted(maps.Keys(all))
-}
-
-func (c labelRunCommand) plan(p *program, config prm.LabelConfig) error {
-	plan, err := prm.PlanLabels(p.ctx, config)
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		return p.printJSON(plan)
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "%d trajectories (%d without a response), %d thinking steps, %d response steps\n", plan.Rows, plan.NoResponse, plan.Steps,
-		plan.ResponseSteps)
-	if plan.Bad > 0 {
-		fmt.Fprintf(&b, "%d rows cannot be read\n", plan.Bad)
-	}
-	for _, s := range plan.Stages {
-		fmt.Fprintf(&b, "%s at %s: %d calls, %d prompt tokens (%d of them seen before, in a server with a prefix cache), %d completion tokens, cost %.2f\n",
-			s.Stage, s.Server, s.Calls, s.Prompt, s.Cached, s.Completion, s.Cost)
-	}
-	switch {
-	case len(plan.Stages) == 0:
-		fmt.Fprintf(&b, "no calls: every stage works here\n")
-	case plan.Minutes == 0:
-		fmt.Fprintf(&b, "cost %.2f; no limits are given to tell the time\n", plan.Cost)
-	default:
-		fmt.Fprintf(&b, "cost %.2f; %.0f minutes at the limits given\n", plan.Cost, plan.Minutes)
-	}
-	_, err = io.WriteString(p.stdout, b.String())
-	return err
 }
 
 type labelMergeCommand struct {

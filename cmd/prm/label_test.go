@@ -132,6 +132,19 @@ parts: [quality]
 	require.Contains(t, stdout, "30 trajectories (0 without a response), 90 thinking steps, 30 response steps")
 	require.Contains(t, stdout, "quality at s: 90 calls")
 	require.Contains(t, stdout, "3 minutes at the limits given")
+
+	// The time is that of the tokens that the server works on: prompt without what it has seen, and completions.
+	var plan ratedPlan
+	code, stdout, stderr = prmCommand("label", "--config", config, "--in", in, "--plan", "--json", "--tokens-per-second", "10", "--per-hour", "3")
+	require.Equal(t, 0, code, stderr)
+	require.NoError(t, json.Unmarshal([]byte(stdout), &plan))
+	s := plan.Stages[0]
+	require.InDelta(t, float64(s.Prompt-s.Cached+s.Completion)/36000, plan.Hours, 1e-12)
+	require.InDelta(t, 3*plan.Hours, plan.ServerCost, 1e-12)
+	code, stdout, stderr = prmCommand("label", "--config", config, "--in", in, "--plan", "--tokens-per-second", "10", "--per-hour", "3", "--currency", "EUR")
+	require.Equal(t, 0, code, stderr)
+	require.Contains(t, stdout, fmt.Sprintf("cost %.2f EUR; 3 minutes", plan.Cost))
+	require.Contains(t, stdout, fmt.Sprintf("%.1f hours, %.2f EUR at 3 an hour", plan.Hours, plan.ServerCost))
 }
 
 func TestLabelRefuses(t *testing.T) {

@@ -44,6 +44,8 @@ type commands struct {
 
 	Completion completionCommand `cmd:"" help:"Print a script that makes a shell complete commands and flags."`
 
+	SignalExit bool `help:"Exit 130 after SIGINT and 143 after SIGTERM, as schedulers that start a job again expect, also where an interrupted command is done and exits 0 (train, serve)."`
+
 	Quiet   bool `help:"No progress or information on stderr; warnings and errors stay."`
 	Threads int  `help:"Most threads that compute; 0: as many as there are processors (train: or what the configuration says). Results do not depend on it."`
 }
@@ -69,13 +71,38 @@ type machineFlags struct {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	go func() { // a second signal ends the program at once
-		<-ctx.Done()
-		stop()
-	}()
+	ctx := interruptedContext()
 	signal.Ignore(syscall.SIGPIPE) // a closed pipe is a write error, which ends the command quietly
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// signalled is the cause of a context that a signal ended.
+type signalled struct{ signal syscall.Signal }
+
+func (s signalled) Error() string { return "interrupted by " + s.signal.String() }
+
+// interruptedContext ends at the first SIGINT or SIGTERM. A second one ends the program at once.
+func interruptedContext() context.Context {
+	ctx, end := context.WithCancelCause(context.Background())
+	received := make(chan os.Signal, 1)
+	signal.Notify(received, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		s := <-received
+		signal.Stop(received)
+		if number, ok := s.(syscall.Signal); ok {
+			end(signalled{number})
+		}
+	}()
+	return ctx
+}
+
+// exitCode is 128 and the signal's number for a command that a signal interrupted, if the user asks for that.
+func (c *commands) exitCode(ctx context.Context, code int) int {
+	var s signalled
+	if c.SignalExit && errors.As(context.Cause(ctx), &s) {
+		return 128 + int(s.signal)
+	}
+	return code
 }
 
 // exited carries kong's request to exit out of the parser.
@@ -93,10 +120,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		}
 	}()
 	var c commands
-	parser, err := kong.New(&c, kong.Name("prm"), kong.Writers(stdout, stderr), kong.Exit(func(code int) { panic(exited(code)) }),
-		kong.Description("goprm trains, evaluates and serves process reward models for long chain-of-thought reasoning."),
-		kong.Vars{"formats": strings.Join(formats.Names(), ", ")},
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	parser, err := newParser(&c, stdout, stderr, func(code int) { panic(exited(code)) })
 	if err != nil {
 		_, _ = fmt.Fprintf(stderr, "prm: %v\n", err)
 		return 1
@@ -130,13 +154,20 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	var usage usageError
 	switch {
 	case err == nil || errors.Is(err, syscall.EPIPE):
-		return 0
+		return c.exitCode(ctx, 0)
 	case errors.As(err, &usage):
 		_, _ = fmt.Fprintf(stderr, "prm %s: %v; see prm %s --help\n", name, err, name)
 		return 2
 	}
 	_, _ = fmt.Fprintf(stderr, "prm %s: %s\n", name, oneLine(err))
-	return 1
+	return c.exitCode(ctx, 1)
+}
+
+func newParser(c *commands, stdout, stderr io.Writer, exit func(int)) (*kong.Kong, error) {
+	return kong.New(c, kong.Name("prm"), kong.Writers(stdout, stderr), kong.Exit(exit),
+		kong.Description("goprm trains, evaluates and serves process reward models for long chain-of-thought reasoning."),
+		kong.Vars{"formats": strings.Join(formats.Names(), ", ")},
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 }
 
 // commandName is a command as the user writes it: with its parents, without a default sub-command's own name.

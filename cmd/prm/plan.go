@@ -11,7 +11,7 @@ import (
 )
 
 type planCommand struct {
-	Model        string  `required:"" help:"Model folder; only its config.json is read."`
+	modelFlag
 	Train        string  `default:"lora" help:"What is trained: head, lora or full."`
 	Tokens       int     `default:"8192" help:"Tokens of a micro-batch."`
 	MicroBatches int     `default:"16" help:"Micro-batches of an optimizer step, at most batch.trajectories; from 2 on their number changes nothing."`
@@ -30,6 +30,9 @@ func (planCommand) Help() string {
 }
 
 func (c planCommand) Run(p *program) error {
+	if err := c.resolve(); err != nil {
+		return err
+	}
 	memory, err := c.memory()
 	if err != nil {
 		return err

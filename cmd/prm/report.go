@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/goprm/goprm/internal/report"
@@ -50,5 +51,9 @@ func (c reportCommand) Run(p *program) error {
 		}
 		p.console.Infof("%d figures in %s", len(names), c.Figures)
 	}
-	return p.output(c.Out, slices.Concat(c.Inputs, c.Data), result.WriteHTML)
+	if err := p.output(c.Out, slices.Concat(c.Inputs, c.Data), result.WriteHTML); err != nil || c.Out == "-" {
+		return err
+	}
+	_, err = fmt.Fprintln(p.stdout, "report:", c.Out)
+	return err
 }

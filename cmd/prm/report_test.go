@@ -15,7 +15,7 @@ func TestReport(t *testing.T) {
 	out, figures := filepath.Join(dir, "out.html"), filepath.Join(dir, "figures")
 	code, stdout, stderr := prmCommand("report", scores, "--data", labels, "--out", out, "--figures", figures)
 	require.Equal(t, 0, code, stderr)
-	require.Empty(t, stdout)
+	require.Equal(t, "report: "+out+"\n", stdout)
 	require.Contains(t, stderr, "figures in "+figures)
 	page, err := os.ReadFile(out)
 	require.NoError(t, err)

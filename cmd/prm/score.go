@@ -7,16 +7,19 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/prm"
 )
 
 type scoreCommand struct {
-	Model     string   `required:"" help:"Model folder."`
-	In        []string `required:"" sep:"none" help:"Trajectories: JSON lines, plain, .gz or .zst, a folder of them, - for stdin; may be given more than once."`
+	Paths     []string `arg:"" optional:"" help:"Model folder, unless --model names it, then trajectories, as --in."`
+	Model     string   `help:"Model folder."`
+	In        []string `sep:"none" help:"Trajectories: JSON lines, plain, .gz or .zst, a folder of them, - for stdin; may be given more than once."`
 	Out       string   `help:"File for the scores, one line a trajectory; stdout by default."`
 	Base      string   `help:"Where the base of an adapter or a head lies now; where it lay in training by default."`
 	GoodClass *int     `help:"Class, 0 or 1, of a two-class head that stands for a good step; as id2label of config.json names it by default."`
@@ -27,6 +30,7 @@ type scoreCommand struct {
 	Alpha     *float64 `help:"Weight of the trajectory's own score in the reward; the model's by default."`
 	Parts     string   `enum:"trained,thinking,response,all," default:"" help:"Steps that the reward averages: trained, thinking, response or all; the model's choice by default."`
 	DType     string   `name:"dtype" default:"auto" help:"Arithmetic: auto, f32, f64, or bf16 on a GPU or a CPU with AVX512_BF16."`
+	Replay    []string `sep:"none" help:"Audit logs of prm serve, instead of --in: score their texts again, and say whether every number is the same to the last bit."`
 	Resume    bool     `help:"Go on with an output that was not finished."`
 	OnBad     string   `enum:"error,skip" default:"error" help:"What a trajectory that cannot be scored does: error or skip."`
 	machineFlags
@@ -38,7 +42,29 @@ func (scoreCommand) Help() string {
 		"  prm score --model runs/one/model --in traj.jsonl --out scores.jsonl"
 }
 
+// resolve takes the arguments without a flag's name for the model and the inputs.
+func (c *scoreCommand) resolve() error {
+	if c.Model == "" && len(c.Paths) > 0 {
+		c.Model, c.Paths = c.Paths[0], c.Paths[1:]
+	}
+	c.In, c.Paths = append(c.In, c.Paths...), nil
+	switch {
+	case c.Model == "":
+		return usageError("--model is needed")
+	case len(c.In) == 0 && len(c.Replay) == 0:
+		return usageError("--in is needed")
+	case len(c.In) > 0 && len(c.Replay) > 0:
+		return usageError("--in and --replay exclude each other")
+	case len(c.Replay) > 0 && (c.Out != "" || c.Resume || c.Alpha != nil || c.Parts != ""):
+		return usageError("--replay writes no scores, and alpha and parts are the log's")
+	}
+	return nil
+}
+
 func (c scoreCommand) Run(p *program) error {
+	if err := c.resolve(); err != nil {
+		return err
+	}
 	toFile := c.Out != "" && c.Out != "-"
 	if c.Resume && !toFile {
 		return usageError("--resume needs --out")
@@ -58,6 +84,9 @@ func (c scoreCommand) Run(p *program) error {
 	defer func() { _ = model.Close() }()
 	info := model.Info()
 	p.console.Infof("%s: %s, %d layers, %s on %s", c.Model, info.Format, info.Layers, info.DType, info.Backend)
+	if len(c.Replay) > 0 {
+		return c.replay(p, model)
+	}
 	s := &scoring{program: p, command: c, model: model}
 	if !toFile {
 		return p.output(c.Out, c.In, s.run)
@@ -75,8 +104,9 @@ type scoring struct {
 	resumed unfinished
 
 	scored, bad int
-	ended       error // ended the input; no single trajectory is to blame
-	unmatched   bool  // the input lacks rows of the unfinished output, or has others between them
+	skipped     map[string]int // of bad, by kind
+	ended       error          // ended the input; no single trajectory is to blame
+	unmatched   bool           // the input lacks rows of the unfinished output, or has others between them
 }
 
 // run writes a line for each trajectory after those that an unfinished output holds, in the order of the input.
@@ -116,7 +146,7 @@ func (s *scoring) run(w io.Writer) error {
 	}
 	s.console.Finish()
 	if s.bad > 0 {
-		s.console.Warnf("%d trajectories were skipped, %d scored", s.bad, s.scored)
+		s.console.Warnf("%d trajectories were skipped, %d scored; skipped: %s", s.bad, s.scored, kinds(s.skipped))
 	}
 	s.console.Infof("%d trajectories scored", s.scored)
 	return nil
@@ -156,8 +186,38 @@ func (s *scoring) onBad(err error) error {
 	if s.command.OnBad == "error" || s.ended != nil {
 		return err
 	}
+	if s.skipped == nil {
+		s.skipped = map[string]int{}
+	}
+	s.skipped[badKind(err)]++
 	s.console.Warnf("skipped: %s", oneLine(err))
 	return nil
+}
+
+// badKind says in a few words why a trajectory cannot be scored.
+func badKind(err error) string {
+	var long *prm.TooLongError
+	var field *data.FieldError
+	var row *data.RowError
+	switch {
+	case errors.As(err, &long):
+		return "too long"
+	case errors.As(err, &field):
+		name, _, _ := strings.Cut(field.Field, "[") // without the step's number
+		return "wrong " + name
+	case errors.As(err, &row):
+		return "unreadable"
+	}
+	return "cannot be rendered"
+}
+
+// kinds lists counts by kind.
+func kinds(counts map[string]int) string {
+	var list []string
+	for _, kind := range slices.Sorted(maps.Keys(counts)) {
+		list = append(list, fmt.Sprintf("%d %s", counts[kind], kind))
+	}
+	return strings.Join(list, ", ")
 }
 
 // input yields the trajectories that are to be scored. Those of an unfinished output's lines are passed over; what lies

@@ -103,7 +103,8 @@ func (c selectCommand) write(p *program, s *prm.Selection, opt prm.SelectOptions
 		p.console.Warnf("%d rows could not be read", s.Bad)
 	}
 	if s.Unscored > 0 {
-		p.console.Warnf("%d rows have no score and cannot be kept", s.Unscored)
+		p.console.Warnf("%d rows have no score and cannot be kept: %d are not among the scores, %d have no step or trajectory score that counts",
+			s.Unscored, s.Missing, s.Unscored-s.Missing)
 	}
 	if s.Kept < c.Top {
 		p.console.Warnf("%d were to be kept, but only %d are left", c.Top, s.Kept)

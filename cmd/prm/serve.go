@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -16,8 +17,10 @@ import (
 const tokenVariable = "GOPRM_TOKEN"
 
 type serveCommand struct {
-	Model      string        `required:"" help:"Model folder."`
+	modelFlag
 	Addr       string        `default:"127.0.0.1:5000" help:"Where to listen; port 0: any free one."`
+	Host       *string       `help:"Host of --addr."`
+	Port       *uint16       `help:"Port of --addr."`
 	Name       string        `help:"The model's name in requests and answers; its folder's by default."`
 	Base       string        `help:"Where the base of an adapter or a head lies now; where it lay in training by default."`
 	GoodClass  *int          `help:"Class, 0 or 1, of a two-class head that stands for a good step; as id2label of config.json names it by default."`
@@ -40,6 +43,8 @@ type serveCommand struct {
 	MaxTokens  int           `default:"131072" help:"Most tokens of one text."`
 	Timeout    time.Duration `default:"170s" help:"Longest that a request waits for its answer."`
 	Grace      time.Duration `default:"30s" help:"Longest that requests are still answered after SIGTERM."`
+	Audit      string        `help:"File that gets a share of the scored texts with their scores, which prm score --replay scores again."`
+	AuditShare float64       `default:"0.001" help:"Share of the texts that --audit logs, chosen by their content."`
 	machineFlags
 }
 
@@ -53,12 +58,27 @@ func (serveCommand) Help() string {
 }
 
 func (c serveCommand) Run(p *program) error {
+	if err := c.resolve(); err != nil {
+		return err
+	}
+	address, err := c.address()
+	if err != nil {
+		return err
+	}
 	opt := prm.ServerOptions{
 		Name: c.Name, Alpha: c.Alpha, Parts: c.Parts, Beta: c.Beta, BlendScale: c.BlendScale, Ungraded: c.Ungraded, TooLong: c.TooLong,
 		Unscored:    c.Unscored,
 		BatchTokens: c.Batch, CacheTokens: c.Cache, MaxWait: c.Wait, Queue: c.Queue, MaxBody: c.MaxBody, MaxTokens: c.MaxTokens,
 		Timeout: c.Timeout, Token: os.Getenv(tokenVariable),
 		Logger: slog.New(consoleHandler{mu: &sync.Mutex{}, console: p.console}),
+	}
+	if c.Audit != "" { // the texts are private
+		log, err := os.OpenFile(c.Audit, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		if err != nil {
+			return fmt.Errorf("--audit: %w", err)
+		}
+		defer func() { _ = log.Close() }() // each line is written with one call
+		opt.Audit, opt.AuditShare = log, c.AuditShare
 	}
 	if err := opt.Validate(); err != nil {
 		return usageError(oneLine(err))
@@ -74,7 +94,7 @@ func (c serveCommand) Run(p *program) error {
 	if err != nil {
 		return errors.Join(err, model.Close())
 	}
-	listener, err := net.Listen("tcp", c.Addr)
+	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return errors.Join(fmt.Errorf("--addr: %w", err), server.Close(), model.Close())
 	}
@@ -88,10 +108,36 @@ func (c serveCommand) Run(p *program) error {
 	if a, ok := listener.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() && opt.Token == "" {
 		p.console.Warnf("everybody who reaches %s may ask; set %s to ask for a token", a, tokenVariable)
 	}
-	p.console.Infof("listening on http://%s", listener.Addr())
+	p.console.Infof("listening on http://%s", listens(address, listener))
+	go saySpeed(p.ctx, opt.Logger, model, c.Timeout, c.MaxTokens)
 	err = server.Serve(p.ctx, listener, c.Grace)
 	if err == nil {
 		p.console.Infof("every request is answered")
 	}
 	return errors.Join(err, model.Close())
+}
+
+// address is --addr, with --host and --port in their places.
+func (c serveCommand) address() (string, error) {
+	host, port, err := net.SplitHostPort(c.Addr)
+	if err != nil {
+		return "", usageError(fmt.Sprintf("--addr: %v; it is host:port", err))
+	}
+	if c.Host != nil {
+		host = *c.Host
+	}
+	if c.Port != nil {
+		port = strconv.Itoa(int(*c.Port))
+	}
+	return net.JoinHostPort(host, port), nil
+}
+
+// listens is the address as the user gave it with the port that is in use: the listener's own names every IPv4 host as [::].
+func listens(address string, listener net.Listener) string {
+	host, _, _ := net.SplitHostPort(address)
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	if host == "" || err != nil {
+		return listener.Addr().String()
+	}
+	return net.JoinHostPort(host, port)
 }

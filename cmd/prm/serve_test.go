@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -136,4 +138,80 @@ func remote(t *testing.T, url, body string) (reward float64) {
 	require.NoError(t, json.NewDecoder(r.Body).Decode(&reward))
 	require.NoError(t, r.Body.Close())
 	return reward
+}
+
+// Every answer names the model and the settings; the audit log replays to the last bit, and a changed score is found.
+func TestServeIsAudited(t *testing.T) {
+	dir, _, _, config := fixture(t)
+	code, _, stderr := prmCommand("train", "--config", config, "--quiet", "--set", "optim.steps=1")
+	require.Zero(t, code, stderr)
+	model, log := filepath.Join(dir, "run"), filepath.Join(dir, "audit.jsonl")
+	headers := func(arguments ...string) http.Header {
+		url, stop := served(t, append([]string{"--model", model}, arguments...)...)
+		var header http.Header
+		for _, body := range []string{
+			`{"prompt":"Number 7?","response":"One.\n\nTwo."}`, `{"prompt":"Number 8?","response":"<think>\nOne.\n\n</think>\n\nÜ \u2028 <b>."}`,
+		} {
+			response, err := http.Post(url+"/reward/remote_rm", "application/json", strings.NewReader(body))
+			require.NoError(t, err)
+			require.NoError(t, response.Body.Close())
+			require.Equal(t, 200, response.StatusCode)
+			header = response.Header
+		}
+		metrics, err := http.Get(url + "/metrics")
+		require.NoError(t, err)
+		text, err := io.ReadAll(metrics.Body)
+		require.NoError(t, errors.Join(err, metrics.Body.Close()))
+		require.Contains(t, string(text), "goprm_reward_count 2")
+		require.Contains(t, string(text), "goprm_text_tokens_count 2")
+		stop()
+		return header
+	}
+	first := headers("--audit", log, "--audit-share", "1", "--alpha", "0.25", "--parts", "all")
+	require.Regexp(t, `^[0-9a-f]{64}\+[0-9a-f]{64}$`, first.Get("X-Goprm-Model"), "of the adapter and of its base")
+	require.Len(t, first.Get("X-Goprm-Settings"), 64)
+	second := headers("--parts", "all")
+	require.Equal(t, first.Get("X-Goprm-Model"), second.Get("X-Goprm-Model"))
+	require.NotEqual(t, first.Get("X-Goprm-Settings"), second.Get("X-Goprm-Settings"), "alpha differs")
+	info, err := os.Stat(log)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+
+	code, stdout, stderr := prmCommand("score", "--model", model, "--replay", log)
+	require.Zero(t, code, stdout+stderr)
+	require.Equal(t, "2 texts: 2 the same to the last bit, 0 different\n", stdout)
+	text, err := os.ReadFile(log)
+	require.NoError(t, err)
+	score := regexp.MustCompile(`"score":(0\.\d+)`)
+	changed := score.ReplaceAllString(string(text), `"score":${1}1`)
+	require.NotEqual(t, changed, string(text))
+	code, stdout, stderr = prmCommand("score", "--model", model, "--replay", write(t, filepath.Join(dir, "changed.jsonl"), changed))
+	require.Equal(t, 1, code)
+	require.Contains(t, stdout, "  was ")
+	require.Contains(t, stderr, "2 of 2 texts score differently")
+	code, _, stderr = prmCommand("score", "--model", model, "--replay", write(t, filepath.Join(dir, "none.jsonl"), ""))
+	require.Equal(t, 1, code, stderr)
+}
+
+func TestServeSaysItsSpeed(t *testing.T) {
+	dir, _, _, config := fixture(t)
+	code, _, stderr := prmCommand("train", "--config", config, "--quiet", "--set", "optim.steps=1")
+	require.Zero(t, code, stderr)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var log shared
+	ended := make(chan int, 1)
+	go func() {
+		ended <- run(ctx, []string{"serve", filepath.Join(dir, "run"), "--host", "127.0.0.1", "--port", "0", "--timeout", "10s", "--max-tokens", "100000000"}, strings.NewReader(""), io.Discard, &log)
+	}()
+	said := regexp.MustCompile(`about (\d+) tokens a second, one text at a time: the longest that fits the time-out of 10s has about (\d+) tokens`)
+	require.Eventually(t, func() bool { return said.MatchString(log.String()) }, 20*time.Second, 5*time.Millisecond, log.String())
+	m := said.FindStringSubmatch(log.String())
+	speed, err := strconv.ParseFloat(m[1], 64)
+	require.NoError(t, err)
+	longest, err := strconv.ParseFloat(m[2], 64)
+	require.NoError(t, err)
+	require.InDelta(t, 10*speed, longest, 10)
+	cancel()
+	require.Zero(t, <-ended, log.String())
 }

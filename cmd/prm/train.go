@@ -10,22 +10,34 @@ import (
 )
 
 type trainCommand struct {
-	Config string   `required:"" help:"YAML file."`
-	Base   string   `help:"Where the base of the model lies now, if that is an adapter or a head; where it lay in training by default."`
-	Set    []string `sep:"none" help:"Override a key, as optim.lr=1e-4; may be given more than once."`
-	Resume bool     `help:"Go on from the newest checkpoint of the run folder that verifies."`
-	DryRun bool     `help:"Show rendered text with its read-outs, counts, memory and time, and stop."`
-	JSON   bool     `help:"Print the result as JSON."`
+	File   string `arg:"" optional:"" help:"YAML file, as --config; a run folder stands for its config.yaml."`
+	Config string `help:"YAML file: docs/configuration.md has every key. Flags win over it."`
+	trainKeys
+	Set         []string `sep:"none" help:"Override a key, as optim.head_lr=1e-4; may be given more than once. It wins over flags."`
+	Base        string   `help:"Where the base of the model lies now, if that is an adapter or a head; where it lay in training by default."`
+	Resume      bool     `help:"Go on from the newest checkpoint of the run folder that verifies."`
+	DryRun      bool     `help:"Show rendered text with its read-outs, counts, memory and time, and stop."`
+	PrintConfig bool     `help:"Print the configuration with every default in place, as YAML, and stop."`
+	JSON        bool     `help:"Print the result as JSON."`
 }
 
 func (trainCommand) Help() string {
 	return "The run folder gets config.yaml (with everything resolved), run.json, metrics.jsonl, checkpoints/ and model/. " +
-		"SIGINT and SIGTERM save a checkpoint and exit 0. Example:\n\n  prm train --config run.yaml --set optim.epochs=2"
+		"SIGINT and SIGTERM save a checkpoint and exit 0 (see --signal-exit). Examples:\n\n" +
+		"  prm train --model Qwen2.5-1.5B-Instruct --data labelled.jsonl --out runs/one\n" +
+		"  prm train --config run.yaml --lr 5e-5 --set optim.head_lr=2e-3"
 }
 
 func (c trainCommand) Run(p *program) error {
-	config, err := prm.LoadTrainConfig(c.Config, c.Set)
+	config, err := c.config(p)
 	if err != nil {
+		return err
+	}
+	if c.PrintConfig {
+		text, err := config.YAML()
+		if err == nil {
+			_, err = p.stdout.Write(text)
+		}
 		return err
 	}
 	if c.Base != "" {
@@ -72,8 +84,7 @@ func writeTraining(p *program, r *prm.TrainResult) error {
 		fmt.Fprintf(&b, "trained %d steps, %d tokens\n", r.Steps, r.Tokens)
 	}
 	if e := r.Eval; e != nil {
-		fmt.Fprintf(&b, "unseen problems: loss %.4f, step AUROC %.3f, within trajectories %.3f, within problems %.3f, first-error F1 %.3f\n",
-			e.Loss, e.StepAUROC, e.WithinAUROC, e.WithinProblemAUROC, e.FirstErrorF1)
+		fmt.Fprintf(&b, "unseen problems: %s\n", e)
 	}
 	if n := r.Counts; n.DroppedTrajectories+n.Truncated > 0 {
 		fmt.Fprintf(&b, "too long: %d trajectories dropped, %d truncated; %d step labels and %d trajectory labels lost\n",

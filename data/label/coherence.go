@@ -8,9 +8,9 @@ import (
 // Coherence is how a step is compared with the one before it, against steps of unrelated trajectories. With p the cosine of
 // step and predecessor and n_i those of the negatives and the predecessor, each divided by τ, it is p − log Σ exp(n_i).
 type Coherence struct {
-	// Negatives is |N|.
+	// Negatives is |N|, the number of steps that a step is compared with.
 	Negatives int `yaml:"negatives" json:"negatives"`
-	// Tau is τ.
+	// Tau is τ, the softmax's temperature.
 	Tau float64 `yaml:"tau" json:"tau"`
 	// Form is "log", or "probability": its exponential.
 	Form string `yaml:"form" json:"form"`

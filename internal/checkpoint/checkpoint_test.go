@@ -252,7 +252,7 @@ func TestNewestSaysWhatIsWrong(t *testing.T) {
 		"manifest.json: not a regular file of at most": func(dir string) error { return os.Truncate(filepath.Join(dir, manifestName), maxManifestBytes+1) },
 		"weights.safetensors: not a regular file": func(dir string) error {
 			p := filepath.Join(dir, "weights.safetensors")
-			return errors.Join(os.Remove(p), syscall.Mkfifo(p, 0o644))
+			return errors.Join(os.Remove(p), special(p))
 		},
 	} {
 		root := filepath.Join(t.TempDir(), "checkpoints")

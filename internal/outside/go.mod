@@ -1,6 +1,6 @@
 module example.org/outside
 
-go 1.26.8
+go 1.26.0
 
 require (
 	github.com/goprm/goprm v0.0.0

@@ -124,3 +124,35 @@ func TestEvents(t *testing.T) {
 	require.Equal(t, []any{int64(201)}, events[1][2], "what earlier files hold from step 201 on has not happened")
 	require.Equal(t, decoded{1: {int64(1)}}, parse(t, events[1][7][0].([]byte)))
 }
+
+func TestEventsOfPlugins(t *testing.T) {
+	dir := t.TempDir()
+	e, err := openEvents(dir, 0, func() time.Time { return time.Unix(1700000000, 0) })
+	require.NoError(t, err)
+	require.NoError(t, e.HParams(map[string]any{"optim.lr": 0.5, "train": "lora"}))
+	require.NoError(t, e.Text(3, "samples/a", "one ⟦⟧"))
+	require.NoError(t, e.Close())
+	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	require.NoError(t, err)
+	events := readEvents(t, files[0])
+	require.Len(t, events, 3)
+	value := func(i int) (tag string, tensor decoded, plugin decoded) {
+		v := parse(t, parse(t, events[i][5][0].([]byte))[1][0].([]byte))
+		metadata := parse(t, v[9][0].([]byte))
+		return string(v[1][0].([]byte)), parse(t, v[8][0].([]byte)), parse(t, metadata[1][0].([]byte))
+	}
+	tag, _, plugin := value(1)
+	require.Equal(t, "_hparams_/session_start_info", tag)
+	require.Equal(t, []any{[]byte("hparams")}, plugin[1])
+	start := parse(t, parse(t, plugin[2][0].([]byte))[3][0].([]byte))
+	require.Equal(t, []any{1.7e9}, start[5])
+	rate := parse(t, start[1][0].([]byte))
+	require.Equal(t, []any{[]byte("optim.lr")}, rate[1])
+	require.Equal(t, decoded{2: {0.5}}, parse(t, rate[2][0].([]byte)))
+	require.Equal(t, decoded{3: {[]byte("lora")}}, parse(t, parse(t, start[1][1].([]byte))[2][0].([]byte)))
+	tag, tensor, plugin := value(2)
+	require.Equal(t, "samples/a", tag)
+	require.Equal(t, []any{int64(7)}, tensor[1])
+	require.Equal(t, []any{[]byte("one ⟦⟧")}, tensor[8])
+	require.Equal(t, []any{[]byte("text")}, plugin[1])
+}

@@ -47,6 +47,8 @@ type call struct {
 // post makes a handler of what answers a request with a value.
 func (s *Server) post(e *endpoint) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Goprm-Model", s.info.Identity)
+		w.Header().Set("X-Goprm-Settings", s.info.Settings)
 		value, err := s.answer(w, r, e)
 		s.reply(w, r, value, err)
 	}

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -19,6 +20,8 @@ type metrics struct {
 	tokens   prometheus.Counter
 	cached   prometheus.Counter
 	steps    prometheus.Counter
+	rewards  prometheus.Histogram
+	lengths  prometheus.Histogram
 
 	controlTokens prometheus.Counter
 
@@ -60,6 +63,10 @@ func newMetrics(s *Server) *metrics {
 	m.tokens = counter("goprm_tokens_total", "Tokens of the texts scored.")
 	m.cached = counter("goprm_cached_tokens_total", "Tokens of the texts scored that were not computed, since earlier texts begin with them.")
 	m.steps = counter("goprm_steps_total", "Steps scored.")
+	m.rewards = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "goprm_reward",
+		Help: "Rewards of the texts scored, before they are blended with outcomes.", Buckets: prometheus.LinearBuckets(-1, 0.1, 31)})
+	m.registry.MustRegister(m.rewards)
+	m.lengths = histogram("goprm_text_tokens", "Tokens of a text.", 16, 2, 14)
 	m.inBatch = histogram("goprm_batch_texts", "Texts of a batch.", 1, 2, 10)
 	m.batches = histogram("goprm_batch_tokens", "Tokens of a batch.", 64, 2, 12)
 	m.running = histogram("goprm_batch_seconds", "Time that a batch takes.", 0.001, 2, 18)
@@ -87,6 +94,10 @@ func (m *metrics) scored(texts []Text, scores []Score) {
 		m.tokens.Add(float64(t.Tokens()))
 		m.cached.Add(float64(scores[i].Cached))
 		m.steps.Add(float64(len(scores[i].Steps)))
+		m.lengths.Observe(float64(t.Tokens()))
+		if reward := scores[i].Reward; scores[i].Err == nil && !math.IsNaN(reward) {
+			m.rewards.Observe(reward)
+		}
 		if t.Windows() > 1 {
 			m.windowed.Inc()
 		}

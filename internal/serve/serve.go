@@ -52,6 +52,8 @@ type Info struct {
 	Steps, Trajectory bool
 	Range             Range
 	Mark              string // the token behind each step at which the model is read; "" if it is read elsewhere
+	// Identity and Settings are hashes of the model and of all settings that an answer depends on; every answer has them as headers.
+	Identity, Settings string
 }
 
 // most is the most that r̂ can be.

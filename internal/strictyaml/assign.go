@@ -2,6 +2,7 @@ package strictyaml
 
 import (
 	"encoding"
+	"errors"
 	"fmt"
 	"math"
 	"reflect"
@@ -16,6 +17,8 @@ import (
 const (
 	maxNodes = 100_000 // values read in all: what aliases repeat counts again, so a small file cannot unfold into a large one
 	maxDepth = 64
+
+	maxUnknown = 100 // keys named in one error
 )
 
 var (
@@ -28,7 +31,16 @@ var (
 type walker struct {
 	at    func(*yaml.Node) string // where a node stands, for errors
 	root  reflect.Type            // for suggestions
+	names []Names
 	nodes int
+
+	unknown []error // keys
+}
+
+// whole assigns a document. Unknown keys come first in its error.
+func (w *walker) whole(n *yaml.Node, v reflect.Value) error {
+	err := w.assign(n, v, nil)
+	return errors.Join(append(w.unknown, err)...)
 }
 
 func (w *walker) errorf(n *yaml.Node, path []string, format string, args ...any) error {
@@ -109,10 +121,30 @@ func (w *walker) section(n *yaml.Node, v reflect.Value, path []string) error {
 	return w.entries(n, path, func(key string, keyNode, value *yaml.Node, path []string) error {
 		index, known := fields.index[key]
 		if !known {
-			return fmt.Errorf("%s: unknown key %s: the nearest known key is %s", w.at(keyNode), strings.Join(path, "."), nearest(w.root, fields.names, path))
+			if len(w.unknown) < maxUnknown {
+				w.unknown = append(w.unknown, w.unknownKey(keyNode, fields.names, path))
+			}
+			return nil
 		}
 		return w.assign(value, v.FieldByIndex(index), path)
 	})
+}
+
+// unknownKey says what an unknown key is here: by the caller's names for it, else by its spelling, if a known one is near.
+func (w *walker) unknownKey(n *yaml.Node, siblings, path []string) error {
+	text := fmt.Sprintf("%s: unknown key %s", w.at(n), strings.Join(path, "."))
+	if name := nearest(siblings, path); name != "" {
+		return fmt.Errorf("%s: the nearest known key is %s", text, name)
+	}
+	for _, names := range w.names {
+		if here, ok := names[strings.ToLower(path[len(path)-1])]; ok {
+			return fmt.Errorf("%s: here it is %s", text, here)
+		}
+	}
+	if name := elsewhere(w.root, path); name != "" {
+		return fmt.Errorf("%s: the nearest known key is %s", text, name)
+	}
+	return errors.New(text)
 }
 
 // table assigns a mapping to a map with text keys.

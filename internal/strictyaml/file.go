@@ -6,7 +6,7 @@ import (
 )
 
 // DecodeFile decodes a file of at most MaxBytes, see Decode.
-func DecodeFile(path string, into any) error {
+func DecodeFile(path string, into any, names ...Names) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
@@ -18,5 +18,5 @@ func DecodeFile(path string, into any) error {
 	if err != nil {
 		return err
 	}
-	return Decode(text, path, into)
+	return Decode(text, path, into, names...)
 }

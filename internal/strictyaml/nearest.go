@@ -37,15 +37,22 @@ func fieldsOf(t reflect.Type) structFields {
 	return fields
 }
 
-// nearest finds what an unknown key was likely meant to be: a key of the same section when it is only a few letters
-// away, else the same key of another section or one whose tag guesses:"…" lists it, else a key of another section a few letters away,
-// else whatever path is closest.
-func nearest(root reflect.Type, siblings []string, path []string) string {
+// Names maps keys of other programs, in lower case, to what they are called here: a key, and a remark if it is not quite the same.
+type Names map[string]string
+
+// nearest is a key of the same section that is only a few letters away, "" if there is none.
+func nearest(siblings, path []string) string {
 	last := len(path) - 1
-	section, key := path[:last:last], path[last]
-	if name := closest(siblings, key); name != "" && distance(name, key) <= max(1, len(key)/3) {
-		return strings.Join(append(section, name), ".")
+	key := path[last]
+	if name := closest(siblings, key); name != "" && near(name, key) {
+		return strings.Join(append(path[:last:last], name), ".")
 	}
+	return ""
+}
+
+// elsewhere is the same key in another section, or one whose tag guesses:"…" lists it, else one a few letters away, else "".
+func elsewhere(root reflect.Type, path []string) string {
+	key := path[len(path)-1]
 	paths := pathsOf(root, nil, 0)
 	for _, p := range paths {
 		if p == key || strings.HasSuffix(p, "."+key) {
@@ -59,10 +66,22 @@ func nearest(root reflect.Type, siblings []string, path []string) string {
 	for i, p := range paths {
 		names[i] = p[strings.LastIndexByte(p, '.')+1:]
 	}
-	if name := closest(names, key); name != "" && distance(name, key) <= max(1, len(key)/3) {
+	if name := closest(names, key); name != "" && near(name, key) {
 		return paths[slices.Index(names, name)]
 	}
-	return closest(paths, strings.Join(path, "."))
+	if name := closest(paths, strings.Join(path, ".")); name != "" && near(name, strings.Join(path, ".")) {
+		return name
+	}
+	return ""
+}
+
+// near tells whether one name is likely the other mistyped: a third of its letters at most, but one in any case. Of a name of one or two
+// letters nothing is near but another case of it.
+func near(name, key string) bool {
+	if strings.EqualFold(name, key) {
+		return true
+	}
+	return len(key) > 2 && distance(name, key) <= max(1, len(key)/3)
 }
 
 // guessed is the path of the key whose tag lists this one among those that people try instead; "" for none.

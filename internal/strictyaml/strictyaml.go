@@ -23,8 +23,9 @@ const MaxBytes = 1 << 20
 //
 //	run.yaml:12: unknown key optim.lrr: the nearest known key is optim.lr
 //
-// Types with their own UnmarshalYAML or UnmarshalText are read by it. After an error into may be partly filled.
-func Decode(data []byte, name string, into any) error {
+// All unknown keys are in one error, a line each. Types with their own UnmarshalYAML or UnmarshalText are read by it. After an error into
+// may be partly filled.
+func Decode(data []byte, name string, into any, names ...Names) error {
 	target, err := structBehind(into)
 	if err != nil {
 		return err
@@ -46,13 +47,13 @@ func Decode(data []byte, name string, into any) error {
 	case !errors.Is(err, io.EOF):
 		return syntaxError(name, err)
 	}
-	w := walker{at: func(n *yaml.Node) string { return fmt.Sprintf("%s:%d", name, n.Line) }, root: target.Type()}
-	return w.assign(document.Content[0], target, nil)
+	w := walker{at: func(n *yaml.Node) string { return fmt.Sprintf("%s:%d", name, n.Line) }, root: target.Type(), names: names}
+	return w.whole(document.Content[0], target)
 }
 
 // Set applies one override of the form a.b=value, the value being YAML (a number, a text, a list such as [a, b]), with
 // the checks of Decode. An empty value is the empty text.
-func Set(into any, assignment string) error {
+func Set(into any, assignment string, names ...Names) error {
 	target, err := structBehind(into)
 	if err != nil {
 		return err
@@ -80,22 +81,43 @@ func Set(into any, assignment string) error {
 		node = &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Content: []*yaml.Node{{Kind: yaml.ScalarNode, Tag: "!!str", Value: path[i]},
 			node}}
 	}
-	w := walker{at: func(*yaml.Node) string { return "--set " + assignment }, root: target.Type()}
-	return w.assign(node, target, nil)
+	w := walker{at: func(*yaml.Node) string { return "--set " + assignment }, root: target.Type(), names: names}
+	return w.whole(node, target)
 }
 
-// Encode writes v as YAML, struct fields in their order and map keys sorted, so that equal values give equal bytes.
+// Encode writes v as YAML, struct fields in their order and map keys sorted, so that equal values give equal bytes. Texts with line breaks
+// are quoted, and lists of plain values stand on one line, as people write them.
 func Encode(v any) ([]byte, error) {
+	var tree yaml.Node
+	if err := tree.Encode(v); err != nil {
+		return nil, err
+	}
+	readable(&tree)
 	var out bytes.Buffer
 	encoder := yaml.NewEncoder(&out)
 	encoder.SetIndent(2)
-	if err := encoder.Encode(v); err != nil {
+	if err := encoder.Encode(&tree); err != nil {
 		return nil, err
 	}
 	if err := encoder.Close(); err != nil {
 		return nil, err
 	}
 	return out.Bytes(), nil
+}
+
+// readable chooses the style of a tree's values.
+func readable(n *yaml.Node) {
+	plain := true
+	for _, child := range n.Content {
+		plain = plain && child.Kind == yaml.ScalarNode
+		readable(child)
+	}
+	switch {
+	case n.Kind == yaml.SequenceNode && plain:
+		n.Style = yaml.FlowStyle
+	case n.Kind == yaml.ScalarNode && strings.Contains(n.Value, "\n"):
+		n.Style = yaml.DoubleQuotedStyle
+	}
 }
 
 func structBehind(into any) (reflect.Value, error) {

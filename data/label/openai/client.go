@@ -22,7 +22,7 @@ type ClientOptions struct {
 	Concurrency int `yaml:"concurrency"`
 	// RequestsPerMinute are paced evenly; TokensPerMinute counts upper bounds before a call and corrects them after it. 0: no limit.
 	RequestsPerMinute int `yaml:"requests_per_minute"`
-	TokensPerMinute   int `yaml:"tokens_per_minute"`
+	TokensPerMinute   int `yaml:"tokens_per_minute"` // see RequestsPerMinute
 	// Timeout bounds one attempt, from the connection to the last byte; 0: five minutes.
 	Timeout time.Duration `yaml:"timeout"`
 	// Attempts is how often a call is tried while its failures are transient; 0: 6.
@@ -59,9 +59,9 @@ type Ledger interface {
 
 // Prices are per million tokens, in the currency of the budget.
 type Prices struct {
-	Prompt     float64 `yaml:"prompt"`
-	Cached     float64 `yaml:"cached"` // prompt tokens that the server found in its prefix cache
-	Completion float64 `yaml:"completion"`
+	Prompt     float64 `yaml:"prompt"`     // of a million prompt tokens, in the currency of the budget
+	Cached     float64 `yaml:"cached"`     // of a million prompt tokens that the server found in its prefix cache
+	Completion float64 `yaml:"completion"` // of a million completion tokens
 }
 
 // Cost is what the tokens of an estimate cost; fractions of 1e-9 are rounded up.

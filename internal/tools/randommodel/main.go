@@ -19,6 +19,7 @@ import (
 	"github.com/goprm/goprm/internal/hfmodel"
 	"github.com/goprm/goprm/internal/rng"
 	"github.com/goprm/goprm/internal/safetensors"
+	"github.com/goprm/goprm/internal/tinymodel"
 )
 
 // shapes, those with a size for a name are of Qwen2.5's config.json files.
@@ -50,7 +51,7 @@ func shape(hidden, layers, heads, keyHeads, intermediate, vocab int) map[string]
 }
 
 func main() {
-	name := flag.String("shape", "0.5b", "tiny, small, 0.5b, 1.5b, 7b, 72b or qwen3")
+	name := flag.String("shape", "0.5b", "tiny, small, 0.5b, 1.5b, 7b, 72b or qwen3; test: the chat model of the tests")
 	sparse := flag.Bool("sparse", false, "all weights 0, as holes in the file, which then takes no room on the disk")
 	dtype := flag.String("dtype", "F32", "F32 or BF16")
 	head := flag.Bool("head", false, "with a two-class head on every token")
@@ -60,6 +61,13 @@ func main() {
 	config := shapes[*name]
 	if config != nil && *vocabulary > 0 {
 		config["vocab_size"] = *vocabulary
+	}
+	if *name == "test" {
+		if err := tinymodel.Write(*out, tinymodel.Options{}); err != nil {
+			fmt.Fprintln(os.Stderr, "randommodel:", err)
+			os.Exit(1)
+		}
+		return
 	}
 	if err := write(*out, config, safetensors.DType(*dtype), *head, *sparse); err != nil {
 		fmt.Fprintln(os.Stderr, "randommodel:", err)
