@@ -11,8 +11,16 @@ import (
 type LineChart struct {
 	Title          string
 	XLabel, YLabel string
-	Log2           bool // doublings of x are equally far apart; x of 0 and less are left out
+	Log2           bool    // doublings of x are equally far apart; x of 0 and less are left out
+	Low, High      float64 // least range of y, so that charts can be compared; both 0: that of the values
 	Series         []Series
+	Marks          []Mark
+}
+
+// Mark is a vertical line, such as a threshold.
+type Mark struct {
+	At   float64
+	Name string
 }
 
 // Series is one line. Points whose x or y is not finite leave a gap. Points are drawn in their order.
@@ -20,6 +28,8 @@ type Series struct {
 	Name string
 	X, Y []float64 // the longer one's surplus is left out
 	Dots bool      // every point is marked
+
+	Below, Above []float64 // ends of an interval at each point, drawn as whiskers; nil: none
 }
 
 // Histogram shows how two or more groups of values are distributed, each as shares of its own size, one over the other.
@@ -29,6 +39,7 @@ type Histogram struct {
 	Low, Top float64 // the range; both 0: that of the values. Values outside fall into the end bins
 	Bins     int     // 0: 20
 	Groups   []Group
+	Marks    []Mark
 }
 
 // Group is one group of values; those that are not finite are left out. Of many values the counts will do.
@@ -45,9 +56,16 @@ const (
 )
 
 type shape struct {
-	Colour int
-	Path   string
-	Dots   []point // where a line is a single point
+	Colour   int
+	Path     string
+	Whiskers string
+	Dots     []point // where a line is a single point
+}
+
+type markView struct {
+	At   float64
+	Text string
+	Left bool // the text stands left of the line
 }
 
 type point struct{ X, Y float64 }
@@ -65,7 +83,9 @@ type chartView struct {
 	XTicks, YTicks           []Tick
 	Legend                   []legendEntry
 	Shapes                   []shape
+	Marks                    []markView
 	Filled, Empty            bool
+	marks                    []Mark
 	figure                   Figure
 }
 
@@ -79,12 +99,19 @@ func (v *chartView) draw(x, y *axis) {
 	v.MiddleX, v.MiddleY = round((v.Left+v.Right)/2), (v.Top+v.Bottom)/2
 	v.XTicks, v.YTicks = x.ticks(), y.ticks()
 	v.Empty = false
+	for _, m := range v.marks {
+		if m.At >= x.low && m.At <= x.high {
+			at := round(x.at(m.At))
+			v.Marks = append(v.Marks, markView{at, m.Name, at > v.MiddleX})
+		}
+	}
 	v.figure = Figure{Title: v.Title, XLabel: v.XLabel, YLabel: v.YLabel, X: Axis{x.low, x.high, v.XTicks}, Y: Axis{y.low, y.high, v.YTicks},
 		Filled: v.Filled}
 }
 
 func (c LineChart) view() (string, any) {
 	v := newChartView(c.Title, c.XLabel, c.YLabel)
+	v.marks = c.Marks
 	lowX, highX, lowY, highY := math.Inf(1), math.Inf(-1), math.Inf(1), math.Inf(-1)
 	for i, s := range c.drawn() {
 		v.Legend = append(v.Legend, legendEntry{i % colours, s.Name})
@@ -92,11 +119,17 @@ func (c LineChart) view() (string, any) {
 			if usable(s.X[k]) && usable(s.Y[k]) {
 				lowX, highX = math.Min(lowX, s.X[k]), math.Max(highX, s.X[k])
 				lowY, highY = math.Min(lowY, s.Y[k]), math.Max(highY, s.Y[k])
+				if low, high, ok := s.interval(k); ok {
+					lowY, highY = math.Min(lowY, low), math.Max(highY, high)
+				}
 			}
 		}
 	}
 	if lowX > highX {
 		return "chart", v
+	}
+	if c.Low != c.High {
+		lowY, highY = math.Min(lowY, c.Low), math.Max(highY, c.High)
 	}
 	x, y := niceAxis(lowX, highX, 5), niceAxis(lowY, highY, 5)
 	if c.Log2 {
@@ -104,10 +137,44 @@ func (c LineChart) view() (string, any) {
 	}
 	v.draw(&x, &y)
 	for i, s := range c.drawn() {
-		v.Shapes = append(v.Shapes, s.shape(i%colours, x, y))
+		one := s.shape(i%colours, x, y)
+		one.Whiskers = s.whiskers(x, y, whiskerGap*(float64(i)-float64(len(c.Series)-1)/2))
+		v.Shapes = append(v.Shapes, one)
 		v.figure.Lines = append(v.figure.Lines, s.kept())
 	}
 	return "chart", v
+}
+
+// interval is that of a point, if it has one.
+func (s Series) interval(k int) (low, high float64, ok bool) {
+	if k >= len(s.Below) || k >= len(s.Above) || !usable(s.Below[k]) || !usable(s.Above[k]) {
+		return 0, 0, false
+	}
+	return s.Below[k], s.Above[k], true
+}
+
+// Whiskers of several series stand beside each other.
+const (
+	whiskerGap = 5.0
+	whiskerEnd = 2.0 // half the width of an end
+)
+
+func (s Series) whiskers(x, y axis, aside float64) string {
+	var path strings.Builder
+	for k := range min(len(s.X), len(s.Y)) {
+		low, high, ok := s.interval(k)
+		if !ok || !usable(s.X[k]) {
+			continue
+		}
+		at := x.at(s.X[k]) + aside
+		for _, end := range []float64{low, high} {
+			writePoint(&path, 'M', round(at-whiskerEnd), round(y.at(end)))
+			writePoint(&path, 'L', round(at+whiskerEnd), round(y.at(end)))
+		}
+		writePoint(&path, 'M', round(at), round(y.at(low)))
+		writePoint(&path, 'L', round(at), round(y.at(high)))
+	}
+	return path.String()
 }
 
 // drawn are the series with x as it is drawn.
@@ -213,7 +280,7 @@ func writePoint(path *strings.Builder, command byte, x, y float64) {
 
 func (h Histogram) view() (string, any) {
 	v := newChartView(h.Title, h.XLabel, "share of the group")
-	v.Filled = true
+	v.Filled, v.marks = true, h.Marks
 	for i, g := range h.Groups {
 		v.Legend = append(v.Legend, legendEntry{i % colours, g.Name + " (" + strconv.Itoa(g.size()) + ")"})
 	}

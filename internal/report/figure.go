@@ -21,6 +21,9 @@ func Figures(p Page) []Figure {
 	var list []Figure
 	for _, s := range p.Sections {
 		for _, b := range s.Blocks {
+			if _, ok := b.(Traces); ok { // rendering their texts would take long for nothing
+				continue
+			}
 			if v, ok := viewOf(b).Data.(chartView); ok && !v.Empty {
 				v.figure.Section = s.Title
 				list = append(list, v.figure)

@@ -1,0 +1,72 @@
+package report
+
+import "strconv"
+
+// Table is a table with a heading row. Columns that hold only numbers (or nothing) are set flush right.
+type Table struct {
+	Title   string
+	Columns []string
+	Rows    [][]string // shorter rows are filled with empty cells; cells beyond the columns are left out
+	Folded  bool       // only the title shows until the reader opens it; it needs a title
+}
+
+// Facts are the few numbers that a reader came for.
+type Facts []Fact
+
+// Fact is one of them.
+type Fact struct{ Name, Value, Note string }
+
+func (f Facts) view() (string, any) { return "facts", f }
+
+type cell struct {
+	Text   string
+	Number bool
+}
+
+type tableView struct {
+	Title  string
+	Folded bool
+	Head   []cell
+	Rows   [][]cell
+}
+
+func (t Table) view() (string, any) {
+	v := tableView{Title: t.Title, Folded: t.Folded && t.Title != "", Head: make([]cell, len(t.Columns)), Rows: make([][]cell, len(t.Rows))}
+	for c, title := range t.Columns {
+		number := false
+		for _, row := range t.Rows {
+			if c < len(row) && row[c] != "" {
+				if number = isNumber(row[c]); !number {
+					break
+				}
+			}
+		}
+		v.Head[c] = cell{title, number}
+	}
+	for r, row := range t.Rows {
+		v.Rows[r] = make([]cell, len(t.Columns))
+		for c := range t.Columns {
+			v.Rows[r][c].Number = v.Head[c].Number
+			if c < len(row) {
+				v.Rows[r][c].Text = row[c]
+			}
+		}
+	}
+	return "table", v
+}
+
+// isNumber takes what a table shows as a number: 12, −0.5, 93.0 %, or a dash for nothing.
+func isNumber(s string) bool {
+	switch s {
+	case "-", "–", "—":
+		return true
+	}
+	if n := len(s); s[n-1] == '%' {
+		s = s[:n-1]
+	}
+	for len(s) > 0 && s[len(s)-1] == ' ' {
+		s = s[:len(s)-1]
+	}
+	_, err := strconv.ParseFloat(s, 64)
+	return err == nil
+}
