@@ -19,7 +19,6 @@ type bar struct {
 
 type curveView struct {
 	Width           int
-	Height          float64
 	Threshold       float64
 	Low, High, Name string
 	Bars            []bar
@@ -39,7 +38,7 @@ func (s Steps) curve(scale Scale, labels bool) curveView {
 	at := func(v float64) float64 {
 		return round(curveHeight * (scale.High - math.Max(scale.Low, math.Min(scale.High, v))) / (scale.High - scale.Low))
 	}
-	v := curveView{Width: max(1, len(s.Steps)), Height: curveHeight, Threshold: at(scale.Threshold), Low: number(scale.Low), High: number(scale.High),
+	v := curveView{Width: max(1, len(s.Steps)), Threshold: at(scale.Threshold), Low: number(scale.Low), High: number(scale.High),
 		Name: fmt.Sprintf("%s of the steps. %s.", what, s.facts(scale, labels))}
 	for i, step := range s.Steps {
 		value := step.value(labels)

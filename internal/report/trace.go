@@ -22,6 +22,7 @@ type Steps struct {
 	Problem string // shown first; may be empty. Trajectories of one problem are offered to be compared
 	Note    string // a line under the title
 	First   int    // number of the first step; 0: 1
+	Focus   int    // number of the step that the title speaks of; 0: none
 	Scale   Scale
 	Steps   []Step
 }
@@ -75,6 +76,7 @@ type stepView struct {
 
 type traceView struct {
 	ID, Title, Note, Facts string
+	Focus                  int
 	Group                  string // the problem, for equality
 	Open                   bool
 	Problem                template.HTML
@@ -94,7 +96,7 @@ type tracesView struct {
 	Threshold string
 }
 
-func (s Steps) view() (string, any) { return Traces{Title: s.Title, List: []Steps{s}}.view() }
+func (s Steps) view() (string, any) { return Traces{List: []Steps{s}}.view() }
 
 func (t Traces) view() (string, any) {
 	v := tracesView{Title: t.Title, Many: len(t.List) > 1}
@@ -115,7 +117,7 @@ func (s Steps) trace() traceView {
 	if labels {
 		scale = Scale{}.filled()
 	}
-	v := traceView{Title: s.Title, Note: s.Note, Group: s.Problem, Labels: labels, Threshold: number(scale.Threshold), Curve: s.curve(scale, labels)}
+	v := traceView{Title: s.Title, Note: s.Note, Focus: s.Focus, Group: s.Problem, Labels: labels, Threshold: number(scale.Threshold), Curve: s.curve(scale, labels)}
 	if s.Problem != "" {
 		v.Problem = template.HTML(richtext.HTML(s.Problem))
 	}
