@@ -32,9 +32,9 @@ type Stage struct {
 }
 
 const (
-	shown     = 3     // trajectories shown in full
-	shownSize = 40000 // bytes of text of one of them
-	kept      = 20000 // values kept for a histogram
+	shown     = 20      // trajectories that can be looked at
+	shownSize = 400_000 // bytes of text of one of them
+	kept      = 20000   // values kept for a histogram
 )
 
 // thinned keeps at most 2·kept of a stream's values, evenly spread.
@@ -111,7 +111,7 @@ func Write(w io.Writer, in Input) error {
 		return fmt.Errorf("no output is whole yet: %w", err)
 	}
 	v := verdicts{values: map[string]*[2]thinned{}}
-	var examples []report.Block
+	var examples []report.Steps
 	for row, err := range label.ReadRows(in.Dir) {
 		if err != nil {
 			return err
@@ -128,13 +128,33 @@ func Write(w io.Writer, in Input) error {
 		Title: "Labels",
 		Lead: fmt.Sprintf("%d trajectories; %d of %d thinking steps are labelled, %d trajectories as a whole; %d items are open.",
 			s.Trajectories, s.StepLabels, s.Steps, s.TrajectoryLabels, s.OpenItems()),
-		Sections: []report.Section{made(m), stages(in), missing(s), distributions(s), v.section(m.Trajectory.Kind)},
+		Sections: []report.Section{{Blocks: []report.Block{facts(s, in.Spend)}}},
 	}
 	if len(examples) > 0 {
-		page.Sections = append(page.Sections, report.Section{Title: "Examples", Text: "Each thinking step on a colour that follows its label.",
-			Blocks: examples})
+		page.Sections = append(page.Sections, report.Section{Title: "Trajectories", Text: fmt.Sprintf("The first %d that have step labels.", len(examples)),
+			Blocks: []report.Block{report.Traces{List: examples}}})
 	}
+	page.Sections = append(page.Sections, distributions(s), v.section(m.Trajectory.Kind))
+	if open := missing(s); len(open.Blocks) > 0 {
+		page.Sections = append(page.Sections, open)
+	}
+	page.Sections = append(page.Sections, stages(in), made(m))
 	return report.Write(w, page)
+}
+
+// facts are the headline.
+func facts(s label.Summary, spend store.Spend) report.Facts {
+	share := func(n, of int) string { return fmt.Sprintf("%d of %d", n, of) }
+	facts := report.Facts{
+		{Name: "steps labelled", Value: share(s.StepLabels, s.Steps), Note: fmt.Sprintf("%.1f %%", 100*float64(s.StepLabels)/math.Max(1, float64(s.Steps)))},
+		{Name: "trajectories labelled", Value: share(s.TrajectoryLabels, s.Trajectories)},
+		{Name: "open", Value: strconv.Itoa(s.OpenItems()), Note: "items"},
+		{Name: "calls", Value: strconv.FormatInt(spend.Calls+spend.LostCalls, 10)},
+	}
+	if d, ok := s.Values["step"]; ok && d.N > 0 {
+		facts = append(facts, report.Fact{Name: "mean step label", Value: number(d.Mean()), Note: number(d.Min) + " to " + number(d.Max)})
+	}
+	return facts
 }
 
 func made(m label.Manifest) report.Section {
@@ -201,6 +221,9 @@ func missing(s label.Summary) report.Section {
 			}
 		}
 	}
+	if len(t.Rows) == 0 {
+		return report.Section{}
+	}
 	return report.Section{Title: "What has no label", Text: "Neither kind is ever a label.", Blocks: []report.Block{t}}
 }
 
@@ -243,9 +266,9 @@ func (v *verdicts) section(kind label.FinalKind) report.Section {
 	for _, name := range slices.Sorted(maps.Keys(v.values)) {
 		g := v.values[name]
 		h := report.Histogram{Title: name, XLabel: "value"}
-		for side, title := range []string{"wrong or unknown", "right"} {
+		for side := 1; side >= 0; side-- { // right ones are blue
 			if len(g[side].values) > 0 {
-				h.Groups = append(h.Groups, report.Group{Name: title, Values: g[side].values})
+				h.Groups = append(h.Groups, report.Group{Name: [2]string{"wrong or unknown", "right"}[side], Values: g[side].values})
 			}
 		}
 		s.Blocks = append(s.Blocks, h)
@@ -261,7 +284,7 @@ func example(row *label.Row) (report.Steps, bool) {
 		size += len(text)
 		step := report.Step{Part: "thinking", Text: text, Score: math.NaN(), Label: math.NaN()}
 		if i < len(row.Labels.Steps) && row.Labels.Steps[i] != nil {
-			step.Score, labelled = *row.Labels.Steps[i], true
+			step.Label, labelled = *row.Labels.Steps[i], true
 		}
 		block.Steps = append(block.Steps, step)
 	}
