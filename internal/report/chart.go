@@ -86,6 +86,7 @@ type chartView struct {
 	Marks                    []markView
 	Filled, Empty            bool
 	marks                    []Mark
+	whiskers                 bool
 	figure                   Figure
 }
 
@@ -95,6 +96,9 @@ func newChartView(title, xLabel, yLabel string) chartView {
 
 func (v *chartView) draw(x, y *axis) {
 	left := frame(x, y)
+	if v.whiskers {
+		x.from, x.to = x.from+whiskerRoom, x.to-whiskerRoom
+	}
 	v.Left, v.Right, v.Top, v.Bottom = round(left), chartWidth-rightMargin, topMargin, chartHeight-bottomMargin
 	v.MiddleX, v.MiddleY = round((v.Left+v.Right)/2), (v.Top+v.Bottom)/2
 	v.XTicks, v.YTicks = x.ticks(), y.ticks()
@@ -120,7 +124,7 @@ func (c LineChart) view() (string, any) {
 				lowX, highX = math.Min(lowX, s.X[k]), math.Max(highX, s.X[k])
 				lowY, highY = math.Min(lowY, s.Y[k]), math.Max(highY, s.Y[k])
 				if low, high, ok := s.interval(k); ok {
-					lowY, highY = math.Min(lowY, low), math.Max(highY, high)
+					lowY, highY, v.whiskers = math.Min(lowY, low), math.Max(highY, high), true
 				}
 			}
 		}
@@ -157,6 +161,8 @@ func (s Series) interval(k int) (low, high float64, ok bool) {
 const (
 	whiskerGap = 5.0
 	whiskerEnd = 2.0 // half the width of an end
+	// whiskerRoom is left at both ends of the horizontal axis.
+	whiskerRoom = (colours-1)*whiskerGap/2 + whiskerEnd + 2
 )
 
 func (s Series) whiskers(x, y axis, aside float64) string {

@@ -136,9 +136,9 @@ func TestStepShades(t *testing.T) {
 		{Text: "a", Score: 0, Label: nan}, {Text: "b", Score: 0.25, Label: 0.5}, {Text: "c", Score: 0.5, Label: 0.4}, {Text: "d", Score: 0.9, Label: 1},
 		{Text: "e", Score: 7, Label: 1}, {Text: "f", Score: nan, Label: 1}, {Text: "g", Score: 0.4, Label: nan}, {Text: "h", Score: nan, Label: nan}}}}}}})
 	for text, want := range map[string][]string{
-		"a": {`class="step lo3"`, `data-wrong=""`, "▼", "<b>", "0.00"}, "b": {`class="step lo2"`, "▼", "0.25", "label 0.50", `data-gap="0.25"`, `data-differs=""`, "≠"},
-		"c": {`class="step hi1"`, "▲", "0.50", "label 0.40", `data-differs=""`}, "d": {`class="step hi3"`, "0.90", "label 1.00"}, "e": {`class="step hi3"`, "7.00"},
-		"f": {`class="step none"`, "label 1.00"}, "g": {`class="step lo1"`, "0.40"}, "h": {`class="step none"`, "no score"},
+		"a": {`class="step lo3"`, `data-wrong=""`, "▼", "<b>", "0.000"}, "b": {`class="step lo2"`, "▼", "0.250", "label 0.5<", `data-gap="0.250"`, `data-differs=""`, "≠"},
+		"c": {`class="step hi1"`, "▲", "0.500", "label 0.4<", `data-differs=""`}, "d": {`class="step hi3"`, "0.900", "label 1<"}, "e": {`class="step hi3"`, "7.000"},
+		"f": {`class="step none"`, "label 1<"}, "g": {`class="step lo1"`, "0.400"}, "h": {`class="step none"`, "no score"},
 	} {
 		for _, part := range want {
 			require.Contains(t, row(t, html, text), part, text)
@@ -146,18 +146,18 @@ func TestStepShades(t *testing.T) {
 	}
 	require.NotContains(t, row(t, html, "c"), "data-wrong")
 	require.NotContains(t, row(t, html, "d"), "≠")
-	require.Contains(t, html, "8 steps · lowest 0.00 at step 1 · 3 below 0.50")
+	require.Contains(t, html, "8 steps · lowest 0.000 at step 1 · 3 below 0.5")
 }
 
 // A trajectory that was labelled and not scored shows labels as labels.
 func TestLabelsAreLabels(t *testing.T) {
 	html := render(t, Page{Sections: []Section{{Blocks: []Block{Steps{Steps: []Step{
 		{Text: "a", Score: math.NaN(), Label: 1}, {Text: "b", Score: math.NaN(), Label: math.NaN()}, {Text: "c", Score: math.NaN(), Label: 0.2}}}}}}})
-	require.Contains(t, row(t, html, "a"), `1.00</b><span class="label">label</span>`)
+	require.Contains(t, row(t, html, "a"), `1.000</b><span class="label">label</span>`)
 	require.Contains(t, row(t, html, "b"), `<span class="label">no label</span>`)
 	require.Contains(t, row(t, html, "c"), `class="step lo2"`)
 	require.NotContains(t, html, "no score")
-	require.Contains(t, html, "lowest 0.20 at step 3 · 1 below 0.50 · 1 without a label")
+	require.Contains(t, html, "lowest 0.200 at step 3 · 1 below 0.5 · 1 without a label")
 }
 
 // Bars stand on the threshold and end at the score, in units of a hundredth of the scale's height.
@@ -168,7 +168,7 @@ func TestCurve(t *testing.T) {
 	require.Equal(t, []bar{{X: 1, Y: 25}}, c.Labels)
 	c = Steps{Scale: Scale{-1, 0, 1}, Steps: []Step{{Score: 3, Label: nan}, {Score: -1, Label: nan}}}.trace().Curve
 	require.Equal(t, []bar{{0.1, 0, 75, "hi"}, {1.1, 75, 25, "lo"}}, c.Bars, "scores beyond the scale widen it")
-	require.Equal(t, "3.00", c.High)
+	require.Equal(t, "3", c.High)
 }
 
 func TestNumericColumns(t *testing.T) {

@@ -26,6 +26,7 @@ type cell struct {
 type tableView struct {
 	Title  string
 	Folded bool
+	Headed bool // a column has a heading
 	Head   []cell
 	Rows   [][]cell
 }
@@ -42,6 +43,7 @@ func (t Table) view() (string, any) {
 			}
 		}
 		v.Head[c] = cell{title, number}
+		v.Headed = v.Headed || title != ""
 	}
 	for r, row := range t.Rows {
 		v.Rows[r] = make([]cell, len(t.Columns))

@@ -163,7 +163,7 @@ func (s Step) view(scale Scale, labels bool) stepView {
 	value := s.value(labels)
 	v.Shade = scale.shade(value)
 	if !math.IsNaN(value) {
-		v.Value, v.Mark, v.Wrong = number(value), "▲", value < scale.Threshold
+		v.Value, v.Mark, v.Wrong = precise(value), "▲", value < scale.Threshold
 		if v.Wrong {
 			v.Mark = "▼"
 		}
@@ -172,28 +172,27 @@ func (s Step) view(scale Scale, labels bool) stepView {
 	case labels && math.IsNaN(s.Label):
 		v.Label = "no label"
 	case labels:
-		v.Score, v.Label = number(s.Label), "label"
+		v.Score, v.Label = precise(s.Label), "label"
 	case math.IsNaN(s.Score):
 		v.Label = "no score"
 	default:
-		v.Score = number(s.Score)
+		v.Score = precise(s.Score)
 	}
 	if !labels && !math.IsNaN(s.Label) {
 		v.Label = "label " + number(s.Label)
 		if !math.IsNaN(s.Score) {
-			v.Gap = number(math.Abs(s.Score - s.Label))
+			v.Gap = precise(math.Abs(s.Score - s.Label))
 			v.Differs = (s.Score >= scale.Threshold) != (s.Label >= 0.5)
 		}
 	}
 	return v
 }
 
+// precise writes a score with as many places as any other, number a label or a threshold with as many as it needs.
+func precise(v float64) string { return strconv.FormatFloat(v, 'f', 3, 64) }
+
 func number(v float64) string {
-	text := strconv.FormatFloat(v, 'f', 3, 64)
-	if strings.HasSuffix(text, "0") {
-		text = text[:len(text)-1]
-	}
-	return text
+	return strings.TrimSuffix(strings.TrimRight(precise(v), "0"), ".")
 }
 
 // facts is the line beside a trajectory's title.
@@ -217,7 +216,7 @@ func (s Steps) facts(scale Scale, labels bool) string {
 		text = "1 step"
 	}
 	if known > 0 {
-		text += fmt.Sprintf(" · lowest %s at step %d · %d below %s", number(lowest), at, below, number(scale.Threshold))
+		text += fmt.Sprintf(" · lowest %s at step %d · %d below %s", precise(lowest), at, below, number(scale.Threshold))
 	}
 	if known < len(s.Steps) && labels {
 		text += fmt.Sprintf(" · %d without a label", len(s.Steps)-known)

@@ -299,7 +299,7 @@ func TestLongTrajectory(t *testing.T) {
 	one.Targets[500] = 1
 	b := disagreement(one, &data.Trajectory{ID: "a"}, make([]string, n), n, 500)
 	require.Equal(t, []int{481, 501, 41}, []int{b.First, b.Focus, len(b.Steps)})
-	require.Contains(t, b.Note, "Steps 481 to 521 of 1001")
+	require.Contains(t, b.Note, "Steps 481 to 521 of 4001")
 	require.Equal(t, 1.0, b.Steps[20].Label)
 }
 
@@ -399,7 +399,7 @@ func TestReportResults(t *testing.T) {
 	require.Equal(t, [][]string{{"best min", "50.0 (25.0–75.0)", "87.5 (50.0–100.0)"}, {"best reward, alpha 0.5", "50.0 (25.0–75.0)", ""},
 		{"majority", "50.0 (25.0–75.0)", "75.0 (50.0–100.0)"}, {"best mean", "50.0 (25.0–75.0)", "87.5 (50.0–100.0)"}}, ways.Rows)
 	require.Equal(t, report.Facts{{Name: "best min", Value: "87.5 %", Note: "right at n = 4"}, {Name: "majority", Value: "75.0 %", Note: "right at n = 4"}}, p.Sections[0].Blocks[0])
-	require.Equal(t, [][]string{{"all", "ece", "-", "-", "-"}, {"all", "pairs", "12", "-", "-"}, {"all", "step_auroc", "0.812", "0.700 to 0.900", "0.500"}}, p.Sections[1].Blocks[0].(report.Table).Rows)
+	require.Equal(t, [][]string{{"all", "ece", "-", "-", "-"}, {"all", "pairs", "12", "-", "-"}, {"all", "step_auroc", "0.812", "0.700–0.900", "0.500"}}, p.Sections[1].Blocks[0].(report.Table).Rows)
 	require.Contains(t, p.Sections[1].Text, "Threshold 0.5, the default")
 	require.Equal(t, "Mine", p.Title)
 }

@@ -80,7 +80,7 @@ func (f *resultFile) eval() error {
 		for _, name := range slices.Sorted(maps.Keys(result.Metrics[group])) {
 			row := []string{group, name, counted(result.Metrics[group][name]), "-"}
 			if between, ok := result.Intervals[group][name]; ok && between.Low.Defined() {
-				row[3] = counted(between.Low) + " to " + counted(between.High)
+				row[3] = counted(between.Low) + "–" + counted(between.High)
 			}
 			for _, control := range controls {
 				cell := "-"

@@ -32,8 +32,9 @@ func (s *scoreTally) finish() error {
 	if !s.all.unit() {
 		s.r.warnf("%s: scores from %.3g to %.3g are no probabilities: no calibration", s.name, s.all.low, s.all.high)
 	}
-	blocks := append([]report.Block{s.facts()}, s.compared()...)
-	s.r.sections = append(s.r.sections, report.Section{Title: "Scores " + s.name, Blocks: append(blocks, s.summary(), s.bySource())})
+	charts, tables := s.compared()
+	blocks := slices.Concat([]report.Block{s.facts()}, charts, []report.Block{s.summary(), s.bySource()}, tables)
+	s.r.sections = append(s.r.sections, report.Section{Title: "Scores " + s.name, Blocks: blocks})
 	if list := s.worst.traces(); len(list) > 0 && s.all.unit() {
 		s.r.sections = append(s.r.sections, report.Section{Title: "Worst disagreements, " + s.name,
 			Text:   fmt.Sprintf("The %d problems with the largest distance between a step's score and its label, one trajectory each.", len(list)),
@@ -155,11 +156,10 @@ func (s *scoreTally) bySource() report.Block {
 }
 
 // compared are the figures of scores beside labels.
-func (s *scoreTally) compared() []report.Block {
-	var blocks, tables []report.Block
+func (s *scoreTally) compared() (blocks, tables []report.Block) {
 	if s.all.unit() && s.all.labelled > 0 {
 		line := report.Series{Name: "steps", Dots: true}
-		bins := report.Table{Title: "calibration", Columns: []string{"scores", "steps", "mean score", "mean label"}}
+		bins := report.Table{Title: "calibration", Folded: true, Columns: []string{"scores", "steps", "mean score", "mean label"}}
 		for i, b := range s.all.calibration.Bins() {
 			if b.Count == 0 {
 				continue
@@ -194,14 +194,14 @@ func (s *scoreTally) compared() []report.Block {
 		blocks = append(blocks, histogramOf("scores of trajectories", "score", []string{"label of 0.5 or more", "less"},
 			[]*counts{&s.wholes[1], &s.wholes[0]}))
 	}
-	return append(blocks, tables...)
+	return blocks, tables
 }
 
 // byPosition is how right the scores are at each place of a trajectory.
 func (s *scoreTally) byPosition() (charts []report.Block, table report.Block) {
 	accuracy, base := report.Series{Name: "accuracy", Dots: true}, report.Series{Name: "good steps"}
 	scores, labels := report.Series{Name: "mean score", Dots: true}, report.Series{Name: "mean label"}
-	t := report.Table{Title: "by position", Columns: []string{"step", "labelled", "accuracy", "good", "mean score", "mean label"}}
+	t := report.Table{Title: "by position", Folded: true, Columns: []string{"step", "labelled", "accuracy", "good", "mean score", "mean label"}}
 	for place, p := range s.positions {
 		if p.n == 0 {
 			continue
@@ -220,10 +220,12 @@ func (s *scoreTally) byPosition() (charts []report.Block, table report.Block) {
 		t.Rows = append(t.Rows, []string{name, fmt.Sprint(p.n), percent(float64(p.right) / n), percent(float64(p.good) / n), shown(p.scores / n),
 			shown(p.labels / n)})
 	}
+	long := len(s.positions) > singlePlaces
 	return []report.Block{
-		report.LineChart{Title: "accuracy by position", XLabel: "step of the trajectory", YLabel: "share of labelled steps",
+		report.LineChart{Title: "accuracy by position", XLabel: "step of the trajectory", YLabel: "share of labelled steps", Log2: long,
 			Series: []report.Series{accuracy, base}},
-		report.LineChart{Title: "score and label by position", XLabel: "step of the trajectory", Series: []report.Series{scores, labels}},
+		report.LineChart{Title: "score and label by position", XLabel: "step of the trajectory", Log2: long,
+			Series: []report.Series{scores, labels}},
 	}, t
 }
 

@@ -85,7 +85,7 @@ func disagreement(one metrics.Trajectory, t *data.Trajectory, texts []string, th
 
 // What is shown of a trajectory: all of it, or the steps around one where it is longer than that.
 const (
-	mostSteps   = 1000
+	mostSteps   = 4000
 	mostText    = 400_000 // bytes
 	stepsAround = 20
 	longestText = 20_000 // characters of one text
