@@ -33,6 +33,8 @@ func blocks(text string) string {
 			flush()
 			i++
 			continue
+		case strings.HasPrefix(line, "\x00b"): // a block of code
+			out = line
 		case rule.MatchString(line):
 			out = "<hr/>"
 		case heading.MatchString(line):
@@ -146,7 +148,7 @@ func inline(s string) string {
 var marks = []struct{ mark, tag string }{{"**", "strong"}, {"__", "strong"}, {"~~", "s"}, {"*", "em"}, {"_", "em"}}
 
 // widest is how far apart two marks of emphasis may stand.
-const widest = 2000
+const widest = 600
 
 // emphasis reads bold, italic and struck text in what is escaped. A mark opens only outside a word and before one, and closes likewise, so that
 // products and powers stay: 2*3*4, 2 * 3, x**2 and a_1 + b_1 are no emphasis.

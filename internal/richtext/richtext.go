@@ -64,7 +64,7 @@ func (c *converter) filled(s string) string {
 			return b.String()
 		}
 		number, after, _ := strings.Cut(rest, "\x00")
-		if i, err := strconv.Atoi(number); err == nil {
+		if i, err := strconv.Atoi(strings.TrimPrefix(number, "b")); err == nil {
 			b.WriteString(c.kept[i])
 		}
 		s = after
@@ -123,7 +123,8 @@ func (c *converter) code(s string, atLineStart bool) (string, int) {
 			body, size = s[first:first+end], first+end+1+ticks
 			body = strings.TrimPrefix(body, "\n")
 		}
-		return c.keep("<pre class=\"code\"><code>" + html.EscapeString(body) + "</code></pre>"), size
+		block := c.keep("<pre class=\"code\"><code>" + html.EscapeString(body) + "</code></pre>")
+		return "\n" + block[:1] + "b" + block[1:] + "\n", size
 	}
 	if c.absent[fence] {
 		return fence, ticks
@@ -166,6 +167,9 @@ func closing(s, end string, most int) int {
 		at := strings.Index(within, end)
 		if at < 0 && len(within) == len(s) {
 			return gone
+		}
+		if (end == `\)` || end == `\]`) && strings.Contains(within[:max(at, 0)], `\`+map[string]string{`\)`: "(", `\]`: "["}[end]) {
+			return -1 // the one before was not closed
 		}
 		return at
 	}
