@@ -131,6 +131,10 @@ func TestLookAtAPage(t *testing.T) {
 		require.NoError(t, err)
 		page := b.Page(t)
 		page.Open((&url.URL{Scheme: "file", Path: full}).String())
+		var paint float64
+		page.Wait(`performance.getEntriesByName("first-contentful-paint").length`)
+		page.Eval(`performance.getEntriesByName("first-contentful-paint")[0].startTime`, &paint)
+		t.Logf("%s: first contentful paint after %.0f ms", path, paint)
 		page.Check(strings.TrimSuffix(filepath.Base(path), ".html"))
 	}
 }

@@ -1,5 +1,5 @@
-// Package browsertest drives a headless Chromium in tests: it opens pages, presses keys, reads what came of them, takes screenshots and runs
-// axe-core. It speaks the DevTools protocol over a pair of pipes, so that tests need the browser and nothing else.
+// Package browsertest drives a headless Chromium in tests: it opens pages, presses keys, reads what came of them, takes screenshots and
+// runs axe-core. It speaks the DevTools protocol over a pair of pipes, so that tests need the browser and nothing else.
 package browsertest
 
 import (

@@ -19,8 +19,8 @@ import (
 // mostElements is how large a page axe-core looks at.
 const mostElements = 6000
 
-// Check looks at the page that is open, at the widths of a desk and a phone, in both color schemes and in print: nothing may be wider than the
-// page, nothing may stand in the console, and axe-core may find nothing serious. name names the screenshots.
+// Check looks at the page that is open, at the widths of a desk and a phone, in both color schemes and in print: nothing may be wider than
+// the page, nothing may stand in the console, and axe-core may find nothing serious. name names the screenshots.
 func (p *Page) Check(name string) {
 	t := p.t
 	t.Helper()
@@ -93,24 +93,24 @@ func (p *Page) axe(source string) []string {
 // axeVersion is the package of the npm registry that pages are checked with.
 const axeVersion = "4.10.2"
 
-// axeSource is axe-core's script, from the user's cache. Where a browser is required it is downloaded once; "" if it cannot be had.
+// axeSource is axe-core's script, downloaded once to the user's cache; "" if it cannot be had, or if no browser is required, since it
+// takes seconds a page.
 func axeSource(t testing.TB) string {
 	t.Helper()
+	if !Required() {
+		return ""
+	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		t.Logf("axe-core is not run: %v", err)
 		return ""
 	}
 	path := filepath.Join(cache, "goprm", "axe-core-"+axeVersion+".min.js")
-	if text, err := os.ReadFile(path); err == nil {
+	text, err := os.ReadFile(path)
+	if err == nil {
 		return string(text)
 	}
-	if !Required() {
-		t.Log("axe-core is not run: it is not in the cache, and GOPRM_BROWSER=required is not set to download it")
-		return ""
-	}
-	text, err := downloadAxe(t.TempDir())
-	if err == nil {
+	if text, err = downloadAxe(t.TempDir()); err == nil {
 		err = os.MkdirAll(filepath.Dir(path), 0o755)
 	}
 	if err == nil {

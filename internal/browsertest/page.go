@@ -165,7 +165,8 @@ func (p *Page) Press(keys ...string) {
 	}
 }
 
-// Screenshot writes the page, at most its first 5000 pixels, to NAME.png in the folder that GOPRM_SCREENSHOTS names; without one it does nothing.
+// Screenshot writes the page, at most its first 5000 pixels, to NAME.png in the folder that GOPRM_SCREENSHOTS names; without one it does
+// nothing.
 func (p *Page) Screenshot(name string) {
 	p.t.Helper()
 	dir := os.Getenv("GOPRM_SCREENSHOTS")

@@ -1,6 +1,6 @@
 // Package mathml turns the LaTeX of mathematical texts into MathML, which browsers draw without a script, a font or a style sheet from
-// elsewhere. It covers what models write: fractions, roots, scripts, sums, matrices, cases, aligned lines, text and symbols. What it does not
-// know is an error, so that a caller shows the source instead of something wrong.
+// elsewhere. It covers what models write: fractions, roots, scripts, sums, matrices, cases, aligned lines, text and symbols. What it does
+// not know is an error, so that a caller shows the source instead of something wrong.
 package mathml
 
 import (

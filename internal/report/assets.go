@@ -38,7 +38,8 @@ var page = template.Must(template.Must(template.Must(template.New("page").Parse(
 // Style is what stands in the style element of a page that shows sections or traces.
 func Style() string { return style }
 
-// Script is what stands in the script element of such a page. It defines goprm.attach(element), which brings the traces of an element to life.
+// Script is what stands in the script element of such a page. It defines goprm.attach(element), which brings the traces of an element to
+// life.
 func Script() string { return script }
 
 // Source is how a content security policy allows an element with that text.

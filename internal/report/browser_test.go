@@ -1,10 +1,13 @@
 package report
 
 import (
+	"fmt"
 	"math"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -123,4 +126,50 @@ func TestTracesInABrowser(t *testing.T) {
 	p.Eval(`(() => { const s = document.querySelector("#t3 .curve svg"), r = s.getBoundingClientRect(); s.dispatchEvent(new MouseEvent("click", {clientX: r.left + r.width / 4, bubbles: true})); })()`, nil)
 	require.Equal(t, "t3-s1", focused())
 	require.Empty(t, p.Problems())
+}
+
+// longTrace is a trajectory of more than 32,000 tokens with formulas in it: at four characters a token or fewer, as tokenizers have it for
+// such texts.
+func longTrace() Steps {
+	s := Steps{Title: "long", Problem: "A long one."}
+	for i := range 260 {
+		text := strings.Repeat(fmt.Sprintf("Wait, step %d: since \\( x_{%d}^2 + \\frac{%d}{2} = \\sqrt{%d} \\), the **sum** is $\\sum_{k=1}^{%d} k$. ", i, i, i, i, i), 6)
+		s.Steps = append(s.Steps, Step{Part: "thinking", Text: text, Score: float64(i*37%101) / 100, Label: math.NaN()})
+	}
+	return s
+}
+
+// A trace of more than 32,000 tokens is painted within a second, and any of its steps can be reached.
+func TestLongTraceInABrowser(t *testing.T) {
+	p := browsertest.Start(t).Page(t)
+	long, size := longTrace(), 0
+	for _, s := range long.Steps {
+		size += len(s.Text)
+	}
+	require.Greater(t, size, 4*32_000)
+	address := saved(t, Page{Title: "Long", Sections: []Section{{Blocks: []Block{Traces{List: []Steps{long}}}}}})
+	var paint, ready []float64
+	for range 3 { // the best of three: other tests may be running
+		p.Open("about:blank")
+		p.Open(address)
+		p.Wait(`performance.getEntriesByName("first-contentful-paint").length`)
+		var times struct{ Paint, Ready float64 }
+		p.Eval(`({Paint: performance.getEntriesByName("first-contentful-paint")[0].startTime, Ready: performance.getEntriesByType("navigation")[0].loadEventEnd})`, &times)
+		paint, ready = append(paint, times.Paint), append(ready, times.Ready)
+	}
+	t.Logf("%d characters in %d steps: first contentful paint after %.0f ms, loaded after %.0f ms", size, len(long.Steps), slices.Min(paint), slices.Min(ready))
+	require.Less(t, slices.Min(paint), 1000.0)
+
+	inSight := func(id string) (yes bool) {
+		p.Eval(fmt.Sprintf(`(() => { const r = document.getElementById(%q).getBoundingClientRect(); return r.bottom > 0 && r.top < innerHeight; })()`, id), &yes)
+		return yes
+	}
+	for _, step := range []string{"t1-s200", "t1-s3", "t1-s260"} {
+		p.Eval(fmt.Sprintf(`location.hash = %q`, step), nil)
+		p.Wait(fmt.Sprintf(`document.activeElement.id === %q`, step))
+		require.True(t, inSight(step), step)
+	}
+	var found int
+	p.Eval(`(() => { const f = document.querySelector(".find"); f.value = "step 199:"; f.dispatchEvent(new Event("input")); return Array.from(document.querySelectorAll("li.step")).filter(e => !e.hidden).length; })()`, &found)
+	require.Equal(t, 1, found)
 }

@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// A trajectory's curve is drawn in a box of one unit a step by curveHeight, stretched to the width of the page. Bars begin at the threshold, so
-// that up and down can be told apart without their colours.
+// A trajectory's curve is drawn in a box of one unit a step by curveHeight, stretched to the width of the page. Bars begin at the
+// threshold, so that up and down can be told apart without their colours.
 const (
 	curveHeight = 100.0
 	leastBar    = 2.0 // units, so that a score at the threshold is seen

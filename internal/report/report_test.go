@@ -163,7 +163,8 @@ func TestLabelsAreLabels(t *testing.T) {
 // Bars stand on the threshold and end at the score, in units of a hundredth of the scale's height.
 func TestCurve(t *testing.T) {
 	nan := math.NaN()
-	c := Steps{Steps: []Step{{Score: 1, Label: nan}, {Score: 0.25, Label: 0.75}, {Score: 0.5, Label: nan}, {Score: nan, Label: nan}}}.trace().Curve
+	four := []Step{{Score: 1, Label: nan}, {Score: 0.25, Label: 0.75}, {Score: 0.5, Label: nan}, {Score: nan, Label: nan}}
+	c := Steps{Steps: four}.trace().Curve
 	require.Equal(t, []bar{{0.1, 0, 50, "hi"}, {1.1, 50, 25, "lo"}, {2.1, 48, 2, "hi"}}, c.Bars)
 	require.Equal(t, []bar{{X: 1, Y: 25}}, c.Labels)
 	c = Steps{Scale: Scale{-1, 0, 1}, Steps: []Step{{Score: 3, Label: nan}, {Score: -1, Label: nan}}}.trace().Curve

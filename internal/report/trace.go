@@ -117,7 +117,8 @@ func (s Steps) trace() traceView {
 	if labels {
 		scale = Scale{}.filled()
 	}
-	v := traceView{Title: s.Title, Note: s.Note, Focus: s.Focus, Group: s.Problem, Labels: labels, Threshold: number(scale.Threshold), Curve: s.curve(scale, labels)}
+	v := traceView{Title: s.Title, Note: s.Note, Focus: s.Focus, Group: s.Problem, Labels: labels,
+		Threshold: number(scale.Threshold), Curve: s.curve(scale, labels)}
 	if s.Problem != "" {
 		v.Problem = template.HTML(richtext.HTML(s.Problem))
 	}

@@ -150,8 +150,8 @@ var marks = []struct{ mark, tag string }{{"**", "strong"}, {"__", "strong"}, {"~
 // widest is how far apart two marks of emphasis may stand.
 const widest = 600
 
-// emphasis reads bold, italic and struck text in what is escaped. A mark opens only outside a word and before one, and closes likewise, so that
-// products and powers stay: 2*3*4, 2 * 3, x**2 and a_1 + b_1 are no emphasis.
+// emphasis reads bold, italic and struck text in what is escaped. A mark opens only outside a word and before one, and closes likewise, so
+// that products and powers stay: 2*3*4, 2 * 3, x**2 and a_1 + b_1 are no emphasis.
 func emphasis(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); {

@@ -1,6 +1,6 @@
-// Package richtext turns the texts of models, Markdown with LaTeX in it, into HTML and MathML. Nothing in a text becomes markup of its own: every
-// character is escaped, links are kept only to http and https, images are never loaded. What cannot be read as Markdown or LaTeX stands as
-// it was written, and nothing is lost.
+// Package richtext turns the texts of models, Markdown with LaTeX in it, into HTML and MathML. Nothing in a text becomes markup of its
+// own: every character is escaped, links are kept only to http and https, images are never loaded. What cannot be read as Markdown or
+// LaTeX stands as it was written, and nothing is lost.
 package richtext
 
 import (
@@ -160,7 +160,8 @@ func (c *converter) formula(s string) (string, int) {
 
 const gone = -2 // what is looked for does not come any more
 
-// closing is where the end of a formula stands. A lone dollar ends one only where it is no price: neither behind a space nor before a digit.
+// closing is where the end of a formula stands. A lone dollar ends one only where it is no price: neither behind a space nor before a
+// digit.
 func closing(s, end string, most int) int {
 	within := s[:min(len(s), most+len(end))]
 	if end != "$" {

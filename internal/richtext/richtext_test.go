@@ -104,9 +104,12 @@ func TestHTMLIsFast(t *testing.T) {
 func TestRealTexts(t *testing.T) {
 	files := []string{filepath.Join(shareddata.Dir(t), "data", "trajectories", "r1distill_math153.jsonl"),
 		filepath.Join(shareddata.Dir(t), "data", "trajectories", "r1_bangla_mmlu_math807.jsonl")}
-	read, refused := 0, 0
+	read, refused, n := 0, 0, 0
 	for row, err := range data.Read(files, data.ReadOptions{}) {
 		require.NoError(t, err)
+		if n++; n > 160 && n%10 != 0 { // the larger file is a sample
+			continue
+		}
 		for _, text := range []string{row.Problem, row.Thinking, row.Response} {
 			html := HTML(text)
 			wellFormed(t, html)
@@ -115,6 +118,6 @@ func TestRealTexts(t *testing.T) {
 		}
 	}
 	t.Logf("%d formulas read, %d shown as they were written", read, refused)
-	require.Greater(t, read, 9000)
+	require.Greater(t, read, 5000)
 	require.Less(t, refused, read/200)
 }

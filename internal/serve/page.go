@@ -25,7 +25,8 @@ var pageScript string
 
 var pageTemplate = template.Must(template.New("page").Parse(pageSource))
 
-// page is the page for people, which shows trajectories as reports do. Its policy allows its own style and scripts, and requests to this server.
+// page is the page for people, which shows trajectories as reports do. Its policy allows its own style and scripts, and requests to this
+// server.
 func (s *Server) page() http.Handler {
 	var text bytes.Buffer
 	style := report.Style() + pageStyle

@@ -41,7 +41,8 @@ func isFolder(path string) error {
 	return nil
 }
 
-// find lists the runs below the roots, the newest first, and how many more there are. Links are not followed, and a run folder is not searched.
+// find lists the runs below the roots, the newest first, and how many more there are. Links are not followed, and a run folder is not
+// searched.
 func find(roots []string) (list []run, more int, err error) {
 	folders := 0
 	for _, root := range roots {

@@ -262,7 +262,7 @@ func TestWorstAgainstSorting(t *testing.T) {
 			one := metrics.Trajectory{}
 			texts := make([]string, 5)
 			for range texts {
-				one.Scores, one.Targets = append(one.Scores, float64(rng.IntN(50))/49), append(one.Targets, float64(rng.IntN(3))/2)
+				one.Scores, one.Targets = append(one.Scores, float64(rng.IntN(8))/7), append(one.Targets, float64(rng.IntN(3))/2)
 			}
 			one.Targets[rng.IntN(5)] = math.NaN()
 			trajectory := &data.Trajectory{ID: fmt.Sprint("t", k), Problem: fmt.Sprint("p", rng.IntN(15))}
@@ -390,8 +390,10 @@ func TestReportResults(t *testing.T) {
 	require.Contains(t, p.Warnings[0], "careful")
 	best := find[report.LineChart](t, p, "Best of n")
 	require.True(t, best.Log2)
-	require.Equal(t, report.Series{Name: "majority", X: []float64{1, 4}, Y: []float64{50, 75}, Dots: true, Below: []float64{25, 50}, Above: []float64{75, 100}}, best.Series[0])
-	require.Equal(t, report.Series{Name: "best min = best mean", X: []float64{1, 4}, Y: []float64{50, 87.5}, Dots: true, Below: []float64{25, 50}, Above: []float64{75, 100}}, best.Series[1])
+	require.Equal(t, report.Series{Name: "majority", X: []float64{1, 4}, Y: []float64{50, 75}, Dots: true,
+		Below: []float64{25, 50}, Above: []float64{75, 100}}, best.Series[0])
+	require.Equal(t, report.Series{Name: "best min = best mean", X: []float64{1, 4}, Y: []float64{50, 87.5}, Dots: true,
+		Below: []float64{25, 50}, Above: []float64{75, 100}}, best.Series[1])
 	require.Equal(t, "best reward, alpha 0.5", best.Series[2].Name)
 	require.Equal(t, []float64{25, 100}, []float64{best.Low, best.High}, "charts share their range")
 	ways := find[report.Table](t, p, "Problems answered rightly, %")

@@ -143,8 +143,8 @@ func (c *runCurves) metric(name string) []float64 {
 	return list
 }
 
-// charts are those that have something to show: no undefined series, no part of the loss that was not trained, and no curve of a single point,
-// which is among the facts or in the table.
+// charts are those that have something to show: no undefined series, no part of the loss that was not trained, and no curve of a single
+// point, which is among the facts or in the table.
 func (c *runCurves) charts() []report.Block {
 	var blocks []report.Block
 	of := ""
