@@ -1,6 +1,9 @@
 package report
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // Table is a table with a heading row. Columns that hold only numbers (or nothing) are set flush right.
 type Table struct {
@@ -57,18 +60,18 @@ func (t Table) view() (string, any) {
 	return "table", v
 }
 
-// isNumber takes what a table shows as a number: 12, −0.5, 93.0 %, or a dash for nothing.
+// isNumber takes what a table shows as a number: 12, −0.5, 93.0 %, an interval such as 0.1–0.3, a number with its interval in brackets, or
+// a dash for nothing.
 func isNumber(s string) bool {
 	switch s {
 	case "-", "–", "—":
 		return true
 	}
-	if n := len(s); s[n-1] == '%' {
-		s = s[:n-1]
+	fields := strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(" ()–%", r) })
+	for _, f := range fields {
+		if _, err := strconv.ParseFloat(strings.Replace(f, "−", "-", 1), 64); err != nil {
+			return false
+		}
 	}
-	for len(s) > 0 && s[len(s)-1] == ' ' {
-		s = s[:len(s)-1]
-	}
-	_, err := strconv.ParseFloat(s, 64)
-	return err == nil
+	return len(fields) > 0 && len(fields) <= 3
 }

@@ -81,6 +81,7 @@ type traceView struct {
 	Open                   bool
 	Problem                template.HTML
 	Labels                 bool // values are labels
+	Labelled               bool // some step has one
 	Curve                  curveView
 	Threshold              string
 	Thinking               bool // it has steps of thinking and others
@@ -125,6 +126,7 @@ func (s Steps) trace() traceView {
 	part := ""
 	for i, step := range s.Steps {
 		view := step.view(scale, labels)
+		v.Labelled = v.Labelled || !math.IsNaN(step.Label)
 		view.Number = max(1, s.First) + i
 		if i > 0 && step.Part != s.Steps[0].Part {
 			v.Thinking = true

@@ -35,6 +35,7 @@ func TestHTML(t *testing.T) {
 		"```py\nx = **2**\n```\nend": `<pre class="code"><code>x = **2**</code></pre><p>end</p>`,
 		"```\nnever closed":          `<pre class="code"><code>never closed</code></pre>`,
 		`\*not\* \_x\_ \$5`:          "<p>*not* _x_ $5</p>",
+		"it costs $a or $b, $7$8":    "<p>it costs $a or $b, $7$8</p>",
 		"it costs $5 or $10":         "<p>it costs $5 or $10</p>",
 		"[a](https://b.c/d?e=1&f)":   `<p><a rel="noopener noreferrer" href="https://b.c/d?e=1&amp;f">a</a></p>`,
 		"[a](javascript:alert(1))":   "<p>[a](javascript:alert(1))</p>",
