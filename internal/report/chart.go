@@ -103,14 +103,16 @@ func (v *chartView) draw(x, y *axis) {
 	v.MiddleX, v.MiddleY = round((v.Left+v.Right)/2), (v.Top+v.Bottom)/2
 	v.XTicks, v.YTicks = x.ticks(), y.ticks()
 	v.Empty = false
+	var drawn []Mark
 	for _, m := range v.marks {
 		if m.At >= x.low && m.At <= x.high {
 			at := round(x.at(m.At))
 			v.Marks = append(v.Marks, markView{at, m.Name, at > v.MiddleX})
+			drawn = append(drawn, m)
 		}
 	}
 	v.figure = Figure{Title: v.Title, XLabel: v.XLabel, YLabel: v.YLabel, X: Axis{x.low, x.high, v.XTicks}, Y: Axis{y.low, y.high, v.YTicks},
-		Filled: v.Filled}
+		Filled: v.Filled, Marks: drawn}
 }
 
 func (c LineChart) view() (string, any) {

@@ -8,6 +8,7 @@ type Figure struct {
 	X, Y                           Axis
 	Filled                         bool     // the lines are outlines of areas
 	Lines                          []Series // in the order of their colours; NaN is a gap
+	Marks                          []Mark   // inside the axis
 }
 
 // Axis is an axis with its ticks; of a chart with Log2 it is in logarithms.

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"hash/fnv"
 	"html/template"
 	"math"
 	"strconv"
@@ -77,7 +78,7 @@ type stepView struct {
 type traceView struct {
 	ID, Title, Note, Facts string
 	Focus                  int
-	Group                  string // the problem, for equality
+	Group                  string // the same for trajectories of the same problem; "": none is given
 	Open                   bool
 	Problem                template.HTML
 	Labels                 bool // values are labels
@@ -118,7 +119,7 @@ func (s Steps) trace() traceView {
 	if labels {
 		scale = Scale{}.filled()
 	}
-	v := traceView{Title: s.Title, Note: s.Note, Focus: s.Focus, Group: s.Problem, Labels: labels,
+	v := traceView{Title: s.Title, Note: s.Note, Focus: s.Focus, Group: groupOf(s.Problem), Labels: labels,
 		Threshold: number(scale.Threshold), Curve: s.curve(scale, labels)}
 	if s.Problem != "" {
 		v.Problem = template.HTML(richtext.HTML(s.Problem))
@@ -139,6 +140,15 @@ func (s Steps) trace() traceView {
 	}
 	v.Facts = s.facts(scale, labels)
 	return v
+}
+
+func groupOf(problem string) string {
+	if problem == "" {
+		return ""
+	}
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(problem))
+	return strconv.FormatUint(h.Sum64(), 36)
 }
 
 // labelsOnly tells whether the trajectory has labels and no scores.
