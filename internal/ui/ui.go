@@ -164,9 +164,9 @@ func keyOf(found, chosen []run) string {
 	h := sha256.New()
 	for _, list := range [][]run{found, chosen} {
 		for _, f := range list {
-			fmt.Fprintf(h, "%q %q %d %d\n", f.Name, f.State, f.size, f.changed.UnixNano())
+			_, _ = fmt.Fprintf(h, "%q %q %d %d\n", f.Name, f.State, f.size, f.changed.UnixNano())
 		}
-		fmt.Fprintln(h)
+		_, _ = fmt.Fprintln(h)
 	}
 	return `"` + hex.EncodeToString(h.Sum(nil)[:16]) + `"`
 }
