@@ -22,7 +22,8 @@ func Figures(p Page) []Figure {
 	var list []Figure
 	for _, s := range p.Sections {
 		for _, b := range s.Blocks {
-			if _, ok := b.(Traces); ok { // rendering their texts would take long for nothing
+			switch b.(type) {
+			case Traces, Steps: // rendering their texts would take long for nothing
 				continue
 			}
 			if v, ok := viewOf(b).Data.(chartView); ok && !v.Empty {
