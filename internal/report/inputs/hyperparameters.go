@@ -109,11 +109,11 @@ func (s *settings) tables() []report.Block {
 }
 
 // differing shows the keys in which runs differ; a dash where a run has no such key. The run folder always differs and says nothing.
-func differing(runs []*runCurves) []report.Block {
+func differing(runs []*runCurves, names map[*runCurves]string) []report.Block {
 	t := report.Table{Title: "Hyperparameters that differ", Columns: []string{"key"}}
 	var keys []string
 	for _, c := range runs {
-		t.Columns = append(t.Columns, c.name)
+		t.Columns = append(t.Columns, names[c])
 		if c.settings == nil {
 			continue
 		}

@@ -486,8 +486,9 @@ func TestReportHyperparameters(t *testing.T) {
 		find[report.Table](t, p, "All 5 keys of the configuration").Rows)
 	require.Equal(t, [][]string{{"optim.lr", "0.001", "0.002"}, {"text.separator", `"\n\n"`, "–"}, {"seed", "–", "7"}},
 		find[report.Table](t, p, "Hyperparameters that differ").Rows)
+	require.Equal(t, []string{"key", "one", "two"}, find[report.Table](t, p, "Hyperparameters that differ").Columns)
 	require.Equal(t, []string{"run", "optimizer steps", "training loss", "held-out loss", "step AUROC", "within", "duration"}, find[report.Table](t, p, "").Columns)
-	require.Equal(t, []string{one, "2", "0.400", "–", "–", "–", "10s"}, find[report.Table](t, p, "").Rows[0])
+	require.Equal(t, []string{"one", "2", "0.400", "–", "–", "–", "10s"}, find[report.Table](t, p, "").Rows[0])
 	require.Contains(t, p.Sections[1].Blocks[0], report.Fact{Name: "duration", Value: "10s", Note: "100 tokens/s"})
 	for _, b := range p.Sections[1].Blocks { // no trajectory labels: no such part of the loss
 		if chart, ok := b.(report.LineChart); ok && chart.Title == "Training loss" {
