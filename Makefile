@@ -7,7 +7,7 @@ COMMIT   := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint race noasm arm64 fuzz fuzz-grade verify-peer generate tokenizers tokenizers-check goldens learn-real bench exports faults-peer vllm serve-bench minilm label-real ptx ptxas gpu gpu-check gpu-bench gorgonia-cu emulated cpu-check kills tokens-scale plan-peak docs first-hour release release-check wheel cross trackers deploy-check
+.PHONY: help build demo test lint race noasm arm64 fuzz fuzz-grade verify-peer generate tokenizers tokenizers-check goldens learn-real bench exports faults-peer vllm serve-bench minilm label-real ptx ptxas gpu gpu-check gpu-bench gorgonia-cu emulated cpu-check kills tokens-scale plan-peak docs first-hour release release-check wheel cross trackers deploy-check pages
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -118,6 +118,10 @@ gpu: ## bin/gpu, checks and benchmarks of a GPU in one file for a machine with a
 
 minilm: ## compare with the real all-MiniLM-L6-v2 in sentence-transformers (needs Python; 7 GB)
 	scripts/minilm.sh
+
+pages: ## every page in a browser, with axe-core; screenshots in runs/pages (needs chromium, and npm for axe-core)
+	mkdir -p runs/pages
+	GOPRM_BROWSER=required GOPRM_SCREENSHOTS=$(CURDIR)/runs/pages go test -count=1 -run 'InABrowser|ByKeyboard' ./internal/report ./internal/ui ./prm
 
 label-real: ## label with a llama.cpp server and a small model (needs Python and a C++ compiler; builds the server)
 	scripts/label_real.sh runs/label-real

@@ -82,6 +82,8 @@ func TestLabel(t *testing.T) {
 	require.Contains(t, stdout, "report.html")
 	require.Contains(t, string(page), "AUROC of telling right from wrong")
 	require.NotContains(t, string(page), "http://")
+	require.Contains(t, string(page), `<span class="label">label</span>`, "labels are called labels")
+	require.NotContains(t, string(page), "no score")
 
 	// What prm train needs stands in the folder.
 	model := filepath.Join(dir, "model")

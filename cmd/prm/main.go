@@ -40,6 +40,7 @@ type commands struct {
 	Cache    cacheCommand    `cmd:"" help:"Say what the cache of hidden states holds, and make it smaller."`
 	Devices  devicesCommand  `cmd:"" help:"List what can compute here, and why not what cannot."`
 	Report   reportCommand   `cmd:"" help:"Make one page of runs, scores and results."`
+	UI       uiCommand       `cmd:"" name:"ui" help:"Show training runs as they go, and compare them, on a local page."`
 	Version  versionCommand  `cmd:"" help:"Print version, commit and the kernels in use."`
 
 	Completion completionCommand `cmd:"" help:"Print a script that makes a shell complete commands and flags."`

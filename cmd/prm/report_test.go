@@ -29,7 +29,7 @@ func TestReport(t *testing.T) {
 	require.Equal(t, 0, code, stderr)
 	require.Empty(t, stderr)
 	require.Contains(t, stdout, "100.0 %")
-	require.NotContains(t, stdout, "Gone wrong.")
+	require.NotContains(t, stdout, "Worst disagreements")
 
 	for _, c := range []struct {
 		code int

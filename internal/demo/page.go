@@ -12,6 +12,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/atomicfile"
 	"github.com/goprm/goprm/internal/metrics"
 	"github.com/goprm/goprm/internal/report"
@@ -100,16 +101,18 @@ func (s *session) writePage() error {
 		Lead: fmt.Sprintf("A small transformer was trained on %d trajectories with step and trajectory rewards and judged on %d of other problems, in %.0f seconds.",
 			len(s.train), len(s.eval), s.result.Seconds),
 		Sections: []report.Section{
-			{Title: "Result", Blocks: []report.Block{report.Table{Columns: []string{"", "", "wanted", "meaning"}, Rows: s.result.cells()}}},
+			{Title: "Result", Blocks: []report.Block{s.result.facts(), report.Table{Columns: []string{"measure", "value", "wanted", "meaning"}, Rows: s.result.cells()}}},
 			{Title: "Training", Blocks: training},
 			{Title: "Scores of right and wrong steps",
 				Text: "Every wrong step has right twins of equal place, form and length. A right step that leads nowhere is labelled 0.7.",
 				Blocks: []report.Block{
-					report.Histogram{Title: "steps of unseen problems", XLabel: "score", Low: 0, Top: 1, Groups: steps},
+					report.Histogram{Title: "steps of unseen problems", XLabel: "score", Low: 0, Top: 1, Groups: steps,
+						Marks: []report.Mark{{At: 0.5, Name: "threshold 0.5"}}},
 					report.Histogram{Title: "answers among eight to pick from", XLabel: "reward: mean score of the steps + score of the whole",
 						Groups: wholes},
 				}},
-			{Title: "One trajectory", Text: "Each step's score, and what it was labelled.", Blocks: []report.Block{s.example()}},
+			{Title: "Trajectories", Text: "Each step's score, and what it was labelled: one of an unseen problem, then eight answers to another.",
+				Blocks: []report.Block{report.Traces{List: append([]report.Steps{s.example()}, s.eight()...)}}},
 		},
 	}
 	return atomicfile.WriteFile(s.path("report.html"), func(w io.Writer) error { return report.Write(w, page) })
@@ -197,11 +200,60 @@ func (s *session) example() report.Steps {
 			best, most = t, richness
 		}
 	}
-	steps := report.Steps{Problem: best.Problem}
-	for i, text := range append(append([]string{}, best.Steps...), best.ResponseSteps...) {
-		score := s.scores[best.ID].Steps[i]
-		steps.Steps = append(steps.Steps, report.Step{Part: score.Part, Text: text, Score: math.Min(1, math.Max(0, score.Score)),
-			Label: *best.Labels.Steps[i]})
+	return s.shown(best)
+}
+
+// eight are the answers to the first problem that has right and wrong ones.
+func (s *session) eight() []report.Steps {
+	for _, list := range s.answers {
+		right := 0
+		for _, t := range list {
+			if solved(t) {
+				right++
+			}
+		}
+		if right == 0 || right == len(list) {
+			continue
+		}
+		var out []report.Steps
+		for i, t := range list {
+			one := s.shown(t)
+			verdict := "wrong"
+			if solved(t) {
+				verdict = "right"
+			}
+			one.Title = fmt.Sprintf("answer %d of %d: %s, reward %.3f", i+1, len(list), verdict, s.scores[t.ID].Reward)
+			out = append(out, one)
+		}
+		return out
+	}
+	return nil
+}
+
+// shown is a trajectory beside its scores.
+func (s *session) shown(t *data.Trajectory) report.Steps {
+	steps := report.Steps{Title: t.ID, Problem: t.Problem}
+	for i, text := range slices.Concat(t.Steps, t.ResponseSteps) {
+		score := s.scores[t.ID].Steps[i]
+		label := math.NaN()
+		if i < len(t.Labels.Steps) && t.Labels.Steps[i] != nil {
+			label = *t.Labels.Steps[i]
+		}
+		steps.Steps = append(steps.Steps, report.Step{Part: score.Part, Text: text, Score: math.Min(1, math.Max(0, score.Score)), Label: label})
 	}
 	return steps
+}
+
+// facts are the headline.
+func (r *Result) facts() report.Facts {
+	verdict := "passed"
+	if !r.Passed {
+		verdict = "FAILED"
+	}
+	return report.Facts{
+		{Name: "learning test", Value: verdict, Note: fmt.Sprintf("%.0f seconds", r.Seconds)},
+		{Name: "step AUROC", Value: fmt.Sprintf("%.3f", r.StepAUROC), Note: fmt.Sprintf("%.3f by depth alone", r.Controls["depth"])},
+		{Name: "best of 8", Value: fmt.Sprintf("%.1f %%", 100*r.BestOf8), Note: fmt.Sprintf("%.1f %% by majority", 100*r.Majority)},
+		{Name: "within trajectories", Value: fmt.Sprintf("%.3f", r.WithinAUROC), Note: "AUROC"},
+	}
 }

@@ -12,7 +12,6 @@ import (
 
 	"github.com/goprm/goprm/data/label"
 	"github.com/goprm/goprm/data/label/store"
-	"github.com/goprm/goprm/internal/metrics"
 	"github.com/goprm/goprm/internal/report"
 )
 
@@ -32,77 +31,10 @@ type Stage struct {
 }
 
 const (
-	shown     = 3     // trajectories shown in full
-	shownSize = 40000 // bytes of text of one of them
-	kept      = 20000 // values kept for a histogram
+	shown     = 20      // trajectories that can be looked at
+	shownSize = 400_000 // bytes of text of one of them
+	kept      = 20000   // values kept for a histogram
 )
-
-// thinned keeps at most 2·kept of a stream's values, evenly spread.
-type thinned struct {
-	values []float64
-	every  int
-	seen   int
-}
-
-func (t *thinned) add(v float64) {
-	t.every = max(t.every, 1)
-	if t.seen%t.every == 0 {
-		t.values = append(t.values, v)
-	}
-	t.seen++
-	if len(t.values) < 2*kept {
-		return
-	}
-	for i := range kept {
-		t.values[i] = t.values[2*i]
-	}
-	t.values, t.every = t.values[:kept], 2*t.every
-}
-
-// verdicts collects, by part, the values of the steps of right and of wrong trajectories, and what tells the two apart.
-type verdicts struct {
-	values             map[string]*[2]thinned // wrong, right
-	means, steps, size []float64              // one a trajectory
-	right              []float64
-}
-
-func (v *verdicts) add(row *label.Row) {
-	reward := row.Labels.Trajectory
-	side := 0
-	if reward != nil && *reward >= 0.5 {
-		side = 1
-	}
-	put := func(name string, x *float64) {
-		if x == nil {
-			return
-		}
-		if v.values[name] == nil {
-			v.values[name] = &[2]thinned{}
-		}
-		v.values[name][side].add(*x)
-	}
-	for part, values := range row.Made.Parts {
-		for _, x := range values {
-			put(string(part), x)
-		}
-	}
-	sum, n := 0.0, 0.0
-	for _, x := range row.Labels.Steps {
-		put("step", x)
-		if x != nil {
-			sum, n = sum+*x, n+1
-		}
-	}
-	if reward == nil || n == 0 {
-		return
-	}
-	size := 0
-	for _, s := range row.Steps {
-		size += len(s)
-	}
-	v.means, v.steps, v.size = append(v.means, sum/n), append(v.steps, -float64(len(row.Steps))), append(v.size, -float64(size))
-	v.right = append(v.right, float64(side))
-}
 
 // Write writes the page.
 func Write(w io.Writer, in Input) error {
@@ -111,7 +43,7 @@ func Write(w io.Writer, in Input) error {
 		return fmt.Errorf("no output is whole yet: %w", err)
 	}
 	v := verdicts{values: map[string]*[2]thinned{}}
-	var examples []report.Block
+	var examples []report.Steps
 	for row, err := range label.ReadRows(in.Dir) {
 		if err != nil {
 			return err
@@ -128,13 +60,33 @@ func Write(w io.Writer, in Input) error {
 		Title: "Labels",
 		Lead: fmt.Sprintf("%d trajectories; %d of %d thinking steps are labelled, %d trajectories as a whole; %d items are open.",
 			s.Trajectories, s.StepLabels, s.Steps, s.TrajectoryLabels, s.OpenItems()),
-		Sections: []report.Section{made(m), stages(in), missing(s), distributions(s), v.section(m.Trajectory.Kind)},
+		Sections: []report.Section{{Blocks: []report.Block{facts(s, in.Spend)}}},
 	}
 	if len(examples) > 0 {
-		page.Sections = append(page.Sections, report.Section{Title: "Examples", Text: "Each thinking step on a colour that follows its label.",
-			Blocks: examples})
+		page.Sections = append(page.Sections, report.Section{Title: "Trajectories", Text: fmt.Sprintf("The first %d that have step labels.", len(examples)),
+			Blocks: []report.Block{report.Traces{List: examples}}})
 	}
+	page.Sections = append(page.Sections, distributions(s), v.section(m.Trajectory.Kind))
+	if open := missing(s); len(open.Blocks) > 0 {
+		page.Sections = append(page.Sections, open)
+	}
+	page.Sections = append(page.Sections, stages(in), made(m))
 	return report.Write(w, page)
+}
+
+// facts are the headline.
+func facts(s label.Summary, spend store.Spend) report.Facts {
+	share := func(n, of int) string { return fmt.Sprintf("%d of %d", n, of) }
+	facts := report.Facts{
+		{Name: "steps labelled", Value: share(s.StepLabels, s.Steps), Note: fmt.Sprintf("%.1f %%", 100*float64(s.StepLabels)/math.Max(1, float64(s.Steps)))},
+		{Name: "trajectories labelled", Value: share(s.TrajectoryLabels, s.Trajectories)},
+		{Name: "open", Value: strconv.Itoa(s.OpenItems()), Note: "items"},
+		{Name: "calls", Value: strconv.FormatInt(spend.Calls+spend.LostCalls, 10)},
+	}
+	if d, ok := s.Values["step"]; ok && d.N > 0 {
+		facts = append(facts, report.Fact{Name: "mean step label", Value: number(d.Mean()), Note: number(d.Min) + " to " + number(d.Max)})
+	}
+	return facts
 }
 
 func made(m label.Manifest) report.Section {
@@ -201,6 +153,9 @@ func missing(s label.Summary) report.Section {
 			}
 		}
 	}
+	if len(t.Rows) == 0 {
+		return report.Section{}
+	}
 	return report.Section{Title: "What has no label", Text: "Neither kind is ever a label.", Blocks: []report.Block{t}}
 }
 
@@ -224,35 +179,6 @@ func number(x float64) string {
 	return strconv.FormatFloat(x, 'f', 3, 64)
 }
 
-// section shows whether the labels tell right trajectories from wrong ones, where both are known.
-func (v *verdicts) section(kind label.FinalKind) report.Section {
-	s := report.Section{Title: "By the trajectory's reward",
-		Text: "Right: a trajectory reward of at least 0.5. The histograms hold an even sample of long runs."}
-	if kind == label.NoFinal || len(v.right) == 0 {
-		s.Text = "There are no trajectory rewards to compare with: every value is in one group."
-	} else {
-		s.Blocks = append(s.Blocks, report.Table{
-			Title: "AUROC of telling right from wrong trajectories", Columns: []string{"by", "AUROC", "trajectories"},
-			Rows: [][]string{
-				{"mean of the step labels", number(float64(metrics.AUROC(v.means, v.right))), strconv.Itoa(len(v.right))},
-				{"fewer steps is better", number(float64(metrics.AUROC(v.steps, v.right))), strconv.Itoa(len(v.right))},
-				{"shorter is better", number(float64(metrics.AUROC(v.size, v.right))), strconv.Itoa(len(v.right))},
-			},
-		})
-	}
-	for _, name := range slices.Sorted(maps.Keys(v.values)) {
-		g := v.values[name]
-		h := report.Histogram{Title: name, XLabel: "value"}
-		for side, title := range []string{"wrong or unknown", "right"} {
-			if len(g[side].values) > 0 {
-				h.Groups = append(h.Groups, report.Group{Name: title, Values: g[side].values})
-			}
-		}
-		s.Blocks = append(s.Blocks, h)
-	}
-	return s
-}
-
 // example shows a trajectory that has labels and is not too long.
 func example(row *label.Row) (report.Steps, bool) {
 	block := report.Steps{Title: row.ID, Problem: row.Problem}
@@ -261,7 +187,7 @@ func example(row *label.Row) (report.Steps, bool) {
 		size += len(text)
 		step := report.Step{Part: "thinking", Text: text, Score: math.NaN(), Label: math.NaN()}
 		if i < len(row.Labels.Steps) && row.Labels.Steps[i] != nil {
-			step.Score, labelled = *row.Labels.Steps[i], true
+			step.Label, labelled = *row.Labels.Steps[i], true
 		}
 		block.Steps = append(block.Steps, step)
 	}

@@ -146,3 +146,22 @@ func TestFigures(t *testing.T) {
 	require.Equal(t, []float64{0, 0.25, 0.25, 0.75, 0.75, 0}, list[1].Lines[0].Y)
 	require.True(t, list[1].Filled)
 }
+
+// Intervals widen the axis and are drawn beside each other; marks stand where their values are.
+func TestIntervalsAndMarks(t *testing.T) {
+	c := LineChart{Low: 0, High: 1, Marks: []Mark{{At: 1, Name: "t"}, {At: 9, Name: "outside"}}, Series: []Series{
+		{Name: "a", X: []float64{0, 2}, Y: []float64{0.5, 0.6}, Below: []float64{0.4, math.NaN()}, Above: []float64{1.5, 0.7}},
+		{Name: "b", X: []float64{0, 2}, Y: []float64{0.5, 0.6}}}}
+	v := chartOf(c)
+	require.Equal(t, []float64{0, 1.5}, []float64{v.figure.Y.Low, v.figure.Y.High})
+	x, y := axis{low: 0, high: 2, from: v.Left + whiskerRoom, to: v.Right - whiskerRoom}, axis{low: 0, high: 1.5, from: v.Bottom, to: v.Top}
+	num := func(f float64) string { return strconv.FormatFloat(round(f), 'f', -1, 64) }
+	at := x.at(0) - whiskerGap/2
+	end := func(v float64) string {
+		return "M" + num(at-whiskerEnd) + " " + num(y.at(v)) + "L" + num(at+whiskerEnd) + " " + num(y.at(v))
+	}
+	require.Equal(t, end(0.4)+end(1.5)+"M"+num(at)+" "+num(y.at(0.4))+"L"+num(at)+" "+num(y.at(1.5)), v.Shapes[0].Whiskers)
+	require.Empty(t, v.Shapes[1].Whiskers)
+	require.Equal(t, []markView{{round(x.at(1)), "t", false}}, v.Marks)
+	require.Equal(t, []Mark{{1, "t"}}, v.figure.Marks)
+}

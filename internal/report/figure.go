@@ -8,6 +8,7 @@ type Figure struct {
 	X, Y                           Axis
 	Filled                         bool     // the lines are outlines of areas
 	Lines                          []Series // in the order of their colours; NaN is a gap
+	Marks                          []Mark   // inside the axis
 }
 
 // Axis is an axis with its ticks; of a chart with Log2 it is in logarithms.
@@ -21,6 +22,10 @@ func Figures(p Page) []Figure {
 	var list []Figure
 	for _, s := range p.Sections {
 		for _, b := range s.Blocks {
+			switch b.(type) {
+			case Traces, Steps: // rendering their texts would take long for nothing
+				continue
+			}
 			if v, ok := viewOf(b).Data.(chartView); ok && !v.Empty {
 				v.figure.Section = s.Title
 				list = append(list, v.figure)

@@ -2,8 +2,11 @@ package report
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/xml"
 	"errors"
+	stdhtml "html"
 	"io"
 	"math"
 	"os"
@@ -77,7 +80,9 @@ func elements(t *testing.T, html string) []string {
 			for _, a := range e.Attr {
 				name += " " + a.Name.Local
 			}
-			out = append(out, name)
+			if name != "code" { // Markdown in a text, like strong and em
+				out = append(out, name)
+			}
 		}
 	}
 }
@@ -92,7 +97,8 @@ func TestHostileTextStaysText(t *testing.T) {
 		html := render(t, sample(hostile))
 		require.Equal(t, benign, elements(t, html), hostile)
 		require.NotContains(t, html, "ZgotmplZ")
-		require.NotRegexp(t, `(?i)<(script|img|iframe|object|link|base)`, html)
+		require.NotRegexp(t, `(?i)<(img|iframe|object|link|base)`, html)
+		require.Equal(t, 1, strings.Count(html, "<script"), hostile)
 	}
 	html := render(t, sample("bad \xff\xfe utf-8"))
 	require.Contains(t, html, "bad \uFFFD")
@@ -101,28 +107,69 @@ func TestHostileTextStaysText(t *testing.T) {
 
 func TestNothingFromOutside(t *testing.T) {
 	html := render(t, sample(""))
-	require.NotRegexp(t, regexp.MustCompile(`(?i)(https?:|//[a-z]|\bsrc=|\bhref=|url\(|@import)`), html)
-	require.Contains(t, html, `default-src 'none'`)
+	require.Empty(t, regexp.MustCompile(`(?i)(https?:|="//|\bsrc=|\bhref="[^#]|url\(|@import|unsafe|\bstyle="|\bon[a-z]+=")`).FindAllString(html, -1))
+	require.Contains(t, stdhtml.UnescapeString(html), `default-src 'none'`)
 	require.Contains(t, html, "prefers-color-scheme: dark")
 	require.Contains(t, html, `name="viewport"`)
+	// The policy names the style and the script that the page has, by their hashes.
+	policy := regexp.MustCompile(`Content-Security-Policy" content="([^"]*)"`).FindStringSubmatch(html)[1]
+	for _, name := range []string{"style", "script"} {
+		found := regexp.MustCompile(`(?s)<`+name+`>(.*?)</`+name+`>`).FindAllStringSubmatch(html, -1)
+		require.Len(t, found, 1)
+		sum := sha256.Sum256([]byte(found[0][1]))
+		require.Contains(t, stdhtml.UnescapeString(policy), name+"-src 'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'")
+	}
 }
 
-func TestStepColours(t *testing.T) {
-	html := render(t, Page{Sections: []Section{{Blocks: []Block{Steps{Steps: []Step{
-		{Text: "a", Score: 0, Label: math.NaN()}, {Text: "b", Score: 0.25, Label: 0.5},
-		{Text: "c", Score: 0.5, Label: 0.4}, {Text: "d", Score: 0.9, Label: 1},
-		{Text: "e", Score: 7, Label: 1}, {Text: "f", Score: math.NaN(), Label: 1}}}}}}})
-	for text, want := range map[string]string{
-		"a": `<li class="step low " style="--share:0%">`, "b": `<li class="step low right" style="--share:50%">`, "c": `<li class="step high wrong" style="--share:0%">`,
-		"d": `<li class="step high right" style="--share:80%">`, "e": `<li class="step high right" style="--share:100%">`, "f": `<li class="step none right" style="">`,
+// row is the element of the step with a text.
+func row(t *testing.T, page, text string) string {
+	t.Helper()
+	at := strings.Index(page, "<p>"+text+"</p>")
+	require.Positive(t, at, text)
+	begin := strings.LastIndex(page[:at], `<li class="step`)
+	return page[begin:at]
+}
+
+func TestStepShades(t *testing.T) {
+	nan := math.NaN()
+	html := render(t, Page{Sections: []Section{{Blocks: []Block{Steps{Problem: "p", Steps: []Step{
+		{Text: "a", Score: 0, Label: nan}, {Text: "b", Score: 0.25, Label: 0.5}, {Text: "c", Score: 0.5, Label: 0.4}, {Text: "d", Score: 0.9, Label: 1},
+		{Text: "e", Score: 7, Label: 1}, {Text: "f", Score: nan, Label: 1}, {Text: "g", Score: 0.4, Label: nan}, {Text: "h", Score: nan, Label: nan}}}}}}})
+	for text, want := range map[string][]string{
+		"a": {`class="step lo3"`, `data-wrong=""`, "▼", "<b>", "0.000"}, "b": {`class="step lo2"`, "▼", "0.250", "label 0.5<", `data-gap="0.250"`, `data-differs=""`, "≠"},
+		"c": {`class="step hi1"`, "▲", "0.500", "label 0.4<", `data-differs=""`}, "d": {`class="step hi3"`, "0.900", "label 1<"}, "e": {`class="step hi3"`, "7.000"},
+		"f": {`class="step none"`, "label 1<"}, "g": {`class="step lo1"`, "0.400"}, "h": {`class="step none"`, "no score"},
 	} {
-		at := strings.Index(html, "</span>"+text+"</span>")
-		require.Positive(t, at, text)
-		begin := strings.LastIndex(html[:at], "<li")
-		require.True(t, strings.HasPrefix(html[begin:], want), "%s: %s", text, html[begin:at])
+		for _, part := range want {
+			require.Contains(t, row(t, html, text), part, text)
+		}
 	}
-	require.Contains(t, html, "<b>0.25</b>label 0.50")
-	require.Contains(t, html, "<b>no score</b>label 1.00")
+	require.NotContains(t, row(t, html, "c"), "data-wrong")
+	require.NotContains(t, row(t, html, "d"), "≠")
+	require.Contains(t, html, "8 steps · lowest 0.000 at step 1 · 3 below 0.5")
+}
+
+// A trajectory that was labelled and not scored shows labels as labels.
+func TestLabelsAreLabels(t *testing.T) {
+	html := render(t, Page{Sections: []Section{{Blocks: []Block{Steps{Steps: []Step{
+		{Text: "a", Score: math.NaN(), Label: 1}, {Text: "b", Score: math.NaN(), Label: math.NaN()}, {Text: "c", Score: math.NaN(), Label: 0.2}}}}}}})
+	require.Contains(t, row(t, html, "a"), `1.000</b><span class="label">label</span>`)
+	require.Contains(t, row(t, html, "b"), `<span class="label">no label</span>`)
+	require.Contains(t, row(t, html, "c"), `class="step lo2"`)
+	require.NotContains(t, html, "no score")
+	require.Contains(t, html, "lowest 0.200 at step 3 · 1 below 0.5 · 1 without a label")
+}
+
+// Bars stand on the threshold and end at the score, in units of a hundredth of the scale's height.
+func TestCurve(t *testing.T) {
+	nan := math.NaN()
+	four := []Step{{Score: 1, Label: nan}, {Score: 0.25, Label: 0.75}, {Score: 0.5, Label: nan}, {Score: nan, Label: nan}}
+	c := Steps{Steps: four}.trace().Curve
+	require.Equal(t, []bar{{0.1, 0, 50, "hi"}, {1.1, 50, 25, "lo"}, {2.1, 48, 2, "hi"}}, c.Bars)
+	require.Equal(t, []bar{{X: 1, Y: 25}}, c.Labels)
+	c = Steps{Scale: Scale{-1, 0, 1}, Steps: []Step{{Score: 3, Label: nan}, {Score: -1, Label: nan}}}.trace().Curve
+	require.Equal(t, []bar{{0.1, 0, 75, "hi"}, {1.1, 75, 25, "lo"}}, c.Bars, "scores beyond the scale widen it")
+	require.Equal(t, "3", c.High)
 }
 
 func TestNumericColumns(t *testing.T) {
@@ -130,6 +177,9 @@ func TestNumericColumns(t *testing.T) {
 	v := data.(tableView)
 	require.Equal(t, []cell{{"a", false}, {"b", true}, {"c", true}, {"d", false}}, v.Head)
 	require.Len(t, v.Rows[1], 4)
+	for text, want := range map[string]bool{"12": true, "-0.5": true, "0.1–0.3": true, "30.6 (22.5–39.4)": true, "-": true, "3 of 4": false, "%": false, "a 1": false} {
+		require.Equal(t, want, isNumber(text), text)
+	}
 	require.Equal(t, cell{"–", true}, v.Rows[1][1])
 	html := render(t, Page{Sections: []Section{{Blocks: []Block{nil, Table{}}}}})
 	require.Contains(t, html, "<table>")
@@ -145,5 +195,7 @@ func TestWriteSample(t *testing.T) {
 }
 
 func TestFirstStepIsNumbered(t *testing.T) {
-	require.Contains(t, render(t, Page{Sections: []Section{{Blocks: []Block{Steps{First: 7, Steps: []Step{{Text: "a"}, {Text: "b"}}}}}}}), `<span class="count">8</span>b`)
+	html := render(t, Page{Sections: []Section{{Blocks: []Block{Steps{First: 7, Steps: []Step{{Text: "a"}, {Text: "b"}}}}}}})
+	require.Contains(t, row(t, html, "b"), `id="t1-s8"`)
+	require.Contains(t, row(t, html, "b"), `<a class="count" href="#t1-s8" aria-label="step 8">8</a>`)
 }

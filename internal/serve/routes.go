@@ -6,9 +6,6 @@ import (
 	"net/http"
 )
 
-//go:embed page.html
-var page string
-
 //go:embed openapi.json
 var openAPI string
 
@@ -49,12 +46,13 @@ func init() {
 		{path: "/tokenize", answer: tokenize},
 		{path: "/detokenize", answer: detokenize},
 		{path: "/v1/steps", answer: steps},
+		{path: "/page/trace", answer: pageTrace},
 	}
 }
 
 func (s *Server) table() []route {
 	list := []route{
-		{"GET", "/{$}", true, static("text/html; charset=utf-8", page)},
+		{"GET", "/{$}", true, s.page()},
 		{"GET", "/openapi.json", true, static("application/json", openAPI)},
 		{"GET", "/health", true, http.HandlerFunc(s.alive)},
 		{"GET", "/healthz", true, http.HandlerFunc(s.alive)},
@@ -82,7 +80,7 @@ func (s *Server) routes() {
 func static(kind, text string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", kind)
-		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'")
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		_, _ = io.WriteString(w, text)
 	})

@@ -30,8 +30,8 @@ const (
 
 // The colours and dashes of the page's lines on light paper.
 var (
-	colours = []color.NRGBA{{0x09, 0x69, 0xda, 255}, {0xc2, 0x41, 0x0c, 255}, {0x1a, 0x7f, 0x37, 255}, {0x82, 0x50, 0xdf, 255},
-		{0x9a, 0x67, 0x00, 255}, {0xbf, 0x39, 0x89, 255}}
+	colours = []color.NRGBA{{0x0b, 0x5f, 0xbf, 255}, {0xb8, 0x4e, 0x06, 255}, {0x55, 0x60, 0x6c, 255}, {0x7a, 0x45, 0xd1, 255},
+		{0x8a, 0x61, 0x00, 255}, {0xb0, 0x30, 0x7e, 255}}
 	dashes = [][]vg.Length{nil, {7, 4}, {2, 4}, {9, 3, 2, 3}}
 	grid   = color.NRGBA{0xd5, 0xda, 0xe0, 255}
 )
@@ -92,6 +92,14 @@ func plotOf(f report.Figure) (*plot.Plot, plot.Legend, error) {
 		if err := add(p, &legend, s, i, f.Filled); err != nil {
 			return nil, legend, err
 		}
+	}
+	for _, m := range f.Marks {
+		line, err := plotter.NewLine(plotter.XYs{{X: m.At, Y: f.Y.Low}, {X: m.At, Y: f.Y.High}})
+		if err != nil {
+			return nil, legend, err
+		}
+		line.LineStyle = draw.LineStyle{Color: color.Black, Width: vg.Points(0.8), Dashes: []vg.Length{vg.Points(4), vg.Points(3)}}
+		p.Add(line)
 	}
 	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = f.X.Low, f.X.High, f.Y.Low, f.Y.High // after the lines, which widen them
 	return p, legend, nil

@@ -89,7 +89,7 @@ func TestPointsLieBetweenTheTicks(t *testing.T) {
 	require.NoError(t, err)
 	svg, err := os.ReadFile(filepath.Join(dir, names[1]))
 	require.NoError(t, err)
-	lines := regexp.MustCompile(`d="M([-0-9.]+),([-0-9.]+)L([-0-9.]+),([-0-9.]+)L([-0-9.]+),([-0-9.]+)" style="fill:none;stroke:#0969DA`).FindSubmatch(svg)
+	lines := regexp.MustCompile(`d="M([-0-9.]+),([-0-9.]+)L([-0-9.]+),([-0-9.]+)L([-0-9.]+),([-0-9.]+)" style="fill:none;stroke:#0B5FBF`).FindSubmatch(svg)
 	require.NotNil(t, lines, "%s", svg)
 	var at [7]float64
 	for i := 1; i < len(lines); i++ {

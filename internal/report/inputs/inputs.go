@@ -23,7 +23,7 @@ type Options struct {
 	Data      []string
 	Split     string    // cuts trajectories that are not in steps; "": "\n\n"
 	Threshold *float64  // a step that scores below it counts as wrong; nil: 0.5
-	Worst     int       // how many of the steps with the largest |score − label| are shown; 0: 20, below 0: none
+	Worst     int       // how many of the steps with the largest |score − label| are shown, one a problem; 0: 20, below 0: none
 	Title     string    // "": "goprm report"
 	Stdin     io.Reader // read for the path "-"; nil: os.Stdin
 }

@@ -118,10 +118,12 @@ func TestReportScoresByHand(t *testing.T) {
 	require.Equal(t, []float64{1, 1.0 / 3, 0}, accuracy.Y)
 
 	bins := find[report.Table](t, p, "calibration").Rows
-	require.Len(t, bins, 15)
-	require.Equal(t, []string{"0.067 to 0.133", "2", "0.115", "0.150"}, bins[1])
-	require.Equal(t, []string{"0.600 to 0.667", "1", "0.620", "0.000"}, bins[9])
-	require.Equal(t, []string{"0.000 to 0.067", "0", "-", "-"}, bins[0])
+	require.Len(t, bins, 7, "bins without a step are left out")
+	require.Equal(t, []string{"0.067 to 0.133", "2", "0.115", "0.150"}, bins[0])
+	require.Contains(t, bins, []string{"0.600 to 0.667", "1", "0.620", "0.000"})
+	require.Equal(t, report.Facts{{Name: "labelled steps", Value: "8", Note: "in 4 trajectories"}, {Name: "step AUROC", Value: "0.875", Note: "0.667 within trajectories"},
+		{Name: "accuracy", Value: "62.5 %", Note: "50.0 % by saying the same of all"}, {Name: "first-error F1", Value: "0.500"},
+		{Name: "calibration error", Value: "0.255", Note: "ECE; 0 is perfect"}}, p.Sections[0].Blocks[0])
 
 	h := find[report.Histogram](t, p, "scores of good and bad steps")
 	require.Equal(t, []float64{0, 1, 20}, []float64{h.Low, h.Top, float64(h.Bins)})
@@ -131,15 +133,19 @@ func TestReportScoresByHand(t *testing.T) {
 	require.Equal(t, want[0], h.Groups[0].Counts)
 	require.Equal(t, want[1], h.Groups[1].Counts)
 
-	worst := p.Sections[1]
-	require.Len(t, worst.Blocks, 2)
-	first, second := worst.Blocks[0].(report.Steps), worst.Blocks[1].(report.Steps)
+	worst := p.Sections[1].Blocks[0].(report.Traces).List
+	require.Len(t, worst, 2)
+	first, second := worst[0], worst[1]
+	require.Equal(t, 2, first.Focus)
 	require.Equal(t, "t1 (A): step 2 of 3 scores 0.620, its label is 0", first.Title)
 	require.Equal(t, "P one", first.Problem)
 	require.Equal(t, "t2 (B): step 2 of 3 scores 0.450, its label is 1", second.Title)
 	require.Equal(t, []string{"b1", "b2", "b3"}, []string{second.Steps[0].Text, second.Steps[1].Text, second.Steps[2].Text})
 	require.Equal(t, []string{"thinking", "response"}, []string{second.Steps[1].Part, second.Steps[2].Part})
 	require.True(t, math.IsNaN(first.Steps[2].Label))
+	all := p.Sections[2].Blocks[0].(report.Traces).List
+	require.Len(t, all, 4)
+	require.Equal(t, []string{"t4", "P four", "d1"}, []string{all[3].Title, all[3].Problem, all[3].Steps[0].Text})
 
 	var html bytes.Buffer
 	require.NoError(t, report.Write(&html, p.Page))
@@ -242,39 +248,59 @@ func TestPlaces(t *testing.T) {
 	require.Equal(t, []int{65, 128}, []int{first, last})
 }
 
+// One step a problem: the worst of all of its trajectories.
 func TestWorstAgainstSorting(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 3))
 	for most := range 30 {
 		w := worstSteps{most: most}
 		type seen struct {
-			gap   float64
-			title string
+			gap            float64
+			title, problem string
 		}
 		var all []seen
-		for k := range 20 {
+		for k := range 40 {
 			one := metrics.Trajectory{}
 			texts := make([]string, 5)
 			for range texts {
-				one.Scores, one.Targets = append(one.Scores, float64(rng.IntN(5))/4), append(one.Targets, float64(rng.IntN(3))/2)
+				one.Scores, one.Targets = append(one.Scores, float64(rng.IntN(8))/7), append(one.Targets, float64(rng.IntN(3))/2)
 			}
 			one.Targets[rng.IntN(5)] = math.NaN()
-			trajectory := &data.Trajectory{ID: fmt.Sprint("t", k)}
+			trajectory := &data.Trajectory{ID: fmt.Sprint("t", k), Problem: fmt.Sprint("p", rng.IntN(15))}
 			w.look(one, trajectory, texts, 5)
 			for i, target := range one.Targets {
 				if !math.IsNaN(target) {
-					all = append(all, seen{math.Abs(one.Scores[i] - target), excerpt(one, trajectory, texts, 5, i).Title})
+					all = append(all, seen{math.Abs(one.Scores[i] - target), disagreement(one, trajectory, texts, 5, i).Title, trajectory.Problem})
 				}
 			}
 		}
 		slices.SortStableFunc(all, func(a, b seen) int { return cmp.Compare(b.gap, a.gap) })
-		blocks := w.blocks()
-		require.Len(t, blocks, min(most, len(all)))
-		for i, b := range blocks {
-			require.Equal(t, all[i].title, b.(report.Steps).Title)
+		var want []string
+		problems := map[string]bool{}
+		for _, s := range all {
+			if !problems[s.problem] && len(want) < most {
+				problems[s.problem] = true
+				want = append(want, s.title)
+			}
 		}
+		var got []string
+		for _, b := range w.traces() {
+			got = append(got, b.Title)
+		}
+		require.Equal(t, want, got)
 	}
 	require.Equal(t, "äb", clipped("äb"))
 	require.Equal(t, strings.Repeat("ä", longestText)+" … (2 characters more)", clipped(strings.Repeat("ä", longestText)+"ö\xff"))
+}
+
+// A trajectory that is too long for the page is shown around its worst step.
+func TestLongTrajectory(t *testing.T) {
+	n := mostSteps + 1
+	one := metrics.Trajectory{Scores: make([]float64, n), Targets: make([]float64, n)}
+	one.Targets[500] = 1
+	b := disagreement(one, &data.Trajectory{ID: "a"}, make([]string, n), n, 500)
+	require.Equal(t, []int{481, 501, 41}, []int{b.First, b.Focus, len(b.Steps)})
+	require.Contains(t, b.Note, "Steps 481 to 521 of 4001")
+	require.Equal(t, 1.0, b.Steps[20].Label)
 }
 
 func TestCurveMeans(t *testing.T) {
@@ -314,30 +340,36 @@ func TestReportRun(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, p.Warnings, 1)
 	require.Contains(t, p.Warnings[0], "last line is not whole")
-	loss := find[report.LineChart](t, p, "training loss")
+	loss := find[report.LineChart](t, p, "Training loss")
 	require.Equal(t, []float64{1, 2, 3}, loss.Series[0].X)
 	require.Equal(t, 0.5, loss.Series[0].Y[0])
 	require.True(t, math.IsNaN(loss.Series[0].Y[1]), "an undefined loss is a gap")
 	require.Equal(t, []float64{0.3, 0.25, 0.2}, loss.Series[1].Y)
 	require.Equal(t, []float64{0.2, 0.15, 0.1}, loss.Series[2].Y)
-	require.Equal(t, []float64{0, 0.1, 0.05}, find[report.LineChart](t, p, "learning rate").Series[0].Y)
-	auroc := find[report.LineChart](t, p, "evaluation: AUROC of steps")
+	require.Equal(t, []float64{0, 0.1, 0.05}, find[report.LineChart](t, p, "Learning rate").Series[0].Y)
+	auroc := find[report.LineChart](t, p, "Evaluation: AUROC of steps")
 	require.Equal(t, []float64{2, 3}, auroc.Series[0].X)
 	require.Equal(t, []float64{0.75, 0.875}, auroc.Series[0].Y)
 	require.Equal(t, "depth alone: step_auroc", auroc.Series[1].Name)
 	require.Equal(t, 0.5, auroc.Series[2].Y[0])
 	require.True(t, math.IsNaN(auroc.Series[2].Y[1]))
-	within := find[report.LineChart](t, p, "evaluation: AUROC within")
-	require.True(t, math.IsNaN(within.Series[0].Y[0]))
-	require.Equal(t, 0.8, within.Series[0].Y[1])
-	require.Contains(t, find[report.Table](t, p, "evaluation at step 3").Rows, []string{"step_auroc", "0.875", "0.550", "-"})
-	require.Equal(t, []string{"state", "complete"}, find[report.Table](t, p, "").Rows[0])
+	for _, b := range p.Sections[0].Blocks { // one value is no curve
+		if chart, ok := b.(report.LineChart); ok {
+			require.NotContains(t, chart.Title, "AUROC within")
+		}
+	}
+	require.Contains(t, find[report.Table](t, p, "Evaluation at step 3").Rows, []string{"step_auroc", "0.875", "0.550", "-"})
+	require.Contains(t, find[report.Table](t, p, "Evaluation at step 3").Rows, []string{"within_auroc", "0.800", "", ""})
+	require.Equal(t, []string{"state", "complete"}, find[report.Table](t, p, "Run").Rows[0])
+	require.Equal(t, report.Facts{{Name: "optimizer steps", Value: "3 of 3", Note: "complete"}, {Name: "training loss", Value: "0.300", Note: "from 0.500"},
+		{Name: "held-out loss", Value: "0.400"}, {Name: "step AUROC", Value: "0.875", Note: "0.550 by depth alone"},
+		{Name: "AUROC within trajectories", Value: "0.800"}}, p.Sections[0].Blocks[0])
 
 	lone := reportFile(t, "metrics.jsonl", reportMetrics)
 	p, err = draw(context.Background(), Options{Inputs: []string{dir, lone}})
 	require.NoError(t, err)
 	require.Equal(t, "Runs", p.Sections[0].Title)
-	require.Len(t, find[report.LineChart](t, p, "training loss").Series, 2)
+	require.Len(t, find[report.LineChart](t, p, "Training loss").Series, 2)
 }
 
 func TestReportResults(t *testing.T) {
@@ -347,20 +379,29 @@ func TestReportResults(t *testing.T) {
     {"method":"best","aggregation":"reward","alpha":0.5,"n":1,"accuracy":0.5,"low":0.25,"high":0.75},
     {"method":"majority","n":1,"accuracy":0.5,"low":0.25,"high":0.75},
     {"method":"best","aggregation":"min","n":4,"accuracy":0.875,"low":0.5,"high":1},
-    {"method":"majority","n":4,"accuracy":0.75,"low":0.5,"high":1}
+    {"method":"majority","n":4,"accuracy":0.75,"low":0.5,"high":1},
+    {"method":"best","aggregation":"mean","n":1,"accuracy":0.5,"low":0.25,"high":0.75},
+    {"method":"best","aggregation":"mean","n":4,"accuracy":0.875,"low":0.5,"high":1}
   ], "warnings": ["careful"]}`
 	eval := `{"bench":"steps","trajectories":4,"problems":3,"labelled_steps":9,"threshold":0.5,"threshold_from":"the default","metrics":{"all":{"step_auroc":0.8125,"pairs":12,"ece":null}},"intervals":{"all":{"step_auroc":{"low":0.7,"high":0.9}}},"controls":{"depth":{"metrics":{"all":{"step_auroc":0.5}}}}}`
 	p, err := draw(context.Background(), Options{Inputs: []string{reportFile(t, "bon.json", bon), reportFile(t, "eval.json", eval)}, Title: "Mine"})
 	require.NoError(t, err)
 	require.Len(t, p.Warnings, 1)
 	require.Contains(t, p.Warnings[0], "careful")
-	best := find[report.LineChart](t, p, "best of n")
+	best := find[report.LineChart](t, p, "Best of n")
 	require.True(t, best.Log2)
-	require.Equal(t, report.Series{Name: "majority", X: []float64{1, 4}, Y: []float64{50, 75}, Dots: true}, best.Series[0])
-	require.Equal(t, report.Series{Name: "best min", X: []float64{1, 4}, Y: []float64{50, 87.5}, Dots: true}, best.Series[1])
+	require.Equal(t, report.Series{Name: "majority", X: []float64{1, 4}, Y: []float64{50, 75}, Dots: true,
+		Below: []float64{25, 50}, Above: []float64{75, 100}}, best.Series[0])
+	require.Equal(t, report.Series{Name: "best min = best mean", X: []float64{1, 4}, Y: []float64{50, 87.5}, Dots: true,
+		Below: []float64{25, 50}, Above: []float64{75, 100}}, best.Series[1])
 	require.Equal(t, "best reward, alpha 0.5", best.Series[2].Name)
-	require.Contains(t, find[report.Table](t, p, "").Rows, []string{"best min", "4", "87.5 %", "50.0 % to 100.0 %"})
-	require.Equal(t, [][]string{{"all", "ece", "-", "-", "-"}, {"all", "pairs", "12", "-", "-"}, {"all", "step_auroc", "0.812", "0.700 to 0.900", "0.500"}}, p.Sections[1].Blocks[0].(report.Table).Rows)
+	require.Equal(t, []float64{25, 100}, []float64{best.Low, best.High}, "charts share their range")
+	ways := find[report.Table](t, p, "Problems answered rightly, %")
+	require.Equal(t, []string{"method", "n = 1", "n = 4"}, ways.Columns)
+	require.Equal(t, [][]string{{"best min", "50.0 (25.0–75.0)", "87.5 (50.0–100.0)"}, {"best reward, alpha 0.5", "50.0 (25.0–75.0)", ""},
+		{"majority", "50.0 (25.0–75.0)", "75.0 (50.0–100.0)"}, {"best mean", "50.0 (25.0–75.0)", "87.5 (50.0–100.0)"}}, ways.Rows)
+	require.Equal(t, report.Facts{{Name: "best min", Value: "87.5 %", Note: "right at n = 4"}, {Name: "majority", Value: "75.0 %", Note: "right at n = 4"}}, p.Sections[0].Blocks[0])
+	require.Equal(t, [][]string{{"all", "ece", "-", "-", "-"}, {"all", "pairs", "12", "-", "-"}, {"all", "step_auroc", "0.812", "0.700–0.900", "0.500"}}, p.Sections[1].Blocks[0].(report.Table).Rows)
 	require.Contains(t, p.Sections[1].Text, "Threshold 0.5, the default")
 	require.Equal(t, "Mine", p.Title)
 }
@@ -398,7 +439,6 @@ func TestReportRefuses(t *testing.T) {
 		{name: "no metrics", text: `{"bench":"steps"}`, want: "metrics: missing"},
 		{name: "other ids", text: `{"id":"z","scores":[1]}`, opt: Options{Data: []string{labels}}, want: `no labelled trajectory with the id "z"`},
 		{name: "other number of steps", text: `{"id":"a","scores":[1,1]}`, opt: Options{Data: []string{labels}}, want: "2 scores"},
-		{name: "nothing labelled", text: `{"id":"a","scores":[1]}`, opt: Options{Data: []string{reportFile(t, "u.jsonl", `{"id":"a","problem":"p","steps":["x"]}`)}}, want: "none of its scores has a label"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.opt.Inputs == nil && c.name != "no inputs" {
@@ -412,6 +452,49 @@ func TestReportRefuses(t *testing.T) {
 	cancel()
 	_, err := draw(ctx, Options{Inputs: []string{good}})
 	require.True(t, errors.Is(err, context.Canceled))
+}
+
+// Scores of trajectories without labels can be looked at.
+func TestReportUnlabelled(t *testing.T) {
+	p, err := draw(context.Background(), Options{Inputs: []string{reportFile(t, "s.jsonl", `{"id":"a","scores":[0.25]}`)},
+		Data: []string{reportFile(t, "u.jsonl", `{"id":"a","problem":"p","steps":["x"]}`)}})
+	require.NoError(t, err)
+	require.Contains(t, p.Warnings[0], "none of its scores has a label")
+	step := p.Sections[1].Blocks[0].(report.Traces).List[0].Steps[0]
+	require.Equal(t, "x", step.Text)
+	require.Equal(t, 0.25, step.Score)
+	require.True(t, math.IsNaN(step.Label))
+}
+
+// What a configuration says is flattened; runs are compared by what differs.
+func TestReportHyperparameters(t *testing.T) {
+	metrics := func(dir, config string) string {
+		require.NoError(t, os.MkdirAll(dir, 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "metrics.jsonl"), []byte(`{"step":1,"tokens":500,"n_final":0,"loss":0.5,"loss_step":0.5,"loss_final":0,"time":"2026-01-02T03:04:05Z"}
+{"step":2,"tokens":500,"n_final":0,"loss":0.4,"loss_step":0.4,"loss_final":0,"time":"2026-01-02T03:04:15Z"}
+`), 0o644))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(config), 0o644))
+		return dir
+	}
+	root := t.TempDir()
+	one := metrics(filepath.Join(root, "one"), "optim:\n  lr: 0.001\n  betas: [0.9, 0.99]\ndata:\n  train: [a.jsonl, b.jsonl]\nout: one\ntext:\n  separator: \"\\n\\n\"\n")
+	two := metrics(filepath.Join(root, "two"), "optim:\n  lr: 0.002\n  betas: [0.9, 0.99]\ndata:\n  train: [a.jsonl, b.jsonl]\nout: two\nseed: 7\n")
+	p, err := draw(context.Background(), Options{Inputs: []string{one, two}})
+	require.NoError(t, err)
+	require.Equal(t, [][]string{{"optim.lr", "0.001"}, {"data.train", "a.jsonl, b.jsonl"}}, find[report.Table](t, p, "Hyperparameters").Rows)
+	require.Equal(t, [][]string{{"optim.lr", "0.001"}, {"optim.betas", "0.9, 0.99"}, {"data.train", "a.jsonl, b.jsonl"}, {"out", "one"}, {"text.separator", `"\n\n"`}},
+		find[report.Table](t, p, "All 5 keys of the configuration").Rows)
+	require.Equal(t, [][]string{{"optim.lr", "0.001", "0.002"}, {"text.separator", `"\n\n"`, "–"}, {"seed", "–", "7"}},
+		find[report.Table](t, p, "Hyperparameters that differ").Rows)
+	require.Equal(t, []string{"key", "one", "two"}, find[report.Table](t, p, "Hyperparameters that differ").Columns)
+	require.Equal(t, []string{"run", "optimizer steps", "training loss", "held-out loss", "step AUROC", "within", "duration"}, find[report.Table](t, p, "").Columns)
+	require.Equal(t, []string{"one", "2", "0.400", "–", "–", "–", "10s"}, find[report.Table](t, p, "").Rows[0])
+	require.Contains(t, p.Sections[1].Blocks[0], report.Fact{Name: "duration", Value: "10s", Note: "100 tokens/s"})
+	for _, b := range p.Sections[1].Blocks { // no trajectory labels: no such part of the loss
+		if chart, ok := b.(report.LineChart); ok && chart.Title == "Training loss" {
+			require.Len(t, chart.Series, 1)
+		}
+	}
 }
 
 // lines writes n lines of scores without holding them.

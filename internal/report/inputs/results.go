@@ -50,86 +50,6 @@ func (f *resultFile) finish() error {
 	return fmt.Errorf("%s: neither a result of prm bestofn --json (results) nor one of prm eval (bench)", f.name)
 }
 
-// bestOfN is what a page shows of a result of prm bestofn --json.
-type bestOfN struct {
-	Problems int             `json:"problems"`
-	Samples  int             `json:"samples"`
-	Results  []bestOfNMethod `json:"results"`
-	Warnings []string        `json:"warnings"`
-}
-
-// bestOfNMethod is how often one way of picking finds a right answer.
-type bestOfNMethod struct {
-	Method      string   `json:"method"`
-	Aggregation string   `json:"aggregation"`
-	Alpha       *float64 `json:"alpha"`
-	N           int      `json:"n"`
-	Accuracy    float64  `json:"accuracy"`
-	Low         float64  `json:"low"`
-	High        float64  `json:"high"`
-	Missing     string   `json:"missing"` // why there is no accuracy
-}
-
-// way is one line of a best-of-N chart.
-func (m *bestOfNMethod) way() string {
-	name := strings.TrimSpace(m.Method + " " + m.Aggregation)
-	if m.Alpha != nil {
-		name += fmt.Sprintf(", alpha %g", *m.Alpha)
-	}
-	return name
-}
-
-func (f *resultFile) bestOfN() error {
-	var result bestOfN
-	if err := json.Unmarshal(f.text.Bytes(), &result); err != nil {
-		return fmt.Errorf("%s: %w", f.name, err)
-	}
-	table := report.Table{Columns: []string{"method", "n", "right", "95 % interval"}}
-	series := map[string]*report.Series{}
-	methods := map[string][]string{} // the ways of each method
-	for i, m := range result.Results {
-		if m.Missing != "" && m.N > 0 && m.Method != "" { // the warning says why
-			table.Rows = append(table.Rows, []string{m.way(), fmt.Sprint(m.N), "-", "-"})
-			continue
-		}
-		if m.N < 1 || m.Method == "" || !(m.Accuracy >= 0 && m.Accuracy <= 1) {
-			return fmt.Errorf("%s: results[%d]: method %q, n %d, accuracy %v: not a line of prm bestofn", f.name, i, m.Method, m.N, m.Accuracy)
-		}
-		way := m.way()
-		if series[way] == nil {
-			series[way] = &report.Series{Name: way, Dots: true}
-			methods[m.Method] = append(methods[m.Method], way)
-		}
-		s := series[way]
-		s.X, s.Y = append(s.X, float64(m.N)), append(s.Y, 100*m.Accuracy)
-		table.Rows = append(table.Rows, []string{way, fmt.Sprint(m.N), percent(m.Accuracy), percent(m.Low) + " to " + percent(m.High)})
-	}
-	var blocks []report.Block
-	draw := func(title string, list ...string) {
-		var lines []report.Series
-		for _, way := range list {
-			if s := series[way]; s != nil {
-				lines = append(lines, *s)
-			}
-		}
-		if len(lines) > 0 {
-			blocks = append(blocks, report.LineChart{Title: title, XLabel: "n", YLabel: "problems answered rightly, %", Log2: true, Series: lines})
-		}
-	}
-	for _, method := range []struct{ name, title string }{{"best", "best of n"}, {"weighted", "weighted vote"}} {
-		for list := range slices.Chunk(methods[method.name], 5) { // with the majority as many as there are colours
-			draw(method.title, append([]string{"majority"}, list...)...)
-		}
-	}
-	draw("without a model", "majority", "oracle", "random", "shortest", "fewest_steps")
-	for _, w := range result.Warnings {
-		f.r.warnf("%s: %s", f.name, w)
-	}
-	f.r.sections = append(f.r.sections, report.Section{Title: "Best of n, " + f.name,
-		Text: fmt.Sprintf("%d problems, %d samples.", result.Problems, result.Samples), Blocks: append(blocks, table)})
-	return nil
-}
-
 func (f *resultFile) eval() error {
 	type values = map[string]map[string]metrics.Float
 	var result struct {
@@ -160,7 +80,7 @@ func (f *resultFile) eval() error {
 		for _, name := range slices.Sorted(maps.Keys(result.Metrics[group])) {
 			row := []string{group, name, counted(result.Metrics[group][name]), "-"}
 			if between, ok := result.Intervals[group][name]; ok && between.Low.Defined() {
-				row[3] = counted(between.Low) + " to " + counted(between.High)
+				row[3] = counted(between.Low) + "–" + counted(between.High)
 			}
 			for _, control := range controls {
 				cell := "-"
@@ -180,7 +100,7 @@ func (f *resultFile) eval() error {
 	for _, w := range result.Warnings {
 		f.r.warnf("%s: %s", f.name, w)
 	}
-	f.r.sections = append(f.r.sections, report.Section{Title: result.Bench + ", " + f.name, Text: text, Blocks: []report.Block{table}})
+	f.r.sections = append(f.r.sections, report.Section{Title: "Benchmark " + result.Bench + ", " + f.name, Text: text, Blocks: []report.Block{table}})
 	return nil
 }
 

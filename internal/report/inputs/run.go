@@ -8,8 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
+	"time"
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/metrics"
@@ -20,8 +19,12 @@ import (
 type runCurves struct {
 	r          *reporting
 	name, path string
-	record     *record // nil: there is none
+	record     *record   // nil: there is none
+	settings   *settings // nil: there are none
 	training   curve
+	finals     float64 // trajectory labels that were trained on; NaN: not told
+	tokens     float64
+	began, end time.Time            // of the first and the last line; zero: not told
 	evals      []float64            // optimizer steps of the evaluations
 	eval       map[string][]float64 // metric → its value at each of them
 	lines      int
@@ -91,6 +94,10 @@ var trained = []string{"loss", "loss_step", "loss_final", "grad_norm", "lr"}
 // run reads a run folder.
 func (r *reporting) run(dir string) error {
 	c := &runCurves{r: r, name: dir, path: filepath.Join(dir, metricsName)}
+	var err error
+	if c.settings, err = readSettings(dir); err != nil {
+		return err
+	}
 	record, err := readRecord(filepath.Join(dir, recordName))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -136,6 +143,9 @@ func (c *runCurves) take(line data.Line) error {
 		c.addEval(step, eval)
 		return nil
 	}
+	if err := c.takeTotals(row); err != nil {
+		return err
+	}
 	values := make([]float64, len(trained))
 	for i, name := range trained {
 		v := math.NaN()
@@ -148,13 +158,33 @@ func (c *runCurves) take(line data.Line) error {
 	return nil
 }
 
+// takeTotals adds what a line of a training step says of the whole run.
+func (c *runCurves) takeTotals(row *data.Row) error {
+	finals, tokens, when := math.NaN(), 0.0, ""
+	if err := errors.Join(row.Take("n_final", &finals), row.Take("tokens", &tokens), row.Take("time", &when)); err != nil {
+		return err
+	}
+	c.finals, c.tokens = c.finals+finals, c.tokens+tokens
+	if at, err := time.Parse(time.RFC3339, when); err == nil {
+		if c.began.IsZero() {
+			c.began = at
+		}
+		c.end = at
+	}
+	return nil
+}
+
 // addEval flattens an evaluation: controls are called control/metric. What one evaluation lacks is a gap.
 func (c *runCurves) addEval(step float64, eval map[string]any) {
 	if c.eval == nil {
 		c.eval = map[string][]float64{}
 	}
 	add := func(name string, v any) {
-		if number, ok := v.(float64); ok {
+		number, ok := v.(float64)
+		if v == nil { // it was looked for and is not defined
+			number, ok = math.NaN(), true
+		}
+		if ok {
 			for len(c.eval[name]) < len(c.evals) {
 				c.eval[name] = append(c.eval[name], math.NaN())
 			}
@@ -183,129 +213,6 @@ func (c *runCurves) finish() error {
 	}
 	c.training.flush()
 	c.r.runs = append(c.r.runs, c)
-	c.r.sections = append(c.r.sections, report.Section{Title: "Run " + c.name, Blocks: append(c.summary(), c.charts()...)})
+	c.r.sections = append(c.r.sections, report.Section{Title: "Run " + c.name, Blocks: c.blocks()})
 	return nil
-}
-
-// summary is what the run was, and what its last evaluation says.
-func (c *runCurves) summary() []report.Block {
-	var blocks []report.Block
-	if r := c.record; r != nil {
-		state := "not complete"
-		if r.Complete {
-			state = "complete"
-		}
-		rows := [][]string{
-			{"state", state}, {"model", r.Model.Path}, {"begun", r.Started + ", version " + r.Version},
-			{"computed", strings.Join([]string{r.DType, r.Backend, r.Device}, ", ")},
-			{"optimizer steps", fmt.Sprintf("%d, %d an epoch", r.Steps, r.StepsPerEpoch)},
-			{"data", fmt.Sprintf("%d trajectories, %d step labels, %d trajectory labels, %d tokens; %d trajectories held out", r.Counts.Trajectories,
-				r.Counts.StepLabels, r.Counts.TrajectoryLabels, r.Counts.Tokens, r.Counts.EvalTrajectories)},
-			{"weight of the trajectory's loss", fmt.Sprintf("%.4g", r.LambdaFinal)},
-			{"dropped", fmt.Sprintf("%d trajectories, %d steps, %d step labels, %d trajectory labels", r.Counts.DroppedTrajectories,
-				r.Counts.DroppedSteps, r.Counts.DroppedStepLabels, r.Counts.DroppedTrajectoryLabels)},
-		}
-		if len(r.Warnings) > 0 {
-			rows = append(rows, []string{"warnings", strings.Join(r.Warnings, "; ")})
-		}
-		blocks = append(blocks, report.Table{Columns: []string{"run", ""}, Rows: rows})
-	}
-	if n := len(c.evals); n > 0 {
-		t := report.Table{Title: fmt.Sprintf("evaluation at step %.0f", c.evals[n-1]),
-			Columns: []string{"metric", "value", "depth alone", "length alone"}}
-		for _, name := range evaluated() {
-			if list := c.metric(name); list != nil {
-				row := []string{name, shown(list[n-1])}
-				for _, control := range []string{"depth/", "length/"} {
-					cell := ""
-					if list := c.metric(control + name); list != nil {
-						cell = shown(list[n-1])
-					}
-					row = append(row, cell)
-				}
-				t.Rows = append(t.Rows, row)
-			}
-		}
-		blocks = append(blocks, t)
-	}
-	return blocks
-}
-
-// metric has a value, maybe undefined, for each evaluation; nil: no evaluation has it.
-func (c *runCurves) metric(name string) []float64 {
-	list := c.eval[name]
-	if list == nil {
-		return nil
-	}
-	for len(list) < len(c.evals) {
-		list = append(list, math.NaN())
-	}
-	return list
-}
-
-func (c *runCurves) charts() []report.Block {
-	var blocks []report.Block
-	if len(c.training.x) > 0 {
-		of := fmt.Sprintf(", mean of %d optimizer steps", c.training.every)
-		if c.training.every == 1 {
-			of = ""
-		}
-		for _, chart := range []struct {
-			title string
-			names []string
-		}{{"training loss" + of, trained[:3]}, {"gradient norm" + of, trained[3:4]}, {"learning rate" + of, trained[4:]}} {
-			blocks = append(blocks, c.training.chart(chart.title, chart.names))
-		}
-	}
-	for _, chart := range []struct {
-		title string
-		names []string
-	}{
-		{"evaluation: loss", []string{"loss", "loss_step", "loss_final"}},
-		{"evaluation: AUROC of steps", []string{"step_auroc", "depth/step_auroc", "length/step_auroc"}},
-		{"evaluation: AUROC within trajectories", []string{"within_auroc", "depth/within_auroc", "length/within_auroc"}},
-		{"evaluation: first error", []string{"first_error_f1", "first_error_acc_error", "first_error_acc_correct"}},
-		{"evaluation: errors", []string{"step_mse", "step_ece", "trajectory_mse"}},
-		{"evaluation: trajectories, rank correlation", []string{"trajectory_spearman", "depth/trajectory_spearman",
-			"length/trajectory_spearman"}},
-	} {
-		lines := report.LineChart{Title: chart.title, XLabel: "optimizer step"}
-		for _, name := range chart.names {
-			if y := c.metric(name); y != nil {
-				lines.Series = append(lines.Series, report.Series{Name: strings.ReplaceAll(name, "/", " alone: "), X: c.evals, Y: y,
-					Dots: len(y) <= 40})
-			}
-		}
-		if len(lines.Series) > 0 {
-			blocks = append(blocks, lines)
-		}
-	}
-	return blocks
-}
-
-// compareRuns draws the runs over each other where there are several.
-func (r *reporting) compareRuns() {
-	if len(r.runs) < 2 {
-		return
-	}
-	var blocks []report.Block
-	for _, chart := range []struct {
-		title string
-		of    func(c *runCurves) (x, y []float64)
-	}{
-		{"training loss", func(c *runCurves) (x, y []float64) { return c.training.x, c.training.values("loss") }},
-		{"evaluation: loss", func(c *runCurves) (x, y []float64) { return c.evals, c.metric("loss") }},
-		{"evaluation: AUROC of steps", func(c *runCurves) (x, y []float64) { return c.evals, c.metric("step_auroc") }},
-		{"evaluation: AUROC within trajectories", func(c *runCurves) (x, y []float64) { return c.evals, c.metric("within_auroc") }},
-	} {
-		for runs := range slices.Chunk(r.runs, 6) { // as many as there are colours
-			lines := report.LineChart{Title: chart.title, XLabel: "optimizer step"}
-			for _, c := range runs {
-				x, y := chart.of(c)
-				lines.Series = append(lines.Series, report.Series{Name: c.name, X: x, Y: y})
-			}
-			blocks = append(blocks, lines)
-		}
-	}
-	r.sections = slices.Insert(r.sections, 0, report.Section{Title: "Runs", Blocks: blocks})
 }

@@ -35,6 +35,7 @@ type scoreTally struct {
 	finals            int // trajectories with a score and a label
 	positions         []position
 	worst             worstSteps
+	shelf             shelf
 }
 
 // sourceTally is what is known of the steps of one source.
@@ -158,6 +159,7 @@ func (s *scoreTally) labelledLine(score *scorefile.Score, t *data.Trajectory) er
 	}
 	s.judged.Add(&one)
 	s.worst.look(one, t, texts, len(thinking.Steps))
+	s.shelf.put(one, t, texts, len(thinking.Steps))
 	return nil
 }
 

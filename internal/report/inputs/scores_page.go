@@ -24,19 +24,64 @@ func (s *scoreTally) finish() error {
 		s.r.warnf("%s: %d trajectories of the data have no scores", s.name, s.labels.unscored)
 	}
 	if s.all.labelled == 0 && s.finals == 0 {
-		return fmt.Errorf("%s: none of its scores has a label in the data", s.name)
+		s.r.warnf("%s: none of its scores has a label in the data: nothing to compare with", s.name)
+		s.r.sections = append(s.r.sections, report.Section{Title: "Scores " + s.name, Blocks: s.plain()})
+		s.r.sections = append(s.r.sections, s.shelf.section(s.name, s.scale())...)
+		return nil
 	}
 	if !s.all.unit() {
 		s.r.warnf("%s: scores from %.3g to %.3g are no probabilities: no calibration", s.name, s.all.low, s.all.high)
 	}
-	blocks := append([]report.Block{s.summary(), s.bySource()}, s.compared()...)
+	charts, tables := s.compared()
+	blocks := slices.Concat([]report.Block{s.facts()}, charts, []report.Block{s.summary(), s.bySource()}, tables)
 	s.r.sections = append(s.r.sections, report.Section{Title: "Scores " + s.name, Blocks: blocks})
-	if list := s.worst.blocks(); len(list) > 0 && s.all.unit() {
+	if list := s.worst.traces(); len(list) > 0 && s.all.unit() {
 		s.r.sections = append(s.r.sections, report.Section{Title: "Worst disagreements, " + s.name,
-			Text:   fmt.Sprintf("The %d labelled steps with the largest distance between score and label, with the steps around them.", len(list)),
-			Blocks: list})
+			Text:   fmt.Sprintf("The %d problems with the largest distance between a step's score and its label, one trajectory each.", len(list)),
+			Blocks: []report.Block{report.Traces{List: scaled(list, s.scale())}}})
 	}
+	s.r.sections = append(s.r.sections, s.shelf.section(s.name, s.scale())...)
 	return nil
+}
+
+// scale is that of probabilities, unless the scores are none.
+func (s *scoreTally) scale() report.Scale {
+	scale := report.Scale{Low: 0, Threshold: *s.r.opt.Threshold, High: 1}
+	if !s.all.unit() {
+		scale.Low, scale.High = s.all.low, s.all.high
+	}
+	return scale
+}
+
+// threshold is its line in a chart over scores.
+func (s *scoreTally) threshold() []report.Mark {
+	at := *s.r.opt.Threshold
+	return []report.Mark{{At: at, Name: fmt.Sprintf("threshold %g", at)}}
+}
+
+// facts are the headline: the metrics that most readers came for.
+func (s *scoreTally) facts() report.Block {
+	n := float64(max(1, s.all.labelled))
+	facts := report.Facts{{Name: "labelled steps", Value: fmt.Sprint(s.all.labelled), Note: fmt.Sprintf("in %d trajectories", s.all.lines)}}
+	if s.all.labelled == 0 {
+		return facts
+	}
+	values := map[string]metrics.Float{}
+	for i, v := range s.judged.Values(nil) {
+		values[s.judged.Metrics()[i].Name] = v
+	}
+	if s.all.labelled <= mostRanked {
+		facts = append(facts, report.Fact{Name: "step AUROC", Value: shown(values["step_auroc"]),
+			Note: shown(values["within_auroc"]) + " within trajectories"})
+	}
+	good := float64(s.classes[1].n) / n
+	facts = append(facts, report.Fact{Name: "accuracy", Value: percent(float64(s.all.right) / n),
+		Note: percent(math.Max(good, 1-good)) + " by saying the same of all"},
+		report.Fact{Name: "first-error F1", Value: shown(values["first_error_f1"])})
+	if s.all.unit() {
+		facts = append(facts, report.Fact{Name: "calibration error", Value: shown(s.all.calibration.ECE()), Note: "ECE; 0 is perfect"})
+	}
+	return facts
 }
 
 // plain is what can be said without labels.
@@ -111,15 +156,15 @@ func (s *scoreTally) bySource() report.Block {
 }
 
 // compared are the figures of scores beside labels.
-func (s *scoreTally) compared() []report.Block {
-	var blocks, tables []report.Block
+func (s *scoreTally) compared() (blocks, tables []report.Block) {
 	if s.all.unit() && s.all.labelled > 0 {
 		line := report.Series{Name: "steps", Dots: true}
-		bins := report.Table{Title: "calibration", Columns: []string{"scores", "steps", "mean score", "mean label"}}
+		bins := report.Table{Title: "calibration", Folded: true, Columns: []string{"scores", "steps", "mean score", "mean label"}}
 		for i, b := range s.all.calibration.Bins() {
-			if b.Count > 0 {
-				line.X, line.Y = append(line.X, float64(b.Score)), append(line.Y, float64(b.Target))
+			if b.Count == 0 {
+				continue
 			}
+			line.X, line.Y = append(line.X, float64(b.Score)), append(line.Y, float64(b.Target))
 			bins.Rows = append(bins.Rows, []string{fmt.Sprintf("%.3f to %.3f", float64(i)/metrics.CalibrationBins,
 				float64(i+1)/metrics.CalibrationBins), fmt.Sprintf("%.0f", b.Count), shown(b.Score), shown(b.Target)})
 		}
@@ -129,8 +174,9 @@ func (s *scoreTally) compared() []report.Block {
 		tables = append(tables, bins)
 	}
 	if s.all.labelled > 0 {
-		blocks = append(blocks, histogramOf("scores of good and bad steps", "score", []string{"good", "bad"},
-			[]*counts{&s.classes[1], &s.classes[0]}))
+		both := histogramOf("scores of good and bad steps", "score", []string{"good", "bad"}, []*counts{&s.classes[1], &s.classes[0]})
+		both.Marks = s.threshold()
+		blocks = append(blocks, both)
 		charts, table := s.byPosition()
 		blocks, tables = append(blocks, charts...), append(tables, table)
 	}
@@ -148,14 +194,14 @@ func (s *scoreTally) compared() []report.Block {
 		blocks = append(blocks, histogramOf("scores of trajectories", "score", []string{"label of 0.5 or more", "less"},
 			[]*counts{&s.wholes[1], &s.wholes[0]}))
 	}
-	return append(blocks, tables...)
+	return blocks, tables
 }
 
 // byPosition is how right the scores are at each place of a trajectory.
 func (s *scoreTally) byPosition() (charts []report.Block, table report.Block) {
 	accuracy, base := report.Series{Name: "accuracy", Dots: true}, report.Series{Name: "good steps"}
 	scores, labels := report.Series{Name: "mean score", Dots: true}, report.Series{Name: "mean label"}
-	t := report.Table{Title: "by position", Columns: []string{"step", "labelled", "accuracy", "good", "mean score", "mean label"}}
+	t := report.Table{Title: "by position", Folded: true, Columns: []string{"step", "labelled", "accuracy", "good", "mean score", "mean label"}}
 	for place, p := range s.positions {
 		if p.n == 0 {
 			continue
@@ -174,10 +220,12 @@ func (s *scoreTally) byPosition() (charts []report.Block, table report.Block) {
 		t.Rows = append(t.Rows, []string{name, fmt.Sprint(p.n), percent(float64(p.right) / n), percent(float64(p.good) / n), shown(p.scores / n),
 			shown(p.labels / n)})
 	}
+	long := len(s.positions) > singlePlaces
 	return []report.Block{
-		report.LineChart{Title: "accuracy by position", XLabel: "step of the trajectory", YLabel: "share of labelled steps",
+		report.LineChart{Title: "accuracy by position", XLabel: "step of the trajectory", YLabel: "share of labelled steps", Log2: long,
 			Series: []report.Series{accuracy, base}},
-		report.LineChart{Title: "score and label by position", XLabel: "step of the trajectory", Series: []report.Series{scores, labels}},
+		report.LineChart{Title: "score and label by position", XLabel: "step of the trajectory", Log2: long,
+			Series: []report.Series{scores, labels}},
 	}, t
 }
 
@@ -187,5 +235,7 @@ func (s *scoreTally) histogram(title, label string, sources []*sourceTally) repo
 	for _, t := range sources {
 		names, list = append(names, t.name), append(list, &t.scores)
 	}
-	return histogramOf(title, label, names, list)
+	h := histogramOf(title, label, names, list)
+	h.Marks = s.threshold()
+	return h
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/goprm/goprm/data"
@@ -13,14 +14,7 @@ import (
 	"github.com/goprm/goprm/internal/report"
 )
 
-// What is shown around a step that disagrees with its label.
-const (
-	stepsBefore = 2
-	stepsAfter  = 1
-	longestText = 1500 // characters of one text
-)
-
-// worstSteps keeps the steps with the largest distance between score and label; of equal ones the earlier.
+// worstSteps keeps the steps with the largest distance between score and label, one a problem; of equal ones the earlier.
 type worstSteps struct {
 	most int
 	seen int
@@ -28,9 +22,10 @@ type worstSteps struct {
 }
 
 type worstStep struct {
-	gap   float64
-	order int
-	block report.Steps
+	gap     float64
+	order   int
+	problem string
+	block   report.Steps
 }
 
 // worstHeap has the one to give up first on top.
@@ -52,39 +47,74 @@ func (h *worstHeap) Pop() any {
 	return last
 }
 
-// look takes what is worse than the least of those kept.
+// look takes a trajectory's worst step if it is worse than the one kept of its problem, and than the least of those kept.
 func (w *worstSteps) look(one metrics.Trajectory, t *data.Trajectory, texts []string, thinking int) {
+	w.seen++
+	at, gap := -1, math.Inf(-1)
 	for i, label := range one.Targets {
-		if math.IsNaN(label) {
-			continue
+		if d := math.Abs(one.Scores[i] - label); d > gap { // false for NaN
+			at, gap = i, d
 		}
-		w.seen++
-		gap := math.Abs(one.Scores[i] - label)
-		if w.most <= 0 || len(w.list) == w.most && gap <= w.list[0].gap {
-			continue
-		}
-		if len(w.list) == w.most {
-			queue.Pop(&w.list)
-		}
-		queue.Push(&w.list, worstStep{gap, w.seen, excerpt(one, t, texts, thinking, i)})
 	}
+	if at < 0 || w.most <= 0 {
+		return
+	}
+	problem := t.Problem
+	if problem == "" {
+		problem = t.ID
+	}
+	same := slices.IndexFunc(w.list, func(k worstStep) bool { return k.problem == problem })
+	switch {
+	case same >= 0 && gap <= w.list[same].gap, same < 0 && len(w.list) == w.most && gap <= w.list[0].gap:
+		return
+	case same >= 0:
+		queue.Remove(&w.list, same)
+	case len(w.list) == w.most:
+		queue.Pop(&w.list)
+	}
+	queue.Push(&w.list, worstStep{gap, w.seen, strings.Clone(problem), disagreement(one, t, texts, thinking, at)})
 }
 
-// excerpt is the step with those around it.
-func excerpt(one metrics.Trajectory, t *data.Trajectory, texts []string, thinking, i int) report.Steps {
-	from, to := max(0, i-stepsBefore), min(len(texts), i+1+stepsAfter)
-	source := ""
+// disagreement is the trajectory with its worst step named.
+func disagreement(one metrics.Trajectory, t *data.Trajectory, texts []string, thinking, i int) report.Steps {
+	block := shownTrajectory(one, t, texts, thinking, i)
+	block.Title = fmt.Sprintf("%s: step %d of %d scores %.3f, its label is %.3g", block.Title, i+1, len(texts), one.Scores[i], one.Targets[i])
+	block.Focus = i + 1
+	return block
+}
+
+// What is shown of a trajectory: all of it, or the steps around one where it is longer than that.
+const (
+	mostSteps   = 4000
+	mostText    = 400_000 // bytes
+	stepsAround = 20
+	longestText = 20_000 // characters of one text
+)
+
+// shownTrajectory lays a trajectory out, whole if it is not too long.
+func shownTrajectory(one metrics.Trajectory, t *data.Trajectory, texts []string, thinking, at int) report.Steps {
+	block := report.Steps{Title: t.ID, Problem: clipped(t.Problem)}
 	if t.Source != "" {
-		source = " (" + t.Source + ")"
+		block.Title += " (" + t.Source + ")"
 	}
-	block := report.Steps{Problem: clipped(t.Problem), First: from + 1,
-		Title: fmt.Sprintf("%s%s: step %d of %d scores %.3f, its label is %.3g", t.ID, source, i+1, len(texts), one.Scores[i], one.Targets[i])}
+	from, to, size := 0, len(texts), 0
+	for _, text := range texts {
+		size += len(text)
+	}
+	if size > mostText || len(texts) > mostSteps {
+		from, to = max(0, at-stepsAround), min(len(texts), at+1+stepsAround)
+		block.Note = fmt.Sprintf("Steps %d to %d of %d: the whole is too long for the page.", from+1, to, len(texts))
+	}
+	block.First = from + 1
 	for k := from; k < to; k++ {
-		part := data.PartThinking.String()
+		step := report.Step{Part: data.PartThinking.String(), Text: clipped(texts[k]), Score: math.NaN(), Label: math.NaN()}
 		if k >= thinking {
-			part = data.PartResponse.String()
+			step.Part = data.PartResponse.String()
 		}
-		block.Steps = append(block.Steps, report.Step{Part: part, Text: clipped(texts[k]), Score: one.Scores[k], Label: one.Targets[k]})
+		if k < len(one.Scores) {
+			step.Score, step.Label = one.Scores[k], one.Targets[k]
+		}
+		block.Steps = append(block.Steps, step)
 	}
 	return block
 }
@@ -97,13 +127,13 @@ func clipped(text string) string {
 		end += size
 	}
 	if end == len(text) {
-		return text
+		return strings.Clone(text)
 	}
 	return fmt.Sprintf("%s … (%d characters more)", text[:end], utf8.RuneCountInString(text[end:]))
 }
 
-// blocks are the steps, the worst first.
-func (w *worstSteps) blocks() []report.Block {
+// traces are the trajectories of the steps, the worst first.
+func (w *worstSteps) traces() []report.Steps {
 	list := slices.Clone(w.list)
 	slices.SortFunc(list, func(a, b worstStep) int {
 		if a.gap != b.gap {
@@ -111,9 +141,53 @@ func (w *worstSteps) blocks() []report.Block {
 		}
 		return a.order - b.order
 	})
-	var blocks []report.Block
+	var blocks []report.Steps
 	for _, one := range list {
 		blocks = append(blocks, one.block)
 	}
 	return blocks
+}
+
+// shelf keeps the first trajectories of a file, up to a number of them and of bytes.
+type shelf struct {
+	list []report.Steps
+	size int
+	left int // that had no room
+}
+
+const (
+	mostShown     = 24
+	mostShownText = 3 << 20
+)
+
+func (s *shelf) put(one metrics.Trajectory, t *data.Trajectory, texts []string, thinking int) {
+	size := 0
+	for _, text := range texts {
+		size += len(text)
+	}
+	if len(s.list) == mostShown || s.size+min(size, mostText) > mostShownText {
+		s.left++
+		return
+	}
+	s.size += min(size, mostText)
+	s.list = append(s.list, shownTrajectory(one, t, texts, thinking, 0))
+}
+
+// section browses them; none if there are none.
+func (s *shelf) section(name string, scale report.Scale) []report.Section {
+	if len(s.list) == 0 {
+		return nil
+	}
+	text := ""
+	if s.left > 0 {
+		text = fmt.Sprintf("The first %d trajectories of the file; %d more are not shown.", len(s.list), s.left)
+	}
+	return []report.Section{{Title: "Trajectories, " + name, Text: text, Blocks: []report.Block{report.Traces{List: scaled(s.list, scale)}}}}
+}
+
+func scaled(list []report.Steps, scale report.Scale) []report.Steps {
+	for i := range list {
+		list[i].Scale = scale
+	}
+	return list
 }
