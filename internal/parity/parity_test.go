@@ -43,7 +43,7 @@ func agrees(t *testing.T, dir string) {
 func TestGoldens(t *testing.T) {
 	heads, err := filepath.Glob("testdata/heads/*")
 	require.NoError(t, err)
-	require.Len(t, heads, 8)
+	require.Len(t, heads, 9)
 	for _, dir := range append(heads, "testdata/wide", "testdata/sharded", "testdata/dim64", "testdata/dim128", "testdata/qwen3") {
 		agrees(t, dir)
 	}
