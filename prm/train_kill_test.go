@@ -95,7 +95,7 @@ func together(t *testing.T, c TrainConfig, n int, after time.Duration) (killed, 
 		switch {
 		case report.Error == "":
 			ended++
-		case strings.Contains(report.Error, "in use by process"), strings.Contains(report.Error, "is there already"):
+		case strings.Contains(report.Error, "is in use by "), strings.Contains(report.Error, "is there already"):
 		default:
 			t.Fatalf("process %d: %s", i, report.Error)
 		}
