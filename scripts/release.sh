@@ -33,7 +33,7 @@ if [ "${1:-}" = --check ]; then
 	mkdir "$work/elsewhere"
 	git ls-files -z --cached --others --exclude-standard | tar --null -T - -cf - | tar -C "$work/elsewhere" -xf -
 	WHEN=$(git log -1 --format=%cI) bash "$work/elsewhere/scripts/release.sh" --one "$work/b"
-	cmp "$work/a/SHA256SUMS" "$work/b/SHA256SUMS"
+	cmp "$work/a/SHA256SUMS" "$work/b/SHA256SUMS" || { tar -C "$work/a" -xzf "$work/a/prm-v0-linux-amd64.tar.gz"; tar -C "$work/b" -xzf "$work/b/prm-v0-linux-amd64.tar.gz"; diff -rq "$work/a" "$work/b"; exit 1; }
 	tar -C "$work" -xzf "$work/a/prm-v0-linux-amd64.tar.gz"
 	"$work/prm-v0-linux-amd64/prm" version | grep -q 'prm v0, commit c0'
 	echo "two builds in two folders: $(cut -c1-16 "$work/a/SHA256SUMS")"
