@@ -23,7 +23,7 @@ import (
 // commands is the command line; each command is a struct whose fields are its flags.
 type commands struct {
 	Train    trainCommand    `cmd:"" help:"Train a model on labelled trajectories, or resume a run."`
-	Score    scoreCommand    `cmd:"" help:"Score every step of trajectories."`
+	Score    scoreCommands   `cmd:"" help:"Score every step of trajectories."`
 	Serve    serveCommand    `cmd:"" help:"Answer the reward requests of trainers and inference engines over HTTP."`
 	Convert  convertCommand  `cmd:"" help:"Turn PyTorch's .bin and .pt weights into safetensors, safely."`
 	BestOfN  bestofnCommand  `cmd:"" name:"bestofn" help:"Judge ways of picking one of N samples: by score, by vote, and without a model."`

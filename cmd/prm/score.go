@@ -16,6 +16,11 @@ import (
 	"github.com/goprm/goprm/prm"
 )
 
+type scoreCommands struct {
+	Run   scoreCommand      `cmd:"" default:"withargs" help:"Score every step of trajectories (the default)."`
+	Merge scoreMergeCommand `cmd:"" help:"Join the outputs of all shards."`
+}
+
 type scoreCommand struct {
 	Paths     []string `arg:"" optional:"" help:"Model folder, unless --model names it, then trajectories, as --in."`
 	Model     string   `help:"Model folder."`
@@ -31,6 +36,7 @@ type scoreCommand struct {
 	Parts     string   `enum:"trained,thinking,response,all," default:"" help:"Steps that the reward averages: trained, thinking, response or all; the model's choice by default."`
 	DType     string   `name:"dtype" default:"auto" help:"Arithmetic: auto, f32, f64, or bf16 on a GPU or a CPU with AVX512_BF16."`
 	Replay    []string `sep:"none" help:"Audit logs of prm serve, instead of --in: score their texts again, and say whether every number is the same to the last bit."`
+	Shard     string   `default:"0/1" help:"Score shard i of n, counted from 0, as 3/16: a part of the rows in their order; prm score merge joins the outputs."`
 	Resume    bool     `help:"Go on with an output that was not finished."`
 	OnBad     string   `enum:"error,skip" default:"error" help:"What a trajectory that cannot be scored does: error or skip."`
 	machineFlags
@@ -72,6 +78,10 @@ func (c scoreCommand) Run(p *program) error {
 	if err := (prm.ScoreOptions{Alpha: c.Alpha, Parts: c.Parts}).Validate(); err != nil {
 		return usageError(err.Error())
 	}
+	part, err := c.part(toFile)
+	if err != nil {
+		return err
+	}
 	target, err := outputTarget(c.Out, c.In)
 	if err != nil {
 		return err
@@ -88,10 +98,13 @@ func (c scoreCommand) Run(p *program) error {
 		return c.replay(p, model)
 	}
 	s := &scoring{program: p, command: c, model: model}
-	if !toFile {
-		return p.output(c.Out, c.In, s.run)
+	switch {
+	case part != nil:
+		return s.shard(target, part)
+	case toFile:
+		return s.toFile(target)
 	}
-	return s.toFile(target)
+	return p.output(c.Out, c.In, s.run)
 }
 
 // scoring is one run of the command.
