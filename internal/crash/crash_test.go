@@ -135,7 +135,7 @@ func (w world) jobs(model string) []job {
 	}
 	return []job{
 		{"train", []string{"train", "--quiet", "--config", w.path("train.yaml")}, []string{"--resume"}, is("run"),
-			[]string{"run/events", "run/run.json", "run/metrics.jsonl", "run/checkpoints"}},
+			[]string{"run/events", "run/run.json", "run/metrics.jsonl", "run/checkpoints", ".cache"}},
 		{"score", []string{"score", "--quiet", "--model", model, "--in", w.path("pool.jsonl"), "--out", "scores.jsonl"}, []string{"--resume"},
 			is("scores.jsonl.part"), nil},
 		{"select", []string{"select", "--quiet", "--in", w.path("pool.jsonl"), "--model", model, "--top", "5", "--out", "selected.jsonl"}, nil, nil, nil},
