@@ -75,7 +75,8 @@ func (c selectCommand) Run(p *program) error {
 		rows = countRows(c.In)
 	}
 	pool := func() iter.Seq2[*data.Trajectory, error] { return data.Read(c.In, data.ReadOptions{}) }
-	return p.scored(&c.scorerFlags, c.Out, inputs, pool, rows, func(scores func() iter.Seq2[*prm.StoredScore, error], info *prm.ModelInfo) error {
+	return p.scored(&c.scorerFlags, c.Out, inputs, pool, rows, func(
+		scores func() iter.Seq2[*prm.StoredScore, error], info *prm.ModelInfo) error {
 		if info != nil && info.HasTrajectory && opt.Alpha == nil {
 			opt.Alpha = &info.Alpha
 		}

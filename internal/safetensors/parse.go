@@ -215,8 +215,8 @@ func (p *headerParser) checkInfo(name string, dtype DType, shape []uint64, shape
 	return nil
 }
 
-// sizeOf returns the bytes of a tensor of the shape, which it puts into dims as ints. Each dimension, and their product with zeros left out, must fit
-// an int, so that users can multiply any of them without a check of their own.
+// sizeOf returns the bytes of a tensor of the shape, which it puts into dims as ints. Each dimension, and their product with zeros left
+// out, must fit an int, so that users can multiply any of them without a check of their own.
 func sizeOf(dtype DType, shape []uint64, dims []int) (int64, error) {
 	product, empty := uint64(dtype.Size()), false
 	for i, dim := range shape {
