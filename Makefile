@@ -7,7 +7,7 @@ COMMIT   := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint race noasm arm64 fuzz fuzz-grade verify-peer generate tokenizers tokenizers-check goldens learn-real bench exports faults-peer vllm serve-bench minilm label-real ptx ptxas gpu gpu-check gpu-bench gorgonia-cu emulated cpu-check kills tokens-scale plan-peak docs first-hour release release-check wheel cross trackers deploy-check pages
+.PHONY: help build demo test test-long notices sbom vulncheck lint race noasm arm64 fuzz fuzz-grade verify-peer generate tokenizers tokenizers-check goldens learn-real bench exports faults-peer vllm serve-bench minilm label-real ptx ptxas gpu gpu-check gpu-bench gorgonia-cu emulated cpu-check kills tokens-scale plan-peak docs first-hour release release-check wheel cross trackers deploy-check pages
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -23,6 +23,19 @@ test: ## vet and all tests, and those of a program outside of the module
 	go vet ./...
 	go test -timeout 10m ./...
 	cd internal/outside && go vet ./... && go test -timeout 5m ./...
+
+test-long: ## 600 kills of commands, every file operation failing once, a byte flipped in every 512 (SEED=1: other seeds, other places)
+	GOPRM_KILLS=$${GOPRM_KILLS:-600} SEED=$${SEED:-1} go test -v -timeout 120m ./internal/crash
+
+notices: ## print the licences of everything that is linked into prm
+	@go run ./internal/tools/notices
+
+sbom: ## print what is linked into prm, as CycloneDX
+	@go run ./internal/tools/notices -sbom
+
+VULNDB ?= https://vuln.go.dev
+vulncheck: ## known vulnerabilities in code that is reached (VULNDB=file:///folder: a copy of the database; needs the module proxy)
+	go run golang.org/x/vuln/cmd/govulncheck@latest -db $(VULNDB) ./...
 
 lint: ## gofmt, vet, line lengths and spelling, staticcheck, errcheck (the last two at the versions go.mod pins)
 	@ugly=$$(gofmt -l .); if [ -n "$$ugly" ]; then echo "gofmt would change:"; echo "$$ugly"; exit 1; fi

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/goprm/goprm/internal/lfspointer"
+	"github.com/goprm/goprm/internal/onekey"
 )
 
 // ModelText is what a model folder says about its text.
@@ -135,7 +136,7 @@ func readJSON(path string, into any) error {
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(b, into); err != nil {
+	if err := onekey.Unmarshal(b, into); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil

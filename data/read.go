@@ -232,12 +232,18 @@ type lineReader struct {
 	buf    []byte
 }
 
+// maxSkipped is how many bytes of a line that is too long are read to find its end, besides four times the limit.
+const maxSkipped = 256 << 20
+
 // next returns a line without its newline, valid until the next call. A line longer than the limit is read to its end,
 // without keeping it, and reported as errLongLine.
 func (l *lineReader) next() ([]byte, error) {
 	l.buf = l.buf[:0]
 	length := 0
 	for {
+		if length > 4*l.limit+maxSkipped {
+			return nil, fmt.Errorf("line %d has more than %d bytes and no end yet: is this a file of lines?", l.number, length)
+		}
 		chunk, err := l.in.ReadSlice('\n')
 		if length == 0 && len(chunk) > 0 {
 			l.number++

@@ -298,3 +298,17 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// A stream without an end is no reason to read for ever.
+func TestEndlessLineEnds(t *testing.T) {
+	count := 0
+	for _, err := range Lines([]string{"-"}, ReadOptions{Stdin: endless{}, MaxLine: 1000}) {
+		require.ErrorContains(t, err, "no end yet")
+		count++
+	}
+	require.Equal(t, 1, count)
+}
+
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }

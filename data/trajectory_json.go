@@ -8,6 +8,8 @@ import (
 	"io"
 	"strconv"
 	"unicode/utf8"
+
+	"github.com/goprm/goprm/internal/onekey"
 )
 
 // CheckJSON reports what encoding/json would replace by U+FFFD in silence: bytes that are not UTF-8, and escapes of half a character.
@@ -24,6 +26,9 @@ func CheckJSON(b []byte) error {
 // parseObject reads one JSON object exactly, see CheckJSON.
 func parseObject(b []byte) (map[string]json.RawMessage, error) {
 	if err := CheckJSON(b); err != nil {
+		return nil, err
+	}
+	if err := onekey.Check(b); err != nil {
 		return nil, err
 	}
 	var row map[string]json.RawMessage

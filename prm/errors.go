@@ -11,6 +11,15 @@ import (
 // ErrClosed is what the methods of a model and of its sessions return after Close.
 var ErrClosed = errors.New("the model is closed")
 
+// LostError says that a model cannot be used any more, since a file of its weights was cut short, changed or could not be read while it
+// was open. Its text names the file.
+type LostError struct{ Err error }
+
+func (e *LostError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what happened to the file.
+func (e *LostError) Unwrap() error { return e.Err }
+
 // TooLongError says that a text, or one step of it with its problem, has more tokens than the model reads at once.
 type TooLongError = data.TooLongError
 

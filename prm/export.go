@@ -10,6 +10,7 @@ import (
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/atomicfile"
+	"github.com/goprm/goprm/internal/mmap"
 	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/internal/nnet"
 )
@@ -71,7 +72,7 @@ func Export(ctx context.Context, o ExportOptions) (*ExportResult, error) {
 		return nil, err
 	}
 	x := &export{ExportOptions: o, folder: f, result: ExportResult{To: o.To, Out: o.Out}}
-	if err := errors.Join(x.run(ctx), f.Close()); err != nil {
+	if err := errors.Join(mmap.Guard(func() error { return x.run(ctx) }), f.Close()); err != nil {
 		return nil, err
 	}
 	return &x.result, nil
@@ -105,6 +106,7 @@ func (x *export) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer func() { _ = dir.Abort() }() // for a fault of a mapped file; else it is done by then
 	if x.To == ToPEFT {
 		err = x.fillAdapter(dir)
 	} else {
@@ -112,6 +114,9 @@ func (x *export) run(ctx context.Context) error {
 	}
 	if err == nil {
 		err = dir.WriteFile("README.md", writeBytes([]byte(x.readme())))
+	}
+	if err == nil {
+		err = x.folder.Check()
 	}
 	if err != nil {
 		return errors.Join(err, dir.Abort())

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"iter"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/data/label"
 	"github.com/goprm/goprm/data/label/openai"
 	"github.com/goprm/goprm/data/label/store"
+	"github.com/goprm/goprm/internal/atomicfile"
 )
 
 // JudgeCheck is how a judge's verdicts on steps agree with gold labels, and what they cost. A step is good where its label, or its
@@ -65,7 +67,7 @@ func CheckJudge(ctx context.Context, c LabelConfig) (check JudgeCheck, err error
 		return check, err
 	}
 	c = c.filled()
-	work, err := os.MkdirTemp("", "prm-check-")
+	work, err := atomicfile.Scratch(filepath.Join(os.TempDir(), "prm-check"))
 	if err != nil {
 		return check, err
 	}

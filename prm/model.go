@@ -13,6 +13,7 @@ import (
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/formats"
 	"github.com/goprm/goprm/internal/hfmodel"
+	"github.com/goprm/goprm/internal/mmap"
 	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/prefix"
@@ -116,7 +117,7 @@ func Open(dir string, opt OpenOptions) (*Model, error) {
 	if m.folder, err = modelfolder.Open(dir, opt.Base); err != nil {
 		return nil, err
 	}
-	if err := m.open(opt); err != nil {
+	if err := mmap.Guard(func() error { return m.open(opt) }); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
 	return m, nil
@@ -300,6 +301,14 @@ func (m *Model) Info() ModelInfo {
 
 func (m *Model) hasTrajectory() bool {
 	return slices.Contains(m.card.Parts, modelfolder.PartTrajectory)
+}
+
+// Err is a *LostError when a file of the weights was cut short or changed while the model was open. Every call returns it from then on;
+// only Close is of use. nil: the model works.
+func (m *Model) Err() error {
+	m.queue.mu.Lock()
+	defer m.queue.mu.Unlock()
+	return m.queue.lost
 }
 
 // Close waits for the run at hand, then unmaps the weights and releases the device. Calls that wait, and all later ones, fail with

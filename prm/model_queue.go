@@ -23,6 +23,7 @@ type textQueue struct {
 	waiting  []*queued
 	draining bool // a goroutine takes what waits
 	closed   bool
+	lost     error // why texts are not read any more
 }
 
 // queued is one text that is to be read, and what came of it when its call is done.
@@ -72,9 +73,9 @@ func (q *textQueue) do(ctx context.Context, texts []*queued, budget int) error {
 		t.call = c
 	}
 	q.mu.Lock()
-	if q.closed {
+	if err := q.refuses(); err != nil {
 		q.mu.Unlock()
-		return ErrClosed
+		return err
 	}
 	q.waiting = append(q.waiting, texts...)
 	if !q.draining {
@@ -150,24 +151,45 @@ func (q *textQueue) exclusive(f func() error) error {
 	return f()
 }
 
-// check tells whether the queue is closed.
+// check tells why the queue takes no texts; nil: it does.
 func (q *textQueue) check() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	return q.refuses()
+}
+
+// refuses is check for who holds mu.
+func (q *textQueue) refuses() error {
 	if q.closed {
 		return ErrClosed
 	}
-	return nil
+	return q.lost
+}
+
+// lose makes the error that of every text from now on, those that wait among them. The first one stays.
+func (q *textQueue) lose(err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.lost == nil {
+		q.lost = err
+	}
+	q.fail(q.lost)
+}
+
+// fail ends the texts that wait, for who holds mu.
+func (q *textQueue) fail(err error) {
+	for _, t := range q.waiting {
+		t.err = err
+		t.finish()
+	}
+	q.waiting = nil
 }
 
 // close waits for the run at hand. What waits behind it fails with ErrClosed.
 func (q *textQueue) close() {
 	q.mu.Lock()
-	for _, t := range q.waiting {
-		t.err = ErrClosed
-		t.finish()
-	}
-	q.waiting, q.closed = nil, true
+	q.fail(ErrClosed)
+	q.closed = true
 	q.mu.Unlock()
 	q.turn.Lock() // whoever takes it from now on finds nothing to read
 	defer q.turn.Unlock()

@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/mmap"
 	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/prefix"
 )
@@ -14,7 +15,7 @@ import (
 func (m *Model) readTexts(ctx context.Context, texts []*queued) {
 	err := m.readTogether(ctx, texts)
 	for i, t := range texts {
-		if t.err = err; err == nil || len(texts) == 1 {
+		if t.err = err; err == nil || len(texts) == 1 || m.Err() != nil {
 			continue
 		}
 		if t.err = t.call.ctx.Err(); t.err == nil {
@@ -23,8 +24,22 @@ func (m *Model) readTexts(ctx context.Context, texts []*queued) {
 	}
 }
 
-// readTogether runs the network over the texts. A panic is an error: it concerns these texts, and others may do without what broke.
-func (m *Model) readTogether(ctx context.Context, texts []*queued) (err error) {
+// readTogether runs the network over the texts. A panic is an error: it concerns these texts, and others may do without what broke. A
+// weight file that is lost concerns all texts.
+func (m *Model) readTogether(ctx context.Context, texts []*queued) error {
+	if err := m.Err(); err != nil {
+		return err
+	}
+	err := m.tryTogether(ctx, texts)
+	if !mmap.Lost(err) {
+		return err
+	}
+	lost := &LostError{err}
+	m.queue.lose(lost)
+	return lost
+}
+
+func (m *Model) tryTogether(ctx context.Context, texts []*queued) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("internal error: %v", r)

@@ -225,6 +225,9 @@ func (r *rendered) Windows() int {
 
 func (s *served) Info() serve.Info { return s.info }
 
+// Lost is part of serve.Losable.
+func (s *served) Lost() error { return s.model.Err() }
+
 func (s *served) Render(t *data.Trajectory) (serve.Text, error) {
 	t, text, err := s.model.text(t)
 	if err != nil {

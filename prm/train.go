@@ -10,6 +10,7 @@ import (
 
 	"github.com/goprm/goprm/internal/checkpoint"
 	"github.com/goprm/goprm/internal/filelock"
+	"github.com/goprm/goprm/internal/mmap"
 	"github.com/goprm/goprm/internal/modelfolder"
 )
 
@@ -73,13 +74,21 @@ func Train(ctx context.Context, cfg TrainConfig) (*TrainResult, error) {
 			return nil, err
 		}
 	}
-	s, err := prepare(ctx, c, false)
+	var s *session
+	err = mmap.Guard(func() (err error) {
+		s, err = prepare(ctx, c, false)
+		return err
+	})
 	if err != nil {
 		return interruptedBefore(ctx, c, errors.Join(err, releaseRun(lock)))
 	}
 	s.lock = lock
 	defer func() { _ = s.Close() }() // in case a callback ends the goroutine; otherwise it is closed by then
-	result, err := s.train(ctx, state)
+	var result *TrainResult
+	err = mmap.Guard(func() (err error) {
+		result, err = s.train(ctx, state)
+		return err
+	})
 	if err := errors.Join(err, s.Close()); err != nil {
 		return interruptedBefore(ctx, c, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"time"
@@ -27,10 +28,17 @@ const featureFormat = 2
 // that does not learn gives the same ones in every epoch.
 type features struct {
 	shards []*featureShard
-	rows   map[*data.Example][]byte // [read-outs, hidden]
-	width  int                      // bytes of a row
+	rows   map[*data.Example]storedRows
+	width  int // bytes of a row
 	hidden int
 	dtype  safetensors.DType
+}
+
+// storedRows are the hidden states of one example in their shard.
+type storedRows struct {
+	bytes []byte // [read-outs, hidden]
+	sum   uint32 // their CRC-32C when they were found
+	shard string
 }
 
 // Close unmaps the rows.
@@ -42,18 +50,31 @@ func (f *features) Close() error {
 	return errors.Join(failed...)
 }
 
+// check reports that an example's rows are not what was found. Times say nothing: every run that uses a shard touches it.
+func (f *features) check(e *data.Example) error {
+	if r := f.rows[e]; crc32.Checksum(r.bytes, castagnoli) != r.sum {
+		return fmt.Errorf("%s: changed while it was in use; the next run computes its hidden states again", r.shard)
+	}
+	return nil
+}
+
 // row is the hidden state of one read-out.
 func (f *features) row(e *data.Example, read int) []byte {
-	return f.rows[e][read*f.width : (read+1)*f.width]
+	return f.rows[e].bytes[read*f.width : (read+1)*f.width]
 }
 
 // micro adds the rows that a batch of the listed examples reads.
-func (f *features) micro(b *data.Batch, list []*data.Example) nnet.MicroBatch {
+func (f *features) micro(b *data.Batch, list []*data.Example) (nnet.MicroBatch, error) {
 	rows := make([]byte, 0, len(b.Reads)*f.width)
-	for i := range b.Reads {
-		rows = append(rows, f.row(list[b.Trajectory[i]], int(b.Read[i]))...)
+	for i, at := range b.Trajectory {
+		if i == 0 || at != b.Trajectory[i-1] {
+			if err := f.check(list[at]); err != nil {
+				return nnet.MicroBatch{}, err
+			}
+		}
+		rows = append(rows, f.row(list[at], int(b.Read[i]))...)
 	}
-	return nnet.MicroBatch{Batch: b, Features: rows}
+	return nnet.MicroBatch{Batch: b, Features: rows}, nil
 }
 
 // values are the rows as float64, one after another.
@@ -123,7 +144,7 @@ type wanted map[string][]*data.Example
 // get returns the rows of the examples: from the cache, and where it has none computed by the network that open makes, and then cached.
 // When the context ends, what was computed stays in the cache.
 func (c *featureCache) get(ctx context.Context, list []*data.Example, open func() (*nnet.Network, error)) (*features, error) {
-	f := &features{rows: map[*data.Example][]byte{}, hidden: c.hidden, dtype: c.dtype, width: c.hidden * int(c.dtype.Size())}
+	f := &features{rows: map[*data.Example]storedRows{}, hidden: c.hidden, dtype: c.dtype, width: c.hidden * int(c.dtype.Size())}
 	missing := wanted{}
 	for _, e := range list {
 		key := featureKey(e)

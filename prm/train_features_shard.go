@@ -79,7 +79,7 @@ func (c *featureCache) take(path string, f *features, missing wanted) error {
 			continue
 		}
 		for _, e := range examples {
-			f.rows[e] = rows
+			f.rows[e] = storedRows{rows, crc32.Checksum(rows, castagnoli), path}
 		}
 		delete(missing, info.Name)
 		used = true

@@ -291,7 +291,9 @@ func (t *trainer) micros(list []*data.Example) (micros []nnet.MicroBatch, labell
 			return nil, false, err
 		}
 	}
-	micros = t.withFeatures(batches, list)
+	if micros, err = t.withFeatures(batches, list); err != nil {
+		return nil, false, err
+	}
 	if c := &t.c; c.Train == nnet.TrainLoRA && c.LoRA.Dropout > 0 {
 		for i, b := range batches {
 			micros[i].DropoutKeys = nnet.DropoutKeys(b, *c.Seed, t.meta.Step)
@@ -301,14 +303,17 @@ func (t *trainer) micros(list []*data.Example) (micros []nnet.MicroBatch, labell
 }
 
 // withFeatures makes micro-batches of batches of the listed examples.
-func (t *trainer) withFeatures(batches []*data.Batch, list []*data.Example) []nnet.MicroBatch {
+func (t *trainer) withFeatures(batches []*data.Batch, list []*data.Example) ([]nnet.MicroBatch, error) {
 	micros := make([]nnet.MicroBatch, len(batches))
 	for i, b := range batches {
 		if micros[i] = (nnet.MicroBatch{Batch: b}); t.features != nil {
-			micros[i] = t.features.micro(b, list)
+			var err error
+			if micros[i], err = t.features.micro(b, list); err != nil {
+				return nil, err
+			}
 		}
 	}
-	return micros
+	return micros, nil
 }
 
 // evaluate scores the evaluation data and reports the metrics. If the context is cancelled, it stops and the run is interrupted.
@@ -348,7 +353,11 @@ func (t *trainer) scoreAll(ctx context.Context, list []*data.Example) (*readScor
 		if err != nil {
 			return nil, err
 		}
-		for _, m := range t.withFeatures(batches, chunk) {
+		micros, err := t.withFeatures(batches, chunk)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range micros {
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}

@@ -40,6 +40,14 @@ func (s *session) initRidge(ctx context.Context, network *nnet.Network) error {
 		if err != nil {
 			return err
 		}
+		for i, e := range rows.examples {
+			if i > 0 && e == rows.examples[i-1] {
+				continue
+			}
+			if err := f.check(e); err != nil {
+				return err
+			}
+		}
 		copy(weight[column*width:], w)
 		bias[column] = b
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/goprm/goprm/internal/atomicfile"
 	"github.com/goprm/goprm/internal/modelfolder"
+	"github.com/goprm/goprm/internal/onekey"
 	"github.com/goprm/goprm/internal/strictyaml"
 )
 
@@ -228,7 +229,7 @@ func (s *session) saveDescriptions() error {
 func (s *session) continueRun() error {
 	before := DefaultTrainConfig()
 	path := filepath.Join(s.c.Out, configName)
-	text, err := os.ReadFile(path)
+	text, err := onekey.ReadFile(path, strictyaml.MaxBytes)
 	if err != nil {
 		return err
 	}
@@ -251,12 +252,12 @@ func (s *session) continueRun() error {
 }
 
 func readRecord(path string) (*runRecord, error) {
-	text, err := os.ReadFile(path)
+	text, err := onekey.ReadFile(path, strictyaml.MaxBytes)
 	if err != nil {
 		return nil, err
 	}
 	var r runRecord
-	if err := json.Unmarshal(text, &r); err != nil {
+	if err := onekey.Unmarshal(text, &r); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return &r, nil

@@ -13,7 +13,7 @@ while IFS=$'\t' read -r name file edit package run; do
   cmp -s "$file" "$work/mutant.go" && { echo "BROKEN    $name: does not apply"; survived=$((survived + 1)); continue; }
   printf '{"Replace":{"%s":"%s"}}' "$PWD/$file" "$work/mutant.go" >"$work/overlay.json"
   go vet -overlay "$work/overlay.json" "./$(dirname "$file")" >"$work/out" 2>&1 || { echo "BROKEN    $name: does not compile"; tail -n 2 "$work/out"; survived=$((survived + 1)); continue; }
-  if go test -short -count=1 -timeout 5m -overlay "$work/overlay.json" "$package" -run "$run" >"$work/out" 2>&1; then
+  if GOFLAGS="-overlay=$work/overlay.json" go test -short -count=1 -timeout 5m "$package" -run "$run" >"$work/out" 2>&1; then
     echo "SURVIVED  $name"; survived=$((survived + 1))
   else
     printf 'caught    %-50s by %s\n' "$name" "$(grep -m1 -oE '^ *--- FAIL: [^ ]+' "$work/out" | sed 's/.*FAIL: //' || grep -m1 -E 'panic|build failed' "$work/out")"

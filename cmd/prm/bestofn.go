@@ -77,7 +77,7 @@ func (c bestofnCommand) Run(p *program) error {
 			total += len(problem.Samples)
 		}
 	}
-	return p.scored(&c.scorerFlags, c.In, func() iter.Seq2[*data.Trajectory, error] { return prm.Samples(pool()) }, total,
+	return p.scored(&c.scorerFlags, "", c.In, func() iter.Seq2[*data.Trajectory, error] { return prm.Samples(pool()) }, total,
 		func(scores func() iter.Seq2[*prm.StoredScore, error], info *prm.ModelInfo) error {
 			if info != nil && info.HasTrajectory && opt.Alphas == nil {
 				opt.Alphas = []float64{info.Alpha}

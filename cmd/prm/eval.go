@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/goprm/goprm/data"
-	"github.com/goprm/goprm/internal/atomicfile"
 	"github.com/goprm/goprm/internal/bench"
 	"github.com/goprm/goprm/prm"
 )
@@ -86,7 +85,7 @@ func (c evalCommand) Run(p *program) error {
 			}
 		}
 	}
-	return p.scored(&c.scorerFlags, append(c.Data, c.Tune...), source, total,
+	return p.scored(&c.scorerFlags, c.Out, append(c.Data, c.Tune...), source, total,
 		func(scores func() iter.Seq2[*prm.StoredScore, error], info *prm.ModelInfo) error {
 			return c.judge(p, sets, scores(), info)
 		})
@@ -206,21 +205,10 @@ func firstWithout(sets []*bench.Set, scores []bench.Scores) string {
 }
 
 func (c evalCommand) write(p *program, r *bench.Result) error {
-	for _, f := range []struct {
-		path  string
-		write func(io.Writer) error
-	}{{c.Markdown, r.WriteMarkdown}, {c.HTML, r.WriteHTML}} {
-		if f.path == "" {
-			continue
-		}
-		if err := atomicfile.WriteFile(f.path, f.write); err != nil {
-			return err
-		}
-	}
-	return p.output(c.Out, append(c.Data, c.Scores...), map[string]func(io.Writer) error{
+	return p.outputs(c.Out, append(c.Data, c.Scores...), map[string]func(io.Writer) error{
 		"json":     func(w io.Writer) error { return indentedJSON(w).Encode(r) },
 		"table":    r.WriteTable,
 		"markdown": r.WriteMarkdown,
 		"html":     r.WriteHTML,
-	}[c.As])
+	}[c.As], side{c.Markdown, r.WriteMarkdown}, side{c.HTML, r.WriteHTML})
 }

@@ -25,6 +25,37 @@ func (p *program) output(path string, inputs []string, write func(io.Writer) err
 	return flush(w, write(w))
 }
 
+// side is a file beside a command's output.
+type side struct {
+	path  string // "": none
+	write func(io.Writer) error
+}
+
+// outputs is output with files beside it: all appear, or none does where the disk is full.
+func (p *program) outputs(path string, inputs []string, write func(io.Writer) error, sides ...side) (err error) {
+	files := atomicfile.NewBatch()
+	defer func() { err = errors.Join(err, files.Abort()) }()
+	if path == "" || path == "-" {
+		if err := p.output(path, inputs, write); err != nil {
+			return err
+		}
+	} else {
+		sides = append([]side{{path, write}}, sides...)
+	}
+	for _, f := range sides {
+		if f.path == "" {
+			continue
+		}
+		if _, err := outputTarget(f.path, inputs); err != nil {
+			return err
+		}
+		if err := files.WriteFile(f.path, f.write); err != nil {
+			return err
+		}
+	}
+	return files.Commit()
+}
+
 // flush writes what w still holds and joins what goes wrong to err, once: a writer that has failed keeps its error.
 func flush(w *bufio.Writer, err error) error {
 	if flushed := w.Flush(); flushed != nil && !errors.Is(err, flushed) {

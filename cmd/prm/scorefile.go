@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/atomicfile"
 	"github.com/goprm/goprm/prm"
 )
 
@@ -45,8 +46,8 @@ func (f *scorerFlags) validate() error {
 
 // scored calls use with the stored scores, or with those that the model gives to the source's trajectories, of which there
 // are total; scores() reads them anew each time. What the model said is in a file before anything is made of it: the one to keep, or a
-// temporary one.
-func (p *program) scored(f *scorerFlags, inputs []string, source func() iter.Seq2[*data.Trajectory, error], total int,
+// temporary one beside the output, on whose disk there has to be room anyway.
+func (p *program) scored(f *scorerFlags, out string, inputs []string, source func() iter.Seq2[*data.Trajectory, error], total int,
 	use func(scores func() iter.Seq2[*prm.StoredScore, error], info *prm.ModelInfo) error) (err error) {
 	if f.Model == "" {
 		return use(func() iter.Seq2[*prm.StoredScore, error] {
@@ -55,7 +56,11 @@ func (p *program) scored(f *scorerFlags, inputs []string, source func() iter.Seq
 	}
 	keep := f.Keep
 	if keep == "" {
-		dir, err := os.MkdirTemp("", "prm-scores-")
+		beside := out
+		if out == "" || out == "-" {
+			beside = filepath.Join(os.TempDir(), "prm")
+		}
+		dir, err := atomicfile.Scratch(beside)
 		if err != nil {
 			return err
 		}

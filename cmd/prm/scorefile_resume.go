@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/goprm/goprm/internal/atomicfile"
 )
@@ -23,7 +22,7 @@ func (s *scoring) toFile(target string) (err error) {
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(part, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o666)
+	f, err := atomicfile.OpenAppend(part)
 	if err != nil {
 		return err
 	}
@@ -35,10 +34,7 @@ func (s *scoring) toFile(target string) (err error) {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(part, target); err != nil {
-		return err
-	}
-	return syncFolder(filepath.Dir(target))
+	return atomicfile.Move(part, target)
 }
 
 // resume takes up the unfinished output, or a finished one: there the input may have grown since.
@@ -67,15 +63,6 @@ func copyFile(to, from string) error {
 		return err
 	})
 	return errors.Join(err, in.Close())
-}
-
-// syncFolder makes a rename survive a power failure.
-func syncFolder(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }
 
 // unfinished is what an earlier run has left of its output.

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/goprm/goprm/data"
-	"github.com/goprm/goprm/internal/atomicfile"
 	"github.com/goprm/goprm/prm"
 )
 
@@ -76,7 +75,8 @@ func (c selectCommand) Run(p *program) error {
 		rows = countRows(c.In)
 	}
 	pool := func() iter.Seq2[*data.Trajectory, error] { return data.Read(c.In, data.ReadOptions{}) }
-	return p.scored(&c.scorerFlags, inputs, pool, rows, func(scores func() iter.Seq2[*prm.StoredScore, error], info *prm.ModelInfo) error {
+	return p.scored(&c.scorerFlags, c.Out, inputs, pool, rows, func(
+		scores func() iter.Seq2[*prm.StoredScore, error], info *prm.ModelInfo) error {
 		if info != nil && info.HasTrajectory && opt.Alpha == nil {
 			opt.Alpha = &info.Alpha
 		}
@@ -123,20 +123,9 @@ func (c selectCommand) write(p *program, s *prm.Selection, opt prm.SelectOptions
 	if toFile := c.Out != "" && c.Out != "-"; toFile && c.Report == "" {
 		c.Report = c.Out + ".report.json"
 	}
-	for _, f := range []struct {
-		path  string
-		write func(io.Writer) error
-	}{{c.Card, card.Write}, {c.Report, func(w io.Writer) error { return indentedJSON(w).Encode(s.SelectionReport) }}} {
-		if f.path == "" {
-			continue
-		}
-		if err := atomicfile.WriteFile(f.path, f.write); err != nil {
-			return err
-		}
-	}
 	p.console.Infof("%d of %d kept, rewards %.4f to %.4f; %d contaminated, %d repeated, %d over their domain's quota",
 		s.Kept, s.Pool, s.Highest, s.Lowest, s.Contaminated, s.Duplicates, s.OverQuota)
-	return p.output(c.Out, inputs, func(w io.Writer) error {
+	return p.outputs(c.Out, inputs, func(w io.Writer) error {
 		for _, one := range s.Rows {
 			line, err := one.Export(c.To)
 			if err != nil {
@@ -147,5 +136,5 @@ func (c selectCommand) write(p *program, s *prm.Selection, opt prm.SelectOptions
 			}
 		}
 		return nil
-	})
+	}, side{c.Card, card.Write}, side{c.Report, func(w io.Writer) error { return indentedJSON(w).Encode(s.SelectionReport) }})
 }

@@ -4,14 +4,15 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
-	"os"
 	"path/filepath"
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/atomicfile"
+	"github.com/goprm/goprm/internal/onekey"
 )
 
 // The files of an output folder, beside the store.
@@ -115,62 +116,56 @@ func (e *export) add(row *Row) error {
 	return e.parquet.Write(row.Trajectory)
 }
 
-// write makes the folder's files: the labels from the rows that rows adds, then the manifest and the card. The manifest names
+// write makes the files of the folder, which exists: the labels from the rows that rows adds, the manifest and the card. The manifest names
 // the labels by their hash, so files of two runs cannot be taken for one.
-func (e *export) write(rows func() error, manifest func() Manifest) error {
-	if err := os.MkdirAll(e.dir, 0o777); err != nil {
+func (e *export) write(rows func() error, manifest func() Manifest) (err error) {
+	files := atomicfile.NewBatch()
+	defer func() { err = errors.Join(err, files.Abort()) }()
+	whole := map[string]*hashed{}
+	for _, name := range []string{LabelsFile, ParquetFile} {
+		w, err := files.Create(filepath.Join(e.dir, name))
+		if err != nil {
+			return err
+		}
+		whole[name] = &hashed{Writer: w, hash: sha256.New()}
+	}
+	e.lines, e.parquet = whole[LabelsFile], data.NewParquetWriter(whole[ParquetFile])
+	if err := rows(); err != nil {
 		return err
 	}
-	files := map[string]File{}
-	file := func(name string, write func(w *hashed) error) error {
-		return atomicfile.WriteFile(filepath.Join(e.dir, name), func(w io.Writer) error {
-			h := &hashed{Writer: w, hash: sha256.New()}
-			if err := write(h); err != nil {
-				return err
-			}
-			files[name] = File{h.bytes, hex.EncodeToString(h.hash.Sum(nil))}
-			return nil
-		})
-	}
-	err := file(LabelsFile, func(lines *hashed) error {
-		return file(ParquetFile, func(table *hashed) error {
-			e.lines, e.parquet = lines, data.NewParquetWriter(table)
-			if err := rows(); err != nil {
-				return err
-			}
-			return e.parquet.Close()
-		})
-	})
-	if err != nil {
+	if err := e.parquet.Close(); err != nil {
 		return err
 	}
 	m := manifest()
-	m.Files = files
+	m.Files = map[string]File{}
+	for name, h := range whole {
+		m.Files[name] = File{h.bytes, hex.EncodeToString(h.hash.Sum(nil))}
+	}
 	text, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return err
 	}
-	for name, text := range map[string]string{ManifestFile: string(text) + "\n", CardFile: card(m)} {
-		err := atomicfile.WriteFile(filepath.Join(e.dir, name), func(w io.Writer) error {
-			_, err := io.WriteString(w, text)
+	for _, f := range []struct{ name, text string }{{ManifestFile, string(text) + "\n"}, {CardFile, card(m)}} {
+		if err := files.WriteFile(filepath.Join(e.dir, f.name), func(w io.Writer) error {
+			_, err := io.WriteString(w, f.text)
 			return err
-		})
-		if err != nil {
+		}); err != nil {
 			return err
 		}
 	}
-	return nil
+	return files.Commit()
 }
 
 // ReadManifest reads the manifest of an output folder.
 func ReadManifest(dir string) (Manifest, error) {
 	path := filepath.Join(dir, ManifestFile)
 	var m Manifest
-	text, err := os.ReadFile(path)
+	const limit = 1 << 20
+	text, err := onekey.ReadFile(path, limit)
 	if err != nil {
 		return m, err
 	}
-	if err := json.Unmarshal(text, &m); err != nil {
+	if err := onekey.Unmarshal(text, &m); err != nil {
 		return m, fmt.Errorf("%s: %w", path, err)
 	}
 	if m.Format != 1 {

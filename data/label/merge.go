@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"os"
 	"path/filepath"
 	"reflect"
 
@@ -39,6 +40,9 @@ func Merge(ctx context.Context, dirs []string, out string) (Manifest, error) {
 		if err := advance(i); err != nil {
 			return first, err
 		}
+	}
+	if err := os.MkdirAll(out, 0o777); err != nil {
+		return first, err
 	}
 	e := newExport(out)
 	merged := first

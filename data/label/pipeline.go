@@ -10,6 +10,7 @@ import (
 	"io"
 	"iter"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -184,6 +185,9 @@ func (p Pipeline) Run(ctx context.Context, in iter.Seq2[*data.Trajectory, error]
 		return Report{}, err
 	}
 	p = p.withDefaults()
+	if err := os.MkdirAll(p.Out, 0o777); err != nil {
+		return Report{}, err
+	}
 	r := &run{
 		Pipeline: p, calls: make(chan struct{}, p.Calls), encodes: make(chan struct{}, encodes),
 		asked: map[string]int{}, stored: map[string]int{}, damaged: map[string]int{},

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/goprm/goprm/internal/lfspointer"
+	"github.com/goprm/goprm/internal/onekey"
 )
 
 // maxFile bounds the memory a tokenizer.json can take. The largest ones in use (256k entries) have about 35 MB.
@@ -93,7 +94,13 @@ func readBytes(path string) (string, []byte, error) {
 	if len(data) > maxFile {
 		return path, nil, fmt.Errorf("%s: more than %d bytes, which is no tokenizer.json that can be read", path, maxFile)
 	}
-	return path, data, lfspointer.Check(path, data)
+	if err := lfspointer.Check(path, data); err != nil {
+		return path, nil, err
+	}
+	if err := onekey.Check(data); err != nil {
+		return path, nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return path, data, nil
 }
 
 // parse reads the text of a tokenizer.json. Its errors name the key.

@@ -3,7 +3,8 @@
 // What is written goes to a temporary sibling whose name begins with a dot, is flushed to the disk, and is renamed to its final name;
 // then the parent folder is flushed, so that the name survives a power failure too. When anything fails, the temporary sibling is
 // removed and what stood under the final name is untouched. A process that is killed can leave a temporary sibling behind, never a
-// partial file under the final name; [Temporary] recognises such leftovers.
+// partial file under the final name; [Temporary] recognises such leftovers, and the next process that writes into the folder removes
+// those whose owner has ended.
 package atomicfile
 
 import (
@@ -12,14 +13,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
+
+	"github.com/goprm/goprm/internal/faults"
 )
 
-// temporaryMark stands between the final name and a random number in the name of a temporary sibling: ".model.tmp-8f3a01".
+// temporaryMark stands between the final name and the owner in the name of a temporary sibling, see [owner].
 const temporaryMark = ".tmp-"
 
 // Op is one operation on the disk, as [Disk.Before] sees it.
@@ -43,7 +44,7 @@ type Disk struct {
 
 func (d Disk) before(op Op, path string) error {
 	if d.Before == nil {
-		return nil
+		return faults.Point(string(op), path)
 	}
 	return d.Before(op, path)
 }
@@ -103,9 +104,10 @@ func regularTarget(path string) (string, error) {
 
 // createBeside calls create with names of temporary siblings of final until one is free, and returns that name.
 func (d Disk) createBeside(final string, create func(name string) error) (string, error) {
+	tidy(filepath.Dir(final))
 	const attempts = 100
 	for range attempts {
-		name := filepath.Join(filepath.Dir(final), "."+filepath.Base(final)+temporaryMark+strconv.FormatUint(uint64(rand.Uint32()), 16))
+		name := temporaryName(final)
 		err := create(name)
 		if !errors.Is(err, fs.ErrExist) {
 			return name, err
@@ -142,8 +144,9 @@ func (d Disk) writeNew(path string, write func(io.Writer) error) (err error) {
 	return nil
 }
 
+const bufferBytes = 256 << 10
+
 func (d Disk) fill(file *os.File, write func(io.Writer) error) error {
-	const bufferBytes = 256 << 10
 	buffered := bufio.NewWriterSize(diskWriter{d, file}, bufferBytes)
 	if err := write(buffered); err != nil {
 		return err
@@ -151,6 +154,10 @@ func (d Disk) fill(file *os.File, write func(io.Writer) error) error {
 	if err := buffered.Flush(); err != nil {
 		return err
 	}
+	return d.sync(file)
+}
+
+func (d Disk) sync(file *os.File) error {
 	if err := d.before(Sync, file.Name()); err != nil {
 		return err
 	}

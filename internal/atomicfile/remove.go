@@ -43,6 +43,15 @@ func RemoveLeftovers(folder string) error {
 	return errors.Join(failed...)
 }
 
+// Move gives a file, which must be flushed, another name in its folder, in a way that survives a power failure.
+func Move(from, to string) error {
+	d := Disk{}
+	if err := d.rename(from, to); err != nil {
+		return err
+	}
+	return d.syncFolder(filepath.Dir(to))
+}
+
 // MakeFolder makes a folder, whose parent must exist, and flushes its name; one that exists is fine.
 func (d Disk) MakeFolder(path string) error {
 	if err := d.before(Create, path); err != nil {

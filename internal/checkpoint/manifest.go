@@ -10,6 +10,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/goprm/goprm/internal/onekey"
 )
 
 const (
@@ -65,7 +67,7 @@ func readManifest(dir string) (*manifest, error) {
 	var version struct {
 		Format *int `json:"format"`
 	}
-	if err := json.Unmarshal(text, &version); err != nil {
+	if err := onekey.Unmarshal(text, &version); err != nil {
 		return nil, fmt.Errorf("%s: %w", manifestName, err)
 	}
 	if version.Format == nil {

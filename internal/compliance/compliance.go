@@ -52,7 +52,7 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 				t.Skip("short")
 			}
 			narrow := dtype == engine.BFloat16
-			covered := map[string]bool{}
+			covered, lost, updates := map[string]bool{}, map[string]bool{}, map[string]bool{}
 			all := cases()
 			if opt.Only != nil {
 				all = slices.Concat(alignedProducts(), tensorCoreAttention(opt.Elements == 0))
@@ -89,6 +89,10 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 						requireSameBits(t, "larger capacity, dead rows of NaN", specified(want, got),
 							specified(large.want(), two.run(t, large, placement{})))
 					}
+					if lostInputs(t, two, exact) {
+						lost[exact.op] = true
+						requireSameBits(t, "after a fault", got, two.run(t, exact, placement{}))
+					}
 					for r := range exact.separable {
 						alone, from, to := exact.row(r)
 						requireSameBits(t, fmt.Sprintf("row %d alone", r), got[from:to], one.run(t, alone, placement{}))
@@ -97,7 +101,7 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 			}
 			if opt.Only == nil && !narrow {
 				for _, rule := range updateRules(dtype) {
-					covered[rule.op] = true
+					covered[rule.op], updates[rule.op] = true, true
 					t.Run(rule.name, func(t *testing.T) { checkUpdate(t, one, three, dtype, rule) })
 				}
 				t.Run("clip/not finite", func(t *testing.T) { clipNotFinite(t, one) })
@@ -110,6 +114,10 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 			}
 			if opt.Only != nil {
 				return
+			}
+			if opt.Elements == 0 {
+				trained := slices.Collect(maps.Keys(updates)) // the optimizer's, whose state is never mapped
+				require.Subset(t, append(trained, slices.Collect(maps.Keys(lost))...), opsIn(dtype, opt.Unfused), "the ops that met a lost file")
 			}
 			t.Run("special numbers", func(t *testing.T) { specialNumbers(t, two, dtype) })
 			require.ElementsMatch(t, opsIn(dtype, opt.Unfused), slices.Collect(maps.Keys(covered)), "the ops that have cases")

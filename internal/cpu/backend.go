@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/ops"
@@ -159,12 +160,13 @@ func (b *backend) Close() error {
 	return b.memory.close()
 }
 
-// guarded names the op in a launch's errors and turns a panic into one.
+// guarded names the op in a launch's errors and turns a panic into one, a fault of a mapped file among them.
 func guarded(op string, launch engine.Launch) engine.Launch {
 	return func() (err error) {
+		defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 		defer func() {
 			if r := recover(); r != nil {
-				err = fmt.Errorf("%s: %v", op, r)
+				err = fmt.Errorf("%s: %w", op, asError(r))
 			}
 		}()
 		if err = launch(); err != nil {

@@ -3,8 +3,11 @@ package cpu
 import (
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
+
+	"github.com/goprm/goprm/internal/mmap"
 )
 
 // pool runs the tasks of one launch at a time on persistent goroutines. Which worker takes which task is left to
@@ -26,6 +29,7 @@ func newPool(workers int) *pool {
 	p := &pool{helpers: workers - 1, wake: make(chan struct{}, workers)}
 	for range p.helpers {
 		go func() {
+			debug.SetPanicOnFault(true) // weights are mapped files
 			for range p.wake {
 				p.work()
 				p.busy.Done()
@@ -61,7 +65,7 @@ func (p *pool) run(n int, task func(i int)) error {
 func (p *pool) work() {
 	defer func() {
 		if r := recover(); r != nil {
-			err := fmt.Errorf("%v", r)
+			err := asError(r)
 			p.failed.Store(&err)
 			p.next.Store(p.n)
 		}
@@ -69,6 +73,17 @@ func (p *pool) work() {
 	for i := p.next.Add(1) - 1; i < p.n; i = p.next.Add(1) - 1 {
 		p.task(int(i))
 	}
+}
+
+// asError is the error of a recovered panic: the file that is lost, if that was it.
+func asError(recovered any) error {
+	if fault := mmap.Fault(recovered); fault != nil {
+		return fault
+	}
+	if err, ok := recovered.(error); ok { // a task's own, of a launch inside of it
+		return err
+	}
+	return fmt.Errorf("%v", recovered)
 }
 
 func (p *pool) close() {

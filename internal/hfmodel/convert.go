@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/goprm/goprm/internal/atomicfile"
+	"github.com/goprm/goprm/internal/mmap"
 	"github.com/goprm/goprm/internal/safetensors"
 	"github.com/goprm/goprm/internal/torchfile"
 )
@@ -62,7 +63,7 @@ func Convert(in, out string) (*Converted, error) {
 	if len(files) == 0 {
 		err = fmt.Errorf("%s: nothing to convert: its weights are safetensors", in)
 	} else {
-		err = done.write(in, out, files, listed, weights, entries)
+		err = mmap.Guard(func() error { return done.write(in, out, files, listed, weights, entries) })
 	}
 	if err := errors.Join(err, weights.Close()); err != nil {
 		return nil, err
@@ -75,6 +76,7 @@ func (c *Converted) write(in, out string, files []File, listed weightList, weigh
 	if err != nil {
 		return err
 	}
+	defer func() { _ = dir.Abort() }() // for a fault of a mapped file; else it is done by then
 	for _, file := range files {
 		if err := c.convert(dir, file.(*torchfile.File)); err != nil {
 			return errors.Join(err, dir.Abort())
@@ -99,6 +101,9 @@ func (c *Converted) write(in, out string, files []File, listed weightList, weigh
 		if err := copyInto(dir, in, name); err != nil {
 			return errors.Join(err, dir.Abort())
 		}
+	}
+	if err := weights.Check(); err != nil {
+		return errors.Join(err, dir.Abort())
 	}
 	return dir.Commit()
 }

@@ -183,17 +183,21 @@ func describeTensors(path string) (*TensorsDescription, error) {
 	if err != nil {
 		return nil, err
 	}
-	found := &TensorsDescription{Bytes: file.Size(), DTypes: map[string]int{}, Tensors: []TensorDescription{}}
+	found := &TensorsDescription{Bytes: file.Size(), DTypes: map[string]int{}, Tensors: make([]TensorDescription, 0, file.Len())}
 	if f, ok := file.(*safetensors.File); ok {
 		found.Metadata = f.Metadata()
 	}
-	for _, tensor := range file.Tensors() {
+	for i := range file.Len() {
+		tensor := file.At(i)
 		found.Elements += tensor.Elements()
 		found.DTypes[string(tensor.DType)]++
 		found.Tensors = append(found.Tensors, TensorDescription{tensor.Name, string(tensor.DType), tensor.Shape, tensor.Bytes()})
 	}
-	found.NotFinite = notFinite(file)
-	return found, file.Close()
+	found.NotFinite, err = notFinite(file)
+	if err := errors.Join(err, file.Close()); err != nil {
+		return nil, err
+	}
+	return found, nil
 }
 
 func describeCheckpoint(path string) (*CheckpointDescription, error) {

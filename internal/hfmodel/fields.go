@@ -6,15 +6,25 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/goprm/goprm/internal/lfspointer"
+	"github.com/goprm/goprm/internal/onekey"
 )
 
-// maxJSONBytes bounds the JSON files of a model folder; the largest known, tokenizers', are around 20 MB.
-const maxJSONBytes = 256 << 20
+// maxJSONBytes bounds the JSON files of a model folder: an index of 100,000 tensors has around 10 MB, all others a few kilobytes.
+// maxTokenizerBytes bounds tokenizer.json, of which the largest known are around 20 MB.
+const (
+	maxJSONBytes      = 32 << 20
+	maxTokenizerBytes = 256 << 20
+)
 
-// readJSON reads a regular file that holds one JSON object.
+// readJSON reads a regular file that holds one JSON object, without doubled keys.
 func readJSON(path string) ([]byte, error) {
+	limit := int64(maxJSONBytes)
+	if filepath.Base(path) == TokenizerName {
+		limit = maxTokenizerBytes
+	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -24,8 +34,8 @@ func readJSON(path string) ([]byte, error) {
 		return nil, fmt.Errorf("%s: not a regular file", path)
 	case info.Size() == 0:
 		return nil, fmt.Errorf("%s: the file is empty", path)
-	case info.Size() > maxJSONBytes:
-		return nil, fmt.Errorf("%s: %d bytes are beyond the limit of %d", path, info.Size(), maxJSONBytes)
+	case info.Size() > limit:
+		return nil, fmt.Errorf("%s: %d bytes are beyond the limit of %d", path, info.Size(), limit)
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -43,6 +53,9 @@ func readJSON(path string) ([]byte, error) {
 	}
 	if trimmed := bytes.TrimLeft(text, " \t\r\n"); trimmed[0] != '{' {
 		return nil, fmt.Errorf("%s: not a JSON object", path)
+	}
+	if err := onekey.Check(text); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return text, nil
 }

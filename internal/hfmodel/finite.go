@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
+	"github.com/goprm/goprm/internal/mmap"
 	"github.com/goprm/goprm/internal/safetensors"
 )
 
@@ -32,37 +34,46 @@ func (w *Weights) CheckFinite(each func(path string, check func() error) error) 
 }
 
 func checkFinite(file File) error {
-	if names := notFinite(file); len(names) > 0 {
+	names, err := notFinite(file)
+	if err != nil {
+		return err
+	}
+	if len(names) > 0 {
 		return fmt.Errorf("%s: tensor %q: %w (%d tensors in this file)", file.Path(), names[0], ErrNotFinite, len(names))
 	}
 	return nil
 }
 
 // notFinite are the names of a file's tensors that hold NaN or Inf, in the file's order.
-func notFinite(file File) []string {
-	tensors := file.Tensors()
-	bad := make([]bool, len(tensors))
-	next := make(chan int)
+func notFinite(file File) ([]string, error) {
+	bad := make([]bool, file.Len())
+	var next atomic.Int64
+	var failed atomic.Pointer[error]
 	var workers sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
-			for i := range next {
-				bad[i] = !Finite(tensors[i].DType, file.Bytes(tensors[i].Name))
+			if err := mmap.Guard(func() error { // which holds for one goroutine
+				for i := next.Add(1) - 1; i < int64(len(bad)); i = next.Add(1) - 1 {
+					info := file.At(int(i))
+					bad[i] = !Finite(info.DType, file.Bytes(info.Name))
+				}
+				return nil
+			}); err != nil {
+				failed.Store(&err)
 			}
 		})
 	}
-	for i := range tensors {
-		next <- i
-	}
-	close(next)
 	workers.Wait()
+	if err := failed.Load(); err != nil {
+		return nil, *err
+	}
 	var names []string
-	for i, t := range tensors {
+	for i := range bad {
 		if bad[i] {
-			names = append(names, t.Name)
+			names = append(names, file.At(i).Name)
 		}
 	}
-	return names
+	return names, file.Check()
 }
 
 // Finite reports whether no number of a tensor's data is NaN or Inf: whether none has all bits of its exponent set.

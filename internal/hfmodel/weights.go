@@ -34,8 +34,11 @@ type File interface {
 	Path() string
 	Size() int64
 	Tensors() []safetensors.Info
+	Len() int                  // of Tensors
+	At(i int) safetensors.Info // its i-th
 	Info(name string) (safetensors.Info, bool)
 	Bytes(name string) []byte
+	Check() error // that it is what it was when it was opened
 	Close() error
 }
 
@@ -66,10 +69,9 @@ type Tensor struct {
 
 // Weights are a model folder's mapped tensors.
 type Weights struct {
-	dir    string
-	files  []File
-	names  []string       // what the weights are, without their folder: the files, and their index
-	byName map[string]int // index into files
+	dir   string
+	files []File
+	names []string // what the weights are, without their folder: the files, and their index
 }
 
 // OpenWeights maps the weights' files of a model folder: the first there is of model.safetensors, the shards that
@@ -81,8 +83,8 @@ func OpenWeights(dir string) (*Weights, error) {
 		return nil, err
 	}
 	index, names := listed.index, listed.tensorFiles()
-	w := &Weights{dir: dir, byName: map[string]int{}, names: listed.all()}
-	for i, name := range names {
+	w := &Weights{dir: dir, names: listed.all()}
+	for _, name := range names {
 		file, err := openFile(filepath.Join(dir, name))
 		if err != nil {
 			if index != nil && errors.Is(err, fs.ErrNotExist) {
@@ -90,23 +92,38 @@ func OpenWeights(dir string) (*Weights, error) {
 			}
 			return nil, errors.Join(err, w.Close())
 		}
-		w.files = append(w.files, file)
-		for _, info := range file.Tensors() {
-			if other, taken := w.byName[info.Name]; taken {
-				err := fmt.Errorf("%s: tensor %q is in shard %q too", file.Path(), info.Name, names[other])
-				return nil, errors.Join(err, w.Close())
-			}
-			w.byName[info.Name] = i
+		if err := w.add(file); err != nil {
+			return nil, errors.Join(err, w.Close())
 		}
 	}
 	for _, tensor := range slices.Sorted(maps.Keys(index)) {
-		i, found := w.byName[tensor]
-		if !found || names[i] != index[tensor] {
+		if i := w.fileOf(tensor); i < 0 || names[i] != index[tensor] {
 			err := fmt.Errorf("%s: tensor %q is not in shard %q", filepath.Join(dir, listed.indexName), tensor, index[tensor])
 			return nil, errors.Join(err, w.Close())
 		}
 	}
 	return w, nil
+}
+
+// add takes a file none of whose tensors may be in another. A single file needs no look at any of them.
+func (w *Weights) add(file File) error {
+	if w.files = append(w.files, file); len(w.files) == 1 {
+		return nil
+	}
+	for _, info := range file.Tensors() {
+		if other := w.fileOf(info.Name); other != len(w.files)-1 {
+			return fmt.Errorf("%s: tensor %q is in shard %q too", file.Path(), info.Name, filepath.Base(w.files[other].Path()))
+		}
+	}
+	return nil
+}
+
+// fileOf is the first file that holds the tensor, −1 if none does.
+func (w *Weights) fileOf(name string) int {
+	return slices.IndexFunc(w.files, func(f File) bool {
+		_, ok := f.Info(name)
+		return ok
+	})
 }
 
 // weightList is what a folder's weights are stored in.
@@ -222,18 +239,26 @@ func (w *Weights) Dir() string { return w.dir }
 func (w *Weights) Files() []File { return slices.Clone(w.files) }
 
 // Names lists the tensors' names, sorted.
-func (w *Weights) Names() []string { return slices.Sorted(maps.Keys(w.byName)) }
+func (w *Weights) Names() []string {
+	var names []string
+	for _, file := range w.files {
+		for _, info := range file.Tensors() {
+			names = append(names, info.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
 
 // Has reports whether there is a tensor of that name.
 func (w *Weights) Has(name string) bool {
-	_, found := w.byName[name]
-	return found
+	return w.fileOf(name) >= 0
 }
 
 // Lookup returns the tensor of that name.
 func (w *Weights) Lookup(name string) (Tensor, bool) {
-	i, found := w.byName[name]
-	if !found {
+	i := w.fileOf(name)
+	if i < 0 {
 		return Tensor{}, false
 	}
 	file := w.files[i]
@@ -252,12 +277,22 @@ func (w *Weights) Release() error {
 	return errors.Join(failed...)
 }
 
+// Check reports that a file was changed since it was opened.
+func (w *Weights) Check() error {
+	for _, file := range w.files {
+		if err := file.Check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Close unmaps the files; no tensor's bytes may be in use any more.
 func (w *Weights) Close() error {
 	var failed []error
 	for _, file := range w.files {
 		failed = append(failed, file.Close())
 	}
-	w.files, w.byName = nil, nil
+	w.files = nil
 	return errors.Join(failed...)
 }

@@ -217,7 +217,7 @@ func TestShardFaults(t *testing.T) {
 		`"pytorch_model.bin" is not the name`:                                          func(t *testing.T, dir string) { writeIndex(t, dir, edited("x", "pytorch_model.bin")) },
 		`weight_map is empty`:                                                          func(t *testing.T, dir string) { writeIndex(t, dir, map[string]string{}) },
 		`weight_map is not an object`:                                                  func(t *testing.T, dir string) { overwrite(t, dir, IndexName, `{"metadata":{}}`) },
-		`"a" is listed twice`: func(t *testing.T, dir string) {
+		`"a" is there twice`: func(t *testing.T, dir string) {
 			overwrite(t, dir, IndexName, `{"weight_map":{"a":"x.safetensors","a":"y.safetensors"}}`)
 		},
 		`tensor "a": shard is not a text`: func(t *testing.T, dir string) { overwrite(t, dir, IndexName, `{"weight_map":{"a":["x.safetensors"]}}`) },

@@ -27,9 +27,10 @@ func TestReleaseGivesMemoryBack(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, content, 0o644))
 	file, err := os.Open(path)
 	require.NoError(t, err)
-	data, unmap, err := Map(file, len(content))
+	m, err := Map(path, file, len(content))
 	require.NoError(t, err)
 	require.NoError(t, file.Close())
+	data := m.Data
 	require.Equal(t, content, data)
 	before := fileMemory(t)
 	require.NoError(t, Release(data[5:len(data)-5]))
@@ -37,6 +38,6 @@ func TestReleaseGivesMemoryBack(t *testing.T) {
 	require.True(t, bytes.Equal(content, data), "read again")
 	require.NoError(t, Release(data[1:100]))
 	require.NoError(t, Release(nil))
-	require.NoError(t, unmap())
+	require.NoError(t, m.Close())
 	require.Greater(t, Available(), int64(1<<20))
 }

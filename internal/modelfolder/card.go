@@ -12,6 +12,7 @@ import (
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/nnet"
+	"github.com/goprm/goprm/internal/onekey"
 )
 
 // CardName is the file that makes a folder a goprm model, beside what Hugging Face's layout holds.
@@ -128,7 +129,7 @@ func ParseCard(text []byte) (*Card, error) {
 	var version struct {
 		Format *int `json:"format"`
 	}
-	if err := json.Unmarshal(text, &version); err != nil {
+	if err := onekey.Unmarshal(text, &version); err != nil {
 		return nil, err
 	}
 	if version.Format == nil || *version.Format != CardFormat {

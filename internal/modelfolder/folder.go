@@ -14,6 +14,7 @@ import (
 	"github.com/goprm/goprm/internal/checkpoint"
 	"github.com/goprm/goprm/internal/hfmodel"
 	"github.com/goprm/goprm/internal/lfspointer"
+	"github.com/goprm/goprm/internal/mmap"
 	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/safetensors"
 )
@@ -55,14 +56,29 @@ func (f *Folder) CheckFinite(each func(path string, check func() error) error) e
 	if err := f.Root.CheckFinite(each); err != nil {
 		return err
 	}
-	for _, file := range f.laid {
-		for _, t := range file.Tensors() {
-			if !hfmodel.Finite(t.DType, file.Bytes(t.Name)) {
-				return fmt.Errorf("%s: tensor %q: %w", file.Path(), t.Name, hfmodel.ErrNotFinite)
+	return mmap.Guard(func() error {
+		for _, file := range f.laid {
+			for _, t := range file.Tensors() {
+				if !hfmodel.Finite(t.DType, file.Bytes(t.Name)) {
+					return fmt.Errorf("%s: tensor %q: %w", file.Path(), t.Name, hfmodel.ErrNotFinite)
+				}
 			}
 		}
+		return nil
+	})
+}
+
+// Check reports that a file of the weights was changed since it was opened.
+func (f *Folder) Check() error {
+	for _, file := range f.laid {
+		if err := file.Check(); err != nil {
+			return err
+		}
 	}
-	return nil
+	if f.Root == nil {
+		return nil
+	}
+	return f.Root.Check()
 }
 
 // Release gives back the memory that reading mapped weights took; those that are used again are read from their files again.
@@ -117,7 +133,7 @@ func Open(dir, base string) (*Folder, error) {
 	if err := f.open(); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	if err := f.orient(); err != nil {
+	if err := mmap.Guard(f.orient); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	f.TextDir = f.RootDir

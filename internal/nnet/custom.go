@@ -83,7 +83,10 @@ func (i inspection) Run(o *Outer) (*Outcome, error) {
 func (n *Network) InspectOuter(ctx context.Context, b MicroBatch, see func(*Outer) error) error {
 	own := n.custom
 	n.custom = inspection{own, see}
-	_, _, err := n.runCustom(ctx, outOuter, b)
+	_, err := reading(n, func() (*Outcome, error) {
+		out, _, err := n.runCustom(ctx, outOuter, b)
+		return out, err
+	})
 	n.custom = own
 	return err
 }

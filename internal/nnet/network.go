@@ -8,6 +8,7 @@ import (
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/engine"
+	"github.com/goprm/goprm/internal/mmap"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 )
@@ -35,6 +36,7 @@ type Network struct {
 	source  Source
 	tensors map[string]*engine.Tensor // by parameter name, in the backend's memory
 	owned   map[string]bool           // those that are no mapping of a file
+	files   mmap.Reader               // of the others
 
 	capacity Capacity
 	graph    *Graph
@@ -83,29 +85,38 @@ func New(spec Spec, backend engine.Backend, source Source) (*Network, error) {
 	if err := n.compile(Capacity{Tokens: 1, Segments: 1, Ranges: 1, Reads: 1}); err != nil {
 		return nil, err
 	}
+	if err := n.files.Do(n.load); err != nil {
+		return nil, err
+	}
+	n.optim = newOptimizer(n)
+	return n, nil
+}
+
+// load brings the parameters to the backend.
+func (n *Network) load() error {
 	for _, p := range n.graph.Params {
-		host, err := source.Load(p.Name, p.Node.Dtype(), p.Shape)
-		if errors.Is(err, ErrAbsent) && (p.Head || p.Trained && spec.Train == TrainLoRA) {
+		host, err := n.source.Load(p.Name, p.Node.Dtype(), p.Shape)
+		if errors.Is(err, ErrAbsent) && (p.Head || p.Trained && n.spec.Train == TrainLoRA) {
 			host, err = engine.FromDType(p.Node.Dtype(), p.Shape...), nil
 			n.owned[p.Name] = true
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 		var placed *engine.Tensor
 		if p.Trained {
-			placed, err = engine.CopyTo(backend, host) // a master copy of its own, never the mapping
+			placed, err = engine.CopyTo(n.backend, host) // a master copy of its own, never the mapping
 			n.owned[p.Name] = true
 		} else {
-			placed, err = engine.Place(backend, host)
+			placed, err = engine.Place(n.backend, host)
+			n.files.Uses(host.Ptr)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("tensor %s: %w", p.Name, err)
+			return fmt.Errorf("tensor %s: %w", p.Name, err)
 		}
 		n.tensors[p.Name] = placed
 	}
-	n.optim = newOptimizer(n)
-	return n, nil
+	return nil
 }
 
 // ErrAbsent is what a Source returns for a tensor that it does not hold.
@@ -222,15 +233,34 @@ type Scores struct {
 // Score evaluates every read-out of the batch. It stops between two launches, with the context's error, when the context ends; so
 // do Features and Hidden.
 func (n *Network) Score(ctx context.Context, b MicroBatch) (Scores, error) {
-	if n.custom != nil {
-		return n.scoreCustom(ctx, b)
-	}
-	m, err := n.run(ctx, outValues, b)
-	if err != nil {
-		return Scores{}, err
-	}
-	return n.scores(m, len(b.Reads))
+	return reading(n, func() (Scores, error) {
+		if n.custom != nil {
+			return n.scoreCustom(ctx, b)
+		}
+		m, err := n.run(ctx, outValues, b)
+		if err != nil {
+			return Scores{}, err
+		}
+		return n.scores(m, len(b.Reads))
+	})
 }
+
+// reading calls what reads the weights. When their file is lost the network is of no use any more, and its memory is freed: a kernel
+// may have been left half done. Later calls return the same error.
+func reading[T any](n *Network, f func() (T, error)) (T, error) {
+	var result, none T
+	err := n.files.Do(func() (err error) {
+		result, err = f()
+		return err
+	})
+	if n.files.Lost() != nil {
+		return none, errors.Join(err, n.closeMachines())
+	}
+	return result, err
+}
+
+// Lost is why the network is of no use any more: a weight file was cut short or changed while it was in use; nil: it is.
+func (n *Network) Lost() error { return n.files.Lost() }
 
 func (n *Network) scores(m *engine.Machine, reads int) (Scores, error) {
 	values, err := n.read(m.Output(n.graph.Values), reads)
@@ -246,30 +276,36 @@ func (n *Network) Features(ctx context.Context, b *data.Batch) ([]byte, error) {
 	if n.spec.Train == TrainHead {
 		return nil, errors.New("a network that trains the head alone has no trunk to compute features with")
 	}
-	m, err := n.run(ctx, outFeatures, MicroBatch{Batch: b})
-	if err != nil {
-		return nil, err
-	}
-	features := make([]byte, len(b.Reads)*n.spec.Config.HiddenSize*int(n.spec.Params().Size()))
-	return features, n.backend.Download(features, m.Output(n.graph.Features))
+	return reading(n, func() ([]byte, error) {
+		m, err := n.run(ctx, outFeatures, MicroBatch{Batch: b})
+		if err != nil {
+			return nil, err
+		}
+		features := make([]byte, len(b.Reads)*n.spec.Config.HiddenSize*int(n.spec.Params().Size()))
+		return features, n.backend.Download(features, m.Output(n.graph.Features))
+	})
 }
 
 // FeatureValues are the features, widened.
 func (n *Network) FeatureValues(ctx context.Context, b *data.Batch) ([]float64, error) {
-	m, err := n.run(ctx, outFeatures, MicroBatch{Batch: b})
-	if err != nil {
-		return nil, err
-	}
-	return n.read(m.Output(n.graph.Features), len(b.Reads))
+	return reading(n, func() ([]float64, error) {
+		m, err := n.run(ctx, outFeatures, MicroBatch{Batch: b})
+		if err != nil {
+			return nil, err
+		}
+		return n.read(m.Output(n.graph.Features), len(b.Reads))
+	})
 }
 
 // Hidden are the final hidden states of every token, [T, hidden].
 func (n *Network) Hidden(ctx context.Context, b *data.Batch) ([]float64, error) {
-	m, err := n.run(ctx, outHidden, MicroBatch{Batch: b})
-	if err != nil {
-		return nil, err
-	}
-	return n.read(m.Output(n.graph.Hidden), len(b.Tokens))
+	return reading(n, func() ([]float64, error) {
+		m, err := n.run(ctx, outHidden, MicroBatch{Batch: b})
+		if err != nil {
+			return nil, err
+		}
+		return n.read(m.Output(n.graph.Hidden), len(b.Tokens))
+	})
 }
 
 // Parameters lists the model's tensors in graph order, then those of a custom head.
@@ -287,7 +323,7 @@ func (n *Network) Get(name string) ([]float64, error) {
 	if t == nil {
 		return nil, fmt.Errorf("tensor %s: the network has none of that name", name)
 	}
-	return download(n.backend, t, t.Size())
+	return reading(n, func() ([]float64, error) { return download(n.backend, t, t.Size()) })
 }
 
 // Set gives a parameter a value, rounded to the parameter's dtype. One whose memory is a file's gets memory of its own first.

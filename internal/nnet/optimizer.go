@@ -211,6 +211,10 @@ func (n *Network) TrainStep(ctx context.Context, batches []MicroBatch, u Update)
 	if err := n.optim.use(u.Rule()); err != nil {
 		return StepResult{}, err
 	}
+	return reading(n, func() (StepResult, error) { return n.trainStep(ctx, batches, u) })
+}
+
+func (n *Network) trainStep(ctx context.Context, batches []MicroBatch, u Update) (StepResult, error) {
 	result, grads, err := n.gradients(ctx, batches)
 	if err != nil {
 		return StepResult{}, err
@@ -394,18 +398,26 @@ func (n *Network) Gradients(ctx context.Context, batches []MicroBatch) (StepResu
 	if len(batches) == 0 {
 		return StepResult{}, nil, fmt.Errorf("a gradient without micro-batches")
 	}
-	result, grads, err := n.gradients(ctx, batches)
+	byName := map[string][]float64{}
+	result, err := reading(n, func() (StepResult, error) { return n.gradientsInto(ctx, batches, byName) })
 	if err != nil {
 		return StepResult{}, nil, err
 	}
-	if result.GradNorm, err = n.optim.norm(grads); err != nil {
-		return StepResult{}, nil, err
+	return result, byName, nil
+}
+
+func (n *Network) gradientsInto(ctx context.Context, batches []MicroBatch, byName map[string][]float64) (StepResult, error) {
+	result, grads, err := n.gradients(ctx, batches)
+	if err != nil {
+		return StepResult{}, err
 	}
-	byName := map[string][]float64{}
+	if result.GradNorm, err = n.optim.norm(grads); err != nil {
+		return StepResult{}, err
+	}
 	for i, g := range grads {
 		if byName[n.optim.names[i]], err = download(n.backend, g, g.Size()); err != nil {
-			return StepResult{}, nil, err
+			return StepResult{}, err
 		}
 	}
-	return result, byName, nil
+	return result, nil
 }

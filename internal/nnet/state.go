@@ -1,11 +1,13 @@
 package nnet
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"unsafe"
 
 	"github.com/goprm/goprm/internal/engine"
+	"github.com/goprm/goprm/internal/mmap"
 	"github.com/goprm/goprm/internal/safetensors"
 	"gorgonia.org/tensor"
 )
@@ -13,7 +15,7 @@ import (
 // State is everything that training has changed, as tensors to store: "param.NAME" of each trained parameter in the compute
 // dtype, the optimizer's state ("m.NAME" and "v.NAME" of AdamW), and the number of updates so far. Data are read when they are written.
 func (n *Network) State() ([]safetensors.Tensor, int, error) {
-	if err := n.optim.allocate(); err != nil {
+	if err := errors.Join(n.Lost(), n.optim.allocate()); err != nil {
 		return nil, 0, err
 	}
 	var tensors []safetensors.Tensor
@@ -41,6 +43,10 @@ func (o *optimizer) state(i int) []stateTensor {
 // Restore puts a state back; find gives each stored tensor by the name that State gave it. A tensor that is missing, or
 // of another dtype or shape, is an error, and then the network is not to be used.
 func (n *Network) Restore(find Lookup, updates int) error {
+	return mmap.Guard(func() error { return n.restore(find, updates) })
+}
+
+func (n *Network) restore(find Lookup, updates int) error {
 	if err := n.optim.allocate(); err != nil {
 		return err
 	}

@@ -40,14 +40,14 @@ type Eval struct {
 
 // Metrics appends lines to a metrics.jsonl file. It is not safe for concurrent use.
 type Metrics struct {
-	file *os.File
+	file *atomicfile.Append
 	sync bool
 }
 
 // OpenMetrics opens path for appending and makes it when it is not there. With sync every line is flushed to the disk
 // before Write returns. A file whose last line is torn is refused: see [CutAfter].
 func OpenMetrics(path string, sync bool) (*Metrics, error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o644)
+	file, err := atomicfile.OpenAppend(path)
 	if err != nil {
 		return nil, err
 	}
@@ -72,6 +72,9 @@ func (m *Metrics) Write(line any) error {
 	}
 	if _, err := m.file.Write(append(b, '\n')); err != nil {
 		return err
+	}
+	if m.file.Missing() {
+		return fmt.Errorf("%s: was removed or replaced while it was written", m.file.Name())
 	}
 	if m.sync {
 		return m.file.Sync()

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"slices"
 
 	"github.com/goprm/goprm/internal/mmap"
 )
@@ -18,14 +17,13 @@ import (
 // File is an open, checked file whose data are mapped into memory, read only. Its methods may be called by several goroutines, Close
 // only once all slices from Bytes are out of use: the memory behind them goes away.
 //
-// A file that is in use is replaced by renaming a new one over it, as [Save] does; the mapping then keeps the old content. Writing
-// into it or cutting it short would change or crash a program that has it mapped.
+// A file that is in use is replaced by renaming a new one over it, as [Save] does; the mapping then keeps the old content. Check tells
+// when it was written to or cut short instead; reading what is gone is an error under mmap.Guard, and else the end of the process.
 type File struct {
-	path     string
-	header   *header
-	byName   map[string]int // index into header.tensors
-	data     []byte         // the whole file
-	unmapped func() error
+	header  *header
+	path    string
+	size    int64
+	mapping *mmap.Mapping
 }
 
 // Open checks and maps a file. Errors about its content are of type *[FormatError].
@@ -48,33 +46,41 @@ func open(path string, disk *os.File) (*File, error) {
 	if info.Size() > math.MaxInt {
 		return nil, fmt.Errorf("%s: %d bytes are too many to map on this machine", path, info.Size())
 	}
-	data, unmap, err := mmap.Map(disk, int(info.Size()))
+	mapping, err := mmap.Map(path, disk, int(info.Size()))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	byName := make(map[string]int, len(contents.tensors))
-	for i, tensor := range contents.tensors {
-		byName[tensor.Name] = i
-	}
-	return &File{path: path, header: contents, byName: byName, data: data, unmapped: unmap}, nil
+	return &File{path: path, size: info.Size(), header: contents, mapping: mapping}, nil
 }
 
 // Path is the path the file was opened by.
 func (f *File) Path() string { return f.path }
 
 // Size is the whole file's size in bytes.
-func (f *File) Size() int64 { return int64(len(f.data)) }
+func (f *File) Size() int64 { return f.size }
+
+// Len is the number of tensors.
+func (f *File) Len() int { return len(f.header.entries) }
+
+// At describes the i-th tensor by its place in the file.
+func (f *File) At(i int) Info { return f.header.info(i) }
 
 // Tensors lists the tensors by their place in the file.
-func (f *File) Tensors() []Info { return slices.Clone(f.header.tensors) }
+func (f *File) Tensors() []Info {
+	list := make([]Info, f.Len())
+	for i := range list {
+		list[i] = f.At(i)
+	}
+	return list
+}
 
 // Info describes the tensor of that name.
 func (f *File) Info(name string) (Info, bool) {
-	i, ok := f.byName[name]
+	i, ok := f.header.find(name)
 	if !ok {
 		return Info{}, false
 	}
-	return f.header.tensors[i], true
+	return f.header.info(i), true
 }
 
 // Bytes is the tensor's data in the mapping itself: read only, valid until Close, possibly unaligned; nil for an unknown name.
@@ -83,20 +89,20 @@ func (f *File) Bytes(name string) []byte {
 	if !ok {
 		return nil
 	}
-	return f.data[info.Begin:info.End:info.End]
+	return f.mapping.Data[info.Begin:info.End:info.End]
 }
+
+// Check reports that the file was changed since it was opened; see [mmap.Mapping.Check].
+func (f *File) Check() error { return f.mapping.Check() }
 
 // Metadata is the file's "__metadata__"; nil if it has none. Not to be changed.
 func (f *File) Metadata() map[string]string { return f.header.metadata }
 
 // Release gives back the memory behind the mapping; what is used again is read from the file again.
-func (f *File) Release() error { return mmap.Release(f.data) }
+func (f *File) Release() error { return mmap.Release(f.mapping.Data) }
 
 // Close unmaps the file. A second Close does nothing.
 func (f *File) Close() error {
-	if f.data == nil {
-		return nil
-	}
-	f.data, f.header, f.byName = nil, &header{}, nil
-	return f.unmapped()
+	f.header = &header{}
+	return f.mapping.Close()
 }

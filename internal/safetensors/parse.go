@@ -1,15 +1,15 @@
 package safetensors
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
 	"math/bits"
+	"slices"
 	"strconv"
-	"strings"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // parseHeader reads the header's JSON; Begin and End of the tensors are still relative to the data's beginning.
@@ -29,203 +29,209 @@ func parseHeader(text []byte) (*header, error) {
 		}
 		return nil, &FormatError{Offset: lengthBytes + offset, Verdict: InvalidHeaderDeserialization, Reason: reason}
 	}
-	p := headerParser{text: text, tokens: json.NewDecoder(bytes.NewReader(text))}
-	p.tokens.UseNumber()
-	parsed := &header{}
-	err := p.object("the header", func(name string) error {
-		if name == metadataKey {
-			parsed.metadata = map[string]string{}
-			return p.object(metadataKey, func(key string) (err error) {
-				parsed.metadata[key], err = p.string()
-				return err
-			})
-		}
-		p.tensor = name
-		info, err := p.info(name)
-		p.tensor = ""
-		parsed.tensors = append(parsed.tensors, info)
-		return err
-	})
-	if err != nil {
+	whole := unsafe.String(unsafe.SliceData(text), len(text)) // nobody writes to it
+	counted := &header{counting: true}
+	if err := parseInto(counted, whole); err != nil {
 		return nil, err
 	}
-	return parsed, nil
+	parsed := &header{text: whole, entries: make([]entry, 0, counted.tensors)}
+	if err := parseInto(parsed, whole); err != nil {
+		return nil, err
+	}
+	return parsed, parsed.index()
 }
 
-// headerParser walks the tokens of a header that is known to be valid JSON, and accepts only the format's own structure, so that
-// nesting and memory stay bounded.
+func parseInto(h *header, text string) error {
+	p := headerParser{scanner: scanner{text: text}, header: h}
+	metadata := false
+	return p.object("the header", func(name string) error {
+		if name != metadataKey {
+			p.tensor = name
+			err := p.info(name)
+			p.tensor = ""
+			return err
+		}
+		if metadata {
+			return p.malformed("key %q appears twice in the header", name)
+		}
+		metadata, h.metadata = true, map[string]string{}
+		return p.object(metadataKey, func(key string) error {
+			if _, seen := h.metadata[key]; seen {
+				return p.malformed("key %q appears twice in %s", key, metadataKey)
+			}
+			value, err := p.string()
+			h.metadata[key] = value
+			return err
+		})
+	})
+}
+
+// headerParser reads a header that is known to be valid JSON, and accepts only the format's own structure, so that nesting and memory
+// stay bounded.
 type headerParser struct {
-	text   []byte
-	tokens *json.Decoder
+	scanner
+	header *header
 	tensor string // the one being read
 }
 
 func (p *headerParser) fault(verdict Verdict, format string, args ...any) error {
-	return &FormatError{Tensor: p.tensor, Offset: lengthBytes + p.tokens.InputOffset(), Verdict: verdict, Reason: fmt.Sprintf(format, args...)}
+	return &FormatError{Tensor: p.tensor, Offset: int64(lengthBytes + p.at), Verdict: verdict, Reason: fmt.Sprintf(format, args...)}
 }
 
 func (p *headerParser) malformed(format string, args ...any) error {
-	return p.fault(InvalidHeaderDeserialization, "%s, at offset %d", fmt.Sprintf(format, args...), lengthBytes+p.tokens.InputOffset())
-}
-
-func (p *headerParser) token() (json.Token, error) {
-	token, err := p.tokens.Token()
-	if err != nil {
-		return nil, p.malformed("%v", err)
-	}
-	return token, nil
+	return p.fault(InvalidHeaderDeserialization, "%s, at offset %d", fmt.Sprintf(format, args...), lengthBytes+p.at)
 }
 
 // open reads the delimiter that begins an object or a list.
-func (p *headerParser) open(delimiter json.Delim, what string) error {
-	token, err := p.token()
-	if err != nil {
-		return err
-	}
-	if token != delimiter {
-		return p.malformed("%s is not %s", what, map[json.Delim]string{'{': "an object", '[': "a list"}[delimiter])
+func (p *headerParser) open(delimiter token, what string) error {
+	if p.next() != delimiter {
+		return p.malformed("%s is not %s", what, map[token]string{"{": "an object", "[": "a list"}[delimiter])
 	}
 	return nil
 }
 
-// object calls value after each key of the object that follows; value must consume what the key stands for.
+// object calls value after each key of the object that follows; value must consume what the key stands for, and refuse a key that it
+// has met before.
 func (p *headerParser) object(what string, value func(key string) error) error {
-	if err := p.open('{', what); err != nil {
+	if err := p.open("{", what); err != nil {
 		return err
 	}
-	seen := map[string]bool{}
-	for p.tokens.More() {
+	for p.more() {
 		key, err := p.string()
 		if err != nil {
 			return err
 		}
-		if seen[key] {
-			return p.malformed("key %q appears twice in %s", key, what)
-		}
-		seen[key] = true
 		if err := value(key); err != nil {
 			return err
 		}
 	}
-	_, err := p.token()
-	return err
+	p.next()
+	return nil
 }
 
 func (p *headerParser) string() (string, error) {
-	begin := p.tokens.InputOffset()
-	token, err := p.token()
-	if err != nil {
-		return "", err
+	t := p.next()
+	value, isString, ok := t.unquote()
+	switch {
+	case !isString:
+		return "", p.malformed("%s is not a string", t)
+	case !ok:
+		return "", p.malformed("%s holds half of a surrogate pair", t)
 	}
-	text, ok := token.(string)
-	if !ok {
-		return "", p.malformed("%v is not a string", token)
-	}
-	// The decoder turns half of a surrogate pair into U+FFFD; such text is refused rather than repaired.
-	raw := p.text[begin:p.tokens.InputOffset()]
-	written := bytes.Count(raw, []byte("\uFFFD")) + bytes.Count(bytes.ToLower(raw), []byte(`\ufffd`))
-	if strings.Count(text, "\uFFFD") > written {
-		return "", p.malformed("%q holds half of a surrogate pair", text)
-	}
-	return text, nil
+	return value, nil
 }
 
-// naturals reads a list of at most limit whole numbers, none negative.
-func (p *headerParser) naturals(what string, limit int) ([]uint64, error) {
-	if err := p.open('[', what); err != nil {
+// naturals reads a list of at most len(into) whole numbers, none negative.
+func (p *headerParser) naturals(what string, into []uint64) ([]uint64, error) {
+	if err := p.open("[", what); err != nil {
 		return nil, err
 	}
-	var numbers []uint64
-	for p.tokens.More() {
-		token, err := p.token()
-		if err != nil {
-			return nil, err
-		}
-		number, ok := token.(json.Number)
-		if !ok {
+	numbers := into[:0]
+	for p.more() {
+		t := p.next()
+		if t[0] != '-' && (t[0] < '0' || t[0] > '9') {
 			return nil, p.malformed("%s holds something that is not a number", what)
 		}
-		natural, err := strconv.ParseUint(string(number), 10, 64)
+		natural, err := strconv.ParseUint(string(t), 10, 64)
 		if err != nil {
-			return nil, p.malformed("%s holds %s, which is not a whole number from 0 to 2^64-1", what, number)
+			return nil, p.malformed("%s holds %s, which is not a whole number from 0 to 2^64-1", what, t)
 		}
-		if len(numbers) == limit {
-			return nil, p.malformed("%s holds more than %d numbers", what, limit)
+		if len(numbers) == len(into) {
+			return nil, p.malformed("%s holds more than %d numbers", what, len(into))
 		}
 		numbers = append(numbers, natural)
 	}
-	_, err := p.token()
-	return numbers, err
+	p.next()
+	return numbers, nil
 }
 
-func (p *headerParser) info(name string) (Info, error) {
+// info reads one tensor's entry.
+func (p *headerParser) info(name string) error {
 	var dtype string
 	var shape, offsets []uint64
-	var present int
-	err := p.object("the tensor's entry", func(key string) (err error) {
-		present++
-		switch key {
-		case "dtype":
-			dtype, err = p.string()
-		case "shape":
-			shape, err = p.naturals("shape", maxRank)
-		case "data_offsets":
-			offsets, err = p.naturals("data_offsets", 2)
-		default:
-			err = p.malformed("unknown key %q", key)
-		}
+	var dims [maxRank]uint64
+	var places [2]uint64
+	var seen [3]bool
+	var shapeAt int
+	if err := p.open("{", "the tensor's entry"); err != nil { // no closure: each of a million would take memory
 		return err
-	})
-	if err != nil {
-		return Info{}, err
 	}
-	if present != 3 || len(offsets) != 2 {
-		return Info{}, p.malformed("an entry needs dtype, shape and two data_offsets")
+	for p.more() {
+		key, err := p.string()
+		if err != nil {
+			return err
+		}
+		at := slices.Index([]string{"dtype", "shape", "data_offsets"}, key)
+		switch {
+		case at < 0:
+			return p.malformed("unknown key %q", key)
+		case seen[at]:
+			return p.malformed("key %q appears twice in the tensor's entry", key)
+		}
+		seen[at] = true
+		switch at {
+		case 0:
+			dtype, err = p.string()
+		case 1:
+			shapeAt = p.at
+			shape, err = p.naturals("shape", dims[:])
+		default:
+			offsets, err = p.naturals("data_offsets", places[:])
+		}
+		if err != nil {
+			return err
+		}
+	}
+	p.next()
+	if seen != [3]bool{true, true, true} || len(offsets) != 2 {
+		return p.malformed("an entry needs dtype, shape and two data_offsets")
 	}
 	if DType(dtype).Size() == 0 {
-		return Info{}, p.malformed("unknown dtype %q", dtype)
+		return p.malformed("unknown dtype %q", dtype)
 	}
-	return p.checkInfo(name, DType(dtype), shape, offsets)
+	return p.checkInfo(name, DType(dtype), shape, shapeAt, offsets)
 }
 
-// checkInfo checks one tensor's numbers against each other.
-func (p *headerParser) checkInfo(name string, dtype DType, shape, offsets []uint64) (Info, error) {
+// checkInfo checks one tensor's numbers against each other, and adds it to the header.
+func (p *headerParser) checkInfo(name string, dtype DType, shape []uint64, shapeAt int, offsets []uint64) error {
 	begin, end := offsets[0], offsets[1]
 	if begin > end {
-		return Info{}, p.fault(InvalidOffset, "data_offsets [%d, %d] run backwards", begin, end)
+		return p.fault(InvalidOffset, "data_offsets [%d, %d] run backwards", begin, end)
 	}
 	if end > math.MaxInt64 {
-		return Info{}, p.fault(ValidationOverflow, "data offset %d is out of range", end)
+		return p.fault(ValidationOverflow, "data offset %d is out of range", end)
 	}
-	dims, want, err := sizeOf(dtype, shape)
+	var room [maxRank]int
+	dims := room[:len(shape)]
+	want, err := sizeOf(dtype, shape, dims)
 	if err != nil {
-		return Info{}, p.fault(ValidationOverflow, "%v", err)
+		return p.fault(ValidationOverflow, "%v", err)
 	}
 	if have := int64(end - begin); have != want {
-		return Info{}, p.fault(TensorInvalidInfo, "%s of shape %v needs %d bytes, data_offsets [%d, %d] give %d", dtype, dims, want, begin, end,
-			have)
+		return p.fault(TensorInvalidInfo, "%s of shape %v needs %d bytes, data_offsets [%d, %d] give %d", dtype, slices.Clone(dims), want, begin,
+			end, have)
 	}
-	return Info{Name: name, DType: dtype, Shape: dims, Begin: int64(begin), End: int64(end)}, nil
+	p.header.add(name, dtype, shapeAt, int64(begin), int64(end))
+	return nil
 }
 
-// sizeOf returns the shape as ints and the bytes of such a tensor. Each dimension, and their product with zeros left out, must fit
-// an int, so that users can multiply any of them without a check of their own.
-func sizeOf(dtype DType, shape []uint64) ([]int, int64, error) {
-	dims := make([]int, len(shape))
+// sizeOf returns the bytes of a tensor of the shape, which it puts into dims as ints. Each dimension, and their product with zeros left
+// out, must fit an int, so that users can multiply any of them without a check of their own.
+func sizeOf(dtype DType, shape []uint64, dims []int) (int64, error) {
 	product, empty := uint64(dtype.Size()), false
 	for i, dim := range shape {
-		if dim == 0 {
+		if dims[i] = 0; dim == 0 {
 			empty = true
 			continue
 		}
 		high, low := bits.Mul64(product, dim)
 		if high != 0 || low > math.MaxInt {
-			return nil, 0, fmt.Errorf("the bytes of %s of shape %v overflow", dtype, shape)
+			return 0, fmt.Errorf("the bytes of %s of shape %v overflow", dtype, slices.Clone(shape))
 		}
 		dims[i], product = int(dim), low
 	}
 	if empty {
 		product = 0
 	}
-	return dims, int64(product), nil
+	return int64(product), nil
 }

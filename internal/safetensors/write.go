@@ -92,7 +92,7 @@ func checkTensors(tensors []Tensor) ([]int64, error) {
 			shape[j] = uint64(dim)
 		}
 		var err error
-		if _, sizes[i], err = sizeOf(tensor.DType, shape); err != nil {
+		if sizes[i], err = sizeOf(tensor.DType, shape, make([]int, len(shape))); err != nil {
 			return nil, fault("%v", err)
 		}
 		if tensor.Data == nil && tensor.Write == nil && sizes[i] > 0 {

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/onekey"
 )
 
 // A request's fields are decided here for every endpoint: an endpoint honours those of its struct, some of the others have a value that
@@ -79,6 +80,9 @@ func integer(_ *call, raw json.RawMessage) error {
 // fields decodes the body and judges what is left of it.
 func (c *call) fields(into any) error {
 	if err := data.CheckJSON(c.body); err != nil {
+		return &RequestError{http.StatusBadRequest, err}
+	}
+	if err := onekey.Check(c.body); err != nil {
 		return &RequestError{http.StatusBadRequest, err}
 	}
 	err := json.Unmarshal(c.body, into)

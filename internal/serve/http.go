@@ -55,6 +55,9 @@ func (s *Server) post(e *endpoint) http.HandlerFunc {
 }
 
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, e *endpoint) (value any, err error) {
+	if err := s.lost(); err != nil {
+		return nil, err
+	}
 	if err := s.enter(); err != nil {
 		return nil, err
 	}
@@ -70,7 +73,11 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, e *endpoint) (va
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.opt.Timeout)
 	defer cancel()
-	return e.answer(&call{Server: s, ctx: ctx, http: r, body: body, endpoint: e})
+	value, err = e.answer(&call{Server: s, ctx: ctx, http: r, body: body, endpoint: e})
+	if lost := s.lost(); err != nil && lost != nil { // meanwhile
+		return nil, lost
+	}
+	return value, err
 }
 
 func (s *Server) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {

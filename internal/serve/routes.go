@@ -97,5 +97,9 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 		s.reply(w, r, nil, &RequestError{http.StatusServiceUnavailable, errDraining})
 		return
 	}
+	if err := s.lost(); err != nil {
+		s.reply(w, r, nil, err)
+		return
+	}
 	s.reply(w, r, map[string]any{"ready": true}, nil)
 }

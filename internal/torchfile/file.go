@@ -20,11 +20,11 @@ import (
 
 // File is an open, checked file. Its methods mean what those of safetensors.File do.
 type File struct {
-	path     string
-	tensors  []safetensors.Info // by name; places are in the file
-	byName   map[string]int
-	data     []byte
-	unmapped func() error
+	tensors []safetensors.Info // by name; places are in the file
+	byName  map[string]int
+	path    string
+	size    int64
+	mapping *mmap.Mapping
 }
 
 // Open checks and maps a file. Errors name it.
@@ -49,15 +49,19 @@ func open(path string, disk *os.File) (*File, error) {
 	if info.Size() > math.MaxInt {
 		return nil, fmt.Errorf("%d bytes are too many to map on this machine", info.Size())
 	}
-	data, unmap, err := mmap.Map(disk, int(info.Size()))
+	mapping, err := mmap.Map(path, disk, int(info.Size()))
 	if err != nil {
 		return nil, err
 	}
-	f, err := parse(data)
+	var f *File
+	err = mmap.Guard(func() error {
+		f, err = parse(mapping.Data)
+		return err
+	})
 	if err != nil {
-		return nil, errors.Join(err, unmap())
+		return nil, errors.Join(err, mapping.Close())
 	}
-	f.path, f.unmapped = path, unmap
+	f.path, f.size, f.mapping = path, info.Size(), mapping
 	return f, nil
 }
 
@@ -70,7 +74,7 @@ func parse(data []byte) (*File, error) {
 	if err := archive.verify(data); err != nil {
 		return nil, err
 	}
-	f := &File{data: data, byName: map[string]int{}}
+	f := &File{mapping: &mmap.Mapping{Data: data}, byName: map[string]int{}}
 	if f.tensors, err = readState(archive); err != nil {
 		return nil, err
 	}
@@ -85,7 +89,13 @@ func parse(data []byte) (*File, error) {
 func (f *File) Path() string { return f.path }
 
 // Size is the whole file's size in bytes.
-func (f *File) Size() int64 { return int64(len(f.data)) }
+func (f *File) Size() int64 { return f.size }
+
+// Len is the number of tensors.
+func (f *File) Len() int { return len(f.tensors) }
+
+// At describes the i-th tensor by name.
+func (f *File) At(i int) safetensors.Info { return f.tensors[i] }
 
 // Tensors lists the tensors by name.
 func (f *File) Tensors() []safetensors.Info { return slices.Clone(f.tensors) }
@@ -99,20 +109,20 @@ func (f *File) Info(name string) (safetensors.Info, bool) {
 	return f.tensors[i], true
 }
 
+// Check reports that the file was changed since it was opened; see [mmap.Mapping.Check].
+func (f *File) Check() error { return f.mapping.Check() }
+
 // Bytes is the tensor's data in the mapping itself: read only, valid until Close; nil for an unknown name. Tensors may share them.
 func (f *File) Bytes(name string) []byte {
 	info, ok := f.Info(name)
 	if !ok {
 		return nil
 	}
-	return f.data[info.Begin:info.End:info.End]
+	return f.mapping.Data[info.Begin:info.End:info.End]
 }
 
 // Close unmaps the file. A second Close does nothing.
 func (f *File) Close() error {
-	if f.data == nil {
-		return nil
-	}
-	f.data, f.tensors, f.byName = nil, nil, nil
-	return f.unmapped()
+	f.tensors, f.byName = nil, nil
+	return f.mapping.Close()
 }

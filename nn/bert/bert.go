@@ -12,6 +12,7 @@ import (
 	_ "github.com/goprm/goprm/internal/cpu" // registers the device
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/hfmodel"
+	"github.com/goprm/goprm/internal/mmap"
 	"github.com/goprm/goprm/internal/nnet"
 	"gorgonia.org/gorgonia"
 )
@@ -53,6 +54,7 @@ type Encoder struct {
 	model   *model
 	machine *engine.Machine
 	weights []*hfmodel.Weights // the trunk's, then the dense layers'
+	files   mmap.Reader        // of the weights
 }
 
 // Open opens a sentence-transformers folder: modules.json and what it names, config.json and weights of model_type bert in
@@ -98,7 +100,7 @@ func (e *Encoder) open(opt Options) error {
 		return err
 	}
 	e.id = fmt.Sprintf("sentence pooling=%s normalize=%t max_seq_length=%d prompt=%q sha256=%s", s.Pooling, s.Normalize, e.limit, e.prompt, hash)
-	return e.compile(opt)
+	return e.files.Do(func() error { return e.compile(opt) })
 }
 
 func (e *Encoder) setPrompt(opt Options) error {
@@ -145,6 +147,7 @@ func (e *Encoder) compile(opt Options) error {
 		if placed[i], err = engine.Place(e.backend, host); err != nil {
 			return fmt.Errorf("tensor %s: %w", p.name, err)
 		}
+		e.files.Uses(host.Ptr)
 	}
 	if e.machine, err = engine.Compile(engine.Plan{Outputs: gorgonia.Nodes{e.model.embeddings}}, e.backend); err != nil {
 		return err

@@ -98,6 +98,18 @@ func (e *Encoder) run(b *batch) ([][]float64, error) {
 	if e.machine == nil {
 		return nil, errors.New("the encoder is closed")
 	}
+	var rows [][]float64
+	err := e.files.Do(func() (err error) {
+		rows, err = e.compute(b)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return rows, nil
+}
+
+func (e *Encoder) compute(b *batch) ([][]float64, error) {
 	cu := append(append([]int32{}, b.starts...), int32(len(b.ids)))
 	offsets, ranges := make([]int32, len(cu)), make([]int32, 0, len(cu)*ops.RangeLen)
 	for s := range b.texts() {

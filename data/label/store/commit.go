@@ -3,9 +3,11 @@ package store
 import (
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"runtime/debug"
 
+	"github.com/goprm/goprm/internal/faults"
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 )
@@ -57,6 +59,9 @@ func (s *Store) commit(batch []*request) {
 		err = ErrClosed
 	}
 	if err == nil {
+		err = s.standing()
+	}
+	if err == nil {
 		err = s.update(func(tx *bolt.Tx) error {
 			for _, r := range batch {
 				r.err = r.change(tx)
@@ -82,6 +87,27 @@ func (s *Store) commit(batch []*request) {
 	}
 }
 
+// standing reports that the file is no longer where it was opened.
+func (s *Store) standing() error {
+	if now, err := os.Stat(s.path); err != nil || !os.SameFile(now, s.file) {
+		return ErrRemoved
+	}
+	return nil
+}
+
+// Check reports that the store can hold nothing any more: its file is gone, is closed or is damaged beyond use.
+func (s *Store) Check() error {
+	s.commitMu.Lock()
+	defer s.commitMu.Unlock()
+	if s.closed {
+		return s.wrap(ErrClosed)
+	}
+	if s.broken != nil {
+		return s.wrap(s.broken)
+	}
+	return s.wrap(s.standing())
+}
+
 // update and view turn what bbolt does on damaged pages (it panics, or reads beyond the end of its map) into ErrDamaged.
 func (s *Store) update(fn func(*bolt.Tx) error) (err error) {
 	defer func() {
@@ -91,7 +117,13 @@ func (s *Store) update(fn func(*bolt.Tx) error) (err error) {
 	}()
 	defer recovered(&err)
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	return s.db.Update(fn)
+	if err := faults.Point("commit", s.path); err != nil {
+		return err
+	}
+	if err := s.db.Update(fn); err != nil {
+		return err
+	}
+	return faults.Point("committed", s.path)
 }
 
 func (s *Store) view(fn func(*bolt.Tx) error) (err error) {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/goprm/goprm/internal/atomicfile"
 	bolt "go.etcd.io/bbolt"
 )
 
@@ -37,7 +38,7 @@ func Repair(path string) (r Repaired, err error) {
 	if old.db, err = openFile(path, time.Second, true); err != nil {
 		return r, old.wrap(err)
 	}
-	made, err := os.MkdirTemp(filepath.Dir(path), ".repair-*")
+	made, err := atomicfile.Scratch(path)
 	if err != nil {
 		return r, errors.Join(err, old.closeDamaged())
 	}
@@ -58,7 +59,7 @@ func Repair(path string) (r Repaired, err error) {
 			return r, err
 		}
 	}
-	return r, os.Rename(fresh, path)
+	return r, atomicfile.Move(fresh, path)
 }
 
 // closeDamaged closes a file that may have made bbolt panic: what that says then is of no use.

@@ -33,6 +33,8 @@ var (
 	ErrVersion  = errors.New("not a label store of this version")
 	ErrConflict = errors.New("another value is stored for the key")
 	ErrClosed   = errors.New("closed")
+	// ErrRemoved says that the file, or its folder, was removed or replaced while it was open: what is stored now would be lost.
+	ErrRemoved = errors.New("removed or replaced while it was in use")
 	// ErrDamagedValue is damage to one value; the rest of the file is not touched by it.
 	ErrDamagedValue = fmt.Errorf("%w: the value does not match its checksum", ErrDamaged)
 )
@@ -88,6 +90,7 @@ func (o Options) Validate() error {
 // Store is an open file. It is safe for concurrent use.
 type Store struct {
 	path   string
+	file   os.FileInfo // what stands at path
 	db     *bolt.DB
 	id     string
 	budget Amount
@@ -138,6 +141,9 @@ func (s *Store) open(wait time.Duration, readOnly bool) (err error) {
 		return s.wrap(err)
 	}
 	s.db = db
+	if s.file, err = os.Stat(s.path); err != nil {
+		return errors.Join(s.wrap(err), db.Close())
+	}
 	defer func() {
 		if err != nil && s.broken == nil {
 			err = errors.Join(err, db.Close())

@@ -1,0 +1,64 @@
+package onekey
+
+import (
+	"bytes"
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestCheck(t *testing.T) {
+	for text, says := range map[string]string{
+		`{"a":1,"b":{"a":2},"c":[{"a":1},{"a":1}]}`: "",
+		`{"a":"a","b":"a"}`:                         "",
+		`{"a":["a","a"],"b":"\"a\":1,\"a\":2"}`:     "",
+		`[]`:                                        "", `"a"`: "", `{"a":1,`: "", ``: "",
+		`{"a":1,"a":1}`:               `byte 7: key "a" is there twice`,
+		`{"a":1,"\u0061":2}`:          `key "a" is there twice`,
+		`{"x":[{"y":{"k":1,"k":2}}]}`: `byte 18: key "k"`,
+		`{"":1, "" :2}`:               `key ""`,
+	} {
+		if err := Check([]byte(text)); says == "" {
+			require.NoError(t, err, text)
+		} else {
+			require.ErrorContains(t, err, says, text)
+		}
+	}
+}
+
+// FuzzCheck compares with a second reader, by tokens.
+func FuzzCheck(f *testing.F) {
+	for _, s := range []string{`{"a":1,"a":2}`, `[{"a":{"b":[]}},{"a":"\""}]`, `{"\\":1,"\\":"}"}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if !json.Valid(text) {
+			require.NoError(t, Check(text))
+			return
+		}
+		dec := json.NewDecoder(bytes.NewReader(text))
+		require.Equal(t, twice(t, dec), Check(text) != nil)
+	})
+}
+
+func twice(t *testing.T, dec *json.Decoder) (found bool) {
+	token, err := dec.Token()
+	require.NoError(t, err)
+	open, _ := token.(json.Delim)
+	seen := map[string]bool{}
+	for open != 0 && dec.More() {
+		if open == '{' {
+			key, err := dec.Token()
+			require.NoError(t, err)
+			found = found || seen[key.(string)]
+			seen[key.(string)] = true
+		}
+		found = twice(t, dec) || found
+	}
+	if open != 0 {
+		_, err := dec.Token()
+		require.NoError(t, err)
+	}
+	return found
+}
