@@ -2,6 +2,7 @@ package data
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -203,7 +204,7 @@ func (r *Renderer) at(t *Trajectory, err error) error {
 
 func (r *Renderer) render(t *Trajectory) (*Example, Dropped, error) {
 	if r.opt.Long == "window" {
-		list, err := r.renderWindows(t, r.maxTokens)
+		list, err := r.renderWindows(context.Background(), t, RenderLimits{Window: r.maxTokens})
 		if err != nil {
 			return nil, Dropped{}, err
 		}

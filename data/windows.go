@@ -1,6 +1,7 @@
 package data
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -17,68 +18,43 @@ type Window struct{ From, Read, To int }
 // what the problem leaves, and takes as many new ones as fit behind them; if none does, it begins later. So every step is read once,
 // in the first window that holds it, behind the problem and at least the steps that half a window holds, or those that leave it room.
 func Windows(n, limit int, tokens func(from, to int) (int, error)) ([]Window, error) {
+	return WindowsWithin(context.Background(), n, RenderLimits{Window: limit}, tokens)
+}
+
+// RenderLimits bound what a trajectory may become when it is rendered for scoring.
+type RenderLimits struct {
+	Window int // tokens of one text; a longer trajectory becomes several windows; 0: any number
+	Total  int // tokens of all windows together; beyond it the error is a *TooLongError, found early; 0: any number
+}
+
+// Check refuses a trajectory of more tokens than Total.
+func (l RenderLimits) Check(tokens int) error {
+	if l.Total > 0 && tokens > l.Total {
+		return tooLong(tokens, l.Total, fmt.Sprintf("%d tokens or more, at most %d are taken", tokens, l.Total))
+	}
+	return nil
+}
+
+// WindowsWithin is Windows within bounds; it ends early with the context's error. Its work grows as the text does: lengths are tried
+// near where the window before lets expect them, and never of much more text than two windows hold.
+func WindowsWithin(ctx context.Context, n int, limits RenderLimits, tokens func(from, to int) (int, error)) ([]Window, error) {
+	limit, total := limits.Window, 0
 	bare, err := tokens(0, 0)
 	if err != nil {
 		return nil, err
 	}
-	// last is the largest to for which the steps [from, to) fit, at least least-1. It tries longer and longer runs, so that the text
-	// it looks at is a few times a window's, however long the trajectory is.
-	last := func(from, least, limit int) (int, error) {
-		lo, hi := least-1, n // lo fits or is least-1
-		for more := 1; lo < hi; more *= 2 {
-			try := min(lo+more, hi)
-			size, err := tokens(from, try)
-			if err != nil {
-				return 0, err
-			}
-			if size > limit {
-				hi = try - 1
-				break
-			}
-			lo = try
-		}
-		for lo < hi {
-			mid := (lo + hi + 1) / 2
-			size, err := tokens(from, mid)
-			if err != nil {
-				return 0, err
-			}
-			if size <= limit {
-				lo = mid
-			} else {
-				hi = mid - 1
-			}
-		}
-		return lo, nil
-	}
-	// first is the smallest from for which the steps [from, to) fit, at most to.
-	first := func(from, to, limit int) (int, error) {
-		lo, hi := from, to
-		for lo < hi {
-			mid := (lo + hi) / 2
-			size, err := tokens(mid, to)
-			if err != nil {
-				return 0, err
-			}
-			if size <= limit {
-				hi = mid
-			} else {
-				lo = mid + 1
-			}
-		}
-		return lo, nil
-	}
+	s := windowSearch{ctx: ctx, n: n, bare: bare, tokens: tokens}
 	var list []Window
 	for read := 0; read < n; {
 		from := 0
 		if read > 0 {
-			if from, err = first(list[len(list)-1].From+1, read, bare+(limit-bare)/2); err != nil {
+			if from, err = s.first(list[len(list)-1].From+1, read, bare+(limit-bare)/2); err != nil {
 				return nil, err
 			}
 		}
-		to, err := last(from, read+1, limit)
+		to, size, err := s.last(from, read, limit)
 		if err == nil && to == read { // the next step needs more room
-			if from, err = first(from, read+1, limit); err != nil {
+			if from, err = s.first(from, read+1, limit); err != nil {
 				return nil, err
 			}
 			if from > read {
@@ -88,10 +64,13 @@ func Windows(n, limit int, tokens func(from, to int) (int, error)) ([]Window, er
 				}
 				return nil, tooLong(size, limit, fmt.Sprintf("step %d alone has %d tokens with the problem, at most %d fit into a window", read, size, limit))
 			}
-			to, err = last(from, read+1, limit)
+			to, size, err = s.last(from, read, limit)
 		}
 		if err != nil {
 			return nil, err
+		}
+		if total += size; limits.Check(total) != nil {
+			return nil, limits.Check(total)
 		}
 		list = append(list, Window{from, read, to})
 		read = to
@@ -99,23 +78,103 @@ func Windows(n, limit int, tokens func(from, to int) (int, error)) ([]Window, er
 	return list, nil
 }
 
+// windowSearch finds where windows begin and end.
+type windowSearch struct {
+	ctx     context.Context
+	n, bare int
+	tokens  func(from, to int) (int, error)
+
+	steps, size int // of the text that was looked at last and held steps
+}
+
+func (s *windowSearch) look(from, to int) (int, error) {
+	if err := s.ctx.Err(); err != nil {
+		return 0, err
+	}
+	size, err := s.tokens(from, to)
+	if to > from {
+		s.steps, s.size = to-from, size
+	}
+	return size, err
+}
+
+// fitting is how many steps may be expected to fit into limit tokens: at most twice as many as were looked at last, and a few.
+func (s *windowSearch) fitting(limit int) int {
+	if s.size <= s.bare {
+		return 1
+	}
+	return min(max(0, (limit-s.bare)*s.steps/(s.size-s.bare)), 2*s.steps+1)
+}
+
+// last is the largest to for which the steps [from, to) fit, at least to, which is not looked at; and their tokens.
+func (s *windowSearch) last(from, to, limit int) (int, int, error) {
+	lo, hi, best, over := to, s.n, 0, false // more than hi steps do not fit; over: that is known, hi is not merely the end
+	for tries := 0; lo < hi; tries++ {
+		try := from + s.fitting(limit)
+		if over && tries%3 == 2 {
+			try = (lo + hi + 1) / 2
+		}
+		try = min(max(try, lo+1), hi)
+		size, err := s.look(from, try)
+		switch {
+		case err != nil:
+			return 0, 0, err
+		case size <= limit:
+			lo, best = try, size
+		default:
+			hi, over = try-1, true
+		}
+	}
+	return lo, best, nil
+}
+
+// first is the smallest from for which the steps [from, to) fit, at most to.
+func (s *windowSearch) first(from, to, limit int) (int, error) {
+	lo, hi := from, to
+	for tries := 0; lo < hi; tries++ {
+		try := to - s.fitting(limit)
+		if tries%3 == 2 {
+			try = (lo + hi) / 2
+		}
+		try = min(max(try, lo), hi-1)
+		size, err := s.look(try, to)
+		switch {
+		case err != nil:
+			return 0, err
+		case size <= limit:
+			hi = try
+		default:
+			lo = try + 1
+		}
+	}
+	return lo, nil
+}
+
 // RenderWindows is Render for scoring: a trajectory of more than limit tokens (0: any number) becomes several Examples, one a window,
 // whatever text.long says; each step has a read-out in one of them, the whole in the last. With text.order: response_first the windows
 // are of the thinking, and each holds the whole response before it; the response's steps are read in the first.
 func (r *Renderer) RenderWindows(t *Trajectory, limit int) ([]*Example, error) {
-	list, err := r.renderWindows(t, limit)
+	return r.RenderWithin(context.Background(), t, RenderLimits{Window: limit})
+}
+
+// RenderWithin is RenderWindows within bounds; it ends early with the context's error.
+func (r *Renderer) RenderWithin(ctx context.Context, t *Trajectory, limits RenderLimits) ([]*Example, error) {
+	list, err := r.renderWindows(ctx, t, limits)
 	if err != nil {
 		return nil, r.at(t, err)
 	}
 	return list, nil
 }
 
-func (r *Renderer) renderWindows(t *Trajectory, limit int) ([]*Example, error) {
+func (r *Renderer) renderWindows(ctx context.Context, t *Trajectory, limits RenderLimits) ([]*Example, error) {
 	s, err := r.cut(t)
 	if err != nil {
 		return nil, err
 	}
 	render := func(s steps) (*Example, error) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		laid, err := r.lay(t.Problem, s)
 		if err != nil {
 			return nil, err
@@ -124,8 +183,14 @@ func (r *Renderer) renderWindows(t *Trajectory, limit int) ([]*Example, error) {
 		return e, err
 	}
 	e, err := render(s)
-	if err != nil || limit == 0 || len(e.Tokens) <= limit {
-		return []*Example{e}, err
+	if err != nil {
+		return nil, err
+	}
+	if err := limits.Check(len(e.Tokens)); err != nil {
+		return nil, err
+	}
+	if limits.Window == 0 || len(e.Tokens) <= limits.Window {
+		return []*Example{e}, nil
 	}
 	var order []int // of the steps in the text
 	for _, read := range e.Reads {
@@ -143,20 +208,21 @@ func (r *Renderer) renderWindows(t *Trajectory, limit int) ([]*Example, error) {
 		slices.Sort(kept)
 		return s.some(kept)
 	}
-	windows, err := Windows(len(order), limit, func(from, to int) (int, error) {
+	windows, err := WindowsWithin(ctx, len(order), limits, func(from, to int) (int, error) {
 		laid, err := r.lay(t.Problem, keep(from, to))
 		if err != nil {
 			return 0, err
 		}
 		return len(laid.tokens), nil
 	})
-	if long := new(TooLongError); len(always) > 0 && errors.As(err, &long) {
+	if long := new(TooLongError); len(always) > 0 && errors.As(err, &long) && long.Limit == limits.Window {
 		laid, failed := r.lay(t.Problem, keep(0, 0))
 		if failed != nil {
 			return nil, failed
 		}
-		return nil, tooLong(long.Tokens, limit, fmt.Sprintf("text.order: response_first: problem and response have %d tokens, "+
-			"%d with one thinking step, and a window holds %d; a larger text.max_tokens, or text.order: thinking_first, makes them fit", len(laid.tokens), long.Tokens, limit))
+		return nil, tooLong(long.Tokens, limits.Window, fmt.Sprintf("text.order: response_first: problem and response have %d tokens, "+
+			"%d with one thinking step, and a window holds %d; a larger text.max_tokens, or text.order: thinking_first, makes them fit",
+			len(laid.tokens), long.Tokens, limits.Window))
 	}
 	if err != nil {
 		return nil, err

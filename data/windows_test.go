@@ -1,6 +1,7 @@
 package data
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"strings"
@@ -217,4 +218,59 @@ func TestWindowsInTraining(t *testing.T) {
 	broken.Windows = []int32{21, 21}
 	_, err = PackAll([]*Example{&broken}, 0)
 	require.ErrorContains(t, err, "window 2 begins at token 21")
+}
+
+// countingTokenizer counts the bytes that it was given.
+type countingTokenizer struct {
+	fakeTokenizer
+	bytes *int
+}
+
+func (c countingTokenizer) Encode(text string) (ids []int32, ends []int, err error) {
+	*c.bytes += len(text)
+	return c.fakeTokenizer.Encode(text)
+}
+
+// Rendering in windows takes time in proportion to the text, in both orders; and not more of it than the limits allow.
+func TestRenderWithin(t *testing.T) {
+	for _, order := range []string{"thinking_first", "response_first"} {
+		bytes := 0
+		opt := DefaultText()
+		opt.Template, opt.Order, opt.ThinkTags = "none", order, nil
+		r, err := NewRenderer(opt, countingTokenizer{fakeTokenizer{}, &bytes}, ModelText{})
+		require.NoError(t, err)
+		of := func(steps int) *Trajectory {
+			t := &Trajectory{ID: "a", Problem: "PROBLEM", ResponseSteps: []string{"r"}}
+			for range steps {
+				t.Steps = append(t.Steps, "x")
+			}
+			return t
+		}
+		work := map[int]int{}
+		for _, steps := range []int{2_000, 16_000} {
+			bytes = 0
+			list, err := r.RenderWithin(t.Context(), of(steps), RenderLimits{Window: 60})
+			require.NoError(t, err)
+			require.Greater(t, len(list), steps/30)
+			work[steps] = bytes
+		}
+		require.Less(t, work[16_000], 9*work[2_000])
+		require.Less(t, work[16_000], 20*16_000*4, "each step is looked at a few times")
+
+		// The limit on all windows is met after as many, not after the trajectory's.
+		bytes = 0
+		_, err = r.RenderWithin(t.Context(), of(16_000), RenderLimits{Window: 60, Total: 100_000})
+		var long *TooLongError
+		require.ErrorAs(t, err, &long)
+		require.Equal(t, 100_000, long.Limit)
+		_, err = r.RenderWithin(t.Context(), of(16_000), RenderLimits{Window: 60, Total: 1000})
+		require.ErrorContains(t, err, "at most 1000 are taken")
+
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		bytes = 0
+		_, err = r.RenderWithin(ctx, of(16_000), RenderLimits{Window: 60})
+		require.ErrorIs(t, err, context.Canceled)
+		require.Zero(t, bytes)
+	}
 }

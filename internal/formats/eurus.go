@@ -1,6 +1,7 @@
 package formats
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -26,7 +27,10 @@ func openEurus(f *Folder) (*Format, error) {
 	if err != nil {
 		return nil, err
 	}
-	length := func(problem string, texts []string, all int) (int, error) {
+	length := func(ctx context.Context, problem string, texts []string, all int) (int, error) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
 		text, _, err := chat.Render([]data.Turn{{Role: "user", Content: problem}, {Role: "assistant", Content: strings.Join(texts, partBreak)}})
 		if err != nil {
 			return 0, err
@@ -38,7 +42,7 @@ func openEurus(f *Folder) (*Format, error) {
 		ids, _, err := f.Tokenizer.Encode(text)
 		return len(ids), err
 	}
-	render := func(t *data.Trajectory, format *Format) ([]*data.Example, error) {
+	render := func(ctx context.Context, t *data.Trajectory, format *Format, _ data.RenderLimits) ([]*data.Example, error) {
 		steps := format.steps(t)
 		if len(steps) == 0 {
 			return nil, errNoSteps
@@ -57,7 +61,7 @@ func openEurus(f *Folder) (*Format, error) {
 		}
 		// A read-out at a token is about the token after it. The card sums from three before the length of the text without an answer
 		// to two before each step's, counted in read-outs.
-		from, err := length(t.Problem, nil, len(texts))
+		from, err := length(ctx, t.Problem, nil, len(texts))
 		if err != nil {
 			return nil, err
 		}
@@ -65,7 +69,7 @@ func openEurus(f *Folder) (*Format, error) {
 			return nil, errors.New("the chat template puts fewer than two tokens before the answer")
 		}
 		for i, s := range steps {
-			to, err := length(t.Problem, texts[:i+1], len(texts))
+			to, err := length(ctx, t.Problem, texts[:i+1], len(texts))
 			if err != nil {
 				return nil, err
 			}

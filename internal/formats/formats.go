@@ -3,6 +3,7 @@
 package formats
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -60,9 +61,12 @@ type Format struct {
 
 	cut    cutter
 	lay    layout
-	render func(t *data.Trajectory, f *Format) ([]*data.Example, error) // nil: one text, by lay
-	limit  int                                                          // tokens; longer texts are read in windows
+	render renderer // nil: one text, by lay
+	limit  int      // tokens; longer texts are read in windows
 }
+
+// renderer makes the texts in which a trajectory's steps are read, within bounds.
+type renderer func(ctx context.Context, t *data.Trajectory, f *Format, limits data.RenderLimits) ([]*data.Example, error)
 
 // definition is one public format. What is particular to a format is said here and in the function that opens it, nowhere else.
 type definition struct {
@@ -140,21 +144,30 @@ func (f *Format) Cut(t *data.Trajectory) (thinking, response data.Cut) { return 
 
 // Render returns the texts in which the trajectory's steps are read.
 func (f *Format) Render(t *data.Trajectory) ([]*data.Example, error) {
+	return f.RenderWithin(context.Background(), t, 0)
+}
+
+// RenderWithin is Render of at most total tokens (0: any number), see [data.RenderLimits]; it ends early with the context's error.
+func (f *Format) RenderWithin(ctx context.Context, t *data.Trajectory, total int) ([]*data.Example, error) {
 	if err := t.Validate(); err != nil {
 		return nil, err
 	}
+	limits := data.RenderLimits{Window: f.limit, Total: total}
 	if f.render != nil {
-		return f.render(t, f)
+		return f.render(ctx, t, f, limits)
 	}
 	steps := f.steps(t)
 	if len(steps) == 0 {
 		return nil, errNoSteps
 	}
 	e, err := f.example(t, steps, 0)
+	if err == nil {
+		err = limits.Check(len(e.Tokens))
+	}
 	if err != nil || len(e.Tokens) <= f.limit {
 		return []*data.Example{e}, err
 	}
-	windows, err := data.Windows(len(steps), f.limit, func(from, to int) (int, error) {
+	windows, err := data.WindowsWithin(ctx, len(steps), limits, func(from, to int) (int, error) {
 		tokens, _, err := f.lay(t.Problem, steps[from:to])
 		return len(tokens), err
 	})
@@ -163,6 +176,9 @@ func (f *Format) Render(t *data.Trajectory) ([]*data.Example, error) {
 	}
 	var list []*data.Example
 	for i, w := range windows {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		if e, err = f.example(t, steps[w.From:w.To], w.Read-w.From); err != nil {
 			return nil, err
 		}

@@ -1,6 +1,7 @@
 package formats
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,7 +30,7 @@ func openSequence(f *Folder) (*Format, error) {
 	if err != nil {
 		return nil, err
 	}
-	render := func(t *data.Trajectory, format *Format) ([]*data.Example, error) {
+	render := func(_ context.Context, t *data.Trajectory, format *Format, _ data.RenderLimits) ([]*data.Example, error) {
 		answer, _ := content(format.cut(t))
 		if answer == "" {
 			return nil, errNoSteps

@@ -1,6 +1,7 @@
 package formats
 
 import (
+	"context"
 	"slices"
 
 	"github.com/goprm/goprm/data"
@@ -28,10 +29,10 @@ func openQwen(f *Folder) (*Format, error) {
 	if err != nil {
 		return nil, err
 	}
-	render := func(t *data.Trajectory, format *Format) ([]*data.Example, error) {
+	render := func(ctx context.Context, t *data.Trajectory, format *Format, limits data.RenderLimits) ([]*data.Example, error) {
 		bare := *t
 		bare.Where = "" // the caller says where
-		list, err := r.RenderWindows(&bare, format.limit)
+		list, err := r.RenderWithin(ctx, &bare, limits)
 		if err != nil {
 			return nil, err
 		}

@@ -1,6 +1,7 @@
 package formats
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -46,19 +47,26 @@ func (w wholeTexts) encode(text string) ([]int32, error) {
 	return slices.Concat(w.before, ids, w.after), err
 }
 
-func (w wholeTexts) render(t *data.Trajectory, format *Format) ([]*data.Example, error) {
+func (w wholeTexts) render(ctx context.Context, t *data.Trajectory, format *Format, limits data.RenderLimits) ([]*data.Example, error) {
 	thinking, response := format.cut(t)
 	whole, ends := content(thinking, response)
 	if len(ends) == 0 {
 		return nil, errNoSteps
 	}
-	begins, window, err := w.windows(t.Problem, whole, starts(thinking, response), ends, format.limit)
+	begins, window, err := w.windows(ctx, t.Problem, whole, starts(thinking, response), ends, limits)
 	if err != nil {
 		return nil, err
 	}
 	var list []*data.Example
+	total := 0 // every step has a text of its own
 	add := func(upTo string, window int, read data.ReadOut) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		ids, err := w.encode(t.Problem + upTo)
+		if total += len(ids); err == nil {
+			err = limits.Check(total)
+		}
 		if err == nil {
 			err = format.checkLength(len(ids)) // white space behind the last step may be too much
 		}
@@ -84,13 +92,18 @@ func (w wholeTexts) render(t *data.Trajectory, format *Format) ([]*data.Example,
 }
 
 // windows returns, for each step, where its window begins in the text, and which window it is.
-func (w wholeTexts) windows(problem, whole string, starts, ends []int, limit int) (begins, window []int, err error) {
+func (w wholeTexts) windows(ctx context.Context, problem, whole string, starts, ends []int, limits data.RenderLimits) (
+	begins, window []int, err error,
+) {
 	begins, window = make([]int, len(ends)), make([]int, len(ends))
 	all, err := w.encode(problem + whole)
-	if err != nil || len(all) <= limit {
+	if err == nil {
+		err = limits.Check(len(all))
+	}
+	if err != nil || len(all) <= limits.Window {
 		return begins, window, err
 	}
-	windows, err := data.Windows(len(ends), limit, func(from, to int) (int, error) {
+	windows, err := data.WindowsWithin(ctx, len(ends), limits, func(from, to int) (int, error) {
 		text := problem
 		if to > from {
 			text += whole[starts[from]:ends[to-1]]
