@@ -7,7 +7,7 @@ COMMIT   := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-long notices sbom vulncheck lint race noasm arm64 fuzz fuzz-grade verify-peer generate tokenizers tokenizers-check goldens learn-real bench exports faults-peer vllm serve-bench minilm label-real ptx ptxas gpu gpu-check gpu-bench gorgonia-cu emulated cpu-check kills tokens-scale plan-peak docs first-hour release release-check wheel cross trackers deploy-check pages
+.PHONY: help build demo test test-long notices sbom vulncheck lint race noasm arm64 fuzz fuzz-grade verify-peer generate tokenizers tokenizers-check goldens learn-real bench exports faults-peer vllm attack serve-bench minilm label-real ptx ptxas gpu gpu-check gpu-bench gorgonia-cu emulated cpu-check kills tokens-scale plan-peak docs first-hour release release-check wheel cross trackers deploy-check pages
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -98,6 +98,8 @@ exports: ## load exported models with transformers and PEFT and compare scores (
 
 faults-peer: ## random checkpoints, read by prm and by transformers; SEED=7 draws others, COUNT=100 (needs Python; 6 GB)
 	SEED=$(or $(SEED),1) COUNT=$(or $(COUNT),100) scripts/faults_peer/run.sh
+attack: ## overwhelm a server over loopback and hold it to its bounds (nothing else running)
+	scripts/attack.sh
 
 serve-bench: ## 10,000 requests to prm serve, 64 at a time, beside FastAPI with transformers (needs Python; nothing else running)
 	scripts/serve_bench/run.sh

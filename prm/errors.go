@@ -12,7 +12,7 @@ import (
 var ErrClosed = errors.New("the model is closed")
 
 // LostError says that a model cannot be used any more, since a file of its weights was cut short, changed or could not be read while it
-// was open. Its text names the file.
+// was open. Its text names the file. A server refuses requests with status 503 until it is given another model.
 type LostError struct{ Err error }
 
 func (e *LostError) Error() string { return e.Err.Error() }

@@ -2,6 +2,7 @@ package prm
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -83,9 +84,9 @@ type Model struct {
 		want *int       // OpenOptions.CacheTokens
 		info *CacheInfo // nil: not decided yet
 	}
-	// render returns the texts in which the trajectory's steps are read, each of them in one.
-	render func(t *data.Trajectory) ([]*data.Example, error)
-	cut    func(t *data.Trajectory) (thinking, response data.Cut)
+	// renderWithin returns the texts in which the trajectory's steps are read, each of them in one, of at most total tokens (0: any number).
+	renderWithin func(ctx context.Context, t *data.Trajectory, total int) ([]*data.Example, error)
+	cut          func(t *data.Trajectory) (thinking, response data.Cut)
 }
 
 // ModelInfo describes an open model.
@@ -262,8 +263,8 @@ func (m *Model) setText(maxTokens int) error {
 		}
 		m.card.Text.MaxTokens = m.public.MaxTokens()
 		m.cut = m.public.Cut
-		m.render = func(t *data.Trajectory) ([]*data.Example, error) {
-			list, err := m.public.Render(t)
+		m.renderWithin = func(ctx context.Context, t *data.Trajectory, total int) ([]*data.Example, error) {
+			list, err := m.public.RenderWithin(ctx, t, total)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", describeTrajectory(t, 0), err)
 			}
@@ -286,10 +287,14 @@ func (m *Model) setText(maxTokens int) error {
 	}
 	m.card.Text.MaxTokens = limit
 	m.cut = func(t *data.Trajectory) (data.Cut, data.Cut) { return t.Cut(text.Split) }
-	m.render = func(t *data.Trajectory) ([]*data.Example, error) {
-		return r.RenderWindows(t, limit)
+	m.renderWithin = func(ctx context.Context, t *data.Trajectory, total int) ([]*data.Example, error) {
+		return r.RenderWithin(ctx, t, data.RenderLimits{Window: limit, Total: total})
 	}
 	return nil
+}
+
+func (m *Model) render(t *data.Trajectory) ([]*data.Example, error) {
+	return m.renderWithin(context.Background(), t, 0)
 }
 
 // Info describes the model.

@@ -47,7 +47,7 @@ func cachedFormats(t *testing.T) []struct{ dir, format string } {
 // scored is a trajectory's score, how many tokens its text has, and how many of them were not computed.
 func scored(t testing.TB, m *Model, trajectory *data.Trajectory) (s *Score, tokens, reused int) {
 	t.Helper()
-	bare, text, err := m.text(trajectory)
+	bare, text, err := m.text(t.Context(), trajectory, 0)
 	require.NoError(t, err)
 	require.NoError(t, m.queue.do(context.Background(), []*queued{text}, defaultScoreTokens))
 	require.NoError(t, text.err)

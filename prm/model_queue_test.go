@@ -244,14 +244,14 @@ func TestErrorsStayWithTheirText(t *testing.T) {
 	g := openGated(t, train(t, config(t, tiny(t, tinymodel.Options{}))).Model)
 	want, err := g.Score(context.Background(), text("Two."))
 	require.NoError(t, err)
-	_, nan, err := g.text(text("~"))
+	_, nan, err := g.text(t.Context(), text("~"), 0)
 	require.NoError(t, err)
-	_, good, err := g.text(text("Two."))
+	_, good, err := g.text(t.Context(), text("Two."), 0)
 	require.NoError(t, err)
 	empty := newQueued([]*data.Example{{ID: "empty"}}) // no renderer makes one
 	panics := newQueued(nil)
 	panics.examples = []*data.Example{nil}
-	_, after, err := g.text(text("Two."))
+	_, after, err := g.text(t.Context(), text("Two."), 0)
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
@@ -295,12 +295,12 @@ func TestResultsDoNotWaitForTheQueue(t *testing.T) {
 	run := g.runs(t)
 	var texts []*queued
 	for i := range 6 {
-		_, q, err := g.text(text(fmt.Sprint(i)))
+		_, q, err := g.text(t.Context(), text(fmt.Sprint(i)), 0)
 		require.NoError(t, err)
 		texts = append(texts, q)
 	}
 	size := texts[0].tokens
-	_, first, err := g.text(text("First."))
+	_, first, err := g.text(t.Context(), text("First."), 0)
 	require.NoError(t, err)
 	done := make([]chan error, 7)
 	for i := range done {

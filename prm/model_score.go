@@ -97,7 +97,7 @@ func (m *Model) Score(ctx context.Context, t *data.Trajectory) (*Score, error) {
 
 // Tokens is how many tokens are read of a trajectory, those of overlapping windows each time.
 func (m *Model) Tokens(t *data.Trajectory) (int, error) {
-	_, text, err := m.text(t)
+	_, text, err := m.text(context.Background(), t, 0)
 	if err != nil {
 		return 0, err
 	}
@@ -124,10 +124,10 @@ func (m *Model) ScoreAll(ctx context.Context, trajectories iter.Seq2[*data.Traje
 			}
 			var text *queued
 			if err == nil {
-				t, text, err = m.text(t)
+				t, text, err = m.text(ctx, t, 0)
 			}
 			if err != nil {
-				if one && opt.OnBad != nil {
+				if one && opt.OnBad != nil && ctx.Err() == nil {
 					err = opt.OnBad(err)
 				}
 				if err == nil {
@@ -147,11 +147,11 @@ func (m *Model) ScoreAll(ctx context.Context, trajectories iter.Seq2[*data.Traje
 	}
 }
 
-// text is the trajectory without its labels, laid out to be read.
-func (m *Model) text(t *data.Trajectory) (*data.Trajectory, *queued, error) {
+// text is the trajectory without its labels, laid out to be read, in at most total tokens; 0: any number.
+func (m *Model) text(ctx context.Context, t *data.Trajectory, total int) (*data.Trajectory, *queued, error) {
 	bare := *t
 	bare.Labels = data.Labels{}
-	list, err := m.render(&bare)
+	list, err := m.renderWithin(ctx, &bare, total)
 	return &bare, newQueued(list), err
 }
 

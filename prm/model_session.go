@@ -68,7 +68,7 @@ func (s *Session) add(ctx context.Context, change func(*data.Trajectory)) (*Scor
 	if err := m.queue.check(); err != nil {
 		return nil, err
 	}
-	bare, text, err := m.text(next)
+	bare, text, err := m.text(ctx, next, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -121,7 +121,7 @@ func TestBeamSearchComputesATrie(t *testing.T) {
 				want, err := plain.Score(t.Context(), s.Trajectory())
 				require.NoError(t, err)
 				require.Equal(t, lines(t, want), lines(t, got))
-				_, laid, err := m.text(s.Trajectory())
+				_, laid, err := m.text(t.Context(), s.Trajectory(), 0)
 				require.NoError(t, err)
 				texts.add(laid.examples[0].Tokens)
 				all, computed = all+s.Tokens(), computed+s.Tokens()-s.Reused()
@@ -152,7 +152,7 @@ func TestReusedIsEachTextsOwn(t *testing.T) {
 	other.Problem = "Else?"
 	var list []*queued
 	for _, trajectory := range []*data.Trajectory{&other, known, text("New."), known} {
-		_, q, err := m.text(trajectory)
+		_, q, err := m.text(t.Context(), trajectory, 0)
 		require.NoError(t, err)
 		list = append(list, q)
 	}

@@ -3,6 +3,7 @@ package prm
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/goprm/goprm/data"
@@ -44,11 +46,20 @@ type ServerOptions struct {
 	MaxWait     time.Duration // longest that a text waits for company: 2ms
 	Queue       int           // most requests at a time, and most texts that wait; status 429 beyond: 4096
 	MaxBody     int64         // bytes of a request; status 413 beyond: 16 MiB
-	MaxTokens   int           // of one text; status 413 beyond: 131072
+	MaxTokens   int           // of one text, in all its windows; status 413 beyond: 131072
+	MaxText     int           // bytes of one text, with its problem; status 413 beyond: 8 for each of MaxTokens
+	MaxSteps    int           // of one text; status 413 beyond: 16384
+	Memory      int64         // bytes that all requests may be reckoned to take; status 429 beyond: 512 MiB
+	Unread      int           // most requests whose body is still arriving; beyond it the oldest is given up: 2048
 	ReadTimeout time.Duration // for a request's body: 30s
 	Timeout     time.Duration // for an answer; status 504 beyond: 170s
 	Token       string        // that requests must bring as Authorization: Bearer; "": none
-	Logger      *slog.Logger  // of warnings; nil: slog.Default
+	Tokens      []ServerToken // further ones, with names and limits; see ReadServerTokens
+	// HostNames are those by which requests may call the server where no token is asked for, beside loopback's names and addresses;
+	// "*": any. Without them a web page could ask by a name that it makes resolve to this machine.
+	HostNames []string
+	Logger    *slog.Logger // of warnings; nil: slog.Default
+	AccessLog *slog.Logger // of each request: route, status, bytes, seconds, token's name and request id, never a text; nil: none
 
 	// Audit, if set, gets a line of JSON for a share of the scored trajectories, chosen by their content, which Replay scores again. A write
 	// that fails is a warning, and the last one. The texts are in it: keep it as private as they are.
@@ -60,10 +71,15 @@ func (o ServerOptions) serve() serve.Options {
 	if o.Verifier == nil {
 		o.Verifier = grade.Verifier{}
 	}
+	tokens := make([]serve.Token, len(o.Tokens))
+	for i, t := range o.Tokens {
+		tokens[i] = serve.Token(t)
+	}
 	return serve.Options{
 		Beta: o.Beta, BlendScale: o.BlendScale, Verifier: o.Verifier, Ungraded: o.Ungraded, TooLong: o.TooLong, Unscored: o.Unscored,
 		BatchTokens: o.BatchTokens, MaxWait: o.MaxWait, Queue: o.Queue, MaxBody: o.MaxBody, MaxTokens: o.MaxTokens,
-		ReadTimeout: o.ReadTimeout, Timeout: o.Timeout, Token: o.Token, Logger: o.Logger,
+		MaxText: o.MaxText, MaxSteps: o.MaxSteps, Memory: o.Memory, Unread: o.Unread, HostNames: o.HostNames, AccessLog: o.AccessLog,
+		ReadTimeout: o.ReadTimeout, Timeout: o.Timeout, Token: o.Token, Tokens: tokens, Logger: o.Logger,
 	}
 }
 
@@ -82,7 +98,8 @@ func (o ServerOptions) Validate() error {
 // describes them, GET / is a page for people. It is an http.Handler, safe for concurrent use.
 type Server struct {
 	server *serve.Server
-	cache  CacheInfo
+	opt    ServerOptions
+	cache  atomic.Pointer[CacheInfo]
 }
 
 // NewServer serves a model, which stays the caller's: to use beside the server, and to close after it. What is kept of scored texts
@@ -95,23 +112,57 @@ func NewServer(model *Model, opt ServerOptions) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := serve.New(served, opt.serve())
-	if err != nil {
+	s := &Server{opt: opt}
+	if s.server, err = serve.New(served, opt.serve()); err != nil {
 		return nil, err
 	}
-	return &Server{s, served.cache}, nil
+	s.cache.Store(&served.cache)
+	return s, nil
+}
+
+// Swap serves another model from now on, and returns when the last request of the one before is answered; that one is then the caller's
+// to close. After an error the model before is still served. Name, Alpha and Parts of the options hold for the new one too.
+func (s *Server) Swap(model *Model) error {
+	served, err := model.served(s.opt)
+	if err != nil {
+		return err
+	}
+	if err := s.server.Swap(served); err != nil {
+		return err
+	}
+	s.cache.Store(&served.cache)
+	return nil
+}
+
+// SetTokens replaces the tokens that requests may bring, Token of the options included.
+func (s *Server) SetTokens(list []ServerToken) error {
+	tokens := make([]serve.Token, len(list))
+	for i, t := range list {
+		tokens[i] = serve.Token(t)
+	}
+	return s.server.SetTokens(tokens)
 }
 
 // Cache says what is kept of scored texts.
-func (s *Server) Cache() CacheInfo { return s.cache }
+func (s *Server) Cache() CacheInfo { return *s.cache.Load() }
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.server.ServeHTTP(w, r) }
 
 // Serve answers what arrives at the listener until the context ends, then what it has taken by then, for at most grace, and closes
-// the server. Clients that are slow to send or to read are cut off.
+// the server. Clients that are slow to send or to read are cut off. No client sees a cut answer: what arrives while the server shuts down
+// is answered with status 503, and every answer then closes its connection. Linux has a way to close a listener without cutting off
+// connections that are just being made, but not with multipath TCP, which [net.ListenConfig.SetMultipathTCP] leaves out.
 func (s *Server) Serve(ctx context.Context, l net.Listener, grace time.Duration) error {
-	return s.server.Serve(ctx, l, grace)
+	return s.server.Serve(ctx, l, grace, nil)
+}
+
+// ServeTLS is Serve over TLS, in HTTP/1.1. [Certificate] gives a configuration whose certificate can be replaced.
+func (s *Server) ServeTLS(ctx context.Context, l net.Listener, grace time.Duration, config *tls.Config) error {
+	if config == nil {
+		return errors.New("TLS without a configuration")
+	}
+	return s.server.Serve(ctx, l, grace, config)
 }
 
 // Drain refuses new requests and returns when those before it are answered, or with the context's error.
@@ -228,12 +279,31 @@ func (s *served) Info() serve.Info { return s.info }
 // Lost is part of serve.Losable.
 func (s *served) Lost() error { return s.model.Err() }
 
-func (s *served) Render(t *data.Trajectory) (serve.Text, error) {
-	t, text, err := s.model.text(t)
+func (s *served) Render(ctx context.Context, t *data.Trajectory, limits serve.Limits) (serve.Text, error) {
+	thinking, response := s.model.cut(t)
+	if n := len(thinking.Steps) + len(response.Steps); n > limits.Steps {
+		return nil, tooLarge(fmt.Errorf("%d steps, at most %d are taken", n, limits.Steps))
+	}
+	t, text, err := s.model.text(ctx, t, limits.Tokens)
+	if long := new(TooLongError); errors.As(err, &long) && long.Limit == limits.Tokens {
+		return nil, tooLarge(err)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return &rendered{t, text}, nil
+}
+
+func tooLarge(err error) error {
+	return &serve.RequestError{Status: http.StatusRequestEntityTooLarge, Err: err}
+}
+
+// lost marks an error by which the server knows that its model is of no more use.
+func lost(err error) error {
+	if gone := new(LostError); errors.As(err, &gone) {
+		return fmt.Errorf("%w: %w", serve.ErrLost, err)
+	}
+	return err
 }
 
 func (s *served) RenderTokens(ids []int32) (serve.Text, error) {
@@ -294,12 +364,12 @@ func (s *served) Score(ctx context.Context, texts []serve.Text) ([]serve.Score, 
 		list[i], given[i] = newQueued(r.examples), r.trajectory // a text may be asked for again while a former call still has it
 		list[i].uncached = uncached
 	}
-	if err := s.model.queue.do(ctx, list, s.opt.Tokens); err != nil {
-		return nil, err
+	if err := s.model.queue.share(ctx, list, s.opt.Tokens, serve.LongText); err != nil {
+		return nil, lost(err)
 	}
 	out := make([]serve.Score, len(texts))
 	for i, text := range list {
-		if out[i] = (serve.Score{Err: text.err, Cached: text.reused}); text.err != nil {
+		if out[i] = (serve.Score{Err: lost(text.err), Cached: text.reused}); text.err != nil {
 			continue
 		}
 		if given[i] == nil {

@@ -30,15 +30,12 @@ func (s *served) NextToken(ctx context.Context, texts [][]int32, labels []int32,
 		}
 		list[i] = &data.Example{Tokens: ids, Reads: []data.ReadOut{{Pos: int32(len(ids) - 1), Kind: data.KindStep}}}
 	}
-	var states [][]float64
-	err := m.queue.exclusive(func() (err error) {
-		states, err = m.lastStates(ctx, list, s.opt.Tokens)
-		return err
-	})
+	states, err := m.lastStates(ctx, list, s.opt.Tokens)
 	if err != nil {
-		return nil, err
+		return nil, lost(err)
 	}
-	return m.labelLogits(ctx, states, labels, all)
+	logits, err := m.labelLogits(ctx, states, labels, all)
+	return logits, lost(err)
 }
 
 func checkIDs(what string, ids []int32, vocabulary int) error {
@@ -60,7 +57,13 @@ func (m *Model) lastStates(ctx context.Context, list []*data.Example, tokens int
 	states := make([][]float64, len(list))
 	width := m.folder.Config.HiddenSize
 	for _, batch := range batches {
-		values, err := m.network.FeatureValues(ctx, batch)
+		var values []float64
+		err := m.queue.exclusive(func() (err error) { // others have their turn between two
+			if err = ctx.Err(); err == nil {
+				values, err = m.network.FeatureValues(ctx, batch)
+			}
+			return err
+		})
 		if err != nil {
 			return nil, err
 		}

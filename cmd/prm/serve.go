@@ -40,11 +40,19 @@ type serveCommand struct {
 	Wait       time.Duration `name:"max-wait" default:"2ms" help:"Longest that a text waits for others to share its batch."`
 	Queue      int           `default:"4096" help:"Most requests at a time, and most texts that wait; status 429 beyond."`
 	MaxBody    int64         `default:"16777216" help:"Most bytes of a request."`
-	MaxTokens  int           `default:"131072" help:"Most tokens of one text."`
+	MaxTokens  int           `default:"131072" help:"Most tokens of one text, in all its windows."`
+	MaxText    int           `default:"0" help:"Most bytes of one text with its problem; 8 for each of --max-tokens by default."`
+	MaxSteps   int           `default:"16384" help:"Most steps of one text."`
+	Memory     int64         `default:"536870912" help:"Most bytes that all requests together may be reckoned to take; status 429 beyond."`
 	Timeout    time.Duration `default:"170s" help:"Longest that a request waits for its answer."`
 	Grace      time.Duration `default:"30s" help:"Longest that requests are still answered after SIGTERM."`
 	Audit      string        `help:"File that gets a share of the scored texts with their scores, which prm score --replay scores again."`
 	AuditShare float64       `default:"0.001" help:"Share of the texts that --audit logs, chosen by their content."`
+	HostName   []string      `name:"host-name" help:"Names by which requests may call the server where no token is asked for, beside loopback's and addresses; *: any."`
+	Tokens     string        `name:"tokens" help:"YAML file of tokens that requests must bring: {tokens: [{name, token or sha256, per_minute, concurrent}]}; read again on SIGHUP."`
+	TLSCert    string        `name:"tls-cert" help:"PEM file of the certificate, to speak TLS; read again on SIGHUP."`
+	TLSKey     string        `name:"tls-key" help:"PEM file of the certificate's key."`
+	AccessLog  string        `name:"access-log" help:"File to which a line of JSON is added for each request, without its texts; -: stderr. Opened again on SIGHUP."`
 	machineFlags
 }
 
@@ -57,7 +65,44 @@ func (serveCommand) Help() string {
 		"  prm serve --model runs/one/model --addr 127.0.0.1:5000"
 }
 
-func (c serveCommand) Run(p *program) error {
+func (c serveCommand) options(p *program, address string) (prm.ServerOptions, error) {
+	opt := prm.ServerOptions{
+		Name: c.Name, Alpha: c.Alpha, Parts: c.Parts, Beta: c.Beta, BlendScale: c.BlendScale, Ungraded: c.Ungraded, TooLong: c.TooLong,
+		Unscored:    c.Unscored,
+		BatchTokens: c.Batch, CacheTokens: c.Cache, MaxWait: c.Wait, Queue: c.Queue, MaxBody: c.MaxBody, MaxTokens: c.MaxTokens,
+		MaxText: c.MaxText, MaxSteps: c.MaxSteps, Memory: c.Memory, HostNames: c.HostName,
+		Timeout: c.Timeout, Token: os.Getenv(tokenVariable),
+		Logger: slog.New(consoleHandler{mu: &sync.Mutex{}, console: p.console}),
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return opt, usageError("--tls-cert and --tls-key go together")
+	}
+	if host, _, err := net.SplitHostPort(address); err == nil && host != "" { // the name that it listens at is its own
+		opt.HostNames = append(opt.HostNames, host)
+	}
+	if err := opt.Validate(); err != nil {
+		return opt, usageError(oneLine(err))
+	}
+	tokens, err := c.tokens()
+	opt.Tokens = append(opt.Tokens, tokens...)
+	return opt, err
+}
+
+func (c serveCommand) tokens() ([]prm.ServerToken, error) {
+	if c.Tokens == "" {
+		return nil, nil
+	}
+	return prm.ReadServerTokens(c.Tokens)
+}
+
+func (c serveCommand) open(p *program) (*prm.Model, error) {
+	return prm.Open(c.Model, prm.OpenOptions{
+		Device: c.Device, Backend: c.Backend, Threads: p.threads, DType: c.DType, Format: c.Format, Base: c.Base, GoodClass: c.GoodClass,
+		Reference: c.Reference, LowMemory: c.LowMemory,
+	})
+}
+
+func (c serveCommand) Run(p *program) (err error) {
 	if err := c.resolve(); err != nil {
 		return err
 	}
@@ -65,12 +110,9 @@ func (c serveCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	opt := prm.ServerOptions{
-		Name: c.Name, Alpha: c.Alpha, Parts: c.Parts, Beta: c.Beta, BlendScale: c.BlendScale, Ungraded: c.Ungraded, TooLong: c.TooLong,
-		Unscored:    c.Unscored,
-		BatchTokens: c.Batch, CacheTokens: c.Cache, MaxWait: c.Wait, Queue: c.Queue, MaxBody: c.MaxBody, MaxTokens: c.MaxTokens,
-		Timeout: c.Timeout, Token: os.Getenv(tokenVariable),
-		Logger: slog.New(consoleHandler{mu: &sync.Mutex{}, console: p.console}),
+	opt, err := c.options(p, address)
+	if err != nil {
+		return err
 	}
 	if c.Audit != "" { // the texts are private
 		log, err := os.OpenFile(c.Audit, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
@@ -80,41 +122,60 @@ func (c serveCommand) Run(p *program) error {
 		defer func() { _ = log.Close() }() // each line is written with one call
 		opt.Audit, opt.AuditShare = log, c.AuditShare
 	}
-	if err := opt.Validate(); err != nil {
-		return usageError(oneLine(err))
+	s := &serving{serveCommand: c, program: p}
+	if c.TLSCert != "" {
+		if s.certificate, err = prm.OpenCertificate(c.TLSCert, c.TLSKey); err != nil {
+			return err
+		}
 	}
-	model, err := prm.Open(c.Model, prm.OpenOptions{
-		Device: c.Device, Backend: c.Backend, Threads: p.threads, DType: c.DType, Format: c.Format, Base: c.Base, GoodClass: c.GoodClass,
-		Reference: c.Reference, LowMemory: c.LowMemory,
-	})
-	if err != nil {
+	if opt.AccessLog, err = s.openLog(); err != nil {
 		return err
 	}
-	server, err := prm.NewServer(model, opt)
-	if err != nil {
-		return errors.Join(err, model.Close())
+	defer func() { err = errors.Join(err, s.log.Close()) }()
+	if s.model, err = c.open(p); err != nil {
+		return err
 	}
-	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		return errors.Join(fmt.Errorf("--addr: %w", err), server.Close(), model.Close())
+	if s.server, err = prm.NewServer(s.model, opt); err != nil {
+		return errors.Join(err, s.model.Close())
 	}
-	info := model.Info()
-	p.console.Infof("%s: %s, %d layers, %s on %s", c.Model, info.Format, info.Layers, info.DType, info.Backend)
-	if cache := server.Cache(); cache.Off != "" {
-		p.console.Infof("prefix cache: off, %s", cache.Off)
+	var config net.ListenConfig
+	config.SetMultipathTCP(false) // see prm.Server.Serve
+	listener, err := config.Listen(p.ctx, "tcp", address)
+	if err != nil {
+		return errors.Join(fmt.Errorf("--addr: %w", err), s.server.Close(), s.model.Close())
+	}
+	s.greet(listener, address, opt)
+	go saySpeed(p.ctx, opt.Logger, s.model, c.Timeout, c.MaxTokens)
+	stop := s.reloadOnHangup()
+	if s.certificate == nil {
+		err = s.server.Serve(p.ctx, listener, c.Grace)
 	} else {
-		p.console.Infof("prefix cache: %d tokens, which take up to %d MiB", cache.Tokens, cache.Bytes>>20)
+		err = s.server.ServeTLS(p.ctx, listener, c.Grace, s.certificate.Config())
 	}
-	if a, ok := listener.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() && opt.Token == "" {
-		p.console.Warnf("everybody who reaches %s may ask; set %s to ask for a token", a, tokenVariable)
-	}
-	p.console.Infof("listening on http://%s", listens(address, listener))
-	go saySpeed(p.ctx, opt.Logger, model, c.Timeout, c.MaxTokens)
-	err = server.Serve(p.ctx, listener, c.Grace)
+	stop()
 	if err == nil {
 		p.console.Infof("every request is answered")
 	}
-	return errors.Join(err, model.Close())
+	return errors.Join(err, s.model.Close())
+}
+
+// greet says what is served, where and to whom.
+func (s *serving) greet(listener net.Listener, address string, opt prm.ServerOptions) {
+	info := s.model.Info()
+	s.console.Infof("%s: %s, %d layers, %s on %s", s.Model, info.Format, info.Layers, info.DType, info.Backend)
+	if cache := s.server.Cache(); cache.Off != "" {
+		s.console.Infof("prefix cache: off, %s", cache.Off)
+	} else {
+		s.console.Infof("prefix cache: %d tokens, which take up to %d MiB", cache.Tokens, cache.Bytes>>20)
+	}
+	if a, ok := listener.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() && opt.Token == "" && len(opt.Tokens) == 0 {
+		s.console.Warnf("everybody who reaches %s may ask; set %s or --tokens to ask for a token", a, tokenVariable)
+	}
+	scheme := "http"
+	if s.certificate != nil {
+		scheme = "https"
+	}
+	s.console.Infof("listening on %s://%s", scheme, listens(address, listener))
 }
 
 // address is --addr, with --host and --port in their places.

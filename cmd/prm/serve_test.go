@@ -43,6 +43,13 @@ func (s *shared) String() string {
 // served runs prm serve; stop ends it and returns its log.
 func served(t *testing.T, args ...string) (url string, stop func() string) {
 	t.Helper()
+	url, stop, _ = servedAs(t, `http://127\.0\.0\.1:\d+`, args...)
+	return url, stop
+}
+
+// servedAs is served at what matches the pattern; said is its log so far.
+func servedAs(t *testing.T, pattern string, args ...string) (url string, stop, said func() string) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	var log shared
@@ -50,13 +57,13 @@ func served(t *testing.T, args ...string) (url string, stop func() string) {
 	go func() {
 		ended <- run(ctx, append([]string{"serve", "--addr", "127.0.0.1:0"}, args...), strings.NewReader(""), io.Discard, &log)
 	}()
-	listening := regexp.MustCompile(`http://127\.0\.0\.1:\d+`)
+	listening := regexp.MustCompile(pattern)
 	require.Eventually(t, func() bool { return listening.MatchString(log.String()) }, 10*time.Second, 5*time.Millisecond)
 	return listening.FindString(log.String()), func() string {
 		cancel()
 		require.Zero(t, <-ended, log.String())
 		return log.String()
-	}
+	}, log.String
 }
 
 // The server answers with what prm score writes, and ends when it is told to.

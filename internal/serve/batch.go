@@ -7,12 +7,14 @@ import (
 	"math"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/goprm/goprm/internal/anyctx"
 )
 
-// batcher collects texts and scores them in batches, in the order in which they came.
+// batcher collects texts and scores them in batches, in the order in which they came. Long texts are scored beside the batches, which
+// the model shares fairly.
 type batcher struct {
 	model   Model
 	tokens  int
@@ -27,6 +29,11 @@ type batcher struct {
 	queued int // tokens
 	closed bool
 	speed  float64 // tokens a second, lately
+	long   int     // long texts that are being scored
+
+	ctx  context.Context // of what is being scored; ends when close has lost its patience
+	stop context.CancelFunc
+	all  sync.WaitGroup // of goroutines that score
 }
 
 // item is one text of a job.
@@ -36,13 +43,13 @@ type item struct {
 	since time.Time
 }
 
-// job is what one request asks for. The scorer alone writes to it, until done is closed.
+// job is what one request asks for. What scores a text alone writes to its place, until done is closed.
 type job struct {
 	ctx    context.Context
 	texts  []Text
 	scores []Score
 	errors []error // by text
-	left   int
+	left   atomic.Int64
 	done   chan struct{}
 }
 
@@ -50,9 +57,11 @@ type job struct {
 const batchTexts = 512
 
 func newBatcher(model Model, opt Options) *batcher {
-	return &batcher{
+	b := &batcher{
 		model: model, tokens: opt.BatchTokens, limit: opt.Queue, wait: opt.MaxWait, wake: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
+	b.ctx, b.stop = context.WithCancel(context.Background())
+	return b
 }
 
 // score has the texts scored; the errors name the text.
@@ -60,8 +69,8 @@ func (b *batcher) score(ctx context.Context, texts []Text) ([]Score, error) {
 	if len(texts) == 0 {
 		return nil, nil
 	}
-	j := &job{ctx: ctx, texts: texts, scores: make([]Score, len(texts)), errors: make([]error, len(texts)), left: len(texts),
-		done: make(chan struct{})}
+	j := &job{ctx: ctx, texts: texts, scores: make([]Score, len(texts)), errors: make([]error, len(texts)), done: make(chan struct{})}
+	j.left.Store(int64(len(texts)))
 	if err := b.put(j); err != nil {
 		return nil, err
 	}
@@ -94,12 +103,22 @@ func (b *batcher) put(j *job) error {
 		return &RequestError{http.StatusServiceUnavailable, errDraining}
 	case len(j.texts) > b.limit:
 		return &RequestError{http.StatusRequestEntityTooLarge, fmt.Errorf("%d texts, at most %d are taken at once", len(j.texts), b.limit)}
-	case len(b.queue)+len(j.texts) > b.limit:
-		return &RequestError{http.StatusTooManyRequests, fmt.Errorf("%d texts are waiting; ask again", len(b.queue))}
+	case len(b.queue)+b.long+len(j.texts) > b.limit:
+		return &RequestError{http.StatusTooManyRequests, fmt.Errorf("%d texts are waiting; ask again", len(b.queue)+b.long)}
 	}
 	now := time.Now()
+	var long []item
 	for i, t := range j.texts {
-		b.queue, b.queued = append(b.queue, item{j, i, now}), b.queued+t.Tokens()
+		b.queued += t.Tokens()
+		if t.Tokens() > LongText {
+			long = append(long, item{j, i, now})
+		} else {
+			b.queue = append(b.queue, item{j, i, now})
+		}
+	}
+	if len(long) > 0 {
+		b.long += len(long)
+		b.all.Go(func() { b.beside(long) })
 	}
 	b.signal()
 	return nil
@@ -112,12 +131,27 @@ func (b *batcher) signal() {
 	}
 }
 
-// close makes run end after the batch at hand; what waits fails.
-func (b *batcher) close() {
+// beside scores the long texts of a request.
+func (b *batcher) beside(long []item) {
+	b.do(long)
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.long -= len(long)
+	for _, i := range long {
+		b.queued -= i.job.texts[i.at].Tokens()
+	}
+}
+
+// close fails what waits, and returns when what is being scored is, or, after the patience has ended, has been given up.
+func (b *batcher) close(patience context.Context) {
+	b.mu.Lock()
 	b.closed = true
 	b.signal()
+	b.mu.Unlock()
+	defer context.AfterFunc(patience, b.stop)()
+	<-b.ended
+	b.all.Wait()
+	b.stop()
 }
 
 func (b *batcher) run() {
@@ -187,7 +221,7 @@ func (b *batcher) take() (batch []item, wait time.Duration, closed bool) {
 
 func (i item) finish(s Score, err error) {
 	i.job.scores[i.at], i.job.errors[i.at] = s, err
-	if i.job.left--; i.job.left == 0 {
+	if i.job.left.Add(-1) == 0 {
 		close(i.job.done)
 	}
 }
@@ -201,9 +235,13 @@ func (b *batcher) do(batch []item) {
 	}
 	ctx, stop := anyctx.Of(callers)
 	defer stop()
+	defer context.AfterFunc(b.ctx, stop)()
 	begin := time.Now()
 	scores, err := b.guarded(ctx, texts)
 	b.measured(len(batch), tokens, time.Since(begin))
+	if errors.Is(err, context.Canceled) && b.ctx.Err() != nil {
+		err = &RequestError{http.StatusServiceUnavailable, errDraining}
+	}
 	for i, it := range batch {
 		if err != nil {
 			it.finish(Score{}, err)
@@ -252,5 +290,5 @@ func (b *batcher) retryAfter() int {
 func (b *batcher) waiting() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.queue)
+	return len(b.queue) + b.long
 }

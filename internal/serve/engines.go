@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -52,6 +53,9 @@ func (a *activation) on() (bool, error) {
 // trajectories are the request's, each a question and an answer.
 func (q *engineRequest) trajectories(c *call) ([]*data.Trajectory, error) {
 	if q.Messages != nil {
+		if err := c.checkSize((&prompt{messages: q.Messages}).size()); err != nil {
+			return nil, err
+		}
 		problem, answer, err := question(turnsOf(q.Messages))
 		if err != nil {
 			return nil, unprocessable(err)
@@ -66,8 +70,11 @@ func (q *engineRequest) trajectories(c *call) ([]*data.Trajectory, error) {
 				return nil, bad("%v", at(i, len(q.Input), err))
 			}
 		}
-		problem, answer, err := fromText(text, nil)
-		if err != nil {
+		problem, answer, err := c.fromText(text, nil)
+		switch {
+		case isTooLarge(err) || c.ctx.Err() != nil:
+			return nil, at(i, len(q.Input), err)
+		case err != nil:
 			return nil, unprocessable(at(i, len(q.Input), err))
 		}
 		list[i] = c.trajectory(problem, answer)
@@ -83,6 +90,9 @@ func (q *engineRequest) marked(c *call, special bool) (list []Text, ok bool, err
 	}
 	in := q.Input
 	if q.Messages != nil {
+		if err := c.checkSize((&prompt{messages: q.Messages}).size()); err != nil {
+			return nil, false, err
+		}
 		text, err := c.model.Chat(turnsOf(q.Messages))
 		if err != nil {
 			return nil, false, unprocessable(err)
@@ -94,6 +104,9 @@ func (q *engineRequest) marked(c *call, special bool) (list []Text, ok bool, err
 		return nil, false, errors.Join(err, errors.New("the step mark is no token"))
 	}
 	for i, one := range in {
+		if err := cmp.Or(c.ctx.Err(), c.checkSize(len(one.text))); err != nil {
+			return nil, false, at(i, len(in), err)
+		}
 		ids := one.ids
 		if ids == nil {
 			if ids, err = c.model.Encode(one.text); err != nil {
@@ -344,10 +357,16 @@ func tokenize(c *call) (any, error) {
 		if q.AddGenerationPrompt != nil && !*q.AddGenerationPrompt {
 			write = c.model.Chat
 		}
-		var err error
+		err := c.checkSize((&prompt{messages: q.Messages}).size())
+		if err != nil {
+			return nil, err
+		}
 		if text, err = write(turnsOf(q.Messages)); err != nil {
 			return nil, unprocessable(err)
 		}
+	}
+	if err := c.checkSize(len(text)); err != nil {
+		return nil, err
 	}
 	ids, err := c.model.Encode(text)
 	if err != nil {
@@ -391,9 +410,10 @@ func detokenize(c *call) (any, error) {
 
 // models lists the one that is served.
 func (s *Server) models(w http.ResponseWriter, r *http.Request) {
+	info := s.current().info
 	one := map[string]any{
-		"id": s.info.Name, "object": "model", "created": s.started.Unix(), "owned_by": "goprm", "root": s.info.Name, "parent": nil,
-		"max_model_len": s.info.MaxTokens,
+		"id": info.Name, "object": "model", "created": s.started.Unix(), "owned_by": "goprm", "root": info.Name, "parent": nil,
+		"max_model_len": info.MaxTokens,
 	}
 	s.reply(w, r, map[string]any{"object": "list", "data": []any{one}}, nil)
 }

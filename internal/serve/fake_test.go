@@ -24,7 +24,8 @@ type fake struct {
 	mu      sync.Mutex
 	batches [][]string // problems
 	block   chan struct{}
-	begun   chan struct{} // told of each batch
+	begun   chan struct{}             // told of each batch
+	hold    func(problem string) bool // which batches block holds, by their first problem; nil: all
 	once    sync.Once
 }
 
@@ -63,11 +64,14 @@ func newFake() *fake {
 
 func (f *fake) Info() Info { return f.info }
 
-func (f *fake) Render(t *data.Trajectory) (Text, error) {
+func (f *fake) Render(_ context.Context, t *data.Trajectory, limits Limits) (Text, error) {
 	thinking, response := t.Cut("\n\n")
 	steps := append(append([]string{}, thinking.Steps...), response.Steps...)
 	if len(steps) == 0 {
 		return nil, errors.New("no steps")
+	}
+	if len(steps) > limits.Steps {
+		return nil, &RequestError{413, errors.New("too many steps")}
 	}
 	text := fakeText{problem: t.Problem, steps: steps}
 	text.windows = 1 + text.Tokens()/f.info.MaxTokens
@@ -139,7 +143,7 @@ func (f *fake) Score(_ context.Context, texts []Text) ([]Score, error) {
 	f.batches = append(f.batches, problems)
 	f.mu.Unlock()
 	f.begun <- struct{}{}
-	if f.block != nil {
+	if f.block != nil && (f.hold == nil || f.hold(problems[0])) {
 		<-f.block
 	}
 	out := make([]Score, len(texts))

@@ -10,9 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/goprm/goprm/data"
-	"github.com/goprm/goprm/internal/onekey"
 )
 
 // A request's fields are decided here for every endpoint: an endpoint honours those of its struct, some of the others have a value that
@@ -79,11 +76,8 @@ func integer(_ *call, raw json.RawMessage) error {
 
 // fields decodes the body and judges what is left of it.
 func (c *call) fields(into any) error {
-	if err := data.CheckJSON(c.body); err != nil {
-		return &RequestError{http.StatusBadRequest, err}
-	}
-	if err := onekey.Check(c.body); err != nil {
-		return &RequestError{http.StatusBadRequest, err}
+	if err := checkBody(c.body); err != nil {
+		return err
 	}
 	err := json.Unmarshal(c.body, into)
 	var wrong *json.UnmarshalTypeError

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"errors"
 	"math"
 	"net/http"
@@ -80,6 +81,7 @@ func (q *generativeRequest) probabilities(c *call, softmax bool) ([][]float64, u
 	if err != nil {
 		return nil, usage{}, err
 	}
+	c.prepared()
 	list, err := c.model.NextToken(c.ctx, texts, q.Labels, !softmax)
 	switch {
 	case errors.Is(err, ErrNoVocabulary):
@@ -145,6 +147,9 @@ func (q *generativeRequest) texts(c *call) ([][]int32, error) {
 func (c *call) idsOf(d documentOrIDs) ([]int32, error) {
 	if d.ids != nil {
 		return d.ids, nil
+	}
+	if err := cmp.Or(c.ctx.Err(), c.checkSize(len(d.text))); err != nil {
+		return nil, err
 	}
 	ids, err := c.model.Encode(d.text)
 	if err != nil {

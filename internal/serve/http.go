@@ -3,15 +3,13 @@ package serve
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -35,70 +33,81 @@ func unprocessable(err error) error { return &RequestError{http.StatusUnprocessa
 // call is one request, admitted and read.
 type call struct {
 	*Server
+	*engine
 	ctx      context.Context
 	http     *http.Request
 	body     []byte
 	endpoint *endpoint
 
+	prepared  func() // ends the turn that a large request has before it is scored
 	requestID string // of the answer; "": a random one
 	uncached  bool   // the texts share no beginnings with others
 }
 
-// post makes a handler of what answers a request with a value.
+// post makes a handler of what answers a request with a value. What the request takes is given back when its answer is written.
 func (s *Server) post(e *endpoint) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("X-Goprm-Model", s.info.Identity)
-		w.Header().Set("X-Goprm-Settings", s.info.Settings)
-		value, err := s.answer(w, r, e)
+		s.current().sign(w)
+		body, err := s.read(w, r)
+		if err == nil {
+			size := reckon(body)
+			if err = s.budget.hold(size); err == nil {
+				defer s.budget.give(size)
+			}
+		}
+		var value any
+		if err == nil {
+			value, err = s.answer(w, r, body, e)
+		}
 		s.reply(w, r, value, err)
 	}
 }
 
-func (s *Server) answer(w http.ResponseWriter, r *http.Request, e *endpoint) (value any, err error) {
-	if err := s.lost(); err != nil {
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, body []byte, e *endpoint) (value any, err error) {
+	engine, err := s.enter()
+	if err != nil {
 		return nil, err
 	}
-	if err := s.enter(); err != nil {
-		return nil, err
-	}
-	defer s.leave()
+	engine.sign(w)
 	defer func() {
 		if p := recover(); p != nil {
 			value, err = nil, fmt.Errorf("internal error: %v", p)
 		}
+		s.leave(engine, err)
 	}()
-	body, err := s.read(w, r)
-	if err != nil {
-		return nil, err
-	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.opt.Timeout)
 	defer cancel()
-	value, err = e.answer(&call{Server: s, ctx: ctx, http: r, body: body, endpoint: e})
-	if lost := s.lost(); err != nil && lost != nil { // meanwhile
-		return nil, lost
+	defer context.AfterFunc(s.ctx, cancel)()
+	prepared, err := s.prepare(ctx, len(body))
+	if err == nil {
+		defer prepared()
+		value, err = e.answer(&call{Server: s, engine: engine, ctx: ctx, http: r, body: body, endpoint: e, prepared: prepared})
+	}
+	if errors.Is(err, context.Canceled) && s.ctx.Err() != nil {
+		err = &RequestError{http.StatusServiceUnavailable, errDraining}
 	}
 	return value, err
 }
 
-func (s *Server) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	if coding := r.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
-		return nil, &RequestError{http.StatusUnsupportedMediaType, fmt.Errorf("content-encoding %q is not read", coding)}
+// largeBody is the size from which on requests take turns before they are scored: reading and rendering them would keep all processors
+// from the small ones.
+const largeBody = 8 << 10
+
+// prepare waits for a request's turn, which done, called once or more, ends.
+func (s *Server) prepare(ctx context.Context, body int) (done func(), err error) {
+	if body < largeBody {
+		return func() {}, ctx.Err()
 	}
-	// net/http lifts the deadline again once the body is there. A server of another kind may have none.
-	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.opt.ReadTimeout)); err != nil &&
-		!errors.Is(err, http.ErrNotSupported) {
-		return nil, err
+	select {
+	case s.large <- struct{}{}:
+		return sync.OnceFunc(func() { <-s.large }), nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.opt.MaxBody))
-	var large *http.MaxBytesError
-	switch {
-	case errors.As(err, &large):
-		return nil, &RequestError{http.StatusRequestEntityTooLarge, fmt.Errorf("a request of more than %d bytes", large.Limit)}
-	case err != nil:
-		return nil, &RequestError{http.StatusRequestTimeout, fmt.Errorf("the request did not arrive: %w", err)}
-	}
-	return body, nil
 }
+
+// answerTimeout is how long a client may take to read its answer.
+const answerTimeout = 30 * time.Second
 
 // reply writes an answer, or an error in the form that OpenAI's clients read.
 func (s *Server) reply(w http.ResponseWriter, r *http.Request, value any, err error) {
@@ -106,6 +115,8 @@ func (s *Server) reply(w http.ResponseWriter, r *http.Request, value any, err er
 		raw.write(w)
 		return
 	}
+	// A client that does not read what it asked for is cut off.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTimeout))
 	status := http.StatusOK
 	var text bytes.Buffer
 	if err == nil {
@@ -116,7 +127,9 @@ func (s *Server) reply(w http.ResponseWriter, r *http.Request, value any, err er
 	if err != nil {
 		status = statusOf(err)
 		if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
-			w.Header().Set("Retry-After", strconv.Itoa(s.batches.retryAfter()))
+			if w.Header().Get("Retry-After") == "" {
+				w.Header().Set("Retry-After", strconv.Itoa(s.current().batches.retryAfter()))
+			}
 		}
 		text.Reset()
 		kind := strings.ToLower(strings.ReplaceAll(http.StatusText(status), " ", "_"))
@@ -135,26 +148,12 @@ func statusOf(err error) int {
 	switch {
 	case errors.As(err, &known):
 		return known.Status
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+	case errors.Is(err, ErrLost):
+		return http.StatusServiceUnavailable
+	case errors.Is(err, context.DeadlineExceeded):
 		return http.StatusGatewayTimeout
+	case errors.Is(err, context.Canceled):
+		return statusGone
 	}
 	return http.StatusInternalServerError
-}
-
-// guarded asks for the token.
-func (s *Server) guarded(h http.Handler) http.Handler {
-	if s.opt.Token == "" {
-		return h
-	}
-	want := sha256.Sum256([]byte(s.opt.Token))
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		token, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		got := sha256.Sum256([]byte(token))
-		if !bearer || subtle.ConstantTimeCompare(want[:], got[:]) != 1 {
-			w.Header().Set("WWW-Authenticate", "Bearer")
-			s.reply(w, r, nil, &RequestError{http.StatusUnauthorized, errors.New("the request lacks the server's token (Authorization: Bearer ...)")})
-			return
-		}
-		h.ServeHTTP(w, r)
-	})
 }

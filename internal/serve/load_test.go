@@ -51,7 +51,7 @@ func TestBatchesAndOverload(t *testing.T) {
 		if i == 0 {
 			<-f.begun
 		}
-		waitFor(t, "it waits", func() bool { return s.batches.waiting() == i })
+		waitFor(t, "it waits", func() bool { return s.current().batches.waiting() == i })
 	}
 	status, body, header := ask(t, url+"/reward/remote_rm", remote("x"))
 	require.Equal(t, 429, status, body)
@@ -96,7 +96,7 @@ func TestCancel(t *testing.T) {
 		_, err := http.DefaultClient.Do(r)
 		ended <- err
 	}()
-	waitFor(t, "it waits", func() bool { return s.batches.waiting() == 1 })
+	waitFor(t, "it waits", func() bool { return s.current().batches.waiting() == 1 })
 	cancel()
 	require.Error(t, <-ended)
 	waitFor(t, "the handler has noticed", func() bool {
@@ -128,7 +128,7 @@ func TestSlowClients(t *testing.T) {
 	c, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
 	require.NoError(t, err)
 	defer func() { _ = c.Close() }()
-	_, err = io.WriteString(c, "POST /get_reward HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{\"query\"")
+	_, err = io.WriteString(c, "POST /get_reward HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{\"query\"")
 	require.NoError(t, err)
 	require.NoError(t, c.SetReadDeadline(time.Now().Add(10*time.Second)))
 	r, err := http.ReadResponse(bufio.NewReader(c), nil)
@@ -153,7 +153,7 @@ func TestDrain(t *testing.T) {
 	url := "http://" + l.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- s.Serve(ctx, l, 10*time.Second) }()
+	go func() { served <- s.Serve(ctx, l, 10*time.Second, nil) }()
 	status := func(path string) int {
 		r, err := http.Get(url + path)
 		require.NoError(t, err)
@@ -164,7 +164,7 @@ func TestDrain(t *testing.T) {
 	first := answered(t, url+"/reward/remote_rm", remote("first"))
 	<-f.begun
 	second := answered(t, url+"/reward/remote_rm", remote("second"))
-	waitFor(t, "it waits", func() bool { return s.batches.waiting() == 1 })
+	waitFor(t, "it waits", func() bool { return s.current().batches.waiting() == 1 })
 	cancel()
 	waitFor(t, "it drains", func() bool { return status("/readyz") == 503 })
 	require.Equal(t, 200, status("/healthz"))
@@ -187,7 +187,7 @@ func TestClose(t *testing.T) {
 	first := answered(t, url+"/reward/remote_rm", remote("first"))
 	<-f.begun
 	second := answered(t, url+"/reward/remote_rm", remote("second"))
-	waitFor(t, "it waits", func() bool { return s.batches.waiting() == 1 })
+	waitFor(t, "it waits", func() bool { return s.current().batches.waiting() == 1 })
 	closed := make(chan error, 1)
 	go func() { closed <- s.Close() }()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)

@@ -3,10 +3,10 @@ package serve
 import (
 	"math"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
@@ -45,9 +45,9 @@ func newMetrics(s *Server) *metrics {
 		m.registry.MustRegister(h)
 		return h
 	}
-	m.requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "goprm_requests_total", Help: "Requests answered."}, []string{"endpoint", "code"})
+	m.requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "goprm_requests_total", Help: "Requests answered, by route and status; 499: the client was gone."}, []string{"endpoint", "code"})
 	m.seconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "goprm_request_seconds", Help: "Time from a request's first byte to its answer.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 18),
+		Name: "goprm_request_seconds", Help: "Time from a request's header to its answer.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 18),
 	}, []string{"endpoint"})
 	m.graded = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "goprm_graded_total", Help: "Answers compared with their labels."}, []string{"outcome"})
 	m.unscored = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "goprm_unscored_total", Help: "Trainers' texts without a reward."}, []string{"reason"})
@@ -70,15 +70,21 @@ func newMetrics(s *Server) *metrics {
 	m.inBatch = histogram("goprm_batch_texts", "Texts of a batch.", 1, 2, 10)
 	m.batches = histogram("goprm_batch_tokens", "Tokens of a batch.", 64, 2, 12)
 	m.running = histogram("goprm_batch_seconds", "Time that a batch takes.", 0.001, 2, 18)
-	gauge := func(name, help string, value func() int) {
+	gauge := func(name, help string, value func() int64) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value()) }))
 	}
-	gauge("goprm_queue_texts", "Texts that wait for a batch.", s.batches.waiting)
-	gauge("goprm_requests_in_flight", "Requests that are being answered.", func() int {
+	gauge("goprm_queue_texts", "Texts that wait for a batch or are read in turns.", func() int64 { return int64(s.current().batches.waiting()) })
+	gauge("goprm_requests_in_flight", "Requests that are being answered.", func() int64 {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return s.inFlight
+		return int64(s.inFlight)
 	})
+	gauge("goprm_memory_limit_bytes", "What requests may be reckoned to take.", func() int64 { return s.budget.limit })
+	gauge("goprm_memory_bytes", "What requests whose body is there are reckoned to take.", func() int64 { return s.budget.state().used })
+	gauge("goprm_memory_peak_bytes", "The most that requests and arriving bodies were ever reckoned to take.", func() int64 { return s.budget.state().peak })
+	gauge("goprm_unread_requests", "Requests whose body is still arriving.", func() int64 { return s.budget.state().unread })
+	gauge("goprm_unread_bytes", "Bytes of bodies that are still arriving.", func() int64 { return s.budget.state().unreadBytes })
+	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
@@ -119,31 +125,6 @@ func (m *metrics) grade(right bool, cause string) {
 	m.graded.WithLabelValues(outcome).Inc()
 }
 
-// count counts an endpoint's requests.
-func (m *metrics) count(endpoint string, h http.Handler) http.Handler {
-	seconds := m.seconds.WithLabelValues(endpoint)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		begin, status := time.Now(), &statusWriter{w, http.StatusOK}
-		h.ServeHTTP(status, r)
-		seconds.Observe(time.Since(begin).Seconds())
-		m.requests.WithLabelValues(endpoint, strconv.Itoa(status.status)).Inc()
-	})
-}
-
 func (m *metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
-
-// statusWriter remembers the status.
-type statusWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-func (w *statusWriter) WriteHeader(status int) {
-	w.status = status
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// Unwrap is for http.ResponseController.
-func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -27,32 +27,36 @@ var pageTemplate = template.Must(template.New("page").Parse(pageSource))
 
 // page is the page for people, which shows trajectories as reports do. Its policy allows its own style and scripts, and requests to this
 // server.
-func (s *Server) page() http.Handler {
+type page struct {
+	text   []byte
+	policy string
+}
+
+func (e *engine) newPage(locked bool) (page, error) {
 	var text bytes.Buffer
 	style := report.Style() + pageStyle
 	err := pageTemplate.Execute(&text, map[string]any{
-		"Name": s.info.Name, "Steps": s.info.Steps, "Trajectory": s.info.Trajectory, "Alpha": s.info.Alpha, "Locked": s.opt.Token != "",
-		"Threshold": fmt.Sprint(s.scale().Threshold), "Style": template.CSS(style), "Browser": template.JS(report.Script()), "Script": template.JS(pageScript),
+		"Name": e.info.Name, "Steps": e.info.Steps, "Trajectory": e.info.Trajectory, "Alpha": e.info.Alpha, "Locked": locked,
+		"Threshold": fmt.Sprint(e.scale().Threshold), "Style": template.CSS(style), "Browser": template.JS(report.Script()), "Script": template.JS(pageScript),
 	})
 	policy := strings.Join([]string{"default-src 'none'", "style-src " + report.Source(style),
 		"script-src " + report.Source(report.Script()) + " " + report.Source(pageScript), "connect-src 'self'", "img-src data:", "base-uri 'none'",
 		"form-action 'none'", "frame-ancestors 'none'"}, "; ")
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.Header().Set("Content-Security-Policy", policy)
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		w.Header().Set("Referrer-Policy", "no-referrer")
-		_, _ = w.Write(text.Bytes())
-	})
+	return page{text.Bytes(), policy}, err
+}
+
+func (s *Server) page(w http.ResponseWriter, _ *http.Request) {
+	p := s.current().page
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Security-Policy", p.policy)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Referrer-Policy", "no-referrer")
+	_, _ = w.Write(p.text)
 }
 
 // scale is that of the model's step scores.
-func (s *Server) scale() report.Scale {
-	switch s.info.Range {
+func (e *engine) scale() report.Scale {
+	switch e.info.Range {
 	case Symmetric, Unbounded:
 		return report.Scale{Low: -1, Threshold: 0, High: 1}
 	}
@@ -88,6 +92,9 @@ func pageTrace(c *call) (any, error) {
 		Number  int    `json:"number"`
 	}
 	if err := c.fields(&request); err != nil {
+		return nil, err
+	}
+	if err := c.checkSize(len(request.Problem) + len(request.Answer)); err != nil {
 		return nil, err
 	}
 	t := c.trajectory(request.Problem, request.Answer)

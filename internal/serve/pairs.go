@@ -183,7 +183,11 @@ func rerank(c *call) (any, error) {
 func (c *call) pairs(problems, responses documents, activated bool) ([]float64, usage, error) {
 	list := make([]*data.Trajectory, len(responses))
 	for i, r := range responses {
-		list[i] = c.trajectory(problems[min(i, len(problems)-1)], r)
+		problem := problems[min(i, len(problems)-1)]
+		if err := cmp.Or(c.ctx.Err(), c.checkSize(len(problem)+len(r))); err != nil {
+			return nil, usage{}, at(i, len(responses), err)
+		}
+		list[i] = c.trajectory(problem, r)
 	}
 	scores, u, err := c.finite(list)
 	values := make([]float64, len(scores))

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -28,11 +29,45 @@ func (c *call) render(list []*data.Trajectory) ([]Text, error) {
 
 // layOut lays one out, or says in a word and at length why it cannot.
 func (c *call) layOut(t *data.Trajectory) (Text, string, error) {
-	text, err := c.model.Render(t)
-	if err != nil {
+	size := len(t.Problem) + len(t.Thinking) + len(t.Response)
+	for _, steps := range [][]string{t.Steps, t.ResponseSteps} {
+		for _, step := range steps {
+			size += len(step)
+		}
+	}
+	if err := c.checkSize(size); err != nil {
+		return nil, tooLong, err
+	}
+	text, err := c.model.Render(c.ctx, t, Limits{Steps: c.opt.MaxSteps, Tokens: c.opt.MaxTokens})
+	switch {
+	case c.ctx.Err() != nil:
+		return nil, "", c.ctx.Err()
+	case isTooLarge(err):
+		return nil, tooLong, err
+	case err != nil:
 		return nil, noText, unprocessable(err)
 	}
 	return text, tooLong, c.checkLength(text)
+}
+
+func isTooLarge(err error) bool {
+	return err != nil && statusOf(err) == http.StatusRequestEntityTooLarge
+}
+
+// checkSize refuses texts by their bytes, before anything is done with them that could take long.
+func (c *call) checkSize(bytes int) error {
+	if bytes > c.opt.MaxText {
+		return &RequestError{http.StatusRequestEntityTooLarge, fmt.Errorf("a text of %d bytes, at most %d are taken", bytes, c.opt.MaxText)}
+	}
+	return nil
+}
+
+// fromText takes a text apart, see the function of that name.
+func (c *call) fromText(text string, prompt *string) (problem, answer string, err error) {
+	if err := cmp.Or(c.ctx.Err(), c.checkSize(len(text))); err != nil {
+		return "", "", err
+	}
+	return fromText(text, prompt)
 }
 
 func (c *call) checkLength(t Text) error {
@@ -66,6 +101,7 @@ func (c *call) scoreTexts(texts []Text) ([]Score, error) {
 		}
 		texts = alone
 	}
+	c.prepared()
 	scores, err := c.batches.score(c.ctx, texts)
 	if err == nil {
 		c.metrics.scored(texts, scores)
@@ -95,7 +131,10 @@ type sample struct {
 
 // sampleOf is a text that was taken apart, or the reason why it was not.
 func (c *call) sampleOf(problem, answer string, err error) sample {
-	if err != nil {
+	switch {
+	case isTooLarge(err):
+		return sample{err: err}
+	case err != nil:
 		return sample{err: unprocessable(err)}
 	}
 	return sample{trajectory: c.trajectory(problem, answer)}
@@ -129,8 +168,14 @@ func (c *call) rewards(samples []sample) ([]rewarded, error) {
 		}
 		var text Text
 		reason, err := noText, s.err
+		if isTooLarge(err) {
+			reason = tooLong
+		}
 		if err == nil {
 			text, reason, err = c.layOut(s.trajectory)
+		}
+		if c.ctx.Err() != nil {
+			return nil, c.ctx.Err()
 		}
 		if err == nil && labelled {
 			reason = noOutcome

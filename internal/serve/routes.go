@@ -52,7 +52,7 @@ func init() {
 
 func (s *Server) table() []route {
 	list := []route{
-		{"GET", "/{$}", true, s.page()},
+		{"GET", "/{$}", true, http.HandlerFunc(s.page)},
 		{"GET", "/openapi.json", true, static("application/json", openAPI)},
 		{"GET", "/health", true, http.HandlerFunc(s.alive)},
 		{"GET", "/healthz", true, http.HandlerFunc(s.alive)},
@@ -73,14 +73,14 @@ func (s *Server) routes() {
 		if !r.open {
 			h = s.guarded(h)
 		}
-		s.mux.Handle(r.method+" "+r.path, s.metrics.count(r.path, h))
+		s.mux.Handle(r.method+" "+r.path, h)
 	}
 }
 
 func static(kind, text string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", kind)
-		w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		_, _ = io.WriteString(w, text)
 	})
@@ -88,17 +88,16 @@ func static(kind, text string) http.Handler {
 
 func (s *Server) alive(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }
 
-// ready tells balancers whether to send requests here.
+// ready tells balancers whether to send requests here: not while shutting down, nor when the model is lost.
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
-	draining := s.draining
+	draining, lost := s.draining, s.serving.why()
 	s.mu.Unlock()
 	if draining {
-		s.reply(w, r, nil, &RequestError{http.StatusServiceUnavailable, errDraining})
-		return
+		lost = errDraining
 	}
-	if err := s.lost(); err != nil {
-		s.reply(w, r, nil, err)
+	if lost != nil {
+		s.reply(w, r, nil, &RequestError{http.StatusServiceUnavailable, lost})
 		return
 	}
 	s.reply(w, r, map[string]any{"ready": true}, nil)

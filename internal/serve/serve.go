@@ -5,13 +5,15 @@ package serve
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math"
-	"net"
 	"net/http"
+	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,11 +22,12 @@ import (
 	"github.com/goprm/goprm/internal/blend"
 )
 
-// Model is what a server asks of a model. All but Score may be called by several goroutines, also while Score runs.
+// Model is what a server asks of a model. Its methods may be called by several goroutines. An error that is ErrLost says that it is of
+// no more use.
 type Model interface {
 	Info() Info
-	// Render lays a trajectory out.
-	Render(t *data.Trajectory) (Text, error)
+	// Render lays a trajectory out. One beyond the limits is a RequestError of status 413, found before its text is made or scored.
+	Render(ctx context.Context, t *data.Trajectory, limits Limits) (Text, error)
 	// RenderTokens takes tokens as they are, and reads them at every step mark. There must be one.
 	RenderTokens(ids []int32) (Text, error)
 	Encode(text string) ([]int32, error)
@@ -39,9 +42,19 @@ type Model interface {
 	// Chat writes a conversation as the model's chat template does, and ChatPrompt with the beginning of an answer after it.
 	Chat(turns []data.Turn) (string, error)
 	ChatPrompt(turns []data.Turn) (string, error)
-	// Score scores texts, each of them or none; what ails one of them alone is its score's Err. One goroutine calls it.
+	// Score scores texts, each of them or none; what ails one of them alone is its score's Err. Calls share the model fairly, and end soon
+	// after their context: texts of more than LongText tokens are scored in turns with others.
 	Score(ctx context.Context, texts []Text) ([]Score, error)
 }
+
+// Limits bound a trajectory.
+type Limits struct{ Steps, Tokens int }
+
+// LongText is the number of tokens from which on a text shares no batch: it would hold up the others.
+const LongText = 512
+
+// ErrLost says that a model's files are lost or were changed under it.
+var ErrLost = errors.New("the model is lost")
 
 // Info describes the model.
 type Info struct {
@@ -133,11 +146,18 @@ type Options struct {
 	MaxWait     time.Duration // longest that a text waits for others to share its batch; it may wait longer for earlier batches: 2ms
 	Queue       int           // most requests at a time, and most texts that wait; status 429 beyond: 4096
 	MaxBody     int64         // bytes of a request; status 413 beyond: 16 MiB
-	MaxTokens   int           // of one text; status 413 beyond: 131072
+	MaxTokens   int           // of one text, in all its windows; status 413 beyond: 131072
+	MaxText     int           // bytes of one text, with its problem; status 413 beyond: 8 for each of MaxTokens
+	MaxSteps    int           // of one text; status 413 beyond: 16384
+	Memory      int64         // bytes that all requests may be reckoned to take; status 429 beyond: 512 MiB
+	Unread      int           // most requests whose body is still arriving; beyond it the oldest is given up: 2048
 	ReadTimeout time.Duration // for a request's body: 30s
 	Timeout     time.Duration // for an answer; status 504 beyond: 170s, less than the 180s that OpenRLHF waits
 	Token       string        // that requests must bring as Authorization: Bearer; "": none
+	Tokens      []Token       // further ones
+	HostNames   []string      // by which requests may call the server where no token is asked for, beside loopback's and addresses; "*": any
 	Logger      *slog.Logger  // of warnings; nil: slog.Default
+	AccessLog   *slog.Logger  // of each request's answer, without texts; nil: none
 }
 
 func (o Options) filled() Options {
@@ -152,7 +172,7 @@ func (o Options) filled() Options {
 	for _, f := range []struct {
 		field *int
 		value int
-	}{{&o.BatchTokens, 8192}, {&o.Queue, 4096}, {&o.MaxTokens, 131072}} {
+	}{{&o.BatchTokens, 8192}, {&o.Queue, 4096}, {&o.MaxTokens, 131072}, {&o.MaxSteps, 16384}, {&o.Unread, 2048}} {
 		if *f.field == 0 {
 			*f.field = f.value
 		}
@@ -166,9 +186,8 @@ func (o Options) filled() Options {
 		}
 	}
 	o.Logger = cmp.Or(o.Logger, slog.Default())
-	if o.MaxBody == 0 {
-		o.MaxBody = 16 << 20
-	}
+	o.MaxText = cmp.Or(o.MaxText, 8*o.MaxTokens)
+	o.MaxBody, o.Memory = cmp.Or(o.MaxBody, 16<<20), cmp.Or(o.Memory, 512<<20)
 	return o
 }
 
@@ -193,35 +212,62 @@ func (o Options) Validate() error {
 		value int64
 	}{
 		{"batch_tokens", int64(o.BatchTokens)}, {"queue", int64(o.Queue)}, {"max_body", o.MaxBody}, {"max_tokens", int64(o.MaxTokens)},
+		{"max_text", int64(o.MaxText)}, {"max_steps", int64(o.MaxSteps)}, {"memory", o.Memory}, {"unread", int64(o.Unread)},
 		{"max_wait", int64(o.MaxWait)}, {"read_timeout", int64(o.ReadTimeout)}, {"timeout", int64(o.Timeout)},
 	} {
 		if f.value < 0 {
 			return fmt.Errorf("%s: %d is negative", f.name, f.value)
 		}
 	}
+	return checkTokens(o.allTokens())
+}
+
+func (o Options) allTokens() []Token {
+	if o.Token == "" {
+		return o.Tokens
+	}
+	return append([]Token{{Name: "default", SHA256: sha256.Sum256([]byte(o.Token))}}, o.Tokens...)
+}
+
+func checkTokens(list []Token) error {
+	names := map[string]bool{}
+	for i, t := range list {
+		switch {
+		case t.Name == "":
+			return fmt.Errorf("token %d has no name", i)
+		case names[t.Name]:
+			return fmt.Errorf("two tokens have the name %q", t.Name)
+		case t.PerMinute < 0 || t.Concurrent < 0:
+			return fmt.Errorf("token %q: a limit is negative", t.Name)
+		}
+		names[t.Name] = true
+	}
 	return nil
 }
 
 // Server is an http.Handler.
 type Server struct {
-	model    Model
-	info     Info
-	opt      Options
-	unit     unitScale
-	blend    struct{ outcome, process float64 }
-	unscored unscored
-	mux      *http.ServeMux
-	batches  *batcher
-	metrics  *metrics
-	started  time.Time
+	opt       Options
+	unscored  unscored
+	mux       *http.ServeMux
+	metrics   *metrics
+	budget    *budget
+	tokens    tokens
+	hostNames []string      // in small letters
+	large     chan struct{} // turns of large requests
+	started   time.Time
+
+	ctx  context.Context // ends when what is not answered yet fails
+	stop context.CancelFunc
 
 	mu       sync.Mutex
+	serving  *engine
 	inFlight int
 	draining bool
 	idle     chan struct{} // closed when draining and nothing is in flight
-	closing  sync.Once
 
-	warnControl sync.Once
+	headerTimeout time.Duration
+	warnControl   sync.Once
 }
 
 // New starts a server.
@@ -229,104 +275,32 @@ func New(model Model, opt Options) (*Server, error) {
 	if err := opt.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{model: model, info: model.Info(), opt: opt.filled(), started: time.Now(), idle: make(chan struct{})}
+	s := &Server{opt: opt.filled(), started: time.Now(), idle: make(chan struct{}), headerTimeout: 10 * time.Second}
 	var err error
-	if s.unit, err = newUnitScale(s.info); err != nil {
-		return nil, err
-	}
 	if s.unscored, err = parseUnscored(s.opt.Unscored); err != nil {
 		return nil, err
 	}
-	if s.blend.outcome, s.blend.process, err = blend.Weights(opt.Beta, opt.BlendScale, s.info.most()); err != nil {
+	s.tokens.set(opt.allTokens())
+	s.budget, s.large = newBudget(s.opt), make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
+	for _, name := range opt.HostNames {
+		s.hostNames = append(s.hostNames, strings.ToLower(name))
+	}
+	s.metrics = newMetrics(s)
+	if s.serving, err = s.newEngine(model); err != nil {
 		return nil, err
 	}
-	s.batches = newBatcher(model, s.opt)
-	s.metrics = newMetrics(s)
-	s.batches.metrics = s.metrics
+	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.routes()
-	go s.batches.run()
 	return s, nil
 }
 
-// ServeHTTP answers one request.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
-
-// enter admits a request, or says why not; leave ends it.
-func (s *Server) enter() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.draining {
-		return &RequestError{http.StatusServiceUnavailable, errDraining}
+// SetTokens replaces all tokens, the one of Options.Token too.
+func (s *Server) SetTokens(list []Token) error {
+	if err := checkTokens(list); err != nil {
+		return err
 	}
-	if s.inFlight >= s.opt.Queue {
-		return &RequestError{http.StatusTooManyRequests, fmt.Errorf("%d requests are being answered; ask again", s.inFlight)}
-	}
-	s.inFlight++
+	s.tokens.set(list)
 	return nil
-}
-
-func (s *Server) leave() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.inFlight--
-	if s.draining && s.inFlight == 0 {
-		close(s.idle)
-	}
-}
-
-var errDraining = errors.New("the server is shutting down")
-
-// Drain refuses new requests and returns when those before it are answered, or with the context's error.
-func (s *Server) Drain(ctx context.Context) error {
-	s.mu.Lock()
-	if !s.draining {
-		s.draining = true
-		if s.inFlight == 0 {
-			close(s.idle)
-		}
-	}
-	s.mu.Unlock()
-	select {
-	case <-s.idle:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("requests are still being answered: %w", ctx.Err())
-	}
-}
-
-// Close ends the server. Requests that are not answered yet fail; when it returns, the model may be closed.
-func (s *Server) Close() error {
-	s.mu.Lock()
-	if !s.draining {
-		s.draining = true
-		if s.inFlight == 0 {
-			close(s.idle)
-		}
-	}
-	s.mu.Unlock()
-	s.closing.Do(s.batches.close)
-	<-s.batches.ended
-	return nil
-}
-
-// Serve answers what arrives at the listener until the context ends; then it takes no more, answers what it has taken, for at most
-// grace, and closes the server. Clients that are slow to send or to read are cut off.
-func (s *Server) Serve(ctx context.Context, l net.Listener, grace time.Duration) error {
-	h := &http.Server{
-		Handler: s, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		WriteTimeout: s.opt.ReadTimeout + s.opt.Timeout + 30*time.Second,
-	}
-	failed := make(chan error, 1)
-	go func() { failed <- h.Serve(l) }()
-	select {
-	case err := <-failed:
-		return errors.Join(err, s.Close())
-	case <-ctx.Done():
-	}
-	left, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
-	defer cancel()
-	err := s.Drain(left)
-	return errors.Join(err, s.Close(), h.Shutdown(left))
 }
 
 // unitScale brings rewards to [0,1].

@@ -31,7 +31,7 @@ func getReward(c *call) (any, error) {
 		if q.Prompts != nil {
 			known = &q.Prompts[i]
 		}
-		samples[i] = c.sampleOf(fromText(text, known))
+		samples[i] = c.sampleOf(c.fromText(text, known))
 		if q.Labels != nil {
 			samples[i].label = q.Labels[i]
 		}
@@ -116,7 +116,11 @@ func remoteRM(c *call) (any, error) {
 	if len(q.Label) > 1 {
 		return nil, bad("label: %d labels for one response", len(q.Label))
 	}
-	problem, begun, err := q.Prompt.problem()
+	err := c.checkSize(q.Prompt.size() + len(*q.Response))
+	var problem, begun string
+	if err == nil {
+		problem, begun, err = q.Prompt.problem()
+	}
 	s := c.sampleOf(problem, begun+*q.Response, err)
 	if len(q.Label) == 1 {
 		s.label = q.Label[0]
@@ -162,7 +166,7 @@ func llamaFactory(c *call) (any, error) {
 	}
 	samples := make([]sample, len(q.Messages))
 	for i, text := range q.Messages {
-		samples[i] = c.sampleOf(fromText(text, nil))
+		samples[i] = c.sampleOf(c.fromText(text, nil))
 	}
 	list, err := c.rewards(samples)
 	if err != nil {
@@ -180,8 +184,8 @@ var trajectoryFields = []string{"id", "problem", "thinking", "response", "steps"
 
 // steps is this server's own: a trajectory as prm score reads it, answered with the line that prm score writes.
 func steps(c *call) (any, error) {
-	if err := data.CheckJSON(c.body); err != nil {
-		return nil, &RequestError{400, err}
+	if err := checkBody(c.body); err != nil {
+		return nil, err
 	}
 	if err := c.otherFields(trajectoryFields); err != nil {
 		return nil, err

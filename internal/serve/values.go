@@ -144,6 +144,14 @@ func (p *prompt) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, &p.text)
 }
 
+func (p *prompt) size() int {
+	n := len(p.text)
+	for _, m := range p.messages {
+		n += len(m.Content)
+	}
+	return n
+}
+
 // problem returns the problem, and what the prompt begins the answer with.
 func (p *prompt) problem() (problem, begun string, err error) {
 	if p.messages != nil {
