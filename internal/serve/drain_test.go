@@ -370,3 +370,26 @@ func TestLargeRequestsTakeTurns(t *testing.T) {
 	waitFor(t, "they have left", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.inFlight == 1 && len(s.large) == 0 })
 	require.Equal(t, 504, <-small)
 }
+
+// A request on an idle connection that was on its way when the server was told to end is answered.
+func TestDrainKeepsIdleConnections(t *testing.T) {
+	_, address, stop, ended := listening(t, newFake(), Options{}, nil)
+	request := head(len(remote("q"))) + remote("q")
+	c := raw(t, "http://"+address, request)
+	in := bufio.NewReader(c)
+	for _, status := range []int{200, 503} {
+		r, err := http.ReadResponse(in, nil)
+		require.NoError(t, err)
+		_, err = io.Copy(io.Discard, r.Body)
+		require.NoError(t, err)
+		require.Equal(t, status, r.StatusCode)
+		require.Equal(t, status == 503, r.Close)
+		if status == 200 {
+			stop()
+			time.Sleep(200 * time.Millisecond)
+			_, err = io.WriteString(c, request)
+			require.NoError(t, err)
+		}
+	}
+	require.NoError(t, <-ended)
+}
