@@ -3,7 +3,10 @@ package onekey
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -25,6 +28,18 @@ func TestCheck(t *testing.T) {
 			require.ErrorContains(t, err, says, text)
 		}
 	}
+}
+
+// Many keys and deep lists are looked at once each: comparing every key with every other would take minutes.
+func TestCheckIsLinear(t *testing.T) {
+	const n, deep = 500_000, 9_000 // encoding/json goes no deeper than 10,000
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `"%d":1,`, i)
+	}
+	begin := time.Now()
+	require.NoError(t, Check([]byte("{"+b.String()+`"x":`+strings.Repeat("[", deep)+strings.Repeat("]", deep)+"}")))
+	require.Less(t, time.Since(begin), 20*time.Second)
 }
 
 // FuzzCheck compares with a second reader, by tokens.
