@@ -117,6 +117,9 @@ func expression(s string) finding {
 		chosen = strings.TrimSuffix(chosen, "!")
 	}
 	answer := trimMarks(chosen)
+	if n, ok := strings.CutSuffix(answer, "!"); ok && isDigits(n) && len(answer) == len(line) { // a factorial, or an exclamation
+		return finding{answer: n, beside: answer}
+	}
 	if len(answer) == 2 && answer[1] == '.' { // B. It follows from the above
 		answer = answer[:1]
 	}

@@ -99,6 +99,9 @@ func decimals(whole *big.Rat, digits []string) *big.Rat {
 
 // spelledNumber is a number written in words, as in "two and a half" or "three hundred twelve"; nil for other texts.
 func spelledNumber(text string) *big.Rat {
+	if n := chineseNumber(text); n != nil {
+		return n
+	}
 	fields := numberFields(text)
 	if len(fields) == 0 || len(fields) > 12 {
 		return nil

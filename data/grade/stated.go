@@ -48,13 +48,18 @@ var (
 	realsExcept = regexp.MustCompile(`(?i)^(?:all|any|every) real (?:numbers?|values?)(?: (?:of )?\$?[a-z]\$?)?(?: except| other than| but(?: not)?| excluding) ` +
 		`(?:for )?(?:\$?[a-z]\s*=)?\s*([^a-zA-Z.]+(?:(?:,? and|,? or|,) [^a-zA-Z.]+)*)\.?$`)
 	values   = regexp.MustCompile(`\s*(?:,?\s*\band\b|,?\s*\bor\b|,)\s*`)
-	isAnswer = regexp.MustCompile(`(?i)\s+(?:is|would be) (?:the|my) (?:correct |right |best |final )?(?:answer|choice|option|one)\.?$`)
+	isAnswer = regexp.MustCompile(`(?i)\s+(?:is|would be|must be) (?:the|my|our) (?:correct |right |best |final |required |desired )?(?:answer|choice|option|one|result|solution)\.?$`)
 	purpose  = regexp.MustCompile(`\s+to (?:do|make|get|choose|arrange|reach|finish|complete|form|select|pay|win|have|go|seat|order|assign|` +
 		`distribute|pick|travel|spell|tile|color|divide|split|buy|read|fill|place|build|walk|drive)\b.*$`)
 )
 
 // plainPhraseOfAnswer cuts an aside off an answer that stands alone: 3 (rejecting -2).
 func plainPhraseOfAnswer(s string) string {
+	if i := isAnswer.FindStringIndex(s); i != nil { // in conclusion, $5$ is the answer
+		if chunk, ok := onlyExpression(s[:i[0]], segments(s[:i[0]])); ok && chunk != "" {
+			return chunk
+		}
+	}
 	s = purpose.ReplaceAllString(isAnswer.ReplaceAllString(introduction.ReplaceAllString(s, ""), ""), "")
 	if i := strings.Index(s, " ("); i > 0 && mathStart(s) && isAside(s[i+1:]) && strings.HasSuffix(s, ")") && strings.Count(s, "(") == 1 {
 		return s[:i]
