@@ -87,7 +87,7 @@ func touchingRight(s string) string {
 		cut = min(cut, i)
 	}
 	s = s[:cut]
-	if i := strings.IndexAny(s, " \t"); i >= 0 && !operates(firstWord(s[i:])) {
+	if i := strings.IndexAny(s, " \t"); i >= 0 && !operates(firstWord(s[i:])) && !operates(s[:i]) {
 		s = s[:i]
 	}
 	return strings.TrimSpace(s)

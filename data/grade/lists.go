@@ -7,6 +7,7 @@ import (
 
 // lists compares several answers: with their multiplicity and in any order, unless the other side is a tuple or names them.
 func (g *grader) lists(gold, pred *node) Decision {
+	gold, pred = chained(gold, pred), chained(pred, gold)
 	if d := g.joints(gold, pred); d != Yes {
 		return d
 	}
@@ -138,50 +139,6 @@ func elements(n *node) []*node {
 		return writtenOut(n.args)
 	}
 	return []*node{n}
-}
-
-// writtenOut puts the integers for the dots of 1, 2, 3, ..., 9 and 2, 4, 6, ..., 20: a step of one from two numbers before the dots, any
-// other from three.
-func writtenOut(nodes []*node) []*node {
-	at := slices.IndexFunc(nodes, func(n *node) bool { return n.is(symbol, `\dots`) })
-	if at < 2 || at+2 != len(nodes) {
-		return nodes
-	}
-	values := make([]int64, len(nodes))
-	for i, n := range nodes {
-		inner, sign := n, int64(1)
-		if n.kind == negative {
-			inner, sign = n.args[0], -1
-		}
-		if i != at && (!inner.isInteger() || !inner.value.Num().IsInt64() || inner.value.Num().BitLen() > 30) {
-			return nodes
-		}
-		if i != at {
-			values[i] = sign * inner.value.Num().Int64()
-		}
-	}
-	step := values[1] - values[0]
-	for i := 1; i < at; i++ {
-		if values[i]-values[i-1] != step {
-			return nodes
-		}
-	}
-	if step == 0 || at == 2 && step != 1 && step != -1 {
-		return nodes
-	}
-	count := (values[at+1]-values[at-1])/step - 1
-	if (values[at+1]-values[at-1])%step != 0 || count < 1 || count > maxElements {
-		return nodes
-	}
-	out := slices.Clone(nodes[:at])
-	for k := int64(1); k <= count; k++ {
-		if v := values[at-1] + k*step; v < 0 {
-			out = append(out, newNode(negative, integer(-v)))
-		} else {
-			out = append(out, integer(v))
-		}
-	}
-	return append(out, nodes[at+1])
 }
 
 // inAlphabet are the values of named elements in the order of their names, and elements without names as they are. It is nil

@@ -56,7 +56,7 @@ func marked(s string) (finding, bool) {
 
 var (
 	// filler may stand between a marker and the answer.
-	filler = regexp.MustCompile(`(?i)^(?:(?:is|are|be|indeed|thus|therefore|then|clearly|simply|just|exactly|precisely|hence|so|given by|` +
+	filler = regexp.MustCompile(`(?i)^(?:(?:is|are|be|indeed|thus|therefore|then|clearly|definitely|certainly|surely|obviously|evidently|actually|simply|just|exactly|precisely|hence|so|given by|` +
 		`equal to|equals|to be|that|found to be|option|choice|now|also|still|only|the (?:value|number|option|` +
 		`choice|expression|set|interval|integer|fraction|total|sum)(?: of)?|it is|we (?:get|have|obtain)|it's|` +
 		`approximately|about|roughly|around)(?:\s+|\s*:\s*|[,，]\s+)|是|为|应该|：|应)`)

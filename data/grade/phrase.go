@@ -13,7 +13,7 @@ var remark = setOf(`because since as where which when while whereas whose who th
 	can could will would must should may might does do did i.e i.e. i.e., e.g e.g. namely although though due according
 	via giving making obtained found leading following based note recall see let rejecting excluding ignoring here
 	there indeed yes no remember between among during throughout across however but than? about? on until meaning
-	whenever wherever provided regardless once`)
+	whenever wherever provided regardless once instead`)
 
 // phrase is the longest beginning of a sentence that is one answer: a formula with its unit and what is joined to it, or plain
 // text up to a remark.

@@ -52,7 +52,8 @@ type pending struct {
 
 func start(path string, o Options, settle time.Duration, log *boundedLog) (*program, error) {
 	p := &program{
-		cmd: exec.Command(path, o.Command[1:]...), timeout: o.Timeout, settle: settle, log: log, pending: map[string]*pending{}, lines: make(chan []byte),
+		cmd: exec.Command(path, o.Command[1:]...), timeout: o.Timeout, settle: settle, log: log,
+		pending: map[string]*pending{}, lines: make(chan []byte),
 		dead: make(chan struct{}), exited: make(chan struct{}), read: make(chan struct{}), logged: make(chan struct{}), done: make(chan struct{}),
 	}
 	p.cmd.Args[0] = o.Command[0]
