@@ -63,6 +63,9 @@ func findGold(text string) finding {
 		strings.Contains(text, "<") && tag.MatchString(text) {
 		return f
 	}
+	if reals := exceptFrom(text); reals != "" {
+		return finding{answer: reals}
+	}
 	return finding{answer: strings.Trim(text, "*\""), empty: text == ""}
 }
 

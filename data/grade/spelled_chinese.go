@@ -11,8 +11,8 @@ var (
 	chinesePlaces = map[rune]int64{'十': 10, '百': 100, '千': 1000}
 )
 
-// chineseNumber is a number in Chinese characters, below 10,000, or a fraction of two (三分之二) with a sign (负) and decimals (点)
-// where there are some; nil for other texts.
+// chineseNumber is a number in Chinese characters, below 10,000, or a fraction of two (三分之二, 百分之五), with a sign (负), decimals (点)
+// and a measure word (十二个) where there are some; nil for other texts.
 func chineseNumber(text string) *big.Rat {
 	if text == "" || len(text) > 60 || text[0] < utf8.RuneSelf {
 		return nil
@@ -25,6 +25,9 @@ func chineseNumber(text string) *big.Rat {
 	}
 	if under, over, ok := strings.Cut(text, "分之"); ok {
 		d, n := chineseInteger(under), chineseInteger(over)
+		if under == "百" {
+			d = big.NewRat(100, 1)
+		}
 		if d == nil || n == nil || d.Sign() == 0 {
 			return nil
 		}
@@ -32,6 +35,9 @@ func chineseNumber(text string) *big.Rat {
 	}
 	whole, decimals, found := strings.Cut(text, "点")
 	n := chineseInteger(whole)
+	if i := strings.IndexFunc(whole, notNumeral); n == nil && !found && i > 0 && harmless[whole[i:]] { // 十二个
+		return chineseInteger(whole[:i])
+	}
 	if n == nil || found && decimals == "" {
 		return nil
 	}
@@ -45,6 +51,11 @@ func chineseNumber(text string) *big.Rat {
 		n.Add(n, new(big.Rat).Mul(place, big.NewRat(d, 1)))
 	}
 	return n
+}
+
+func notNumeral(r rune) bool {
+	_, digit := chineseDigits[r]
+	return !digit && chinesePlaces[r] == 0
 }
 
 // chineseInteger is 十三, 二十, 一百零五: digits before places that fall, of which 零 may stand for those left out.
