@@ -66,7 +66,8 @@ var (
 		`other) than|no (?:less|more|fewer|greater) than|not (?:less|more|greater) than|between|up to|over|under|` +
 		`below|above|beyond|somewhere|either|within|nearly|almost|close to|大于|小于|至少|至多|不超过|不少于)(?:\s|\b)`)
 	// refusal behind a value or an option takes it back: D is incorrect.
-	refusal = regexp.MustCompile(`(?i)^\W*(?:is|are|was|were|seems?|looks?|(?:can|must|should|may) be|(?:has|have) been)\s+(?:(?:also|clearly|` +
+	refusal = regexp.MustCompile(`(?i)^\W*(?:(?:does\s+not|doesn't|do\s+not|don't|cannot|can't|can\s+not)\s+(?:work|fit|satisfy|hold|count|be)|fails?)\b|` +
+		`^\W*(?:is|are|was|were|seems?|looks?|(?:can|must|should|may) be|(?:has|have) been)\s+(?:(?:also|clearly|` +
 		`obviously|therefore|thus)\s+)?(?:(?:not|n't)\s+(?:it|true|possible|correct|right|the\b|an?\b|what)|incorrect|wrong|false|invalid|impossible|` +
 		`ruled\s+out|eliminated|rejected|excluded|discarded|extraneous|too\s+(?:large|small|big))\b`)
 	// exclaimed is a fraction or a decimal before an exclamation mark, which is no factorial.

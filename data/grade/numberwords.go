@@ -108,7 +108,8 @@ func spelledNumber(text string) *big.Rat {
 	}
 	total, group := new(big.Rat), new(big.Rat)
 	any, start := false, 0
-	if len(fields) == 4 && isDigits(fields[0]) && len(fields[0]) < 10 && fields[1] == "and" && scaleOf(fields[3]) != nil && !scaleOf(fields[3]).IsInt() {
+	if len(fields) == 4 && isDigits(fields[0]) && len(fields[0]) < 10 && fields[1] == "and" && scaleOf(fields[3]) != nil &&
+		!scaleOf(fields[3]).IsInt() {
 		group.SetString(fields[0]) // 3 and a quarter
 		any, start = true, 1
 	}

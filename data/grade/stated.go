@@ -94,6 +94,9 @@ func lastSentences(text string) []string {
 
 // isStatement tells whether a text says something instead of being an answer.
 func isStatement(s string) bool {
+	if _, ok := mainClause(s); ok {
+		return true
+	}
 	s = isAnswer.ReplaceAllString(s, "")
 	outside := outsideFormulas(s)
 	for _, w := range latinWord.FindAllString(command.ReplaceAllString(outside, " "), -1) {
@@ -128,6 +131,12 @@ func outsideFormulas(s string) string {
 // there is, or the words behind the last verb.
 func states(s string) finding {
 	s = lastBytes(s, maxSentence)
+	switch clause, ok := mainClause(s); {
+	case clause != "":
+		return expression(clause)
+	case ok:
+		return finding{reason: "no single value is stated"}
+	}
 	inFormula := segments(s)
 	verbs := verb.FindAllStringIndex(s, -1)
 	words := finding{}
@@ -188,7 +197,7 @@ var (
 	turning = regexp.MustCompile(`(?i)\b(?:not|than|least|most|over|under|about|between|by|times|minus|plus|from|to|except|without|until|` +
 		`before|after|unless|if|even|never|nor|below|above|least|half|twice|double|triple|or|and|vs|versus|per|` +
 		`out|against|exclud(?:e|es|ed|ing)|eliminat(?:e|es|ed|ing)|reject(?:s|ed|ing)?|discard(?:s|ed|ing)?|` +
-		`avoid|instead|rather|unlike|beyond|towards?|near|dismiss|without)\s*\*{0,2}$|\bof\s*\*{0,2}$`)
+		`avoid|instead|rather|unlike|beyond|towards?|near|dismiss|without|(?:end|start|begin)s?\s+(?:in|with))\s*\*{0,2}$|\bof\s*\*{0,2}$`)
 	totals = regexp.MustCompile(`(?i)\b(?:total|value|sum|answer|number|result|area|volume|length|maximum|minimum|distance|price|cost|` +
 		`probability|average|mean|median|perimeter|speed|profit|amount|count)\s+of\s*$`)
 )
