@@ -27,6 +27,9 @@ var (
 func beside(text string, from int, b box, answer string) string {
 	before := text[max(from, b.start-besideBytes):b.start]
 	after := text[b.end:min(len(text), b.end+besideBytes)]
+	if left, right := enclosing(before, after); left != "" {
+		return left + "{" + answer + "}" + right
+	}
 	left, right := touchingLeft(before), touchingRight(after)
 	if m := moreDigits.FindString(after); m != "" && isDigit(lastByte(answer)) {
 		return answer + m
@@ -87,7 +90,7 @@ func touchingRight(s string) string {
 		cut = min(cut, i)
 	}
 	s = s[:cut]
-	if i := strings.IndexAny(s, " \t"); i >= 0 && !operates(firstWord(s[i:])) {
+	if i := strings.IndexAny(s, " \t"); i >= 0 && !operates(firstWord(s[i:])) && !operates(s[:i]) {
 		s = s[:i]
 	}
 	return strings.TrimSpace(s)

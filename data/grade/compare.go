@@ -59,7 +59,7 @@ func (g *grader) same(gold, pred *node) Decision {
 	case gold.kind == setWhere && pred.kind == setWhere:
 		return g.all(gold.args, pred.args)
 	case gold.kind == set && pred.kind == set:
-		return g.unordered(gold.args, pred.args)
+		return g.unordered(elements(gold), elements(pred))
 	case isScalarKind(gold.kind) && isScalarKind(pred.kind), gold.kind == unit || pred.kind == unit:
 		return g.scalar(gold, pred)
 	}
@@ -70,6 +70,9 @@ func (g *grader) same(gold, pred *node) Decision {
 func settle(n *node) *node {
 	if m := matrixOf(n); m != nil {
 		return m
+	}
+	if d := determinant(n); d != nil {
+		return d
 	}
 	if n.kind == words {
 		if r := spelledNumber(n.name); r != nil {

@@ -37,7 +37,10 @@ func isName(n *node) bool {
 		return true
 	case tuple, ratio, quotient:
 		return !slices.ContainsFunc(n.args, func(a *node) bool { return !isName(a) })
-	case product: // a segment or a triangle: AB
+	case product: // a segment or a triangle: AB; the measure of an angle
+		if len(n.args) == 2 && n.args[0].is(symbol, "m") && n.args[1].kind == symbol && strings.HasPrefix(n.args[1].name, `\angle`) {
+			return true
+		}
 		return !slices.ContainsFunc(n.args, func(a *node) bool {
 			return !isName(a) || a.kind == symbol && (len(a.name) != 1 || a.name < "A" || a.name > "Z")
 		})

@@ -63,6 +63,9 @@ func findGold(text string) finding {
 		strings.Contains(text, "<") && tag.MatchString(text) {
 		return f
 	}
+	if reals := exceptFrom(text); reals != "" {
+		return finding{answer: reals}
+	}
 	return finding{answer: strings.Trim(text, "*\""), empty: text == ""}
 }
 
@@ -125,12 +128,17 @@ func inside(content string) finding {
 			return f
 		}
 	}
+	plain := trimMarks(untext(content))
+	if value := introduction.ReplaceAllString(plain, ""); value != plain && mathStart(value) { // \text{the total is 88}
+		return finding{answer: value}
+	}
 	return finding{answer: introduction.ReplaceAllString(trimMarks(content), "")}
 }
 
 // introduction are words before an answer that say nothing: it is, a total of.
 var introduction = regexp.MustCompile(`(?i)^(?:(?:it|this|that|he|she|which) (?:is|was|equals)|it's|they are|there (?:is|are)|we (?:get|have|obtain|find)|` +
-	`(?:a|the) (?:grand )?total (?:number )?of|exactly|altogether)\s+`)
+	`(?:a|the) (?:grand )?total (?:number )?of|exactly|altogether|(?:the|its|our) (?:[a-z]+ ){0,4}?(?:total|value|sum|number|result|area|` +
+	`volume|length|distance|price|cost|probability|average|mean|median|perimeter|speed)(?: of (?:[a-z]+ ){0,3}[a-z]+)? (?:is|was|equals))\s+`)
 
 // untext removes the commands around texts, \text{the answer is} 5, and keeps what they hold.
 func untext(s string) string {

@@ -145,11 +145,9 @@ func (g *grader) texts(gold string, got finding, text string) Decision {
 		return g.answers(gold, got.answer)
 	}
 	// What touches the box counts: only both readings together can make the answer different.
-	if d := g.answers(gold, got.beside); d == Yes {
-		return Yes
-	}
-	if d := g.answers(gold, got.answer); d == No {
-		return No
+	d := g.answers(gold, got.beside)
+	if d == Yes || d == No && g.answers(gold, got.answer) == No {
+		return d
 	}
 	return g.undecided("what touches the box changes its value")
 }

@@ -18,6 +18,7 @@ var (
 	bracketed    = regexp.MustCompile(`^(\d*\.\d*)\((\d+)\)\s*$`)
 	ellipsis     = regexp.MustCompile(`^(\d*\.)(\d+)(?:\.\.\.|\\[lc]?dots\b ?)`)
 	hexadecimal  = regexp.MustCompile(`^0[xX]([0-9A-Fa-f]+)`)
+	octal        = regexp.MustCompile(`^0[oO]([0-7]+)`)
 	binary       = regexp.MustCompile(`^0[bB]([01]+)`)
 	ordinal      = regexp.MustCompile(`^(?:st|nd|rd|th)(?:[^A-Za-z]|$)`)
 	// ordinalOf is a word behind an ordinal that makes another thing of it: 12th root, 12th grade; not 4th of July.
@@ -44,6 +45,11 @@ func (l *lexer) readNumber(s string) (text string, length int) {
 	}
 	if m := binary.FindStringSubmatch(s); m != nil && len(m[1]) < 800 {
 		if n, ok := new(big.Int).SetString(m[1], 2); ok {
+			return n.String(), len(m[0])
+		}
+	}
+	if m := octal.FindStringSubmatch(s); m != nil && len(m[1]) < 300 {
+		if n, ok := new(big.Int).SetString(m[1], 8); ok {
 			return n.String(), len(m[0])
 		}
 	}

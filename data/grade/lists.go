@@ -7,6 +7,7 @@ import (
 
 // lists compares several answers: with their multiplicity and in any order, unless the other side is a tuple or names them.
 func (g *grader) lists(gold, pred *node) Decision {
+	gold, pred = chained(gold, pred), chained(pred, gold)
 	if d := g.joints(gold, pred); d != Yes {
 		return d
 	}
@@ -135,7 +136,7 @@ func isCollection(n *node) bool {
 // elements are the members of a list or set; everything else is its own only member.
 func elements(n *node) []*node {
 	if n.kind == list || n.kind == set {
-		return n.args
+		return writtenOut(n.args)
 	}
 	return []*node{n}
 }

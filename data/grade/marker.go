@@ -56,7 +56,7 @@ func marked(s string) (finding, bool) {
 
 var (
 	// filler may stand between a marker and the answer.
-	filler = regexp.MustCompile(`(?i)^(?:(?:is|are|be|indeed|thus|therefore|then|clearly|simply|just|exactly|precisely|hence|so|given by|` +
+	filler = regexp.MustCompile(`(?i)^(?:(?:is|are|be|indeed|thus|therefore|then|clearly|definitely|certainly|surely|obviously|evidently|actually|simply|just|exactly|precisely|hence|so|given by|` +
 		`equal to|equals|to be|that|found to be|option|choice|now|also|still|only|the (?:value|number|option|` +
 		`choice|expression|set|interval|integer|fraction|total|sum)(?: of)?|it is|we (?:get|have|obtain)|it's|` +
 		`approximately|about|roughly|around)(?:\s+|\s*:\s*|[,，]\s+)|是|为|应该|：|应)`)
@@ -66,7 +66,8 @@ var (
 		`other) than|no (?:less|more|fewer|greater) than|not (?:less|more|greater) than|between|up to|over|under|` +
 		`below|above|beyond|somewhere|either|within|nearly|almost|close to|大于|小于|至少|至多|不超过|不少于)(?:\s|\b)`)
 	// refusal behind a value or an option takes it back: D is incorrect.
-	refusal = regexp.MustCompile(`(?i)^\W*(?:is|are|was|were|seems?|looks?|(?:can|must|should|may) be|(?:has|have) been)\s+(?:(?:also|clearly|` +
+	refusal = regexp.MustCompile(`(?i)^\W*(?:(?:does\s+not|doesn't|do\s+not|don't|cannot|can't|can\s+not)\s+(?:work|fit|satisfy|hold|count|be)|fails?)\b|` +
+		`^\W*(?:is|are|was|were|seems?|looks?|(?:can|must|should|may) be|(?:has|have) been)\s+(?:(?:also|clearly|` +
 		`obviously|therefore|thus)\s+)?(?:(?:not|n't)\s+(?:it|true|possible|correct|right|the\b|an?\b|what)|incorrect|wrong|false|invalid|impossible|` +
 		`ruled\s+out|eliminated|rejected|excluded|discarded|extraneous|too\s+(?:large|small|big))\b`)
 	// exclaimed is a fraction or a decimal before an exclamation mark, which is no factorial.
@@ -117,6 +118,9 @@ func expression(s string) finding {
 		chosen = strings.TrimSuffix(chosen, "!")
 	}
 	answer := trimMarks(chosen)
+	if n, ok := strings.CutSuffix(answer, "!"); ok && isDigits(n) && len(answer) == len(line) { // a factorial, or an exclamation
+		return finding{answer: n, beside: answer}
+	}
 	if len(answer) == 2 && answer[1] == '.' { // B. It follows from the above
 		answer = answer[:1]
 	}

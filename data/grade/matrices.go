@@ -184,3 +184,23 @@ func rowsIn(n *node, brackets string) *node {
 	}
 	return m
 }
+
+// determinant is the determinant of a matrix of two or three rows, written out; nil for everything else.
+func determinant(n *node) *node {
+	if !n.is(function, "det") || len(n.args) != 1 || n.args[0].kind != matrix {
+		return nil
+	}
+	m := n.args[0]
+	minor := func(row, i, j int) *node { // of the columns i and j in a row and the next one
+		at := func(r, c int) *node { return m.args[r*m.cols+c] }
+		return newNode(sum, newNode(product, at(row, i), at(row+1, j)), newNode(negative, newNode(product, at(row, j), at(row+1, i))))
+	}
+	switch {
+	case m.cols == 2 && len(m.args) == 4:
+		return minor(0, 0, 1)
+	case m.cols == 3 && len(m.args) == 9:
+		return newNode(sum, newNode(product, m.args[0], minor(1, 1, 2)), newNode(negative, newNode(product, m.args[1], minor(1, 0, 2))),
+			newNode(product, m.args[2], minor(1, 0, 1)))
+	}
+	return nil
+}

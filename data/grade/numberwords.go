@@ -99,13 +99,21 @@ func decimals(whole *big.Rat, digits []string) *big.Rat {
 
 // spelledNumber is a number written in words, as in "two and a half" or "three hundred twelve"; nil for other texts.
 func spelledNumber(text string) *big.Rat {
+	if n := chineseNumber(text); n != nil {
+		return n
+	}
 	fields := numberFields(text)
 	if len(fields) == 0 || len(fields) > 12 {
 		return nil
 	}
 	total, group := new(big.Rat), new(big.Rat)
-	any := false
-	for i := 0; i < len(fields); i++ {
+	any, start := false, 0
+	if len(fields) == 4 && isDigits(fields[0]) && len(fields[0]) < 10 && fields[1] == "and" && scaleOf(fields[3]) != nil &&
+		!scaleOf(fields[3]).IsInt() {
+		group.SetString(fields[0]) // 3 and a quarter
+		any, start = true, 1
+	}
+	for i := start; i < len(fields); i++ {
 		w := fields[i]
 		n, s := numberWord(w), scaleOf(w)
 		switch {

@@ -248,7 +248,7 @@ func (p *parser) letter(name string) *node {
 		return raw
 	}
 	isFunction := slices.Contains([]string{"f", "g", "F", "G"}, name[:1]) && len(name) <= 3 || primes != "" ||
-		p.ahead(1).kind == tLetter && p.ahead(2).text == ")" && p.ahead(3).text == "=" // W(n) = 1
+		(p.ahead(1).kind == tLetter || p.ahead(1).kind == tNumber && name < "a") && p.ahead(2).text == ")" && p.ahead(3).text == "=" // W(n) = 1, P(2) = 15
 	if isFunction && p.isPunct("(") {
 		p.at++
 		inner := p.brackets("(")

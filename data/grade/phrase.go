@@ -12,7 +12,8 @@ var remark = setOf(`because since as where which when while whereas whose who th
 	from by using with after before given assuming if unless until it we you they he she is are was were has have had
 	can could will would must should may might does do did i.e i.e. i.e., e.g e.g. namely although though due according
 	via giving making obtained found leading following based note recall see let rejecting excluding ignoring here
-	there indeed yes no remember between among during throughout across however but than? about? on until meaning`)
+	there indeed yes no remember between among during throughout across however but than? about? on until meaning
+	whenever wherever provided regardless once instead`)
 
 // phrase is the longest beginning of a sentence that is one answer: a formula with its unit and what is joined to it, or plain
 // text up to a remark.
@@ -107,7 +108,7 @@ func startsRemark(s string) bool {
 	next := strings.TrimLeft(s[len(w):min(len(s), len(w)+64)], " .")
 	switch {
 	case w == "":
-		return (strings.HasPrefix(s, "- ") || strings.HasPrefix(s, "-- ")) && len(s) > 2 && isLetter(strings.TrimLeft(s, "- ")[0]) &&
+		return (strings.HasPrefix(s, "- ") || strings.HasPrefix(s, "-- ") || strings.HasPrefix(s, "--- ")) && len(s) > 2 && isLetter(strings.TrimLeft(s, "- ")[0]) &&
 			!mathStart(strings.TrimLeft(s, "- "))
 	case len(s) > 2 && s[1] == '.' && (strings.EqualFold(s[:3], "i.e") || strings.EqualFold(s[:3], "e.g")):
 		return true

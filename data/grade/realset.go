@@ -115,6 +115,9 @@ func (g *grader) inequality(n *node) *realSet {
 		}
 		return out
 	}
+	if s := g.distance(n); s != nil {
+		return s
+	}
 	at := slices.IndexFunc(n.args, func(a *node) bool { return len(freeVariables(a)) > 0 })
 	if at < 0 || n.args[at].kind != symbol && n.args[at].kind != applied {
 		return nil

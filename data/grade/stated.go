@@ -22,8 +22,8 @@ var prose = setOf(`is are was were be so we it this these which there then thus 
 // stated is the value that the last sentence with one states. A text that is nothing but an answer is returned whole.
 func stated(text string) finding {
 	text = trimMarks(strings.TrimPrefix(text, `\displaystyle `))
-	if m := realsExcept.FindStringSubmatch(text); m != nil {
-		return finding{answer: `\mathbb{R}\setminus\{` + strings.Join(values.Split(m[1], -1), ", ") + `\}`}
+	if reals := exceptFrom(text); reals != "" {
+		return finding{answer: reals}
 	}
 	if text == "" {
 		return finding{empty: true, reason: "no final answer was found"}
@@ -48,13 +48,27 @@ var (
 	realsExcept = regexp.MustCompile(`(?i)^(?:all|any|every) real (?:numbers?|values?)(?: (?:of )?\$?[a-z]\$?)?(?: except| other than| but(?: not)?| excluding) ` +
 		`(?:for )?(?:\$?[a-z]\s*=)?\s*([^a-zA-Z.]+(?:(?:,? and|,? or|,) [^a-zA-Z.]+)*)\.?$`)
 	values   = regexp.MustCompile(`\s*(?:,?\s*\band\b|,?\s*\bor\b|,)\s*`)
-	isAnswer = regexp.MustCompile(`(?i)\s+(?:is|would be) (?:the|my) (?:correct |right |best |final )?(?:answer|choice|option|one)\.?$`)
+	isAnswer = regexp.MustCompile(`(?i)\s+(?:is|would be|must be) (?:the|my|our) (?:correct |right |best |final |required |desired )?(?:answer|choice|option|one|result|solution)\.?$`)
 	purpose  = regexp.MustCompile(`\s+to (?:do|make|get|choose|arrange|reach|finish|complete|form|select|pay|win|have|go|seat|order|assign|` +
 		`distribute|pick|travel|spell|tile|color|divide|split|buy|read|fill|place|build|walk|drive)\b.*$`)
 )
 
+// exceptFrom writes "all real numbers except 2 and 3" as a difference of sets; empty for other texts.
+func exceptFrom(text string) string {
+	m := realsExcept.FindStringSubmatch(untext(text))
+	if m == nil {
+		return ""
+	}
+	return `\mathbb{R}\setminus\{` + strings.Join(values.Split(m[1], -1), ", ") + `\}`
+}
+
 // plainPhraseOfAnswer cuts an aside off an answer that stands alone: 3 (rejecting -2).
 func plainPhraseOfAnswer(s string) string {
+	if i := isAnswer.FindStringIndex(s); i != nil { // in conclusion, $5$ is the answer
+		if chunk, ok := onlyExpression(s[:i[0]], segments(s[:i[0]])); ok && chunk != "" {
+			return chunk
+		}
+	}
 	s = purpose.ReplaceAllString(isAnswer.ReplaceAllString(introduction.ReplaceAllString(s, ""), ""), "")
 	if i := strings.Index(s, " ("); i > 0 && mathStart(s) && isAside(s[i+1:]) && strings.HasSuffix(s, ")") && strings.Count(s, "(") == 1 {
 		return s[:i]
@@ -80,6 +94,9 @@ func lastSentences(text string) []string {
 
 // isStatement tells whether a text says something instead of being an answer.
 func isStatement(s string) bool {
+	if _, ok := mainClause(s); ok {
+		return true
+	}
 	s = isAnswer.ReplaceAllString(s, "")
 	outside := outsideFormulas(s)
 	for _, w := range latinWord.FindAllString(command.ReplaceAllString(outside, " "), -1) {
@@ -114,6 +131,12 @@ func outsideFormulas(s string) string {
 // there is, or the words behind the last verb.
 func states(s string) finding {
 	s = lastBytes(s, maxSentence)
+	switch clause, ok := mainClause(s); {
+	case clause != "":
+		return expression(clause)
+	case ok:
+		return finding{reason: "no single value is stated"}
+	}
 	inFormula := segments(s)
 	verbs := verb.FindAllStringIndex(s, -1)
 	words := finding{}
@@ -129,7 +152,7 @@ func states(s string) finding {
 		if strings.HasSuffix(name, "n't") {
 			return finding{reason: "the text denies an answer instead of giving one"}
 		}
-		if m := unsure.FindString(s[max(0, v[0]-24):v[0]]); m != "" {
+		if unsure.MatchString(s[max(0, v[0]-24):v[0]]) || improbable.MatchString(s[:v[1]]) {
 			return finding{reason: "the text denies or doubts an answer instead of giving one"}
 		}
 		rest := lead(s[v[1]:])
@@ -167,11 +190,14 @@ var multiple = regexp.MustCompile(`\d[A-Za-z](?:[^A-Za-z]|$)`)
 var (
 	// unsure before a verb denies or doubts what follows it.
 	unsure = regexp.MustCompile(`(?i)(?:\b(?:cannot|can\s+not|not|never|could|may|might|can)|n't|不|可能|至少|至多|最多|最少|大于|小于|多于|少于|超过|接近)\s*$`)
+	// improbable in the same clause does so too.
+	improbable = regexp.MustCompile(`(?i)\b(?:impossible|unlikely|doubtful|not\s+(?:possible|true|correct|likely)|no\s+way|(?:do\s+not|don't)\s+` +
+		`(?:think|believe)|doubt)\b[^,;:=\d]*$`)
 	// turning words before an expression make another value of it: root of 12, not 12, divided by 12.
 	turning = regexp.MustCompile(`(?i)\b(?:not|than|least|most|over|under|about|between|by|times|minus|plus|from|to|except|without|until|` +
 		`before|after|unless|if|even|never|nor|below|above|least|half|twice|double|triple|or|and|vs|versus|per|` +
 		`out|against|exclud(?:e|es|ed|ing)|eliminat(?:e|es|ed|ing)|reject(?:s|ed|ing)?|discard(?:s|ed|ing)?|` +
-		`avoid|instead|rather|unlike|beyond|towards?|near|dismiss|without)\s*\*{0,2}$|\bof\s*\*{0,2}$`)
+		`avoid|instead|rather|unlike|beyond|towards?|near|dismiss|without|(?:end|start|begin)s?\s+(?:in|with))\s*\*{0,2}$|\bof\s*\*{0,2}$`)
 	totals = regexp.MustCompile(`(?i)\b(?:total|value|sum|answer|number|result|area|volume|length|maximum|minimum|distance|price|cost|` +
 		`probability|average|mean|median|perimeter|speed|profit|amount|count)\s+of\s*$`)
 )

@@ -65,10 +65,16 @@ func sameLabel(a, b string) bool {
 var infinite = regexp.MustCompile(`^(?:there are |there is )?(?:an )?(?:infinite(?:ly many)?)(?: (?:number|amount) of)?(?: (?:real |integer |possible )?` +
 	`(?:solutions?|values?|roots?|answers?|triples|pairs|points))?$|^无穷多个?解?$|^无数个?解?$`)
 
+// nonexistent are the ways to say that a limit or a value does not exist.
+var nonexistent = regexp.MustCompile(`^(?:(?:it|the limit|the value) )?(?:does not exist|doesn't exist|dne|d\.n\.e)$`)
+
 func withoutArticle(s string) string {
 	s = strings.ToLower(s)
 	if infinite.MatchString(s) {
 		return "infinitely many"
+	}
+	if nonexistent.MatchString(s) {
+		return "does not exist"
 	}
 	for _, article := range []string{"the ", "a ", "an ", "on "} {
 		if rest, ok := strings.CutPrefix(s, article); ok {

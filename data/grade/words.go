@@ -1,6 +1,7 @@
 package grade
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -144,10 +145,21 @@ func isRun(s string) bool {
 // ba may be either, so that nothing is said. One that is written as a product decides (ab + c, 2xy, a \cdot b).
 func differentRuns(a, b string) bool {
 	a, b = plainText(a), plainText(b)
+	if numbered.MatchString(a) && leadingDigits.MatchString(b) || numbered.MatchString(b) && leadingDigits.MatchString(a) {
+		return sameBytes(a, b) // D3 and 3D
+	}
 	if len(a) != len(b) || len(a) < 2 || a == b || !isRun(a) || !isRun(b) || strings.EqualFold(a, b) && isWord(a) {
 		return false
 	}
-	x, y := []byte(strings.ToLower(a)), []byte(strings.ToLower(b))
+	return sameBytes(strings.ToLower(a), strings.ToLower(b))
+}
+
+// numbered is a letter before digits, which is a name more often than a product; leadingDigits the other way round.
+var numbered, leadingDigits = regexp.MustCompile(`^[A-Za-z]\d+$`), regexp.MustCompile(`^\d+[A-Za-z]$`)
+
+// sameBytes tells whether two texts have the same bytes in any order.
+func sameBytes(a, b string) bool {
+	x, y := []byte(a), []byte(b)
 	slices.Sort(x)
 	slices.Sort(y)
 	return string(x) == string(y)

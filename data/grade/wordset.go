@@ -19,6 +19,8 @@ func wordSet(n *node) *node {
 	switch text := strings.ToLower(strings.Trim(n.name, ".。 ")); {
 	case allReal.MatchString(text), realNumbers[strings.TrimPrefix(strings.TrimPrefix(text, "the set of "), "the ")]:
 		return named(symbol, `\mathbb{R}`)
+	case halfLine.MatchString(text):
+		return halfLineOf(halfLine.FindStringSubmatch(text)[1])
 	case integers.MatchString(text):
 		return named(symbol, `\mathbb{Z}`)
 	case rationals.MatchString(text):
@@ -33,6 +35,23 @@ var (
 	integers  = regexp.MustCompile(`^(?:the |all |any |every |the set of (?:all )?|all the )integers?$|^(?:全体|所有)?整数$`)
 	rationals = regexp.MustCompile(`^(?:the |all |any |every |the set of (?:all )?)rational numbers?$|^(?:全体|所有)?有理数$`)
 )
+
+// halfLine are the real numbers of one sign.
+var halfLine = regexp.MustCompile(`^(?:the set of )?(?:all |any |every )?(?:the )?(positive|negative|non-?negative|non-?positive) real(?: numbers?|s)$`)
+
+func halfLineOf(sign string) *node {
+	zero, infinity := integer(0), named(symbol, `\infty`)
+	switch sign {
+	case "positive":
+		return named(tuple, "()", zero, infinity)
+	case "negative":
+		return named(tuple, "()", newNode(negative, infinity), zero)
+	}
+	if strings.HasSuffix(sign, "negative") {
+		return named(tuple, "[)", zero, infinity)
+	}
+	return named(tuple, "(]", newNode(negative, infinity), zero)
+}
 
 var allReal = regexp.MustCompile(`^(?:[a-z] (?:is|can be|may be) )?(?:all|any|every)(?: possible)? real(?: numbers?| values?)?(?: (?:of )?[a-z])?$`)
 

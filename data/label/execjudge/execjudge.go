@@ -98,12 +98,13 @@ func (o *Options) defaults() {
 
 // Judge is a label.Judge. Close ends its program.
 type Judge struct {
-	o     Options
-	path  string // of the program
-	id    string
-	files string // hash of the files that the command names
-	slots chan struct{}
-	log   *boundedLog
+	o      Options
+	path   string // of the program
+	id     string
+	files  string // hash of the files that the command names
+	slots  chan struct{}
+	log    *boundedLog
+	settle time.Duration // settle, but in tests
 
 	mu       sync.Mutex // guards what follows
 	program  *program   // nil before the first request
@@ -129,7 +130,7 @@ func New(o Options) (*Judge, error) {
 		return nil, fmt.Errorf("execjudge: command: %w", err)
 	}
 	return &Judge{
-		o: o, path: path, files: files, slots: make(chan struct{}, o.Concurrency), log: newBoundedLog(o.Logger),
+		o: o, path: path, files: files, slots: make(chan struct{}, o.Concurrency), log: newBoundedLog(o.Logger), settle: settle,
 		id: fmt.Sprintf("exec/1 command=%q revision=%q files=%s sees=%s", o.Command, o.Revision, files, o.Sees),
 	}, nil
 }
@@ -214,7 +215,7 @@ func (j *Judge) start() error {
 		err = errors.New("a file that the command names was changed since the run began; run it again")
 	}
 	if err == nil {
-		j.program, err = start(j.path, j.o, j.log)
+		j.program, err = start(j.path, j.o, j.settle, j.log)
 	}
 	if err != nil {
 		return &Error{Reason: "the program cannot be started", Err: err, fatal: true}

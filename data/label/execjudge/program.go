@@ -23,6 +23,7 @@ const (
 type program struct {
 	cmd     *exec.Cmd
 	timeout time.Duration
+	settle  time.Duration
 	log     *boundedLog
 	stdin   io.WriteCloser
 	stdout  io.ReadCloser
@@ -49,9 +50,10 @@ type pending struct {
 	given    bool // nobody waits for it any more
 }
 
-func start(path string, o Options, log *boundedLog) (*program, error) {
+func start(path string, o Options, settle time.Duration, log *boundedLog) (*program, error) {
 	p := &program{
-		cmd: exec.Command(path, o.Command[1:]...), timeout: o.Timeout, log: log, pending: map[string]*pending{}, lines: make(chan []byte),
+		cmd: exec.Command(path, o.Command[1:]...), timeout: o.Timeout, settle: settle, log: log,
+		pending: map[string]*pending{}, lines: make(chan []byte),
 		dead: make(chan struct{}), exited: make(chan struct{}), read: make(chan struct{}), logged: make(chan struct{}), done: make(chan struct{}),
 	}
 	p.cmd.Args[0] = o.Command[0]
@@ -141,7 +143,7 @@ func (p *program) ask(ctx context.Context, id string, line []byte) (*answer, err
 
 // settled waits for what may spoil the answer. One that a program gives just before it exits is as good as any other.
 func (p *program) settled(id string, r *pending) (*answer, error) {
-	timer := time.NewTimer(settle)
+	timer := time.NewTimer(p.settle)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -136,24 +136,27 @@ func TestStrictAnswers(t *testing.T) {
 
 // TestWrappedAnswers: what is around the one JSON object is taken off, and named.
 func TestWrappedAnswers(t *testing.T) {
-	const good, fence, thought, mark, extra = `{"correctness":1,"coherence":2,"progress":3}`,
-		"a code fence", "a block of thinking", "a byte order mark", "a field that was not asked for"
+	const good, fence, thought, tag, mark, extra = `{"correctness":1,"coherence":2,"progress":3}`,
+		"a code fence", "a block of thinking", "an answer tag", "a byte order mark", "a field that was not asked for"
 	for text, mended := range map[string][]string{
-		" \n" + good + "\r\n":                               nil,
-		"```json\n" + good + "\n```":                        {fence},
-		"```JSON\n" + good + "\n```\n":                      {fence},
-		"```\n" + good + "```":                              {fence},
-		"```json " + good + " ```":                          {fence},
-		"```" + good + "```":                                {fence},
-		"````json\n" + good + "\n````":                      {fence},
-		"<think>\n{\"correctness\":9}\n</think>\n" + good:   {thought},
-		"<thinking>so</thinking>" + good:                    {thought},
-		"[THINK]so[/THINK]" + good:                          {thought},
-		"The step is right.\n</think>\n\n" + good:           {thought}, // opened within the prompt
-		"\ufeff" + good:                                     {mark},
-		"\ufeff<think></think>\n```json\n" + good + "\n```": {mark, thought, fence},
-		"<think>so</think>\ufeff" + good:                    {thought, mark},
-		`{"comment":{"a":[1]},"correctness":1,"coherence":2,"progress":3,"n":null}`:                        {extra},
+		" \n" + good + "\r\n":                                                       nil,
+		"```json\n" + good + "\n```":                                                {fence},
+		"```JSON\n" + good + "\n```\n":                                              {fence},
+		"```\n" + good + "```":                                                      {fence},
+		"```json " + good + " ```":                                                  {fence},
+		"```" + good + "```":                                                        {fence},
+		"````json\n" + good + "\n````":                                              {fence},
+		"<think>\n{\"correctness\":9}\n</think>\n" + good:                           {thought},
+		"<thinking>so</thinking>" + good:                                            {thought},
+		"[THINK]so[/THINK]" + good:                                                  {thought},
+		"The step is right.\n</think>\n\n" + good:                                   {thought}, // opened within the prompt
+		"\ufeff" + good:                                                             {mark},
+		"\ufeff<think></think>\n```json\n" + good + "\n```":                         {mark, thought, fence},
+		"<think>so</think>\ufeff" + good:                                            {thought, mark},
+		"~~~json\n" + good + "\n~~~":                                                {fence},
+		"<answer>\n" + good + "\n</answer>":                                         {tag},
+		"<think>so</think><answer>```json\n" + good + "\n```</answer>":              {thought, tag, fence},
+		`{"comment":{"a":[1]},"correctness":1,"coherence":2,"progress":3,"n":null}`: {extra},
 		"```\n" + `{"correctness":1,"coherence":2,"progress":3,"note":"a </think> and a fence"}` + "\n```": {fence, extra},
 	} {
 		r, err := readAnswer(text, false, 0)

@@ -5,14 +5,15 @@ import "strings"
 // blank is the white space that JSON allows around a value.
 const blank = " \t\r\n"
 
-// unwrap takes off what models put around their JSON: at most one byte order mark, one closed block of thinking, and one code fence,
-// in any order. What is left must be the answer as a whole.
+// unwrap takes off what models put around their JSON: at most one byte order mark, one closed block of thinking, one answer tag around
+// the rest, and one code fence, in any order. What is left must be the answer as a whole.
 func unwrap(text string) (body string, mended []string) {
 	cuts := []struct {
 		what string
 		cut  func(string) (string, bool)
 	}{
 		{"a byte order mark", func(s string) (string, bool) { return strings.CutPrefix(s, "\ufeff") }},
+		{"an answer tag", cutAnswerTag},
 		{"a block of thinking", cutThinking},
 		{"a code fence", cutFence},
 	}
@@ -48,11 +49,22 @@ func cutThinking(text string) (rest string, ok bool) {
 	return text, false
 }
 
-// cutFence takes off a fence of three or more backticks around the whole text, with the language's name behind the first.
+// cutAnswerTag takes off <answer> and </answer> around the whole text.
+func cutAnswerTag(text string) (inner string, ok bool) {
+	inner, opened := strings.CutPrefix(text, "<answer>")
+	inner, closed := strings.CutSuffix(inner, "</answer>")
+	return inner, opened && closed
+}
+
+// cutFence takes off a fence of three or more backticks or tildes around the whole text, with the language's name behind the first.
 func cutFence(text string) (inner string, ok bool) {
-	ticks := len(text) - len(strings.TrimLeft(text, "`"))
+	tick := text[:min(1, len(text))]
+	if tick != "`" && tick != "~" {
+		return text, false
+	}
+	ticks := len(text) - len(strings.TrimLeft(text, tick))
 	inner, closed := strings.CutSuffix(text[ticks:], text[:ticks])
-	if ticks < 3 || !closed || strings.HasSuffix(inner, "`") {
+	if ticks < 3 || !closed || strings.HasSuffix(inner, tick) {
 		return text, false
 	}
 	name := strings.IndexFunc(inner, func(r rune) bool { return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9') })

@@ -141,6 +141,9 @@ func readVerdicts(text string, reason bool, steps int) (scores []float64, raw []
 	if len(raw) != steps {
 		return nil, nil, false, errors.New("the answer has another number of steps than the trajectory")
 	}
+	if err := checkNumbers(raw); err != nil {
+		return nil, nil, false, err
+	}
 	scores = make([]float64, steps)
 	for i := range raw {
 		var more bool
