@@ -134,7 +134,7 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 		return PlanReport{}, err
 	}
 	if opt.Device == "cpu" {
-		r.Process = processBytes(launches, runtime.GOMAXPROCS(0))
+		r.Process = processBytes(config, opt.Tokens, launches, runtime.GOMAXPROCS(0))
 	}
 	r.PlanMemory, r.Total = PlanMemory(memory), memory.Total()+r.Process
 	if opt.Train == nnet.TrainHead {
@@ -156,19 +156,19 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 }
 
 // processBytes is what a process that trains on a CPU has besides what is planned tensor by tensor: the pages of the program that it
-// touches, what Go's runtime keeps outside of its heap, and the heap. The heap holds tables and texts, the kernels' scratch, which has a
-// part for each thread, and the graph with its compiled launches; as much again is garbage before it is collected (GOGC=100). The parts
+// touches, what Go's runtime keeps outside of its heap, the operands that products pack, and the heap. The heap holds tables and texts,
+// each thread's scratch, and the graph with its compiled launches; as much again is garbage before it is collected (GOGC=100). The parts
 // were measured one by one; TestPlanIsThePeakOfAProcess checks their sum.
-func processBytes(launches, threads int) int64 {
+func processBytes(c *hfmodel.Config, tokens, launches, threads int) int64 {
 	const (
-		program   = 24 << 20
+		program   = 25 << 20
 		goRuntime = 6 << 20
-		base      = 5 << 19
-		scratch   = 8 << 20   // packed operands of products, see internal/cpu's packedRoom
+		base      = 3 << 20
 		perThread = 650 << 10 // panels of products and blocks of attention
 		perLaunch = 5 << 9    // nodes and kernels: the same for head, LoRA and full
 	)
-	return program + goRuntime + 2*int64(base+scratch+threads*perThread+launches*perLaunch)
+	packed := min(8<<20, 4*tokens*min(5120, c.IntermediateSize)) // internal/cpu's packedRoom and kSpan
+	return program + goRuntime + int64(packed) + 2*int64(base+threads*perThread+launches*perLaunch)
 }
 
 // usable is what of a device's memory a run can have: the driver and the kernels take some.
