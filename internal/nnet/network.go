@@ -43,6 +43,7 @@ type Network struct {
 	machines map[output]*engine.Machine
 	arena    engine.Arena // of the machines, of which one runs at a time
 	optim    *optimizer
+	piece    []byte           // of a tensor that is being written
 	cache    []*engine.Tensor // keys and values of each layer
 	custom   Custom           // nil: the graph's head and loss
 	extra    []*extra         // its parameters, as it named them first
