@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/goprm/goprm/internal/strictyaml"
+	"github.com/goprm/goprm/internal/testcache"
 	"github.com/stretchr/testify/require"
 )
 
@@ -25,7 +26,7 @@ type childReport struct {
 func TestMain(m *testing.M) {
 	path := os.Getenv(childEnvironment)
 	if path == "" {
-		os.Exit(m.Run())
+		os.Exit(testcache.Main(m))
 	}
 	var report childReport
 	c, err := LoadTrainConfig(path, nil)

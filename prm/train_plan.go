@@ -161,7 +161,7 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 // it is garbage before it is collected (GOGC=100). The parts were measured one by one; TestPlanIsThePeakOfAProcess checks their sum.
 func processBytes(c *hfmodel.Config, tokens, launches, threads int) int64 {
 	const (
-		program   = 30 << 20
+		program   = 28 << 20
 		goRuntime = 6 << 20
 		base      = 3 << 20
 		perThread = 650 << 10 // panels of products and blocks of attention
