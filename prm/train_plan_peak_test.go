@@ -42,7 +42,7 @@ func fullTexts(n, tokens int) []*data.Trajectory {
 // evaluation and a checkpoint, and the model. With GOPRM_PEAK_HIDDEN, the width of a larger model, so it is for more shapes.
 func TestPlanIsThePeakOfAProcess(t *testing.T) {
 	type shape struct{ hidden, layers, heads, kvHeads, tokens int }
-	shapes := []shape{{512, 6, 8, 4, 2048}}
+	shapes := []shape{{512, 6, 8, 4, 1024}}
 	if text := os.Getenv("GOPRM_PEAK_HIDDEN"); text != "" {
 		hidden, err := strconv.Atoi(text)
 		require.NoError(t, err)
