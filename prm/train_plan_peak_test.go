@@ -46,8 +46,8 @@ func TestPlanIsThePeakOfAProcess(t *testing.T) {
 	if text := os.Getenv("GOPRM_PEAK_HIDDEN"); text != "" {
 		hidden, err := strconv.Atoi(text)
 		require.NoError(t, err)
-		shapes = append(shapes, shape{512, 6, 8, 4, 512}, shape{512, 6, 8, 2, 2048}, shape{768, 4, 6, 2, 2048}, shape{hidden, 12, hidden / 64, hidden / 128, 512},
-			shape{hidden, 12, hidden / 64, hidden / 128, 2048})
+		shapes = append(shapes, shape{512, 6, 8, 4, 512}, shape{512, 6, 8, 2, 2048}, shape{768, 4, 6, 2, 2048},
+			shape{hidden, 12, hidden / 64, hidden / 128, 512}, shape{hidden, 12, hidden / 64, hidden / 128, 2048})
 	} else if testing.Short() {
 		t.Skip("trains for some seconds")
 	}
