@@ -8,11 +8,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"testing"
 
 	"github.com/goprm/goprm/internal/strictyaml"
+	"github.com/goprm/goprm/internal/testcache"
 	"github.com/stretchr/testify/require"
 )
 
@@ -21,14 +20,13 @@ const childEnvironment = "GOPRM_TRAIN_CHILD"
 // childReport is what a training process says at its end.
 type childReport struct {
 	Error string
-	Peak  int64 // most memory it had at once, in bytes: VmHWM
 }
 
 // TestMain lets the test binary be a process that trains: the configuration is the file that the environment names.
 func TestMain(m *testing.M) {
 	path := os.Getenv(childEnvironment)
 	if path == "" {
-		os.Exit(m.Run())
+		os.Exit(testcache.Main(m))
 	}
 	var report childReport
 	c, err := LoadTrainConfig(path, nil)
@@ -40,17 +38,7 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		report.Error = err.Error()
 	}
-	status, err := os.ReadFile("/proc/self/status")
-	if err == nil {
-		if m := regexp.MustCompile(`VmHWM:\s+(\d+) kB`).FindSubmatch(status); m != nil {
-			report.Peak, err = strconv.ParseInt(string(m[1]), 10, 64)
-			report.Peak <<= 10
-		}
-	}
-	if err == nil {
-		err = json.NewEncoder(os.Stdout).Encode(report)
-	}
-	if err != nil {
+	if err := json.NewEncoder(os.Stdout).Encode(report); err != nil {
 		os.Exit(1)
 	}
 	os.Exit(0)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"runtime"
 	"strings"
 
 	"github.com/goprm/goprm/internal/engine"
@@ -56,7 +57,7 @@ type PlanMemory struct {
 	Weights     int64 `json:"weights"`     // frozen, as stored, or trained, in the dtype of parameters
 	Gradients   int64 `json:"gradients"`   // of trained parameters
 	Moments     int64 `json:"moments"`     // of AdamW, unless they lie on the host
-	Activations int64 `json:"activations"` // the arenas of the largest batch, trained on and evaluated
+	Activations int64 `json:"activations"` // the arena of the largest batch, trained on or evaluated
 	Rounded     int64 `json:"rounded"`     // the bf16 copy of the largest trained matrices that a launch takes, where products compute in bf16
 	Trained     int64 `json:"trained"`     // numbers that are trained, not bytes
 	Host        int64 `json:"host"`        // page-locked memory of the host: moments that are offloaded
@@ -68,7 +69,7 @@ type PlanReport struct {
 	DType  string `json:"dtype"`
 	Tokens int    `json:"tokens"`
 	PlanMemory
-	Process    int64  `json:"process,omitempty"` // of a CPU's: program, graph, scratch of the kernels, Go's heap
+	Process    int64  `json:"process,omitempty"` // of a CPU's: program, graph, Go's heap, scratch of as many threads as Plan has
 	Total      int64  `json:"total"`
 	Device     int64  `json:"device,omitempty"` // bytes there are
 	Fits       bool   `json:"fits"`             // false also when the device's memory is not known
@@ -128,12 +129,12 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 		spec.Train = nnet.TrainNothing
 	}
 	r := PlanReport{Train: opt.Train, DType: opt.DType, Tokens: opt.Tokens, Device: opt.Memory}
-	memory, err := measure(spec, opt.Tokens, opt.MicroBatches)
+	memory, launches, err := measure(spec, opt.Tokens, opt.MicroBatches)
 	if err != nil {
 		return PlanReport{}, err
 	}
 	if opt.Device == "cpu" {
-		r.Process = processBytes(opt.Train)
+		r.Process = processBytes(config, opt.Tokens, launches, runtime.GOMAXPROCS(0))
 	}
 	r.PlanMemory, r.Total = PlanMemory(memory), memory.Total()+r.Process
 	if opt.Train == nnet.TrainHead {
@@ -154,20 +155,26 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 	return r, err
 }
 
-// processBytes is what a process that trains on a CPU has besides what is planned tensor by tensor, as measured (see
-// TestPlanIsThePeakOfAProcess): its code, the graph, the kernels' scratch and the slack of a garbage-collected heap. Training adds the
-// backward graph, and buffers for saving.
-func processBytes(train string) int64 {
-	if train == nnet.TrainHead {
-		return 42 << 20
-	}
-	return 57 << 20
+// processBytes is what a process that trains on a CPU has besides what is planned tensor by tensor: the pages of the program that it
+// touches, what Go's runtime keeps outside of its heap, the operands that products pack, and the heap. The heap holds tables and texts,
+// each thread's scratch, and the graph with its compiled launches, twice while it is built anew for a larger batch; as much again as all of
+// it is garbage before it is collected (GOGC=100). The parts were measured one by one; TestPlanIsThePeakOfAProcess checks their sum.
+func processBytes(c *hfmodel.Config, tokens, launches, threads int) int64 {
+	const (
+		program   = 28 << 20
+		goRuntime = 6 << 20
+		base      = 3 << 20
+		perThread = 650 << 10 // panels of products and blocks of attention
+		perLaunch = 5 << 9    // nodes and kernels: the same for head, LoRA and full
+	)
+	packed := min(8<<20, 4*tokens*min(5120, c.IntermediateSize)) // internal/cpu's packedRoom and kSpan
+	return program + goRuntime + int64(packed) + 2*int64(base+threads*perThread+2*launches*perLaunch)
 }
 
 // usable is what of a device's memory a run can have: the driver and the kernels take some.
 func usable(memory int64) int64 { return memory / 100 * 97 }
 
-func measure(spec nnet.Spec, tokens, microBatches int) (nnet.Memory, error) {
+func measure(spec nnet.Spec, tokens, microBatches int) (nnet.Memory, int, error) {
 	reads := max(1, tokens/16) // a step of sixteen tokens is a short one
 	stored := spec.Config.TorchDtype
 	return nnet.Measure(spec, nnet.Capacity{Tokens: tokens, Segments: 64, Ranges: 64, Reads: reads}, stored == "" || stored == "bfloat16",
@@ -209,7 +216,7 @@ func advise(spec nnet.Spec, tokens, microBatches, mostTokens int, room int64, de
 					say = append(say, c.say)
 				}
 			}
-			m, err := measure(changed, tokens, micros)
+			m, _, err := measure(changed, tokens, micros)
 			if err != nil {
 				return "", err
 			}
@@ -247,7 +254,7 @@ func (s *session) explain(err error, tokens, microBatches int) error {
 	if spec.Train == nnet.TrainHead {
 		spec.Train = nnet.TrainNothing
 	}
-	m, failed := measure(spec, tokens, microBatches)
+	m, _, failed := measure(spec, tokens, microBatches)
 	if failed != nil {
 		return err
 	}

@@ -93,6 +93,9 @@ func (p *Page) axe(source string) []string {
 // axeVersion is the package of the npm registry that pages are checked with.
 const axeVersion = "4.10.2"
 
+// userCache is the user's, not what testcache puts in its place later.
+var userCache, errUserCache = os.UserCacheDir()
+
 // axeSource is axe-core's script, downloaded once to the user's cache; "" if it cannot be had, or if no browser is required, since it
 // takes seconds a page.
 func axeSource(t testing.TB) string {
@@ -100,7 +103,7 @@ func axeSource(t testing.TB) string {
 	if !Required() {
 		return ""
 	}
-	cache, err := os.UserCacheDir()
+	cache, err := userCache, errUserCache
 	if err != nil {
 		t.Logf("axe-core is not run: %v", err)
 		return ""

@@ -70,8 +70,8 @@ type gemm struct {
 	packWork, tileWork func(worker, piece int)
 }
 
-func newGEMM(p *pool, s *scratch) *gemm {
-	g := &gemm{set: s.set, crew: newCrew(p), packed: s.packedA(), spaces: s.spaces(p.helpers + 1)}
+func newGEMM(p *pool, s *scratch, packed []float32) *gemm {
+	g := &gemm{set: s.set, crew: newCrew(p), packed: packed, spaces: s.spaces(p.helpers + 1)}
 	g.packWork, g.tileWork = g.pack, g.tile
 	return g
 }

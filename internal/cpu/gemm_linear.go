@@ -50,7 +50,11 @@ func (s *scratch) linearDW(b *backend, c engine.Call) (engine.Launch, error) {
 
 // product makes the launch of a product whose operands set describes for a number of live rows.
 func (s *scratch) product(b *backend, c engine.Call, set func(g *gemm, rows int)) (engine.Launch, error) {
-	g := newGEMM(b.pool, s)
+	packed, err := s.packedA(b)
+	if err != nil {
+		return nil, err
+	}
+	g := newGEMM(b.pool, s, packed)
 	capacity := c.In[0].Shape()[0]
 	return func() error {
 		rows, err := live(c, c.Rows, capacity)

@@ -79,7 +79,7 @@ func (p *gemmCase) prepare(t testing.TB, workers int) (*gemm, []float32) {
 	for i := range c {
 		c[i] = float32(math.NaN())
 	}
-	g := newGEMM(pool, &scratch{set: p.set})
+	g := newGEMM(pool, &scratch{set: p.set}, alignedFloats(packedRoom))
 	g.m, g.n, g.k = p.m, p.n, p.k
 	g.a = matrix{ptr: unsafe.Pointer(unsafe.SliceData(p.a)), ld: p.m, alongK: p.aAlongK}
 	if p.aAlongK {

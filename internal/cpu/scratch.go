@@ -12,12 +12,16 @@ type scratch struct {
 	attention []*attentionSpace
 }
 
-// packedA has room for the part of A that a product packs at a time.
-func (s *scratch) packedA() []float32 {
+// packedA has room for the part of A that a product packs at a time. It lies outside of the Go heap, which would let as much garbage lie.
+func (s *scratch) packedA(b *backend) ([]float32, error) {
 	if s.packed == nil {
-		s.packed = alignedFloats(packedRoom)
+		ptr, err := b.Alloc(4 * packedRoom)
+		if err != nil {
+			return nil, err
+		}
+		s.packed = unsafe.Slice((*float32)(ptr), packedRoom)
 	}
-	return s.packed
+	return s.packed, nil
 }
 
 // spaces has the scratch of each of a number of workers.

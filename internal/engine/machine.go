@@ -19,6 +19,8 @@ type Plan struct {
 	Keep gorgonia.Nodes
 	// Split makes the launches that follow the loss a sequence of their own, see RunForward and RunBackward.
 	Split bool
+	// Arena is shared with other machines; nil: the machine has its own.
+	Arena *Arena
 }
 
 // Machine executes a compiled graph. It implements gorgonia.VM; it is not safe for concurrent use.
@@ -31,6 +33,7 @@ type Machine struct {
 	rest    Sequence // what follows the loss, where the plan is split
 	live    *Tensor
 	owned   []unsafe.Pointer
+	arena   *Arena // what Close gives back; nil: nothing was taken
 	stats   Stats
 }
 
@@ -60,8 +63,8 @@ func Compile(plan Plan, backend Backend) (*Machine, error) {
 	if err := m.schedule(plan, fusionsOf(backend)); err != nil {
 		return nil, err
 	}
-	if err := m.allocate(); err != nil {
-		return nil, err
+	if err := m.allocate(plan.Arena); err != nil {
+		return nil, errors.Join(err, m.Close())
 	}
 	sequence := &m.launch
 	for _, st := range m.steps {
@@ -77,7 +80,7 @@ func Compile(plan Plan, backend Backend) (*Machine, error) {
 		}
 		launch, err := backend.Compile(call)
 		if err != nil {
-			return nil, fmt.Errorf("%s on %s: %w", st.op.Kernel, backend.Name(), err)
+			return nil, errors.Join(fmt.Errorf("%s on %s: %w", st.op.Kernel, backend.Name(), err), m.Close())
 		}
 		sequence.Launches = append(sequence.Launches, launch)
 	}
@@ -144,11 +147,15 @@ func (m *Machine) placeInArena() {
 
 func align(n int) int { return (n + arenaAlign - 1) &^ (arenaAlign - 1) }
 
-func (m *Machine) allocate() error {
-	arena, err := m.alloc(m.stats.Arena, "arena")
+func (m *Machine) allocate(shared *Arena) error {
+	if shared == nil {
+		shared = &Arena{}
+	}
+	arena, err := shared.take(m.backend, m.stats.Arena)
 	if err != nil {
 		return err
 	}
+	m.arena = shared
 	livePtr, err := m.alloc(int(NumDims)*4, "live counts")
 	if err != nil {
 		return err
@@ -293,6 +300,9 @@ func (m *Machine) Close() error {
 	err := errors.Join(m.launch.Forget(), m.rest.Forget())
 	for _, ptr := range m.owned {
 		m.backend.Free(ptr)
+	}
+	if m.arena != nil {
+		m.arena.release(m.backend)
 	}
 	*m = Machine{}
 	return err

@@ -41,7 +41,9 @@ type Network struct {
 	capacity Capacity
 	graph    *Graph
 	machines map[output]*engine.Machine
+	arena    engine.Arena // of the machines, of which one runs at a time
 	optim    *optimizer
+	piece    []byte           // of a tensor that is being written
 	cache    []*engine.Tensor // keys and values of each layer
 	custom   Custom           // nil: the graph's head and loss
 	extra    []*extra         // its parameters, as it named them first
@@ -194,7 +196,15 @@ func (n *Network) machine(what output, need Capacity) (*engine.Machine, error) {
 	if m := n.machines[what]; m != nil {
 		return m, nil
 	}
-	m, err := engine.Compile(n.graph.plan(what), n.backend)
+	plan := n.graph.plan(what)
+	plan.Arena = &n.arena
+	m, err := engine.Compile(plan, n.backend)
+	if errors.Is(err, engine.ErrArena) {
+		if err := n.compile(n.capacity); err != nil { // closes the machines that need less; the next one of them will find room
+			return nil, err
+		}
+		return n.machine(what, need)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("capacity %+v: %w", n.capacity, err)
 	}

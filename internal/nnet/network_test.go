@@ -264,6 +264,23 @@ func TestGradientsAreAddedInAFixedChain(t *testing.T) {
 	}
 }
 
+// Scoring before training needs a larger arena later, and scoring after it finds one that is large enough.
+func TestScoringAndTrainingShareAnArena(t *testing.T) {
+	o := newOpener(t, "auto")
+	list := micros(t, examples(3), 1<<10)
+	first, second := o.open(nnet.Spec{Train: nnet.TrainFull}), o.open(nnet.Spec{Train: nnet.TrainFull})
+	before, err := first.Score(context.Background(), list[0])
+	require.NoError(t, err)
+	_, got, err := first.Gradients(context.Background(), list)
+	require.NoError(t, err)
+	after, err := first.Score(context.Background(), list[0])
+	require.NoError(t, err)
+	require.Equal(t, before, after)
+	_, want, err := second.Gradients(context.Background(), list)
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+}
+
 // Every head and loss: gradients against central differences of the loss in float64.
 func TestHeadGradientsByCentralDifferences(t *testing.T) {
 	o := newOpener(t, "auto")

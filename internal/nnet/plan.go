@@ -13,7 +13,7 @@ type Memory struct {
 	Weights     int64 `json:"weights"`     // frozen, as stored, or trained, in the dtype of parameters
 	Gradients   int64 `json:"gradients"`   // of trained parameters
 	Moments     int64 `json:"moments"`     // of the optimizer, unless they lie on the host
-	Activations int64 `json:"activations"` // the arenas of the largest batch, trained on and evaluated
+	Activations int64 `json:"activations"` // the arena of the largest batch, trained on or evaluated
 	Rounded     int64 `json:"rounded"`     // the bf16 copy of the largest trained matrices that a launch takes, where products compute in bf16
 	Trained     int64 `json:"trained"`     // numbers that are trained
 	Host        int64 `json:"host"`        // page-locked memory of the host: moments that are offloaded
@@ -25,14 +25,15 @@ func (m Memory) Total() int64 {
 }
 
 // Measure plans a network for batches up to a capacity without weights and without a device. bf16 says whether frozen
-// matrices are stored as bf16; microBatches is how many an optimizer step has: from two on, their gradients' sum is kept.
-func Measure(spec Spec, capacity Capacity, bf16 bool, microBatches int) (Memory, error) {
+// matrices are stored as bf16; microBatches is how many an optimizer step has: from two on, their gradients' sum is kept. The number is
+// that of the launches of all machines, to which what they take on the host is proportional.
+func Measure(spec Spec, capacity Capacity, bf16 bool, microBatches int) (Memory, int, error) {
 	if err := spec.Validate(); err != nil {
-		return Memory{}, err
+		return Memory{}, 0, err
 	}
 	m, err := newGraph(spec, capacity, func(string) bool { return bf16 }, nil)
 	if err != nil {
-		return Memory{}, err
+		return Memory{}, 0, err
 	}
 	what := outGradients
 	if spec.Train == TrainNothing {
@@ -40,19 +41,21 @@ func Measure(spec Spec, capacity Capacity, bf16 bool, microBatches int) (Memory,
 	}
 	stats, err := engine.Measure(m.plan(what), ops.Fusions()) // which are of bf16 alone
 	if err != nil {
-		return Memory{}, fmt.Errorf("capacity %+v: %w", capacity, err)
+		return Memory{}, 0, fmt.Errorf("capacity %+v: %w", capacity, err)
 	}
 	memory := Memory{Activations: int64(stats.Arena)}
-	if what == outGradients { // an evaluation's arena stays beside the training's
+	launches := stats.Steps
+	if what == outGradients { // an evaluation's machine shares the arena
 		scored := outValues
 		if spec.Expr != nil {
 			scored = outOuter
 		}
 		stats, err := engine.Measure(m.plan(scored), ops.Fusions())
 		if err != nil {
-			return Memory{}, fmt.Errorf("capacity %+v: %w", capacity, err)
+			return Memory{}, 0, fmt.Errorf("capacity %+v: %w", capacity, err)
 		}
-		memory.Activations += int64(stats.Arena)
+		memory.Activations = max(memory.Activations, int64(stats.Arena))
+		launches += stats.Steps
 	}
 	copies := int64(1)
 	if microBatches > 1 { // see gradientSum
@@ -83,5 +86,5 @@ func Measure(spec Spec, capacity Capacity, bf16 bool, microBatches int) (Memory,
 			memory.Rounded = max(memory.Rounded, 2*together*numbers)
 		}
 	}
-	return memory, nil
+	return memory, launches, nil
 }

@@ -71,6 +71,8 @@ func (n *Network) restore(find Lookup, updates int) error {
 // Export lists the parameters that choose picks, in the storage dtype it gives, ready to be written.
 func (n *Network) Export(choose func(*Parameter) (safetensors.DType, bool)) []safetensors.Tensor {
 	var tensors []safetensors.Tensor
+	var values []float64 // of a piece; the tensors are written one after the other
+	var encoded []byte
 	for _, p := range n.Parameters() {
 		dtype, ok := choose(p)
 		if !ok {
@@ -82,8 +84,6 @@ func (n *Network) Export(choose func(*Parameter) (safetensors.DType, bool)) []sa
 			continue
 		}
 		tensors = append(tensors, safetensors.Tensor{Name: p.Name, DType: dtype, Shape: p.Shape, Write: func(w io.Writer) error {
-			var values []float64
-			var encoded []byte
 			return n.eachPiece(t, func(info safetensors.Info, raw []byte) (err error) {
 				if values, err = safetensors.AppendFloat64(values[:0], info, raw); err != nil {
 					return err
@@ -105,7 +105,10 @@ const pieceNumbers = 1 << 16
 // eachPiece downloads a tensor piece by piece; visit must not keep raw.
 func (n *Network) eachPiece(t *engine.Tensor, visit func(info safetensors.Info, raw []byte) error) error {
 	size := int(t.Dtype().Size())
-	raw := make([]byte, min(pieceNumbers, t.Size())*size)
+	if n.piece == nil {
+		n.piece = make([]byte, 8*pieceNumbers)
+	}
+	raw := n.piece
 	for from := 0; from < t.Size(); from += pieceNumbers {
 		numbers := min(pieceNumbers, t.Size()-from)
 		piece := engine.NewTensor(unsafe.Add(t.Ptr, from*size), t.Dtype(), tensor.Shape{numbers}, nil)

@@ -27,6 +27,9 @@ import (
 // flags of the compiler. Sums are fused only where a kernel says so, as in PTX.
 var flags = []string{"-std=c++17", "-O2", "-fPIC", "-DGPU_EMU", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wno-unknown-pragmas", "-Wno-unused-function", "-Wno-psabi"}
 
+// userCache is the user's, not what testcache puts in its place later.
+var userCache, errUserCache = os.UserCacheDir()
+
 // Use makes the process's CUDA driver the emulator, which it builds first unless it is there. Without g++ the test is
 // skipped with one line, or fails if GOPRM_EMULATED is set (required, or all). Call it before anything opens a device: a
 // process loads one driver.
@@ -87,7 +90,7 @@ func build(emulator, kernels string) (string, error) {
 			_, _ = fmt.Fprintf(common, "%s %d\n%s", filepath.Base(path), len(text), text)
 		}
 	}
-	cache, err := os.UserCacheDir()
+	cache, err := userCache, errUserCache
 	if err != nil {
 		cache = os.TempDir()
 	}

@@ -1,0 +1,10 @@
+package main
+
+import (
+	"os"
+	"testing"
+
+	"github.com/goprm/goprm/internal/testcache"
+)
+
+func TestMain(m *testing.M) { os.Exit(testcache.Main(m)) }
