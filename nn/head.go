@@ -25,11 +25,11 @@ func (g *network) head() {
 		}
 	case nnet.LinearTwoClass:
 		g.Logits = g.headLinear(g.Features, "score", 2) // [R, 2]
-		g.Values = g.Good(g.Logits)                     // [R, 1]
+		g.Values = g.PositiveProb(g.Logits)             // [R, 1]
 	case nnet.TwoClassMLP:
 		inner := g.ReLU(g.headLinear(g.Features, "score.0", g.Spec.Config.HiddenSize)) // [R, D]
 		g.Logits = g.headLinear(inner, "score.2", 2)                                   // [R, 2]
-		g.Values = g.Good(g.Logits)                                                    // [R, 1]
+		g.Values = g.PositiveProb(g.Logits)                                            // [R, 1]
 	case nnet.TokenLogProb:
 		g.Logits = g.logProb() // [R, 1]
 		g.Values = g.Logits

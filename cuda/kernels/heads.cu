@@ -18,17 +18,17 @@ ELEMENTWISE(relu, x < 0 ? 0 : x) // NaN stays NaN
 ELEMENTWISE(relu_dx, x <= 0 ? 0 : y)
 
 #define DEFINE(suffix, T) \
-  KERNEL(EACH_THREADS, 1) good_##suffix(T *out, const T *z, Bound b, int capacity) { \
+  KERNEL(EACH_THREADS, 1) positive_prob_##suffix(T *out, const T *z, Bound b, int capacity) { \
     each(rows_of(b, capacity), [&](u64 r) { out[r] = logistic((double)z[2 * r + 1] - (double)z[2 * r]); }); \
   } \
-  EXPORT(good_##suffix) \
-  KERNEL(EACH_THREADS, 1) good_dx_##suffix(T *out, const T *y, const T *dy, Bound b, int capacity) { \
+  EXPORT(positive_prob_##suffix) \
+  KERNEL(EACH_THREADS, 1) positive_prob_dx_##suffix(T *out, const T *y, const T *dy, Bound b, int capacity) { \
     each(rows_of(b, capacity), [&](u64 r) { \
       T d = (double)dy[r] * (double)y[r] * (1 - (double)y[r]); \
       out[2 * r] = -d, out[2 * r + 1] = d; \
     }); \
   } \
-  EXPORT(good_dx_##suffix) \
+  EXPORT(positive_prob_dx_##suffix) \
   KERNEL(EACH_THREADS, 1) pick_##suffix(T *out, const T *x, const int *column, Bound b, int capacity, int columns) { \
     each(rows_of(b, capacity), [&](u64 r) { \
       int c = column[r]; \

@@ -128,7 +128,7 @@ func gradients(t *testing.T, d device) {
 		backward{"gather_dx", nil, same("dy", "1"), []int{6, 5}, []int{0}})
 	check("", reads("sigmoid", []int{4, 3}, fixed(4, 3)), backward{"sigmoid_dx", nil, same("y", "dy"), []int{4, 3}, []int{0}})
 	check("", reads("relu", []int{4, 3}, fixed(4, 3)), backward{"relu_dx", nil, same("y", "dy"), []int{4, 3}, []int{0}})
-	check("", reads("good", []int{4, 1}, fixed(4, 2)), backward{"good_dx", nil, same("y", "dy"), []int{4, 2}, []int{0}})
+	check("", reads("positive_prob", []int{4, 1}, fixed(4, 2)), backward{"positive_prob_dx", nil, same("y", "dy"), []int{4, 2}, []int{0}})
 	check("", reads("pick", []int{4, 1}, fixed(4, 3), m.ids(4, 3)), backward{"pick_dx", nil, same("dy", "1", "0"), []int{4, 3}, []int{0}})
 	for op, gradient := range map[string]string{"squared_error": "squared_error_dy", "bce": "bce_dz", "ce": "ce_dz"} {
 		columns := 1

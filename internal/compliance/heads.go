@@ -92,13 +92,13 @@ func headCases() []testCase {
 		add(name, func(m *maker) *call {
 			z := m.perRow(2, reads, 2)
 			z.floats[0] = -300
-			return m.byRead(&call{op: "good", in: []value{z}, out: m.result(reads+m.spare, 1), want: func() []float64 {
+			return m.byRead(&call{op: "positive_prob", in: []value{z}, out: m.result(reads+m.spare, 1), want: func() []float64 {
 				return outer(reads+m.spare, reads, 1, func(r, _ int) float64 { return sigmoid(z.floats[2*r+1] - z.floats[2*r]) })
 			}}, reads, reads < 100)
 		})
 		add(name, func(m *maker) *call {
 			y, dy := m.perRow(1, reads, 1), m.perRow(1, reads, 1)
-			return m.byRead(&call{op: "good_dx", in: []value{y, dy}, out: m.result(reads+m.spare, 2), want: func() []float64 {
+			return m.byRead(&call{op: "positive_prob_dx", in: []value{y, dy}, out: m.result(reads+m.spare, 2), want: func() []float64 {
 				return outer(reads+m.spare, reads, 2, func(r, j int) float64 {
 					return float64(2*j-1) * dy.floats[r] * y.floats[r] * (1 - y.floats[r])
 				})

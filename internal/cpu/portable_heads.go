@@ -71,7 +71,7 @@ func reluDX[T float](b *backend, c engine.Call) (engine.Launch, error) {
 	})
 }
 
-func good[T float](b *backend, c engine.Call) (engine.Launch, error) {
+func positiveProb[T float](b *backend, c engine.Call) (engine.Launch, error) {
 	return b.rowwise(c, c.Out.Size(), rowChunk(2), func(from, to int) {
 		z, out := engine.Slice[T](c.In[0]), engine.Slice[T](c.Out)
 		for r := from; r < to; r++ {
@@ -80,7 +80,7 @@ func good[T float](b *backend, c engine.Call) (engine.Launch, error) {
 	}), nil
 }
 
-func goodDX[T float](b *backend, c engine.Call) (engine.Launch, error) {
+func positiveProbDX[T float](b *backend, c engine.Call) (engine.Launch, error) {
 	return b.rowwise(c, c.In[0].Size(), rowChunk(2), func(from, to int) {
 		y, dy, out := engine.Slice[T](c.In[0]), engine.Slice[T](c.In[1]), engine.Slice[T](c.Out)
 		for r := from; r < to; r++ {

@@ -35,8 +35,8 @@
 //	tanh                              x [R, C] → same shape
 //	sigmoid, relu                     x [R, C] → same shape
 //	sigmoid_dx, relu_dx               y (the op's result), dy → same shape
-//	good                              logits [R, 2] → softmax(logits)[1] [R, 1]
-//	good_dx                           y [R, 1], dy [R, 1] → [R, 2]
+//	positive_prob                     logits [R, 2] → softmax(logits)[1] [R, 1]
+//	positive_prob_dx                  y [R, 1], dy [R, 1] → [R, 2]
 //	pick                              x [R, C], column i32 [R] → [R, 1]
 //	pick_dx                           dy [R, 1], column i32 [R], x [R, C] (for its shape) → [R, C], 0 elsewhere
 //	squared_error                     y [R, 1], target [R], weight [R] → Σ weight·(y − target)²

@@ -36,14 +36,14 @@ func (b *Builder) activation(kernel string, x *gorgonia.Node) *gorgonia.Node {
 	return b.apply(op, x.Dtype(), x.Shape(), x)
 }
 
-// Good is the probability of class 1 of two-class logits [R, 2]: [R, 1].
-func (b *Builder) Good(logits *gorgonia.Node) *gorgonia.Node {
-	if !b.hasShape("good", "logits", logits, -1, 2) {
+// PositiveProb is the probability of class 1 of two-class logits [R, 2]: [R, 1].
+func (b *Builder) PositiveProb(logits *gorgonia.Node) *gorgonia.Node {
+	if !b.hasShape("positive_prob", "logits", logits, -1, 2) {
 		return nil
 	}
-	op := &engine.Op{Kernel: "good", Rows: engine.Reads, Differentiable: []bool{true}}
+	op := &engine.Op{Kernel: "positive_prob", Rows: engine.Reads, Differentiable: []bool{true}}
 	op.Gradient = b.gradient(func(in gorgonia.Nodes, y, dy *gorgonia.Node) gorgonia.Nodes {
-		return gorgonia.Nodes{b.apply(&engine.Op{Kernel: "good_dx", Rows: engine.Reads}, dy.Dtype(), in[0].Shape(), y, dy)}
+		return gorgonia.Nodes{b.apply(&engine.Op{Kernel: "positive_prob_dx", Rows: engine.Reads}, dy.Dtype(), in[0].Shape(), y, dy)}
 	})
 	return b.apply(op, logits.Dtype(), tensor.Shape{logits.Shape()[0], 1}, logits)
 }
