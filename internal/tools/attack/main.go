@@ -92,15 +92,16 @@ func run(binary, model string, length time.Duration) (err error) {
 // report prints the rows and fails where one has a fault.
 func report(rows []result) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "attack\thealthy\tp50 ms\tp99 ms\tcontrol p99\tRSS MiB\thealthy saw\tattacker saw\tverdict")
+	_, _ = fmt.Fprintln(w, "attack\thealthy\tp50 ms\tp99 ms\tcontrol p99\tRSS MiB\thealthy saw\tattacker saw\tverdict")
 	failed := 0
 	for _, r := range rows {
 		verdict := "held"
 		if len(r.faults) > 0 {
 			verdict, failed = strings.Join(r.faults, "; "), failed+1
 		}
-		fmt.Fprintf(w, "%s\t%d\t%.1f\t%.1f\t%.1f\t%d\t%s\t%s\t%s\n", r.name, len(r.healthy.Times), ms(quantile(r.healthy.Times, 0.5)), ms(quantile(r.healthy.Times, 0.99)),
-			ms(quantile(r.healthy.Control, 0.99)),
+		// A tabwriter keeps its first error for Flush.
+		_, _ = fmt.Fprintf(w, "%s\t%d\t%.1f\t%.1f\t%.1f\t%d\t%s\t%s\t%s\n", r.name, len(r.healthy.Times),
+			ms(quantile(r.healthy.Times, 0.5)), ms(quantile(r.healthy.Times, 0.99)), ms(quantile(r.healthy.Control, 0.99)),
 			r.rss>>20, counts(r.healthy.Seen), counts(r.seen), verdict)
 	}
 	if err := w.Flush(); err != nil {
