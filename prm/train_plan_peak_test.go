@@ -79,8 +79,9 @@ func comparePeak(t *testing.T, program, base, mode string, tokens int) {
 	plan, err := Plan(PlanOptions{Model: base, Train: mode, Tokens: tokens, MicroBatches: 2, Device: "cpu", LoRA: c.LoRA})
 	require.NoError(t, err)
 	t.Logf("%-4s peak %s, planned %s (%+.1f %%)", mode, bytesText(peak), bytesText(plan.Total), 100*(float64(plan.Total)/float64(peak)-1))
-	// The pages of the program and of its runtime, which a plan takes for a constant, vary by some 7 MiB from run to run.
-	assert.InDelta(t, peak, plan.Total, max(0.05*float64(peak), 8<<20), "%s: %+v", mode, plan)
+	// A plan takes the program's own pages for a constant. How many the system maps differs by some 15 MiB with what it holds of the
+	// program's file, which weighs in small models.
+	assert.InDelta(t, peak, plan.Total, max(0.05*float64(peak), 20<<20), "%s: %+v", mode, plan)
 }
 
 // peakOf runs a command and reads its VmHWM, which only grows, until it ends. Its resource usage would count this process's memory too.

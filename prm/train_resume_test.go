@@ -235,6 +235,21 @@ func TestResumeRefusesOtherNumbers(t *testing.T) {
 	require.Equal(t, 3, train(t, c).Steps)
 }
 
+// A run goes on with other kernels where those have the same bits, and only there.
+func TestSameBits(t *testing.T) {
+	for _, c := range []struct {
+		dtype, before, after string
+		want                 bool
+	}{
+		{"f32", "avx2", "avx512", true}, {"f64", "avx512", "avx2", true}, {"f32", "avx512bf16", "avx2", true},
+		{"f32", "portable", "avx2", false}, {"f32", "avx2", "sm80", false}, {"bf16", "avx512bf16", "avx2", false},
+	} {
+		before, after := TrainConfig{DType: c.dtype, Backend: c.before}, TrainConfig{DType: c.dtype, Backend: c.after}
+		require.Equal(t, c.want, sameBits(before, after), c)
+	}
+	require.False(t, sameBits(TrainConfig{DType: "f32", Backend: "avx2"}, TrainConfig{DType: "f64", Backend: "avx512"}))
+}
+
 func otherTokenizer(t *testing.T, base string) string {
 	t.Helper()
 	dir := t.TempDir()

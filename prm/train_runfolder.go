@@ -225,6 +225,13 @@ func (s *session) saveDescriptions() error {
 	return atomicfile.WriteFile(filepath.Join(s.c.Out, recordName), writeBytes(record))
 }
 
+// sameBits tells whether two kinds of kernels that differ in name alone compute two configurations: those of AVX-512 have AVX2's bits,
+// save in bf16. A run may so go on on another processor.
+func sameBits(a, b TrainConfig) bool {
+	wide := []string{"avx2", "avx512", "avx512bf16"}
+	return a.DType == b.DType && a.DType != "bf16" && slices.Contains(wide, a.Backend) && slices.Contains(wide, b.Backend)
+}
+
 // continueRun compares the run in the folder with this session's, refuses what would change its numbers, and takes over its record.
 func (s *session) continueRun() error {
 	before := DefaultTrainConfig()
@@ -239,6 +246,9 @@ func (s *session) continueRun() error {
 	record, err := readRecord(filepath.Join(s.c.Out, recordName))
 	if err != nil {
 		return err
+	}
+	if sameBits(before, s.c) {
+		before.Backend = s.c.Backend
 	}
 	if changed := append(changedKeys(before, s.c), record.changedContent(&s.record)...); len(changed) > 0 {
 		return fmt.Errorf("%s cannot be resumed with another %s: only %s may change", s.c.Out,

@@ -77,7 +77,7 @@ type kernels struct {
 	name   string
 	needs  string                    // of the processor, in words
 	runs   func() bool               // whether processor and operating system do
-	auto   bool                      // whether "auto" may take them
+	auto   func() bool               // whether "auto" takes them where they run; nil: never
 	table  func() map[string]compile // with scratch memory of its own; calls that it declines are left to portable Go
 	narrow func() *narrowing         // nil: they do not compute in bf16
 }
@@ -88,7 +88,7 @@ func choose(name, dtype string) (kernels, error) {
 	for _, k := range instances() {
 		names += ", " + k.name
 		switch {
-		case auto && dtype == "bf16" && k.narrow != nil && k.runs(), auto && k.auto && k.runs(), name == k.name && k.runs():
+		case auto && dtype == "bf16" && k.narrow != nil && k.runs(), auto && k.auto != nil && k.runs() && k.auto(), name == k.name && k.runs():
 			return k, nil
 		case name == k.name:
 			return k, fmt.Errorf("they need a processor with %s", k.needs)

@@ -11,8 +11,9 @@ func instances() []kernels {
 	return []kernels{
 		{name: "avx512bf16", needs: "AVX-512 (F, BW, DQ, VL) and AVX512_BF16", runs: runsAVX512BF16,
 			table: func() map[string]compile { return tableOf(avx512Set) }, narrow: avx512Narrowing},
-		{name: "avx512", needs: "AVX-512 (F, BW, DQ, VL)", runs: runsAVX512, table: func() map[string]compile { return tableOf(avx512Set) }},
-		{name: "avx2", needs: "AVX2 and FMA", runs: runsAVX2, auto: true, table: func() map[string]compile { return tableOf(avx2Set) }},
+		{name: "avx512", needs: "AVX-512 (F, BW, DQ, VL)", runs: runsAVX512, auto: avx512IsFaster,
+			table: func() map[string]compile { return tableOf(avx512Set) }},
+		{name: "avx2", needs: "AVX2 and FMA", runs: runsAVX2, auto: runsAVX2, table: func() map[string]compile { return tableOf(avx2Set) }},
 	}
 }
 
