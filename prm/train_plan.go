@@ -155,20 +155,23 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 	return r, err
 }
 
+// programPages are those of the program's own file that a run touches, as a rule: how many the system maps depends on how much of the file
+// it holds at that time, from 25 to 40 MiB.
+const programPages = 28 << 20
+
 // processBytes is what a process that trains on a CPU has besides what is planned tensor by tensor: the pages of the program that it
 // touches, what Go's runtime keeps outside of its heap, the operands that products pack, and the heap. The heap holds tables and texts,
 // each thread's scratch, and the graph with its compiled launches, twice while it is built anew for a larger batch; as much again as all of
 // it is garbage before it is collected (GOGC=100). The parts were measured one by one; TestPlanIsThePeakOfAProcess checks their sum.
 func processBytes(c *hfmodel.Config, tokens, launches, threads int) int64 {
 	const (
-		program   = 28 << 20
 		goRuntime = 6 << 20
 		base      = 3 << 20
 		perThread = 650 << 10 // panels of products and blocks of attention
 		perLaunch = 5 << 9    // nodes and kernels: the same for head, LoRA and full
 	)
 	packed := min(8<<20, 4*tokens*min(5120, c.IntermediateSize)) // internal/cpu's packedRoom and kSpan
-	return program + goRuntime + int64(packed) + 2*int64(base+threads*perThread+2*launches*perLaunch)
+	return programPages + goRuntime + int64(packed) + 2*int64(base+threads*perThread+2*launches*perLaunch)
 }
 
 // usable is what of a device's memory a run can have: the driver and the kernels take some.

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Arithmetic in f32 takes AVX-512 where its tiles are faster; a name that is given, and bf16, do not ask.
+// Arithmetic in f32 takes AVX-512 where its tiles are faster; a name that is given is taken as it is.
 func TestAutoTakesTheFasterTiles(t *testing.T) {
 	need(t, "avx512")
 	want := "avx2"
@@ -20,7 +20,4 @@ func TestAutoTakesTheFasterTiles(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, chosen, k.name, name)
 	}
-	a, b := tileTime(avx512Set), tileTime(avx2Set)
-	require.InDelta(t, 1, b/a, 1.5, "a tile's element is at most 2.5 times as fast")
-	require.Greater(t, b/a, 0.4)
 }
