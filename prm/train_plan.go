@@ -155,9 +155,9 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 	return r, err
 }
 
-// programPages are those of the program's own file that a run touches, as a rule: how many the system maps depends on how much of the file
-// it holds at that time, from 25 to 40 MiB.
-const programPages = 28 << 20
+// programPages are those of the program's own file that count as its memory. The system maps those around the ones that are touched too,
+// if it holds them: 27 to 42 MiB were seen, the most where all of the file is held.
+const programPages = 40 << 20
 
 // processBytes is what a process that trains on a CPU has besides what is planned tensor by tensor: the pages of the program that it
 // touches, what Go's runtime keeps outside of its heap, the operands that products pack, and the heap. The heap holds tables and texts,

@@ -38,8 +38,9 @@ func fullTexts(n, tokens int) []*data.Trajectory {
 	return list
 }
 
-// What prm train has in memory at most, besides the pages of its own program, is what is planned, within 5 % or 10 MiB above: two optimizer steps of two micro-batches, each with an
-// evaluation and a checkpoint, and the model. With GOPRM_PEAK_HIDDEN, the width of a larger model, so it is for more shapes.
+// What prm train has in memory at most, besides the pages of its own program, is what is planned, within 5 % or 10 MiB above: two optimizer
+// steps of two micro-batches, each with an evaluation and a checkpoint, and the model. With GOPRM_PEAK_HIDDEN, the width of a larger model,
+// so it is for more shapes.
 func TestPlanIsThePeakOfAProcess(t *testing.T) {
 	type shape struct{ hidden, layers, heads, kvHeads, tokens int }
 	shapes := []shape{{512, 6, 8, 4, 1024}}
