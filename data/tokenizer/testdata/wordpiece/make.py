@@ -67,8 +67,8 @@ def tables():
         latin = sum(b <= 0xFF for a, b in found)
         for field, part in (("R16", [r for r in found if r[1] <= 0xFFFF]), ("R32", [r for r in found if r[0] > 0xFFFF])):
             text += f"\t{field}: []unicode.Range{field[1:]}{{\n"
-            for i in range(0, len(part), 8):
-                text += "\t\t" + ", ".join(f"{{0x{a:x}, 0x{b:x}, 1}}" for a, b in part[i:i + 8]) + ",\n"
+            for i in range(0, len(part), 6):
+                text += "\t\t" + ", ".join(f"{{0x{a:x}, 0x{b:x}, 1}}" for a, b in part[i:i + 6]) + ",\n"
             text += "\t},\n"
         text += f"\tLatinOffset: {latin},\n}}\n"
     (HERE.parent.parent / "wordpiece_tables.go").write_text(text)
