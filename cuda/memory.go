@@ -17,7 +17,8 @@ func (b *backend) take(bytes int) (driver.Ptr, error) {
 	var failed *driver.Error
 	if errors.As(err, &failed) && failed.Code == driver.OutOfMemory {
 		if free, total, err := driver.MemoryInfo(); err == nil {
-			return 0, &engine.MemoryError{Device: fmt.Sprintf("%s (%s)", b.name, b.model.Model), Wanted: bytes, Free: free, Total: total, Held: b.held()}
+			device := fmt.Sprintf("%s (%s)", b.name, b.model.Model)
+			return 0, &engine.MemoryError{Device: device, Wanted: bytes, Free: free, Total: total, Held: b.held()}
 		}
 	}
 	if err != nil {

@@ -55,7 +55,8 @@ func open(index int, opt engine.Options) (engine.Backend, error) {
 // openWith opens the GPU with one family of kernels.
 func openWith(d Device, kernels string) (*backend, error) {
 	if kernels == "sm90a" && d.Kernels != kernels {
-		return nil, fmt.Errorf("device %s (%s): kernels sm90a need compute capability 9.0 and a driver for CUDA 12; it has %s", d.Name, d.Model, d.Capability)
+		return nil, fmt.Errorf("device %s (%s): kernels sm90a need compute capability 9.0 and a driver for CUDA 12; it has %s",
+			d.Name, d.Model, d.Capability)
 	}
 	b := &backend{model: d, functions: map[string]driver.Function{}, owned: map[driver.Ptr]int{}, lent: map[uintptr]int{},
 		tables: map[ops.RoPE]driver.Ptr{}}

@@ -176,7 +176,8 @@ func rmsnormDW(b *builder) ([]step, error) {
 
 func linearDB(b *builder) ([]step, error) {
 	capacity, width := b.In[0].Shape()[0], b.In[0].Shape()[1]
-	return b.one("column_sums"+suffix(b.compute), ceilDiv(width, columns), 1, columnThreads, 8*columnThreads, b.Out, b.In[0], bound{}, capacity, width)
+	return b.one("column_sums"+suffix(b.compute), ceilDiv(width, columns), 1, columnThreads, 8*columnThreads,
+		b.Out, b.In[0], bound{}, capacity, width)
 }
 
 // linear: out[t,n] = Σ_k x[t,k]·w[n,k] (+ bias[n]).

@@ -128,7 +128,8 @@ func (p *plan) hopper(g gemm) (step, error) {
 		}
 	}
 	blocks := min(p.model.Multiprocessors, ceilDiv(g.n*len(g.right), hopperColumns)*ceilDiv(g.m, hopperRows))
-	fast, err := p.kernel("gemm_"+g.form+"_hopper", blocks, 1, hopperThreads, hopperStages*(hopperRows+hopperColumns)*hopperDepth*2+ringPlace*hopperStages,
+	memory := hopperStages * ((hopperRows+hopperColumns)*hopperDepth*2 + ringPlace)
+	fast, err := p.kernel("gemm_"+g.form+"_hopper", blocks, 1, hopperThreads, memory,
 		slices.Concat([]any{p.Out}, operands, g.more, []any{blocks})...)
 	if err != nil {
 		return nil, err

@@ -64,7 +64,8 @@ func withElsewhere(data []byte, dir string) (whole []byte, from string, err erro
 			continue
 		}
 		if e.ID != nil && ids[*e.ID] != "" {
-			return nil, "", fmt.Errorf("%s: %s gives %q the id %d, which is %q's: other files say otherwise", dir, e.place, *e.Content, *e.ID, ids[*e.ID])
+			return nil, "", fmt.Errorf("%s: %s gives %q the id %d, which is %q's: other files say otherwise",
+				dir, e.place, *e.Content, *e.ID, ids[*e.ID])
 		}
 		if e.only {
 			return nil, "", fmt.Errorf("%s: %s names the token %q, which neither tokenizer.json nor %s has", dir, e.place, *e.Content, configName)
@@ -86,7 +87,8 @@ func withElsewhere(data []byte, dir string) (whole []byte, from string, err erro
 // differs reports what the other file says otherwise than tokenizer.json.
 func (e elsewhere) differs(a addedToken, dir string) error {
 	say := func(what string, here, there any) error {
-		return fmt.Errorf("%s: added token %q: %s is %v in %s, %v in tokenizer.json or an earlier file", dir, *e.Content, what, here, e.place, there)
+		return fmt.Errorf("%s: added token %q: %s is %v in %s, %v in tokenizer.json or an earlier file",
+			dir, *e.Content, what, here, e.place, there)
 	}
 	if e.ID != nil && a.ID != nil && *e.ID != *a.ID {
 		return say("id", *e.ID, *a.ID)
@@ -166,7 +168,8 @@ func readElsewhere(dir string) ([]elsewhere, error) {
 		}
 	}
 	if raw := config["split_special_tokens"]; !absent(raw) && string(raw) != "false" {
-		return nil, fmt.Errorf("%s: split_special_tokens is %s: special tokens would be none in a text; remove it", filepath.Join(dir, configName), raw)
+		return nil, fmt.Errorf("%s: split_special_tokens is %s: special tokens would be none in a text; remove it",
+			filepath.Join(dir, configName), raw)
 	}
 	found, err := decoderTokens(config["added_tokens_decoder"])
 	if err != nil {

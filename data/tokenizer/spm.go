@@ -160,7 +160,8 @@ func markingNormalizer(raw json.RawMessage) (m *marking, nfc bool, err error) {
 		case j.Type == "Replace" && j.Pattern.isString(" ") && j.Content == blankMark && !replaced:
 			replaced = true
 		default:
-			return nil, false, fmt.Errorf("%s.type: %q in this place, or with these settings, is not known (known: NFC, then Prepend of %s, then Replace of a space by it)",
+			return nil, false, fmt.Errorf("%s.type: %q in this place, or with these settings, is not known "+
+				"(known: NFC, then Prepend of %s, then Replace of a space by it)",
 				where, j.Type, blankMark)
 		}
 	}

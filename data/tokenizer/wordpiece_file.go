@@ -127,9 +127,14 @@ func (c wordPieceConfig) normalizer(file bertNormalizerJSON) (bertNormalizer, er
 		name string
 		here *bool
 		file bool
-	}{{"do_lower_case", c.LowerCase, lower}, {"strip_accents", c.StripAccents, strip}, {"tokenize_chinese_chars", c.Chinese, file.HandleChineseChars}} {
+	}{
+		{"do_lower_case", c.LowerCase, lower},
+		{"strip_accents", c.StripAccents, strip},
+		{"tokenize_chinese_chars", c.Chinese, file.HandleChineseChars},
+	} {
 		if s.here != nil && *s.here != s.file {
-			return bertNormalizer{}, fmt.Errorf("normalizer: tokenizer_config.json has %s %v, which contradicts %v here: make them agree", s.name, *s.here, s.file)
+			return bertNormalizer{}, fmt.Errorf("normalizer: tokenizer_config.json has %s %v, which contradicts %v here: make them agree",
+				s.name, *s.here, s.file)
 		}
 	}
 	return bertNormalizer{clean: file.CleanText, cjk: file.HandleChineseChars, strip: strip, lower: lower || c.lowerAnyway}, nil

@@ -233,7 +233,8 @@ func (f *Format) example(t *data.Trajectory, steps []step, first int) (*data.Exa
 
 func (f *Format) checkLength(tokens int) error {
 	if tokens > f.limit {
-		return &data.TooLongError{Tokens: tokens, Limit: f.limit, Message: fmt.Sprintf("%d tokens, the model was trained for %d", tokens, f.limit)}
+		message := fmt.Sprintf("%d tokens, the model was trained for %d", tokens, f.limit)
+		return &data.TooLongError{Tokens: tokens, Limit: f.limit, Message: message}
 	}
 	return nil
 }

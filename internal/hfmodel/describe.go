@@ -164,7 +164,8 @@ func (d *Description) folder(path string, recognise RecogniseHead) (err error) {
 		d.Kind = "tokenizer"
 		d.Tokenizer, err = describeTokenizer(filepath.Join(path, TokenizerName))
 	default:
-		return fmt.Errorf("%s: not a model, adapter, checkpoint or tokenizer folder: none of %s, %s, manifest.json, %s", path, ConfigName, AdapterConfigName, TokenizerName)
+		return fmt.Errorf("%s: not a model, adapter, checkpoint or tokenizer folder: none of %s, %s, manifest.json, %s",
+			path, ConfigName, AdapterConfigName, TokenizerName)
 	}
 	return err
 }

@@ -30,7 +30,8 @@ func valueHead(dir string) (string, error) {
 
 // headTensors are the names that heads of public formats have; everything else that is no trunk is unknown.
 var headTensors = []string{
-	"score.weight", "score.bias", "score.0.weight", "score.0.bias", "score.2.weight", "score.2.bias", "v_head.summary.weight", "v_head.summary.bias",
+	"score.weight", "score.bias", "score.0.weight", "score.0.bias", "score.2.weight", "score.2.bias",
+	"v_head.summary.weight", "v_head.summary.bias",
 }
 
 // CheckHead refuses a folder whose head contradicts config.json, or that has two. extra are the tensors that are no trunk.
@@ -55,7 +56,8 @@ func CheckHead(c *Config, w *Weights, extra []string) error {
 }
 
 // harmless are files that lie beside weights and are none: what trainers keep, copies in other precisions, and other programs' own.
-var harmless = regexp.MustCompile(`^((pytorch_|tf_|flax_)?model([.-].*)?|training_args|optimizer.*|scheduler.*|rng_state.*|scaler.*|random_states.*|consolidated.*|openvino.*)$`)
+var harmless = regexp.MustCompile(`^((pytorch_|tf_|flax_)?model([.-].*)?|training_args|optimizer.*|scheduler.*|rng_state.*|` +
+	`scaler.*|random_states.*|consolidated.*|openvino.*)$`)
 
 // CheckUsed refuses a folder with weights that a public format would pass over: tensors that belong to neither trunk nor a known head,
 // and files that may hold a head. used are the files with a head that the format reads beside the weights.
@@ -76,8 +78,9 @@ func CheckUsed(w *Weights, extra, used []string) error {
 			harmless.MatchString(base) {
 			continue
 		}
-		return fmt.Errorf("%s: it is none of the weights that are read, and may hold a head; heads of their own are read from %s (v_head.summary.*) and %s; "+
-			"remove it if it is of no use", filepath.Join(w.dir, name), valueHeadNames[0], rewardHeadNames[0])
+		return fmt.Errorf("%s: it is none of the weights that are read, and may hold a head; "+
+			"heads of their own are read from %s (v_head.summary.*) and %s; remove it if it is of no use",
+			filepath.Join(w.dir, name), valueHeadNames[0], rewardHeadNames[0])
 	}
 	return nil
 }

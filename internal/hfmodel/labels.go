@@ -178,5 +178,6 @@ func (c *Config) checkLabels(rows int, path string) error {
 	if rows == c.NumLabels || !made && said.NumLabels == nil && said.Names == nil {
 		return nil
 	}
-	return fmt.Errorf("%s: the head has %d rows, but config.json says %d labels (num_labels, id2label; 2 where both are absent)", path, rows, c.NumLabels)
+	return fmt.Errorf("%s: the head has %d rows, but config.json says %d labels (num_labels, id2label; 2 where both are absent)",
+		path, rows, c.NumLabels)
 }

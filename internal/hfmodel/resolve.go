@@ -22,7 +22,8 @@ func Resolve(path string) (string, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && hubID.MatchString(path):
-		return "", fmt.Errorf("%s: no such folder; if it is a model of the Hugging Face hub, fetch it with: hf download %s --local-dir %s", path, path, filepath.Base(path))
+		return "", fmt.Errorf("%s: no such folder; if it is a model of the Hugging Face hub, fetch it with: hf download %s --local-dir %s",
+			path, path, filepath.Base(path))
 	case errors.Is(err, fs.ErrNotExist):
 		return "", fmt.Errorf("%s: no such folder", path)
 	case err != nil:
@@ -72,7 +73,8 @@ func snapshot(path string) (string, error) {
 		}
 		dir := filepath.Join(path, "snapshots", revision)
 		if _, err := os.Stat(dir); err != nil {
-			return "", fmt.Errorf("%s: refs/main names the revision %s, which is not among its snapshots: fetch it again with hf download", path, revision)
+			return "", fmt.Errorf("%s: refs/main names the revision %s, which is not among its snapshots: fetch it again with hf download",
+				path, revision)
 		}
 		return dir, nil
 	}
@@ -112,5 +114,6 @@ func NoModel(dir string) error {
 			}
 		}
 	}
-	return fmt.Errorf("%s: a PEFT adapter, not a model: merge it into %s, with PEFT's merge_and_unload() and save_pretrained(), and give the merged folder", dir, base)
+	return fmt.Errorf("%s: a PEFT adapter, not a model: merge it into %s, with PEFT's merge_and_unload() and save_pretrained(), "+
+		"and give the merged folder", dir, base)
 }

@@ -25,7 +25,8 @@ type RopeScaling struct {
 var ropeKeys = map[string][]string{
 	"": nil, "linear": {"factor"}, "dynamic": {"factor", "original_max_position_embeddings"},
 	"llama3": {"factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"},
-	"yarn":   {"factor", "attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim", "original_max_position_embeddings", "truncate"},
+	"yarn": {"factor", "attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim",
+		"original_max_position_embeddings", "truncate"},
 }
 
 // readRope reads rotary base and scaling from either dialect.

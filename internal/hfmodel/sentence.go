@@ -144,7 +144,8 @@ func (s *Sentence) readTransformer(path string) error {
 // poolings are the older keys of the modes.
 var poolings = map[string]string{
 	"pooling_mode_cls_token": PoolCLS, "pooling_mode_max_tokens": PoolMax, "pooling_mode_mean_tokens": PoolMean,
-	"pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens", "pooling_mode_weightedmean_tokens": "weightedmean", "pooling_mode_lasttoken": "lasttoken",
+	"pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens", "pooling_mode_weightedmean_tokens": "weightedmean",
+	"pooling_mode_lasttoken": "lasttoken",
 }
 
 func (s *Sentence) readPooling(path string) error {

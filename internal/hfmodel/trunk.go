@@ -95,7 +95,8 @@ func CheckTrunk(c *Config, w *Weights) (*Trunk, error) {
 			continue
 		}
 		if inTrunk && strings.HasPrefix(inner, "layers.") {
-			return nil, fmt.Errorf("%s: tensor %q has no place in a %s of %d layers as config.json describes it", w.dir, name, c.ModelType, c.NumHiddenLayers)
+			return nil, fmt.Errorf("%s: tensor %q has no place in a %s of %d layers as config.json describes it",
+				w.dir, name, c.ModelType, c.NumHiddenLayers)
 		}
 		trunk.Extra = append(trunk.Extra, name)
 	}

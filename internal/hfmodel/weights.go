@@ -161,7 +161,10 @@ func weightFiles(dir string) (weightList, error) {
 }
 
 func trunkFiles(dir string) (weightList, error) {
-	for _, form := range []struct{ single, index, ending string }{{SingleName, IndexName, ".safetensors"}, {TorchName, TorchIndexName, ".bin"}} {
+	for _, form := range []struct{ single, index, ending string }{
+		{SingleName, IndexName, ".safetensors"},
+		{TorchName, TorchIndexName, ".bin"},
+	} {
 		if _, err := os.Stat(filepath.Join(dir, form.single)); err == nil {
 			return weightList{names: []string{form.single}}, nil
 		}

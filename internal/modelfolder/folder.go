@@ -157,7 +157,8 @@ func (f *Folder) open() error {
 		return err
 	}
 	if f.RootSum != f.Card.Base.SHA256 {
-		return fmt.Errorf("%s: the base %s is not what this was trained on: its SHA-256 is %s, %s says %s", f.Dir, f.RootDir, f.RootSum, CardName, f.Card.Base.SHA256)
+		return fmt.Errorf("%s: the base %s is not what this was trained on: its SHA-256 is %s, %s says %s",
+			f.Dir, f.RootDir, f.RootSum, CardName, f.Card.Base.SHA256)
 	}
 	return f.openPart()
 }

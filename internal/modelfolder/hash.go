@@ -61,7 +61,8 @@ func (c *Card) verifyFiles(dir string) error {
 			return err
 		}
 		if found := hex.EncodeToString(sum); found != c.Files[name] {
-			return lfspointer.Explain(path, fmt.Errorf("%s: damaged or changed: its SHA-256 is %s, %s says %s", path, found, CardName, c.Files[name]))
+			err := fmt.Errorf("%s: damaged or changed: its SHA-256 is %s, %s says %s", path, found, CardName, c.Files[name])
+			return lfspointer.Explain(path, err)
 		}
 	}
 	return nil

@@ -150,7 +150,8 @@ func (h *header) checkLayout(begin, size int64) error {
 		case tensor.begin < end:
 			return fault(InvalidOffset, tensor.begin, "data at offset %d overlap %s, which ends at %d", tensor.begin, h.nameOf(before), end)
 		case tensor.begin > end:
-			return fault(InvalidOffset, tensor.begin, "data at offset %d leave a gap after %s, which ends at %d", tensor.begin, h.nameOf(before), end)
+			return fault(InvalidOffset, tensor.begin, "data at offset %d leave a gap after %s, which ends at %d",
+				tensor.begin, h.nameOf(before), end)
 		case tensor.end > size:
 			return fault(MetadataIncompleteBuffer, tensor.end, "offset %d beyond end of file (%d)", tensor.end, size)
 		}

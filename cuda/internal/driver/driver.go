@@ -237,7 +237,8 @@ var Load = sync.OnceValue(func() error {
 		return err
 	}
 	if version < MinVersion {
-		return fmt.Errorf("the NVIDIA driver is too old: it is for CUDA %d.%d, the kernels need %d.%d", version/1000, version%1000/10, MinVersion/1000, MinVersion%1000/10)
+		return fmt.Errorf("the NVIDIA driver is too old: it is for CUDA %d.%d, the kernels need %d.%d",
+			version/1000, version%1000/10, MinVersion/1000, MinVersion%1000/10)
 	}
 	return nil
 })

@@ -25,7 +25,8 @@ import (
 )
 
 // flags of the compiler. Sums are fused only where a kernel says so, as in PTX.
-var flags = []string{"-std=c++17", "-O2", "-fPIC", "-DGPU_EMU", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wno-unknown-pragmas", "-Wno-unused-function", "-Wno-psabi"}
+var flags = []string{"-std=c++17", "-O2", "-fPIC", "-DGPU_EMU", "-ffp-contract=off", "-fno-math-errno",
+	"-Wall", "-Wno-unknown-pragmas", "-Wno-unused-function", "-Wno-psabi"}
 
 // userCache is the user's, not what testcache puts in its place later.
 var userCache, errUserCache = os.UserCacheDir()
@@ -159,7 +160,8 @@ func build(emulator, kernels string) (string, error) {
 		return "", err
 	}
 	made := filepath.Join(work, "libcuda.so.1")
-	if err := compiler(slices.Concat(options, []string{"-shared", "-Wl,-soname,libcuda.so.1", "-Wl,-z,defs", "-Wl,-Bsymbolic", "-o", made}, objects, []string{"-lpthread"})); err != nil {
+	link := []string{"-shared", "-Wl,-soname,libcuda.so.1", "-Wl,-z,defs", "-Wl,-Bsymbolic", "-o", made}
+	if err := compiler(slices.Concat(options, link, objects, []string{"-lpthread"})); err != nil {
 		return "", err
 	}
 	return library, os.Rename(made, library)

@@ -74,7 +74,8 @@ func linked(program string) ([]module, error) {
 	return list, nil
 }
 
-var licenceName = regexp.MustCompile(`(?i)^(licen[cs]e|copying|notice|copyright|patents|ftl|authors)([.\-_].*)?$|(?i)^.*licen[cs]e.*\.(txt|md)$`)
+var licenceName = regexp.MustCompile(
+	`(?i)^(licen[cs]e|copying|notice|copyright|patents|ftl|authors)([.\-_].*)?$|(?i)^.*licen[cs]e.*\.(txt|md)$`)
 
 // licences are the files of a module, by path, that say how it may be used: its own, and those of parts that it took from others.
 func licences(m module) ([]string, error) {
@@ -98,7 +99,8 @@ func licences(m module) ([]string, error) {
 }
 
 func writeNotices(w io.Writer, modules []module) error {
-	if _, err := fmt.Fprintln(w, "prm contains the Go standard library and these modules; each may be used under its own licence."); err != nil {
+	const preface = "prm contains the Go standard library and these modules; each may be used under its own licence."
+	if _, err := fmt.Fprintln(w, preface); err != nil {
 		return err
 	}
 	goroot, err := exec.Command("go", "env", "GOROOT").Output()

@@ -109,7 +109,8 @@ func write(dir string, config map[string]any, dtype safetensors.DType, head, spa
 		specs[i].Name = "model." + specs[i].Name
 	}
 	if head {
-		specs = append(specs, hfmodel.Spec{Name: "score.weight", Shape: []int{2, parsed.HiddenSize}}, hfmodel.Spec{Name: "score.bias", Shape: []int{2}})
+		specs = append(specs, hfmodel.Spec{Name: "score.weight", Shape: []int{2, parsed.HiddenSize}},
+			hfmodel.Spec{Name: "score.bias", Shape: []int{2}})
 	}
 	if sparse {
 		return holes(filepath.Join(dir, "model.safetensors"), specs, dtype)

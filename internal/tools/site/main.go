@@ -26,8 +26,8 @@ import (
 )
 
 // order is that of the navigation; pages that are not in it come last.
-var order = []string{"quickstart", "quickstart-go", "labelling", "7b", "serving", "deploy", "tracking", "formats", "configuration", "commands",
-	"troubleshooting", "capacity", "benchmarks", "status", "extending"}
+var order = []string{"quickstart", "quickstart-go", "labelling", "7b", "serving", "deploy", "tracking", "formats", "configuration",
+	"commands", "troubleshooting", "capacity", "benchmarks", "status", "extending"}
 
 //go:embed page.html
 var layout string

@@ -72,7 +72,8 @@ func run(o options) error {
 	train := map[string]string{"score": nnet.TrainNothing, "lora": nnet.TrainLoRA, "full": nnet.TrainFull}[o.mode]
 	net, err := nnet.New(nnet.Spec{Config: config, DType: dtype, Train: train, Recompute: o.recompute, Loss: loss.MSE,
 		Head: nnet.HeadSpec{Kind: nnet.Scalar, Activation: "sigmoid", Final: "shared"},
-		LoRA: nnet.LoRASpec{Rank: o.rank, Alpha: 2 * float64(o.rank), Targets: []string{"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}},
+		LoRA: nnet.LoRASpec{Rank: o.rank, Alpha: 2 * float64(o.rank),
+			Targets: []string{"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}},
 	}, backend, nnet.Weights{nnet.InWeights(weights)})
 	if err != nil {
 		return err
@@ -103,7 +104,8 @@ func run(o options) error {
 	}
 	sorted := slices.Sorted(slices.Values(seconds))
 	return json.NewEncoder(os.Stdout).Encode(map[string]any{
-		"mode": o.mode, "dtype": o.dtype, "tokens": o.tokens, "backend": backend.Name(), "threads": o.threads, "recompute": o.recompute, "seconds": seconds,
+		"mode": o.mode, "dtype": o.dtype, "tokens": o.tokens, "backend": backend.Name(), "threads": o.threads,
+		"recompute": o.recompute, "seconds": seconds,
 		"tokens_per_s":      float64(o.tokens) / sorted[len(sorted)/2],
 		"tokens_per_s_best": float64(o.tokens) / sorted[0],
 		"peak_rss_mb":       peakMB(),
