@@ -45,11 +45,28 @@ func TestArchitectureHasARowForEveryPackage(t *testing.T) {
 var (
 	inBackticks = regexp.MustCompile("`([^`\n]+)`")
 	fileName    = regexp.MustCompile(`^([A-Za-z0-9_.-]+/)*[A-Za-z0-9_.-]+\.(go|cu|h|s|md|sh|py|json|tsv|txt|yaml)$|^(cmd|cuda|data|docs|examples|internal|loss|nn|prm|scripts)(/[A-Za-z0-9_.-]+)+$`)
-	link        = regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
+	testName    = regexp.MustCompile(`^(Test|Fuzz|Benchmark)[A-Z]\w*$`)
+	makeTarget  = regexp.MustCompile(`^make ([a-z0-9-]+)`)
 )
 
-// Files, folders and links in the documents exist. A name without a folder is not checked: it is a file of a user's, or of any folder.
-func TestDocumentsNameExistingFiles(t *testing.T) {
+// goSources are the repository's Go files, its tests or all others, in one text.
+func goSources(t *testing.T, tests bool) string {
+	var text strings.Builder
+	require.NoError(t, filepath.WalkDir(module.Dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, ".go") && strings.HasSuffix(path, "_test.go") == tests {
+			var source []byte
+			source, err = os.ReadFile(path)
+			text.Write(source)
+		}
+		return err
+	}))
+	return text.String()
+}
+
+// Files, folders, tests and make targets in the documents exist. A file's name without a folder is not checked: it is a file of a user's,
+// or of any folder.
+func TestDocumentsNameWhatExists(t *testing.T) {
+	makefile, tests := document(t, "Makefile"), goSources(t, true)
 	pages, err := filepath.Glob(filepath.Join(module.Dir, "docs", "*.md"))
 	require.NoError(t, err)
 	require.NotEmpty(t, pages)
@@ -63,9 +80,12 @@ func TestDocumentsNameExistingFiles(t *testing.T) {
 			if path := m[1]; fileName.MatchString(path) && strings.Contains(path, "/") && !strings.HasPrefix(path, "../") {
 				requireExists(t, name, filepath.Join(module.Dir, path))
 			}
-		}
-		for _, m := range link.FindAllStringSubmatch(text, -1) {
-			requireExists(t, name, filepath.Join(module.Dir, filepath.Dir(name), m[1]))
+			if testName.MatchString(m[1]) && !strings.Contains(tests, "func "+m[1]+"(") {
+				t.Errorf("%s names %s, which does not exist", name, m[1])
+			}
+			if target := makeTarget.FindStringSubmatch(m[1]); target != nil && !strings.Contains(makefile, "\n"+target[1]+":") {
+				t.Errorf("%s names make %s, which does not exist", name, target[1])
+			}
 		}
 	}
 }

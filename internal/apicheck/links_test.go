@@ -109,15 +109,7 @@ func TestLinksLeadSomewhere(t *testing.T) {
 
 // A message that docs/troubleshooting.md explains is one that the program can print.
 func TestTroubleshootingQuotesMessages(t *testing.T) {
-	var sources strings.Builder
-	require.NoError(t, filepath.WalkDir(module.Dir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") {
-			var text []byte
-			text, err = os.ReadFile(path)
-			sources.Write(text)
-		}
-		return err
-	}))
+	sources := strings.NewReplacer(`\"`, "", `"`, "").Replace(goSources(t, false))
 	row := regexp.MustCompile("(?m)^\\| (`.*?`) \\| ")
 	varying := regexp.MustCompile(`…|\d+(\.\d+)?|\bcuda:0\b|learning_rate|optim\.lr`)
 	rows := row.FindAllStringSubmatch(document(t, "docs/troubleshooting.md"), -1)
@@ -131,7 +123,7 @@ func TestTroubleshootingQuotesMessages(t *testing.T) {
 					continue
 				}
 				found = true
-				if !strings.Contains(strings.ReplaceAll(strings.ReplaceAll(sources.String(), `\"`, ""), `"`, ""), part) {
+				if !strings.Contains(sources, part) {
 					t.Errorf("docs/troubleshooting.md: no message holds %q, of %q", part, message[1])
 				}
 			}
