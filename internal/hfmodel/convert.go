@@ -71,20 +71,20 @@ func Convert(in, out string) (*Converted, error) {
 	return done, nil
 }
 
-func (c *Converted) write(in, out string, files []File, listed weightList, weights *Weights, entries []os.DirEntry) error {
+func (c *Converted) write(in, out string, files []File, listed weightList, weights *Weights, entries []os.DirEntry) (err error) {
 	dir, err := atomicfile.NewDir(out)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = dir.Abort() }() // for a fault of a mapped file; else it is done by then
+	defer func() { err = errors.Join(err, dir.Abort()) }() // also for a fault of a mapped file
 	for _, file := range files {
 		if err := c.convert(dir, file.(*torchfile.File)); err != nil {
-			return errors.Join(err, dir.Abort())
+			return err
 		}
 	}
 	if listed.index != nil {
 		if err := c.index(dir, weights); err != nil {
-			return errors.Join(err, dir.Abort())
+			return err
 		}
 	}
 	for _, entry := range entries {
@@ -99,11 +99,11 @@ func (c *Converted) write(in, out string, files []File, listed weightList, weigh
 		}
 		c.Copied = append(c.Copied, name)
 		if err := copyInto(dir, in, name); err != nil {
-			return errors.Join(err, dir.Abort())
+			return err
 		}
 	}
 	if err := weights.Check(); err != nil {
-		return errors.Join(err, dir.Abort())
+		return err
 	}
 	return dir.Commit()
 }

@@ -19,7 +19,7 @@ var ErrNotFinite = errors.New("its weights hold NaN or Inf, so every score would
 // is called for each file instead, and runs the check or knows its result.
 func (w *Weights) CheckFinite(each func(path string, check func() error) error) error {
 	for _, file := range w.files {
-		check := func() error { return checkFinite(file) }
+		check := func() error { return CheckFinite(file) }
 		var err error
 		if each == nil {
 			err = check()
@@ -33,7 +33,8 @@ func (w *Weights) CheckFinite(each func(path string, check func() error) error) 
 	return nil
 }
 
-func checkFinite(file File) error {
+// CheckFinite reads a file's tensors and names the first that holds NaN or Inf, as an [ErrNotFinite].
+func CheckFinite(file File) error {
 	names, err := notFinite(file)
 	if err != nil {
 		return err
@@ -55,7 +56,7 @@ func notFinite(file File) ([]string, error) {
 			if err := mmap.Guard(func() error { // which holds for one goroutine
 				for i := next.Add(1) - 1; i < int64(len(bad)); i = next.Add(1) - 1 {
 					info := file.At(int(i))
-					bad[i] = !Finite(info.DType, file.Bytes(info.Name))
+					bad[i] = !finite(info.DType, file.Bytes(info.Name))
 				}
 				return nil
 			}); err != nil {
@@ -76,8 +77,8 @@ func notFinite(file File) ([]string, error) {
 	return names, file.Check()
 }
 
-// Finite reports whether no number of a tensor's data is NaN or Inf: whether none has all bits of its exponent set.
-func Finite(dtype safetensors.DType, data []byte) bool {
+// finite reports whether no number of a tensor's data is NaN or Inf: whether none has all bits of its exponent set.
+func finite(dtype safetensors.DType, data []byte) bool {
 	switch dtype {
 	case safetensors.BF16:
 		return finite16(data, 0x7f80)

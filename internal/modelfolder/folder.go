@@ -56,16 +56,12 @@ func (f *Folder) CheckFinite(each func(path string, check func() error) error) e
 	if err := f.Root.CheckFinite(each); err != nil {
 		return err
 	}
-	return mmap.Guard(func() error {
-		for _, file := range f.laid {
-			for _, t := range file.Tensors() {
-				if !hfmodel.Finite(t.DType, file.Bytes(t.Name)) {
-					return fmt.Errorf("%s: tensor %q: %w", file.Path(), t.Name, hfmodel.ErrNotFinite)
-				}
-			}
+	for _, file := range f.laid {
+		if err := hfmodel.CheckFinite(file); err != nil {
+			return err
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // Check reports that a file of the weights was changed since it was opened.
