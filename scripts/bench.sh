@@ -5,9 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 shared=${GOPRM_SHARED:-../shared}
 work=${GOPRM_BENCH:-runs/bench}
-venv=${GOPRM_VENV:-runs/goldens-venv}
 rounds=${ROUNDS:-2}
-[ -x "$venv/bin/python" ] || { python3 -m venv "$venv"; "$venv/bin/pip" install --quiet -r scripts/goldens/requirements.txt; }
+. scripts/goldens/venv.sh
 mkdir -p "$work"
 [ -f "$work/0.5b/model.safetensors" ] || go run ./internal/tools/randommodel --shape 0.5b --out "$work/0.5b"
 go build -o "$work/speed" ./internal/tools/speed

@@ -5,9 +5,10 @@ set -euo pipefail
 cd "$(dirname "$0")"
 (cd ../../internal/tools/manifests && go run . "$OLDPWD"/kubernetes/*.yaml)
 if command -v systemd-analyze >/dev/null; then
-	unit=$(mktemp -d)/prm.service
-	sed 's|/usr/local/bin/prm|/bin/true|' prm.service >"$unit" # the program need not be installed here
-	systemd-analyze verify "$unit"
+	work=$(mktemp -d)
+	trap 'rm -rf "$work"' EXIT
+	sed 's|/usr/local/bin/prm|/bin/true|' prm.service >"$work/prm.service" # the program need not be installed here
+	systemd-analyze verify "$work/prm.service"
 	echo "prm.service is sound"
 fi
 if docker compose version >/dev/null 2>&1; then

@@ -3,8 +3,7 @@
 # Needs Python (6 GB in a virtual environment).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-venv=${GOPRM_VENV:-runs/goldens-venv}
-[ -x "$venv/bin/python" ] || { python3 -m venv "$venv"; "$venv/bin/pip" install --quiet -r scripts/goldens/requirements.txt; }
+. scripts/goldens/venv.sh
 root=$(mktemp -d); [ -n "${KEEP:-}" ] || trap 'rm -rf "$root"' EXIT
 go build -o "$root/prm" ./cmd/prm
 for shape in tiny qwen3; do

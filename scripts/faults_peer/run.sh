@@ -4,8 +4,7 @@
 # in a virtual environment). $SEED draws others; $ONLY: the numbers of those to look at again.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-venv=${GOPRM_VENV:-runs/goldens-venv}
-[ -x "$venv/bin/python" ] || { python3 -m venv "$venv"; "$venv/bin/pip" install --quiet -r scripts/goldens/requirements.txt; }
+. scripts/goldens/venv.sh
 work=$(mktemp -d); [ -n "${KEEP:-}" ] && echo "kept in $work" || trap 'rm -rf "$work"' EXIT
 go build -o "$work/prm" ./cmd/prm
 # shellcheck disable=SC2086 # the numbers are words

@@ -2,8 +2,7 @@
 # Regenerates internal/parity/testdata, and what PyTorch and tokenizers made for other tests, with the pinned versions (6 GB in a virtual environment).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-venv=${GOPRM_VENV:-runs/goldens-venv}
-[ -x "$venv/bin/python" ] || { python3 -m venv "$venv"; "$venv/bin/pip" install --quiet -r scripts/goldens/requirements.txt; }
+. scripts/goldens/venv.sh
 rm -rf internal/parity/testdata/{wide,sharded,dim64,dim128,qwen3}
 "$venv/bin/python" scripts/goldens/make.py internal/parity/testdata
 "$venv/bin/python" scripts/goldens/heads.py internal/parity/testdata/heads

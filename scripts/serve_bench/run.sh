@@ -4,8 +4,7 @@
 # REQUESTS (10000) are sent to prm serve, PLAIN_REQUESTS (2000) to the other; SHAPE (small) is randommodel's.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-venv=${GOPRM_VENV:-runs/goldens-venv}
-[ -x "$venv/bin/python" ] || { python3 -m venv "$venv"; "$venv/bin/pip" install --quiet -r scripts/goldens/requirements.txt; }
+. scripts/goldens/venv.sh
 "$venv/bin/python" -c 'import fastapi, uvicorn' 2>/dev/null || "$venv/bin/pip" install --quiet fastapi uvicorn
 work=$(mktemp -d)
 server=
