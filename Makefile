@@ -98,6 +98,7 @@ exports: ## load exported models with transformers and PEFT and compare scores (
 
 faults-peer: ## random checkpoints, read by prm and by transformers; SEED=7 draws others, COUNT=100 (needs Python; 6 GB)
 	SEED=$(or $(SEED),1) COUNT=$(or $(COUNT),100) scripts/faults_peer/run.sh
+
 attack: ## overwhelm a server over loopback and hold it to its bounds (nothing else running)
 	scripts/attack.sh
 
