@@ -70,7 +70,7 @@ func (s *scoring) shard(target string, m *scoreManifest) error {
 		return err
 	}
 	m.Scored, m.Skipped = s.scored, s.bad
-	if m.SHA256, err = hashFiles([]string{target}); err != nil {
+	if m.SHA256, err = copyFiles(io.Discard, target); err != nil {
 		return err
 	}
 	return atomicfile.WriteFile(manifestOf(target), func(w io.Writer) error { return jsonLines(w).Encode(m) })
@@ -82,7 +82,7 @@ func (s *scoring) cut(m *scoreManifest) (func() iter.Seq2[*data.Trajectory, erro
 	if err != nil {
 		return nil, err
 	}
-	if m.Input, err = hashFiles(files); err != nil {
+	if m.Input, err = copyFiles(io.Discard, files...); err != nil {
 		return nil, err
 	}
 	all := func() iter.Seq2[*data.Trajectory, error] { return data.Read(s.command.In, data.ReadOptions{}) }
@@ -110,14 +110,15 @@ func (s *scoring) cut(m *scoreManifest) (func() iter.Seq2[*data.Trajectory, erro
 	}, nil
 }
 
-func hashFiles(paths []string) (string, error) {
+// copyFiles writes files one behind the other, and returns the SHA-256 of all.
+func copyFiles(w io.Writer, paths ...string) (string, error) {
 	sum := sha256.New()
 	for _, path := range paths {
 		f, err := os.Open(path)
 		if err != nil {
 			return "", err
 		}
-		_, err = io.Copy(sum, f)
+		_, err = io.Copy(io.MultiWriter(w, sum), f)
 		if err := errors.Join(err, f.Close()); err != nil {
 			return "", err
 		}
@@ -207,17 +208,9 @@ func readShards(paths []string) ([]shardFile, error) {
 
 // copyTo writes the shard's scores, or fails where they are not what the manifest is of.
 func (f *shardFile) copyTo(w io.Writer) error {
-	in, err := os.Open(f.path)
-	if err != nil {
-		return err
+	got, err := copyFiles(w, f.path)
+	if err == nil && got != f.SHA256 {
+		err = fmt.Errorf("%s: its SHA-256 is %s, %s says %s: it was changed after the shard ended", f.path, got, manifestOf(f.path), f.SHA256)
 	}
-	sum := sha256.New()
-	_, err = io.Copy(io.MultiWriter(w, sum), in)
-	if err := errors.Join(err, in.Close()); err != nil {
-		return err
-	}
-	if got := hex.EncodeToString(sum.Sum(nil)); got != f.SHA256 {
-		return fmt.Errorf("%s: its SHA-256 is %s, %s says %s: it was changed after the shard ended", f.path, got, manifestOf(f.path), f.SHA256)
-	}
-	return nil
+	return err
 }
