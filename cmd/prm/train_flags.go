@@ -103,11 +103,12 @@ func (c trainCommand) sayOverrides(p *program, path string, flags []assignment) 
 	if err != nil {
 		return err
 	}
+	var config any
+	if err := yaml.Unmarshal(text, &config); err != nil {
+		return err
+	}
 	for _, f := range flags {
-		var tree any
-		if err := yaml.Unmarshal(text, &tree); err != nil {
-			return err
-		}
+		tree := config
 		for key := range strings.SplitSeq(f.key, ".") {
 			section, _ := tree.(map[string]any)
 			tree = section[key]
