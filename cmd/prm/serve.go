@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -71,8 +72,7 @@ func (c serveCommand) options(p *program, address string) (prm.ServerOptions, er
 		Unscored:    c.Unscored,
 		BatchTokens: c.Batch, CacheTokens: c.Cache, MaxWait: c.Wait, Queue: c.Queue, MaxBody: c.MaxBody, MaxTokens: c.MaxTokens,
 		MaxText: c.MaxText, MaxSteps: c.MaxSteps, Memory: c.Memory, HostNames: c.HostName,
-		Timeout: c.Timeout, Token: os.Getenv(tokenVariable),
-		Logger: slog.New(consoleHandler{mu: &sync.Mutex{}, console: p.console}),
+		Timeout: c.Timeout, Logger: slog.New(consoleHandler{mu: &sync.Mutex{}, console: p.console}),
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return opt, usageError("--tls-cert and --tls-key go together")
@@ -83,16 +83,21 @@ func (c serveCommand) options(p *program, address string) (prm.ServerOptions, er
 	if err := opt.Validate(); err != nil {
 		return opt, usageError(oneLine(err))
 	}
-	tokens, err := c.tokens()
-	opt.Tokens = append(opt.Tokens, tokens...)
+	var err error
+	opt.Tokens, err = c.tokens()
 	return opt, err
 }
 
-func (c serveCommand) tokens() ([]prm.ServerToken, error) {
-	if c.Tokens == "" {
-		return nil, nil
+// tokens are the environment's and those of the file.
+func (c serveCommand) tokens() (list []prm.ServerToken, err error) {
+	if token := os.Getenv(tokenVariable); token != "" {
+		list = append(list, prm.ServerToken{Name: "default", SHA256: sha256.Sum256([]byte(token))})
 	}
-	return prm.ReadServerTokens(c.Tokens)
+	if c.Tokens == "" {
+		return list, nil
+	}
+	more, err := prm.ReadServerTokens(c.Tokens)
+	return append(list, more...), err
 }
 
 func (c serveCommand) open(p *program) (*prm.Model, error) {
@@ -168,7 +173,7 @@ func (s *serving) greet(listener net.Listener, address string, opt prm.ServerOpt
 	} else {
 		s.console.Infof("prefix cache: %d tokens, which take up to %d MiB", cache.Tokens, cache.Bytes>>20)
 	}
-	if a, ok := listener.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() && opt.Token == "" && len(opt.Tokens) == 0 {
+	if a, ok := listener.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() && len(opt.Tokens) == 0 {
 		s.console.Warnf("everybody who reaches %s may ask; set %s or --tokens to ask for a token", a, tokenVariable)
 	}
 	scheme := "http"

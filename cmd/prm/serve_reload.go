@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/sha256"
 	"errors"
 	"io"
 	"log/slog"
@@ -61,11 +60,8 @@ func (s *serving) reloadCertificate() error {
 
 func (s *serving) reloadTokens() error {
 	list, err := s.tokens()
-	if err != nil || list == nil {
+	if err != nil {
 		return err
-	}
-	if token := os.Getenv(tokenVariable); token != "" {
-		list = append(list, prm.ServerToken{Name: "default", SHA256: sha256.Sum256([]byte(token))})
 	}
 	return s.server.SetTokens(list)
 }
