@@ -126,10 +126,9 @@ func (s *Server) reply(w http.ResponseWriter, r *http.Request, value any, err er
 	}
 	if err != nil {
 		status = statusOf(err)
-		if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
-			if w.Header().Get("Retry-After") == "" {
-				w.Header().Set("Retry-After", strconv.Itoa(s.current().batches.retryAfter()))
-			}
+		busy := status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable
+		if busy && w.Header().Get("Retry-After") == "" {
+			w.Header().Set("Retry-After", strconv.Itoa(s.current().batches.retryAfter()))
 		}
 		text.Reset()
 		kind := strings.ToLower(strings.ReplaceAll(http.StatusText(status), " ", "_"))

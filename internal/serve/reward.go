@@ -163,9 +163,6 @@ func (c *call) rewards(samples []sample) ([]rewarded, error) {
 		return at(i, len(samples), err)
 	}
 	for i, s := range samples {
-		if err := c.ctx.Err(); err != nil {
-			return nil, err
-		}
 		var text Text
 		reason, err := noText, s.err
 		if isTooLarge(err) {
