@@ -71,15 +71,11 @@ func (o ServerOptions) serve() serve.Options {
 	if o.Verifier == nil {
 		o.Verifier = grade.Verifier{}
 	}
-	tokens := make([]serve.Token, len(o.Tokens))
-	for i, t := range o.Tokens {
-		tokens[i] = serve.Token(t)
-	}
 	return serve.Options{
 		Beta: o.Beta, BlendScale: o.BlendScale, Verifier: o.Verifier, Ungraded: o.Ungraded, TooLong: o.TooLong, Unscored: o.Unscored,
 		BatchTokens: o.BatchTokens, MaxWait: o.MaxWait, Queue: o.Queue, MaxBody: o.MaxBody, MaxTokens: o.MaxTokens,
 		MaxText: o.MaxText, MaxSteps: o.MaxSteps, Memory: o.Memory, Unread: o.Unread, HostNames: o.HostNames, AccessLog: o.AccessLog,
-		ReadTimeout: o.ReadTimeout, Timeout: o.Timeout, Token: o.Token, Tokens: tokens, Logger: o.Logger,
+		ReadTimeout: o.ReadTimeout, Timeout: o.Timeout, Token: o.Token, Tokens: serveTokens(o.Tokens), Logger: o.Logger,
 	}
 }
 
@@ -135,12 +131,14 @@ func (s *Server) Swap(model *Model) error {
 }
 
 // SetTokens replaces the tokens that requests may bring, Token of the options included.
-func (s *Server) SetTokens(list []ServerToken) error {
+func (s *Server) SetTokens(list []ServerToken) error { return s.server.SetTokens(serveTokens(list)) }
+
+func serveTokens(list []ServerToken) []serve.Token {
 	tokens := make([]serve.Token, len(list))
 	for i, t := range list {
 		tokens[i] = serve.Token(t)
 	}
-	return s.server.SetTokens(tokens)
+	return tokens
 }
 
 // Cache says what is kept of scored texts.

@@ -2,6 +2,7 @@ package prm
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -46,14 +47,11 @@ type audit struct {
 
 func newAudit(opt ServerOptions, s *served) *audit {
 	info := s.model.Info()
-	a := &audit{out: opt.Audit, below: math.MaxUint64, logger: opt.Logger, line: auditLine{
+	a := &audit{out: opt.Audit, below: math.MaxUint64, logger: cmp.Or(opt.Logger, slog.Default()), line: auditLine{
 		Model: s.info.Identity, Settings: s.info.Settings, Backend: info.Backend, DType: info.DType, Alpha: s.opt.Alpha, Parts: s.opt.Parts,
 	}}
 	if opt.AuditShare < 1 {
 		a.below = uint64(opt.AuditShare * math.MaxUint64)
-	}
-	if a.logger == nil {
-		a.logger = slog.Default()
 	}
 	return a
 }
