@@ -128,7 +128,8 @@ func (b *budget) hold(n int64) error {
 	defer b.mu.Unlock()
 	switch {
 	case n > b.limit:
-		return &RequestError{http.StatusRequestEntityTooLarge, fmt.Errorf("the request is reckoned to take %d bytes of memory, all may take %d", n, b.limit)}
+		return &RequestError{http.StatusRequestEntityTooLarge,
+			fmt.Errorf("the request is reckoned to take %d bytes of memory, all may take %d", n, b.limit)}
 	case b.used+n > b.limit:
 		return &RequestError{http.StatusTooManyRequests, fmt.Errorf("%d bytes of memory are in use, of %d; ask again", b.used, b.limit)}
 	}

@@ -126,7 +126,8 @@ func (q *engineRequest) marked(c *call, special bool) (list []Text, ok bool, err
 			return nil, false, nil
 		}
 		if len(ids) > c.info.MaxTokens {
-			return nil, false, unprocessable(at(i, len(in), fmt.Errorf("%d tokens, the model was trained for %d; ask /v1/steps, which reads in windows", len(ids), c.info.MaxTokens)))
+			return nil, false, unprocessable(at(i, len(in), fmt.Errorf(
+				"%d tokens, the model was trained for %d; ask /v1/steps, which reads in windows", len(ids), c.info.MaxTokens)))
 		}
 		text, err := c.model.RenderTokens(ids)
 		if err != nil {

@@ -85,7 +85,8 @@ func (t *tokens) enter(token Token, now time.Time) (leave func(), wait int, err 
 		rate := float64(token.PerMinute) / 60
 		use.left = min(float64(token.PerMinute), use.left+rate*now.Sub(use.at).Seconds())
 		if use.at = now; use.left < 1 {
-			return nil, int(math.Ceil((1 - use.left) / rate)), fmt.Errorf("token %q has used up its %d requests a minute", token.Name, token.PerMinute)
+			wait = int(math.Ceil((1 - use.left) / rate))
+			return nil, wait, fmt.Errorf("token %q has used up its %d requests a minute", token.Name, token.PerMinute)
 		}
 		use.left--
 	}
@@ -96,6 +97,8 @@ func (t *tokens) enter(token Token, now time.Time) (leave func(), wait int, err 
 		use.running--
 	}, 0, nil
 }
+
+var errToken = &RequestError{http.StatusUnauthorized, errors.New("the request lacks a token of the server (Authorization: Bearer ...)")}
 
 // guarded asks for a token, if there are any.
 func (s *Server) guarded(h http.Handler) http.Handler {
@@ -108,7 +111,7 @@ func (s *Server) guarded(h http.Handler) http.Handler {
 		token, ok := s.tokens.find(secret)
 		if !bearer || !ok {
 			w.Header().Set("WWW-Authenticate", "Bearer")
-			s.reply(w, r, nil, &RequestError{http.StatusUnauthorized, errors.New("the request lacks a token of the server (Authorization: Bearer ...)")})
+			s.reply(w, r, nil, errToken)
 			return
 		}
 		seenOf(r).token = token.Name
@@ -138,7 +141,8 @@ func (s *Server) checkOrigin(r *http.Request) error {
 		return nil
 	}
 	if u, err := url.Parse(origin); err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host) {
-		return &RequestError{http.StatusForbidden, fmt.Errorf("pages of %q may not ask here; without a token only the server's own page may", origin)}
+		return &RequestError{http.StatusForbidden,
+			fmt.Errorf("pages of %q may not ask here; without a token only the server's own page may", origin)}
 	}
 	return nil
 }

@@ -45,17 +45,20 @@ func newMetrics(s *Server) *metrics {
 		m.registry.MustRegister(h)
 		return h
 	}
-	m.requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "goprm_requests_total", Help: "Requests answered, by route and status; 499: the client was gone."}, []string{"endpoint", "code"})
+	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+		m.registry.MustRegister(c)
+		return c
+	}
+	m.requests = counters("goprm_requests_total", "Requests answered, by route and status; 499: the client was gone.", "endpoint", "code")
 	m.seconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "goprm_request_seconds", Help: "Time from a request's header to its answer.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 18),
 	}, []string{"endpoint"})
-	m.graded = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "goprm_graded_total", Help: "Answers compared with their labels."}, []string{"outcome"})
-	m.unscored = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "goprm_unscored_total", Help: "Trainers' texts without a reward."}, []string{"reason"})
-	m.ungraded = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "goprm_ungraded_total",
-		Help: "Answers that could not be compared with their labels, by what is to blame: answer (outcome 0), gold, or missing (no label beside others).",
-	}, []string{"cause"})
-	m.registry.MustRegister(m.requests, m.seconds, m.graded, m.ungraded, m.unscored)
+	m.registry.MustRegister(m.seconds)
+	m.graded = counters("goprm_graded_total", "Answers compared with their labels.", "outcome")
+	m.unscored = counters("goprm_unscored_total", "Trainers' texts without a reward.", "reason")
+	m.ungraded = counters("goprm_ungraded_total", "Answers that could not be compared with their labels, by what is to blame: answer "+
+		"(outcome 0), gold, or missing (no label beside others).", "cause")
 	m.controlTokens = counter("goprm_control_token_problems_total",
 		"Problems with a chat template's control tokens in them: their prompts' form is not known.")
 	m.texts = counter("goprm_texts_total", "Texts scored.")
@@ -73,7 +76,9 @@ func newMetrics(s *Server) *metrics {
 	gauge := func(name, help string, value func() int64) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value()) }))
 	}
-	gauge("goprm_queue_texts", "Texts that wait for a batch or are read in turns.", func() int64 { return int64(s.current().batches.waiting()) })
+	gauge("goprm_queue_texts", "Texts that wait for a batch or are read in turns.", func() int64 {
+		return int64(s.current().batches.waiting())
+	})
 	gauge("goprm_requests_in_flight", "Requests that are being answered.", func() int64 {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -81,7 +86,9 @@ func newMetrics(s *Server) *metrics {
 	})
 	gauge("goprm_memory_limit_bytes", "What requests may be reckoned to take.", func() int64 { return s.budget.limit })
 	gauge("goprm_memory_bytes", "What requests whose body is there are reckoned to take.", func() int64 { return s.budget.state().used })
-	gauge("goprm_memory_peak_bytes", "The most that requests and arriving bodies were ever reckoned to take.", func() int64 { return s.budget.state().peak })
+	gauge("goprm_memory_peak_bytes", "The most that requests and arriving bodies were ever reckoned to take.", func() int64 {
+		return s.budget.state().peak
+	})
 	gauge("goprm_unread_requests", "Requests whose body is still arriving.", func() int64 { return s.budget.state().unread })
 	gauge("goprm_unread_bytes", "Bytes of bodies that are still arriving.", func() int64 { return s.budget.state().unreadBytes })
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

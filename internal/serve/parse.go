@@ -26,7 +26,8 @@ func trimRight(text string) string {
 	}
 }
 
-var errTurns = errors.New("a conversation of one question and one answer is expected; send the problem and the response apart, e.g. to /v1/steps")
+var errTurns = errors.New("a conversation of one question and one answer is expected; send the problem and the response apart, e.g. to " +
+	"/v1/steps")
 
 // question returns the only user turn's content, and the beginning of the answer if the last turn is the assistant's.
 func question(list []data.Turn) (problem, answer string, err error) {

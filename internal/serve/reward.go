@@ -237,7 +237,8 @@ func (c *call) grade(s sample) (*float64, error) {
 	case err != nil && c.opt.Ungraded == UngradedPRM:
 		return nil, nil
 	case err != nil:
-		return nil, unprocessable(fmt.Errorf("the outcome cannot be told: %w (the server can be told to answer such texts as those without labels: ungraded %s)", err, UngradedPRM))
+		return nil, unprocessable(fmt.Errorf("the outcome cannot be told: %w (the server can be told to answer such texts as those without "+
+			"labels: ungraded %s)", err, UngradedPRM))
 	case right:
 		return data.Float(1), nil
 	}
