@@ -14,23 +14,27 @@ import (
 )
 
 type bestofnCommand struct {
-	In          []string          `required:"" sep:"none" help:"Problems with their samples: JSON lines, plain, .gz or .zst, a folder of them, - for stdin without --model; may be given more than once."`
-	N           []int             `name:"n" help:"How many samples are picked from, e.g. 1,2,4,8; by default the powers of two that every problem has samples for."`
+	In          []string          `required:"" sep:"none" help:"Problems and their samples: .jsonl, .gz, .zst, a folder, - without --model."`
+	N           []int             `name:"n" help:"Samples to pick from, e.g. 1,2,4,8; by default the powers of two that all problems have."`
 	Aggregation []prm.Aggregation `help:"How the steps' scores become the sample's: min, last, mean, prod, reward; all by default."`
-	Method      []string          `help:"Ways of picking: best, weighted, majority, oracle, random, shortest, fewest_steps; by default all that the samples allow."`
-	Alpha       []float64         `help:"Weights of the trajectory's score in the reward, e.g. 0,0.5,1: a sweep in one go; the model's, else 1, by default."`
-	Problems    []string          `sep:"none" help:"Files of problems with gold answers, as MATH-500, AIME or GPQA are published, for samples whose rows have no answer; found by the problem's text."`
-	Votes       string            `enum:"equal,text" default:"equal" help:"Which answers are one vote: equal ones, as prm grade sees it, or equal texts."`
+	Method      []string          `help:"best, weighted, majority, oracle, random, shortest, fewest_steps; by default all that apply."`
+	Alpha       []float64         `help:"Weights of the trajectory's score in the reward, e.g. 0,0.5,1; the model's, else 1, by default."`
+	Problems    []string          `sep:"none" help:"Gold answers for rows without one: MATH-500, AIME or GPQA files, found by problem text."`
+	Votes       string            `enum:"equal,text" default:"equal" help:"Answers that are one vote: equal as prm grade sees it, or by text."`
 	Seed        uint64            `default:"1" help:"Seed of the intervals and of drawn subsets."`
 	JSON        bool              `help:"Print JSON."`
 	scorerFlags
 }
 
 func (bestofnCommand) Help() string {
-	return `A row is {"problem","answer","samples":[{"text","pred","correct","scores":[...],"trajectory"}]}, or one of search-and-learn (completions, scores) or of Qwen2.5-Math's evaluation (code, pred, score, pred_score). ` +
-		"Each accuracy is the mean over the problems and over all subsets of n of a problem's samples: by formula, or, for votes, by counting up to 20,000 subsets and drawing 4,000 where there are more. " +
-		"A sample without \"correct\" is graded against the gold answer, one without \"pred\" votes for the answer that its text ends with, both as prm grade does. " +
-		"Ties go to the earliest sample; intervals are 95 %, by bootstrap over the problems. Example:\n\n  prm bestofn --model runs/one/model --in samples.jsonl --n 1,2,4,8 --keep scores.jsonl"
+	return `A row is {"problem","answer","samples":[{"text","pred","correct","scores":[...],"trajectory"}]}, or one of search-and-learn ` +
+		"(completions, scores) or of Qwen2.5-Math's evaluation (code, pred, score, pred_score). " +
+		"Each accuracy is the mean over the problems and over all subsets of n of a problem's samples: by formula, or, for votes, by " +
+		"counting up to 20,000 subsets and drawing 4,000 where there are more. " +
+		"A sample without \"correct\" is graded against the gold answer, one without \"pred\" votes for the answer that its text ends with, " +
+		"both as prm grade does. " +
+		"Ties go to the earliest sample; intervals are 95 %, by bootstrap over the problems. Example:\n\n" +
+		"  prm bestofn --model runs/one/model --in samples.jsonl --n 1,2,4,8 --keep scores.jsonl"
 }
 
 func (c bestofnCommand) Run(p *program) error {

@@ -12,13 +12,13 @@ import (
 
 type cacheCommand struct {
 	Dir   string `help:"The cache's folder; else the one that training uses by default."`
-	Prune string `help:"Remove what was used longest ago until at most SIZE is left: bytes, or with KiB, MiB, GiB, TiB, as 20GiB." placeholder:"SIZE"`
+	Prune string `help:"Remove what was used longest ago until at most SIZE is left: bytes, or with KiB to TiB, as 20GiB." placeholder:"SIZE"`
 	JSON  bool   `help:"Print JSON."`
 }
 
 func (cacheCommand) Help() string {
-	return "Hidden states of head training are kept by model and text, tokens by data files, tokenizer and text settings, and both are used again by " +
-		"any run that needs the same. Example:\n\n  prm cache --prune 20GiB"
+	return "Hidden states of head training are kept by model and text, tokens by data files, tokenizer and text settings, and both are used " +
+		"again by any run that needs the same. Example:\n\n  prm cache --prune 20GiB"
 }
 
 func (c cacheCommand) Run(p *program) error {
@@ -36,7 +36,8 @@ func (c cacheCommand) Run(p *program) error {
 	if c.JSON {
 		return p.printJSON(r)
 	}
-	_, err = fmt.Fprintf(p.stdout, "%s: %.2f GiB of hidden states in %d files, of %d models; %.2f GiB of tokens in %d files, of %d data sets\n",
+	_, err = fmt.Fprintf(p.stdout, "%s: %.2f GiB of hidden states in %d files, of %d models; "+
+		"%.2f GiB of tokens in %d files, of %d data sets\n",
 		r.Dir, gib(r.Bytes-r.TokenBytes), r.Files-r.TokenFiles, r.Models, gib(r.TokenBytes), r.TokenFiles, r.Datasets)
 	if err == nil && c.Prune != "" {
 		_, err = fmt.Fprintf(p.stdout, "removed %.2f GiB\n", gib(r.Removed))

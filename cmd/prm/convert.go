@@ -14,8 +14,9 @@ type convertCommand struct {
 }
 
 func (convertCommand) Help() string {
-	return "Reads state dicts only: nothing in the files is executed, and whatever else they hold is refused. Configuration, tokenizer and texts are copied; " +
-		"other pickles and programs are left out, and named. Example:\n\n  prm convert --in Skywork-o1-Open-PRM --out skywork-safetensors"
+	return "Reads state dicts only: nothing in the files is executed, and whatever else they hold is refused. Configuration, tokenizer " +
+		"and texts are copied; other pickles and programs are left out, and named. Example:\n\n" +
+		"  prm convert --in Skywork-o1-Open-PRM --out skywork-safetensors"
 }
 
 func (c convertCommand) Run(p *program) error {

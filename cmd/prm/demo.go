@@ -15,7 +15,8 @@ type demoCommand struct {
 }
 
 func (demoCommand) Help() string {
-	return "Makes problems with exact rewards, trains a small model from scratch on them, judges it on unseen problems and picks the best of eight answers. Exit 1 if it did not learn. Example:\n\n  prm demo --out runs/demo"
+	return "Makes problems with exact rewards, trains a small model from scratch on them, judges it on unseen problems and picks " +
+		"the best of eight answers. Exit 1 if it did not learn. Example:\n\n  prm demo --out runs/demo"
 }
 
 func (c demoCommand) Run(p *program) error {

@@ -14,9 +14,9 @@ import (
 
 type evalCommand struct {
 	Bench     string   `required:"" help:"processbench, prmbench, deltabench, pairs or steps."`
-	Data      []string `required:"" sep:"none" help:"The benchmark's files as published, JSON lines; steps: labelled trajectories of any kind that prm train reads; may be given more than once."`
+	Data      []string `required:"" sep:"none" help:"Files of the benchmark as published, JSON lines; for steps: labelled trajectories."`
 	Threshold *float64 `help:"A step that scores below it counts as wrong; by default the one saved with the model, else 0.5."`
-	Tune      []string `sep:"none" help:"Other data of the same form, on which the threshold is chosen; with --scores its scores must be among them."`
+	Tune      []string `sep:"none" help:"Other data of the same form, on which the threshold is chosen; --scores must cover them too."`
 	LabelCut  float64  `default:"0.5" help:"A label of this or more means a good step."`
 	Alpha     *float64 `help:"Weight of the trajectory's score in the reward, for pairs; the model's, else 1, by default."`
 	Split     string   `default:"\n\n" help:"Cuts traces that are not in steps."`
@@ -30,8 +30,10 @@ type evalCommand struct {
 }
 
 func (evalCommand) Help() string {
-	return "The metrics are the benchmark's own, each with a 95 % interval by bootstrap over the problems; beside them stand the same metrics of what needs no model: a step's place and its length, each in both directions. " +
-		"With --model, ids of what is scored are those of the rows (prmbench: class_idx, and correct_idx for unmodified processes; pairs: id/better and id/worse); --scores is in any order. " +
+	return "The metrics are the benchmark's own, each with a 95 % interval by bootstrap over the problems; beside them stand " +
+		"the same metrics of what needs no model: a step's place and its length, each in both directions. " +
+		"With --model, ids of what is scored are those of the rows (prmbench: class_idx, and correct_idx for unmodified processes; pairs: " +
+		"id/better and id/worse); --scores is in any order. " +
 		"A trajectory without scores is an error, or with --on-bad skip counts nowhere. Example:\n\n" +
 		"  prm eval --bench processbench --data processbench/ --model runs/one/model --keep scores.jsonl --html report.html"
 }

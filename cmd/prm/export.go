@@ -9,7 +9,7 @@ import (
 
 type exportCommand struct {
 	modelFlag
-	To        string   `required:"" enum:"hf-token-classification,vllm-process-reward,peft" help:"Layout: hf-token-classification, vllm-process-reward or peft."`
+	To        string   `required:"" enum:"hf-token-classification,vllm-process-reward,peft" help:"Layout: ${enum}."`
 	Out       string   `required:"" help:"Folder to make."`
 	Merge     bool     `help:"Add LoRA adapters to the weights."`
 	StepsOnly bool     `help:"Leave out the trajectory's own score where the layout has no place for it."`
@@ -19,7 +19,8 @@ type exportCommand struct {
 }
 
 func (exportCommand) Help() string {
-	return "Writes the model as transformers, vLLM or PEFT load it, with a model card, and says how far its scores are from the original's. Example:\n\n" +
+	return "Writes the model as transformers, vLLM or PEFT load it, with a model card, and says how far its scores are from the " +
+		"original's. Example:\n\n" +
 		"  prm export --model runs/one/model --to hf-token-classification --merge --out exported"
 }
 

@@ -14,7 +14,7 @@ import (
 
 type gradeCommand struct {
 	Rows []string `arg:"" optional:"" help:"Rows to grade, as --in."`
-	In   []string `sep:"none" help:"JSON lines of {\"gold\": ..., \"pred\": ...}, plain, .gz or .zst, a folder of them, - for stdin; may be given more than once."`
+	In   []string `sep:"none" help:"JSON lines of {\"gold\": ..., \"pred\": ...}, plain, .gz or .zst, a folder of them, - for stdin."`
 	Out  string   `help:"File for the rows with their verdicts; stdout by default."`
 	Gold *string  `help:"One gold answer, instead of --in."`
 	Pred *string  `help:"The answer, or the text that ends with it, to compare with --gold."`

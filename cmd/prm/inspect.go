@@ -87,7 +87,8 @@ type inspectCommand struct {
 }
 
 func (inspectCommand) Help() string {
-	return "What it describes it has checked; for something unusable it says why and exits 1. A model that goprm trained is opened as prm score would open it. Example:\n\n  prm inspect runs/one/model --json"
+	return "What it describes it has checked; for something unusable it says why and exits 1. A model that goprm trained is opened " +
+		"as prm score would open it. Example:\n\n  prm inspect runs/one/model --json"
 }
 
 // trainedDescription is what only a model that goprm trained has.

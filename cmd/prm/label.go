@@ -28,8 +28,8 @@ type labelCommand struct {
 
 type labelRunCommand struct {
 	Config string   `required:"" help:"YAML file."`
-	In     []string `required:"" xor:"input" sep:"none" help:"Trajectories: JSON lines or parquet, a file or a folder; may be given more than once. Stdin cannot be read twice, so it is not taken."`
-	Check  []string `required:"" xor:"input" sep:"none" help:"Rows whose steps have gold labels: ask the judge about them, print agreement, Cohen's kappa and cost, and stop. Answers are kept in --out, if given."`
+	In     []string `required:"" xor:"input" sep:"none" help:"Trajectories: JSON lines or parquet, files or folders; stdin is not taken."`
+	Check  []string `required:"" xor:"input" sep:"none" help:"Rows with gold labels: print how the judge agrees and what it costs, and stop."`
 	Out    string   `help:"Folder for labels.jsonl, labels.parquet, manifest.json, the card and the store; needed unless --plan or --check."`
 	Plan   bool     `help:"Call nobody: print rows, steps, calls, tokens, cost and time, and stop."`
 	planRates
@@ -39,7 +39,8 @@ type labelRunCommand struct {
 }
 
 func (labelRunCommand) Help() string {
-	return "Every answer of a judge, an encoder or a policy is stored in OUT/labels.db as it comes, under a hash of all it depends on: run the same command again to go on. " +
+	return "Every answer of a judge, an encoder or a policy is stored in OUT/labels.db as it comes, under a hash of all it " +
+		"depends on, those of --check too if there is an OUT: run the same command again to go on. " +
 		"What fails stays open, with its reason, and is asked again then; it is never a label. Example:\n\n" +
 		"  prm label --config label.yaml --in open-thoughts/ --out labels/"
 }
@@ -209,7 +210,8 @@ type labelMergeCommand struct {
 }
 
 func (labelMergeCommand) Help() string {
-	return "The result is what one run without shards gives, byte for byte, and the store has the answers of all. Example:\n\n  prm label merge labels-*/ --out labels/"
+	return "The result is what one run without shards gives, byte for byte, and the store has the answers of all. Example:\n\n" +
+		"  prm label merge labels-*/ --out labels/"
 }
 
 func (labelMergeCommand) watchesContext() {}

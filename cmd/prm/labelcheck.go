@@ -53,13 +53,16 @@ func (c labelRunCommand) check(p *program, config prm.LabelConfig) error {
 
 func writeCheck(w io.Writer, c prm.JudgeCheck) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d rows with gold labels, %d without, %d steps: %d asked, %d from the store, %d compared\n", c.Rows, c.Skipped, c.Steps, c.Asked, c.Stored, c.Compared)
+	fmt.Fprintf(&b, "%d rows with gold labels, %d without, %d steps: %d asked, %d from the store, %d compared\n",
+		c.Rows, c.Skipped, c.Steps, c.Asked, c.Stored, c.Compared)
 	if c.Bad > 0 {
 		fmt.Fprintf(&b, "%d rows could not be read\n", c.Bad)
 	}
 	fmt.Fprintf(&b, "agreement %s, Cohen's kappa %s\n", number(c.Agreement, "%.3f"), number(c.Kappa, "%.3f"))
-	fmt.Fprintf(&b, "good steps: the judge calls %d of %d good; wrong steps: %d of %d\n", c.Good.JudgeGood, c.Good.Steps, c.Wrong.JudgeGood, c.Wrong.Steps)
-	fmt.Fprintf(&b, "cost per row %s, tokens per row %s; spent %.6f and %d tokens\n", number(c.CostPerRow, "%.6f"), number(c.TokensPerRow, "%.0f"), c.Cost, c.Tokens)
+	fmt.Fprintf(&b, "good steps: the judge calls %d of %d good; wrong steps: %d of %d\n",
+		c.Good.JudgeGood, c.Good.Steps, c.Wrong.JudgeGood, c.Wrong.Steps)
+	fmt.Fprintf(&b, "cost per row %s, tokens per row %s; spent %.6f and %d tokens\n",
+		number(c.CostPerRow, "%.6f"), number(c.TokensPerRow, "%.0f"), c.Cost, c.Tokens)
 	for _, gaps := range []struct {
 		title string
 		of    map[string]int
@@ -86,7 +89,8 @@ type labelRepairCommand struct {
 }
 
 func (labelRepairCommand) Help() string {
-	return "Values of labels.db that do not match their checksums become open items, which the next prm label asks for again. The damaged file is kept beside the new one. Example:\n\n  prm label repair --out labels/"
+	return "Values of labels.db that do not match their checksums become open items, which the next prm label asks for again. " +
+		"The damaged file is kept beside the new one. Example:\n\n  prm label repair --out labels/"
 }
 
 func (c labelRepairCommand) Run(p *program) error {

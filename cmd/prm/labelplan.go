@@ -76,7 +76,8 @@ func (c labelRunCommand) plan(p *program, config prm.LabelConfig) error {
 		money = " " + money
 	}
 	for _, s := range plan.Stages {
-		fmt.Fprintf(&b, "%s at %s: %d calls, %d prompt tokens (%d of them seen before, in a server with a prefix cache), %d completion tokens, cost %.2f%s\n",
+		fmt.Fprintf(&b, "%s at %s: %d calls, %d prompt tokens (%d of them seen before, in a server with a prefix cache), "+
+			"%d completion tokens, cost %.2f%s\n",
 			s.Stage, s.Server, s.Calls, s.Prompt, s.Cached, s.Completion, s.Cost, money)
 	}
 	switch {

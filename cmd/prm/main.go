@@ -16,6 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/goprm/goprm/internal/formats"
 	"github.com/goprm/goprm/internal/runlog"
+	"github.com/goprm/goprm/prm"
 
 	_ "github.com/goprm/goprm/internal/cpu"
 )
@@ -45,10 +46,10 @@ type commands struct {
 
 	Completion completionCommand `cmd:"" help:"Print a script that makes a shell complete commands and flags."`
 
-	SignalExit bool `help:"Exit 130 after SIGINT and 143 after SIGTERM, as schedulers that start a job again expect, also where an interrupted command is done and exits 0 (train, serve)."`
+	SignalExit bool `help:"Exit 130 after SIGINT and 143 after SIGTERM, also where an interrupted command exits 0 (train, serve)."`
 
 	Quiet   bool `help:"No progress or information on stderr; warnings and errors stay."`
-	Threads int  `help:"Most threads that compute; 0: as many as there are processors (train: or what the configuration says). Results do not depend on it."`
+	Threads int  `help:"Most threads that compute; 0: one per processor (train: or as configured). Results do not depend on it."`
 }
 
 // maxThreads keeps a slip of the finger from starting millions of workers.
@@ -69,6 +70,25 @@ type program struct {
 type machineFlags struct {
 	Device  string `default:"auto" help:"Where to compute: auto, cpu, or cuda:N for the NVIDIA GPU number N (see prm devices)."`
 	Backend string `default:"auto" help:"Which kernels: auto; portable, avx2, avx512 or avx512bf16 on the CPU, sm80 or sm90a on a GPU."`
+}
+
+// openFlags say how a model is opened.
+type openFlags struct {
+	Base      string `help:"Where the base of an adapter or a head lies now; where it lay in training by default."`
+	GoodClass *int   `help:"Class, 0 or 1, of a two-class head that stands for a good step; by default as id2label names it."`
+	Format    string `help:"Public format of a model folder that fits several, one of ${formats}."`
+	Reference string `help:"Folder of the language model that an implicit reward (format eurus) is relative to."`
+	LowMemory bool   `help:"Hold one matrix of the model in memory at a time: slower; automatic from half of the memory on."`
+	DType     string `name:"dtype" default:"auto" help:"Arithmetic: auto, f32, f64, or bf16 on a GPU or a CPU with AVX512_BF16."`
+	machineFlags
+}
+
+// open opens a model; maxTokens 0: as it was trained.
+func (p *program) open(model string, f openFlags, maxTokens int) (*prm.Model, error) {
+	return prm.Open(model, prm.OpenOptions{
+		Device: f.Device, Backend: f.Backend, Threads: p.threads, DType: f.DType, Format: f.Format, Base: f.Base, GoodClass: f.GoodClass,
+		Reference: f.Reference, MaxTokens: maxTokens, LowMemory: f.LowMemory,
+	})
 }
 
 func main() {
@@ -167,7 +187,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 func newParser(c *commands, stdout, stderr io.Writer, exit func(int)) (*kong.Kong, error) {
 	return kong.New(c, kong.Name("prm"), kong.Writers(stdout, stderr), kong.Exit(exit),
 		kong.Description("goprm trains, evaluates and serves process reward models for long chain-of-thought reasoning."),
-		kong.Vars{"formats": strings.Join(formats.Names(), ", ")},
+		kong.Vars{
+			"formats": strings.Join(formats.Names(), ", "),
+			"parts":   "Steps that the reward averages: trained, thinking, response or all; the model's choice by default.",
+		},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 }
 

@@ -16,7 +16,9 @@ type parityCommand struct {
 }
 
 func (parityCommand) Help() string {
-	return "For each quantity: the worst relative error, its tolerance, and where it is. Exit 1 when one is beyond tolerance or a file is missing; every folder is compared all the same. Example:\n\n  prm parity goldens/D goldens/heads/qwen_math_prm --dtype f64 --backend portable"
+	return "For each quantity: the worst relative error, its tolerance, and where it is. Exit 1 when one is beyond tolerance or " +
+		"a file is missing; every folder is compared all the same. Example:\n\n" +
+		"  prm parity goldens/D goldens/heads/qwen_math_prm --dtype f64 --backend portable"
 }
 
 func (c parityCommand) Run(p *program) error {

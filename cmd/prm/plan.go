@@ -14,19 +14,20 @@ type planCommand struct {
 	modelFlag
 	Train        string  `default:"lora" help:"What is trained: head, lora or full."`
 	Tokens       int     `default:"8192" help:"Tokens of a micro-batch."`
-	MicroBatches int     `default:"16" help:"Micro-batches of an optimizer step, at most batch.trajectories; from 2 on their number changes nothing."`
+	MicroBatches int     `default:"16" help:"Micro-batches of an optimizer step; from 2 on their number changes nothing."`
 	Recompute    string  `default:"layer" help:"layer or none."`
 	Moments      string  `default:"f32" help:"optim.moments: f32 or bf16."`
 	Offload      bool    `help:"optim.offload: moments lie in the host's memory."`
 	DType        string  `name:"dtype" help:"Compute dtype: bf16, f32 or f64; bf16 on a GPU and f32 on a CPU if it is not given."`
 	Rank         int     `default:"16" help:"Of adapters."`
-	Device       string  `default:"auto" help:"Whose memory it must fit: cuda:N of this machine; auto: the first, if there is one; cpu: what this machine has free, for the whole process."`
+	Device       string  `default:"auto" help:"Whose memory it must fit: auto (the first GPU, if any), cuda:N, or cpu (what is free)."`
 	Memory       float64 `help:"Memory of the device in GiB, for one that is elsewhere."`
 	JSON         bool    `help:"Print JSON."`
 }
 
 func (planCommand) Help() string {
-	return "Weights, gradients, AdamW's moments and the arena of one micro-batch, as they would be allocated. Exit 0 whether it fits or not. Example:\n\n  prm plan --model DIR --train lora --tokens 4096 --memory 80"
+	return "Weights, gradients, AdamW's moments and the arena of one micro-batch, as they would be allocated. Exit 0 whether it fits " +
+		"or not. Example:\n\n  prm plan --model DIR --train lora --tokens 4096 --memory 80"
 }
 
 func (c planCommand) Run(p *program) error {

@@ -11,7 +11,7 @@ import (
 
 type reportCommand struct {
 	Inputs    []string `arg:"" help:"Run folders, files of prm score, results of prm bestofn --json and prm eval; - for stdin."`
-	Data      []string `sep:"none" help:"Labelled trajectories that the scores are of, in the order of the scores, for calibration, accuracy and the worst disagreements; may be given more than once."`
+	Data      []string `sep:"none" help:"Labelled trajectories of the scores, in the same order: for calibration and disagreements."`
 	Out       string   `default:"report.html" help:"File for the page; - for stdout."`
 	Figures   string   `help:"Folder for every figure as PNG and SVG."`
 	Threshold float64  `default:"0.5" help:"A step that scores below it counts as wrong."`
@@ -21,7 +21,8 @@ type reportCommand struct {
 }
 
 func (reportCommand) Help() string {
-	return "One self-contained page: training curves of run folders, distribution and calibration of scores, accuracy by position, best-of-N curves, tables, and the steps on which scores and labels disagree most. " +
+	return "One self-contained page: training curves of run folders, distribution and calibration of scores, accuracy by position, " +
+		"best-of-N curves, tables, and the steps on which scores and labels disagree most. " +
 		"Each input says itself what it is; memory does not grow with a file of scores. Example:\n\n" +
 		"  prm report runs/one scores.jsonl bestofn.json --data labelled.jsonl --out report.html --figures figures"
 }

@@ -24,27 +24,23 @@ type scoreCommands struct {
 type scoreCommand struct {
 	Paths     []string `arg:"" optional:"" help:"Model folder, unless --model names it, then trajectories, as --in."`
 	Model     string   `help:"Model folder."`
-	In        []string `sep:"none" help:"Trajectories: JSON lines, plain, .gz or .zst, a folder of them, - for stdin; may be given more than once."`
+	In        []string `sep:"none" help:"Trajectories: JSON lines, plain, .gz or .zst, a folder of them, - for stdin."`
 	Out       string   `help:"File for the scores, one line a trajectory; stdout by default."`
-	Base      string   `help:"Where the base of an adapter or a head lies now; where it lay in training by default."`
-	GoodClass *int     `help:"Class, 0 or 1, of a two-class head that stands for a good step; as id2label of config.json names it by default."`
-	Format    string   `help:"Public format of a folder that fits several, one of ${formats}."`
-	Reference string   `help:"Folder of the language model that an implicit reward (format eurus) is relative to."`
-	MaxTokens int      `help:"Most tokens read at once; longer trajectories are read in windows over whole steps. 0: what the model was trained for."`
-	LowMemory bool     `help:"Hold no more than one matrix of the model in memory at a time: slower; by itself for models of more than half of the memory."`
+	MaxTokens int      `help:"Most tokens read at once; longer texts are read in windows over whole steps. 0: as the model was trained."`
 	Alpha     *float64 `help:"Weight of the trajectory's own score in the reward; the model's by default."`
-	Parts     string   `enum:"trained,thinking,response,all," default:"" help:"Steps that the reward averages: trained, thinking, response or all; the model's choice by default."`
-	DType     string   `name:"dtype" default:"auto" help:"Arithmetic: auto, f32, f64, or bf16 on a GPU or a CPU with AVX512_BF16."`
-	Replay    []string `sep:"none" help:"Audit logs of prm serve, instead of --in: score their texts again, and say whether every number is the same to the last bit."`
-	Shard     string   `default:"0/1" help:"Score shard i of n, counted from 0, as 3/16: a part of the rows in their order; prm score merge joins the outputs."`
+	Parts     string   `enum:"trained,thinking,response,all," default:"" help:"${parts}"`
+	Replay    []string `sep:"none" help:"Audit logs of prm serve, instead of --in: score their texts again, and compare to the last bit."`
+	Shard     string   `default:"0/1" help:"Score shard i of n, counted from 0, as 3/16; prm score merge joins the outputs."`
 	Resume    bool     `help:"Go on with an output that was not finished."`
 	OnBad     string   `enum:"error,skip" default:"error" help:"What a trajectory that cannot be scored does: error or skip."`
-	machineFlags
+	openFlags
 }
 
 func (scoreCommand) Help() string {
-	return "A line of output: id, steps (each with its place in the text and its score), trajectory (the score of the whole, or null) and reward. " +
-		"Unfinished output lies beside --out under the name OUT.part; --resume keeps its whole lines, scores the last few again, and goes on if they come out the same. Example:\n\n" +
+	return "A line of output: id, steps (each with its place in the text and its score), trajectory (the score of the whole, or null) " +
+		"and reward. " +
+		"Unfinished output lies beside --out under the name OUT.part; --resume keeps its whole lines, scores the last few again, and goes on " +
+		"if they come out the same. Example:\n\n" +
 		"  prm score --model runs/one/model --in traj.jsonl --out scores.jsonl"
 }
 
@@ -86,8 +82,7 @@ func (c scoreCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	model, err := prm.Open(c.Model, prm.OpenOptions{Device: c.Device, Backend: c.Backend, Threads: p.threads, DType: c.DType, Format: c.Format,
-		Base: c.Base, GoodClass: c.GoodClass, Reference: c.Reference, MaxTokens: c.MaxTokens, LowMemory: c.LowMemory})
+	model, err := p.open(c.Model, c.openFlags, c.MaxTokens)
 	if err != nil {
 		return err
 	}

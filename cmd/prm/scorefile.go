@@ -14,19 +14,13 @@ import (
 // scorerFlags are those of commands that use the scores of a model, or stored ones.
 type scorerFlags struct {
 	Model     string   `help:"Model folder that scores."`
-	Base      string   `help:"Where the base of an adapter or a head lies now; where it lay in training by default."`
-	GoodClass *int     `help:"Class, 0 or 1, of a two-class head that stands for a good step; as id2label of config.json names it by default."`
-	Format    string   `help:"Public format of a model folder that fits several, e.g. qwen_math_prm."`
-	Reference string   `help:"Folder of the language model that an implicit reward (format eurus) is relative to."`
-	MaxTokens int      `help:"Most tokens read at once; longer texts are read in windows over whole steps. 0: what the model was trained for."`
-	LowMemory bool     `help:"Hold no more than one matrix of the model in memory at a time: slower; by itself for models of more than half of the memory."`
-	Parts     string   `enum:"trained,thinking,response,all," default:"" help:"Steps that the reward averages: trained, thinking, response or all; the model's choice by default."`
-	DType     string   `name:"dtype" default:"auto" help:"Arithmetic of the model: auto, f32, f64, or bf16 on a GPU or a CPU with AVX512_BF16."`
+	MaxTokens int      `help:"Most tokens read at once; longer texts are read in windows over whole steps. 0: as the model was trained."`
+	Parts     string   `enum:"trained,thinking,response,all," default:"" help:"${parts}"`
 	Keep      string   `help:"File that the model's scores are kept in, as prm score writes them; a later run may take it as --scores."`
 	Resume    bool     `help:"Go on with a --keep file that was not finished."`
 	OnBad     string   `enum:"error,skip" default:"error" help:"What a text that the model cannot score does: error or skip."`
 	Scores    []string `sep:"none" help:"Stored scores: lines of prm score, or {\"id\",\"scores\":[...]}. May be given more than once."`
-	machineFlags
+	openFlags
 }
 
 // validate checks what kong cannot.
@@ -79,8 +73,7 @@ func (p *program) scored(f *scorerFlags, out string, inputs []string, source fun
 
 func (p *program) scoreTo(path string, f *scorerFlags, source func() iter.Seq2[*data.Trajectory, error],
 	total int) (*prm.ModelInfo, error) {
-	model, err := prm.Open(f.Model, prm.OpenOptions{Device: f.Device, Backend: f.Backend, Threads: p.threads, DType: f.DType, Format: f.Format,
-		Base: f.Base, GoodClass: f.GoodClass, Reference: f.Reference, MaxTokens: f.MaxTokens, LowMemory: f.LowMemory})
+	model, err := p.open(f.Model, f.openFlags, f.MaxTokens)
 	if err != nil {
 		return nil, err
 	}

@@ -78,7 +78,8 @@ type unfinished struct {
 const checkedLines = 4
 
 func (u unfinished) other() error {
-	return fmt.Errorf("%s: its lines are not what this command makes: it was begun with another input, model, --alpha, --parts, backend or dtype; delete it to begin anew", u.path)
+	return fmt.Errorf("%s: its lines are not what this command makes: it was begun with another input, model, --alpha, --parts, "+
+		"backend or dtype; delete it to begin anew", u.path)
 }
 
 // keepWhole cuts a torn last line off an unfinished output; no file holds nothing.

@@ -12,24 +12,26 @@ import (
 )
 
 type selectCommand struct {
-	In            []string `required:"" sep:"none" help:"Pool of trajectories: files or folders of any kind that prm train reads; may be given more than once."`
+	In            []string `required:"" sep:"none" help:"Pool of trajectories: files or folders of any kind that prm train reads."`
 	Top           int      `required:"" help:"How many to keep."`
-	Alpha         *float64 `help:"Weight of the trajectory's score in the reward; the model's, else 1, by default. prm bestofn --alpha 0,0.5,1 sweeps it."`
-	To            string   `enum:"goprm,openthoughts,s1k,sharegpt,chat" default:"goprm" help:"Form of the output: goprm, openthoughts, s1k, sharegpt or chat."`
+	Alpha         *float64 `help:"Weight of the trajectory's score in the reward; the model's, else 1, by default."`
+	To            string   `enum:"goprm,openthoughts,s1k,sharegpt,chat" default:"goprm" help:"Form of the output: ${enum}."`
 	Out           string   `help:"File for the selected trajectories, best first, one a line; stdout by default."`
 	Card          string   `help:"File for a data set card; OUT.card.md by default."`
 	Report        string   `help:"File for the counts and the dropped ids, JSON; OUT.report.json by default."`
 	Licence       string   `help:"Licence that the card names; that of the pool is not known here."`
 	PerDomain     int      `help:"Most trajectories of one domain (the row's domain, else its source); 0: no limit."`
-	Unique        string   `enum:"exact,near," default:"" help:"Drop trajectories whose problem repeats a better one's: exact, all words are equal; near, as MinHash estimates it."`
+	Unique        string   `enum:"exact,near," default:"" help:"Drop problems that repeat a better one: exact (by words) or near (MinHash)."`
 	Similarity    float64  `default:"0.8" help:"Share of common runs of three words from which on --unique near sees a repetition."`
-	Decontaminate []string `sep:"none" help:"Benchmark files whose problems must not be kept: none that equals one by its words, or shares 8 words in a row with one. May be given more than once."`
+	Decontaminate []string `sep:"none" help:"Benchmark files: drop problems equal to one by words, or sharing 8 words in a row."`
 	scorerFlags
 }
 
 func (selectCommand) Help() string {
-	return "Keeps the trajectories with the highest reward, ties by id. The pool is read several times and never held in memory. Example:\n\n" +
-		"  prm select --in pool.jsonl --model runs/one/model --keep scores.jsonl --top 1000 --unique near --decontaminate math500.jsonl --to chat --out selected.jsonl"
+	return "Keeps the trajectories with the highest reward, ties by id. The pool is read several times and never held in memory. " +
+		"prm bestofn --alpha 0,0.5,1 tells which alpha picks best. Example:\n\n" +
+		"  prm select --in pool.jsonl --model runs/one/model --keep scores.jsonl --top 1000 --unique near " +
+		"--decontaminate math500.jsonl --to chat --out selected.jsonl"
 }
 
 func (selectCommand) watchesContext() {}

@@ -23,21 +23,15 @@ type serveCommand struct {
 	Host       *string       `help:"Host of --addr."`
 	Port       *uint16       `help:"Port of --addr."`
 	Name       string        `help:"The model's name in requests and answers; its folder's by default."`
-	Base       string        `help:"Where the base of an adapter or a head lies now; where it lay in training by default."`
-	GoodClass  *int          `help:"Class, 0 or 1, of a two-class head that stands for a good step; as id2label of config.json names it by default."`
-	Format     string        `help:"Public format of a folder that fits several, as of prm score."`
-	Reference  string        `help:"Folder of the language model that an implicit reward (format eurus) is relative to."`
-	LowMemory  bool          `help:"Hold no more than one matrix of the model in memory at a time."`
-	DType      string        `name:"dtype" default:"auto" help:"Arithmetic: auto, f32, f64, or bf16 on a GPU or a CPU with AVX512_BF16."`
 	Alpha      *float64      `help:"Weight of the trajectory's own score in the reward; the model's by default."`
-	Parts      string        `enum:"trained,thinking,response,all," default:"" help:"Steps that the reward averages: trained, thinking, response or all; the model's choice by default."`
+	Parts      string        `enum:"trained,thinking,response,all," default:"" help:"${parts}"`
 	Beta       *float64      `help:"Weight of the model's reward beside the outcome, where a label is given; 0.75 by default."`
-	BlendScale string        `enum:"paper,unit" default:"paper" help:"What the blend takes of the model: paper (the reward as it is) or unit (divided by 1+alpha, the most that it can be)."`
-	Ungraded   string        `enum:"error,prm-only" default:"error" help:"What a label does that cannot be read: error (status 422) or prm-only (answered as if there were none). An answer that cannot be read is wrong."`
-	TooLong    string        `enum:"window,error" default:"window" help:"What a text does that is longer than the model was trained for: window (read in windows over whole steps) or error (status 422)."`
-	Unscored   string        `default:"error" help:"What trainers are told of a text that has no reward, because it is empty, cannot be taken apart, is too long or has a label that cannot be read, as far as the policies above make an error of it: error (status 422 or 413), null, or a number."`
+	BlendScale string        `enum:"paper,unit" default:"paper" help:"What is blended: paper (the reward) or unit (the reward / (1+alpha))."`
+	Ungraded   string        `enum:"error,prm-only" default:"error" help:"Unreadable labels: error (422) or prm-only (as if not given)."`
+	TooLong    string        `enum:"window,error" default:"window" help:"Beyond the trained length: window (read in windows) or error (422)."`
+	Unscored   string        `default:"error" help:"What trainers are told of texts without a reward: error (422 or 413), null, or a number."`
 	Batch      int           `name:"batch-tokens" default:"8192" help:"Most tokens scored at once; it changes no score."`
-	Cache      *int          `name:"cache-tokens" help:"Most tokens whose keys and values are kept for texts that begin like earlier ones; it changes no score; 0: none. By default 16384, fewer where a quarter of the memory would not hold them. A token takes 2 x layers x key/value heads x head dimension numbers."`
+	Cache      *int          `name:"cache-tokens" help:"Most tokens kept for texts that begin like earlier ones; 0: none."`
 	Wait       time.Duration `name:"max-wait" default:"2ms" help:"Longest that a text waits for others to share its batch."`
 	Queue      int           `default:"4096" help:"Most requests at a time, and most texts that wait; status 429 beyond."`
 	MaxBody    int64         `default:"16777216" help:"Most bytes of a request."`
@@ -49,20 +43,25 @@ type serveCommand struct {
 	Grace      time.Duration `default:"30s" help:"Longest that requests are still answered after SIGTERM."`
 	Audit      string        `help:"File that gets a share of the scored texts with their scores, which prm score --replay scores again."`
 	AuditShare float64       `default:"0.001" help:"Share of the texts that --audit logs, chosen by their content."`
-	HostName   []string      `name:"host-name" help:"Names by which requests may call the server where no token is asked for, beside loopback's and addresses; *: any."`
-	Tokens     string        `name:"tokens" help:"YAML file of tokens that requests must bring: {tokens: [{name, token or sha256, per_minute, concurrent}]}; read again on SIGHUP."`
+	HostName   []string      `name:"host-name" help:"Names, beside loopback and addresses, that requests without a token may use; *: any."`
+	Tokens     string        `name:"tokens" help:"YAML file of tokens that requests must bring; read again on SIGHUP."`
 	TLSCert    string        `name:"tls-cert" help:"PEM file of the certificate, to speak TLS; read again on SIGHUP."`
 	TLSKey     string        `name:"tls-key" help:"PEM file of the certificate's key."`
-	AccessLog  string        `name:"access-log" help:"File to which a line of JSON is added for each request, without its texts; -: stderr. Opened again on SIGHUP."`
-	machineFlags
+	AccessLog  string        `name:"access-log" help:"File for a line of JSON per request, without texts; -: stderr; reopened on SIGHUP."`
+	openFlags
 }
 
 func (serveCommand) watchesContext() {}
 
 func (serveCommand) Help() string {
-	return "It speaks what trainers and inference engines speak: OpenRLHF POST /get_reward, slime and miles /reward/remote_rm, LLaMA-Factory /reward/llamafactory, " +
-		"vLLM /pooling, /classify, /score, /rerank and /generative_scoring, SGLang /v1/embeddings and /v1/score, and /v1/steps for the score of every step. GET / is a page to try it, /openapi.json describes it, " +
-		"/metrics is for Prometheus. If " + tokenVariable + " is set, requests must bring it as Authorization: Bearer. Example:\n\n" +
+	return "It speaks what trainers and inference engines speak: OpenRLHF POST /get_reward, slime and miles /reward/remote_rm, " +
+		"LLaMA-Factory /reward/llamafactory, vLLM /pooling, /classify, /score, /rerank and /generative_scoring, SGLang " +
+		"/v1/embeddings and /v1/score, and /v1/steps for the score of every step. GET / is a page to try it, /openapi.json describes it, " +
+		"/metrics is for Prometheus. If " + tokenVariable + " is set, requests must bring it as Authorization: Bearer; the file of --tokens is " +
+		"{tokens: [{name, token or sha256, per_minute, concurrent}]}. A text has no reward (--unscored) that is empty, cannot be taken apart, " +
+		"is too long or has a label that cannot be read, as far as --too-long and --ungraded make an error of it; an answer that cannot be " +
+		"read is wrong. --cache-tokens changes no score; by default it is 16384, fewer where a quarter of the memory would not hold them: a " +
+		"token takes 2 x layers x key/value heads x head dimension numbers. Example:\n\n" +
 		"  prm serve --model runs/one/model --addr 127.0.0.1:5000"
 }
 
@@ -100,13 +99,6 @@ func (c serveCommand) tokens() (list []prm.ServerToken, err error) {
 	return append(list, more...), err
 }
 
-func (c serveCommand) open(p *program) (*prm.Model, error) {
-	return prm.Open(c.Model, prm.OpenOptions{
-		Device: c.Device, Backend: c.Backend, Threads: p.threads, DType: c.DType, Format: c.Format, Base: c.Base, GoodClass: c.GoodClass,
-		Reference: c.Reference, LowMemory: c.LowMemory,
-	})
-}
-
 func (c serveCommand) Run(p *program) (err error) {
 	if err := c.resolve(); err != nil {
 		return err
@@ -137,7 +129,7 @@ func (c serveCommand) Run(p *program) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.log.Close()) }()
-	if s.model, err = c.open(p); err != nil {
+	if s.model, err = p.open(c.Model, c.openFlags, 0); err != nil {
 		return err
 	}
 	if s.server, err = prm.NewServer(s.model, opt); err != nil {

@@ -44,7 +44,10 @@ func (s *serving) reload() {
 	for _, part := range []struct {
 		name string
 		do   func() error
-	}{{"--access-log", s.log.reopen}, {"--tls-cert, --tls-key", s.reloadCertificate}, {"--tokens", s.reloadTokens}, {"--model", s.reloadModel}} {
+	}{
+		{"--access-log", s.log.reopen}, {"--tls-cert, --tls-key", s.reloadCertificate}, {"--tokens", s.reloadTokens},
+		{"--model", s.reloadModel},
+	} {
 		if err := part.do(); err != nil {
 			s.console.Warnf("SIGHUP: %s stays as it was: %v", part.name, oneLine(err))
 		}
@@ -68,7 +71,7 @@ func (s *serving) reloadTokens() error {
 
 // reloadModel opens the model beside the one that is served, takes its place, and closes that one after its last request.
 func (s *serving) reloadModel() error {
-	model, err := s.open(s.program)
+	model, err := s.program.open(s.Model, s.openFlags, 0)
 	if err != nil {
 		return err
 	}

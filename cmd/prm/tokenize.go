@@ -22,7 +22,8 @@ type tokenizeCommand struct {
 }
 
 func (tokenizeCommand) Help() string {
-	return "Added tokens are recognised in the text and none are added. Example:\n\n  prm tokenize --tokenizer model/ --in texts.jsonl --out ids.jsonl"
+	return "Added tokens are recognised in the text and none are added. Example:\n\n" +
+		"  prm tokenize --tokenizer model/ --in texts.jsonl --out ids.jsonl"
 }
 
 func (c tokenizeCommand) Run(p *program) error {

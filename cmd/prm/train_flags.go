@@ -17,7 +17,7 @@ import (
 type trainKeys struct {
 	Model     *string  `key:"model" name:"model" help:"Model folder to start from."`
 	Data      []string `key:"data.train" name:"data" sep:"none" help:"Labelled trajectories to train on; may be given more than once."`
-	Eval      []string `key:"data.eval" name:"eval" sep:"none" help:"Labelled trajectories to evaluate on; may be given more than once. By default a share of the problems is held out."`
+	Eval      []string `key:"data.eval" name:"eval" sep:"none" help:"Trajectories to evaluate on; by default a share of problems is held out."`
 	Out       *string  `key:"out" name:"out" help:"Run folder to make."`
 	Train     *string  `key:"train" name:"train" help:"What is trained: head, lora (default) or full."`
 	Steps     *int     `key:"optim.steps" name:"steps" help:"Optimizer steps; by default as many as the epochs need."`
