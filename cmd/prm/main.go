@@ -191,7 +191,15 @@ func newParser(c *commands, stdout, stderr io.Writer, exit func(int)) (*kong.Kon
 			"formats": strings.Join(formats.Names(), ", "),
 			"parts":   "Steps that the reward averages: trained, thinking, response or all; the model's choice by default.",
 		},
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.ValueFormatter(valueHelp))
+}
+
+// valueHelp says of a flag that may be given more than once that it may.
+func valueHelp(v *kong.Value) string {
+	if v.Flag != nil && v.IsSlice() && v.Tag.Sep == -1 {
+		return v.Help + " May be given more than once."
+	}
+	return v.Help
 }
 
 // commandName is a command as the user writes it: with its parents, without a default sub-command's own name.

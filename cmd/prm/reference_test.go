@@ -64,7 +64,7 @@ func writeFlags(b *strings.Builder, flags []*kong.Flag) {
 		if f.HasDefault && f.Default != "" {
 			value = fmt.Sprintf("`%s`", strings.ReplaceAll(f.Default, "\n", `\n`))
 		}
-		fmt.Fprintf(b, "| `--%s` | %s | %s |\n", f.Name, value, cell.Replace(f.Help))
+		fmt.Fprintf(b, "| `--%s` | %s | %s |\n", f.Name, value, cell.Replace(valueHelp(f.Value)))
 	}
 }
 

@@ -19,7 +19,7 @@ type scorerFlags struct {
 	Keep      string   `help:"File that the model's scores are kept in, as prm score writes them; a later run may take it as --scores."`
 	Resume    bool     `help:"Go on with a --keep file that was not finished."`
 	OnBad     string   `enum:"error,skip" default:"error" help:"What a text that the model cannot score does: error or skip."`
-	Scores    []string `sep:"none" help:"Stored scores: lines of prm score, or {\"id\",\"scores\":[...]}. May be given more than once."`
+	Scores    []string `sep:"none" help:"Stored scores: lines of prm score, or {\"id\",\"scores\":[...]}."`
 	openFlags
 }
 

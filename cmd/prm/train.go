@@ -13,7 +13,7 @@ type trainCommand struct {
 	File   string `arg:"" optional:"" help:"YAML file, as --config; a run folder stands for its config.yaml."`
 	Config string `help:"YAML file: docs/configuration.md has every key. Flags win over it."`
 	trainKeys
-	Set         []string `sep:"none" help:"Override a key, as optim.head_lr=1e-4; may be given more than once. It wins over flags."`
+	Set         []string `sep:"none" help:"Override a key, as optim.head_lr=1e-4; it wins over flags."`
 	Base        string   `help:"Where the base of the model lies now, if that is an adapter or a head; where it lay in training by default."`
 	Resume      bool     `help:"Go on from the newest checkpoint of the run folder that verifies."`
 	DryRun      bool     `help:"Show rendered text with its read-outs, counts, memory and time, and stop."`

@@ -16,7 +16,7 @@ import (
 // trainKeys are keys of the configuration, named by the tag key, that have a flag of their own. Each is nil if it is not given.
 type trainKeys struct {
 	Model     *string  `key:"model" name:"model" help:"Model folder to start from."`
-	Data      []string `key:"data.train" name:"data" sep:"none" help:"Labelled trajectories to train on; may be given more than once."`
+	Data      []string `key:"data.train" name:"data" sep:"none" help:"Labelled trajectories to train on."`
 	Eval      []string `key:"data.eval" name:"eval" sep:"none" help:"Trajectories to evaluate on; by default a share of problems is held out."`
 	Out       *string  `key:"out" name:"out" help:"Run folder to make."`
 	Train     *string  `key:"train" name:"train" help:"What is trained: head, lora (default) or full."`
