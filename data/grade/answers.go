@@ -56,8 +56,7 @@ func (g *grader) answers(gold, pred string) Decision {
 	if differentRuns(gold, pred) {
 		return g.undecided("the answers are different runs of letters")
 	}
-	if a, b := wordSet(named(words, plainText(gold))), wordSet(named(words, plainText(pred))); isProse(gold) && isProse(pred) &&
-		a == nil && b == nil {
+	if isProse(gold) && isProse(pred) && wordSet(named(words, plainText(gold))) == nil && wordSet(named(words, plainText(pred))) == nil {
 		return g.differentWords(gold, pred)
 	}
 	want, got := read(gold, true), read(pred, true)

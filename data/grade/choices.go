@@ -131,11 +131,11 @@ func chosenOption(gold string, got finding, text string) string {
 		return ""
 	}
 	text, _ = response(text)
-	all := options.FindAllStringSubmatchIndex(lastBytes(text, maxTail), -1)
+	text = lastBytes(text, maxTail)
+	all := options.FindAllStringSubmatchIndex(text, -1)
 	for i := len(all) - 1; i >= 0; i-- {
 		for group := 1; group <= 4; group++ {
 			if start := all[i][2*group]; start >= 0 {
-				text := lastBytes(text, maxTail)
 				rest := strings.TrimLeft(text[start+1:], ").:*")
 				if refused.MatchString(rest) || negated.MatchString(text[max(0, all[i][0]-30):all[i][0]]) {
 					break

@@ -55,6 +55,9 @@ var (
 
 // exceptFrom writes "all real numbers except 2 and 3" as a difference of sets; empty for other texts.
 func exceptFrom(text string) string {
+	if len(text) > maxAnswer {
+		return ""
+	}
 	m := realsExcept.FindStringSubmatch(untext(text))
 	if m == nil {
 		return ""
@@ -139,6 +142,7 @@ func states(s string) finding {
 	}
 	inFormula := segments(s)
 	verbs := verb.FindAllStringIndex(s, -1)
+	doubts := improbable.FindAllStringIndex(s, -1)
 	words := finding{}
 	for i := len(verbs) - 1; i >= max(0, len(verbs)-maxMarkers); i-- {
 		v := verbs[i]
@@ -152,7 +156,7 @@ func states(s string) finding {
 		if strings.HasSuffix(name, "n't") {
 			return finding{reason: "the text denies an answer instead of giving one"}
 		}
-		if unsure.MatchString(s[max(0, v[0]-24):v[0]]) || improbable.MatchString(s[:v[1]]) {
+		if unsure.MatchString(s[max(0, v[0]-24):v[0]]) || inClause(s, doubts, v[1]) {
 			return finding{reason: "the text denies or doubts an answer instead of giving one"}
 		}
 		rest := lead(s[v[1]:])
@@ -181,6 +185,16 @@ func states(s string) finding {
 	return words
 }
 
+// inClause tells whether the last of the places before end stands in the same clause.
+func inClause(s string, places [][]int, end int) bool {
+	for _, p := range slices.Backward(places) {
+		if p[1] <= end {
+			return !strings.ContainsAny(s[p[1]:end], ",;:=0123456789")
+		}
+	}
+	return false
+}
+
 // computed is what a value was computed from: 60 miles - 35 miles, 5*15, before its equals sign.
 var computed = regexp.MustCompile(`\d[^=;:?!]*?(?:[+*/×÷·]|\s[-−–]\s|\d[-−–]\$?\d|\d\s*x\s*[$\d])[^=;:?!]*\d[^=;:?!\d]*$`)
 
@@ -192,12 +206,12 @@ var (
 	unsure = regexp.MustCompile(`(?i)(?:\b(?:cannot|can\s+not|not|never|could|may|might|can)|n't|不|可能|至少|至多|最多|最少|大于|小于|多于|少于|超过|接近)\s*$`)
 	// improbable in the same clause does so too.
 	improbable = regexp.MustCompile(`(?i)\b(?:impossible|unlikely|doubtful|not\s+(?:possible|true|correct|likely)|no\s+way|(?:do\s+not|don't)\s+` +
-		`(?:think|believe)|doubt)\b[^,;:=\d]*$`)
+		`(?:think|believe)|doubt)\b`)
 	// turning words before an expression make another value of it: root of 12, not 12, divided by 12.
 	turning = regexp.MustCompile(`(?i)\b(?:not|than|least|most|over|under|about|between|by|times|minus|plus|from|to|except|without|until|` +
-		`before|after|unless|if|even|never|nor|below|above|least|half|twice|double|triple|or|and|vs|versus|per|` +
+		`before|after|unless|if|even|never|nor|below|above|half|twice|double|triple|or|and|vs|versus|per|` +
 		`out|against|exclud(?:e|es|ed|ing)|eliminat(?:e|es|ed|ing)|reject(?:s|ed|ing)?|discard(?:s|ed|ing)?|` +
-		`avoid|instead|rather|unlike|beyond|towards?|near|dismiss|without|(?:end|start|begin)s?\s+(?:in|with))\s*\*{0,2}$|\bof\s*\*{0,2}$`)
+		`avoid|instead|rather|unlike|beyond|towards?|near|dismiss|(?:end|start|begin)s?\s+(?:in|with))\s*\*{0,2}$|\bof\s*\*{0,2}$`)
 	totals = regexp.MustCompile(`(?i)\b(?:total|value|sum|answer|number|result|area|volume|length|maximum|minimum|distance|price|cost|` +
 		`probability|average|mean|median|perimeter|speed|profit|amount|count)\s+of\s*$`)
 )

@@ -16,8 +16,14 @@ var (
 
 // plainText is the answer without what only sets its type. Space is kept where it keeps words and numbers apart.
 func plainText(s string) string {
-	s = layout.Replace(sizes.ReplaceAllString(textBraces.ReplaceAllString(s, " $1 "), "$1"))
+	if strings.Contains(s, `\`) {
+		s = sizes.ReplaceAllString(textBraces.ReplaceAllString(s, " $1 "), "$1")
+	}
+	s = layout.Replace(s)
 	s = strings.TrimRight(strings.TrimSpace(blanks.ReplaceAllString(s, " ")), " .,:;")
+	if !strings.Contains(s, " ") {
+		return s
+	}
 	var b strings.Builder
 	r := []rune(s)
 	for i, c := range r {

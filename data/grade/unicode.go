@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // unicodeMath maps characters to the LaTeX that means the same.
@@ -33,15 +34,15 @@ const (
 // raised is a fraction of raised and lowered digits: ³⁄₅.
 var raised = regexp.MustCompile(`[⁰¹²³⁴-⁹]+⁄[₀-₉]+`)
 
-func plainDigits(s string) string {
-	return strings.Map(func(r rune) rune {
-		for _, set := range []string{superscripts, subscripts} {
-			if i := strings.IndexRune(set, r); i >= 0 {
-				return rune(scriptBases[len([]rune(set[:i]))])
-			}
-		}
-		return r
-	}, s)
+// script is what a raised ("^") or lowered ("_") character is on the line; mark is empty for others.
+func script(r rune) (mark string, base byte) {
+	if i := strings.IndexRune(superscripts, r); i >= 0 {
+		return "^", scriptBases[utf8.RuneCountInString(superscripts[:i])]
+	}
+	if i := strings.IndexRune(subscripts, r); i >= 0 {
+		return "_", scriptBases[utf8.RuneCountInString(subscripts[:i])]
+	}
+	return "", 0
 }
 
 // asLatex writes an answer's Unicode characters as LaTeX: x² is x^{2}.
@@ -50,19 +51,19 @@ func asLatex(s string) string {
 		return s
 	}
 	s = raised.ReplaceAllStringFunc(s, func(m string) string {
-		over, under, _ := strings.Cut(m, "⁄")
-		return `\frac{` + plainDigits(over) + "}{" + plainDigits(under) + "}"
+		fraction := strings.Map(func(r rune) rune {
+			if _, base := script(r); base != 0 {
+				return rune(base)
+			}
+			return r
+		}, m)
+		return `\frac{` + strings.Replace(fraction, "⁄", "}{", 1) + "}"
 	})
 	s = rootSigns(numberSigns.Replace(joiningWords(unicodeMath.Replace(halfWidth(s)))))
 	var b strings.Builder
 	open := ""
 	for _, r := range s {
-		mark, base := "", 0
-		for m, set := range map[string]string{"^": superscripts, "_": subscripts} {
-			if i := strings.IndexRune(set, r); i >= 0 {
-				mark, base = m, len([]rune(set[:i]))
-			}
-		}
+		mark, base := script(r)
 		if open != "" && mark != open {
 			b.WriteByte('}')
 		}
@@ -70,9 +71,9 @@ func asLatex(s string) string {
 		case mark == "":
 			b.WriteRune(r)
 		case mark != open:
-			b.WriteString(mark + "{" + scriptBases[base:base+1])
+			b.WriteString(mark + "{" + string(base))
 		default:
-			b.WriteByte(scriptBases[base])
+			b.WriteByte(base)
 		}
 		open = mark
 	}
