@@ -171,7 +171,7 @@ func keyOf(found, chosen []run) string {
 	return `"` + hex.EncodeToString(h.Sum(nil)[:16]) + `"`
 }
 
-// draw lays runs out as prm report does. A run that cannot be read, such as one without metrics yet, does not hide the others.
+// draw lays runs out as prm report does.
 func (s *Server) draw(ctx context.Context, chosen []run) (html string, refused []string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -181,23 +181,14 @@ func (s *Server) draw(ctx context.Context, chosen []run) (html string, refused [
 	}
 	var paths []string
 	for _, c := range chosen {
-		if _, _, err := inputs.Page(ctx, inputs.Options{Inputs: []string{c.path}}); err != nil {
-			refused = append(refused, err.Error())
-			continue
-		}
 		paths = append(paths, c.path)
 	}
-	var out bytes.Buffer
-	if len(paths) > 0 {
-		page, _, err := inputs.Page(ctx, inputs.Options{Inputs: paths})
-		if err != nil {
-			return "", refused, err
-		}
-		if err := report.WriteSections(&out, page.Sections); err != nil {
-			return "", refused, err
-		}
+	sections, refused, err := inputs.Runs(ctx, paths)
+	if err != nil { // what was refused for that must not be remembered
+		return "", nil, err
 	}
-	if err := ctx.Err(); err != nil { // what was refused for that must not be remembered
+	var out bytes.Buffer
+	if err := report.WriteSections(&out, sections); err != nil {
 		return "", nil, err
 	}
 	s.last.key, s.last.html, s.last.refused = key, out.String(), refused
