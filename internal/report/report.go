@@ -38,7 +38,7 @@ func Write(w io.Writer, p Page) error {
 		Style  template.CSS
 		Script template.JS
 		Policy string
-	}{p, views(p.Sections, "t"), template.CSS(style), template.JS(script), policy()})
+	}{p, views(p.Sections, "t"), template.CSS(style), template.JS(script), Policy(style, script)})
 }
 
 // WriteSections renders sections without a page around them, to be put into one that has [Style] and [Script].

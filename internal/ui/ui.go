@@ -85,9 +85,7 @@ func page() (text []byte, policy string, err error) {
 	style := report.Style() + pageStyle
 	var out bytes.Buffer
 	err = t.Execute(&out, map[string]any{"Style": template.CSS(style), "Script": template.JS(pageScript)})
-	policy = strings.Join([]string{"default-src 'none'", "style-src " + report.Source(style), "script-src " + report.Source(pageScript),
-		"connect-src 'self'", "img-src data:", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"}, "; ")
-	return out.Bytes(), policy, err
+	return out.Bytes(), report.ServedPolicy(style, pageScript), err
 }
 
 // ServeHTTP answers one request.
