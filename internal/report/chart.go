@@ -91,7 +91,8 @@ func (c LineChart) view() (string, any) {
 	v := newChartView(c.Title, c.XLabel, c.YLabel)
 	v.marks = c.Marks
 	lowX, highX, lowY, highY := math.Inf(1), math.Inf(-1), math.Inf(1), math.Inf(-1)
-	for i, s := range c.drawn() {
+	series := c.drawn()
+	for i, s := range series {
 		v.Legend = append(v.Legend, legendEntry{i % colours, s.Name})
 		for k := range min(len(s.X), len(s.Y)) {
 			if usable(s.X[k]) && usable(s.Y[k]) {
@@ -114,9 +115,9 @@ func (c LineChart) view() (string, any) {
 		x = wholeAxis(lowX, highX)
 	}
 	v.draw(&x, &y)
-	for i, s := range c.drawn() {
+	for i, s := range series {
 		one := s.shape(i%colours, x, y)
-		one.Whiskers = s.whiskers(x, y, whiskerGap*(float64(i)-float64(len(c.Series)-1)/2))
+		one.Whiskers = s.whiskers(x, y, whiskerGap*(float64(i)-float64(len(series)-1)/2))
 		v.Shapes = append(v.Shapes, one)
 		v.figure.Lines = append(v.figure.Lines, s.kept())
 	}

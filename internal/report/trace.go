@@ -85,7 +85,6 @@ type traceView struct {
 	Labelled               bool // some step has one
 	Curve                  curveView
 	Threshold              string
-	Thinking               bool // it has steps of thinking and others
 	Steps                  []stepView
 }
 
@@ -119,8 +118,9 @@ func (s Steps) trace() traceView {
 	if labels {
 		scale = Scale{}.filled()
 	}
-	v := traceView{Title: s.Title, Note: s.Note, Focus: s.Focus, Group: groupOf(s.Problem), Labels: labels,
-		Threshold: number(scale.Threshold), Curve: s.curve(scale, labels)}
+	facts := s.facts(scale, labels)
+	v := traceView{Title: s.Title, Note: s.Note, Facts: facts, Focus: s.Focus, Group: groupOf(s.Problem), Labels: labels,
+		Threshold: number(scale.Threshold), Curve: s.curve(scale, labels, facts)}
 	if s.Problem != "" {
 		v.Problem = template.HTML(richtext.HTML(s.Problem))
 	}
@@ -129,16 +129,12 @@ func (s Steps) trace() traceView {
 		view := step.view(scale, labels)
 		v.Labelled = v.Labelled || !math.IsNaN(step.Label)
 		view.Number = max(1, s.First) + i
-		if i > 0 && step.Part != s.Steps[0].Part {
-			v.Thinking = true
-		}
 		if step.Part != part {
 			part = step.Part
 			view.Heading = part
 		}
 		v.Steps = append(v.Steps, view)
 	}
-	v.Facts = s.facts(scale, labels)
 	return v
 }
 

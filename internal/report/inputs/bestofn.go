@@ -1,7 +1,6 @@
 package inputs
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -39,11 +38,7 @@ func (m *bestOfNMethod) way() string {
 	return name
 }
 
-func (f *resultFile) bestOfN() error {
-	var result bestOfN
-	if err := json.Unmarshal(f.text.Bytes(), &result); err != nil {
-		return fmt.Errorf("%s: %w", f.name, err)
-	}
+func (f *resultFile) bestOfN(result bestOfN) error {
 	w := &bestOfNWays{series: map[string]*report.Series{}, methods: map[string][]string{}, cells: map[string]map[int]string{}}
 	for i, m := range result.Results {
 		if m.N < 1 || m.Method == "" || m.Missing == "" && !(m.Accuracy >= 0 && m.Accuracy <= 1) {
