@@ -43,7 +43,7 @@ func (p *parser) environment() (node, error) {
 			t.align = align
 		}
 	}
-	rows, err := p.rows("")
+	rows, err := p.rows()
 	if err != nil {
 		return node{}, err
 	}
@@ -68,8 +68,8 @@ func only(s, letters string) string {
 }
 
 // lines is a formula; where it has several lines without an environment, they are set under each other.
-func (p *parser) lines(until string) (string, error) {
-	rows, err := p.rows(until)
+func (p *parser) lines() (string, error) {
+	rows, err := p.rows()
 	if err != nil {
 		return "", err
 	}
@@ -80,11 +80,11 @@ func (p *parser) lines(until string) (string, error) {
 }
 
 // rows are the cells up to what ends them; an empty last line is none.
-func (p *parser) rows(until string) ([][][]string, error) {
+func (p *parser) rows() ([][][]string, error) {
 	var rows [][][]string
 	var cells [][]string
 	for {
-		cell, err := p.row(until)
+		cell, err := p.row("")
 		if err != nil {
 			return nil, err
 		}
@@ -157,7 +157,7 @@ func (p *parser) substack() (node, error) {
 	if p.take() != "{" {
 		return node{}, p.fail(`\substack without its lines`)
 	}
-	rows, err := p.rows("")
+	rows, err := p.rows()
 	if err != nil {
 		return node{}, err
 	}

@@ -82,8 +82,10 @@ var firsts = map[string][5]rune{
 }
 
 // exceptions are letters that Unicode had before it had the alphabets.
-var exceptions = map[string]string{
-	"bb": "C ℂ H ℍ N ℕ P ℙ Q ℚ R ℝ Z ℤ", "cal": "B ℬ E ℰ F ℱ H ℋ I ℐ L ℒ M ℳ R ℛ e ℯ g ℊ o ℴ", "frak": "C ℭ H ℌ I ℑ R ℜ Z ℨ",
+var exceptions = map[string]*strings.Replacer{
+	"bb":   strings.NewReplacer(strings.Fields("C ℂ H ℍ N ℕ P ℙ Q ℚ R ℝ Z ℤ")...),
+	"cal":  strings.NewReplacer(strings.Fields("B ℬ E ℰ F ℱ H ℋ I ℐ L ℒ M ℳ R ℛ e ℯ g ℊ o ℴ")...),
+	"frak": strings.NewReplacer(strings.Fields("C ℭ H ℌ I ℑ R ℜ Z ℨ")...),
 }
 
 // styled is s in an alphabet; characters that it lacks stay as they are.
@@ -92,21 +94,10 @@ func styled(variant, s string) string {
 	if !ok {
 		return s
 	}
-	var b strings.Builder
-	for _, r := range s {
-		fields := strings.Fields(exceptions[variant])
-		found := false
-		for i := 0; i < len(fields); i += 2 {
-			if fields[i] == string(r) {
-				b.WriteString(fields[i+1])
-				found = true
-			}
-		}
-		if !found {
-			b.WriteRune(shifted(r, first))
-		}
+	if e := exceptions[variant]; e != nil {
+		s = e.Replace(s)
 	}
-	return b.String()
+	return strings.Map(func(r rune) rune { return shifted(r, first) }, s)
 }
 
 func shifted(r rune, first [5]rune) rune {
