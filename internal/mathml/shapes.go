@@ -41,11 +41,14 @@ var stretchedAccents = map[string]string{
 	"wideparen": "⏜",
 }
 
-// alphabets are the commands that set letters in another one.
+// alphabets are the commands that set their argument's letters in another one.
 var alphabets = map[string]string{
 	"mathbf": "bf", "mathrm": "rm", "mathbb": "bb", "Bbb": "bb", "mathcal": "cal", "mathscr": "cal", "mathfrak": "frak", "mathsf": "sf",
-	"mathtt": "tt", "mathit": "", "mathnormal": "", "boldsymbol": "bi", "bm": "bi", "pmb": "bi", "bold": "bf", "Bold": "bf", "rm": "rm", "bf": "bf",
+	"mathtt": "tt", "mathit": "", "mathnormal": "", "boldsymbol": "bi", "bm": "bi", "pmb": "bi", "bold": "bf", "Bold": "bf",
 }
+
+// declared are the commands that do so up to the end of the group.
+var declared = map[string]string{"rm": "rm", "bf": "bf"}
 
 // texts are the commands whose argument is text; the value is its class.
 var texts = map[string]string{
