@@ -183,7 +183,8 @@ func (p *parser) text(class string) (node, error) {
 }
 
 // escapes are what text mode writes for a character.
-var escapes = strings.NewReplacer("\x00", "$", `\%`, "%", `\&`, "&", `\_`, "_", `\#`, "#", `\{`, "{", `\}`, "}", `\ `, "\u00a0", "~", "\u00a0", "``", "“", "''", "”")
+var escapes = strings.NewReplacer("\x00", "$", `\%`, "%", `\&`, "&", `\_`, "_", `\#`, "#", `\{`, "{", `\}`, "}",
+	`\ `, "\u00a0", "~", "\u00a0", "``", "“", "''", "”")
 
 // words are the text without the escapes of LaTeX; spaces at its ends stay, which MathML would cut off.
 func words(s string) string {

@@ -14,9 +14,10 @@ type table struct {
 
 var environments = map[string]table{
 	"matrix": {align: "c"}, "smallmatrix": {align: "c"}, "array": {align: "c", arguments: 1}, "tabular": {align: "c", arguments: 1},
-	"pmatrix": {open: "(", close: ")", align: "c"}, "bmatrix": {open: "[", close: "]", align: "c"}, "Bmatrix": {open: "{", close: "}", align: "c"},
-	"vmatrix": {open: "|", close: "|", align: "c"}, "Vmatrix": {open: "‖", close: "‖", align: "c"},
-	"cases": {open: "{", align: "l"}, "dcases": {open: "{", align: "l", display: true}, "rcases": {close: "}", align: "l"},
+	"pmatrix": {open: "(", close: ")", align: "c"}, "bmatrix": {open: "[", close: "]", align: "c"},
+	"Bmatrix": {open: "{", close: "}", align: "c"}, "vmatrix": {open: "|", close: "|", align: "c"},
+	"Vmatrix": {open: "‖", close: "‖", align: "c"},
+	"cases":   {open: "{", align: "l"}, "dcases": {open: "{", align: "l", display: true}, "rcases": {close: "}", align: "l"},
 	"aligned": {align: "rl", display: true}, "align": {align: "rl", display: true}, "split": {align: "rl", display: true},
 	"alignat": {align: "rl", arguments: 1, display: true}, "alignedat": {align: "rl", arguments: 1, display: true},
 	"eqnarray": {align: "rcl", display: true}, "gathered": {align: "c", display: true}, "gather": {align: "c", display: true},

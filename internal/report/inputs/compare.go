@@ -45,7 +45,8 @@ func overview(runs []*runCurves, names map[*runCurves]string) report.Block {
 			values[f.Name] = f.Value
 		}
 		row := []string{names[c]}
-		for _, name := range []string{"optimizer steps", "training loss", "held-out loss", "step AUROC", "AUROC within trajectories", "duration"} {
+		for _, name := range []string{"optimizer steps", "training loss", "held-out loss", "step AUROC", "AUROC within trajectories",
+			"duration"} {
 			v := values[name]
 			if v == "" {
 				v = "–"

@@ -100,7 +100,8 @@ func (f *resultFile) eval() error {
 	for _, w := range result.Warnings {
 		f.r.warnf("%s: %s", f.name, w)
 	}
-	f.r.sections = append(f.r.sections, report.Section{Title: "Benchmark " + result.Bench + ", " + f.name, Text: text, Blocks: []report.Block{table}})
+	f.r.sections = append(f.r.sections, report.Section{Title: "Benchmark " + result.Bench + ", " + f.name, Text: text,
+		Blocks: []report.Block{table}})
 	return nil
 }
 

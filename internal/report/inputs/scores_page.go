@@ -201,7 +201,8 @@ func (s *scoreTally) compared() (blocks, tables []report.Block) {
 func (s *scoreTally) byPosition() (charts []report.Block, table report.Block) {
 	accuracy, base := report.Series{Name: "accuracy", Dots: true}, report.Series{Name: "good steps"}
 	scores, labels := report.Series{Name: "mean score", Dots: true}, report.Series{Name: "mean label"}
-	t := report.Table{Title: "by position", Folded: true, Columns: []string{"step", "labelled", "accuracy", "good", "mean score", "mean label"}}
+	t := report.Table{Title: "by position", Folded: true,
+		Columns: []string{"step", "labelled", "accuracy", "good", "mean score", "mean label"}}
 	for place, p := range s.positions {
 		if p.n == 0 {
 			continue
