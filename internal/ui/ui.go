@@ -32,8 +32,8 @@ var pageStyle string
 //go:embed page.js
 var pageScript string
 
-// mostCompared is how many runs a page shows at a time: as many as a chart has colours.
-const mostCompared = 6
+// mostCompared is how many runs a page shows at a time.
+const mostCompared = report.Colours
 
 // Options say what is shown.
 type Options struct {
@@ -84,7 +84,7 @@ func page() (text []byte, policy string, err error) {
 	}
 	style := report.Style() + pageStyle
 	var out bytes.Buffer
-	err = t.Execute(&out, map[string]any{"Style": template.CSS(style), "Script": template.JS(pageScript)})
+	err = t.Execute(&out, map[string]any{"Style": template.CSS(style), "Script": template.JS(pageScript), "Most": mostCompared})
 	return out.Bytes(), report.ServedPolicy(style, pageScript), err
 }
 

@@ -106,7 +106,8 @@ func TestColours(t *testing.T) {
 	light, _, _ := strings.Cut(report.Style(), "@media")
 	require.Contains(t, light, fmt.Sprintf("--line: #%02x%02x%02x;", grid.R, grid.G, grid.B))
 	require.NotContains(t, light, fmt.Sprintf("--c%d", len(colours)))
-	require.Len(t, dashes, len(colours))
+	require.Len(t, colours, report.Colours)
+	require.Len(t, dashes, report.Colours)
 	for i, c := range colours {
 		require.Contains(t, light, fmt.Sprintf("--c%d: #%02x%02x%02x;", i, c.R, c.G, c.B))
 		if i > 0 {

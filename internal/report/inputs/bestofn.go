@@ -147,7 +147,7 @@ func (w *bestOfNWays) charts() []report.Block {
 		}
 	}
 	for _, method := range []struct{ name, title string }{{"best", "Best of n"}, {"weighted", "Weighted vote"}} {
-		for list := range slices.Chunk(w.methods[method.name], 5) { // with the majority as many as there are colours
+		for list := range slices.Chunk(w.methods[method.name], report.Colours-1) { // one is the majority
 			draw(method.title, append([]string{"majority"}, list...)...)
 		}
 	}
