@@ -53,6 +53,14 @@ func WriteTrace(w io.Writer, id string, s Steps) error {
 	return execute(w, "trace", v)
 }
 
+// Tools are the tools of a browser of trajectories that come later and have scores; called is the word for one of them. They stand in an
+// element of class traces, before one of class pair that holds the trajectories.
+func Tools(called string, threshold float64) (template.HTML, error) {
+	var out bytes.Buffer
+	err := execute(&out, "tools", tracesView{Many: true, Called: called, Threshold: number(threshold)})
+	return template.HTML(out.String()), err
+}
+
 func execute(w io.Writer, name string, data any) error {
 	var out bytes.Buffer
 	if err := page.ExecuteTemplate(&out, name, data); err != nil {

@@ -92,7 +92,8 @@ type tracesView struct {
 	ID, Title string
 	List      []traceView
 	Many      bool
-	Both      bool // scores and labels
+	Called    string // what one of many is called where it is chosen
+	Both      bool   // scores and labels
 	Labels    bool
 	Threshold string
 }
@@ -100,7 +101,7 @@ type tracesView struct {
 func (s Steps) view() (string, any) { return Traces{List: []Steps{s}}.view() }
 
 func (t Traces) view() (string, any) {
-	v := tracesView{Title: t.Title, Many: len(t.List) > 1}
+	v := tracesView{Title: t.Title, Many: len(t.List) > 1, Called: "Trajectory"}
 	for i, s := range t.List {
 		one := s.trace()
 		one.Open = i == 0
