@@ -66,8 +66,9 @@ func Start(t testing.TB) *Browser {
 		t.Skip("no chromium is installed")
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	c := exec.CommandContext(ctx, path, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars", "--no-first-run",
-		"--disable-extensions", "--disable-background-networking", "--remote-debugging-pipe", "--user-data-dir="+filepath.Join(t.TempDir(), "profile"))
+	c := exec.CommandContext(ctx, path, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars",
+		"--no-first-run", "--disable-extensions", "--disable-background-networking", "--remote-debugging-pipe",
+		"--user-data-dir="+filepath.Join(t.TempDir(), "profile"))
 	toRead, toWrite, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)

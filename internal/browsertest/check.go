@@ -31,7 +31,11 @@ func (p *Page) Check(name string) {
 		axe = ""
 	}
 	// What is out of sight is drawn too, to be seen on screenshots and by axe-core.
-	p.Eval(`(() => { const s = new CSSStyleSheet(); s.replaceSync("* { content-visibility: visible !important; }"); document.adoptedStyleSheets.push(s); })()`, nil)
+	p.Eval(`(() => {
+		const s = new CSSStyleSheet();
+		s.replaceSync("* { content-visibility: visible !important; }");
+		document.adoptedStyleSheets.push(s);
+	})()`, nil)
 	for _, width := range []int{1280, 390} {
 		for _, scheme := range []string{"light", "dark"} {
 			p.View(width, scheme, "screen")

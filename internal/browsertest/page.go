@@ -110,8 +110,10 @@ func (p *Page) Open(url string) {
 // View sets the width in CSS pixels, the color scheme (light or dark) and the medium (screen or print).
 func (p *Page) View(width int, scheme, medium string) {
 	p.t.Helper()
-	p.do("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}, nil)
-	p.do("Emulation.setEmulatedMedia", map[string]any{"media": medium, "features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
+	p.do("Emulation.setDeviceMetricsOverride",
+		map[string]any{"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}, nil)
+	p.do("Emulation.setEmulatedMedia",
+		map[string]any{"media": medium, "features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
 }
 
 // Eval evaluates an expression, waits for it if it is a promise, and decodes its value into result, which may be nil.
@@ -178,8 +180,8 @@ func (p *Page) Screenshot(name string) {
 	}
 	var image struct{ Data []byte }
 	p.do("Page.getLayoutMetrics", nil, &size)
-	p.do("Page.captureScreenshot", map[string]any{"captureBeyondViewport": true,
-		"clip": map[string]any{"x": 0, "y": 0, "width": size.CSSContentSize.Width, "height": min(5000, size.CSSContentSize.Height), "scale": 1}}, &image)
+	clip := map[string]any{"x": 0, "y": 0, "width": size.CSSContentSize.Width, "height": min(5000, size.CSSContentSize.Height), "scale": 1}
+	p.do("Page.captureScreenshot", map[string]any{"captureBeyondViewport": true, "clip": clip}, &image)
 	if err := os.WriteFile(filepath.Join(dir, name+".png"), image.Data, 0o644); err != nil {
 		p.t.Fatal(err)
 	}

@@ -98,10 +98,11 @@ func (s *session) writePage() error {
 	steps, wholes := s.groups()
 	page := report.Page{
 		Title: "goprm: a reward model from scratch",
-		Lead: fmt.Sprintf("A small transformer was trained on %d trajectories with step and trajectory rewards and judged on %d of other problems, in %.0f seconds.",
-			len(s.train), len(s.eval), s.result.Seconds),
+		Lead: fmt.Sprintf("A small transformer was trained on %d trajectories with step and trajectory rewards and judged on %d of other "+
+			"problems, in %.0f seconds.", len(s.train), len(s.eval), s.result.Seconds),
 		Sections: []report.Section{
-			{Title: "Result", Blocks: []report.Block{s.result.facts(), report.Table{Columns: []string{"measure", "value", "wanted", "meaning"}, Rows: s.result.cells()}}},
+			{Title: "Result", Blocks: []report.Block{s.result.facts(),
+				report.Table{Columns: []string{"measure", "value", "wanted", "meaning"}, Rows: s.result.cells()}}},
 			{Title: "Training", Blocks: training},
 			{Title: "Scores of right and wrong steps",
 				Text: "Every wrong step has right twins of equal place, form and length. A right step that leads nowhere is labelled 0.7.",

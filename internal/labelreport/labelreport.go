@@ -63,7 +63,8 @@ func Write(w io.Writer, in Input) error {
 		Sections: []report.Section{{Blocks: []report.Block{facts(s, in.Spend)}}},
 	}
 	if len(examples) > 0 {
-		page.Sections = append(page.Sections, report.Section{Title: "Trajectories", Text: fmt.Sprintf("The first %d that have step labels.", len(examples)),
+		page.Sections = append(page.Sections, report.Section{Title: "Trajectories",
+			Text:   fmt.Sprintf("The first %d that have step labels.", len(examples)),
 			Blocks: []report.Block{report.Traces{List: examples}}})
 	}
 	page.Sections = append(page.Sections, distributions(s), v.section(m.Trajectory.Kind))
@@ -78,7 +79,8 @@ func Write(w io.Writer, in Input) error {
 func facts(s label.Summary, spend store.Spend) report.Facts {
 	share := func(n, of int) string { return fmt.Sprintf("%d of %d", n, of) }
 	facts := report.Facts{
-		{Name: "steps labelled", Value: share(s.StepLabels, s.Steps), Note: fmt.Sprintf("%.1f %%", 100*float64(s.StepLabels)/math.Max(1, float64(s.Steps)))},
+		{Name: "steps labelled", Value: share(s.StepLabels, s.Steps),
+			Note: fmt.Sprintf("%.1f %%", 100*float64(s.StepLabels)/math.Max(1, float64(s.Steps)))},
 		{Name: "trajectories labelled", Value: share(s.TrajectoryLabels, s.Trajectories)},
 		{Name: "open", Value: strconv.Itoa(s.OpenItems()), Note: "items"},
 		{Name: "calls", Value: strconv.FormatInt(spend.Calls+spend.LostCalls, 10)},

@@ -21,6 +21,9 @@ func (p *parser) argument() (string, error) {
 	}
 	defer func() { p.depth-- }()
 	n, err := p.atom(false)
+	if n.xml == "" { // a command that sets nothing, where an element must stand
+		n.xml = group(nil)
+	}
 	return n.xml, err
 }
 

@@ -15,6 +15,10 @@ func (p *parser) command() (node, error) {
 	if alphabet, ok := alphabets[name]; ok {
 		return p.styledArgument(alphabet)
 	}
+	if alphabet, ok := declared[name]; ok {
+		p.variant = alphabet
+		return node{}, nil
+	}
 	if class, ok := texts[name]; ok {
 		return p.text(class)
 	}
@@ -100,7 +104,7 @@ func (p *parser) skip(arguments int) error {
 	return nil
 }
 
-// styledArgument sets letters in an alphabet; \rm and \bf without a group do so up to the end of theirs.
+// styledArgument sets letters in an alphabet.
 func (p *parser) styledArgument(alphabet string) (node, error) {
 	before := p.variant
 	p.variant = alphabet
@@ -179,7 +183,8 @@ func (p *parser) text(class string) (node, error) {
 }
 
 // escapes are what text mode writes for a character.
-var escapes = strings.NewReplacer("\x00", "$", `\%`, "%", `\&`, "&", `\_`, "_", `\#`, "#", `\{`, "{", `\}`, "}", `\ `, "\u00a0", "~", "\u00a0", "``", "“", "''", "”")
+var escapes = strings.NewReplacer("\x00", "$", `\%`, "%", `\&`, "&", `\_`, "_", `\#`, "#", `\{`, "{", `\}`, "}",
+	`\ `, "\u00a0", "~", "\u00a0", "``", "“", "''", "”")
 
 // words are the text without the escapes of LaTeX; spaces at its ends stay, which MathML would cut off.
 func words(s string) string {

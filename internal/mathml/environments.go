@@ -14,9 +14,10 @@ type table struct {
 
 var environments = map[string]table{
 	"matrix": {align: "c"}, "smallmatrix": {align: "c"}, "array": {align: "c", arguments: 1}, "tabular": {align: "c", arguments: 1},
-	"pmatrix": {open: "(", close: ")", align: "c"}, "bmatrix": {open: "[", close: "]", align: "c"}, "Bmatrix": {open: "{", close: "}", align: "c"},
-	"vmatrix": {open: "|", close: "|", align: "c"}, "Vmatrix": {open: "‖", close: "‖", align: "c"},
-	"cases": {open: "{", align: "l"}, "dcases": {open: "{", align: "l", display: true}, "rcases": {close: "}", align: "l"},
+	"pmatrix": {open: "(", close: ")", align: "c"}, "bmatrix": {open: "[", close: "]", align: "c"},
+	"Bmatrix": {open: "{", close: "}", align: "c"}, "vmatrix": {open: "|", close: "|", align: "c"},
+	"Vmatrix": {open: "‖", close: "‖", align: "c"},
+	"cases":   {open: "{", align: "l"}, "dcases": {open: "{", align: "l", display: true}, "rcases": {close: "}", align: "l"},
 	"aligned": {align: "rl", display: true}, "align": {align: "rl", display: true}, "split": {align: "rl", display: true},
 	"alignat": {align: "rl", arguments: 1, display: true}, "alignedat": {align: "rl", arguments: 1, display: true},
 	"eqnarray": {align: "rcl", display: true}, "gathered": {align: "c", display: true}, "gather": {align: "c", display: true},
@@ -43,7 +44,7 @@ func (p *parser) environment() (node, error) {
 			t.align = align
 		}
 	}
-	rows, err := p.rows("")
+	rows, err := p.rows()
 	if err != nil {
 		return node{}, err
 	}
@@ -68,8 +69,8 @@ func only(s, letters string) string {
 }
 
 // lines is a formula; where it has several lines without an environment, they are set under each other.
-func (p *parser) lines(until string) (string, error) {
-	rows, err := p.rows(until)
+func (p *parser) lines() (string, error) {
+	rows, err := p.rows()
 	if err != nil {
 		return "", err
 	}
@@ -80,11 +81,11 @@ func (p *parser) lines(until string) (string, error) {
 }
 
 // rows are the cells up to what ends them; an empty last line is none.
-func (p *parser) rows(until string) ([][][]string, error) {
+func (p *parser) rows() ([][][]string, error) {
 	var rows [][][]string
 	var cells [][]string
 	for {
-		cell, err := p.row(until)
+		cell, err := p.row("")
 		if err != nil {
 			return nil, err
 		}
@@ -157,7 +158,7 @@ func (p *parser) substack() (node, error) {
 	if p.take() != "{" {
 		return node{}, p.fail(`\substack without its lines`)
 	}
-	rows, err := p.rows("")
+	rows, err := p.rows()
 	if err != nil {
 		return node{}, err
 	}

@@ -28,7 +28,7 @@ func Convert(tex string, display bool) (string, error) {
 		return "", errors.New("an empty formula")
 	}
 	p := &parser{s: tex}
-	body, err := p.lines("")
+	body, err := p.lines()
 	if err == nil && p.at < len(p.s) {
 		err = p.fail("%q closes nothing", p.s[p.at:min(len(p.s), p.at+1)])
 	}

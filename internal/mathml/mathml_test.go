@@ -52,6 +52,8 @@ func TestConvert(t *testing.T) {
 		`\text{for $n$ odd}`:    "<mrow><mtext>for\u00a0</mtext><mi>n</mi><mtext>\u00a0odd</mtext></mrow>",
 		`\mathbb{R}\mathbf{v}`:  `<mrow><mi>ℝ</mi><mi>𝐯</mi></mrow>`,
 		`\mathrm{cm}`:           `<mrow><mi mathvariant="normal">c</mi><mi mathvariant="normal">m</mi></mrow>`,
+		`{\rm cm}x`:             `<mrow><mrow><mi mathvariant="normal">c</mi><mi mathvariant="normal">m</mi></mrow><mi>x</mi></mrow>`,
+		`x^\displaystyle 2`:     `<mrow><msup><mi>x</mi><mrow></mrow></msup><mn>2</mn></mrow>`,
 		`\alpha\Omega`:          `<mrow><mi>α</mi><mi mathvariant="normal">Ω</mi></mrow>`,
 		`\overline{AB}`:         `<mover accent="true"><mrow><mi>A</mi><mi>B</mi></mrow><mo stretchy="true">‾</mo></mover>`,
 		`a \not= b`:             "<mrow><mi>a</mi><mo>=\u0338</mo><mi>b</mi></mrow>",

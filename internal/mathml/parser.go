@@ -76,7 +76,7 @@ func (p *parser) row(until string) ([]string, error) {
 	if p.depth++; p.depth > deepest {
 		return nil, p.fail("more than %d groups in groups", deepest)
 	}
-	defer func() { p.depth-- }()
+	defer func(variant string) { p.depth, p.variant = p.depth-1, variant }(p.variant)
 	var list []string
 	for {
 		token := p.peek()

@@ -11,24 +11,24 @@ var characters = map[string]string{
 
 // The tables are a command and its character, pair after pair.
 const (
-	identifiers = `alpha α beta β gamma γ delta δ epsilon ϵ varepsilon ε zeta ζ eta η theta θ vartheta ϑ iota ι kappa κ lambda λ mu μ nu ν xi ξ
-		omicron ο pi π varpi ϖ rho ρ varrho ϱ sigma σ varsigma ς tau τ upsilon υ phi ϕ varphi φ chi χ psi ψ omega ω
-		ell ℓ hbar ℏ imath ı jmath ȷ partial ∂ infty ∞ emptyset ∅ varnothing ∅ aleph ℵ wp ℘ Re ℜ Im ℑ degree ° prime ′ circ ∘ bullet ∙ star ⋆ ast ∗
-		angle ∠ measuredangle ∡ triangle △ square □ Box □ blacksquare ■ diamond ⋄ Diamond ◇ clubsuit ♣ diamondsuit ♢ heartsuit ♡ spadesuit ♠ odot ⊙
-		top ⊤ bot ⊥ dagger † ddagger ‡ S § P ¶ pounds £ euro € copyright © checkmark ✓ nabla ∇ surd √ sharp ♯ flat ♭ natural ♮ complement ∁ eth ð
-		bigcirc ◯ lozenge ◊ bigstar ★ cdotp · ldotp .`
+	identifiers = `alpha α beta β gamma γ delta δ epsilon ϵ varepsilon ε zeta ζ eta η theta θ vartheta ϑ iota ι kappa κ lambda λ mu μ nu ν
+		xi ξ omicron ο pi π varpi ϖ rho ρ varrho ϱ sigma σ varsigma ς tau τ upsilon υ phi ϕ varphi φ chi χ psi ψ omega ω ell ℓ hbar ℏ imath ı
+		jmath ȷ partial ∂ infty ∞ emptyset ∅ varnothing ∅ aleph ℵ wp ℘ Re ℜ Im ℑ degree ° prime ′ circ ∘ bullet ∙ star ⋆ ast ∗ angle ∠
+		measuredangle ∡ triangle △ square □ Box □ blacksquare ■ diamond ⋄ Diamond ◇ clubsuit ♣ diamondsuit ♢ heartsuit ♡ spadesuit ♠ odot ⊙
+		top ⊤ bot ⊥ dagger † ddagger ‡ S § P ¶ pounds £ euro € copyright © checkmark ✓ nabla ∇ surd √ sharp ♯ flat ♭ natural ♮ complement ∁
+		eth ð bigcirc ◯ lozenge ◊ bigstar ★ cdotp · ldotp .`
 	uprights  = `Gamma Γ Delta Δ Theta Θ Lambda Λ Xi Ξ Pi Π Sigma Σ Upsilon Υ Phi Φ Psi Ψ Omega Ω`
-	operators = `pm ± mp ∓ times × div ÷ cdot ⋅ oplus ⊕ ominus ⊖ otimes ⊗ oslash ⊘ cap ∩ cup ∪ uplus ⊎ sqcap ⊓ sqcup ⊔ vee ∨ lor ∨ wedge ∧ land ∧
-		setminus ∖ smallsetminus ∖ wr ≀ amalg ⨿ triangleleft ◁ triangleright ▷ lnot ¬ neg ¬ forall ∀ exists ∃ nexists ∄
-		leq ≤ le ≤ geq ≥ ge ≥ leqslant ⩽ geqslant ⩾ ll ≪ gg ≫ neq ≠ ne ≠ equiv ≡ sim ∼ simeq ≃ cong ≅ approx ≈ asymp ≍ doteq ≐ propto ∝ triangleq ≜
-		prec ≺ succ ≻ preceq ⪯ succeq ⪰ subset ⊂ supset ⊃ subseteq ⊆ supseteq ⊇ subsetneq ⊊ supsetneq ⊋ sqsubseteq ⊑ in ∈ ni ∋ notin ∉ mid ∣ nmid ∤
-		parallel ∥ nparallel ∦ perp ⊥ vdash ⊢ dashv ⊣ models ⊨ vDash ⊨ lesssim ≲ gtrsim ≳ nleq ≰ ngeq ≱ nless ≮ ngtr ≯ nsubseteq ⊈ coloneqq ≔
-		to → rightarrow → leftarrow ← gets ← leftrightarrow ↔ Rightarrow ⇒ Leftarrow ⇐ Leftrightarrow ⇔ longrightarrow ⟶ longleftarrow ⟵
+	operators = `pm ± mp ∓ times × div ÷ cdot ⋅ oplus ⊕ ominus ⊖ otimes ⊗ oslash ⊘ cap ∩ cup ∪ uplus ⊎ sqcap ⊓ sqcup ⊔ vee ∨ lor ∨ wedge ∧
+		land ∧ setminus ∖ smallsetminus ∖ wr ≀ amalg ⨿ triangleleft ◁ triangleright ▷ lnot ¬ neg ¬ forall ∀ exists ∃ nexists ∄ leq ≤ le ≤ geq ≥
+		ge ≥ leqslant ⩽ geqslant ⩾ ll ≪ gg ≫ neq ≠ ne ≠ equiv ≡ sim ∼ simeq ≃ cong ≅ approx ≈ asymp ≍ doteq ≐ propto ∝ triangleq ≜ prec ≺ succ ≻
+		preceq ⪯ succeq ⪰ subset ⊂ supset ⊃ subseteq ⊆ supseteq ⊇ subsetneq ⊊ supsetneq ⊋ sqsubseteq ⊑ in ∈ ni ∋ notin ∉ mid ∣ nmid ∤ parallel ∥
+		nparallel ∦ perp ⊥ vdash ⊢ dashv ⊣ models ⊨ vDash ⊨ lesssim ≲ gtrsim ≳ nleq ≰ ngeq ≱ nless ≮ ngtr ≯ nsubseteq ⊈ coloneqq ≔ to →
+		rightarrow → leftarrow ← gets ← leftrightarrow ↔ Rightarrow ⇒ Leftarrow ⇐ Leftrightarrow ⇔ longrightarrow ⟶ longleftarrow ⟵
 		Longrightarrow ⟹ Longleftarrow ⟸ Longleftrightarrow ⟺ longleftrightarrow ⟷ implies ⟹ impliedby ⟸ iff ⟺ mapsto ↦ longmapsto ⟼ uparrow ↑
-		downarrow ↓ updownarrow ↕ Uparrow ⇑ Downarrow ⇓ nearrow ↗ searrow ↘ swarrow ↙ nwarrow ↖ hookrightarrow ↪ rightharpoonup ⇀ rightleftharpoons ⇌
-		rightsquigarrow ⇝ leadsto ⇝ therefore ∴ because ∵ ldots … dots … dotsc … dotsb ⋯ dotsm ⋯ cdots ⋯ vdots ⋮ ddots ⋱ colon : backslash \
-		lbrace { rbrace } lbrack [ rbrack ] langle ⟨ rangle ⟩ lfloor ⌊ rfloor ⌋ lceil ⌈ rceil ⌉ vert | lvert | rvert | Vert ‖ lVert ‖ rVert ‖ | ‖
-		{ { } } % % $ $ # # & & _ _ lt < gt > And & dotso … slash / / /`
+		downarrow ↓ updownarrow ↕ Uparrow ⇑ Downarrow ⇓ nearrow ↗ searrow ↘ swarrow ↙ nwarrow ↖ hookrightarrow ↪ rightharpoonup ⇀
+		rightleftharpoons ⇌ rightsquigarrow ⇝ leadsto ⇝ therefore ∴ because ∵ ldots … dots … dotsc … dotsb ⋯ dotsm ⋯ cdots ⋯ vdots ⋮ ddots ⋱
+		colon : backslash \ lbrace { rbrace } lbrack [ rbrack ] langle ⟨ rangle ⟩ lfloor ⌊ rfloor ⌋ lceil ⌈ rceil ⌉ vert | lvert | rvert |
+		Vert ‖ lVert ‖ rVert ‖ | ‖ { { } } % % $ $ # # & & _ _ lt < gt > And & dotso … slash / / /`
 	large     = `sum ∑ prod ∏ coprod ∐ bigcup ⋃ bigcap ⋂ bigoplus ⨁ bigotimes ⨂ bigvee ⋁ bigwedge ⋀ bigsqcup ⨆ biguplus ⨄`
 	integrals = `int ∫ iint ∬ iiint ∭ oint ∮ oiint ∯`
 	functions = `sin cos tan cot sec csc arcsin arccos arctan arccot sinh cosh tanh coth log ln lg exp deg arg dim ker hom Arg sgn lcm`
@@ -82,8 +82,10 @@ var firsts = map[string][5]rune{
 }
 
 // exceptions are letters that Unicode had before it had the alphabets.
-var exceptions = map[string]string{
-	"bb": "C ℂ H ℍ N ℕ P ℙ Q ℚ R ℝ Z ℤ", "cal": "B ℬ E ℰ F ℱ H ℋ I ℐ L ℒ M ℳ R ℛ e ℯ g ℊ o ℴ", "frak": "C ℭ H ℌ I ℑ R ℜ Z ℨ",
+var exceptions = map[string]*strings.Replacer{
+	"bb":   strings.NewReplacer(strings.Fields("C ℂ H ℍ N ℕ P ℙ Q ℚ R ℝ Z ℤ")...),
+	"cal":  strings.NewReplacer(strings.Fields("B ℬ E ℰ F ℱ H ℋ I ℐ L ℒ M ℳ R ℛ e ℯ g ℊ o ℴ")...),
+	"frak": strings.NewReplacer(strings.Fields("C ℭ H ℌ I ℑ R ℜ Z ℨ")...),
 }
 
 // styled is s in an alphabet; characters that it lacks stay as they are.
@@ -92,21 +94,10 @@ func styled(variant, s string) string {
 	if !ok {
 		return s
 	}
-	var b strings.Builder
-	for _, r := range s {
-		fields := strings.Fields(exceptions[variant])
-		found := false
-		for i := 0; i < len(fields); i += 2 {
-			if fields[i] == string(r) {
-				b.WriteString(fields[i+1])
-				found = true
-			}
-		}
-		if !found {
-			b.WriteRune(shifted(r, first))
-		}
+	if e := exceptions[variant]; e != nil {
+		s = e.Replace(s)
 	}
-	return b.String()
+	return strings.Map(func(r rune) rune { return shifted(r, first) }, s)
 }
 
 func shifted(r rune, first [5]rune) rune {

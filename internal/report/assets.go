@@ -5,7 +5,6 @@ import (
 	_ "embed"
 	"encoding/base64"
 	"html/template"
-	"strings"
 )
 
 //go:embed page.html.tmpl
@@ -42,14 +41,22 @@ func Style() string { return style }
 // life.
 func Script() string { return script }
 
-// Source is how a content security policy allows an element with that text.
-func Source(text string) string {
-	sum := sha256.Sum256([]byte(text))
-	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+// Policy is the content security policy of a page that has that style and these scripts; they are allowed by their hashes, and nothing else
+// is.
+func Policy(style string, scripts ...string) string {
+	policy := "default-src 'none'; style-src" + source(style) + "; script-src"
+	for _, script := range scripts {
+		policy += source(script)
+	}
+	return policy + "; base-uri 'none'; form-action 'none'"
 }
 
-// policy allows the page's own style and script, and nothing else.
-func policy() string {
-	return strings.Join([]string{"default-src 'none'", "style-src " + Source(style), "script-src " + Source(script), "base-uri 'none'",
-		"form-action 'none'"}, "; ")
+// ServedPolicy is that of a page that asks its server and may not stand in a frame, which only a header can say.
+func ServedPolicy(style string, scripts ...string) string {
+	return Policy(style, scripts...) + "; connect-src 'self'; img-src data:; frame-ancestors 'none'"
+}
+
+func source(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return " 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }

@@ -21,8 +21,10 @@ type Mark struct {
 	Name string
 }
 
+// Colours is how many lines of a chart can be told apart: as many as the style sheet has colours.
+const Colours = 6
+
 const (
-	colours   = 6    // as many as the style sheet has
 	maxPoints = 1200 // of one line; longer ones are thinned so that peaks stay
 	maxBins   = 200
 )
@@ -91,8 +93,9 @@ func (c LineChart) view() (string, any) {
 	v := newChartView(c.Title, c.XLabel, c.YLabel)
 	v.marks = c.Marks
 	lowX, highX, lowY, highY := math.Inf(1), math.Inf(-1), math.Inf(1), math.Inf(-1)
-	for i, s := range c.drawn() {
-		v.Legend = append(v.Legend, legendEntry{i % colours, s.Name})
+	series := c.drawn()
+	for i, s := range series {
+		v.Legend = append(v.Legend, legendEntry{i % Colours, s.Name})
 		for k := range min(len(s.X), len(s.Y)) {
 			if usable(s.X[k]) && usable(s.Y[k]) {
 				lowX, highX = math.Min(lowX, s.X[k]), math.Max(highX, s.X[k])
@@ -114,9 +117,9 @@ func (c LineChart) view() (string, any) {
 		x = wholeAxis(lowX, highX)
 	}
 	v.draw(&x, &y)
-	for i, s := range c.drawn() {
-		one := s.shape(i%colours, x, y)
-		one.Whiskers = s.whiskers(x, y, whiskerGap*(float64(i)-float64(len(c.Series)-1)/2))
+	for i, s := range series {
+		one := s.shape(i%Colours, x, y)
+		one.Whiskers = s.whiskers(x, y, whiskerGap*(float64(i)-float64(len(series)-1)/2))
 		v.Shapes = append(v.Shapes, one)
 		v.figure.Lines = append(v.figure.Lines, s.kept())
 	}
@@ -128,7 +131,7 @@ const (
 	whiskerGap = 5.0
 	whiskerEnd = 2.0 // half the width of an end
 	// whiskerRoom is left at both ends of the horizontal axis.
-	whiskerRoom = (colours-1)*whiskerGap/2 + whiskerEnd + 2
+	whiskerRoom = (Colours-1)*whiskerGap/2 + whiskerEnd + 2
 )
 
 // drawn are the series with x as it is drawn.

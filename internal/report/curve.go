@@ -25,7 +25,7 @@ type curveView struct {
 	Labels          []bar // levels of labels beside scores; Height is not used
 }
 
-func (s Steps) curve(scale Scale, labels bool) curveView {
+func (s Steps) curve(scale Scale, labels bool, facts string) curveView {
 	what := "Scores"
 	if labels {
 		what = "Labels"
@@ -39,7 +39,7 @@ func (s Steps) curve(scale Scale, labels bool) curveView {
 		return round(curveHeight * (scale.High - math.Max(scale.Low, math.Min(scale.High, v))) / (scale.High - scale.Low))
 	}
 	v := curveView{Width: max(1, len(s.Steps)), Threshold: at(scale.Threshold), Low: number(scale.Low), High: number(scale.High),
-		Name: fmt.Sprintf("%s of the steps. %s.", what, s.facts(scale, labels))}
+		Name: fmt.Sprintf("%s of the steps. %s.", what, facts)}
 	for i, step := range s.Steps {
 		value := step.value(labels)
 		if !math.IsNaN(value) {

@@ -28,7 +28,7 @@ func (h Histogram) view() (string, any) {
 	v := newChartView(h.Title, h.XLabel, "share of the group")
 	v.Filled, v.marks = true, h.Marks
 	for i, g := range h.Groups {
-		v.Legend = append(v.Legend, legendEntry{i % colours, g.Name + " (" + strconv.Itoa(g.size()) + ")"})
+		v.Legend = append(v.Legend, legendEntry{i % Colours, g.Name + " (" + strconv.Itoa(g.size()) + ")"})
 	}
 	edges, shares := h.bars()
 	if edges == nil {
@@ -53,7 +53,7 @@ func (h Histogram) view() (string, any) {
 			writePoint(&path, "ML"[min(k, 1)], round(x.at(outline.X[k])), round(y.at(outline.Y[k])))
 		}
 		path.WriteByte('Z')
-		v.Shapes = append(v.Shapes, shape{Colour: i % colours, Path: path.String()})
+		v.Shapes = append(v.Shapes, shape{Colour: i % Colours, Path: path.String()})
 	}
 	return "chart", v
 }

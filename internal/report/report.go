@@ -38,7 +38,7 @@ func Write(w io.Writer, p Page) error {
 		Style  template.CSS
 		Script template.JS
 		Policy string
-	}{p, views(p.Sections, "t"), template.CSS(style), template.JS(script), policy()})
+	}{p, views(p.Sections, "t"), template.CSS(style), template.JS(script), Policy(style, script)})
 }
 
 // WriteSections renders sections without a page around them, to be put into one that has [Style] and [Script].
@@ -51,6 +51,14 @@ func WriteTrace(w io.Writer, id string, s Steps) error {
 	v := s.trace()
 	v.ID, v.Open = id, true
 	return execute(w, "trace", v)
+}
+
+// Tools are the tools of a browser of trajectories that come later and have scores; called is the word for one of them. They stand in an
+// element of class traces, before one of class pair that holds the trajectories.
+func Tools(called string, threshold float64) (template.HTML, error) {
+	var out bytes.Buffer
+	err := execute(&out, "tools", tracesView{Many: true, Called: called, Threshold: number(threshold)})
+	return template.HTML(out.String()), err
 }
 
 func execute(w io.Writer, name string, data any) error {

@@ -85,7 +85,6 @@ type traceView struct {
 	Labelled               bool // some step has one
 	Curve                  curveView
 	Threshold              string
-	Thinking               bool // it has steps of thinking and others
 	Steps                  []stepView
 }
 
@@ -93,7 +92,8 @@ type tracesView struct {
 	ID, Title string
 	List      []traceView
 	Many      bool
-	Both      bool // scores and labels
+	Called    string // what one of many is called where it is chosen
+	Both      bool   // scores and labels
 	Labels    bool
 	Threshold string
 }
@@ -101,7 +101,7 @@ type tracesView struct {
 func (s Steps) view() (string, any) { return Traces{List: []Steps{s}}.view() }
 
 func (t Traces) view() (string, any) {
-	v := tracesView{Title: t.Title, Many: len(t.List) > 1}
+	v := tracesView{Title: t.Title, Many: len(t.List) > 1, Called: "Trajectory"}
 	for i, s := range t.List {
 		one := s.trace()
 		one.Open = i == 0
@@ -119,8 +119,9 @@ func (s Steps) trace() traceView {
 	if labels {
 		scale = Scale{}.filled()
 	}
-	v := traceView{Title: s.Title, Note: s.Note, Focus: s.Focus, Group: groupOf(s.Problem), Labels: labels,
-		Threshold: number(scale.Threshold), Curve: s.curve(scale, labels)}
+	facts := s.facts(scale, labels)
+	v := traceView{Title: s.Title, Note: s.Note, Facts: facts, Focus: s.Focus, Group: groupOf(s.Problem), Labels: labels,
+		Threshold: number(scale.Threshold), Curve: s.curve(scale, labels, facts)}
 	if s.Problem != "" {
 		v.Problem = template.HTML(richtext.HTML(s.Problem))
 	}
@@ -129,16 +130,12 @@ func (s Steps) trace() traceView {
 		view := step.view(scale, labels)
 		v.Labelled = v.Labelled || !math.IsNaN(step.Label)
 		view.Number = max(1, s.First) + i
-		if i > 0 && step.Part != s.Steps[0].Part {
-			v.Thinking = true
-		}
 		if step.Part != part {
 			part = step.Part
 			view.Heading = part
 		}
 		v.Steps = append(v.Steps, view)
 	}
-	v.Facts = s.facts(scale, labels)
 	return v
 }
 

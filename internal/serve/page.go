@@ -33,17 +33,19 @@ type page struct {
 }
 
 func (e *engine) newPage(locked bool) (page, error) {
+	tools, err := report.Tools("Sample", e.scale().Threshold)
+	if err != nil {
+		return page{}, err
+	}
 	var text bytes.Buffer
 	style := report.Style() + pageStyle
-	err := pageTemplate.Execute(&text, map[string]any{
+	err = pageTemplate.Execute(&text, map[string]any{
 		"Name": e.info.Name, "Steps": e.info.Steps, "Trajectory": e.info.Trajectory, "Alpha": e.info.Alpha, "Locked": locked,
-		"Threshold": fmt.Sprint(e.scale().Threshold), "Style": template.CSS(style), "Browser": template.JS(report.Script()),
-		"Script": template.JS(pageScript),
+		"Threshold": fmt.Sprint(e.scale().Threshold), "Tools": tools, "Style": template.CSS(style),
+		"Browser": template.JS(report.Script()),
+		"Script":  template.JS(pageScript),
 	})
-	policy := strings.Join([]string{"default-src 'none'", "style-src " + report.Source(style),
-		"script-src " + report.Source(report.Script()) + " " + report.Source(pageScript),
-		"connect-src 'self'", "img-src data:", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"}, "; ")
-	return page{text.Bytes(), policy}, err
+	return page{text.Bytes(), report.ServedPolicy(style, report.Script(), pageScript)}, err
 }
 
 func (s *Server) page(w http.ResponseWriter, _ *http.Request) {

@@ -13,7 +13,7 @@
       box.type = "checkbox";
       box.value = r.name;
       box.checked = names.includes(r.name);
-      box.disabled = !box.checked && names.length >= 6;
+      box.disabled = !box.checked && names.length >= Number($("runs").dataset.most);
       state.className = "state " + r.state;
       state.textContent = signs[r.state] || r.state;
       label.append(box, r.name + " ", state);

@@ -32,8 +32,8 @@ var pageStyle string
 //go:embed page.js
 var pageScript string
 
-// mostCompared is how many runs a page shows at a time: as many as a chart has colours.
-const mostCompared = 6
+// mostCompared is how many runs a page shows at a time.
+const mostCompared = report.Colours
 
 // Options say what is shown.
 type Options struct {
@@ -84,10 +84,8 @@ func page() (text []byte, policy string, err error) {
 	}
 	style := report.Style() + pageStyle
 	var out bytes.Buffer
-	err = t.Execute(&out, map[string]any{"Style": template.CSS(style), "Script": template.JS(pageScript)})
-	policy = strings.Join([]string{"default-src 'none'", "style-src " + report.Source(style), "script-src " + report.Source(pageScript),
-		"connect-src 'self'", "img-src data:", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"}, "; ")
-	return out.Bytes(), policy, err
+	err = t.Execute(&out, map[string]any{"Style": template.CSS(style), "Script": template.JS(pageScript), "Most": mostCompared})
+	return out.Bytes(), report.ServedPolicy(style, pageScript), err
 }
 
 // ServeHTTP answers one request.
@@ -171,7 +169,7 @@ func keyOf(found, chosen []run) string {
 	return `"` + hex.EncodeToString(h.Sum(nil)[:16]) + `"`
 }
 
-// draw lays runs out as prm report does. A run that cannot be read, such as one without metrics yet, does not hide the others.
+// draw lays runs out as prm report does.
 func (s *Server) draw(ctx context.Context, chosen []run) (html string, refused []string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -181,23 +179,14 @@ func (s *Server) draw(ctx context.Context, chosen []run) (html string, refused [
 	}
 	var paths []string
 	for _, c := range chosen {
-		if _, _, err := inputs.Page(ctx, inputs.Options{Inputs: []string{c.path}}); err != nil {
-			refused = append(refused, err.Error())
-			continue
-		}
 		paths = append(paths, c.path)
 	}
-	var out bytes.Buffer
-	if len(paths) > 0 {
-		page, _, err := inputs.Page(ctx, inputs.Options{Inputs: paths})
-		if err != nil {
-			return "", refused, err
-		}
-		if err := report.WriteSections(&out, page.Sections); err != nil {
-			return "", refused, err
-		}
+	sections, refused, err := inputs.Runs(ctx, paths)
+	if err != nil { // what was refused for that must not be remembered
+		return "", nil, err
 	}
-	if err := ctx.Err(); err != nil { // what was refused for that must not be remembered
+	var out bytes.Buffer
+	if err := report.WriteSections(&out, sections); err != nil {
 		return "", nil, err
 	}
 	s.last.key, s.last.html, s.last.refused = key, out.String(), refused

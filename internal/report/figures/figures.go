@@ -32,7 +32,7 @@ const (
 var (
 	colours = []color.NRGBA{{0x0b, 0x5f, 0xbf, 255}, {0xb8, 0x4e, 0x06, 255}, {0x55, 0x60, 0x6c, 255}, {0x7a, 0x45, 0xd1, 255},
 		{0x8a, 0x61, 0x00, 255}, {0xb0, 0x30, 0x7e, 255}}
-	dashes = [][]vg.Length{nil, {7, 4}, {2, 4}, {9, 3, 2, 3}}
+	dashes = [][]vg.Length{nil, {7, 4}, {2, 4}, {9, 3, 2, 3}, {12, 4}, {4, 3, 1, 3, 1, 3}}
 	grid   = color.NRGBA{0xd5, 0xda, 0xe0, 255}
 )
 
@@ -117,7 +117,7 @@ func ticks(a report.Axis) plot.TickerFunc {
 
 // add draws one series: an area, or a line between its gaps with lone points as dots.
 func add(p *plot.Plot, legend *plot.Legend, s report.Series, i int, filled bool) error {
-	style := draw.LineStyle{Color: colours[i%len(colours)], Width: vg.Points(1.2), Dashes: dashes[i%len(colours)%len(dashes)]}
+	style := draw.LineStyle{Color: colours[i%len(colours)], Width: vg.Points(1.2), Dashes: dashes[i%len(dashes)]}
 	if filled {
 		area, err := plotter.NewPolygon(points(s, 0, len(s.X)))
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"image/png"
 	"io"
 	"math"
@@ -98,6 +99,21 @@ func TestPointsLieBetweenTheTicks(t *testing.T) {
 	}
 	require.InDelta(t, 3, (at[5]-at[1])/(at[3]-at[1]), 0.01, "1 to 8 is three times as far as 1 to 2")
 	require.InDelta(t, 2, (at[6]-at[2])/(at[4]-at[2]), 0.01)
+}
+
+// Figures have the colours and dashes of the page's style.
+func TestColours(t *testing.T) {
+	light, _, _ := strings.Cut(report.Style(), "@media")
+	require.Contains(t, light, fmt.Sprintf("--line: #%02x%02x%02x;", grid.R, grid.G, grid.B))
+	require.NotContains(t, light, fmt.Sprintf("--c%d", len(colours)))
+	require.Len(t, colours, report.Colours)
+	require.Len(t, dashes, report.Colours)
+	for i, c := range colours {
+		require.Contains(t, light, fmt.Sprintf("--c%d: #%02x%02x%02x;", i, c.R, c.G, c.B))
+		if i > 0 {
+			require.Contains(t, report.Style(), fmt.Sprintf("path.c%d { stroke-dasharray: %s; }", i, strings.Trim(fmt.Sprint(dashes[i]), "[]")))
+		}
+	}
 }
 
 func TestSlug(t *testing.T) {

@@ -1,7 +1,6 @@
 package inputs
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -39,11 +38,7 @@ func (m *bestOfNMethod) way() string {
 	return name
 }
 
-func (f *resultFile) bestOfN() error {
-	var result bestOfN
-	if err := json.Unmarshal(f.text.Bytes(), &result); err != nil {
-		return fmt.Errorf("%s: %w", f.name, err)
-	}
+func (f *resultFile) bestOfN(result bestOfN) error {
 	w := &bestOfNWays{series: map[string]*report.Series{}, methods: map[string][]string{}, cells: map[string]map[int]string{}}
 	for i, m := range result.Results {
 		if m.N < 1 || m.Method == "" || m.Missing == "" && !(m.Accuracy >= 0 && m.Accuracy <= 1) {
@@ -152,7 +147,7 @@ func (w *bestOfNWays) charts() []report.Block {
 		}
 	}
 	for _, method := range []struct{ name, title string }{{"best", "Best of n"}, {"weighted", "Weighted vote"}} {
-		for list := range slices.Chunk(w.methods[method.name], 5) { // with the majority as many as there are colours
+		for list := range slices.Chunk(w.methods[method.name], report.Colours-1) { // one is the majority
 			draw(method.title, append([]string{"majority"}, list...)...)
 		}
 	}

@@ -23,7 +23,7 @@ func (r *reporting) compareRuns() {
 		{"Evaluation: AUROC of steps", func(c *runCurves) (x, y []float64) { return c.evals, c.metric("step_auroc") }},
 		{"Evaluation: AUROC within trajectories", func(c *runCurves) (x, y []float64) { return c.evals, c.metric("within_auroc") }},
 	} {
-		for runs := range slices.Chunk(r.runs, 6) { // as many as there are colours
+		for runs := range slices.Chunk(r.runs, report.Colours) {
 			lines := report.LineChart{Title: chart.title, XLabel: "optimizer step"}
 			for _, c := range runs {
 				x, y := chart.of(c)
@@ -45,7 +45,8 @@ func overview(runs []*runCurves, names map[*runCurves]string) report.Block {
 			values[f.Name] = f.Value
 		}
 		row := []string{names[c]}
-		for _, name := range []string{"optimizer steps", "training loss", "held-out loss", "step AUROC", "AUROC within trajectories", "duration"} {
+		for _, name := range []string{"optimizer steps", "training loss", "held-out loss", "step AUROC", "AUROC within trajectories",
+			"duration"} {
 			v := values[name]
 			if v == "" {
 				v = "–"

@@ -94,7 +94,10 @@ func (s *settings) tables() []report.Block {
 	}
 	first := report.Table{Title: "Hyperparameters", Columns: []string{"key", "value"}}
 	for _, key := range principal {
-		if v := s.values[key]; v != "" && v != `""` && v != "0" && v != "null" && (s.values["train"] == "lora" || !strings.HasPrefix(key, "lora.")) {
+		if strings.HasPrefix(key, "lora.") && s.values["train"] != "lora" {
+			continue
+		}
+		if v := s.values[key]; v != "" && v != `""` && v != "0" && v != "null" {
 			first.Rows = append(first.Rows, []string{key, v})
 		}
 	}

@@ -79,5 +79,6 @@ func (r *reporting) recognise(line data.Line) (reported, error) {
 	case row.Has("problem"):
 		return nil, row.Fail(errors.New("a row without scores: labelled trajectories are the data that scores are of, not an input"))
 	}
-	return nil, row.Fail(errors.New("neither a line of prm score, nor of a run's metrics.jsonl, nor a result of prm bestofn --json or prm eval"))
+	return nil, row.Fail(errors.New("neither a line of prm score, nor of a run's metrics.jsonl, " +
+		"nor a result of prm bestofn --json or prm eval"))
 }

@@ -82,11 +82,20 @@ func Page(ctx context.Context, opt Options) (page report.Page, warnings []string
 	if len(opt.Data) > 0 && !r.scored {
 		return page, nil, errors.New("labelled data are given, but no scores of them among the inputs")
 	}
-	r.compareRuns()
-	if len(r.warnings) > 0 {
-		r.sections = append(r.sections, report.Section{Title: "Warnings", Text: strings.Join(r.warnings, " · ")})
+	return report.Page{Title: opt.Title, Lead: strings.Join(opt.Inputs, ", "), Sections: r.finished()}, r.warnings, nil
+}
+
+// Runs are the sections of run folders, as Page has them, and why some of the folders cannot be read, such as one without metrics yet:
+// these are left out and do not hide the others.
+func Runs(ctx context.Context, folders []string) (sections []report.Section, refused []string, err error) {
+	r := &reporting{ctx: ctx}
+	for _, folder := range folders {
+		warned := len(r.warnings)
+		if err := r.run(folder); err != nil {
+			refused, r.warnings = append(refused, err.Error()), r.warnings[:warned]
+		}
 	}
-	return report.Page{Title: opt.Title, Lead: strings.Join(opt.Inputs, ", "), Sections: r.sections}, r.warnings, nil
+	return r.finished(), refused, ctx.Err()
 }
 
 // reporting is a report in the making.
@@ -98,6 +107,15 @@ type reporting struct {
 	runs     []*runCurves
 	scored   bool     // a file of scores was among the inputs
 	open     []func() // ends what is being read
+}
+
+// finished are the sections, with what is said of all inputs together.
+func (r *reporting) finished() []report.Section {
+	r.compareRuns()
+	if len(r.warnings) > 0 {
+		r.sections = append(r.sections, report.Section{Title: "Warnings", Text: strings.Join(r.warnings, " · ")})
+	}
+	return r.sections
 }
 
 func (r *reporting) close() {

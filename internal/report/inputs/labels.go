@@ -44,7 +44,8 @@ func (l *labelled) of(s *scorefile.Score) (*data.Trajectory, error) {
 		case err != nil:
 			return nil, err
 		case t == nil && passed > 0:
-			return nil, fmt.Errorf("%s: no labelled trajectory with the id %q where it is due: scores must stand in the order of the data, each once", s.Where, s.ID)
+			return nil, fmt.Errorf("%s: no labelled trajectory with the id %q where it is due: "+
+				"scores must stand in the order of the data, each once", s.Where, s.ID)
 		case t == nil:
 			return nil, nil
 		case t.ID == s.ID:

@@ -35,8 +35,8 @@ func (f *resultFile) take(line data.Line) error {
 
 func (f *resultFile) finish() error {
 	var kind struct {
-		Bench   *string
-		Results []bestOfNMethod
+		Bench *string
+		bestOfN
 	}
 	if err := json.Unmarshal(f.text.Bytes(), &kind); err != nil {
 		return fmt.Errorf("%s: %w", f.name, err)
@@ -45,7 +45,7 @@ func (f *resultFile) finish() error {
 	case kind.Bench != nil:
 		return f.eval()
 	case len(kind.Results) > 0:
-		return f.bestOfN()
+		return f.bestOfN(kind.bestOfN)
 	}
 	return fmt.Errorf("%s: neither a result of prm bestofn --json (results) nor one of prm eval (bench)", f.name)
 }
@@ -100,7 +100,8 @@ func (f *resultFile) eval() error {
 	for _, w := range result.Warnings {
 		f.r.warnf("%s: %s", f.name, w)
 	}
-	f.r.sections = append(f.r.sections, report.Section{Title: "Benchmark " + result.Bench + ", " + f.name, Text: text, Blocks: []report.Block{table}})
+	f.r.sections = append(f.r.sections, report.Section{Title: "Benchmark " + result.Bench + ", " + f.name, Text: text,
+		Blocks: []report.Block{table}})
 	return nil
 }
 

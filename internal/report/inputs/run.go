@@ -65,6 +65,13 @@ type record struct {
 	Warnings      []string `json:"warnings"`
 }
 
+func (r *record) state() string {
+	if r != nil && r.Complete {
+		return "complete"
+	}
+	return "not complete"
+}
+
 func readRecord(path string) (*record, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {

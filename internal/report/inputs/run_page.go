@@ -30,20 +30,17 @@ func (c *runCurves) blocks() []report.Block {
 // facts are the headline of a run.
 func (c *runCurves) facts() report.Facts {
 	var facts report.Facts
-	state := "not complete"
-	if c.record != nil && c.record.Complete {
-		state = "complete"
-	}
 	if n := len(c.training.x); n > 0 {
 		last := fmt.Sprintf("%.0f", c.training.x[n-1])
 		if c.record != nil && c.record.Steps > 0 {
 			last += fmt.Sprintf(" of %d", c.record.Steps)
 		}
-		facts = append(facts, report.Fact{Name: "optimizer steps", Value: last, Note: state})
+		facts = append(facts, report.Fact{Name: "optimizer steps", Value: last, Note: c.record.state()})
 		loss := c.training.values("loss")
 		facts = append(facts, report.Fact{Name: "training loss", Value: shown(loss[n-1]), Note: "from " + shown(loss[0])})
 	}
-	for _, m := range []struct{ metric, name string }{{"loss", "held-out loss"}, {"step_auroc", "step AUROC"}, {"within_auroc", "AUROC within trajectories"}} {
+	for _, m := range []struct{ metric, name string }{{"loss", "held-out loss"}, {"step_auroc", "step AUROC"},
+		{"within_auroc", "AUROC within trajectories"}} {
 		if list := c.metric(m.metric); list != nil {
 			note := ""
 			if depth := c.metric("depth/" + m.metric); depth != nil && !math.IsNaN(depth[len(depth)-1]) {
@@ -79,12 +76,8 @@ func (c *runCurves) told() *report.Table {
 	if r == nil {
 		return nil
 	}
-	state := "not complete"
-	if r.Complete {
-		state = "complete"
-	}
 	rows := [][]string{
-		{"state", state}, {"model", r.Model.Path}, {"started", r.Started + ", version " + r.Version},
+		{"state", r.state()}, {"model", r.Model.Path}, {"started", r.Started + ", version " + r.Version},
 		{"computed", strings.Join([]string{r.DType, r.Backend, r.Device}, ", ")},
 		{"optimizer steps", fmt.Sprintf("%d, %d an epoch", r.Steps, r.StepsPerEpoch)},
 		{"data", fmt.Sprintf("%d trajectories, %d step labels, %d trajectory labels, %d tokens; %d trajectories held out", r.Counts.Trajectories,

@@ -33,7 +33,8 @@ func (s *scoreTally) finish() error {
 		s.r.warnf("%s: scores from %.3g to %.3g are no probabilities: no calibration", s.name, s.all.low, s.all.high)
 	}
 	charts, tables := s.compared()
-	blocks := slices.Concat([]report.Block{s.facts()}, charts, []report.Block{s.summary(), s.bySource()}, tables)
+	values := s.judged.Values(nil)
+	blocks := slices.Concat([]report.Block{s.facts(values)}, charts, []report.Block{s.summary(values), s.bySource()}, tables)
 	s.r.sections = append(s.r.sections, report.Section{Title: "Scores " + s.name, Blocks: blocks})
 	if list := s.worst.traces(); len(list) > 0 && s.all.unit() {
 		s.r.sections = append(s.r.sections, report.Section{Title: "Worst disagreements, " + s.name,
@@ -59,25 +60,25 @@ func (s *scoreTally) threshold() []report.Mark {
 	return []report.Mark{{At: at, Name: fmt.Sprintf("threshold %g", at)}}
 }
 
-// facts are the headline: the metrics that most readers came for.
-func (s *scoreTally) facts() report.Block {
+// facts are the headline: the metrics that most readers came for, out of the values of s.judged.
+func (s *scoreTally) facts(values []metrics.Float) report.Block {
 	n := float64(max(1, s.all.labelled))
 	facts := report.Facts{{Name: "labelled steps", Value: fmt.Sprint(s.all.labelled), Note: fmt.Sprintf("in %d trajectories", s.all.lines)}}
 	if s.all.labelled == 0 {
 		return facts
 	}
-	values := map[string]metrics.Float{}
-	for i, v := range s.judged.Values(nil) {
-		values[s.judged.Metrics()[i].Name] = v
+	named := map[string]metrics.Float{}
+	for i, m := range s.judged.Metrics() {
+		named[m.Name] = values[i]
 	}
 	if s.all.labelled <= mostRanked {
-		facts = append(facts, report.Fact{Name: "step AUROC", Value: shown(values["step_auroc"]),
-			Note: shown(values["within_auroc"]) + " within trajectories"})
+		facts = append(facts, report.Fact{Name: "step AUROC", Value: shown(named["step_auroc"]),
+			Note: shown(named["within_auroc"]) + " within trajectories"})
 	}
 	good := float64(s.classes[1].n) / n
 	facts = append(facts, report.Fact{Name: "accuracy", Value: percent(float64(s.all.right) / n),
 		Note: percent(math.Max(good, 1-good)) + " by saying the same of all"},
-		report.Fact{Name: "first-error F1", Value: shown(values["first_error_f1"])})
+		report.Fact{Name: "first-error F1", Value: shown(named["first_error_f1"])})
 	if s.all.unit() {
 		facts = append(facts, report.Fact{Name: "calibration error", Value: shown(s.all.calibration.ECE()), Note: "ECE; 0 is perfect"})
 	}
@@ -101,8 +102,8 @@ func (s *scoreTally) plain() []report.Block {
 	return blocks
 }
 
-// summary are the metrics over all labelled steps.
-func (s *scoreTally) summary() report.Block {
+// summary are the metrics over all labelled steps; values are those of s.judged.
+func (s *scoreTally) summary(values []metrics.Float) report.Block {
 	n := float64(max(1, s.all.labelled))
 	good := float64(s.classes[1].n) / n
 	rows := [][]string{
@@ -112,7 +113,6 @@ func (s *scoreTally) summary() report.Block {
 			fmt.Sprintf("a step that scores %g or more is said to be good; saying the same of all is right for %s", *s.r.opt.Threshold,
 				percent(math.Max(good, 1-good)))},
 	}
-	values := s.judged.Values(nil)
 	for i, m := range s.judged.Metrics() {
 		if m.Title != "" && (!m.Calibrated || s.all.unit()) && (m.Name != "trajectory_mse" || s.finals > 0) {
 			value, note := s.summaryOf(m, values[i])
@@ -201,7 +201,8 @@ func (s *scoreTally) compared() (blocks, tables []report.Block) {
 func (s *scoreTally) byPosition() (charts []report.Block, table report.Block) {
 	accuracy, base := report.Series{Name: "accuracy", Dots: true}, report.Series{Name: "good steps"}
 	scores, labels := report.Series{Name: "mean score", Dots: true}, report.Series{Name: "mean label"}
-	t := report.Table{Title: "by position", Folded: true, Columns: []string{"step", "labelled", "accuracy", "good", "mean score", "mean label"}}
+	t := report.Table{Title: "by position", Folded: true,
+		Columns: []string{"step", "labelled", "accuracy", "good", "mean score", "mean label"}}
 	for place, p := range s.positions {
 		if p.n == 0 {
 			continue
