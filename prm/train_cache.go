@@ -101,3 +101,9 @@ func cachedFiles(root string, tokens bool) (files []cachedFile, folders int, err
 	}
 	return files, folders, nil
 }
+
+// touch says that a file of a cache is used now: pruning begins with what was used longest ago. A folder that is read-only has no pruning.
+func touch(path string) {
+	now := time.Now()
+	_ = os.Chtimes(path, now, now)
+}

@@ -121,7 +121,7 @@ func TestCallbackThatExits(t *testing.T) {
 
 func TestMetricsKeepTheirJSON(t *testing.T) {
 	text := `{"step":3,"tokens":12,"trajectories":2,"n_step":5,"n_final":1,"loss":0.75,"loss_step":0.5,"loss_final":null,` +
-		`"grad_norm":1.5,"lr":0.001,"tokens_per_s":10.5,"time":"2026-01-02T03:04:05Z"}`
+		`"grad_norm":1.5,"lr":0.001,"nonfinite":"score.weight","tokens_per_s":10.5,"time":"2026-01-02T03:04:05Z"}`
 	var s StepMetrics
 	require.NoError(t, json.Unmarshal([]byte(text), &s))
 	require.Equal(t, []any{3, 12, 2, 5, 1, 0.75, 0.5, 1.5, 0.001, 10.5},

@@ -10,6 +10,7 @@ import (
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/safetensors"
+	"gorgonia.org/tensor"
 )
 
 // DryRunReport says what a run would do.
@@ -201,11 +202,7 @@ func (s *session) trainedBytes(network *nnet.Network) int64 {
 	numbers := int64(0)
 	for _, p := range network.Parameters() {
 		if p.Trained || p.Head {
-			count := int64(1)
-			for _, d := range p.Shape {
-				count *= int64(d)
-			}
-			numbers += count
+			numbers += int64(tensor.Shape(p.Shape).TotalSize())
 		}
 	}
 	moment := storage(s.dtype).Size()

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"os"
 	"path/filepath"
 	"time"
@@ -27,7 +26,7 @@ const featureFormat = 2
 // features are the trunk's hidden states at every read-out of some examples, in the dtype of parameters, mapped from the cache. A trunk
 // that does not learn gives the same ones in every epoch.
 type features struct {
-	shards []*featureShard
+	shards []*safetensors.File
 	rows   map[*data.Example]storedRows
 	width  int // bytes of a row
 	hidden int
@@ -36,23 +35,23 @@ type features struct {
 
 // storedRows are the hidden states of one example in their shard.
 type storedRows struct {
-	bytes []byte // [read-outs, hidden]
-	sum   uint32 // their CRC-32C when they were found
-	shard string
+	bytes    []byte // [read-outs, hidden]
+	key, sum string // see checksum
+	shard    string
 }
 
 // Close unmaps the rows.
 func (f *features) Close() error {
 	var failed []error
 	for _, s := range f.shards {
-		failed = append(failed, s.file.Close())
+		failed = append(failed, s.Close())
 	}
 	return errors.Join(failed...)
 }
 
 // check reports that an example's rows are not what was found. Times say nothing: every run that uses a shard touches it.
 func (f *features) check(e *data.Example) error {
-	if r := f.rows[e]; crc32.Checksum(r.bytes, castagnoli) != r.sum {
+	if r := f.rows[e]; checksum(r.key, r.bytes) != r.sum {
 		return fmt.Errorf("%s: changed while it was in use; the next run computes its hidden states again", r.shard)
 	}
 	return nil

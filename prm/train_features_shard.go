@@ -19,15 +19,13 @@ import (
 	"github.com/goprm/goprm/internal/safetensors"
 )
 
-// featureShard is a file of a cache folder: for each example a tensor of its rows, named by its key, whose CRC-32C the metadata hold
-// under the same name.
-type featureShard struct{ file *safetensors.File }
-
-// shardEnd is the end of a shard's name.
+// shardEnd is the end of the name of a shard, a file of a cache folder. One of hidden states has for each example a tensor of its rows,
+// named by its key, whose checksum the metadata hold under the same name.
 const shardEnd = ".shard.safetensors"
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
+// checksum is the CRC-32C of a key and its rows.
 func checksum(key string, rows []byte) string {
 	return strconv.FormatUint(uint64(crc32.Update(crc32.Checksum([]byte(key), castagnoli), castagnoli, rows)), 16)
 }
@@ -73,13 +71,13 @@ func (c *featureCache) take(path string, f *features, missing wanted) error {
 		if examples == nil {
 			continue
 		}
-		rows := file.Bytes(info.Name)
-		if info.DType != c.dtype || len(rows) != len(examples[0].Reads)*f.width || file.Metadata()[info.Name] != checksum(info.Name, rows) {
+		rows, sum := file.Bytes(info.Name), file.Metadata()[info.Name]
+		if info.DType != c.dtype || len(rows) != len(examples[0].Reads)*f.width || sum != checksum(info.Name, rows) {
 			damage = fmt.Errorf("damaged: the rows of %.12s do not match their checksum", info.Name)
 			continue
 		}
 		for _, e := range examples {
-			f.rows[e] = storedRows{rows, crc32.Checksum(rows, castagnoli), path}
+			f.rows[e] = storedRows{rows, info.Name, sum, path}
 		}
 		delete(missing, info.Name)
 		used = true
@@ -87,9 +85,8 @@ func (c *featureCache) take(path string, f *features, missing wanted) error {
 	if !used {
 		return errors.Join(damage, file.Close())
 	}
-	f.shards = append(f.shards, &featureShard{file})
-	now := time.Now()
-	_ = os.Chtimes(path, now, now) // pruning begins with what was used longest ago; a folder that is read-only has no pruning
+	f.shards = append(f.shards, file)
+	touch(path)
 	return damage
 }
 

@@ -41,7 +41,7 @@ func (s *StepMetrics) UnmarshalJSON(text []byte) error {
 	*s = StepMetrics{
 		Step: r.Step, Tokens: r.Tokens, Trajectories: r.Trajectories, NStep: r.NStep, NFinal: r.NFinal,
 		Loss: float64(r.Loss), LossStep: float64(r.LossStep), LossFinal: float64(r.LossFinal), GradNorm: float64(r.GradNorm),
-		LR: r.LR, TokensPerS: r.TokensPerS, Time: r.Time,
+		NonFinite: r.NonFinite, LR: r.LR, TokensPerS: r.TokensPerS, Time: r.Time,
 	}
 	return nil
 }

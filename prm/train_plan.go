@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/goprm/goprm/internal/cpu"
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/hfmodel"
 	"github.com/goprm/goprm/internal/nnet"
@@ -144,11 +145,7 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 		return r, nil
 	}
 	room := usable(opt.Memory)
-	r.Fits = r.Total <= room
-	fixed := r.Total - r.Activations
-	if fixed < room { // activations grow with the tokens
-		r.MostTokens = int(float64(room-fixed) / float64(r.Activations) * float64(opt.Tokens))
-	}
+	r.Fits, r.MostTokens = r.Total <= room, mostTokens(memory, room-r.Process, opt.Tokens)
 	if !r.Fits {
 		r.Advice, err = advise(spec, opt.Tokens, opt.MicroBatches, r.MostTokens, room-r.Process, opt.Device)
 	}
@@ -170,12 +167,18 @@ func processBytes(c *hfmodel.Config, tokens, launches, threads int) int64 {
 		perThread = 650 << 10 // panels of products and blocks of attention
 		perLaunch = 5 << 9    // nodes and kernels: the same for head, LoRA and full
 	)
-	packed := min(8<<20, 4*tokens*min(5120, c.IntermediateSize)) // internal/cpu's packedRoom and kSpan
-	return programPages + goRuntime + int64(packed) + 2*int64(base+threads*perThread+2*launches*perLaunch)
+	packed := int64(cpu.PackedBytes(tokens, c.IntermediateSize))
+	return programPages + goRuntime + packed + 2*int64(base+threads*perThread+2*launches*perLaunch)
 }
 
 // usable is what of a device's memory a run can have: the driver and the kernels take some.
 func usable(memory int64) int64 { return memory / 100 * 97 }
+
+// mostTokens is how many tokens of a micro-batch fit into room, of a run that takes m with so many: activations grow with them.
+func mostTokens(m nnet.Memory, room int64, tokens int) int {
+	left := room - (m.Total() - m.Activations)
+	return int(float64(max(0, left)) / float64(m.Activations) * float64(tokens))
+}
 
 func measure(spec nnet.Spec, tokens, microBatches int) (nnet.Memory, int, error) {
 	reads := max(1, tokens/16) // a step of sixteen tokens is a short one
@@ -262,11 +265,7 @@ func (s *session) explain(err error, tokens, microBatches int) error {
 		return err
 	}
 	room := usable(int64(short.Free) + int64(short.Held))
-	most := 0
-	if fixed := m.Total() - m.Activations; fixed < room {
-		most = int(float64(room-fixed) / float64(m.Activations) * float64(tokens))
-	}
-	advice, failed := advise(spec, tokens, microBatches, min(most, tokens/2), room, s.c.Device)
+	advice, failed := advise(spec, tokens, microBatches, min(mostTokens(m, room, tokens), tokens/2), room, s.c.Device)
 	if failed != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/goprm/goprm/internal/safetensors"
 	"github.com/goprm/goprm/internal/tinymodel"
 	"github.com/stretchr/testify/require"
+	"gorgonia.org/tensor"
 )
 
 // counting is a backend that knows the most memory that was taken from it at once.
@@ -80,7 +81,7 @@ func TestPlanIsWhatIsTaken(t *testing.T) {
 		mapped := int64(0) // used where the file is
 		for _, p := range n.Parameters() {
 			if !p.Trained && p.Node.Dtype() == engine.BFloat16 {
-				mapped += int64(2 * product(p.Shape))
+				mapped += int64(2 * tensor.Shape(p.Shape).TotalSize())
 			}
 		}
 		taken := float64(backend.peak.Load() + mapped)
@@ -90,14 +91,6 @@ func TestPlanIsWhatIsTaken(t *testing.T) {
 		require.NoError(t, n.Close())
 		require.NoError(t, s.Close())
 	}
-}
-
-func product(shape []int) int {
-	n := 1
-	for _, d := range shape {
-		n *= d
-	}
-	return n
 }
 
 // fullBatch is one text of so many tokens with a labelled read-out every sixteen.

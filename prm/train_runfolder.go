@@ -84,10 +84,7 @@ func (s *session) describe() error {
 	if err != nil {
 		return err
 	}
-	tokenizer, err := modelfolder.HashTokenizer(s.folder.TextDir)
-	if err != nil {
-		return err
-	}
+	tokenizer := s.tokenizerSum
 	if s.ownTokenizer != "" {
 		tokenizer = s.ownTokenizer + "+" + tokenizer // the folder's chat template counts too
 	}

@@ -36,6 +36,7 @@ type session struct {
 	features *features // train: head
 	// ownTokenizer is the fingerprint of TrainConfig.Tokenizer; "" if the tokenizer is that of the folder.
 	ownTokenizer string
+	tokenizerSum string // SHA-256 of the folder's tokenizer
 	closers      []func() error
 	lock         *filelock.Lock // of the run folder; nil before there is one
 	readOnly     bool           // the cache is not written
@@ -84,6 +85,9 @@ func (s *session) open(ctx context.Context) error {
 	if s.ownTokenizer, err = ownTokenizer(s.folder); err != nil {
 		return err
 	}
+	if s.tokenizerSum, err = modelfolder.HashTokenizer(s.folder.TextDir); err != nil {
+		return err
+	}
 	tokens, err := s.tokenCache()
 	if err != nil {
 		return err
@@ -102,15 +106,21 @@ func (s *session) open(ctx context.Context) error {
 
 // checkFinite refuses weights that hold NaN or Inf. Files that have passed and did not change since are not read again.
 func (s *session) checkFinite() error {
-	memo := filememo.Memo{}
-	if dir, err := cacheDir(s.c.Cache); err == nil && !s.readOnly {
-		memo.Dir = filepath.Join(dir, memoName)
-	}
+	memo := s.fileMemo()
 	err := s.folder.CheckFinite(func(path string, check func() error) error {
 		_, err := memo.Of(path, "finite", func() (string, error) { return "yes", check() })
 		return err
 	})
 	return errors.Join(err, s.folder.Release())
+}
+
+// fileMemo is what the cache knows about files that did not change since.
+func (s *session) fileMemo() filememo.Memo {
+	dir, err := cacheDir(s.c.Cache)
+	if err != nil {
+		return filememo.Memo{}
+	}
+	return filememo.Memo{Dir: filepath.Join(dir, memoName), ReadOnly: s.readOnly}
 }
 
 // Close releases the weights and the device.

@@ -40,6 +40,7 @@ const (
 // renders a list of files, and the others wait for what it makes.
 type tokenCache struct {
 	dir      string // the cache's folder; "": tokens are kept in memory
+	files    filememo.Memo
 	readOnly bool
 	text     string // SHA-256 of how trajectories become tokens
 	rows     int    // most rows of a shard, those left out included
@@ -52,7 +53,7 @@ type tokenCache struct {
 // tokenizer, or with a chat template that asks for the time.
 func (s *session) tokenCache() (*tokenCache, error) {
 	c := &s.c
-	k := &tokenCache{readOnly: s.readOnly, rows: shardRows, log: s.log, told: time.Now()}
+	k := &tokenCache{files: s.fileMemo(), readOnly: s.readOnly, rows: shardRows, log: s.log, told: time.Now()}
 	files, err := data.ReadModelText(s.folder.TextDir)
 	if err != nil {
 		return nil, err
@@ -61,17 +62,13 @@ func (s *session) tokenCache() (*tokenCache, error) {
 	if err != nil || c.Tokenizer != nil || c.Text.Template == "model" && strings.Contains(files.ChatTemplate, "strftime_now") {
 		return k, nil
 	}
-	tokens, err := modelfolder.HashTokenizer(s.folder.TextDir)
-	if err != nil {
-		return nil, err
-	}
 	text, err := json.Marshal(c.Text)
 	if err != nil {
 		return nil, err
 	}
 	sum := sha256.New()
 	for _, part := range []string{
-		fmt.Sprintf("goprm tokens %d", tokenFormat), tokenshard.Layout(), modelfolder.ProgramVersion(c.Version), tokenizer.Implementation, tokens,
+		fmt.Sprintf("goprm tokens %d", tokenFormat), tokenshard.Layout(), modelfolder.ProgramVersion(c.Version), tokenizer.Implementation, s.tokenizerSum,
 		string(text), fmt.Sprint(s.folder.Config.MaxLength(), c.anyLabel()), c.Data.OnBad,
 	} {
 		modelfolder.WriteString(sum, part)
@@ -138,17 +135,13 @@ func (k *tokenCache) folder(paths []string) (string, error) {
 	if err != nil || k.dir == "" {
 		return "", err
 	}
-	memo := filememo.Memo{Dir: filepath.Join(k.dir, memoName)}
-	if k.readOnly {
-		memo.Dir = ""
-	}
 	sum := sha256.New()
 	modelfolder.WriteString(sum, fmt.Sprint(k.text, k.rows, shardBytes))
 	for _, file := range files {
 		if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() { // a pipe can be read once
 			return "", err
 		}
-		content, err := memo.Of(file, "sha256", func() (string, error) {
+		content, err := k.files.Of(file, "sha256", func() (string, error) {
 			b, err := modelfolder.HashFile(file)
 			return hex.EncodeToString(b), err
 		})

@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/atomicfile"
@@ -202,8 +201,7 @@ func (f *tokenFolder) adopt() error {
 			}
 			return nil
 		}
-		now := time.Now()
-		_ = os.Chtimes(path, now, now) // pruning begins with what was used longest ago; a folder that is read-only has no pruning
+		touch(path)
 	}
 	return nil
 }

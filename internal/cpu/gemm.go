@@ -14,6 +14,9 @@ const (
 	packedRoom = 2 << 20     // floats of packed A that all workers share: 8 MiB, at home in the third cache
 )
 
+// PackedBytes is what a product with a left operand A of so many rows and columns packs of it at a time, at most.
+func PackedBytes(rows, columns int) int { return 4 * min(packedRoom, rows*min(columns, kSpan)) }
+
 // instructionSet is what products and attention take from an instruction set: a register tile, the panels that fit it,
 // and what is done to a strip of scores, as many rows as the tile has. None of it decides about bits: every set computes
 // an element's sum as the same chain of fused multiply-adds.

@@ -23,7 +23,10 @@ import (
 const settle = 3 * time.Second
 
 // Memo is a folder of facts; "" remembers nothing. Any number of processes may use one.
-type Memo struct{ Dir string }
+type Memo struct {
+	Dir      string
+	ReadOnly bool // what it remembers is used, nothing is added
+}
 
 // state is what of a file changes with its content.
 type state struct {
@@ -52,7 +55,7 @@ func (m Memo) Of(path, fact string, find func() (string, error)) (string, error)
 	if err != nil {
 		return "", err
 	}
-	if after, ok := stateOf(path, fact); known && ok && after == before && before.settled(began) {
+	if after, ok := stateOf(path, fact); known && !m.ReadOnly && ok && after == before && before.settled(began) {
 		m.write(entry{before, value})
 	}
 	return value, nil

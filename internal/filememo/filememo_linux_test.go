@@ -12,7 +12,7 @@ import (
 // A fact is found out again as soon as anything about the file differs, be its size and time of modification set back.
 func TestFactsFollowTheFile(t *testing.T) {
 	dir := t.TempDir()
-	path, memo := filepath.Join(dir, "file"), Memo{filepath.Join(dir, "memo")}
+	path, memo := filepath.Join(dir, "file"), Memo{Dir: filepath.Join(dir, "memo")}
 	found := 0
 	of := func() string {
 		v, err := memo.Of(path, "content", func() (string, error) {
@@ -49,4 +49,25 @@ func TestFactsFollowTheFile(t *testing.T) {
 	require.Equal(t, "one", of(), "a damaged memo")
 	_, err := Memo{}.Of(filepath.Join(dir, "none"), "content", func() (string, error) { return "", os.ErrNotExist })
 	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+// What is read only uses what others remembered, and adds nothing.
+func TestReadOnly(t *testing.T) {
+	const path = "filememo.go" // which nobody has just written
+	memo, found := Memo{Dir: filepath.Join(t.TempDir(), "memo"), ReadOnly: true}, 0
+	of := func() {
+		_, err := memo.Of(path, "fact", func() (string, error) {
+			found++
+			return "", nil
+		})
+		require.NoError(t, err)
+	}
+	of()
+	require.NoDirExists(t, memo.Dir)
+	memo.ReadOnly = false
+	of()
+	require.Equal(t, 2, found)
+	memo.ReadOnly = true
+	of()
+	require.Equal(t, 2, found)
 }

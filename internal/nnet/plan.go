@@ -62,10 +62,7 @@ func Measure(spec Spec, capacity Capacity, bf16 bool, microBatches int) (Memory,
 		copies++
 	}
 	for _, p := range m.Params {
-		numbers := int64(1)
-		for _, d := range p.Shape {
-			numbers *= int64(d)
-		}
+		numbers := int64(p.Node.Shape().TotalSize())
 		bytes := numbers * int64(p.Node.Dtype().Size())
 		memory.Weights += bytes
 		if !p.Trained {
