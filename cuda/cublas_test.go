@@ -101,7 +101,8 @@ func (c *cublas) linear(gpu *backend, y, x, w *engine.Tensor) (launch func() err
 				return c.call("cublasLtMatrixLayoutCreate", uintptr(unsafe.Pointer(&d)), realBF16, uintptr(n), uintptr(tokens), uintptr(n))
 			},
 			func() error {
-				return c.call("cublasLtMatmulAlgoGetHeuristic", c.handle, description, a, b, d, d, c.preference, 1, uintptr(unsafe.Pointer(&best)), uintptr(unsafe.Pointer(&found)))
+				return c.call("cublasLtMatmulAlgoGetHeuristic", c.handle, description, a, b, d, d, c.preference, 1, uintptr(unsafe.Pointer(&best)),
+					uintptr(unsafe.Pointer(&found)))
 			},
 		} {
 			if err := f(); err != nil {

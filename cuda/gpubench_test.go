@@ -105,7 +105,8 @@ func BenchmarkGPUAttention(b *testing.B) {
 			flops := 2 * float64(tokens) * float64(tokens) * float64(nq)
 			name := fmt.Sprintf("%d/%dx%d", tokens, a.Heads, a.HeadDim)
 			measure(b, gpu, "attention/"+name, engine.Call{Op: "attention", Attr: a, Rows: engine.Fixed, In: in, Out: packed}, flops)
-			measure(b, gpu, "attention_backward/"+name, engine.Call{Op: "attention_backward", Attr: a, Rows: engine.Fixed, In: append(in, packed, q), Out: grads}, 2.5*flops)
+			measure(b, gpu, "attention_backward/"+name,
+				engine.Call{Op: "attention_backward", Attr: a, Rows: engine.Fixed, In: append(in, packed, q), Out: grads}, 2.5*flops)
 		}
 	}
 }
@@ -161,7 +162,8 @@ func BenchmarkGPURows(b *testing.B) {
 		{engine.Call{Op: "add", Attr: engine.AddAttr{Scale: 1}, In: []*engine.Tensor{x, y}, Out: x}, 3 * 2 * tokens * hidden},
 		{engine.Call{Op: "adamw", In: []*engine.Tensor{w[0], w[1], w[2], w[3], hyper, clip}, Out: w[0]}, 28 * hidden * wide},
 		{engine.Call{Op: "sgd", In: []*engine.Tensor{w[0], w[1], w[2], hyperSGD, clip}, Out: w[0]}, 20 * hidden * wide},
-		{engine.Call{Op: "sum_squares", In: []*engine.Tensor{w[0]}, Out: engine.NewTensor(clip.Ptr, engine.F64, []int{1}, nil)}, 4 * hidden * wide},
+		{engine.Call{Op: "sum_squares", In: []*engine.Tensor{w[0]}, Out: engine.NewTensor(clip.Ptr, engine.F64, []int{1}, nil)},
+			4 * hidden * wide},
 	} {
 		c.Rows = engine.Fixed
 		launch, err := gpu.Compile(c.Call)
@@ -211,9 +213,12 @@ func (s *noise) Load(_ string, dtype tensor.Dtype, shape []int) (*engine.Tensor,
 }
 
 const (
-	shape1B5 = `"hidden_size":1536,"intermediate_size":8960,"num_hidden_layers":28,"num_attention_heads":12,"num_key_value_heads":2,"vocab_size":151936,"tie_word_embeddings":true`
-	shape7B  = `"hidden_size":3584,"intermediate_size":18944,"num_hidden_layers":28,"num_attention_heads":28,"num_key_value_heads":4,"vocab_size":152064,"tie_word_embeddings":false`
-	shapeOne = `"hidden_size":128,"intermediate_size":64,"num_hidden_layers":1,"num_attention_heads":1,"num_key_value_heads":1,"vocab_size":64,"tie_word_embeddings":true`
+	shape1B5 = `"hidden_size":1536,"intermediate_size":8960,"num_hidden_layers":28,"num_attention_heads":12,"num_key_value_heads":2,` +
+		`"vocab_size":151936,"tie_word_embeddings":true`
+	shape7B = `"hidden_size":3584,"intermediate_size":18944,"num_hidden_layers":28,"num_attention_heads":28,"num_key_value_heads":4,` +
+		`"vocab_size":152064,"tie_word_embeddings":false`
+	shapeOne = `"hidden_size":128,"intermediate_size":64,"num_hidden_layers":1,"num_attention_heads":1,"num_key_value_heads":1,` +
+		`"vocab_size":64,"tie_word_embeddings":true`
 )
 
 // BenchmarkGPUTokens reports tokens/s of optimizer steps on one sequence of 4,096 tokens at the shapes of Qwen2.5, with
@@ -234,11 +239,13 @@ func BenchmarkGPUTokens(b *testing.B) {
 			}
 			gpu := openFamily(b, os.Getenv("GOPRM_GPU_KERNELS"))
 			defer func() { _ = gpu.Close() }()
-			config, err := hfmodel.ParseConfig([]byte(`{"architectures":["Qwen2ForCausalLM"],"model_type":"qwen2","hidden_act":"silu","rms_norm_eps":1e-6,"rope_theta":1e6,"max_position_embeddings":32768,"torch_dtype":"bfloat16",` + c.shape + `}`))
+			config, err := hfmodel.ParseConfig([]byte(`{"architectures":["Qwen2ForCausalLM"],"model_type":"qwen2","hidden_act":"silu",` +
+				`"rms_norm_eps":1e-6,"rope_theta":1e6,"max_position_embeddings":32768,"torch_dtype":"bfloat16",` + c.shape + `}`))
 			require.NoError(b, err)
 			n, err := nnet.New(nnet.Spec{Config: config, DType: engine.BFloat16, Train: c.train, Loss: loss.MSE, Recompute: true,
 				Head: nnet.HeadSpec{Kind: nnet.Scalar, Activation: "sigmoid", Final: "shared"},
-				LoRA: nnet.LoRASpec{Rank: 16, Alpha: 32, Targets: []string{"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}}}, gpu, &noise{})
+				LoRA: nnet.LoRASpec{Rank: 16,
+					Alpha: 32, Targets: []string{"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}}}, gpu, &noise{})
 			require.NoError(b, err)
 			defer func() { require.NoError(b, n.Close()) }()
 			e := &data.Example{ID: "long"}

@@ -56,7 +56,8 @@ func TestPTXIsFresh(t *testing.T) {
 	require.NoError(t, err)
 	files, err := ptx.ReadDir("ptx")
 	require.NoError(t, err)
-	require.Len(t, files, len(slices.DeleteFunc(slices.Clone(sources), func(s string) bool { return !strings.HasPrefix(s, "kernels/") })), "a PTX file for each kernel file")
+	require.Len(t, files, len(slices.DeleteFunc(slices.Clone(sources), func(s string) bool { return !strings.HasPrefix(s, "kernels/") })),
+		"a PTX file for each kernel file")
 	for _, source := range sources {
 		key := sha256.New()
 		_, _ = fmt.Fprint(key, flagsOf(t, source))
@@ -83,7 +84,8 @@ func TestPTXIsWhatClangMakes(t *testing.T) {
 	for _, source := range sources {
 		fields := strings.Fields(flagsOf(t, source))
 		n := len(fields)
-		command := exec.Command(clang, append(fields[:n-2:n-2], "--cuda-gpu-arch="+fields[n-2], "--cuda-feature=+ptx"+fields[n-1], "-I.", "-o", "-", strings.Replace("../"+source, "../kernels/", "", 1))...)
+		command := exec.Command(clang, append(fields[:n-2:n-2], "--cuda-gpu-arch="+fields[n-2], "--cuda-feature=+ptx"+
+			fields[n-1], "-I.", "-o", "-", strings.Replace("../"+source, "../kernels/", "", 1))...)
 		command.Dir = "kernels"
 		out, err := command.Output()
 		require.NoError(t, err)

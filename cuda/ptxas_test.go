@@ -30,7 +30,8 @@ func TestAssemblerTable(t *testing.T) {
 		text, err := os.ReadFile(path)
 		require.NoError(t, err)
 		_, body, _ := bytes.Cut(text, []byte("\n"))
-		require.Contains(t, string(table), fmt.Sprintf("# %s %x", filepath.Base(path), sha256.Sum256(body))[:len(filepath.Base(path))+3+32]+"\n", "the table is stale: run scripts/ptxas.sh (make ptxas)")
+		require.Contains(t, string(table), fmt.Sprintf("# %s %x", filepath.Base(path), sha256.Sum256(body))[:len(filepath.Base(path))+3+32]+"\n",
+			"the table is stale: run scripts/ptxas.sh (make ptxas)")
 	}
 	for line := range strings.Lines(string(table)) {
 		fields := strings.Split(strings.TrimSpace(line), "\t")

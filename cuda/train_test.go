@@ -139,7 +139,8 @@ func TestEmulatedOutOfMemory(t *testing.T) {
 	require.Less(t, memory, plan(false).Total)
 	out := child(t, "TestEmulatedOutOfMemory", fmt.Sprint("GOPRM_EMU_MEMORY=", memory), "GOPRM_BASE="+base)
 	require.Regexp(t, `offload false: .*out of memory on cuda:0/sm80 \(emulated sm_80\): \d+ bytes wanted, \d+ of \d+ free, \d+ held here; `+
-		`planned for micro-batches of 128 tokens: weights \d\.\d MiB, .*optim\.offload: true fits, with \d\.\d MiB and \d\.\d MiB on the host`, out)
+		`planned for micro-batches of 128 tokens: weights \d\.\d MiB, .*optim\.offload: true fits, with \d\.\d MiB and \d\.\d MiB on the host`,
+		out)
 	require.Contains(t, out, "offload true: <nil>")
 }
 

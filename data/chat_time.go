@@ -10,7 +10,8 @@ import (
 
 // strftimeLayouts are Python's directives, in the C locale, as Go's layouts.
 var strftimeLayouts = map[byte]string{
-	'a': "Mon", 'A': "Monday", 'b': "Jan", 'B': "January", 'd': "02", 'H': "15", 'I': "03", 'j': "002", 'm': "01", 'M': "04", 'p': "PM", 'S': "05",
+	'a': "Mon", 'A': "Monday", 'b': "Jan", 'B': "January", 'd': "02", 'H': "15", 'I': "03", 'j': "002", 'm': "01", 'M': "04", 'p': "PM",
+	'S': "05",
 	'y': "06", 'Y': "2006", 'F': "2006-01-02", 'T': "15:04:05", 'D': "01/02/06", 'R': "15:04", 'x': "01/02/06", 'X': "15:04:05",
 	'c': "Mon Jan _2 15:04:05 2006", 'e': "_2", 'h': "Jan", 'z': "", 'Z': "", '%': "",
 }

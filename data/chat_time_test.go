@@ -27,7 +27,8 @@ func TestStrftime(t *testing.T) {
 
 // Llama 3.1's guard takes the branch with the date, as in transformers.
 func TestStrftimeNowInATemplate(t *testing.T) {
-	chat, err := parseChat(`{% if strftime_now is defined %}{% set date = strftime_now("%d %b %Y") %}{% else %}{% set date = "26 Jul 2024" %}{% endif %}{{ date }}`)
+	chat, err := parseChat(`{% if strftime_now is defined %}{% set date = strftime_now("%d %b %Y") %}{% else %}{% set date = "26 Jul ` +
+		`2024" %}{% endif %}{{ date }}`)
 	require.NoError(t, err)
 	before := time.Now()
 	got, err := chat.render([]message{{"user", "x"}}, nil)

@@ -12,10 +12,14 @@ func TestExport(t *testing.T) {
 	tr := &Trajectory{ID: "a", Problem: "2+2 <b>?", Steps: []string{"Add.", "Four."}, Response: "It is 4.\n", Answer: "4", Source: "src",
 		Meta: map[string]json.RawMessage{"system": json.RawMessage(`"Be brief."`), "cot_type": json.RawMessage(`"math"`)}}
 	for form, want := range map[string]string{
-		"openthoughts": `{"system":"Be brief.","conversations":[{"from":"user","value":"2+2 <b>?"},{"from":"assistant","value":"<|begin_of_thought|>\n\nAdd.\n\nFour.\n\n<|end_of_thought|>\n\n<|begin_of_solution|>\n\nIt is 4.\n\n<|end_of_solution|>"}]}`,
-		"s1k":          `{"solution":"4","question":"2+2 <b>?","cot_type":"math","source_type":"src","metadata":"{}","cot":null,"thinking_trajectories":["Add.\n\nFour."],"attempt":"It is 4.\n"}`,
-		"sharegpt":     `{"conversations":[{"from":"human","value":"2+2 <b>?"},{"from":"gpt","value":"<think>\nAdd.\n\nFour.\n</think>\n\nIt is 4."}]}`,
-		"chat":         `{"messages":[{"role":"user","content":"2+2 <b>?"},{"role":"assistant","content":"<think>\nAdd.\n\nFour.\n</think>\n\nIt is 4."}]}`,
+		"openthoughts": `{"system":"Be brief.","conversations":[{"from":"user","value":"2+2 <b>?"},{"from":"assistant",` +
+			`"value":"<|begin_of_thought|>\n\nAdd.\n\nFour.\n\n<|end_of_thought|>\n\n<|begin_of_solution|>\n\nIt is 4.\n\n<|end_of_solution|>"}]}`,
+		"s1k": `{"solution":"4","question":"2+2 <b>?","cot_type":"math","source_type":"src","metadata":"{}","cot":null,` +
+			`"thinking_trajectories":["Add.\n\nFour."],"attempt":"It is 4.\n"}`,
+		"sharegpt": `{"conversations":[{"from":"human","value":"2+2 <b>?"},{"from":"gpt","value":"<think>\nAdd.\n\nFour.\n</think>\n\nIt is ` +
+			`4."}]}`,
+		"chat": `{"messages":[{"role":"user","content":"2+2 <b>?"},{"role":"assistant","content":"<think>\nAdd.\n\nFour.\n</think>\n\nIt is ` +
+			`4."}]}`,
 	} {
 		line, err := tr.Export(form)
 		require.NoError(t, err)

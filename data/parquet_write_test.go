@@ -72,10 +72,11 @@ func TestParquetWriter(t *testing.T) {
 		want = append(want, tr)
 	}
 	for message, bad := range map[string]*Trajectory{
-		`trajectory "x": problem: not valid UTF-8`:                      {ID: "x", Problem: "\xff"},
-		`trajectory "y": json: error calling MarshalJSON`:               {ID: "y", Meta: map[string]json.RawMessage{"a": json.RawMessage("{")}},
-		`trajectory "z": labels.steps: 1 labels for 0 steps`:            {ID: "z", Labels: Labels{Steps: []*float64{nil}}},
-		`trajectory "v": json: error calling MarshalJSON for type json`: {ID: "v", Labels: Labels{Extra: map[string]json.RawMessage{"a": json.RawMessage("")}}},
+		`trajectory "x": problem: not valid UTF-8`:           {ID: "x", Problem: "\xff"},
+		`trajectory "y": json: error calling MarshalJSON`:    {ID: "y", Meta: map[string]json.RawMessage{"a": json.RawMessage("{")}},
+		`trajectory "z": labels.steps: 1 labels for 0 steps`: {ID: "z", Labels: Labels{Steps: []*float64{nil}}},
+		`trajectory "v": json: error calling MarshalJSON for type json`: {ID: "v",
+			Labels: Labels{Extra: map[string]json.RawMessage{"a": json.RawMessage("")}}},
 	} {
 		require.ErrorContains(t, p.Write(bad), message, "a trajectory that is refused leaves the file whole")
 	}

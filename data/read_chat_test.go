@@ -16,7 +16,8 @@ func rowsOf(t *testing.T, lines ...string) ([]*Trajectory, []string) {
 func TestReadMessages(t *testing.T) {
 	rows, errs := rowsOf(t,
 		`{"messages":[{"role":"user","content":"1+1?"},{"role":"assistant","content":"<think>\nOne.\n\nTwo.\n</think>\n\nIt is 2."}]}`,
-		`{"id":7,"answer":2,"source":"mine","domain":"sums","messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"1+1?"},{"role":"assistant","content":"2"}]}`)
+		`{"id":7,"answer":2,"source":"mine","domain":"sums","messages":[{"role":"system","content":"Be brief."},{"role":"user",`+
+			`"content":"1+1?"},{"role":"assistant","content":"2"}]}`)
 	require.Empty(t, errs)
 	require.Equal(t, []string{"1+1?", "One.\n\nTwo.", "It is 2."}, []string{rows[0].Problem, rows[0].Thinking, rows[0].Response})
 	require.Equal(t, []string{"7", "2", "mine", "2"}, []string{rows[1].ID, rows[1].Answer, rows[1].Source, rows[1].Response})
@@ -39,17 +40,24 @@ func TestReadMessages(t *testing.T) {
 
 // A trajectory a generation; what other programs found of its correctness is no label.
 func TestReadOpenR1(t *testing.T) {
-	row := `{"problem":"1+1?","solution":"Count.","answer":"2","problem_type":"Algebra","source":"olympiads","uuid":"u","is_reasoning_complete":[true,false],` +
-		`"generations":["<think>\nOne.\n</think>\n\nIt is 2.","<think>\nOne and"],"correctness_math_verify":[true,false],"correctness_llama":null,` +
-		`"finish_reasons":["stop","length"],"correctness_count":1,"messages":[{"role":"user","content":"1+1?"},{"role":"assistant","content":"It is 2."}]}`
+	row := `{"problem":"1+1?","solution":"Count.","answer":"2","problem_type":"Algebra","source":"olympiads","uuid":"u",` +
+		`"is_reasoning_complete":[true,false],` +
+		`"generations":["<think>\nOne.\n</think>\n\nIt is 2.","<think>\nOne and"],"correctness_math_verify":[true,false],` +
+		`"correctness_llama":null,` +
+		`"finish_reasons":["stop","length"],"correctness_count":1,"messages":[{"role":"user","content":"1+1?"},{"role":"assistant",` +
+		`"content":"It is 2."}]}`
 	rows, errs := rowsOf(t, row)
 	require.Empty(t, errs)
 	require.Len(t, rows, 2)
-	require.Equal(t, []string{"u/0", "u/1", "1+1?", "2", "openr1-math"}, []string{rows[0].ID, rows[1].ID, rows[1].Problem, rows[1].Answer, rows[1].Source})
-	require.Equal(t, []string{"One.", "It is 2.", "One and", ""}, []string{rows[0].Thinking, rows[0].Response, rows[1].Thinking, rows[1].Response})
+	require.Equal(t, []string{"u/0", "u/1", "1+1?", "2", "openr1-math"},
+		[]string{rows[0].ID, rows[1].ID, rows[1].Problem, rows[1].Answer, rows[1].Source})
+	require.Equal(t, []string{"One.", "It is 2.", "One and", ""},
+		[]string{rows[0].Thinking, rows[0].Response, rows[1].Thinking, rows[1].Response})
 	require.Equal(t, []bool{false, true}, []bool{rows[0].Unclosed(), rows[1].Unclosed()})
-	require.JSONEq(t, `{"solution":"Count.","problem_type":"Algebra","source":"olympiads","correctness_count":1,"is_reasoning_complete":true,"correctness_math_verify":true,"finish_reasons":"stop"}`, metaOf(t, rows[0]))
-	require.JSONEq(t, `{"solution":"Count.","problem_type":"Algebra","source":"olympiads","correctness_count":1,"is_reasoning_complete":false,"correctness_math_verify":false,"finish_reasons":"length","think_closed":false}`, metaOf(t, rows[1]))
+	require.JSONEq(t, `{"solution":"Count.","problem_type":"Algebra","source":"olympiads","correctness_count":1,`+
+		`"is_reasoning_complete":true,"correctness_math_verify":true,"finish_reasons":"stop"}`, metaOf(t, rows[0]))
+	require.JSONEq(t, `{"solution":"Count.","problem_type":"Algebra","source":"olympiads","correctness_count":1,`+
+		`"is_reasoning_complete":false,"correctness_math_verify":false,"finish_reasons":"length","think_closed":false}`, metaOf(t, rows[1]))
 	for _, r := range rows {
 		require.Equal(t, Labels{}, r.Labels)
 	}

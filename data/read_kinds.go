@@ -96,7 +96,8 @@ func detect(r row) (rowKind, error) {
 	if len(keys) > most {
 		keys, more = keys[:most], ", ..."
 	}
-	return rowKind{}, fmt.Errorf("unknown kind of row with the fields [%s%s]: known are %s", strings.Join(keys, ", "), more, strings.Join(known, ", "))
+	return rowKind{}, fmt.Errorf("unknown kind of row with the fields [%s%s]: known are %s", strings.Join(keys, ", "), more,
+		strings.Join(known, ", "))
 }
 
 // Trajectory reads the row as the named kind of data set has it, of the table in this package's documentation, whatever its fields. The

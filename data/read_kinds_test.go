@@ -54,7 +54,8 @@ func jsonOf(t *testing.T, tr *Trajectory) string {
 func TestReadOpenThoughts(t *testing.T) {
 	rows := upstream(t, "openthoughts")
 	require.Len(t, rows, 3)
-	require.Equal(t, Trajectory{ID: "openthoughts:1", Problem: `Return your final response within \boxed{}. 1+1?`, Thinking: "One and one.\n\nIs two.", Response: `It is \boxed{2}`,
+	require.Equal(t, Trajectory{ID: "openthoughts:1", Problem: `Return your final response within \boxed{}. 1+1?`,
+		Thinking: "One and one.\n\nIs two.", Response: `It is \boxed{2}`,
 		Meta: map[string]json.RawMessage{"system": json.RawMessage(`"Your role"`)}, Where: "testdata/parquet/openthoughts.parquet:1"}, *rows[0])
 	require.Equal(t, []string{"Never\n\nclosed", "", "hi"}, []string{rows[1].Thinking, rows[1].Response, rows[2].Response})
 	require.Equal(t, []bool{false, true, false}, []bool{rows[0].Unclosed(), rows[1].Unclosed(), rows[2].Unclosed()})
@@ -65,13 +66,15 @@ func TestReadOpenThoughts(t *testing.T) {
 	require.Len(t, rows, 2)
 	require.Equal(t, []string{"1+1?", "One and one.\n\nIs two.", `It is \boxed{2}`, "openthoughts", ""},
 		[]string{rows[0].Problem, rows[0].Thinking, rows[0].Response, rows[0].Source, rows[0].Answer})
-	require.JSONEq(t, `{"ground_truth_solution":"\\boxed{2}","domain":"math","source":"numina_math","test_cases":null,"starter_code":null}`, metaOf(t, rows[0]))
+	require.JSONEq(t, `{"ground_truth_solution":"\\boxed{2}","domain":"math","source":"numina_math","test_cases":null,"starter_code":null}`,
+		metaOf(t, rows[0]))
 }
 
 func TestReadS1K(t *testing.T) {
 	rows := upstream(t, "s1k")
 	require.Len(t, rows, 2)
-	require.Equal(t, []string{"2^7?", "Double seven times.\n\n128", "128", "s1k"}, []string{rows[0].Problem, rows[0].Thinking, rows[0].Response, rows[0].Source})
+	require.Equal(t, []string{"2^7?", "Double seven times.\n\n128", "128", "s1k"},
+		[]string{rows[0].Problem, rows[0].Thinking, rows[0].Response, rows[0].Source})
 	require.Empty(t, rows[0].Steps)
 	require.Equal(t, []string{"1*2", "*3"}, rows[1].Steps, "several trajectories are steps")
 	require.JSONEq(t, `{"solution":"6","cot_type":"math","source_type":"omni_math","metadata":"{}","cot":null}`, metaOf(t, rows[1]))
@@ -82,9 +85,12 @@ func TestReadS1K(t *testing.T) {
 	for _, r := range rows {
 		got = append(got, r.ID, r.Thinking, r.Response, r.Source)
 	}
-	require.Equal(t, []string{"s1k11:1/gemini", "g thinks", "127", "s1k-1.1", "s1k11:1/deepseek", "d thinks", "128", "s1k-1.1", "s1k11:2/deepseek", "d", "6", "s1k-1.1"}, got)
-	require.JSONEq(t, `{"solution":"128","cot_type":"math","source_type":"aime","metadata":"{}","model":"gemini","gemini_grade":"No","gemini_grade_reason":"off by one"}`, metaOf(t, rows[0]))
-	require.JSONEq(t, `{"solution":"128","cot_type":"math","source_type":"aime","metadata":"{}","model":"deepseek","deepseek_grade":"Yes","deepseek_grade_reason":"right"}`, metaOf(t, rows[1]))
+	require.Equal(t, []string{"s1k11:1/gemini", "g thinks", "127", "s1k-1.1", "s1k11:1/deepseek", "d thinks", "128", "s1k-1.1",
+		"s1k11:2/deepseek", "d", "6", "s1k-1.1"}, got)
+	require.JSONEq(t, `{"solution":"128","cot_type":"math","source_type":"aime","metadata":"{}","model":"gemini","gemini_grade":"No",`+
+		`"gemini_grade_reason":"off by one"}`, metaOf(t, rows[0]))
+	require.JSONEq(t, `{"solution":"128","cot_type":"math","source_type":"aime","metadata":"{}","model":"deepseek","deepseek_grade":"Yes",`+
+		`"deepseek_grade_reason":"right"}`, metaOf(t, rows[1]))
 }
 
 func TestReadPRM800KOriginal(t *testing.T) {
@@ -110,7 +116,8 @@ func TestReadPRM800KOriginal(t *testing.T) {
 	for i := range 9 {
 		steps = append(steps, fmt.Sprintf(`{"completions":[{"text":"main %d","rating":1},{"text":"other %d","rating":-1}],"chosen_completion":0}`, i, i))
 	}
-	rows, errs := readAll(ReadOptions{Stdin: strings.NewReader(`{"question":{"problem":"p"},"label":{"steps":[` + strings.Join(steps, ",") + `]}}`)}, "-")
+	rows, errs := readAll(ReadOptions{Stdin: strings.NewReader(`{"question":{"problem":"p"},"label":{"steps":[` + strings.Join(steps,
+		",") + `]}}`)}, "-")
 	require.Empty(t, errs)
 	require.Len(t, rows, 10)
 	for i, r := range rows[1:] {
@@ -141,28 +148,43 @@ func TestReadMathShepherdParquet(t *testing.T) {
 func TestReadKinds(t *testing.T) {
 	for name, c := range map[string]struct{ row, want string }{
 		"ProcessBench": {`{"id":"gsm8k-0","generator":"g","problem":"p","steps":["a","b","c"],"final_answer_correct":false,"label":1}`,
-			`{"id":"gsm8k-0","problem":"p","response_steps":["a","b","c"],"labels":{"steps":[1,0]},"source":"processbench","meta":{"generator":"g","final_answer_correct":false}}`},
+			`{"id":"gsm8k-0","problem":"p","response_steps":["a","b","c"],"labels":{"steps":[1,0]},"source":"processbench",` +
+				`"meta":{"generator":"g","final_answer_correct":false}}`},
 		"ProcessBench, all right": {`{"id":"x","problem":"p","steps":["a","b"],"final_answer_correct":true,"label":-1}`,
-			`{"id":"x","problem":"p","response_steps":["a","b"],"labels":{"steps":[1,1]},"source":"processbench","meta":{"final_answer_correct":true}}`},
-		"PRMBench": {`{"idx":"i","original_question":"o","modified_question":"m","question":"q","original_process":["a"],"modified_process":["a","b","c"],"modified_steps":[2],"error_steps":[2,3,9],"reason":"r","classification":"confidence"}`,
-			`{"id":"i","problem":"m","response_steps":["a","b","c"],"labels":{"steps":[1,0,0]},"source":"prmbench","meta":{"original_question":"o","question":"q","original_process":["a"],"modified_steps":[2],"error_steps":[2,3,9],"reason":"r","classification":"confidence"}}`},
-		"Math-Shepherd": {`{"input":"Buzz has 5-3 slices? Step 1: 5-3 = <<5-3=2>>2. ки\nStep 2: A+B. The answer is: 2 ки","label":"Buzz has 5-3 slices? Step 1: 5-3 = <<5-3=2>>2. +\nStep 2: A+B. The answer is: 2 -","task":"GSM8K"}`,
-			`{"id":"stdin:1","problem":"Buzz has 5-3 slices?","response_steps":["Step 1: 5-3 = <<5-3=2>>2.","Step 2: A+B. The answer is: 2"],"labels":{"steps":[1,0]},"source":"math-shepherd","meta":{"task":"GSM8K"}}`},
-		"Math-Shepherd, a step 1 in its question": {`{"input":"Step 1: read. Tom has 3. How many? Step 1: 3. ки","label":"Step 1: read. Tom has 3. How many? Step 1: 3. +"}`,
-			`{"id":"stdin:1","problem":"Step 1: read. Tom has 3. How many?","response_steps":["Step 1: 3."],"labels":{"steps":[1]},"source":"math-shepherd"}`},
+			`{"id":"x","problem":"p","response_steps":["a","b"],"labels":{"steps":[1,1]},"source":"processbench",` +
+				`"meta":{"final_answer_correct":true}}`},
+		"PRMBench": {`{"idx":"i","original_question":"o","modified_question":"m","question":"q","original_process":["a"],` +
+			`"modified_process":["a","b","c"],"modified_steps":[2],"error_steps":[2,3,9],"reason":"r","classification":"confidence"}`,
+			`{"id":"i","problem":"m","response_steps":["a","b","c"],"labels":{"steps":[1,0,0]},"source":"prmbench",` +
+				`"meta":{"original_question":"o","question":"q","original_process":["a"],"modified_steps":[2],"error_steps":[2,3,9],"reason":"r",` +
+				`"classification":"confidence"}}`},
+		"Math-Shepherd": {`{"input":"Buzz has 5-3 slices? Step 1: 5-3 = <<5-3=2>>2. ки\nStep 2: A+B. The answer is: 2 ки","label":"Buzz has ` +
+			`5-3 slices? Step 1: 5-3 = <<5-3=2>>2. +\nStep 2: A+B. The answer is: 2 -","task":"GSM8K"}`,
+			`{"id":"stdin:1","problem":"Buzz has 5-3 slices?","response_steps":["Step 1: 5-3 = <<5-3=2>>2.","Step 2: A+B. The answer is: 2"],` +
+				`"labels":{"steps":[1,0]},"source":"math-shepherd","meta":{"task":"GSM8K"}}`},
+		"Math-Shepherd, a step 1 in its question": {`{"input":"Step 1: read. Tom has 3. How many? Step 1: 3. ки","label":"Step 1: read. Tom ` +
+			`has 3. How many? Step 1: 3. +"}`,
+			`{"id":"stdin:1","problem":"Step 1: read. Tom has 3. How many?","response_steps":["Step 1: 3."],"labels":{"steps":[1]},` +
+				`"source":"math-shepherd"}`},
 		"Math-Shepherd, OpenRLHF's": {`{"id":3,"input":"p\nStep 1: a ки\nStep 2: b ки\nStep 3: c ки\nStep 4: d ки\n","value":["+","-",0.25,null]}`,
-			`{"id":"3","problem":"p","response_steps":["Step 1: a","Step 2: b","Step 3: c","Step 4: d"],"labels":{"steps":[1,0,0.25,null]},"source":"math-shepherd"}`},
+			`{"id":"3","problem":"p","response_steps":["Step 1: a","Step 2: b","Step 3: c","Step 4: d"],"labels":{"steps":[1,0,0.25,null]},` +
+				`"source":"math-shepherd"}`},
 		"trace": {`{"id":"t","model":"m","question":"q","prompt":"p","thinking":"a\n\nb","response":"","think_closed":false,"gold":"6"}`,
 			`{"id":"t","problem":"q","thinking":"a\n\nb","answer":"6","meta":{"model":"m","prompt":"p","think_closed":false}}`},
 		"trace, multiple choice": {`{"id":"t","question":"q","options":["x","y"],"thinking":"a","response":"b","gold":"B","source":"s"}`,
 			`{"id":"t","problem":"q\n\nA. x\nB. y","thinking":"a","response":"b","source":"s","answer":"B"}`},
-		"trace, marked":           {`{"id":"t","question":"q","response":"<think>a</think>b","thinking":null}`, `{"id":"t","problem":"q","thinking":"a","response":"b"}`},
-		"trace, marked, unclosed": {`{"id":"t","question":"q","response":"<think>a"}`, `{"id":"t","problem":"q","thinking":"a","meta":{"think_closed":false}}`},
-		"trace, chunks": {`{"id":"t","question":"q","thinking":"a b c","response":"r","chunks":[{"chunk":"a","accuracy":0.1},{"chunk":"b","accuracy":0.2},{"chunk":"c","accuracy":0.3}]}`,
-			`{"id":"t","problem":"q","thinking":"a b c","response":"r","steps":["a","b","c"],"labels":{"steps":[0.2,0.3,null]},"meta":{"chunks":[{"chunk":"a","accuracy":0.1},{"chunk":"b","accuracy":0.2},{"chunk":"c","accuracy":0.3}]}}`},
+		"trace, marked": {`{"id":"t","question":"q","response":"<think>a</think>b","thinking":null}`,
+			`{"id":"t","problem":"q","thinking":"a","response":"b"}`},
+		"trace, marked, unclosed": {`{"id":"t","question":"q","response":"<think>a"}`,
+			`{"id":"t","problem":"q","thinking":"a","meta":{"think_closed":false}}`},
+		"trace, chunks": {`{"id":"t","question":"q","thinking":"a b c","response":"r","chunks":[{"chunk":"a","accuracy":0.1},{"chunk":"b",` +
+			`"accuracy":0.2},{"chunk":"c","accuracy":0.3}]}`,
+			`{"id":"t","problem":"q","thinking":"a b c","response":"r","steps":["a","b","c"],"labels":{"steps":[0.2,0.3,null]},` +
+				`"meta":{"chunks":[{"chunk":"a","accuracy":0.1},{"chunk":"b","accuracy":0.2},{"chunk":"c","accuracy":0.3}]}}`},
 		"ShareGPT": {`{"id":17,"source":"mine","conversations":[{"from":"human","value":"q"},{"from":"gpt","value":"<think>\na\n</think>\n\nb"}]}`,
 			`{"id":"17","problem":"q","thinking":"a","response":"b","source":"mine"}`},
-		"a trajectory's own response is left as it is": {`{"id":"t","problem":"p","response":"<think>a</think>b"}`, `{"id":"t","problem":"p","response":"<think>a</think>b"}`},
+		"a trajectory's own response is left as it is": {`{"id":"t","problem":"p","response":"<think>a</think>b"}`,
+			`{"id":"t","problem":"p","response":"<think>a</think>b"}`},
 	} {
 		rows, errs := readAll(ReadOptions{Stdin: strings.NewReader(c.row)}, "-")
 		require.Empty(t, errs, name)
@@ -175,14 +197,18 @@ func TestReadKinds(t *testing.T) {
 func TestReadKindErrors(t *testing.T) {
 	first := "" // of the case, or of the last one that has one
 	for _, c := range []struct{ first, row, want string }{
-		{`{"id":"x","problem":"p","steps":["a"],"final_answer_correct":true,"label":-1}`, `{"id":"y","problem":"p","steps":["a"],"label":1}`, `stdin:2 (id "y"): label: 1 is neither -1 nor the index of one of 1 steps`},
+		{`{"id":"x","problem":"p","steps":["a"],"final_answer_correct":true,"label":-1}`, `{"id":"y","problem":"p","steps":["a"],"label":1}`,
+			`stdin:2 (id "y"): label: 1 is neither -1 nor the index of one of 1 steps`},
 		{"", `{"problem":"p","steps":["a"],"label":-2}`, "label: -2 is neither"},
 		{"", `{"problem":"p","steps":["a"],"label":null}`, "label: missing (the file's first row is a ProcessBench row)"},
 		{"", `{"problem":"p","steps":["a"],"label":0.5}`, "label: number 0.5 where an integer is expected"},
-		{`{"modified_question":"m","modified_process":["a"],"error_steps":[]}`, `{"modified_question":"m","modified_process":["a"],"error_steps":[0]}`, "error_steps[0]: 0 is no step: they count from 1"},
+		{`{"modified_question":"m","modified_process":["a"],"error_steps":[]}`,
+			`{"modified_question":"m","modified_process":["a"],"error_steps":[0]}`, "error_steps[0]: 0 is no step: they count from 1"},
 		{"", `{"modified_question":"m","modified_process":["a"],"error_steps":[2,9]}`, "error_steps: [2 9], all beyond the last of 1 steps"},
-		{"", `{"modified_question":"m","modified_process":["a"],"error_steps":["1"]}`, "error_steps: string where a list of integers is expected"},
-		{`{"input":"p Step 1: a ки","label":"p Step 1: a +"}`, `{"input":"p Step 1: a ки b","label":"p Step 1: a + b"}`, `input: "b" after the last mark ки`},
+		{"", `{"modified_question":"m","modified_process":["a"],"error_steps":["1"]}`,
+			"error_steps: string where a list of integers is expected"},
+		{`{"input":"p Step 1: a ки","label":"p Step 1: a +"}`, `{"input":"p Step 1: a ки b","label":"p Step 1: a + b"}`,
+			`input: "b" after the last mark ки`},
 		{"", `{"input":"p Step 1: a ки","label":"p Step 1: a ки"}`, "label: differs from input in step 1, or has neither + nor - at its end"},
 		{"", `{"input":"p Step 1: a ки","label":"p Step 1: b +"}`, "label: differs from input in step 1"},
 		{"", `{"input":"p Step 1: a ки","label":"p Step 1: a + Step 2: c -"}`, `label: " Step 2: c -" after the last step of input`},
@@ -191,32 +217,44 @@ func TestReadKindErrors(t *testing.T) {
 		{"", `{"input":"p Step 1: a ки","value":["+","-"]}`, "value: 2 labels for 1 marks ки in input"},
 		{"", `{"input":"p Step 1: a ки","value":["?"]}`, `value[0]: "?" is none of "+", "-" and a number`},
 		{"", `{"input":"p","label":"p"}`, `input: "p" after the last mark ки`},
-		{`{"question":"q","thinking":"a"}`, `{"question":"q","thinking":"","response":""}`, "thinking, response: neither thinking nor a response"},
+		{`{"question":"q","thinking":"a"}`, `{"question":"q","thinking":"","response":""}`,
+			"thinking, response: neither thinking nor a response"},
 		{"", `{"thinking":"a"}`, "question: missing (the file's first row is a trace row)"},
 		{"", `{"id":["a"],"question":"q","thinking":"a"}`, "id: array where a string is expected"},
 		{"", `{"question":"q","thinking":7}`, "thinking: number where a string is expected"},
 		{"", `{"question":"q","thinking":"a","chunks":[{"accuracy":1}]}`, "chunks[0].chunk: missing"},
-		{"", `{"question":"q","thinking":"a","chunks":[{"chunk":"a","accuracy":"1"}]}`, "chunks: not a list of objects with chunk, a text, and accuracy, a number"},
+		{"", `{"question":"q","thinking":"a","chunks":[{"chunk":"a","accuracy":"1"}]}`,
+			"chunks: not a list of objects with chunk, a text, and accuracy, a number"},
 		{"", `{"question":"q","thinking":"a","options":["` + strings.Repeat(`o","`, 26) + `"]}`, "options: 27, at most 26 have a letter"},
-		{`{"conversations":[{"from":"user","value":"q"},{"from":"assistant","value":"a"}]}`, `{"conversations":[{"from":"user","value":"q"}]}`, "conversations: 1 turns of the user and 0 of the assistant"},
-		{"", `{"conversations":[{"from":"assistant","value":"a"},{"from":"user","value":"q"}]}`, "conversations[0].from: the assistant's turn comes before the user's"},
+		{`{"conversations":[{"from":"user","value":"q"},{"from":"assistant","value":"a"}]}`, `{"conversations":[{"from":"user","value":"q"}]}`,
+			"conversations: 1 turns of the user and 0 of the assistant"},
+		{"", `{"conversations":[{"from":"assistant","value":"a"},{"from":"user","value":"q"}]}`,
+			"conversations[0].from: the assistant's turn comes before the user's"},
 		{"", `{"conversations":[{"from":"tool","value":"a"}]}`, `conversations[0].from: "tool" is none of user, assistant`},
 		{"", `{"conversations":[{"from":"user","value":1}]}`, "conversations[0].value: number where a string is expected"},
 		{"", `{"conversations":"no"}`, "conversations: not a list"},
 		{"", `{"conversations":null}`, "conversations: missing"},
-		{"", `{"conversations":[{"from":"user","value":"q"},{"from":"assistant","value":" "}]}`, "conversations: neither thinking nor a response"},
-		{`{"problem":"p","deepseek_reasoning":"a","deepseek_solution":"b"}`, `{"problem":"p","deepseek_reasoning":null,"deepseek_solution":null}`, "neither thinking nor a response"},
-		{`{"question":"q","thinking_trajectories":["a"],"attempt":"b"}`, `{"question":"q","thinking_trajectories":[null],"attempt":"b"}`, "thinking_trajectories[0]: null where a string is expected"},
+		{"", `{"conversations":[{"from":"user","value":"q"},{"from":"assistant","value":" "}]}`,
+			"conversations: neither thinking nor a response"},
+		{`{"problem":"p","deepseek_reasoning":"a","deepseek_solution":"b"}`,
+			`{"problem":"p","deepseek_reasoning":null,"deepseek_solution":null}`, "neither thinking nor a response"},
+		{`{"question":"q","thinking_trajectories":["a"],"attempt":"b"}`, `{"question":"q","thinking_trajectories":[null],"attempt":"b"}`,
+			"thinking_trajectories[0]: null where a string is expected"},
 		{"", `{"question":"q","thinking_trajectories":[],"attempt":null}`, "neither thinking nor a response"},
-		{`{"question":"q","gemini_thinking_trajectory":"a","deepseek_thinking_trajectory":null}`, `{"question":"q"}`, "gemini_thinking_trajectory: empty, and so are"},
+		{`{"question":"q","gemini_thinking_trajectory":"a","deepseek_thinking_trajectory":null}`, `{"question":"q"}`,
+			"gemini_thinking_trajectory: empty, and so are"},
 		{"", `{"question":"q","gemini_attempt":["a"]}`, "gemini_attempt: array where a string is expected"},
-		{`{"question":{"problem":"p"},"label":{"steps":[{"completions":[{"text":"a","rating":1}],"chosen_completion":0}]}}`, `{"question":{"problem":"p"},"label":{"steps":[]}}`, "label.steps: no step in it"},
+		{`{"question":{"problem":"p"},"label":{"steps":[{"completions":[{"text":"a","rating":1}],"chosen_completion":0}]}}`,
+			`{"question":{"problem":"p"},"label":{"steps":[]}}`, "label.steps: no step in it"},
 		{"", `{"question":{"problem":null},"label":{"steps":[]}}`, "question.problem: missing"},
 		{"", `{"question":{"problem":"p"},"label":{"steps":7}}`, "label.steps: not a list of steps"},
-		{"", `{"question":{"problem":"p"},"label":{"steps":[{"completions":[{"text":"a","rating":1}],"chosen_completion":1}]}}`, "label.steps[0].chosen_completion: 1 of 1 completions"},
-		{"", `{"question":{"problem":"p"},"label":{"steps":[{"completions":[{"text":"a","rating":2}]}]}}`, "label.steps[0].completions[0].rating: 2 is none of 1, 0, -1"},
+		{"", `{"question":{"problem":"p"},"label":{"steps":[{"completions":[{"text":"a","rating":1}],"chosen_completion":1}]}}`,
+			"label.steps[0].chosen_completion: 1 of 1 completions"},
+		{"", `{"question":{"problem":"p"},"label":{"steps":[{"completions":[{"text":"a","rating":2}]}]}}`,
+			"label.steps[0].completions[0].rating: 2 is none of 1, 0, -1"},
 		{"", `{"question":{"problem":"p"},"label":{"steps":[{"completions":[{"rating":1}]}]}}`, "label.steps[0].completions[0].text: missing"},
-		{"", `{"question":{"problem":"p"},"label":{"steps":[{"completions":[{"text":"a"}]},{"completions":[{"text":"b"}]}]}}`, "label.steps[0]: nothing was chosen, yet more steps follow"},
+		{"", `{"question":{"problem":"p"},"label":{"steps":[{"completions":[{"text":"a"}]},{"completions":[{"text":"b"}]}]}}`,
+			"label.steps[0]: nothing was chosen, yet more steps follow"},
 	} {
 		if c.first != "" {
 			first = c.first

@@ -27,7 +27,8 @@ func readPRM800KStep(r row) (*Trajectory, error) {
 	t := &Trajectory{Source: "prm800k"}
 	var next string
 	var given *float64
-	if err := takeAll(r, "", field{"instruction", &t.Problem}, field{"responses", &t.ResponseSteps}, field{"next_response", &next}, field{"rating", &given}); err != nil {
+	if err := takeAll(r, "", field{"instruction", &t.Problem}, field{"responses", &t.ResponseSteps}, field{"next_response", &next},
+		field{"rating", &given}); err != nil {
 		return nil, err
 	}
 	t.ResponseSteps = append(t.ResponseSteps, next)
@@ -166,7 +167,8 @@ func readProcessBench(r row) (*Trajectory, error) {
 func readPRMBench(r row) (*Trajectory, error) {
 	t, outside, err := prmBenchRow(r)
 	if err == nil && outside != nil {
-		return nil, fieldErr("error_steps", "%v, all beyond the last of %d steps, so the row would be labelled as all right", outside, len(t.ResponseSteps))
+		return nil, fieldErr("error_steps", "%v, all beyond the last of %d steps, so the row would be labelled as all right", outside,
+			len(t.ResponseSteps))
 	}
 	return t, err
 }
@@ -181,7 +183,8 @@ func prmBenchRow(r row) (t *Trajectory, outside []int, err error) {
 	if err := takeID(r, "idx", &t.ID); err != nil {
 		return nil, nil, err
 	}
-	if err := takeAll(r, "", field{"modified_question", &t.Problem}, field{"modified_process", &t.ResponseSteps}, field{"error_steps", &wrong}); err != nil {
+	if err := takeAll(r, "", field{"modified_question", &t.Problem}, field{"modified_process", &t.ResponseSteps},
+		field{"error_steps", &wrong}); err != nil {
 		return nil, nil, err
 	}
 	for range t.ResponseSteps {

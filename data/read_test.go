@@ -56,8 +56,9 @@ const twoRows = `{"id":"a","problem":"p","thinking":"t"}` + "\n\n" + `{"problem"
 func TestReadCompressionsFoldersStdin(t *testing.T) {
 	folder := t.TempDir()
 	for name, b := range map[string][]byte{
-		"c.jsonl": []byte(twoRows), "a.jsonl.gz": append(gz(t, []byte(twoRows+"\n")), gz(t, []byte(twoRows))...), "b.jsonl.zst": zst(t, []byte(twoRows)),
-		"README.md": []byte("no data"), ".hidden.jsonl": []byte("no data"),
+		"c.jsonl": []byte(twoRows), "a.jsonl.gz": append(gz(t, []byte(twoRows+"\n")), gz(t, []byte(twoRows))...),
+		"b.jsonl.zst": zst(t, []byte(twoRows)),
+		"README.md":   []byte("no data"), ".hidden.jsonl": []byte("no data"),
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(folder, name), b, 0o600))
 	}
@@ -69,7 +70,8 @@ func TestReadCompressionsFoldersStdin(t *testing.T) {
 		wheres = append(wheres, strings.TrimPrefix(r.Where, folder+"/"))
 	}
 	require.Equal(t, []string{"a", "a:3", "a", "a:6", "a", "b:3", "a", "c:3", "a", "stdin:3"}, ids)
-	require.Equal(t, []string{"a.jsonl.gz:1", "a.jsonl.gz:3", "a.jsonl.gz:4", "a.jsonl.gz:6", "b.jsonl.zst:1", "b.jsonl.zst:3", "c.jsonl:1", "c.jsonl:3", "stdin:1", "stdin:3"}, wheres)
+	require.Equal(t, []string{"a.jsonl.gz:1", "a.jsonl.gz:3", "a.jsonl.gz:4", "a.jsonl.gz:6", "b.jsonl.zst:1", "b.jsonl.zst:3", "c.jsonl:1",
+		"c.jsonl:3", "stdin:1", "stdin:3"}, wheres)
 }
 
 func TestReadBadRowsGoOn(t *testing.T) {
@@ -117,13 +119,14 @@ func TestReadBadFiles(t *testing.T) {
 		b    []byte
 		want string
 	}{
-		"empty":           {"a.jsonl", nil, "a.jsonl: empty file"},
-		"blank":           {"a.jsonl", []byte("\n \n"), "a.jsonl: no rows"},
-		"empty gzip":      {"a.gz", gz(t, nil), "a.gz: no rows"},
-		"parquet cut":     {"a.parquet", []byte("PAR1...."), "a.parquet: 8 bytes are too few for a parquet file"},
-		"hidden parquet":  {"a.jsonl", []byte("PAR1............"), "a.jsonl: ends with \"....\", not with \"PAR1\""},
-		"no parquet":      {"a.parquet", text, "a.parquet: begins with \"{\\\"pr\", not with \"PAR1\""},
-		"parquet in gzip": {"a.parquet.gz", gz(t, []byte("PAR1............")), "a.parquet.gz: parquet cannot be read from a stream or compressed as a whole"},
+		"empty":          {"a.jsonl", nil, "a.jsonl: empty file"},
+		"blank":          {"a.jsonl", []byte("\n \n"), "a.jsonl: no rows"},
+		"empty gzip":     {"a.gz", gz(t, nil), "a.gz: no rows"},
+		"parquet cut":    {"a.parquet", []byte("PAR1...."), "a.parquet: 8 bytes are too few for a parquet file"},
+		"hidden parquet": {"a.jsonl", []byte("PAR1............"), "a.jsonl: ends with \"....\", not with \"PAR1\""},
+		"no parquet":     {"a.parquet", text, "a.parquet: begins with \"{\\\"pr\", not with \"PAR1\""},
+		"parquet in gzip": {"a.parquet.gz", gz(t, []byte("PAR1............")),
+			"a.parquet.gz: parquet cannot be read from a stream or compressed as a whole"},
 		"not gzip":        {"a.gz", text, "a.gz: named .gz, but"},
 		"not zstd":        {"a.zst", text, "a.zst: named .zst, but"},
 		"gzip cut":        {"a.gz", z[:len(z)-20], "compressed data ends too early"},
@@ -132,8 +135,9 @@ func TestReadBadFiles(t *testing.T) {
 		"zstd cut":        {"a.zst", s[:len(s)-20], "compressed data ends too early"},
 		"zstd big window": {"a.zst", []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa8, 0x01, 0x00, 0x00}, "a.zst: "},
 		"byte order mark": {"a.jsonl", append([]byte{0xef, 0xbb, 0xbf}, text...), "byte order mark"},
-		"unknown kind":    {"a.jsonl", []byte(`{"question":"q","text":"t"}`), "a.jsonl:1: unknown kind of row with the fields [question, text]: known are ProcessBench (problem, steps, label"},
-		"missing file":    {"", nil, "no such file"},
+		"unknown kind": {"a.jsonl", []byte(`{"question":"q","text":"t"}`),
+			"a.jsonl:1: unknown kind of row with the fields [question, text]: known are ProcessBench (problem, steps, label"},
+		"missing file": {"", nil, "no such file"},
 	} {
 		path := filepath.Join(t.TempDir(), "none")
 		if c.file != "" {
@@ -202,7 +206,8 @@ func TestReadLongLine(t *testing.T) {
 
 func TestReadStepwise(t *testing.T) {
 	path := write(t, "t.jsonl", []byte(`{"prompt":"p","completions":["a","b","c","d"],"labels":[true,false,0.999,null],"split":"x"}`+"\n"+
-		`{"prompt":"p","completions":["a"],"labels":[true,false]}`+"\n"+`{"prompt":"p","completions":["a","b"],"labels":[true]}`+"\n"+`{"prompt":"p","completions":["a"],"labels":["yes"]}`+"\n"+`{"prompt":"p","completions":["a"],"labels":1}`))
+		`{"prompt":"p","completions":["a"],"labels":[true,false]}`+"\n"+`{"prompt":"p","completions":["a","b"],"labels":[true]}`+"\n"+
+		`{"prompt":"p","completions":["a"],"labels":["yes"]}`+"\n"+`{"prompt":"p","completions":["a"],"labels":1}`))
 	rows, errs := readAll(ReadOptions{}, path)
 	require.Len(t, rows, 1)
 	require.Equal(t, []*float64{Float(1), Float(0), Float(0.999), nil}, rows[0].Labels.Steps)
@@ -278,8 +283,10 @@ func sameButPlace(t *testing.T, a, b *Trajectory) bool {
 }
 
 func FuzzRead(f *testing.F) {
-	for _, s := range []string{twoRows, `{"prompt":"p","completions":["a"],"labels":[true]}`, `{"instruction":"i","responses":["a"],"next_response":"b","rating":-1}`,
-		`{"problem":"p","steps":["a"],"labels":{"steps":[0.5],"weights":[1],"trajectory":1}}`, "{\"problem\":\"\\ud800\",\"thinking\":\"\"}", "\x1f\x8b\x08", "\x28\xb5\x2f\xfd"} {
+	for _, s := range []string{twoRows, `{"prompt":"p","completions":["a"],"labels":[true]}`,
+		`{"instruction":"i","responses":["a"],"next_response":"b","rating":-1}`,
+		`{"problem":"p","steps":["a"],"labels":{"steps":[0.5],"weights":[1],"trajectory":1}}`, "{\"problem\":\"\\ud800\",\"thinking\":\"\"}",
+		"\x1f\x8b\x08", "\x28\xb5\x2f\xfd"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

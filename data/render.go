@@ -56,7 +56,8 @@ func NewRenderer(opt TextOptions, tok tokenizer.Tokenizer, files ModelText) (*Re
 		return r, nil
 	}
 	if files.ChatTemplate == "" {
-		return nil, fmt.Errorf("text.template: %s; use none or a literal with {problem}", cmp.Or(files.noTemplate, "the model has no chat template"))
+		return nil, fmt.Errorf("text.template: %s; use none or a literal with {problem}",
+			cmp.Or(files.noTemplate, "the model has no chat template"))
 	}
 	var err error
 	if r.chat, err = parseChat(files.ChatTemplate); err != nil {
@@ -123,7 +124,8 @@ func (r *Renderer) Warnings(examples []*Example) []string {
 		}
 	}
 	if n > 0 {
-		return []string{fmt.Sprintf("%d trajectories have a label for their last step and one for the whole read at the same token: one head cannot fit both. "+
+		return []string{fmt.Sprintf("%d trajectories have a label for their last step and one for the whole read at the same token: one head "+
+			"cannot fit both. "+
 			"Set text.final to a token of its own (now %s), or head.final: own", n, r.opt.Final)}
 	}
 	return nil
@@ -338,14 +340,17 @@ func (r *Renderer) turnWith(problem string, content []piece, s steps) (before, a
 		}
 		at := strings.Index(rest, p.text)
 		if at < 0 {
-			return "", "", fmt.Errorf("%s (%q) is not in the text that the model's chat template renders, or not whole; use text.template: none or a literal with {problem}", s.name(p.step), clip(p.text, 60))
+			return "", "", fmt.Errorf("%s (%q) is not in the text that the model's chat template renders, or not whole; use text.template: none "+
+				"or a literal with {problem}", s.name(p.step), clip(p.text, 60))
 		}
 		rest = rest[at+len(p.text):]
 	}
 	if !strings.Contains(got, text) {
-		return "", "", errors.New("the model's chat template changes the text around the steps; use text.template: none or a literal with {problem}")
+		return "", "", errors.New("the model's chat template changes the text around the steps; use text.template: none or a literal with " +
+			"{problem}")
 	}
-	return "", "", errors.New("the model's chat template changes what stands around the assistant's text with that text; use text.template: none or a literal with {problem}")
+	return "", "", errors.New("the model's chat template changes what stands around the assistant's text with that text; use " +
+		"text.template: none or a literal with {problem}")
 }
 
 func (r *Renderer) around(problem string) (*turn, error) {

@@ -49,7 +49,8 @@ func TestQwenDefaults(t *testing.T) {
 	s, err := r.Marked(e)
 	require.NoError(t, err)
 	require.Equal(t, "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"+
-		"<|im_start|>user\nWhat is 2+2?<|im_end|>\n<|im_start|>assistant\n<think>\nTwo and two.\n\n⟦thinking 0 = 0.999⟧That is 4\n\n⟦thinking 1⟧</think>\n\n"+
+		"<|im_start|>user\nWhat is 2+2?<|im_end|>\n<|im_start|>assistant\n<think>\nTwo and two.\n\n⟦thinking 0 = 0.999⟧That is 4\n\n⟦thinking "+
+		"1⟧</think>\n\n"+
 		"It is 4.\n\n⟦response 2 = 1⟧<|im_end|>⟦final = 0.7⟧\n", s)
 	var read []int32
 	for _, x := range e.Reads {
@@ -61,7 +62,8 @@ func TestQwenDefaults(t *testing.T) {
 	require.False(t, ok)
 	require.Zero(t, id)
 
-	whole, _, err := tok.Encode(strings.NewReplacer("⟦thinking 0 = 0.999⟧", "", "⟦thinking 1⟧", "", "⟦response 2 = 1⟧", "", "⟦final = 0.7⟧", "").Replace(s))
+	whole, _, err := tok.Encode(strings.NewReplacer("⟦thinking 0 = 0.999⟧", "", "⟦thinking 1⟧", "", "⟦response 2 = 1⟧", "", "⟦final = 0.7⟧",
+		"").Replace(s))
 	require.NoError(t, err)
 	require.Equal(t, whole, e.Tokens, "joined is the tokenizer's own view of the whole text")
 
@@ -111,7 +113,8 @@ func TestRealTemplates(t *testing.T) {
 	r, err := NewRenderer(DefaultText(), tok, realTemplate(t, dir, "deepseek-r1-distill-qwen.jinja"))
 	require.NoError(t, err)
 	_, _, err = r.Render(tr)
-	require.EqualError(t, err, `trajectory "x": thinking step 0 ("one\n\n") is not in the text that the model's chat template renders, or not whole; `+
+	require.EqualError(t, err, `trajectory "x": thinking step 0 ("one\n\n") is not in the text that the model's chat template renders, or `+
+		`not whole; `+
 		`use text.template: none or a literal with {problem}`)
 	r, err = NewRenderer(DefaultText(), tok, realTemplate(t, dir, "smollm2-instruct.jinja"))
 	require.NoError(t, err)
@@ -119,7 +122,8 @@ func TestRealTemplates(t *testing.T) {
 	require.NoError(t, err)
 	s, err := r.Marked(e)
 	require.NoError(t, err)
-	require.True(t, strings.HasSuffix(s, "assistant\n<think>\none\n\n⟦thinking 0⟧two\n\n⟦thinking 1⟧</think>\n\nso\n\n⟦response 2⟧<|im_end|>⟦final⟧\n"), s)
+	require.True(t, strings.HasSuffix(s, "assistant\n<think>\none\n\n⟦thinking 0⟧two\n\n⟦thinking 1⟧</think>\n\nso\n\n⟦response "+
+		"2⟧<|im_end|>⟦final⟧\n"), s)
 }
 
 // TestPRM800KText is the text of the small real target: every piece tokenised on its own, ids joined, read at the last token of the last
@@ -206,7 +210,8 @@ func TestReadsFollowTheText(t *testing.T) {
 			crossed++
 			continue
 		}
-		head := "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n<|im_start|>user\nP?<|im_end|>\n<|im_start|>assistant\n"
+		head := "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n<|im_start|>user\nP" +
+			"?<|im_end|>\n<|im_start|>assistant\n"
 		at, want := head, map[int]string{}
 		add := func(from int, steps []string) {
 			for i, s := range steps {

@@ -103,18 +103,30 @@ func TestTextKeys(t *testing.T) {
 		change func(*TextOptions)
 		want   string
 	}{
-		"defaults":       {nil, "<s>user:P</s>\n<s>assistant:<t>a\n⟦thinking 0 = 0.999⟧bé\n⟦thinking 1⟧</t>c\n⟦response 2 = 0 × 0.5⟧</s>⟦final = 0.25 × 2⟧\n"},
-		"final last":     {func(o *TextOptions) { o.Final = "last_token" }, "<s>user:P</s>\n<s>assistant:<t>a\n⟦thinking 0 = 0.999⟧bé\n⟦thinking 1⟧</t>c\n⟦response 2 = 0 × 0.5⟧</s>\n⟦final = 0.25 × 2⟧"},
-		"turn end":       {func(o *TextOptions) { o.Final = "turn_end"; o.Tokenize = "pieces" }, "<s>user:P</s>\n<s>assistant:<t>a\n⟦thinking 0 = 0.999⟧bé\n⟦thinking 1⟧</t>c\n⟦response 2 = 0 × 0.5⟧</s>⟦final = 0.25 × 2⟧\n"},
-		"response first": {func(o *TextOptions) { o.Order = "response_first" }, "<s>user:P</s>\n<s>assistant:c\n⟦response 2 = 0 × 0.5⟧<t>a\n⟦thinking 0 = 0.999⟧bé\n⟦thinking 1⟧</t></s>⟦final = 0.25 × 2⟧\n"},
-		"template none":  {func(o *TextOptions) { o.Template = "none" }, "P#<t>a\n⟦thinking 0 = 0.999⟧bé\n⟦thinking 1⟧</t>c\n⟦response 2 = 0 × 0.5⟧⟦final = 0.25 × 2⟧"},
-		"literal":        {func(o *TextOptions) { o.Template = "Q {problem}: " }, "Q P: <t>a\n⟦thinking 0 = 0.999⟧bé\n⟦thinking 1⟧</t>c\n⟦response 2 = 0 × 0.5⟧⟦final = 0.25 × 2⟧"},
-		"no tags":        {func(o *TextOptions) { o.Template = "none"; o.ThinkTags = nil }, "P#a\n⟦thinking 0 = 0.999⟧bé\n⟦thinking 1⟧c\n⟦response 2 = 0 × 0.5⟧⟦final = 0.25 × 2⟧"},
-		"separator":      {func(o *TextOptions) { o.Template = "none"; o.Separator = "; " }, "P#<t>a; ⟦thinking 0 = 0.999⟧bé; ⟦thinking 1⟧</t>c; ⟦response 2 = 0 × 0.5⟧⟦final = 0.25 × 2⟧"},
-		"no separator":   {func(o *TextOptions) { o.Template = "none"; o.Separator = "" }, "P#<t>a⟦thinking 0 = 0.999⟧bé⟦thinking 1⟧</t>c⟦response 2 = 0 × 0.5⟧⟦final = 0.25 × 2⟧"},
-		"mark, last":     {func(o *TextOptions) { o.Template = "none"; o.StepMark = "<m>" }, "P#<t>a\n⟦thinking 0 = 0.999⟧<m>bé\n⟦thinking 1⟧<m></t>c\n⟦response 2 = 0 × 0.5⟧<m>⟦final = 0.25 × 2⟧"},
-		"mark, mark":     {func(o *TextOptions) { o.StepMark = "<m>"; o.Read = "mark" }, "<s>user:P</s>\n<s>assistant:<t>a\n<m>⟦thinking 0 = 0.999⟧bé\n<m>⟦thinking 1⟧</t>c\n<m>⟦response 2 = 0 × 0.5⟧</s>⟦final = 0.25 × 2⟧\n"},
-		"final mark":     {func(o *TextOptions) { o.StepMark = "<m>"; o.Final = "mark"; o.Tokenize = "pieces" }, "<s>user:P</s>\n<s>assistant:<t>a\n⟦thinking 0 = 0.999⟧<m>bé\n⟦thinking 1⟧<m></t>c\n⟦response 2 = 0 × 0.5⟧<m>⟦final = 0.25 × 2⟧</s>\n"},
+		"defaults": {nil, "<s>user:P</s>\n<s>assistant:<t>a\n⟦thinking 0 = 0.999⟧bé\n⟦thinking 1⟧</t>c\n⟦response 2 = 0 × " +
+			"0.5⟧</s>⟦final = 0.25 × 2⟧\n"},
+		"final last": {func(o *TextOptions) { o.Final = "last_token" },
+			"<s>user:P</s>\n<s>assistant:<t>a\n⟦thinking 0 = 0.999⟧bé\n⟦thinking 1⟧</t>c\n⟦response 2 = 0 × 0.5⟧</s>\n⟦final = 0.25 × 2⟧"},
+		"turn end": {func(o *TextOptions) { o.Final = "turn_end"; o.Tokenize = "pieces" },
+			"<s>user:P</s>\n<s>assistant:<t>a\n⟦thinking 0 = 0.999⟧bé\n⟦thinking 1⟧</t>c\n⟦response 2 = 0 × 0.5⟧</s>⟦final = 0.25 × 2⟧\n"},
+		"response first": {func(o *TextOptions) { o.Order = "response_first" },
+			"<s>user:P</s>\n<s>assistant:c\n⟦response 2 = 0 × 0.5⟧<t>a\n⟦thinking 0 = 0.999⟧bé\n⟦thinking 1⟧</t></s>⟦final = 0.25 × 2⟧\n"},
+		"template none": {func(o *TextOptions) { o.Template = "none" },
+			"P#<t>a\n⟦thinking 0 = 0.999⟧bé\n⟦thinking 1⟧</t>c\n⟦response 2 = 0 × 0.5⟧⟦final = 0.25 × 2⟧"},
+		"literal": {func(o *TextOptions) { o.Template = "Q {problem}: " },
+			"Q P: <t>a\n⟦thinking 0 = 0.999⟧bé\n⟦thinking 1⟧</t>c\n⟦response 2 = 0 × 0.5⟧⟦final = 0.25 × 2⟧"},
+		"no tags": {func(o *TextOptions) { o.Template = "none"; o.ThinkTags = nil },
+			"P#a\n⟦thinking 0 = 0.999⟧bé\n⟦thinking 1⟧c\n⟦response 2 = 0 × 0.5⟧⟦final = 0.25 × 2⟧"},
+		"separator": {func(o *TextOptions) { o.Template = "none"; o.Separator = "; " },
+			"P#<t>a; ⟦thinking 0 = 0.999⟧bé; ⟦thinking 1⟧</t>c; ⟦response 2 = 0 × 0.5⟧⟦final = 0.25 × 2⟧"},
+		"no separator": {func(o *TextOptions) { o.Template = "none"; o.Separator = "" },
+			"P#<t>a⟦thinking 0 = 0.999⟧bé⟦thinking 1⟧</t>c⟦response 2 = 0 × 0.5⟧⟦final = 0.25 × 2⟧"},
+		"mark, last": {func(o *TextOptions) { o.Template = "none"; o.StepMark = "<m>" },
+			"P#<t>a\n⟦thinking 0 = 0.999⟧<m>bé\n⟦thinking 1⟧<m></t>c\n⟦response 2 = 0 × 0.5⟧<m>⟦final = 0.25 × 2⟧"},
+		"mark, mark": {func(o *TextOptions) { o.StepMark = "<m>"; o.Read = "mark" },
+			"<s>user:P</s>\n<s>assistant:<t>a\n<m>⟦thinking 0 = 0.999⟧bé\n<m>⟦thinking 1⟧</t>c\n<m>⟦response 2 = 0 × 0.5⟧</s>⟦final = 0.25 × 2⟧\n"},
+		"final mark": {func(o *TextOptions) { o.StepMark = "<m>"; o.Final = "mark"; o.Tokenize = "pieces" },
+			"<s>user:P</s>\n<s>assistant:<t>a\n⟦thinking 0 = 0.999⟧<m>bé\n⟦thinking 1⟧<m></t>c\n⟦response 2 = 0 × 0.5⟧<m>⟦final = 0.25 × 2⟧</s>\n"},
 	} {
 		o := text(c.change)
 		require.Equal(t, c.want, marked(t, o, sample()), name)
@@ -127,8 +139,9 @@ func TestTextSplitAndGivenSteps(t *testing.T) {
 	o := text(func(o *TextOptions) { o.Template, o.Split = "none", "," })
 	require.Equal(t, "P#<t>a\n⟦thinking 0⟧ b\n⟦thinking 1⟧</t>⟦final⟧", marked(t, o, &Trajectory{Problem: "P", Thinking: "a,, b, "}))
 	require.Equal(t, "P#c\n⟦response 0⟧⟦final⟧", marked(t, o, &Trajectory{Problem: "P", Response: "c"}), "no thinking, no tags")
-	require.Equal(t, "P#<t>u,v\n⟦thinking 0 = 1⟧\n⟦thinking 1⟧</t>⟦final⟧", marked(t, o, &Trajectory{Problem: "P", Thinking: "a,b", Steps: []string{"u,v", ""},
-		Labels: Labels{Steps: []*float64{Float(1)}}}), "given steps win, empty ones included")
+	require.Equal(t, "P#<t>u,v\n⟦thinking 0 = 1⟧\n⟦thinking 1⟧</t>⟦final⟧",
+		marked(t, o, &Trajectory{Problem: "P", Thinking: "a,b", Steps: []string{"u,v", ""},
+			Labels: Labels{Steps: []*float64{Float(1)}}}), "given steps win, empty ones included")
 }
 
 func TestRenderExactVectors(t *testing.T) {
@@ -155,7 +168,8 @@ func TestJoinedCrossing(t *testing.T) {
 	for name, c := range map[string]struct {
 		word, want string
 	}{
-		"into the next step":   {"\nb", `a token ("\nb") reaches across the end of thinking step 0 with its separator; set text.tokenize: pieces`},
+		"into the next step": {"\nb",
+			`a token ("\nb") reaches across the end of thinking step 0 with its separator; set text.tokenize: pieces`},
 		"into the closing tag": {"\n</", `a token ("\n</") reaches across the end of thinking step 1`},
 	} {
 		tok := fakeTokenizer{append([]string{c.word}, words.words...)}
@@ -200,7 +214,8 @@ func TestTooLong(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, Dropped{Truncated: 1, Steps: 1, StepLabels: 1, TrajectoryLabels: 1}, dropped)
 	require.Equal(t, "P#<t>a\nb\xc3\xa9\n", decode(t, e.Tokens))
-	require.Equal(t, []ReadOut{{Pos: 6, Target: 0.999, HasTarget: true, Weight: 1}, {Pos: 10, Index: 1, Weight: 1}}, e.Reads, "no Final read-out")
+	require.Equal(t, []ReadOut{{Pos: 6, Target: 0.999, HasTarget: true, Weight: 1}, {Pos: 10, Index: 1, Weight: 1}}, e.Reads,
+		"no Final read-out")
 	e, dropped, err = render("truncate", 10, sample())
 	require.NoError(t, err)
 	require.Equal(t, Dropped{Truncated: 1, Steps: 2, StepLabels: 1, TrajectoryLabels: 1}, dropped)
@@ -281,9 +296,12 @@ func TestTextOptionsErrors(t *testing.T) {
 		`text.long: "cut" is none of error, window, truncate, drop`:                   func(o *TextOptions) { o.Long = "cut" },
 		`text.max_tokens: -1 is negative`:                                             func(o *TextOptions) { o.MaxTokens = -1 },
 		`text.separator: not valid UTF-8`:                                             func(o *TextOptions) { o.Separator = "\xff" },
-		`text.think_tags[1]: not valid UTF-8`:                                         func(o *TextOptions) { o.ThinkTags = []string{"", "\xff"} },
-		`text.step_mark: "<x>" is not one token of this tokenizer`:                    func(o *TextOptions) { o.StepMark = "<x>" },
-		`text.step_mark: "<extra_0>" is not one token of this tokenizer`:              func(o *TextOptions) { o.StepMark = "<extra_0>" },
+		`text.think_tags[1]: not valid UTF-8`: func(o *TextOptions) {
+			o.ThinkTags = []string{"",
+				"\xff"}
+		},
+		`text.step_mark: "<x>" is not one token of this tokenizer`:       func(o *TextOptions) { o.StepMark = "<x>" },
+		`text.step_mark: "<extra_0>" is not one token of this tokenizer`: func(o *TextOptions) { o.StepMark = "<extra_0>" },
 		`text.final: turn_end needs text.template: model, since nothing closes the turn with another template`: func(o *TextOptions) {
 			o.Final, o.Template = "turn_end", "none"
 		},
@@ -293,7 +311,8 @@ func TestTextOptionsErrors(t *testing.T) {
 	}
 	_, err := NewRenderer(text(nil), words, ModelText{})
 	require.EqualError(t, err, "text.template: the model has no chat template; use none or a literal with {problem}")
-	_, err = NewRenderer(text(func(o *TextOptions) { o.Final = "turn_end" }), words, ModelText{ChatTemplate: "{{ messages[0].content }}: {{ messages[1].content }} User"})
+	_, err = NewRenderer(text(func(o *TextOptions) { o.Final = "turn_end" }), words,
+		ModelText{ChatTemplate: "{{ messages[0].content }}: {{ messages[1].content }} User"})
 	require.EqualError(t, err, "text.final: the chat template closes the assistant's turn with no special token; use last_token or mark")
 }
 
@@ -322,14 +341,16 @@ func TestRenderErrors(t *testing.T) {
 
 func TestTemplatesThatChangeText(t *testing.T) {
 	for source, want := range map[string]string{
-		"{% for m in messages %}{{ m.role + m.content.split('</t>')[-1] }}{% endfor %}":  `thinking step 0 ("a\n") is not in the text that the model's chat template renders`,
+		"{% for m in messages %}{{ m.role + m.content.split('</t>')[-1] }}{% endfor %}": `thinking step 0 ("a\n") is not in the text that ` +
+			`the model's chat template renders`,
 		"{% for m in messages %}{{ m.content|trim }}{% endfor %}":                        `response step 0 ("c\n") is not in the text`,
 		"{% for m in messages %}{{ m.content.replace('</t>', '</t>\n\n') }}{% endfor %}": `changes the text around the steps`,
-		"{{ messages[1].content }}":                                                 `drops or changes the problem`,
-		"{{ messages[0].content }}":                                                 `renders the assistant's text 0 times`,
-		"{% for m in messages %}{{ m.content + m.content }}{% endfor %}":            `renders the assistant's text 2 times`,
-		"{% for m in messages %}{{ m.content }}{{ m.content|length }};{% endfor %}": `changes what stands around the assistant's text with that text`,
-		"{{ raise_exception('no assistant here') }}":                                `raised: no assistant here`,
+		"{{ messages[1].content }}":                                      `drops or changes the problem`,
+		"{{ messages[0].content }}":                                      `renders the assistant's text 0 times`,
+		"{% for m in messages %}{{ m.content + m.content }}{% endfor %}": `renders the assistant's text 2 times`,
+		"{% for m in messages %}{{ m.content }}{{ m.content|length }};{% endfor %}": `changes what stands around the assistant's text with ` +
+			`that text`,
+		"{{ raise_exception('no assistant here') }}": `raised: no assistant here`,
 	} {
 		r, err := NewRenderer(text(nil), words, ModelText{ChatTemplate: source})
 		if err == nil {
@@ -340,7 +361,8 @@ func TestTemplatesThatChangeText(t *testing.T) {
 	// A problem that holds the very text of the steps, or the stand-in, misleads nobody.
 	tr := sample()
 	tr.Problem = "<t>a\nbé\n</t>c\ngoprm-assistant-text"
-	require.Equal(t, "<s>user:"+tr.Problem+"</s>\n<s>assistant:<t>a\n⟦thinking 0 = 0.999⟧bé\n⟦thinking 1⟧</t>c\n⟦response 2 = 0 × 0.5⟧</s>⟦final = 0.25 × 2⟧\n", marked(t, text(nil), tr))
+	require.Equal(t, "<s>user:"+tr.Problem+"</s>\n<s>assistant:<t>a\n⟦thinking 0 = 0.999⟧bé\n⟦thinking 1⟧</t>c\n⟦response 2 = 0 × "+
+		"0.5⟧</s>⟦final = 0.25 × 2⟧\n", marked(t, text(nil), tr))
 }
 
 func TestRendererFromManyGoroutines(t *testing.T) {
@@ -388,7 +410,9 @@ long: drop
 `))
 	dec.KnownFields(true)
 	require.NoError(t, dec.Decode(&got))
-	require.Equal(t, TextOptions{"none", "\n", []string{}, "response_first", "j", "s", "<extra_0>", "mark", "turn_end", "pieces", 7, "drop"}, got)
+	require.Equal(t, TextOptions{"none", "\n", []string{}, "response_first", "j", "s", "<extra_0>", "mark", "turn_end", "pieces", 7, "drop"},
+		got)
 	require.NoError(t, DefaultText().Validate())
-	require.Equal(t, TextOptions{"model", "\n\n", []string{"<think>\n", "</think>\n\n"}, "thinking_first", "\n\n", "\n\n", "", "last_token", "auto", "joined", 0, "error"}, DefaultText())
+	require.Equal(t, TextOptions{"model", "\n\n", []string{"<think>\n", "</think>\n\n"}, "thinking_first", "\n\n", "\n\n", "", "last_token",
+		"auto", "joined", 0, "error"}, DefaultText())
 }

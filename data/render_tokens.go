@@ -122,7 +122,8 @@ func (r *Renderer) example(t *Trajectory, s steps, l *laid, limit int) (*Example
 		switch r.opt.Long {
 		case "error":
 			n := len(l.tokens)
-			return nil, dropped, tooLong(n, limit, fmt.Sprintf("%d tokens, %d more than text.max_tokens (%d); set text.long to window, truncate or drop", n, n-limit, limit))
+			return nil, dropped, tooLong(n, limit, fmt.Sprintf("%d tokens, %d more than text.max_tokens (%d); set text.long to window, truncate "+
+				"or drop", n, n-limit, limit))
 		case "drop":
 			kept = nil
 		case "truncate":
@@ -186,7 +187,8 @@ func (r *Renderer) finalAt(l *laid) (int32, error) {
 		}
 	}
 	name, _ := r.tok.Token(r.turnEnd)
-	return 0, fmt.Errorf("the token %q that closes the assistant's turn is not one token after the text; set text.tokenize: pieces, or text.final: last_token", name)
+	return 0, fmt.Errorf("the token %q that closes the assistant's turn is not one token after the text; set text.tokenize: pieces, or "+
+		"text.final: last_token", name)
 }
 
 // Marked writes the example as text with its read-outs: after the token that a read-out reads stands ⟦thinking 0 = 0.5⟧, or ⟦final⟧ where

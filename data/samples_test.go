@@ -57,7 +57,8 @@ func TestReadSamplesForms(t *testing.T) {
 
 func TestReadSamplesRefuses(t *testing.T) {
 	for row, want := range map[string]string{
-		`{"samples":[{}]}`:                                             "stdin:1: problem: missing; a problem is expected under problem, question or Question",
+		`{"samples":[{}]}`: "stdin:1: problem: missing; a problem is expected under problem, " +
+			"question or Question",
 		`{"problem":"p"}`:                                              "stdin:1: samples: missing",
 		`{"problem":"p","samples":[]}`:                                 "stdin:1: samples: no samples",
 		`{"problem":"p","completions":[]}`:                             "stdin:1: completions: no samples",
@@ -87,7 +88,8 @@ func TestReadSamplesRefuses(t *testing.T) {
 }
 
 func FuzzReadSamples(f *testing.F) {
-	for _, s := range []string{`{"id":"x","problem":"p","answer":7,"samples":[{"text":"<think>a</think>b","pred":"7","correct":true,"scores":[0.5,1]},{"steps":["a"],"trajectory":1}]}`,
+	for _, s := range []string{`{"id":"x","problem":"p","answer":7,"samples":[{"text":"<think>a</think>b","pred":"7","correct":true,` +
+		`"scores":[0.5,1]},{"steps":["a"],"trajectory":1}]}`,
 		`{"question":"p","gt":"7","code":["a","b"],"pred":["7","8"],"score":[true,false],"pred_score":[[0.5,1],[-2]]}`,
 		`{"problem":"p","completions":["a","b"],"scores":[[0.5],null],"preds":["a","b"]}`, `{"Question":"p","Record ID":1,"samples":[null]}`} {
 		f.Add([]byte(s))

@@ -21,5 +21,6 @@ type StepEndError struct {
 }
 
 func (e *StepEndError) Error() string {
-	return fmt.Sprintf("a token (%q) reaches across the end of %s with its separator; set text.tokenize: pieces, or choose another text.separator", e.Token, e.Step)
+	return fmt.Sprintf("a token (%q) reaches across the end of %s with its separator; set text.tokenize: pieces, or choose another "+
+		"text.separator", e.Token, e.Step)
 }

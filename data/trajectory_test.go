@@ -18,7 +18,8 @@ func parse(t *testing.T, line string) *Trajectory {
 
 func TestTrajectoryJSON(t *testing.T) {
 	tr := parse(t, `{"id":"t1","problem":"p <b>","thinking":"a","response":"b","labels":{"steps":[0.999,null,0],"trajectory":0.1,`+
-		`"weights":[1,null,0.5],"trajectory_weight":0,"judge":{"v":1}},"source":"s","answer":"42","meta":{"k":1,"extra":2},"extra":[1.0],"zz":"x"}`)
+		`"weights":[1,null,0.5],"trajectory_weight":0,"judge":{"v":1}},"source":"s","answer":"42","meta":{"k":1,"extra":2},"extra":[1.0],`+
+		`"zz":"x"}`)
 	require.Equal(t, "t1", tr.ID)
 	require.Equal(t, []*float64{Float(0.999), nil, Float(0)}, tr.Labels.Steps)
 	require.Equal(t, []*float64{Float(1), nil, Float(0.5)}, tr.Labels.Weights)
@@ -26,7 +27,8 @@ func TestTrajectoryJSON(t *testing.T) {
 	require.Equal(t, Float(0), tr.Labels.TrajectoryWeight)
 	out, err := tr.MarshalJSON()
 	require.NoError(t, err)
-	require.Equal(t, `{"id":"t1","problem":"p <b>","thinking":"a","response":"b","labels":{"judge":{"v":1},"steps":[0.999,null,0],"trajectory":0.1,`+
+	require.Equal(t, `{"id":"t1","problem":"p <b>","thinking":"a","response":"b","labels":{"judge":{"v":1},"steps":[0.999,null,0],`+
+		`"trajectory":0.1,`+
 		`"trajectory_weight":0,"weights":[1,null,0.5]},"source":"s","answer":"42","meta":{"extra":2,"extra_":[1.0],"k":1,"zz":"x"}}`, string(out))
 	require.Equal(t, tr, parse(t, string(out)), "what is written reads back the same")
 }
@@ -74,14 +76,16 @@ func TestTrajectoryErrors(t *testing.T) {
 func TestTrajectoryValidate(t *testing.T) {
 	two := []string{"a", "b"}
 	for want, tr := range map[string]Trajectory{
-		"labels.steps[1]: NaN is not a finite number":                        {Steps: two, Labels: Labels{Steps: []*float64{nil, Float(math.NaN())}}},
+		"labels.steps[1]: NaN is not a finite number": {Steps: two,
+			Labels: Labels{Steps: []*float64{nil, Float(math.NaN())}}},
 		"labels.trajectory: +Inf is not a finite number":                     {Steps: two, Labels: Labels{Trajectory: Float(math.Inf(1))}},
 		"labels.weights[0]: -1 is not a finite number of at least 0":         {Steps: two, Labels: Labels{Weights: []*float64{Float(-1)}}},
 		"labels.trajectory_weight: NaN is not a finite number of at least 0": {Steps: two, Labels: Labels{TrajectoryWeight: Float(math.NaN())}},
-		"labels.steps: 3 labels for 2 steps":                                 {Steps: two[:1], ResponseSteps: two[:1], Labels: Labels{Steps: make([]*float64, 3)}},
-		"labels.weights: 3 weights for 2 steps":                              {Steps: two, Labels: Labels{Weights: make([]*float64, 3)}},
-		"response_steps[1]: not valid UTF-8":                                 {ResponseSteps: []string{"a", "\xc3"}},
-		"thinking: not valid UTF-8":                                          {Thinking: "\xff"},
+		"labels.steps: 3 labels for 2 steps": {Steps: two[:1], ResponseSteps: two[:1],
+			Labels: Labels{Steps: make([]*float64, 3)}},
+		"labels.weights: 3 weights for 2 steps": {Steps: two, Labels: Labels{Weights: make([]*float64, 3)}},
+		"response_steps[1]: not valid UTF-8":    {ResponseSteps: []string{"a", "\xc3"}},
+		"thinking: not valid UTF-8":             {Thinking: "\xff"},
 	} {
 		require.EqualError(t, tr.Validate(), want)
 		_, err := tr.MarshalJSON()
@@ -99,7 +103,8 @@ func TestProblemKey(t *testing.T) {
 func TestSplitKnown(t *testing.T) {
 	text := "é1\n\n\n\n二b\n\n \t\n\n😀\n\n"
 	require.Equal(t, []Span{{0, 3, 0, 2}, {7, 11, 6, 8}, {17, 21, 14, 15}}, Split(text, "\n\n"))
-	require.Equal(t, []Span{{0, 1, 0, 1}, {3, 5, 3, 5}}, Split("a\n\n\nb", "\n\n"), "separators are found from the left; the third newline begins the next piece")
+	require.Equal(t, []Span{{0, 1, 0, 1}, {3, 5, 3, 5}}, Split("a\n\n\nb", "\n\n"),
+		"separators are found from the left; the third newline begins the next piece")
 	require.Equal(t, []Span{{0, 3, 0, 3}}, Split("a b", ""))
 	require.Empty(t, Split("", "\n\n"))
 	require.Empty(t, Split(" \n\n\t", "\n\n"))

@@ -183,7 +183,8 @@ func TestWindowsInTraining(t *testing.T) {
 	require.Equal(t, 21, e.Longest())
 	marked, err := r.Marked(e)
 	require.NoError(t, err)
-	require.Equal(t, "PROBLEM\n\nr0\n\n⟦response 0 = 0⟧r1\n\n⟦response 1 = 0.125⟧r2\n\n⟦response 2 = 0.25⟧⟦window 1⟧PROBLEM\n\nr2\n\nr3\n\n⟦response 3 = 0.375⟧r4\n\n⟦response 4 = 0.5⟧"+
+	require.Equal(t, "PROBLEM\n\nr0\n\n⟦response 0 = 0⟧r1\n\n⟦response 1 = 0.125⟧r2\n\n⟦response 2 = 0.25⟧⟦window "+
+		"1⟧PROBLEM\n\nr2\n\nr3\n\n⟦response 3 = 0.375⟧r4\n\n⟦response 4 = 0.5⟧"+
 		"⟦window 2⟧PROBLEM\n\nr4\n\nr5\n\n⟦response 5 = 0.625⟧⟦final = 0.5⟧", marked)
 	require.Len(t, r.Warnings([]*Example{e}), 1, "the last step and the whole are read at one token")
 

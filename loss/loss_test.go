@@ -155,12 +155,13 @@ func TestBadWeightsAreNamed(t *testing.T) {
 	good := WeightOptions{Trajectories: 2, LambdaStep: 1, LambdaFinal: 1}
 	minus := -1.0
 	for want, batch := range map[string][]Labels{
-		"trajectory 1 of the batch: step 2: the weight is NaN": {{Final: none}, {Steps: []float64{1, 1, 1}, StepWeights: []float64{1, 1, none}, Final: none}},
-		"2 step weights for 1 steps":                           {{Steps: []float64{1}, StepWeights: []float64{1, 1}, Final: none}},
-		"step 0: the target is +Inf":                           {{Steps: []float64{math.Inf(1)}, Final: none}},
-		"the trajectory's target is -Inf":                      {{Final: math.Inf(-1)}},
-		"the trajectory's weight is -1":                        {{Final: 1, FinalWeight: &minus}},
-		"3 trajectories in a batch of at most 2":               {{}, {}, {}},
+		"trajectory 1 of the batch: step 2: the weight is NaN": {{Final: none},
+			{Steps: []float64{1, 1, 1}, StepWeights: []float64{1, 1, none}, Final: none}},
+		"2 step weights for 1 steps":             {{Steps: []float64{1}, StepWeights: []float64{1, 1}, Final: none}},
+		"step 0: the target is +Inf":             {{Steps: []float64{math.Inf(1)}, Final: none}},
+		"the trajectory's target is -Inf":        {{Final: math.Inf(-1)}},
+		"the trajectory's weight is -1":          {{Final: 1, FinalWeight: &minus}},
+		"3 trajectories in a batch of at most 2": {{}, {}, {}},
 	} {
 		_, err := Weights(good, batch)
 		require.ErrorContains(t, err, want)

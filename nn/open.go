@@ -151,7 +151,8 @@ func (n *Network) specLoRA(spec *nnet.Spec) error {
 	case n.options.Train == None:
 		spec.Adapters, spec.LoRA = true, own
 	case n.options.Train != LoRA:
-		return fmt.Errorf("%s: it has adapters, which train: %s would leave out; merge them first (prm export --merge)", n.folder.Dir, n.options.Train)
+		return fmt.Errorf("%s: it has adapters, which train: %s would leave out; merge them first (prm export --merge)", n.folder.Dir,
+			n.options.Train)
 	default:
 		own.Dropout = spec.LoRA.Dropout // concerns training alone
 		if reflect.DeepEqual(n.options.LoRA, LoRASpec{Dropout: spec.LoRA.Dropout}) {

@@ -77,7 +77,8 @@ func (p *samplePool) checkWeights() error {
 		p.ways[i].noVotes = p.ways[i].checkVotes(p.problems)
 		first = cmp.Or(first, p.ways[i].noVotes)
 	}
-	const remedy = "votes are weighed by scores of at least 0, as probabilities are: map the scores to [0, 1] (1/(1+exp(-x)) of an identity head's), " +
+	const remedy = "votes are weighed by scores of at least 0, as probabilities are: map the scores to [0, 1] (1/(1+exp(-x)) of an " +
+		"identity head's), " +
 		"or ask for other methods"
 	switch {
 	case first == "" || p.opt.Methods != nil && !slices.Contains(p.opt.Methods, "weighted"):

@@ -129,14 +129,17 @@ func TestBestOfNRefusesAndWarns(t *testing.T) {
 		p   *data.SampledProblem
 		opt BestOfNOptions
 	}{
-		`f:3: problem "p" has 2 samples, fewer than n = 4`:                          {two(func(*data.SampledProblem) {}), BestOfNOptions{N: []int{4}}},
-		"n: 0 is not at least 1":                                                    {two(func(*data.SampledProblem) {}), BestOfNOptions{N: []int{0}}},
-		"alpha: NaN is not a finite number":                                         {two(func(*data.SampledProblem) {}), BestOfNOptions{Alphas: []float64{math.NaN()}}},
-		"no trajectory scores to weigh":                                             {two(func(*data.SampledProblem) {}), BestOfNOptions{Alphas: []float64{1}}},
-		"sample 1 has a trajectory score and f:3: problem \"p\": sample 0 has none": {two(func(p *data.SampledProblem) { p.Samples[1].Trajectory = &whole }), BestOfNOptions{}},
-		"sample 1: it does not say whether it is correct, and there is no verifier": {two(func(p *data.SampledProblem) { p.Samples[1].Correct = nil }), BestOfNOptions{}},
-		`problem "p" has no samples`:                                                {two(func(p *data.SampledProblem) { p.Samples = nil }), BestOfNOptions{}},
-		"a problem is nil":                                                          {nil, BestOfNOptions{}},
+		`f:3: problem "p" has 2 samples, fewer than n = 4`: {two(func(*data.SampledProblem) {}),
+			BestOfNOptions{N: []int{4}}},
+		"n: 0 is not at least 1":            {two(func(*data.SampledProblem) {}), BestOfNOptions{N: []int{0}}},
+		"alpha: NaN is not a finite number": {two(func(*data.SampledProblem) {}), BestOfNOptions{Alphas: []float64{math.NaN()}}},
+		"no trajectory scores to weigh":     {two(func(*data.SampledProblem) {}), BestOfNOptions{Alphas: []float64{1}}},
+		"sample 1 has a trajectory score and f:3: problem \"p\": sample 0 has none": {
+			two(func(p *data.SampledProblem) { p.Samples[1].Trajectory = &whole }), BestOfNOptions{}},
+		"sample 1: it does not say whether it is correct, and there is no verifier": {
+			two(func(p *data.SampledProblem) { p.Samples[1].Correct = nil }), BestOfNOptions{}},
+		`problem "p" has no samples`: {two(func(p *data.SampledProblem) { p.Samples = nil }), BestOfNOptions{}},
+		"a problem is nil":           {nil, BestOfNOptions{}},
 	} {
 		_, err := BestOfN(context.Background(), problemsOf(c.p), c.opt)
 		require.ErrorContains(t, err, want)
@@ -166,7 +169,8 @@ func TestBestOfNRefusesAndWarns(t *testing.T) {
 	for _, m := range r.Results {
 		methods = append(methods, m.Method)
 	}
-	require.Equal(t, []string{"oracle", "random", "oracle", "random"}, methods, "no scores, no texts, no answers: what is left, for n = 1 and 2")
+	require.Equal(t, []string{"oracle", "random", "oracle", "random"}, methods,
+		"no scores, no texts, no answers: what is left, for n = 1 and 2")
 	require.Len(t, r.Warnings, 2)
 }
 
@@ -191,7 +195,8 @@ func TestWeightedVotesNeedWeights(t *testing.T) {
 	require.Equal(t, []float64{1, 1}, []float64{row(t, r, "best", Last, 4).Accuracy, row(t, r, "majority", "", 4).Accuracy})
 	text, err := json.Marshal(weighted)
 	require.NoError(t, err)
-	require.JSONEq(t, `{"method":"weighted","aggregation":"last","n":4,"accuracy":null,"low":null,"high":null,"exact":true,"missing":"f:3: problem \"p\": sample 0 weighs -5 by last"}`, string(text))
+	require.JSONEq(t, `{"method":"weighted","aggregation":"last","n":4,"accuracy":null,"low":null,"high":null,"exact":true,`+
+		`"missing":"f:3: problem \"p\": sample 0 weighs -5 by last"}`, string(text))
 	var back BestOfNMethod
 	require.NoError(t, json.Unmarshal(text, &back))
 	require.True(t, math.IsNaN(back.Accuracy))

@@ -31,7 +31,7 @@ type TrainConfig struct {
 	// Recompute is "layer" (default): the backward pass keeps the residual stream between layers alone and computes the
 	// rest again; or "none". It changes memory and time, no number.
 	Recompute  string           `yaml:"recompute"`
-	Threshold  *Threshold       `yaml:"threshold"` // a step that scores below it counts as wrong; saved with the model; or auto: the best first-error F1; 0.5
+	Threshold  *Threshold       `yaml:"threshold"` // a step that scores below it counts as wrong; auto: the best first-error F1; 0.5
 	Reward     RewardConfig     `yaml:"reward"`
 	Eval       EvalConfig       `yaml:"eval"`
 	Checkpoint CheckpointConfig `yaml:"checkpoint"`
@@ -131,7 +131,7 @@ type LoRAConfig struct {
 type LossConfig struct {
 	Kind        loss.Kind `yaml:"kind"`         // mse (default), bce, or ce (two-class heads)
 	LambdaStep  *float64  `yaml:"lambda_step"`  // weight of the steps' part, from 0; 1
-	LambdaFinal *Lambda   `yaml:"lambda_final"` // weight of the trajectories' part, from 0, or balanced: divided by the share of trajectories with that label; 1
+	LambdaFinal *Lambda   `yaml:"lambda_final"` // weight of the trajectories' part, from 0; balanced: divided by the share that has that label; 1
 }
 
 // Batch sizes an optimizer step.

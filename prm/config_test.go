@@ -163,8 +163,10 @@ func TestConfigRefuses(t *testing.T) {
 		require.ErrorContains(t, err, "run.yaml")
 	}
 	for text, message := range map[string]string{
-		"out: o\ndata: {train: [f]}": "model: no folder", "model: m\nout: o": "data.train: nothing", "model: m\ndata: {train: [f]}": "out: no run folder",
-		"model: m\nout: o\ndata: {train: [f], eval_share: 1}": "data.eval_share", "model: m\nout: o\ndata: {train: [\"-\"]}": "cannot be read twice", "": "nothing in it",
+		"out: o\ndata: {train: [f]}": "model: no folder", "model: m\nout: o": "data.train: nothing",
+		"model: m\ndata: {train: [f]}":                        "out: no run folder",
+		"model: m\nout: o\ndata: {train: [f], eval_share: 1}": "data.eval_share",
+		"model: m\nout: o\ndata: {train: [\"-\"]}":            "cannot be read twice", "": "nothing in it",
 	} {
 		_, err := load(t, text)
 		require.ErrorContains(t, err, message, text)

@@ -193,7 +193,8 @@ func (c *TrainConfig) validateSizes() error {
 		{"threads", c.Threads, 1024}, {"batch.trajectories", c.Batch.Trajectories, 1 << 20}, {"batch.tokens", c.Batch.Tokens, 1 << 24},
 		{"lora.rank", c.LoRA.Rank, 1 << 16}, {"text.max_tokens", c.Text.MaxTokens, 1 << 24}, {"optim.epochs", c.Optim.Epochs, 1 << 20},
 		{"optim.steps", c.Optim.Steps, math.MaxInt32}, {"eval.every", *c.Eval.Every, math.MaxInt32}, {"eval.max", c.Eval.Max, math.MaxInt32},
-		{"checkpoint.every", *c.Checkpoint.Every, math.MaxInt32}, {"checkpoint.keep", *c.Checkpoint.Keep, math.MaxInt32}, {"seeds", len(c.Seeds), 1 << 10},
+		{"checkpoint.every", *c.Checkpoint.Every, math.MaxInt32}, {"checkpoint.keep", *c.Checkpoint.Keep, math.MaxInt32},
+		{"seeds", len(c.Seeds), 1 << 10},
 	} {
 		if size.value > size.most {
 			return fmt.Errorf("%s: %d is more than %d", size.key, size.value, size.most)

@@ -33,8 +33,9 @@ func additions() iter.Seq2[*data.Trajectory, error] {
 		for i := range 40 {
 			right := float64(1 - i%2)
 			t := &data.Trajectory{
-				ID: fmt.Sprint(i), Problem: fmt.Sprintf("What is %d+%d?", i, i), ResponseSteps: []string{"Add them.", fmt.Sprintf("It is %d.", 2*i+i%2)},
-				Labels: data.Labels{Steps: data.Floats(1, right), Trajectory: data.Float(right)},
+				ID: fmt.Sprint(i), Problem: fmt.Sprintf("What is %d+%d?", i, i),
+				ResponseSteps: []string{"Add them.", fmt.Sprintf("It is %d.", 2*i+i%2)},
+				Labels:        data.Labels{Steps: data.Floats(1, right), Trajectory: data.Float(right)},
 			}
 			if !yield(t, nil) {
 				return

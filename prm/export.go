@@ -148,7 +148,8 @@ func (x *export) setCard() error {
 			return fmt.Errorf("model_type %s: vLLM's process reward model is a qwen2", model)
 		}
 		if c.Text.StepMark != processRewardMark || c.StepMarkID == nil || *c.StepMarkID != processRewardMarkID || c.Text.Read != "mark" {
-			return fmt.Errorf("its steps are not read at %s with the id %d, where alone vLLM's process reward model is read; train with text.step_mark and text.read: mark",
+			return fmt.Errorf("its steps are not read at %s with the id %d, where alone vLLM's process reward model is read; train with "+
+				"text.step_mark and text.read: mark",
 				processRewardMark, processRewardMarkID)
 		}
 	}
@@ -242,6 +243,8 @@ func (x *export) score(ctx context.Context, dir, base string, sample iter.Seq2[*
 }
 
 var exportSample = []*data.Trajectory{
-	{ID: "sample-1", Problem: "What is 12 + 7 * 3?", Steps: []string{"First 7 * 3 = 21.", "Then 12 + 21 = 33."}, ResponseSteps: []string{"Multiply first.", "The answer is 33."}},
-	{ID: "sample-2", Problem: "A box holds 4 eggs. How many are in 5 boxes?", Steps: []string{"Maybe 4 + 5 = 9.", "No, 4 * 5 = 20."}, ResponseSteps: []string{"There are 20 eggs."}},
+	{ID: "sample-1", Problem: "What is 12 + 7 * 3?", Steps: []string{"First 7 * 3 = 21.", "Then 12 + 21 = 33."},
+		ResponseSteps: []string{"Multiply first.", "The answer is 33."}},
+	{ID: "sample-2", Problem: "A box holds 4 eggs. How many are in 5 boxes?", Steps: []string{"Maybe 4 + 5 = 9.", "No, 4 * 5 = 20."},
+		ResponseSteps: []string{"There are 20 eggs."}},
 }

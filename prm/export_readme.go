@@ -71,9 +71,11 @@ func quoted(text string) string {
 func (x *export) snippet() string {
 	switch x.To {
 	case ToPEFT:
-		return "from peft import AutoPeftModelForTokenClassification\nmodel = AutoPeftModelForTokenClassification.from_pretrained(\".\")\nscores = model(input_ids).logits.softmax(-1)[..., 1]  # read at each step's last token"
+		return "from peft import AutoPeftModelForTokenClassification\nmodel = AutoPeftModelForTokenClassification.from_" +
+			"pretrained(\".\")\nscores = model(input_ids).logits.softmax(-1)[..., 1]  # read at each step's last token"
 	case ToProcessReward:
 		return "# vllm serve . --runner pooling; POST /pooling gives [p_wrong, p_right] at each <extra_0>"
 	}
-	return "from transformers import AutoModelForTokenClassification\nmodel = AutoModelForTokenClassification.from_pretrained(\".\")\nscores = model(input_ids).logits.softmax(-1)[..., 1]  # read at each step's last token"
+	return "from transformers import AutoModelForTokenClassification\nmodel = AutoModelForTokenClassification.from_pret" +
+		"rained(\".\")\nscores = model(input_ids).logits.softmax(-1)[..., 1]  # read at each step's last token"
 }

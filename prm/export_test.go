@@ -81,7 +81,8 @@ func TestExportTokenClassification(t *testing.T) {
 		require.Positive(t, changed)
 		w := tensorIn(t, model, modelfolder.HeadName, "score.weight")
 		require.Equal(t, append(make([]float64, 32), w...), tensorIn(t, o.Out, "model.safetensors", "score.weight"))
-		require.Equal(t, []float64{0, tensorIn(t, model, modelfolder.HeadName, "score.bias")[0]}, tensorIn(t, o.Out, "model.safetensors", "score.bias"))
+		require.Equal(t, []float64{0, tensorIn(t, model, modelfolder.HeadName, "score.bias")[0]},
+			tensorIn(t, o.Out, "model.safetensors", "score.bias"))
 
 		var config struct {
 			Architectures []string
@@ -106,7 +107,8 @@ func TestExportKeepsScores(t *testing.T) {
 	for _, k := range []struct {
 		train, head, to string
 	}{
-		{"head", nnet.Scalar, ToTokenClassification}, {"full", nnet.Scalar, ToTokenClassification}, {"full", nnet.LinearTwoClass, ToTokenClassification},
+		{"head", nnet.Scalar, ToTokenClassification}, {"full", nnet.Scalar, ToTokenClassification},
+		{"full", nnet.LinearTwoClass, ToTokenClassification},
 		{"full", nnet.Scalar, ToProcessReward}, {"head", nnet.LinearTwoClass, ToProcessReward}, {"full", nnet.TwoClassMLP, ToProcessReward},
 		{"lora", nnet.Scalar, ToPEFT}, {"lora", nnet.LinearTwoClass, ToPEFT},
 	} {
@@ -154,15 +156,17 @@ func TestExportRefuses(t *testing.T) {
 	lora := trained(func(c *TrainConfig) { c.Train = "lora" })
 	own := trained(func(c *TrainConfig) { c.Head.Final = "own" })
 	for message, o := range map[string]ExportOptions{
-		"to: ":                                    {Model: plain, To: "gguf"},
-		"holds no goprm.json":                     {Model: base, To: ToTokenClassification},
-		"it has adapters: merge them":             {Model: lora, To: ToTokenClassification},
-		"it has no adapters":                      {Model: plain, To: ToPEFT},
-		"is not merged":                           {Model: lora, To: ToPEFT, Merge: true},
-		"head.final is own":                       {Model: own, To: ToTokenClassification},
-		"not read at <extra_0>":                   {Model: plain, To: ToProcessReward},
-		"head.activation is identity":             {Model: trained(func(c *TrainConfig) { c.Head.Activation = "identity" }), To: ToTokenClassification},
-		"has no place in hf-token-classification": {Model: trained(func(c *TrainConfig) { c.Head.Kind = nnet.TwoClassMLP }), To: ToTokenClassification},
+		"to: ":                        {Model: plain, To: "gguf"},
+		"holds no goprm.json":         {Model: base, To: ToTokenClassification},
+		"it has adapters: merge them": {Model: lora, To: ToTokenClassification},
+		"it has no adapters":          {Model: plain, To: ToPEFT},
+		"is not merged":               {Model: lora, To: ToPEFT, Merge: true},
+		"head.final is own":           {Model: own, To: ToTokenClassification},
+		"not read at <extra_0>":       {Model: plain, To: ToProcessReward},
+		"head.activation is identity": {Model: trained(func(c *TrainConfig) { c.Head.Activation = "identity" }),
+			To: ToTokenClassification},
+		"has no place in hf-token-classification": {Model: trained(func(c *TrainConfig) { c.Head.Kind = nnet.TwoClassMLP }),
+			To: ToTokenClassification},
 	} {
 		o.Out = filepath.Join(t.TempDir(), "x")
 		_, err := Export(context.Background(), o)

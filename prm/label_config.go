@@ -133,7 +133,7 @@ type PolicyConfig struct {
 
 // TrajectoryConfig says how the trajectory's reward is made.
 type TrajectoryConfig struct {
-	Kind      label.FinalKind `yaml:"kind"`      // whence the trajectory's reward: none, rule (right or wrong), paper (k/N), lift ((1 + p - p0)/2)
+	Kind      label.FinalKind `yaml:"kind"`      // trajectory's reward: none, rule (right or wrong), paper (k/N), lift ((1+p-p0)/2)
 	Samples   int             `yaml:"samples"`   // N, answers of the policy; 8
 	Templates int             `yaml:"templates"` // attempts, since a template that holds the answer is rejected; 3
 	Templater PolicyConfig    `yaml:"templater"`

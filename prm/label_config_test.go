@@ -51,7 +51,8 @@ func TestLoadLabelConfigRefuses(t *testing.T) {
 // A configuration that names every kind of stage opens without a call, and its pipeline is whole.
 func TestLabelStagesCallNobody(t *testing.T) {
 	for _, text := range []string{
-		servedLabels + "judge: {kind: openai, server: main, model: m, samples: 2, temperature: 0.5}\ntrajectory: {kind: paper, templater: {server: main, model: m}, policy: {server: main, model: m}}",
+		servedLabels + "judge: {kind: openai, server: main, model: m, samples: 2, temperature: 0.5}\ntrajectory: {kind: paper, templater: " +
+			"{server: main, model: m}, policy: {server: main, model: m}}",
 		servedLabels + "judge: {kind: rollout, policy: {server: main, model: m}, samples: 3}\ntrajectory: {kind: rule}",
 		servedLabels + "judge: {kind: consensus, tolerance: 0.2, of: [{kind: equations}, {kind: openai, server: main, model: m}]}\nfusion: min",
 		"encoder: {kind: none}\njudge: {kind: equations}\nparts: [quality]",
@@ -73,7 +74,8 @@ func TestLabelStagesCallNobody(t *testing.T) {
 // The calls of a plan by hand: 3 thinking steps are judged one a call, that without a response is not; two templates' worth of answers each
 // with and without.
 func TestLabelPlanByHand(t *testing.T) {
-	c, err := loadLabel(t, servedLabels+"judge: {kind: openai, server: main, model: m}\ntrajectory: {kind: lift, samples: 4, templater: {server: main, model: m}, policy: {server: main, model: m, max_tokens: 100}}")
+	c, err := loadLabel(t, servedLabels+"judge: {kind: openai, server: main, model: m}\ntrajectory: {kind: lift, samples: 4, templater: "+
+		"{server: main, model: m}, policy: {server: main, model: m, max_tokens: 100}}")
 	require.NoError(t, err)
 	in := func(yield func(*data.Trajectory, error) bool) {
 		long := strings.Repeat("word ", 400)

@@ -53,7 +53,8 @@ func ExampleLabel() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Printf("%d step labels, %d trajectory labels, %d verdicts asked for\n", report.StepLabels, report.TrajectoryLabels, report.Asked["quality"])
+		fmt.Printf("%d step labels, %d trajectory labels, %d verdicts asked for\n", report.StepLabels, report.TrajectoryLabels,
+			report.Asked["quality"])
 	}
 	for row, err := range label.ReadRows(config.Out) {
 		if err != nil {

@@ -39,8 +39,10 @@ func cachedFormats(t *testing.T) []struct{ dir, format string } {
 	heads := filepath.Join(shareddata.Dir(t), "data", "goldens", "heads")
 	own := train(t, config(t, tiny(t, tinymodel.Options{}))).Model
 	return []struct{ dir, format string }{
-		{own, ""}, {filepath.Join(heads, "qwen_math_prm"), ""}, {filepath.Join(heads, "skywork_prm"), ""}, {filepath.Join(heads, "token_classification"), "pure"},
-		{filepath.Join(heads, "math_shepherd_qwen2"), "rlhflow"}, {filepath.Join(heads, "reasonflux_1_5b"), ""}, {filepath.Join(heads, "sequence_classification"), ""},
+		{own, ""}, {filepath.Join(heads, "qwen_math_prm"), ""}, {filepath.Join(heads, "skywork_prm"), ""},
+		{filepath.Join(heads, "token_classification"), "pure"},
+		{filepath.Join(heads, "math_shepherd_qwen2"), "rlhflow"}, {filepath.Join(heads, "reasonflux_1_5b"), ""},
+		{filepath.Join(heads, "sequence_classification"), ""},
 	}
 }
 
@@ -143,7 +145,8 @@ func TestServerReusesPrefixes(t *testing.T) {
 	}
 	ask := func(i int) {
 		var line json.RawMessage
-		post(t, http.DefaultClient, url+"/v1/steps", map[string]any{"id": "long", "problem": list[i].Problem, "steps": list[i].Steps, "response_steps": list[i].ResponseSteps}, &line)
+		post(t, http.DefaultClient, url+"/v1/steps", map[string]any{"id": "long", "problem": list[i].Problem, "steps": list[i].Steps, "r" +
+			"esponse_steps": list[i].ResponseSteps}, &line)
 		assert.Equal(t, want[i], string(line))
 	}
 	var wait sync.WaitGroup
@@ -197,7 +200,8 @@ func TestNoPrefixCache(t *testing.T) {
 	}{
 		{own, OpenOptions{}, &none, "switched off"}, {own, OpenOptions{LowMemory: true}, nil, "little memory"},
 		{filepath.Join(testdata, "mistral_window"), OpenOptions{Format: "math_shepherd"}, nil, "sliding window"},
-		{filepath.Join(testdata, "eurus"), OpenOptions{Format: "eurus", Reference: filepath.Join(testdata, "eurus", "reference")}, nil, "two models"},
+		{filepath.Join(testdata, "eurus"), OpenOptions{Format: "eurus", Reference: filepath.Join(testdata, "eurus", "reference")}, nil,
+			"two models"},
 	} {
 		m, err := Open(c.dir, c.open)
 		require.NoError(t, err)

@@ -43,7 +43,8 @@ func TestModelWithAnExpression(t *testing.T) {
 
 	_, err = prm.Open(saved, prm.OpenOptions{})
 	require.ErrorContains(t, err, "OpenOptions.Expr")
-	_, err = prm.Export(context.Background(), prm.ExportOptions{Model: saved, To: prm.ToTokenClassification, Out: filepath.Join(dir, "exported")})
+	_, err = prm.Export(context.Background(),
+		prm.ExportOptions{Model: saved, To: prm.ToTokenClassification, Out: filepath.Join(dir, "exported")})
 	require.ErrorContains(t, err, "expression")
 	model, err := prm.Open(saved, prm.OpenOptions{Expr: head})
 	require.NoError(t, err)

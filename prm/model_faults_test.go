@@ -23,7 +23,8 @@ import (
 
 // shelf is the trajectory that the reference's figures are of.
 var shelf = &data.Trajectory{ID: "a", Problem: "A shelf holds 4 rows of 9 books; 5 are lent out. How many are left?",
-	ResponseSteps: []string{"There are 4 * 9 = 36 books.", "Wait, some are lent out: 36 - 5 = 31.", "The shelf still holds \\boxed{31} books."}}
+	ResponseSteps: []string{"There are 4 * 9 = 36 books.", "Wait, some are lent out: 36 - 5 = 31.",
+		"The shelf still holds \\boxed{31} books."}}
 
 // goldenHead is a copy of a golden head whose files edits change: keys of a JSON file, where nil removes one.
 func goldenHead(t *testing.T, name string, edits map[string]map[string]any) string {
@@ -146,7 +147,8 @@ func TestFaultMistralWithoutSlidingWindow(t *testing.T) {
 func longSum() *data.Trajectory {
 	t := &data.Trajectory{ID: "long", Problem: "Add many lines."}
 	for i := range 80 {
-		t.ResponseSteps = append(t.ResponseSteps, fmt.Sprintf("Line %d: we add %d and %d to get %d, then carry on with the next line of the sum.", i, i, i+1, 2*i+1))
+		t.ResponseSteps = append(t.ResponseSteps,
+			fmt.Sprintf("Line %d: we add %d and %d to get %d, then carry on with the next line of the sum.", i, i, i+1, 2*i+1))
 	}
 	return t
 }
@@ -154,7 +156,8 @@ func longSum() *data.Trajectory {
 func TestFaultYarnAtTheUnscaledLength(t *testing.T) {
 	for _, key := range []string{"type", "rope_type"} {
 		scaling := map[string]any{key: "yarn", "factor": 4.0, "original_max_position_embeddings": 4096}
-		dir := goldenHead(t, "qwen_math_prm", configKeys(map[string]any{"max_position_embeddings": 4096, "rope_scaling": scaling, "rope_parameters": remove{}}))
+		dir := goldenHead(t, "qwen_math_prm", configKeys(map[string]any{"max_position_embeddings": 4096, "rope_scaling": scaling, "r" +
+			"ope_parameters": remove{}}))
 		scores := stepScores(t, dir, longSum(), OpenOptions{MaxTokens: 16384})
 		require.InDeltaSlice(t, []float64{0.889389, 0.911014, 0.915289}, scores[len(scores)-3:], figures)
 		require.ErrorContains(t, openFails(t, dir, OpenOptions{MaxTokens: 16385}), "not from 1 to the model's 16384")
@@ -284,7 +287,8 @@ func TestFaultFoldersThatAreModels(t *testing.T) {
 	next := config(t, c.Out)
 	next.Train, next.Base, next.Optim.Steps = "lora", moved, 1
 	train(t, next)
-	require.ErrorContains(t, openFails(t, c.Out, OpenOptions{Base: goldenHead(t, "token_classification", nil)}), "is not what this was trained on")
+	require.ErrorContains(t, openFails(t, c.Out, OpenOptions{Base: goldenHead(t, "token_classification", nil)}),
+		"is not what this was trained on")
 	require.ErrorContains(t, openFails(t, goldenHead(t, "token_classification", nil), OpenOptions{Base: moved}), "which has no base")
 }
 
@@ -303,7 +307,8 @@ func TestFaultCardsAreYAML(t *testing.T) {
 		require.Equal(t, []any{"process-reward-model", "goprm"}, metadata["tags"])
 		require.NotContains(t, metadata, "base_model")
 	}
-	x := export{ExportOptions: ExportOptions{To: ToPEFT}, folder: &modelfolder.Folder{RootDir: "/hub/models--Qwen--Qwen2.5-7B/snapshots/0123abc"}}
+	x := export{ExportOptions: ExportOptions{To: ToPEFT},
+		folder: &modelfolder.Folder{RootDir: "/hub/models--Qwen--Qwen2.5-7B/snapshots/0123abc"}}
 	require.Equal(t, "Qwen/Qwen2.5-7B", metadataOf(t, x.frontMatter())["base_model"])
 	var b strings.Builder
 	licence := "MIT: \"as is\"\n- [x]"

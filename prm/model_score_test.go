@@ -31,11 +31,12 @@ func TestPublicFormats(t *testing.T) {
 		format       string
 		trajectories []*data.Trajectory
 	}{
-		"qwen_math_prm":           {"qwen_math_prm", []*data.Trajectory{given, whole}},
-		"token_classification":    {"token_classification", []*data.Trajectory{given, whole}},
-		"math_shepherd_qwen2":     {"math_shepherd", []*data.Trajectory{given, whole, numbered}},
-		"math_shepherd_mistral":   {"math_shepherd", []*data.Trajectory{given, whole, numbered}},
-		"skywork_prm":             {"skywork", []*data.Trajectory{{ID: "a", Problem: problem, Response: steps[0] + "\n" + steps[1] + "\n\n" + steps[2]}}},
+		"qwen_math_prm":         {"qwen_math_prm", []*data.Trajectory{given, whole}},
+		"token_classification":  {"token_classification", []*data.Trajectory{given, whole}},
+		"math_shepherd_qwen2":   {"math_shepherd", []*data.Trajectory{given, whole, numbered}},
+		"math_shepherd_mistral": {"math_shepherd", []*data.Trajectory{given, whole, numbered}},
+		"skywork_prm": {"skywork",
+			[]*data.Trajectory{{ID: "a", Problem: problem, Response: steps[0] + "\n" + steps[1] + "\n\n" + steps[2]}}},
 		"reasonflux_1_5b":         {"", []*data.Trajectory{given, whole}},
 		"sequence_classification": {"", []*data.Trajectory{given, whole}},
 	} {
@@ -85,7 +86,8 @@ func TestPublicFormats(t *testing.T) {
 		}
 	}
 	for dir, message := range map[string]string{
-		"math_shepherd_qwen2": "several formats fit: math_shepherd, rlhflow, eurus, versaprm", "token_classification": "several formats fit: token_classification, pure",
+		"math_shepherd_qwen2":  "several formats fit: math_shepherd, rlhflow, eurus, versaprm",
+		"token_classification": "several formats fit: token_classification, pure",
 	} {
 		_, err := Open(filepath.Join(heads, dir), OpenOptions{})
 		require.ErrorContains(t, err, message)
@@ -99,7 +101,8 @@ func TestOwnGoldenFormats(t *testing.T) {
 	problem := "A tank holds 20 litres; 7 are poured out, then 5 in. How many are in it?"
 	steps := []string{"It holds 20 - 7 = 13 litres.", "Then 13 + 5 = 18, hm, that is right.", "The answer is \\boxed{18}."}
 	for folder, format := range map[string]string{
-		"rlhflow": "rlhflow", "eurus": "eurus", "pure_linear": "pure", "yarn_window": "token_classification", "mistral_window": "math_shepherd", "versaprm": "versaprm", "sequence_dynamic": "",
+		"rlhflow": "rlhflow", "eurus": "eurus", "pure_linear": "pure", "yarn_window": "token_classification", "mistral_window": "math_shepherd",
+		"versaprm": "versaprm", "sequence_dynamic": "",
 	} {
 		dir, options := filepath.Join("..", "internal", "parity", "testdata", "heads", folder), OpenOptions{Format: format, DType: "f64"}
 		if format == "eurus" {

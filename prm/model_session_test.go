@@ -174,7 +174,8 @@ func TestSessionWithoutACache(t *testing.T) {
 	}{
 		{own, OpenOptions{CacheTokens: new(0)}, "switched off"}, {own, OpenOptions{LowMemory: true}, "little memory"},
 		{filepath.Join(testdata, "mistral_window"), OpenOptions{Format: "math_shepherd"}, "sliding window"},
-		{filepath.Join(testdata, "eurus"), OpenOptions{Format: "eurus", Reference: filepath.Join(testdata, "eurus", "reference"), CacheTokens: new(64)}, "two models"},
+		{filepath.Join(testdata, "eurus"), OpenOptions{Format: "eurus", Reference: filepath.Join(testdata, "eurus", "reference"),
+			CacheTokens: new(64)}, "two models"},
 	} {
 		m, err := Open(c.dir, c.open)
 		require.NoError(t, err)

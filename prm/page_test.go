@@ -27,7 +27,8 @@ func TestPageInABrowser(t *testing.T) {
 	open := func(problem, answer string) {
 		page.Open("about:blank")
 		page.Open(server + "/#" + strings.ReplaceAll(url.Values{"problem": {problem}, "answer": {answer}}.Encode(), "+", "%20"))
-		page.Wait(`document.getElementById("score").disabled === false && (document.getElementById("busy").textContent || document.getElementById("error").textContent)`)
+		page.Wait(`document.getElementById("score").disabled === false && (document.getElementById("busy").textContent || ` +
+			`document.getElementById("error").textContent)`)
 	}
 
 	steps := []string{"Two and three.", `<img src=x onerror="document.title='no'"> & é`, "It is 5."}
@@ -39,7 +40,8 @@ func TestPageInABrowser(t *testing.T) {
 		Part, Text string
 		Value      float64
 	}
-	page.Eval(`Array.from(document.querySelectorAll("li.step")).map(li => ({Part: li.dataset.part, Text: li.querySelector(".text").textContent, Value: Number(li.dataset.value)}))`, &rows)
+	page.Eval(`Array.from(document.querySelectorAll("li.step")).map(li => ({Part: li.dataset.part, Text: `+
+		`li.querySelector(".text").textContent, Value: Number(li.dataset.value)}))`, &rows)
 	require.Len(t, rows, 3)
 	for i, s := range want.Steps {
 		require.Equal(t, []string{s.Part, steps[i]}, []string{rows[i].Part, rows[i].Text})
@@ -54,7 +56,8 @@ func TestPageInABrowser(t *testing.T) {
 		Images, Bars int
 		Title        string
 	}
-	page.Eval(`({Images: document.images.length, Bars: document.querySelectorAll(".curve rect.hi, .curve rect.lo").length, Title: document.title})`, &found)
+	page.Eval(`({Images: document.images.length, Bars: document.querySelectorAll(".curve rect.hi, .curve rect.lo").length, Title: `+
+		`document.title})`, &found)
 	require.Equal(t, 0, found.Images)
 	require.Equal(t, 3, found.Bars)
 	require.Equal(t, "tiny: score a trajectory", found.Title)
@@ -90,7 +93,8 @@ func TestPageByKeyboard(t *testing.T) {
 	page.Press("Enter")
 	page.Eval(`document.getElementById("score").focus()`, nil)
 	var busy string
-	page.Eval(`(() => { document.getElementById("form").requestSubmit(); return document.getElementById("busy").textContent + document.getElementById("score").disabled; })()`, &busy)
+	page.Eval(`(() => { document.getElementById("form").requestSubmit(); return document.getElementById("busy").textContent + `+
+		`document.getElementById("score").disabled; })()`, &busy)
 	require.Equal(t, "Scoring … 0.0 strue", strings.ReplaceAll(busy, "0.1 s", "0.0 s"))
 	page.Wait(`document.getElementById("busy").textContent.startsWith("Scored in")`)
 	var formulas int
@@ -112,7 +116,8 @@ func TestPageByKeyboard(t *testing.T) {
 
 	// A file of rows: the first is taken, the others are offered.
 	rows := `{"question":"Q1","thinking":"T","response":"R"}` + "\n" + `{"problem":"Q2","steps":["a","b"]}` + "\n"
-	page.Eval(fmt.Sprintf(`(() => { const d = new DataTransfer(); d.items.add(new File([%q], "rows.jsonl")); dispatchEvent(new DragEvent("drop", {dataTransfer: d, cancelable: true})); })()`, rows), nil)
+	page.Eval(fmt.Sprintf(`(() => { const d = new DataTransfer(); d.items.add(new File([%q], "rows.jsonl")); dispatchEvent(new `+
+		`DragEvent("drop", {dataTransfer: d, cancelable: true})); })()`, rows), nil)
 	page.Wait(`document.getElementById("problem").value === "Q1" && document.getElementById("answer").value === "<think>\nT\n</think>\n\nR"`)
 	page.Eval(`(() => { const r = document.getElementById("row"); r.value = "1"; r.dispatchEvent(new Event("change")); })()`, nil)
 	page.Wait(`document.getElementById("problem").value === "Q2" && document.getElementById("answer").value === "a\n\nb"`)

@@ -212,7 +212,8 @@ func newAnyOrder(scores iter.Seq2[*StoredScore, error]) (*anyOrder, error) {
 			return nil, err
 		}
 		if first, seen := a.scores[s.ID]; seen {
-			return nil, fmt.Errorf("%s: a second line of scores for %q, after %s; scores that are not in the order of the input are told apart by their ids", s.Where, s.ID, first.Where)
+			return nil, fmt.Errorf("%s: a second line of scores for %q, after %s; scores that are not in the order of the input are told apart "+
+				"by their ids", s.Where, s.ID, first.Where)
 		}
 		short := *s
 		short.Steps, short.Parts = slices.Clone(s.Steps[:min(1, len(s.Steps))]), nil // the mean is all that is needed

@@ -90,5 +90,6 @@ func (r *ReadOut) Check(has bool, where string) error {
 	if r.has {
 		with, without = r.where, where
 	}
-	return fmt.Errorf("%s has a trajectory score and %s has none: rewards of models with and without a trajectory read-out are never ranked together", with, without)
+	return fmt.Errorf("%s has a trajectory score and %s has none: rewards of models with and without a trajectory read-out are never "+
+		"ranked together", with, without)
 }

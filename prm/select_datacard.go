@@ -39,7 +39,8 @@ func (c DataCard) Write(w io.Writer) error {
 	if c.Report.Alpha != nil {
 		reward += fmt.Sprintf(" plus %g times its score as a whole", *c.Report.Alpha)
 	}
-	fmt.Fprintf(&b, "%d of %d trajectories, chosen by a process reward model: those with the highest reward, which is %s. Ties went to the smaller id. Rows are in the form `%s`, best first; rewards go from %.4f down to %.4f.\n",
+	fmt.Fprintf(&b, "%d of %d trajectories, chosen by a process reward model: those with the highest reward, which is %s. Ties went to "+
+		"the smaller id. Rows are in the form `%s`, best first; rewards go from %.4f down to %.4f.\n",
 		c.Report.Kept, c.Report.Pool, reward, c.Form, c.Report.Highest, c.Report.Lowest)
 	if c.Licence == "" {
 		b.WriteString("\nThe licence is that of the pool; state it before sharing.\n")

@@ -163,7 +163,8 @@ func TestSelectNearDuplicates(t *testing.T) {
 	long := "Find the number of ways in which twelve different books can be put on three shelves so that no shelf is left empty"
 	list := []*data.Trajectory{
 		{ID: "a", Problem: long + ".", Response: "x"}, {ID: "b", Problem: strings.ToUpper(long) + "!", Response: "x"},
-		{ID: "c", Problem: long + " at all.", Response: "x"}, {ID: "d", Problem: "Something else, with quite different words in it?", Response: "x"},
+		{ID: "c", Problem: long + " at all.", Response: "x"}, {ID: "d", Problem: "Something else, with quite different words in it?",
+			Response: "x"},
 	}
 	pool, scores := poolOf(list, []*StoredScore{stored("a", 0.1), stored("b", 0.4), stored("c", 0.3), stored("d", 0.2)})
 	got, err := Select(context.Background(), pool, scores, SelectOptions{Top: 4, Unique: "near"})
@@ -247,9 +248,11 @@ func TestDataCard(t *testing.T) {
 	alpha := 0.5
 	c := DataCard{Title: "T", Form: "chat", Pool: []string{"a|b.jsonl"}, Scorer: "m", Against: []string{"math500.jsonl"},
 		Options: SelectOptions{Top: 3, Unique: "near", PerDomain: 2},
-		Report:  SelectionReport{Pool: 10, Kept: 3, Below: 7, Alpha: &alpha, Highest: 1.25, Lowest: 0.5, Domains: map[string]int{"math": 2, "code": 1}}}
+		Report: SelectionReport{Pool: 10, Kept: 3, Below: 7, Alpha: &alpha, Highest: 1.25, Lowest: 0.5,
+			Domains: map[string]int{"math": 2, "code": 1}}}
 	require.NoError(t, c.Write(&b))
-	for _, want := range []string{"license: other", "n<1K", "3 of 10", "plus 0.5 times", `a\|b.jsonl`, "0.8 or more", "8 words in a row", "| lower reward | 7 |", "| code | 1 |", "state it before sharing"} {
+	for _, want := range []string{"license: other", "n<1K", "3 of 10", "plus 0.5 times", `a\|b.jsonl`, "0.8 or more", "8 words in a row",
+		"| lower reward | 7 |", "| code | 1 |", "state it before sharing"} {
 		require.Contains(t, b.String(), want)
 	}
 	require.True(t, strings.HasPrefix(b.String(), "---\n"))

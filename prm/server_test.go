@@ -100,7 +100,8 @@ func TestServerEqualsScore(t *testing.T) {
 				switch (c + k) % 4 {
 				case 0:
 					var line json.RawMessage
-					post(t, client, url+"/v1/steps", map[string]any{"id": trajectory.ID, "problem": trajectory.Problem, "response_steps": trajectory.ResponseSteps}, &line)
+					post(t, client, url+"/v1/steps",
+						map[string]any{"id": trajectory.ID, "problem": trajectory.Problem, "response_steps": trajectory.ResponseSteps}, &line)
 					assert.Equal(t, lines[i], string(line))
 				case 1:
 					var got struct{ Rewards, Scores []float64 }
@@ -109,7 +110,8 @@ func TestServerEqualsScore(t *testing.T) {
 					assert.Equal(t, []float64{unit, unit}, got.Scores)
 				case 2:
 					var got float64
-					post(t, client, url+"/reward/remote_rm", map[string]any{"prompt": trajectory.Problem, "response": response + " \\boxed{7}", "label": 7}, &got)
+					post(t, client, url+"/reward/remote_rm",
+						map[string]any{"prompt": trajectory.Problem, "response": response + " \\boxed{7}", "label": 7}, &got)
 					assert.Greater(t, got, 0.75)
 				case 3:
 					var got struct{ Data []struct{ Data [][]float64 } }
@@ -150,10 +152,12 @@ func TestServerPooling(t *testing.T) {
 	require.NoError(t, err)
 	answer := strings.Join(trajectory.ResponseSteps, "<extra_0>") + "<extra_0>"
 	for name, body := range map[string]any{
-		"ids":      map[string]any{"model": "prm", "input": golden.IDs},
-		"text":     map[string]any{"model": "prm", "input": text},
-		"messages": map[string]any{"messages": []map[string]string{{"role": "user", "content": trajectory.Problem}, {"role": "assistant", "content": answer}}},
-		"no marks": map[string]any{"messages": []map[string]string{{"role": "user", "content": trajectory.Problem}, {"role": "assistant", "content": strings.Join(trajectory.ResponseSteps, "\n\n")}}},
+		"ids":  map[string]any{"model": "prm", "input": golden.IDs},
+		"text": map[string]any{"model": "prm", "input": text},
+		"messages": map[string]any{"messages": []map[string]string{{"role": "user", "content": trajectory.Problem},
+			{"role": "assistant", "content": answer}}},
+		"no marks": map[string]any{"messages": []map[string]string{{"role": "user", "content": trajectory.Problem},
+			{"role": "assistant", "content": strings.Join(trajectory.ResponseSteps, "\n\n")}}},
 	} {
 		var got struct {
 			Data  []struct{ Data [][]float64 }

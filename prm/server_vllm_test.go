@@ -64,7 +64,9 @@ func TestServerGenerativeScoring(t *testing.T) {
 			all[i] = int32(i)
 		}
 		var scores struct{ Scores [][]float64 }
-		post(t, http.DefaultClient, url+"/v1/score", map[string]any{"query": golden.IDs[:5], "items": [][]int32{golden.IDs[5:9], golden.IDs[5:7]}, "label_token_ids": all}, &scores)
+		post(t, http.DefaultClient,
+			url+"/v1/score", map[string]any{"query": golden.IDs[:5], "items": [][]int32{golden.IDs[5:9], golden.IDs[5:7]}, "label_token_ids": all},
+			&scores)
 		for _, row := range scores.Scores {
 			sum := 0.0
 			for _, p := range row {
@@ -81,7 +83,8 @@ func TestServerPromptForms(t *testing.T) {
 	_, url := serving(t, dir, OpenOptions{}, ServerOptions{})
 	const problem = "What is 2+3?"
 	reward := func(prompt string) (r float64) {
-		post(t, http.DefaultClient, url+"/reward/remote_rm", map[string]any{"prompt": prompt, "response": "Two and three.\n\nIt is \\boxed{5}.", "label": "5"}, &r)
+		post(t, http.DefaultClient,
+			url+"/reward/remote_rm", map[string]any{"prompt": prompt, "response": "Two and three.\n\nIt is \\boxed{5}.", "label": "5"}, &r)
 		return r
 	}
 	want := reward(problem)

@@ -170,7 +170,8 @@ func (s *session) newestCheckpoint() (*checkpoint.Checkpoint, error) {
 		return nil, err
 	}
 	if from.Step() > s.newSteps {
-		return nil, fmt.Errorf("optim.steps: the run is at step %d already, beyond the %d steps that the configuration asks for", from.Step(), s.newSteps)
+		return nil, fmt.Errorf("optim.steps: the run is at step %d already, beyond the %d steps that the configuration asks for", from.Step(),
+			s.newSteps)
 	}
 	return from, nil
 }

@@ -86,7 +86,8 @@ func (t *trainer) chooseWeights() error {
 	}
 	best := t.meta.Best
 	if best == nil {
-		return fmt.Errorf("save: best: eval.best: %s was undefined in every evaluation; resume with another eval.best, or with save: last", t.c.Eval.Best)
+		return fmt.Errorf("save: best: eval.best: %s was undefined in every evaluation; resume with another eval.best, or with save: last",
+			t.c.Eval.Best)
 	}
 	if best.Step == t.meta.Step {
 		return nil

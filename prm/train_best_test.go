@@ -74,12 +74,14 @@ func TestSaveBestNeedsAMetric(t *testing.T) {
 	c := config(t, tiny(t, tinymodel.Options{}))
 	var list []*data.Trajectory
 	for i := range 24 {
-		list = append(list, &data.Trajectory{ID: fmt.Sprint(i), Problem: fmt.Sprintf("Add, sheet %d.", i/4), ResponseSteps: []string{fmt.Sprintf("%d+1=%d", i, i+1+i%2)},
-			Labels: data.Labels{Steps: data.Floats(float64(1 - i%2))}})
+		list = append(list, &data.Trajectory{ID: fmt.Sprint(i), Problem: fmt.Sprintf("Add, sheet %d.", i/4),
+			ResponseSteps: []string{fmt.Sprintf("%d+1=%d", i, i+1+i%2)},
+			Labels:        data.Labels{Steps: data.Floats(float64(1 - i%2))}})
 	}
 	c.Data.Trajectories, c.Data.EvalShare, c.Save = Slice(list), new(0.3), "best"
 	_, err := Train(context.Background(), c)
-	require.ErrorContains(t, err, "save: best: eval.best: within_auroc is undefined on the evaluation data, where within_problem_auroc is defined")
+	require.ErrorContains(t, err, "save: best: eval.best: within_auroc is undefined on the evaluation data, where within_problem_auroc is "+
+		"defined")
 	require.NoDirExists(t, c.Out)
 	c.Eval.Best = "within_problem_auroc"
 	r := train(t, c)
@@ -127,7 +129,8 @@ func TestProcessBenchWhileTraining(t *testing.T) {
 	var lines strings.Builder
 	for i := range 8 {
 		subset := []string{"gsm8k", "omnimath"}[i%2]
-		fmt.Fprintf(&lines, `{"id":"%s-%d","problem":"Sheet %d","steps":["1+1=2","2+2=5"],"label":%d,"final_answer_correct":true}`+"\n", subset, i, i, []int{-1, -1, 1, 1}[i%4])
+		fmt.Fprintf(&lines, `{"id":"%s-%d","problem":"Sheet %d","steps":["1+1=2","2+2=5"],"label":%d,"final_answer_correct":true}`+"\n", subset,
+			i, i, []int{-1, -1, 1, 1}[i%4])
 	}
 	require.NoError(t, os.WriteFile(file, []byte(lines.String()), 0o666))
 	c := config(t, tiny(t, tinymodel.Options{}))

@@ -132,7 +132,8 @@ func TestMetricsKeepTheirJSON(t *testing.T) {
 	require.Equal(t, text, string(back))
 
 	text = `{"loss":1,"loss_step":2,"loss_final":3,"n_step":4,"n_final":5,"step_mse":6,"step_auroc":7,"within_auroc":8,` +
-		`"within_problem_auroc":21,"step_ece":9,"first_error_f1":10,"first_error_acc_error":11,"first_error_acc_correct":12,"processbench_f1":22,"step_macro_f1":25,"threshold":13,"trajectory_mse":14,` +
+		`"within_problem_auroc":21,"step_ece":9,"first_error_f1":10,"first_error_acc_error":11,"first_error_acc_correct":12,` +
+		`"processbench_f1":22,"step_macro_f1":25,"threshold":13,"trajectory_mse":14,` +
 		`"trajectory_pearson":15,"trajectory_spearman":null,` +
 		`"controls":{"depth":{"step_auroc":16,"within_auroc":17,"within_problem_auroc":23,"trajectory_spearman":18},` +
 		`"length":{"step_auroc":null,"within_auroc":19,"within_problem_auroc":24,"trajectory_spearman":20}}}`

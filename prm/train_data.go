@@ -355,14 +355,17 @@ func (d *dataset) warn(c *TrainConfig, r *data.Renderer) {
 	}
 	n := &d.counts
 	if n.Truncated+n.DroppedTrajectories > 0 {
-		d.warnings = append(d.warnings, fmt.Sprintf("text.long: %d trajectories were cut and %d dropped, with %d step labels and %d trajectory labels",
+		d.warnings = append(d.warnings, fmt.Sprintf("text.long: %d trajectories were cut and %d dropped, with %d step labels and %d "+
+			"trajectory labels",
 			n.Truncated, n.DroppedTrajectories, n.DroppedStepLabels, n.DroppedTrajectoryLabels))
 	}
 	if n.EvalTruncated+n.EvalDropped > 0 {
-		d.warnings = append(d.warnings, fmt.Sprintf("text.long: of the evaluation data %d trajectories were cut and %d dropped", n.EvalTruncated, n.EvalDropped))
+		d.warnings = append(d.warnings,
+			fmt.Sprintf("text.long: of the evaluation data %d trajectories were cut and %d dropped", n.EvalTruncated, n.EvalDropped))
 	}
 	if n.Unlabelled > 0 {
-		d.warnings = append(d.warnings, fmt.Sprintf("data.train: %d trajectories have no label that weighs anything, and add nothing", n.Unlabelled))
+		d.warnings = append(d.warnings,
+			fmt.Sprintf("data.train: %d trajectories have no label that weighs anything, and add nothing", n.Unlabelled))
 	}
 }
 

@@ -23,8 +23,9 @@ func TestOnBad(t *testing.T) {
 	bad := map[string]string{
 		"unreadable rows":     `{"id":"row","problem":"P","response_steps":["a"],"labels":{"steps":[1,1]}}`,
 		"labels out of range": `{"id":"label","problem":"P","response_steps":["a"],"labels":{"steps":[7]}}`,
-		"too long":            fmt.Sprintf(`{"id":"long","problem":"P","response_steps":["%s"],"labels":{"steps":[1]}}`, strings.Repeat("1+2=3 ", 100)),
-		"cannot be rendered":  `{"id":"empty","problem":"P","response":"","labels":{}}`,
+		"too long": fmt.Sprintf(`{"id":"long","problem":"P","response_steps":["%s"],"labels":{"steps":[1]}}`,
+			strings.Repeat("1+2=3 ", 100)),
+		"cannot be rendered": `{"id":"empty","problem":"P","response":"","labels":{}}`,
 	}
 	write := func(rows ...string) string {
 		file := filepath.Join(t.TempDir(), "rows.jsonl")

@@ -208,7 +208,8 @@ func roomWarning(need, room int64, dir string) string {
 	if room < 0 || need <= room {
 		return ""
 	}
-	return fmt.Sprintf("hidden states take %s, and the disk of %s has %s left: prm cache --prune makes room, the key cache names another folder",
+	return fmt.Sprintf("hidden states take %s, and the disk of %s has %s left: prm cache --prune makes room, the key cache names another "+
+		"folder",
 		bytesText(need), dir, bytesText(room))
 }
 

@@ -103,7 +103,8 @@ func (t *trainer) restore(from *checkpoint.Checkpoint) error {
 		return err
 	}
 	if t.meta.Step != from.Step() || t.meta.Seed != *t.c.Seed {
-		return fmt.Errorf("%s: its manifest is of step %d, its content of step %d with seed %d", from.Dir(), from.Step(), t.meta.Step, t.meta.Seed)
+		return fmt.Errorf("%s: its manifest is of step %d, its content of step %d with seed %d", from.Dir(), from.Step(), t.meta.Step,
+			t.meta.Seed)
 	}
 	if b := t.meta.Best; b != nil && b.Metric != t.c.Eval.Best {
 		t.meta.Best = nil

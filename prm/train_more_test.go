@@ -46,13 +46,15 @@ func TestRunFolder(t *testing.T) {
 			evals++
 			var row struct{ Eval json.RawMessage }
 			require.NoError(t, json.Unmarshal(line, &row))
-			for _, key := range []string{"loss", "step_mse", "step_auroc", "within_auroc", "step_ece", "first_error_f1", "trajectory_mse", "controls"} {
+			for _, key := range []string{"loss", "step_mse", "step_auroc", "within_auroc", "step_ece", "first_error_f1", "trajectory_mse",
+				"controls"} {
 				require.Contains(t, fields(t, row.Eval), key)
 			}
 			continue
 		}
 		steps++
-		require.Equal(t, []string{"grad_norm", "loss", "loss_final", "loss_step", "lr", "n_final", "n_step", "step", "time", "tokens", "tokens_per_s", "trajectories"}, fields(t, line))
+		require.Equal(t, []string{"grad_norm", "loss", "loss_final", "loss_step", "lr", "n_final", "n_step", "step", "time", "tokens",
+			"tokens_per_s", "trajectories"}, fields(t, line))
 		var row struct {
 			Step, Tokens, Trajectories int
 			Loss                       float64
@@ -151,7 +153,8 @@ func TestNonFiniteStops(t *testing.T) {
 	var bad *NonFiniteStepError
 	require.ErrorAs(t, err, &bad)
 	require.NotEmpty(t, bad.Tensor)
-	require.Regexp(t, `^step 3: NaN or Inf in .*: the step was not applied; the checkpoint of step 2 is intact, but its weights cannot take this step either: begin a new run`, err.Error())
+	require.Regexp(t, `^step 3: NaN or Inf in .*: the step was not applied; the checkpoint of step 2 is intact, but its weights cannot `+
+		`take this step either: begin a new run`, err.Error())
 	require.NoDirExists(t, filepath.Join(c.Out, modelName))
 	m, err := Open(filepath.Join(c.Out, checkpointsName, "step-00000001"), OpenOptions{})
 	require.NoError(t, err)

@@ -108,7 +108,8 @@ func (s *session) lengthWarnings() ([]string, error) {
 	c, steps := &s.c, s.newSteps
 	var list []string
 	if n, have := c.Batch.Trajectories, len(s.data.train); have < n {
-		list = append(list, fmt.Sprintf("batch.trajectories: %d, and there are %d trajectories to train on: every step's loss is %d/%d of a full batch's; "+
+		list = append(list, fmt.Sprintf("batch.trajectories: %d, and there are %d trajectories to train on: every step's loss is %d/%d of a "+
+			"full batch's; "+
 			"set it to %d at most", n, have, have, n, have))
 	}
 	rates, err := c.Optim.options(steps)
@@ -132,7 +133,8 @@ func rateWarnings(c *TrainConfig, rates schedule.Options) []string {
 		return []string{fmt.Sprintf("optim.warmup: %v of %d steps is %d of warm-up, at rate 0: nothing will be learnt; "+
 			"set optim.warmup: 0, or take more steps", *c.Optim.Warmup, rates.Steps, warmup)}
 	case warmup >= rates.Steps:
-		return []string{fmt.Sprintf("optim.warmup: %v of %d steps is %d of warm-up, the whole run: the rate goes from 0 to %.3g and never reaches %.3g; "+
+		return []string{fmt.Sprintf("optim.warmup: %v of %d steps is %d of warm-up, the whole run: the rate goes from 0 to %.3g and never "+
+			"reaches %.3g; "+
 			"set it lower, or take more steps", *c.Optim.Warmup, rates.Steps, warmup, last, peak)}
 	}
 	return nil

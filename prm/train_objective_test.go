@@ -137,16 +137,26 @@ func TestNothingToLearn(t *testing.T) {
 		}
 	}
 	for want, change := range map[string]func(c *TrainConfig, list []*data.Trajectory){
-		"data.train: all 65 step labels that weigh something are 1: nothing tells good from bad":         func(_ *TrainConfig, list []*data.Trajectory) { each(list, constant) },
-		"data.train: all 10 trajectory labels that weigh something are 0.5: nothing tells good from bad": func(*TrainConfig, []*data.Trajectory) {},
-		"optim.warmup: 0.05 of 1 steps is 1 of warm-up, at rate 0: nothing will be learnt":               func(c *TrainConfig, _ []*data.Trajectory) { c.Optim.Steps = 1 },
-		"optim.warmup: 4 of 4 steps is 4 of warm-up, the whole run: the rate goes from 0 to 0.00075 and never reaches 0.001": func(c *TrainConfig, _ []*data.Trajectory) {
+		"data.train: all 65 step labels that weigh something are 1: nothing tells good from bad": func(_ *TrainConfig,
+			list []*data.Trajectory) {
+			each(list, constant)
+		},
+		"data.train: all 10 trajectory labels that weigh something are 0.5: nothing tells good from bad": func(*TrainConfig,
+			[]*data.Trajectory) {
+		},
+		"optim.warmup: 0.05 of 1 steps is 1 of warm-up, at rate 0: nothing will be learnt": func(c *TrainConfig,
+			_ []*data.Trajectory) {
+			c.Optim.Steps = 1
+		},
+		"optim.warmup: 4 of 4 steps is 4 of warm-up, the whole run: the rate goes from 0 to " +
+			"0.00075 and never reaches 0.001": func(c *TrainConfig, _ []*data.Trajectory) {
 			c.Optim.Steps, c.Optim.Warmup = 4, new(4.0)
 		},
 		"optim.lr, optim.head_lr: the rates of all that is trained are 0": func(c *TrainConfig, _ []*data.Trajectory) {
 			c.Optim.LR, c.Optim.HeadLR = new(0.0), new(0.0)
 		},
-		"batch.trajectories: 40, and there are 28 trajectories to train on: every step's loss is 28/40 of a full batch's": func(c *TrainConfig, _ []*data.Trajectory) {
+		"batch.trajectories: 40, and there are 28 trajectories to train on: every step's loss is 28/40 of a full batch's": func(c *TrainConfig,
+			_ []*data.Trajectory) {
 			c.Batch.Trajectories = 40
 		},
 		"labels.steps: 3 labels are -100": func(c *TrainConfig, list []*data.Trajectory) {

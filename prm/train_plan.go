@@ -269,6 +269,7 @@ func (s *session) explain(err error, tokens, microBatches int) error {
 	if failed != nil {
 		return err
 	}
-	return fmt.Errorf("%w; planned for micro-batches of %d tokens: weights %s, gradients %s, moments %s, activations %s, rounded weights %s; %s", err,
+	return fmt.Errorf("%w; planned for micro-batches of %d tokens: weights %s, gradients %s, moments %s, activations %s, rounded weights "+
+		"%s; %s", err,
 		tokens, bytesText(m.Weights), bytesText(m.Gradients), bytesText(m.Moments), bytesText(m.Activations), bytesText(m.Rounded), advice)
 }

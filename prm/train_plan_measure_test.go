@@ -76,7 +76,8 @@ func TestPlanIsWhatIsTaken(t *testing.T) {
 			}
 		}
 		require.NoError(t, err)
-		plan, err := Plan(PlanOptions{Model: base, Train: mode, Tokens: tokens, MicroBatches: micros, DType: "f32", LoRA: c.LoRA, Moments: moments})
+		plan, err := Plan(PlanOptions{Model: base, Train: mode, Tokens: tokens, MicroBatches: micros, DType: "f32", LoRA: c.LoRA,
+			Moments: moments})
 		require.NoError(t, err)
 		mapped := int64(0) // used where the file is
 		for _, p := range n.Parameters() {

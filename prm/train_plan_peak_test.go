@@ -56,13 +56,14 @@ func TestPlanIsThePeakOfAProcess(t *testing.T) {
 	built, err := exec.Command("go", "build", "-o", program, "../cmd/prm").CombinedOutput()
 	require.NoError(t, err, "%s", built)
 	for _, s := range shapes {
-		t.Run(fmt.Sprintf("%d wide, %d layers, %d and %d heads, %d tokens", s.hidden, s.layers, s.heads, s.kvHeads, s.tokens), func(t *testing.T) {
-			base := tiny(t, tinymodel.Options{Hidden: s.hidden, Intermediate: 4 * s.hidden, Layers: s.layers, Heads: s.heads, KVHeads: s.kvHeads,
-				MaxPositions: 4096, DType: safetensors.BF16})
-			for _, mode := range []string{"head", "lora", "full"} {
-				comparePeak(t, program, base, mode, s.tokens)
-			}
-		})
+		t.Run(fmt.Sprintf("%d wide, %d layers, %d and %d heads, %d tokens", s.hidden, s.layers, s.heads, s.kvHeads, s.tokens),
+			func(t *testing.T) {
+				base := tiny(t, tinymodel.Options{Hidden: s.hidden, Intermediate: 4 * s.hidden, Layers: s.layers, Heads: s.heads, KVHeads: s.kvHeads,
+					MaxPositions: 4096, DType: safetensors.BF16})
+				for _, mode := range []string{"head", "lora", "full"} {
+					comparePeak(t, program, base, mode, s.tokens)
+				}
+			})
 	}
 }
 

@@ -16,9 +16,13 @@ var planned = map[string]struct {
 	numbers int64
 	hidden  int64
 }{
-	"1.5B": {`{"architectures":["Qwen2ForCausalLM"],"model_type":"qwen2","hidden_act":"silu","hidden_size":1536,"intermediate_size":8960,"max_position_embeddings":131072,"num_attention_heads":12,"num_hidden_layers":28,"num_key_value_heads":2,"rms_norm_eps":1e-06,"rope_theta":1000000.0,"tie_word_embeddings":true,"torch_dtype":"bfloat16","vocab_size":151936}`,
+	"1.5B": {`{"architectures":["Qwen2ForCausalLM"],"model_type":"qwen2","hidden_act":"silu","hidden_size":1536,"intermediate_size":8960,` +
+		`"max_position_embeddings":131072,"num_attention_heads":12,"num_hidden_layers":28,"num_key_value_heads":2,"rms_norm_eps":1e-06,` +
+		`"rope_theta":1000000.0,"tie_word_embeddings":true,"torch_dtype":"bfloat16","vocab_size":151936}`,
 		1_543_714_304, 1536},
-	"7B": {`{"architectures":["Qwen2ForCausalLM"],"model_type":"qwen2","hidden_act":"silu","hidden_size":3584,"intermediate_size":18944,"max_position_embeddings":131072,"num_attention_heads":28,"num_hidden_layers":28,"num_key_value_heads":4,"rms_norm_eps":1e-06,"rope_theta":1000000.0,"tie_word_embeddings":false,"torch_dtype":"bfloat16","vocab_size":152064}`,
+	"7B": {`{"architectures":["Qwen2ForCausalLM"],"model_type":"qwen2","hidden_act":"silu","hidden_size":3584,"intermediate_size":18944,` +
+		`"max_position_embeddings":131072,"num_attention_heads":28,"num_hidden_layers":28,"num_key_value_heads":4,"rms_norm_eps":1e-06,` +
+		`"rope_theta":1000000.0,"tie_word_embeddings":false,"torch_dtype":"bfloat16","vocab_size":152064}`,
 		7_615_616_512 - 152064*3584, 3584},
 }
 
@@ -51,7 +55,8 @@ func TestPlan(t *testing.T) {
 
 	big := plan(t, "7B", "full", 4096, 80)
 	require.False(t, big.Fits)
-	require.Equal(t, "optim.offload: true with one micro-batch a step (fewer batch.trajectories) fits, with 55.4 GiB and 52.7 GiB on the host", big.Advice)
+	require.Equal(t, "optim.offload: true with one micro-batch a step (fewer batch.trajectories) fits, "+
+		"with 55.4 GiB and 52.7 GiB on the host", big.Advice)
 	require.Contains(t, plan(t, "7B", "full", 4096, 48).Advice, "lora or head")
 
 	dir := filepath.Join(t.TempDir(), "model")
@@ -74,7 +79,8 @@ func TestPlan(t *testing.T) {
 		require.Equal(t, at("f32", false, 1).Total-8*numbers, r.Total)
 	}
 
-	large, err := Plan(PlanOptions{Model: dir, Train: "full", Tokens: 8192, MicroBatches: 16, Moments: "bf16", Offload: true, Memory: 139 << 30})
+	large, err := Plan(PlanOptions{Model: dir, Train: "full", Tokens: 8192, MicroBatches: 16, Moments: "bf16", Offload: true,
+		Memory: 139 << 30})
 	require.NoError(t, err)
 	require.True(t, large.Fits, "7B, everything trained on 16 micro-batches, within one device of 139 GiB: %+v", large)
 	unsaid, err := Plan(PlanOptions{Model: dir, Train: "full", Tokens: 8192, Moments: "bf16", Offload: true, Memory: 139 << 30})
@@ -90,8 +96,10 @@ func TestPlan(t *testing.T) {
 
 func TestPlanBadOptions(t *testing.T) {
 	for want, o := range map[string]PlanOptions{
-		"no folder": {}, "no such folder": {Model: "/nowhere"}, `train: "all"`: {Model: "m", Train: "all"}, "tokens: -1": {Model: "m", Tokens: -1},
-		`dtype: "f16"`: {Model: "m", DType: "f16"}, `recompute: "some"`: {Model: "m", Recompute: "some"}, `moments: "f16"`: {Model: "m", Moments: "f16"}, "memory: -1": {Model: "m", Memory: -1}, "micro-batches": {Model: "m", MicroBatches: -2},
+		"no folder": {}, "no such folder": {Model: "/nowhere"}, `train: "all"`: {Model: "m", Train: "all"},
+		"tokens: -1":   {Model: "m", Tokens: -1},
+		`dtype: "f16"`: {Model: "m", DType: "f16"}, `recompute: "some"`: {Model: "m", Recompute: "some"},
+		`moments: "f16"`: {Model: "m", Moments: "f16"}, "memory: -1": {Model: "m", Memory: -1}, "micro-batches": {Model: "m", MicroBatches: -2},
 	} {
 		_, err := Plan(o)
 		require.ErrorContains(t, err, want)

@@ -122,7 +122,8 @@ func (r *runRecord) changedContent(now *runRecord) []string {
 		{"data.train", r.Data.Train, now.Data.Train}, {"data.eval", r.Data.evalHash(), now.Data.evalHash()},
 	} {
 		if h.before.SHA256 != h.now.SHA256 {
-			changed = append(changed, fmt.Sprintf("%s (its content: SHA-256 %.12s, now %.12s)", h.key, orNone(h.before.SHA256), orNone(h.now.SHA256)))
+			changed = append(changed,
+				fmt.Sprintf("%s (its content: SHA-256 %.12s, now %.12s)", h.key, orNone(h.before.SHA256), orNone(h.now.SHA256)))
 		}
 	}
 	return changed
@@ -194,7 +195,8 @@ func (s *session) createRun() error {
 	}
 	err = dir.Commit()
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("out: the run folder %s is there already, made by another process since this one began: resume it, or give another", s.c.Out)
+		return fmt.Errorf("out: the run folder %s is there already, made by another process since this one began: resume it, or give another",
+			s.c.Out)
 	}
 	if err != nil {
 		return fmt.Errorf("out: %w", err)

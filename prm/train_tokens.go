@@ -68,7 +68,8 @@ func (s *session) tokenCache() (*tokenCache, error) {
 	}
 	sum := sha256.New()
 	for _, part := range []string{
-		fmt.Sprintf("goprm tokens %d", tokenFormat), tokenshard.Layout(), modelfolder.ProgramVersion(c.Version), tokenizer.Implementation, s.tokenizerSum,
+		fmt.Sprintf("goprm tokens %d", tokenFormat), tokenshard.Layout(), modelfolder.ProgramVersion(c.Version), tokenizer.Implementation,
+		s.tokenizerSum,
 		string(text), fmt.Sprint(s.folder.Config.MaxLength(), c.anyLabel()), c.Data.OnBad,
 	} {
 		modelfolder.WriteString(sum, part)

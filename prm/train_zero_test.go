@@ -54,7 +54,8 @@ func TestNumbersThatMayBeZeroArePointers(t *testing.T) {
 	})
 	require.Equal(t, []string{
 		"data.eval_share", "head.ridge", "loss.lambda_step", "loss.lambda_final", "optim.lr", "optim.head_lr", "optim.eps", "optim.weight_decay",
-		"optim.clip", "optim.warmup", "threshold", "reward.alpha", "eval.every", "checkpoint.every", "checkpoint.keep", "nonfinite_budget", "seed",
+		"optim.clip", "optim.warmup", "threshold", "reward.alpha", "eval.every", "checkpoint.every", "checkpoint.keep", "nonfinite_budget",
+		"seed",
 	}, pointers)
 	require.Equal(t, []string{"lora.rank", "lora.alpha", "batch.trajectories", "batch.tokens", "optim.epochs"}, plain)
 }

@@ -56,7 +56,8 @@ func TestWindowsScoreAsPlainTrajectories(t *testing.T) {
 	heads := filepath.Join(shareddata.Dir(t), "data", "goldens", "heads")
 	own := train(t, config(t, tiny(t, tinymodel.Options{}))).Model
 	for _, c := range []struct{ dir, format string }{
-		{filepath.Join(heads, "qwen_math_prm"), ""}, {filepath.Join(heads, "skywork_prm"), ""}, {filepath.Join(heads, "token_classification"), "pure"},
+		{filepath.Join(heads, "qwen_math_prm"), ""}, {filepath.Join(heads, "skywork_prm"), ""},
+		{filepath.Join(heads, "token_classification"), "pure"},
 		{filepath.Join(heads, "math_shepherd_qwen2"), "rlhflow"}, {filepath.Join(heads, "reasonflux_1_5b"), ""}, {own, ""},
 	} {
 		all, err := Open(c.dir, OpenOptions{Format: c.format})

@@ -24,7 +24,8 @@ func TestBestOfNWithAModelIsTheSameFromItsScores(t *testing.T) {
 	for i := range 5 {
 		fmt.Fprintf(&rows, `{"problem":"Number %d?","samples":[`, i)
 		for k := range 4 {
-			fmt.Fprintf(&rows, `%s{"text":"<think>\nOne.\n\nTwo%s.\n</think>\n\nIt is %d.","pred":"%d","correct":%t}`, []string{"", ","}[min(k, 1)], strings.Repeat("!", (i*k)%3), k%3, k%3, (i+k)%3 == 0)
+			fmt.Fprintf(&rows, `%s{"text":"<think>\nOne.\n\nTwo%s.\n</think>\n\nIt is %d.","pred":"%d","correct":%t}`, []string{"", ","}[min(k, 1)],
+				strings.Repeat("!", (i*k)%3), k%3, k%3, (i+k)%3 == 0)
 		}
 		rows.WriteString("]}\n")
 	}
@@ -65,11 +66,13 @@ func TestBestOfNWithAModelIsTheSameFromItsScores(t *testing.T) {
 
 func TestBestOfNGradesAgainstPublishedFiles(t *testing.T) {
 	dir := t.TempDir()
-	problems := write(t, filepath.Join(dir, "problems.jsonl"), `{"problem":"Half of  one?","solution":"","answer":"\\frac{1}{2}","subject":"Algebra","level":1,"unique_id":"test/algebra/1.json"}
+	problems := write(t, filepath.Join(dir, "problems.jsonl"),
+		`{"problem":"Half of  one?","solution":"","answer":"\\frac{1}{2}","subject":"Algebra","level":1,"unique_id":"test/algebra/1.json"}
 {"problem_idx":1,"problem":"Nine and four?","answer":13}
 {"Question":"Which one?","Correct Answer":"mitosis","Incorrect Answer 1":"meiosis","Record ID":"rec"}
 `)
-	samples := write(t, filepath.Join(dir, "samples.jsonl"), `{"problem":"Half of one?","completions":["So it is $0.5$.","It is \\boxed{2}.","The answer is 1/2"],"scores":[[0.9],[0.1],[0.2]]}
+	samples := write(t, filepath.Join(dir, "samples.jsonl"),
+		`{"problem":"Half of one?","completions":["So it is $0.5$.","It is \\boxed{2}.","The answer is 1/2"],"scores":[[0.9],[0.1],[0.2]]}
 {"problem":"Nine and four?","completions":["14","\\boxed{13}","12"],"scores":[[0.9],[0.1],[0.2]]}
 {"question":"Which one?","completions":["mitosis","meiosis","meiosis"],"scores":[[0.3],[0.2],[0.2]]}
 `)
@@ -139,7 +142,8 @@ func TestBestOfEightAsPublished(t *testing.T) {
 
 // Scores below 0 leave weighted votes without a figure, or end the command where it was asked for by name.
 func TestBestOfNWithNegativeScores(t *testing.T) {
-	in := write(t, filepath.Join(t.TempDir(), "samples.jsonl"), `{"problem":"p","answer":"7","samples":[{"pred":"6","scores":[-5]},{"pred":"7","scores":[-1]},{"pred":"7","scores":[-1]},{"pred":"7","scores":[-4.5]}]}`)
+	in := write(t, filepath.Join(t.TempDir(), "samples.jsonl"), `{"problem":"p","answer":"7","samples":[{"pred":"6","scores":[-5]},`+
+		`{"pred":"7","scores":[-1]},{"pred":"7","scores":[-1]},{"pred":"7","scores":[-4.5]}]}`)
 	code, stdout, stderr := prmCommand("bestofn", "--in", in, "--n", "4", "--aggregation", "last")
 	require.Equal(t, 0, code, stderr)
 	require.Regexp(t, `(?m)^weighted +last +-$`, stdout)

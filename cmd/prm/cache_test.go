@@ -7,7 +7,8 @@ import (
 )
 
 func TestParseSize(t *testing.T) {
-	for text, want := range map[string]int64{"0": 0, "17": 17, "3KiB": 3 << 10, "1.5 MiB": 3 << 19, "20GiB": 20 << 30, "20G": 20 << 30, "2TB": 2 << 40} {
+	for text, want := range map[string]int64{"0": 0, "17": 17, "3KiB": 3 << 10, "1.5 MiB": 3 << 19, "20GiB": 20 << 30, "20G": 20 << 30,
+		"2TB": 2 << 40} {
 		got, err := parseSize(text)
 		require.NoError(t, err, text)
 		require.Equal(t, want, got, text)

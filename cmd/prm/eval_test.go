@@ -28,12 +28,14 @@ func TestEvalEveryBenchmarkWithAModel(t *testing.T) {
 	model := filepath.Join(dir, "run", "model")
 	files := filepath.Join("..", "..", "internal", "bench", "testdata")
 	for bench, data := range map[string]string{
-		"processbench": filepath.Join(files, "processbench.jsonl"), "prmbench": filepath.Join(files, "prmbench.jsonl"), "deltabench": filepath.Join(files, "deltabench.jsonl"),
-		"pairs": filepath.Join(files, "pairs.jsonl"), "steps": labelled,
+		"processbench": filepath.Join(files, "processbench.jsonl"), "prmbench": filepath.Join(files, "prmbench.jsonl"),
+		"deltabench": filepath.Join(files, "deltabench.jsonl"),
+		"pairs":      filepath.Join(files, "pairs.jsonl"), "steps": labelled,
 	} {
 		keep := filepath.Join(dir, bench+".scores")
 		page, markdown := filepath.Join(dir, bench+".html"), filepath.Join(dir, bench+".md")
-		code, direct, stderr := prmCommand("eval", "--bench", bench, "--data", data, "--model", model, "--keep", keep, "--html", page, "--markdown", markdown)
+		code, direct, stderr := prmCommand("eval", "--bench", bench, "--data", data, "--model", model, "--keep", keep, "--html", page,
+			"--markdown", markdown)
 		require.Equal(t, 0, code, stderr)
 		var r evaluated
 		require.NoError(t, json.Unmarshal([]byte(direct), &r))
@@ -101,9 +103,11 @@ func TestEvalThresholds(t *testing.T) {
 
 	for args, want := range map[string]string{
 		"--tune " + data: "a threshold tuned on them would flatter",
-		"--data " + tune + " --scores " + write(t, filepath.Join(dir, "few.jsonl"), `{"id":"a-d0","scores":[1,1]}`) + " --threshold 0.5": "a second line of scores",
+		"--data " + tune + " --scores " + write(t, filepath.Join(dir, "few.jsonl"),
+			`{"id":"a-d0","scores":[1,1]}`) + " --threshold 0.5": "a second line of scores",
 	} {
-		code, _, stderr := prmCommand(append([]string{"eval", "--bench", "processbench", "--data", data, "--scores", scores}, strings.Fields(args)...)...)
+		code, _, stderr := prmCommand(append([]string{"eval", "--bench", "processbench", "--data", data, "--scores", scores},
+			strings.Fields(args)...)...)
 		require.Equal(t, 1, code)
 		require.Contains(t, stderr, want)
 	}

@@ -14,10 +14,12 @@ import (
 
 func TestGrade(t *testing.T) {
 	dir := t.TempDir()
-	first := write(t, filepath.Join(dir, "a.jsonl"), `{"id":7,"gold":"1/2","pred":"so $0.5$.","x":[1, 2]}`+"\n\n"+`{"gold":"3","pred":"4"}`+"\n")
+	first := write(t, filepath.Join(dir, "a.jsonl"), `{"id":7,"gold":"1/2","pred":"so $0.5$.","x":[1, 2]}`+"\n\n"+`{"gold":"3","pred":"4"}`+
+		"\n")
 	var zipped bytes.Buffer
 	z := gzip.NewWriter(&zipped)
-	_, err := z.Write([]byte(`{"gold":3,"reason":"old","equal":null,"pred":3.0,"a":"<é>"}` + "\n" + `{"gold":null,"pred":"1"}` + "\n" + `{"gold":"1","pred":null}` + "\n"))
+	_, err := z.Write([]byte(`{"gold":3,"reason":"old","equal":null,"pred":3.0,"a":"<é>"}` + "\n" + `{"gold":null,"pred":"1"}` + "\n" +
+		`{"gold":"1","pred":null}` + "\n"))
 	require.NoError(t, err)
 	require.NoError(t, z.Close())
 	second := filepath.Join(dir, "b.jsonl.gz")
@@ -53,7 +55,8 @@ func TestGradeRefuses(t *testing.T) {
 		`null`:                               `no "gold"`,
 	} {
 		var stdout, stderr bytes.Buffer
-		code := run(context.Background(), []string{"grade", "--in", "-"}, strings.NewReader(`{"gold":"1","pred":"1"}`+"\n"+row+"\n"), &stdout, &stderr)
+		code := run(context.Background(), []string{"grade", "--in", "-"}, strings.NewReader(`{"gold":"1","pred":"1"}`+"\n"+row+"\n"), &stdout,
+			&stderr)
 		require.Equal(t, 1, code, row)
 		require.Contains(t, stderr.String(), "prm grade: stdin:2: ", row)
 		require.Contains(t, stderr.String(), want, row)

@@ -20,7 +20,8 @@ import (
 func judged(t *testing.T, dir, in, url, more string) (args []string, out string) {
 	out = filepath.Join(dir, "out")
 	config := write(t, filepath.Join(dir, "judge.yaml"), fmt.Sprintf(
-		"servers: {s: {url: %q, attempts: 1}}\nencoder: {kind: none}\nparts: [quality]\njudge: {kind: openai, server: s, model: m%s}\n", url, more))
+		"servers: {s: {url: %q, attempts: 1}}\nencoder: {kind: none}\nparts: [quality]\njudge: {kind: openai, server: s, model: m%s}\n", url,
+		more))
 	return []string{"label", "--config", config, "--in", in, "--out", out, "--quiet", "--json"}, out
 }
 
@@ -106,18 +107,22 @@ func TestLabelSaysWhatIsOpen(t *testing.T) {
 	args, _ := judged(t, dir, in, server.URL(), "")
 	code, _, stderr := prmCommand(args...)
 	require.Equal(t, 0, code)
-	require.Equal(t, "warning: 3 items are open: 3 of quality: rejected: HTTP status 400: sevens are not served; the same command asks for them again\n", stderr)
+	require.Equal(t, "warning: 3 items are open: 3 of quality: rejected: HTTP status 400: sevens are not served; the same command asks "+
+		"for them again\n", stderr)
 }
 
 // TestLabelNamesTheKeyOfTheSchema: guesses at where the form of the answer is set lead to judge.schema.
 func TestLabelNamesTheKeyOfTheSchema(t *testing.T) {
 	dir, in, _ := labelFixture(t)
 	for _, more := range []string{
-		", extra: {response_format: null}", ", extra: {response_format: {type: json_object}}", ", schema_as: none", ", response_format: none", ", json_mode: true",
-		"}\nservers: {s: {url: x, schema_as: none}", "}\nservers: {s: {url: x, response_format: none}", "}\nservers: {s: {url: x, schema: none}", "}\nschemas: none\nseed: {",
+		", extra: {response_format: null}", ", extra: {response_format: {type: json_object}}", ", schema_as: none", ", response_format: none",
+		", json_mode: true",
+		"}\nservers: {s: {url: x, schema_as: none}", "}\nservers: {s: {url: x, response_format: none}", "}\nservers: {s: {url: x, schema: none}",
+		"}\nschemas: none\nseed: {",
 	} {
-		config := write(t, filepath.Join(dir, "bad.yaml"), "encoder: {kind: none}\nparts: [quality]\njudge: {kind: openai, server: s, model: m"+more+"}\n"+
-			map[bool]string{true: "", false: "servers: {s: {url: 'http://localhost:1/v1'}}\n"}[strings.Contains(more, "servers")])
+		config := write(t, filepath.Join(dir, "bad.yaml"),
+			"encoder: {kind: none}\nparts: [quality]\njudge: {kind: openai, server: s, model: m"+more+"}\n"+
+				map[bool]string{true: "", false: "servers: {s: {url: 'http://localhost:1/v1'}}\n"}[strings.Contains(more, "servers")])
 		code, _, stderr := prmCommand("label", "--config", config, "--in", in, "--out", filepath.Join(dir, "none"))
 		require.Equal(t, 1, code)
 		require.Contains(t, stderr, "judge.schema", more)

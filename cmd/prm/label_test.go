@@ -28,15 +28,18 @@ func labelFixture(t *testing.T) (dir, in, config string) {
 		}
 	}
 	for i := range 30 {
-		problem, right, wrong, response := fmt.Sprintf("What is %d + 1?", i), fmt.Sprintf("%d + 1 = %d", i, i+1), fmt.Sprintf("%d + 1 = %d", i, i+2+i%2), fmt.Sprintf(`\boxed{%d}`, i+1+i%2)
+		problem, right, wrong, response := fmt.Sprintf("What is %d + 1?", i), fmt.Sprintf("%d + 1 = %d", i, i+1),
+			fmt.Sprintf("%d + 1 = %d", i, i+2+i%2), fmt.Sprintf(`\boxed{%d}`, i+1+i%2)
 		for _, text := range []string{problem, right, wrong, "Let me see.", response} {
 			vector(text)
 		}
-		fmt.Fprintf(&rows, `{"id":"%d","problem":%q,"thinking":%q,"response":%q,"answer":"%d","source":"sums"}`+"\n", i, problem, right+"\n\nLet me see.\n\n"+wrong, response, i+1)
+		fmt.Fprintf(&rows, `{"id":"%d","problem":%q,"thinking":%q,"response":%q,"answer":"%d","source":"sums"}`+"\n", i, problem,
+			right+"\n\nLet me see.\n\n"+wrong, response, i+1)
 	}
 	in = write(t, filepath.Join(dir, "in.jsonl"), rows.String())
 	write(t, filepath.Join(dir, "vectors.jsonl"), vectors.String())
-	config = write(t, filepath.Join(dir, "label.yaml"), fmt.Sprintf("encoder: {kind: file, path: %s}\njudge: {kind: equations}\ncoherence: {negatives: 3, pool: 20}\ntrajectory: {kind: rule}\n", filepath.Join(dir, "vectors.jsonl")))
+	config = write(t, filepath.Join(dir, "label.yaml"), fmt.Sprintf("encoder: {kind: file, path: %s}\njudge: {kind: "+
+		"equations}\ncoherence: {negatives: 3, pool: 20}\ntrajectory: {kind: rule}\n", filepath.Join(dir, "vectors.jsonl")))
 	return dir, in, config
 }
 
@@ -88,7 +91,8 @@ func TestLabel(t *testing.T) {
 	// What prm train needs stands in the folder.
 	model := filepath.Join(dir, "model")
 	require.NoError(t, tinymodel.Write(model, tinymodel.Options{}))
-	run := write(t, filepath.Join(dir, "run.yaml"), fmt.Sprintf("model: %s\ndata: {train: [%s], eval_share: 0.2}\ntrain: head\nbatch: {trajectories: 4}\nout: %s\n", model, filepath.Join(out, label.ParquetFile), filepath.Join(dir, "run")))
+	run := write(t, filepath.Join(dir, "run.yaml"), fmt.Sprintf("model: %s\ndata: {train: [%s], eval_share: 0.2}\ntrain: head\nbatch: "+
+		"{trajectories: 4}\nout: %s\n", model, filepath.Join(out, label.ParquetFile), filepath.Join(dir, "run")))
 	code, stdout, stderr = prmCommand("train", "--config", run, "--quiet")
 	require.Equal(t, 0, code, stderr)
 	require.Contains(t, stdout, "trained")
@@ -137,13 +141,15 @@ parts: [quality]
 
 	// The time is that of the tokens that the server works on: prompt without what it has seen, and completions.
 	var plan ratedPlan
-	code, stdout, stderr = prmCommand("label", "--config", config, "--in", in, "--plan", "--json", "--tokens-per-second", "10", "--per-hour", "3")
+	code, stdout, stderr = prmCommand("label", "--config", config, "--in", in, "--plan", "--json", "--tokens-per-second", "10", "--per-hour",
+		"3")
 	require.Equal(t, 0, code, stderr)
 	require.NoError(t, json.Unmarshal([]byte(stdout), &plan))
 	s := plan.Stages[0]
 	require.InDelta(t, float64(s.Prompt-s.Cached+s.Completion)/36000, plan.Hours, 1e-12)
 	require.InDelta(t, 3*plan.Hours, plan.ServerCost, 1e-12)
-	code, stdout, stderr = prmCommand("label", "--config", config, "--in", in, "--plan", "--tokens-per-second", "10", "--per-hour", "3", "--currency", "EUR")
+	code, stdout, stderr = prmCommand("label", "--config", config, "--in", in, "--plan", "--tokens-per-second", "10", "--per-hour", "3",
+		"--currency", "EUR")
 	require.Equal(t, 0, code, stderr)
 	require.Contains(t, stdout, fmt.Sprintf("cost %.2f EUR; 3 minutes", plan.Cost))
 	require.Contains(t, stdout, fmt.Sprintf("%.1f hours, %.2f EUR at 3 an hour", plan.Hours, plan.ServerCost))
@@ -274,7 +280,8 @@ while read -r line; do
 	printf '{"id":"%s","scores":[0.5]}\n' "${id%%\"*}"
 done
 `)
-	config := write(t, filepath.Join(dir, "exec.yaml"), fmt.Sprintf("encoder: {kind: none}\nparts: [quality]\njudge: {kind: exec, command: [sh, %q]}\n", script))
+	config := write(t, filepath.Join(dir, "exec.yaml"), fmt.Sprintf("encoder: {kind: none}\nparts: [quality]\njudge: {kind: exec, "+
+		"command: [sh, %q]}\n", script))
 	for _, quiet := range []bool{false, true} {
 		args := []string{"label", "--config", config, "--in", in, "--out", filepath.Join(dir, fmt.Sprint("out", quiet))}
 		if quiet {
@@ -285,7 +292,8 @@ done
 		require.Contains(t, stdout, "30 trajectories, 90 thinking steps: 88 step labels")
 		require.Contains(t, stdout, "open: quality of 2: the program ended before it answered: exit status 3")
 		require.Equal(t, !quiet, strings.Contains(stderr, "program writes: stderr loading the model"), stderr)
-		require.Contains(t, stderr, "warning: the judge's program is started again: because execjudge: the program ended before it answered: exit status 3")
+		require.Contains(t, stderr, "warning: the judge's program is started again: because execjudge: the program ended before it answered: "+
+			"exit status 3")
 	}
 }
 

@@ -38,10 +38,12 @@ func fixture(t *testing.T) (dir, model, labelled, config string) {
 	require.NoError(t, tinymodel.Write(model, tinymodel.Options{}))
 	var rows strings.Builder
 	for i := range 24 {
-		fmt.Fprintf(&rows, `{"id":"%d","problem":"Number %d?","steps":["One.","Two."],"labels":{"steps":[%g,0.3],"trajectory":0.5}}`+"\n", i, i, float64(i%5)/4)
+		fmt.Fprintf(&rows, `{"id":"%d","problem":"Number %d?","steps":["One.","Two."],"labels":{"steps":[%g,0.3],"trajectory":0.5}}`+"\n", i, i,
+			float64(i%5)/4)
 	}
 	labelled = write(t, filepath.Join(dir, "labelled.jsonl"), rows.String())
-	config = write(t, filepath.Join(dir, "run.yaml"), fmt.Sprintf("model: %s\ndata: {train: [%s], eval_share: 0.2}\ntrain: lora\nbatch: {trajectories: 4}\nout: %s\n", model, labelled, filepath.Join(dir, "run")))
+	config = write(t, filepath.Join(dir, "run.yaml"), fmt.Sprintf("model: %s\ndata: {train: [%s], eval_share: 0.2}\ntrain: lora\nbatch: "+
+		"{trajectories: 4}\nout: %s\n", model, labelled, filepath.Join(dir, "run")))
 	return dir, model, labelled, config
 }
 
@@ -159,7 +161,8 @@ func TestTrainScoreAndResume(t *testing.T) {
 	require.Equal(t, string(whole), string(resumed))
 	require.NoFileExists(t, scores+".part")
 
-	bad := write(t, filepath.Join(dir, "bad.jsonl"), `{"id":"a","problem":"p","steps":["s"]}`+"\n"+`{"id":"b","problem":5}`+"\n"+`{"id":"c","problem":"p","steps":["s"]}`+"\n")
+	bad := write(t, filepath.Join(dir, "bad.jsonl"), `{"id":"a","problem":"p","steps":["s"]}`+"\n"+`{"id":"b","problem":5}`+"\n"+
+		`{"id":"c","problem":"p","steps":["s"]}`+"\n")
 	code, _, stderr = prmCommand("score", "--in", bad, "--model", trained)
 	require.Equal(t, 1, code)
 	require.Contains(t, stderr, "bad.jsonl:2")
@@ -217,7 +220,8 @@ func TestScoreRefusesToMix(t *testing.T) {
 	all := []string{row("1"), row("2"), bad, row("3"), row("4"), row("5"), row("6"), row("7")}
 	out := filepath.Join(dir, "scores")
 	score := func(more ...string) (int, string, string) {
-		return prmCommand(append([]string{"score", "--model", model, "--in", filepath.Join(dir, "a,b.jsonl"), "--out", out, "--on-bad", "skip"}, more...)...)
+		return prmCommand(append([]string{"score", "--model", model, "--in", filepath.Join(dir, "a,b.jsonl"), "--out", out, "--on-bad", "skip"},
+			more...)...)
 	}
 	in(all...)
 	code, _, stderr := score()
@@ -379,7 +383,8 @@ func TestTokenizeBadRows(t *testing.T) {
 		`{"text":"a"`:                   "not a JSON object",
 	} {
 		var stdout, stderr bytes.Buffer
-		code := run(context.Background(), []string{"tokenize", "--tokenizer", model, "--in", "-"}, strings.NewReader(`{"text":"\ud83d\ude00 \\ud800 \ufffd"}`+"\n"+row+"\n"), &stdout, &stderr)
+		code := run(context.Background(), []string{"tokenize", "--tokenizer", model, "--in", "-"},
+			strings.NewReader(`{"text":"\ud83d\ude00 \\ud800 \ufffd"}`+"\n"+row+"\n"), &stdout, &stderr)
 		require.Equal(t, 1, code, row)
 		require.Contains(t, stderr.String(), ":2: ", row)
 		require.Contains(t, stderr.String(), want, row)

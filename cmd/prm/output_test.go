@@ -26,13 +26,15 @@ func TestFullDiskIsSaidOnce(t *testing.T) {
 	for name, rows := range map[string]string{"while writing": strings.Repeat(row, 1000), "at the end": row} {
 		in := write(t, filepath.Join(dir, "in.jsonl"), rows)
 		var stderr bytes.Buffer
-		require.Equal(t, 1, run(context.Background(), []string{"tokenize", "--tokenizer", model, "--in", in}, strings.NewReader(""), fullDisk{}, &stderr), name)
+		require.Equal(t, 1, run(context.Background(), []string{"tokenize", "--tokenizer", model, "--in", in}, strings.NewReader(""), fullDisk{},
+			&stderr), name)
 		require.Equal(t, "prm tokenize: write |1: no space left on device\n", stderr.String(), name)
 	}
 	// a row's own error and the disk's are both said
 	in := write(t, filepath.Join(dir, "in.jsonl"), row+`{"text":3}`+"\n")
 	var stderr bytes.Buffer
-	require.Equal(t, 1, run(context.Background(), []string{"tokenize", "--tokenizer", model, "--in", in}, strings.NewReader(""), fullDisk{}, &stderr))
+	require.Equal(t, 1, run(context.Background(), []string{"tokenize", "--tokenizer", model, "--in", in}, strings.NewReader(""), fullDisk{},
+		&stderr))
 	require.Contains(t, stderr.String(), "in.jsonl:2: text: ")
 	require.Contains(t, stderr.String(), "; write |1: no space left on device\n")
 }

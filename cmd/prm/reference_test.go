@@ -13,8 +13,10 @@ import (
 
 const referenceHead = `# Commands and flags
 
-Generated from the program's own description of itself; ` + "`prm COMMAND --help`" + ` prints the same. Flags may stand anywhere, before the command
-too. Results go to stdout or to ` + "`--out`" + `, progress and warnings to stderr. Exit status: 0 done, 1 failed with one line that says why, 2
+Generated from the program's own description of itself; ` + "`prm COMMAND --help`" +
+	` prints the same. Flags may stand anywhere, before the command
+too. Results go to stdout or to ` + "`--out`" +
+	`, progress and warnings to stderr. Exit status: 0 done, 1 failed with one line that says why, 2
 wrong usage.
 `
 

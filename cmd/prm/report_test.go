@@ -11,7 +11,8 @@ import (
 func TestReport(t *testing.T) {
 	dir := t.TempDir()
 	scores := write(t, filepath.Join(dir, "scores.jsonl"), `{"id":"a","scores":[0.9,0.2]}`+"\n")
-	labels := write(t, filepath.Join(dir, "labels.jsonl"), `{"id":"a","problem":"Two?","steps":["One.","Gone wrong."],"labels":{"steps":[1,1]}}`+"\n")
+	labels := write(t, filepath.Join(dir, "labels.jsonl"), `{"id":"a","problem":"Two?","steps":["One.","Gone wrong."],`+
+		`"labels":{"steps":[1,1]}}`+"\n")
 	out, figures := filepath.Join(dir, "out.html"), filepath.Join(dir, "figures")
 	code, stdout, stderr := prmCommand("report", scores, "--data", labels, "--out", out, "--figures", figures)
 	require.Equal(t, 0, code, stderr)

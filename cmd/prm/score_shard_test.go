@@ -23,7 +23,8 @@ func TestScoreShards(t *testing.T) {
 	}
 	in := write(t, filepath.Join(dir, "in.jsonl"), rows.String())
 	score := func(out string, more ...string) (int, string) {
-		code, _, stderr := prmCommand(append([]string{"score", model, in, "--out", filepath.Join(dir, out), "--on-bad", "skip", "--quiet"}, more...)...)
+		code, _, stderr := prmCommand(append([]string{"score", model, in, "--out", filepath.Join(dir, out), "--on-bad", "skip", "--quiet"},
+			more...)...)
 		return code, stderr
 	}
 	merge := func(out string, parts ...string) (int, string) {

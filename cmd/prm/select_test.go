@@ -17,13 +17,15 @@ func TestSelect(t *testing.T) {
 	dir := t.TempDir()
 	var pool, scores strings.Builder
 	for i := range 50 {
-		fmt.Fprintf(&pool, `{"id":"t%02d","problem":"Problem number %d of the pool?","thinking":"Hm.\n\nSo.","response":"It is %d.","source":"s%d","answer":"%d","extra":{"k":%d}}`+"\n", i, i/2, i, i%2, i, i)
+		fmt.Fprintf(&pool, `{"id":"t%02d","problem":"Problem number %d of the pool?","thinking":"Hm.\n\nSo.","response":"It is %d.",`+
+			`"source":"s%d","answer":"%d","extra":{"k":%d}}`+"\n", i, i/2, i, i%2, i, i)
 		fmt.Fprintf(&scores, `{"id":"t%02d","scores":[%g]}`+"\n", i, float64(i*7%50)/50)
 	}
 	in, stored := write(t, filepath.Join(dir, "pool.jsonl"), pool.String()), write(t, filepath.Join(dir, "scores.jsonl"), scores.String())
 	bench := write(t, filepath.Join(dir, "bench.jsonl"), `{"problem":"problem NUMBER 3, of the POOL","answer":"1","unique_id":"u"}`)
 	out := filepath.Join(dir, "selected.jsonl")
-	code, stdout, stderr := prmCommand("select", "--in", in, "--scores", stored, "--top", "5", "--out", out, "--unique", "exact", "--decontaminate", bench, "--per-domain", "3")
+	code, stdout, stderr := prmCommand("select", "--in", in, "--scores", stored, "--top", "5", "--out", out, "--unique", "exact",
+		"--decontaminate", bench, "--per-domain", "3")
 	require.Equal(t, 0, code, stderr)
 	require.Empty(t, stdout)
 	// Rewards fall with i·7 mod 50: 7 (49), 14 (48), 21, 28, 35, 42, 49, 6, 13 ...; 7 is of problem 3.
@@ -167,7 +169,8 @@ func TestSelectedChatsAreReadBack(t *testing.T) {
 	code, stdout, stderr = prmCommand("label", "--config", judge, "--in", chat, "--out", labels, "--quiet")
 	require.Equal(t, 0, code, stderr)
 	require.Contains(t, stdout, "8 trajectories, 14 thinking steps: 7 step labels")
-	run := strings.NewReplacer(filepath.Join(dir, "labelled.jsonl"), filepath.Join(labels, "labels.jsonl"), filepath.Join(dir, "run"), filepath.Join(dir, "run2"), "lora", "head")
+	run := strings.NewReplacer(filepath.Join(dir, "labelled.jsonl"), filepath.Join(labels, "labels.jsonl"), filepath.Join(dir, "run"),
+		filepath.Join(dir, "run2"), "lora", "head")
 	text, err := os.ReadFile(config)
 	require.NoError(t, err)
 	code, _, stderr = prmCommand("--quiet", "train", "--config", write(t, filepath.Join(dir, "run2.yaml"), run.Replace(string(text))))

@@ -30,7 +30,8 @@ func certificate(t *testing.T, cert, key string, serial int64) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
+	template := &x509.Certificate{SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "localhost"},
+		DNSNames:  []string{"localhost"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
 	require.NoError(t, err)
@@ -46,15 +47,18 @@ func TestServeReloads(t *testing.T) {
 	code, _, stderr := prmCommand("train", "--config", config, "--quiet")
 	require.Zero(t, code, stderr)
 	model := filepath.Join(dir, "run", "model")
-	cert, key, list, log := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), filepath.Join(dir, "tokens.yaml"), filepath.Join(dir, "access.jsonl")
+	cert, key, list, log := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), filepath.Join(dir, "tokens.yaml"),
+		filepath.Join(dir, "access.jsonl")
 	certificate(t, cert, key, 1)
 	write(t, list, "tokens:\n  - name: one\n    token: secret-one\n")
-	url, stop, said := servedAs(t, `https://127\.0\.0\.1:\d+`, "--model", model, "--tls-cert", cert, "--tls-key", key, "--tokens", list, "--access-log", log)
+	url, stop, said := servedAs(t, `https://127\.0\.0\.1:\d+`, "--model", model, "--tls-cert", cert, "--tls-key", key, "--tokens", list,
+		"--access-log", log)
 
 	ask := func(token string) (status int, serial int64) {
 		transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 		client := &http.Client{Timeout: 10 * time.Second, Transport: transport}
-		r, err := http.NewRequest("POST", url+"/reward/remote_rm", strings.NewReader(`{"prompt":"p","response":"<think>\nOne.\n</think>\n\nTwo."}`))
+		r, err := http.NewRequest("POST",
+			url+"/reward/remote_rm", strings.NewReader(`{"prompt":"p","response":"<think>\nOne.\n</think>\n\nTwo."}`))
 		require.NoError(t, err)
 		r.Header.Set("Authorization", "Bearer "+token)
 		got, err := client.Do(r)
@@ -84,7 +88,8 @@ func TestServeReloads(t *testing.T) {
 		ended <- n
 	}()
 	certificate(t, cert, key, 2)
-	write(t, list, "tokens:\n  - {name: one, token: secret-one}\n  - {name: two, sha256: "+fmt.Sprintf("%x", sha256.Sum256([]byte("secret-two")))+"}\n")
+	write(t, list, "tokens:\n  - {name: one, token: secret-one}\n  - {name: two, sha256: "+fmt.Sprintf("%x",
+		sha256.Sum256([]byte("secret-two")))+"}\n")
 	require.NoError(t, os.Rename(log, log+".1"))
 	hangup(t, said, "is served anew")
 	status, serial = ask("secret-two")
@@ -122,8 +127,9 @@ func TestServeRefusesHalfOfTLS(t *testing.T) {
 		require.Equal(t, 2, code, stderr)
 	}
 	for text, message := range map[string]string{
-		"tokens: []": "it has no tokens", "tokens: [{name: a}]": "one of token and sha256", "tokens: [{name: a, token: b, sha256: c}]": "one of token and sha256",
-		"tokens: [{name: a, sha256: abc}]": "64 hexadecimal digits", "tokens: [{name: a, token: b, rate: 3}]": "rate",
+		"tokens: []": "it has no tokens", "tokens: [{name: a}]": "one of token and sha256",
+		"tokens: [{name: a, token: b, sha256: c}]": "one of token and sha256",
+		"tokens: [{name: a, sha256: abc}]":         "64 hexadecimal digits", "tokens: [{name: a, token: b, rate: 3}]": "rate",
 		"tokens: [{token: b}]": "has no name", "tokens: [{name: a, token: b, per_minute: -1}]": "negative",
 	} {
 		path := write(t, filepath.Join(t.TempDir(), "tokens.yaml"), text)

@@ -96,7 +96,8 @@ func TestServe(t *testing.T) {
 	require.Contains(t, said, "every request is answered")
 	require.Regexp(t, `prefix cache: \d+ tokens, which take up to \d+ MiB`, said)
 
-	for args, message := range map[string]string{"--beta 2": "beta: 2 is not in [0,1]", "--queue -1": "queue", "--cache-tokens -1": "--cache-tokens", "--too-long cut": "--too-long", "--unscored zero": "unscored: \"zero\" is neither"} {
+	for args, message := range map[string]string{"--beta 2": "beta: 2 is not in [0,1]", "--queue -1": "queue",
+		"--cache-tokens -1": "--cache-tokens", "--too-long cut": "--too-long", "--unscored zero": "unscored: \"zero\" is neither"} {
 		code, _, stderr := prmCommand(append([]string{"serve", "--model", model}, strings.Fields(args)...)...)
 		require.Equal(t, 2, code, stderr)
 		require.Contains(t, stderr, message)
@@ -123,7 +124,8 @@ func TestServeBlends(t *testing.T) {
 		beta, scale string
 		alpha       float64
 	}{{"0.75", "paper", 1}, {"0.3", "unit", 1}, {"1", "unit", 0.5}, {"0.5", "paper", 2}, {"0", "unit", 0}} {
-		url, stop := served(t, "--model", trained, "--beta", c.beta, "--blend-scale", c.scale, "--alpha", fmt.Sprint(c.alpha), "--parts", "all", "--unscored=-2")
+		url, stop := served(t, "--model", trained, "--beta", c.beta, "--blend-scale", c.scale, "--alpha", fmt.Sprint(c.alpha), "--parts", "all",
+			"--unscored=-2")
 		beta, err := strconv.ParseFloat(c.beta, 64)
 		require.NoError(t, err)
 		for label, outcome := range map[string]float64{"2": 1, "3": 0} {
@@ -209,9 +211,11 @@ func TestServeSaysItsSpeed(t *testing.T) {
 	var log shared
 	ended := make(chan int, 1)
 	go func() {
-		ended <- run(ctx, []string{"serve", filepath.Join(dir, "run"), "--host", "127.0.0.1", "--port", "0", "--timeout", "10s", "--max-tokens", "100000000"}, strings.NewReader(""), io.Discard, &log)
+		ended <- run(ctx, []string{"serve", filepath.Join(dir, "run"), "--host", "127.0.0.1", "--port", "0", "--timeout", "10s", "--max-tokens",
+			"100000000"}, strings.NewReader(""), io.Discard, &log)
 	}()
-	said := regexp.MustCompile(`about (\d+) tokens a second, one text at a time: the longest that fits the time-out of 10s has about (\d+) tokens`)
+	said := regexp.MustCompile(`about (\d+) tokens a second, one text at a time: the longest that fits the time-out of 10s has about ` +
+		`(\d+) tokens`)
 	require.Eventually(t, func() bool { return said.MatchString(log.String()) }, 20*time.Second, 5*time.Millisecond, log.String())
 	m := said.FindStringSubmatch(log.String())
 	speed, err := strconv.ParseFloat(m[1], 64)

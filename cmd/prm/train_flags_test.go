@@ -16,13 +16,15 @@ import (
 func TestTrainWithoutConfiguration(t *testing.T) {
 	dir, model, labelled, config := fixture(t)
 	out := filepath.Join(dir, "flags")
-	code, stdout, stderr := prmCommand("train", "--model", model, "--data", labelled, "--out", out, "--steps", "2", "--lr", "2e-4", "--train", "head",
+	code, stdout, stderr := prmCommand("train", "--model", model, "--data", labelled, "--out", out, "--steps", "2", "--lr", "2e-4", "--train",
+		"head",
 		"--batch-size", "4")
 	require.Equal(t, 0, code, stderr)
 	require.Contains(t, stdout, "trained 2 steps")
 	c, err := prm.LoadTrainConfig(filepath.Join(out, "config.yaml"), nil)
 	require.NoError(t, err)
-	require.Equal(t, []any{"head", 2, 2e-4, 4, []string{labelled}}, []any{c.Train, c.Optim.Steps, *c.Optim.LR, c.Batch.Trajectories, c.Data.Train})
+	require.Equal(t, []any{"head", 2, 2e-4, 4, []string{labelled}},
+		[]any{c.Train, c.Optim.Steps, *c.Optim.LR, c.Batch.Trajectories, c.Data.Train})
 
 	// A run folder stands for its configuration, and flags win over it.
 	code, stdout, stderr = prmCommand("train", out, "--resume", "--steps", "3")
@@ -31,7 +33,8 @@ func TestTrainWithoutConfiguration(t *testing.T) {
 	require.Contains(t, stderr, "optim.steps: 3 by --steps, in place of 2 in "+filepath.Join(out, "config.yaml"))
 
 	// What --print-config prints is the same configuration again.
-	code, printed, stderr := prmCommand("train", config, "--print-config", "--lr", "0.5", "--set", "optim.lr=0.25", "--set", `text.split="a: b"`)
+	code, printed, stderr := prmCommand("train", config, "--print-config", "--lr", "0.5", "--set", "optim.lr=0.25", "--set",
+		`text.split="a: b"`)
 	require.Equal(t, 0, code, stderr)
 	require.Contains(t, stderr, "optim.lr: 0.5 by --lr, in place of 0.0001 in ")
 	again := write(t, filepath.Join(dir, "again.yaml"), printed)
@@ -71,7 +74,8 @@ func TestSignalExit(t *testing.T) {
 		ctx, end := context.WithCancelCause(context.Background())
 		end(c.cause)
 		out := filepath.Join(dir, "interrupted")
-		code := run(ctx, append([]string{"train", "--config", config, "--out", out, "--quiet"}, c.flags...), strings.NewReader(""), new(strings.Builder),
+		code := run(ctx, append([]string{"train", "--config", config, "--out", out, "--quiet"}, c.flags...), strings.NewReader(""),
+			new(strings.Builder),
 			new(strings.Builder))
 		require.Equal(t, c.code, code, "%v", c)
 		require.NoError(t, os.RemoveAll(out))

@@ -10,8 +10,8 @@ var boxCommand = regexp.MustCompile(`\\(?:boxed|fbox|framebox)\s*`)
 // between is what may stand between two boxes of one answer: "and", "or", commas, the ends of formulas, another name; joint is
 // what must.
 var joint = regexp.MustCompile(`[,;&]|quad|\b(?:and|or)\b`)
-var between = regexp.MustCompile(`^(?:[\s,;$&]|\\[()\[\]\s,;!]|\\quad|\\qquad|\\text\s*\{\s*(?:and|or|,)?\s*\}|\b(?:and|or)\b|\{|\}|\(|\)|` +
-	`[A-Za-z](?:_\{?\w+\}?)?(?:\(\w\))?\s*=)*$`)
+var between = regexp.MustCompile(`^(?:[\s,;$&]|\\[()\[\]\s,;!]|\\quad|\\qquad|\\text\s*\{\s*(?:and|or|,)?\s*\}|` +
+	`\b(?:and|or)\b|\{|\}|\(|\)|[A-Za-z](?:_\{?\w+\}?)?(?:\(\w\))?\s*=)*$`)
 
 const (
 	maxGap   = 120 // bytes between boxes of one answer

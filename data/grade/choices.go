@@ -149,7 +149,7 @@ func chosenOption(gold string, got finding, text string) string {
 
 var (
 	severalChoices = regexp.MustCompile(`^\(?[A-Z]\)?(?:\s*(?:,|;|/|、|&|\band\b|\bor\b)\s*(?:and\s*|or\s*)?\(?[A-Z]\)?)+$`)
-	refused        = regexp.MustCompile(`^\s*(?:(?:is|was|seems|looks)\s+(?:wrong|incorrect|false|not|tempting|out)\b|(?:and|or)\s+\(?[A-J]\b|` +
-		`can(?:not|'t)|[=<>+*/^])`)
+	refused        = regexp.MustCompile(`^\s*(?:(?:is|was|seems|looks)\s+(?:wrong|incorrect|false|not|tempting|out)\b|` +
+		`(?:and|or)\s+\(?[A-J]\b|can(?:not|'t)|[=<>+*/^])`)
 	negated = regexp.MustCompile(`(?i)(?:\bnot|n't|cannot|never|between)\s*(?:the\s+)?$`)
 )

@@ -17,9 +17,11 @@ var costShapes = []string{
 	"x=", ": ", "and ", `\text{`, `\text{a}`, `\frac`, "^", "_", "1 1/2 ", "Option A ", "A", "A ", "(A) ", "উত্তর A ",
 	"the answer is D. ", "the final answer is $5$. ", "answer: ", "Option D is wrong. ", "Yes, ", "No. ", "so 5. ", "wait, ", "it is 5 but ",
 	"((", "[", "|", `\left(`, `\sqrt{`, `\frac{1}{`, "10^", "10^{10^{10}} ", "9", "9,", "9 ", "999,", "½", "²", `\begin{pmatrix}`,
-	`\begin{`, "```\n", "| a | b |\n", "- ", "1. ", "> ", "a to ", "mod ", "(mod ", "base ", "twenty ", "and ", "or ", "1:", "'", `"`, "°", "%",
+	`\begin{`, "```\n", "| a | b |\n", "- ", "1. ", "> ", "a to ", "mod ", "(mod ", "base ", "twenty ", "and ", "or ", "1:", "'", `"`, "°",
+	"%",
 	"the answer is not ", "答案", "是", "因为", "１，", "&", ";", ":", "=", "~", "\t", "\r\n", `\quad `, "U", "x10^", "5 x 5", "5'5", "2024-",
-	"March ", "Quadrant ", "is correct ", "$$", "$5 ", `\$5 `, "¥", "¬", "\u200b", `\\\\`, `\n\n`, "to do ", "(because ", "（其中", `\boxed{\boxed{1}`,
+	"March ", "Quadrant ", "is correct ", "$$", "$5 ", `\$5 `, "¥", "¬", "\u200b", `\\\\`, `\n\n`, "to do ", "(because ", "（其中",
+	`\boxed{\boxed{1}`,
 	`\boxed{$`, `\boxed{}`, `\fbox{1} `, "</think>", "<think></think>", "<|im_end|>", "</s>", "I hope it is correct. ", "\\(1\\) ",
 }
 

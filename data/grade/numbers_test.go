@@ -11,13 +11,20 @@ import (
 // TestDigits compares with published digits: each difference is far below what equality asks for.
 func TestDigits(t *testing.T) {
 	for expression, digits := range map[string]string{
-		`\pi`:              "3.14159265358979323846264338327950288419716939937510582097494459230781640628620899862803482534211706798214808651328230664709384",
-		"e":                "2.71828182845904523536028747135266249775724709369995957496696762772407663035354759457138217852516642742746639193200305992181741",
-		`\ln 2`:            "0.69314718055994530941723212145817656807550013436025525412068000949339362196969471560586332699641868754200148102057068573368552",
-		`\ln 10`:           "2.30258509299404568401799145468436420760110148862877297603332790096757260967735248023599720508959829834196778404228624863340952",
-		`\sqrt2`:           "1.41421356237309504880168872420969807856967187537694807317667973799073247846210703885038753432764157273501384623091229702492483",
-		`\frac{1+\sqrt5}2`: "1.61803398874989484820458683436563811772030917980576286213544862270526046281890244970720720418939113748475408807538689175212663",
-		`\sqrt[3]{2}`:      "1.25992104989487316476721060727822835057025146470150798008197511215529967651395948372939656243625509415431025603561566525939902",
+		`\pi`: "3.141592653589793238462643383279502884197169399375105820974944592307816406286208998" +
+			"62803482534211706798214808651328230664709384",
+		"e": "2.718281828459045235360287471352662497757247093699959574966967627724076630353547594" +
+			"57138217852516642742746639193200305992181741",
+		`\ln 2`: "0.693147180559945309417232121458176568075500134360255254120680009493393621969694715" +
+			"60586332699641868754200148102057068573368552",
+		`\ln 10`: "2.302585092994045684017991454684364207601101488628772976033327900967572609677352480" +
+			"23599720508959829834196778404228624863340952",
+		`\sqrt2`: "1.414213562373095048801688724209698078569671875376948073176679737990732478462107038" +
+			"85038753432764157273501384623091229702492483",
+		`\frac{1+\sqrt5}2`: "1.618033988749894848204586834365638117720309179805762862135448622705260462818902449" +
+			"70720720418939113748475408807538689175212663",
+		`\sqrt[3]{2}`: "1.259921049894873164767210607278228350570251464701507980081975112155299676513959483" +
+			"72939656243625509415431025603561566525939902",
 	} {
 		n, _, err := parse(expression, true)
 		require.NoError(t, err)
@@ -34,11 +41,16 @@ func TestDigits(t *testing.T) {
 // TestIdentities: equations between functions hold to the last bits at many points, in the reals and outside.
 func TestIdentities(t *testing.T) {
 	for _, pair := range [][2]string{
-		{`\sin x`, `\frac{e^{ix}-e^{-ix}}{2i}`}, {`\cosh x`, `\cos(ix)`}, {`\tan(\arctan x)`, "x"}, {`\sin(\arcsin x)`, "x"}, {`\cos(\arccos x)`, "x"}, {`\sinh(\arcsinh x)`, "x"}, {`\tanh(\arctanh x)`, "x"}, {`\cosh(\arccosh x)`, "x"},
-		{`\ln e^x`, "x"}, {`e^{\ln x}`, "x"}, {`\arctan x+\arccot x`, `\frac\pi2`}, {`\sec^2x-\tan^2x`, "1"}, {`\csc x\sin x`, "1"}, {`\cot x\tan x`, "1"}, {`\log_3 9^x`, "2x"}, {`|x|^2`, "x^2"}, {`\sqrt[5]{x}^5`, "x"},
-		{`\gcd(12n, 18n)`, "6n"}, {`\lcm(4n, 6n)`, "12n"}, {`\binom{n+1}{2}-\binom{n}{2}`, "n"}, {`\max(n, n+1)`, "n+1"}, {`\lceil x\rceil`, `-\lfloor -x\rfloor`}, {`7n \mod 7`, "0"}, {`\prod_{k=1}^{n} k`, "n!"},
-		{`\lfloor\sqrt2\sqrt2\rfloor`, "2"}, {`\lfloor-2.5\rfloor`, "-3"}, {`\arccos(-1)`, `\pi`}, {`\arcsin 1`, `\frac\pi2`}, {`i^i`, `e^{-\pi/2}`}, {`(1+i)^8`, "16"}, {`e^{\pi i/3}`, `\frac12+\frac{\sqrt3}2i`}, {`\log_{1/2} 8`, "-3"}, {`\sqrt{-9}`, "3i"},
-		{`\cos\frac{2\pi}{7}+\cos\frac{4\pi}{7}+\cos\frac{6\pi}{7}`, `-\frac12`}, {`\sqrt[3]{2+\sqrt5}+\sqrt[3]{2-\sqrt5}`, "1"}, {`4\arctan\frac15-\arctan\frac1{239}`, `\frac\pi4`}, {`\sqrt{5+2\sqrt6}`, `\sqrt2+\sqrt3`},
+		{`\sin x`, `\frac{e^{ix}-e^{-ix}}{2i}`}, {`\cosh x`, `\cos(ix)`}, {`\tan(\arctan x)`, "x"}, {`\sin(\arcsin x)`, "x"},
+		{`\cos(\arccos x)`, "x"}, {`\sinh(\arcsinh x)`, "x"}, {`\tanh(\arctanh x)`, "x"}, {`\cosh(\arccosh x)`, "x"},
+		{`\ln e^x`, "x"}, {`e^{\ln x}`, "x"}, {`\arctan x+\arccot x`, `\frac\pi2`}, {`\sec^2x-\tan^2x`, "1"}, {`\csc x\sin x`, "1"},
+		{`\cot x\tan x`, "1"}, {`\log_3 9^x`, "2x"}, {`|x|^2`, "x^2"}, {`\sqrt[5]{x}^5`, "x"},
+		{`\gcd(12n, 18n)`, "6n"}, {`\lcm(4n, 6n)`, "12n"}, {`\binom{n+1}{2}-\binom{n}{2}`, "n"}, {`\max(n, n+1)`, "n+1"},
+		{`\lceil x\rceil`, `-\lfloor -x\rfloor`}, {`7n \mod 7`, "0"}, {`\prod_{k=1}^{n} k`, "n!"},
+		{`\lfloor\sqrt2\sqrt2\rfloor`, "2"}, {`\lfloor-2.5\rfloor`, "-3"}, {`\arccos(-1)`, `\pi`}, {`\arcsin 1`, `\frac\pi2`},
+		{`i^i`, `e^{-\pi/2}`}, {`(1+i)^8`, "16"}, {`e^{\pi i/3}`, `\frac12+\frac{\sqrt3}2i`}, {`\log_{1/2} 8`, "-3"}, {`\sqrt{-9}`, "3i"},
+		{`\cos\frac{2\pi}{7}+\cos\frac{4\pi}{7}+\cos\frac{6\pi}{7}`, `-\frac12`}, {`\sqrt[3]{2+\sqrt5}+\sqrt[3]{2-\sqrt5}`, "1"},
+		{`4\arctan\frac15-\arctan\frac1{239}`, `\frac\pi4`}, {`\sqrt{5+2\sqrt6}`, `\sqrt2+\sqrt3`},
 	} {
 		if v := Equal(pair[0], pair[1]); v.Equal != Yes {
 			t.Errorf("Equal(%q, %q) = %v (%s)", pair[0], pair[1], v.Equal, v.Reason)
@@ -98,8 +110,10 @@ func TestVerifier(t *testing.T) {
 	require.False(t, right)
 	require.Contains(t, reason, "no final answer was found")
 	for gold, want := range map[string]string{
-		"": "no gold answer", `{"inputs": ["1\n"], "outputs": ["2\n"]}`: "not graded", `{"fn_name": "f", "inputs": [[1]], "outputs": [2]}`: "not graded", "assert f(1) == 2": "not graded", "```python\nprint(1)\n```": "not graded",
-		"10^{10^{10}}": "cannot be evaluated",
+		"": "no gold answer", `{"inputs": ["1\n"], "outputs": ["2\n"]}`: "not graded",
+		`{"fn_name": "f", "inputs": [[1]], "outputs": [2]}`: "not graded", "assert f(1) == 2": "not graded",
+		"```python\nprint(1)\n```": "not graded",
+		"10^{10^{10}}":             "cannot be evaluated",
 	} {
 		_, _, err := v.Verify(gold, "7")
 		require.ErrorContains(t, err, want)
@@ -110,12 +124,14 @@ func TestVerifier(t *testing.T) {
 
 // TestCause: what the policy wrote and cannot be read or compared is wrong as a reward; what the gold answer causes has no outcome.
 func TestCause(t *testing.T) {
-	for _, text := range []string{`\boxed{((3}`, "at least 3", `\boxed{3 \text{ or more}}`, `\boxed{\foo{3}}`, "The answer is not 4.", "12 and so on and 7 or so it goes", strings.Repeat("9", maxAnswer+1), `\boxed{3}^2`, strings.Repeat("x ", maxText)} {
+	for _, text := range []string{`\boxed{((3}`, "at least 3", `\boxed{3 \text{ or more}}`, `\boxed{\foo{3}}`, "The answer is not 4.",
+		"12 and so on and 7 or so it goes", strings.Repeat("9", maxAnswer+1), `\boxed{3}^2`, strings.Repeat("x ", maxText)} {
 		v := Equal("3", text)
 		right, ok := v.Outcome()
 		require.Equal(t, [3]any{Undecided, false, true}, [3]any{v.Equal, right, ok}, "%.60q: %s", text, v.Reason)
 	}
-	for _, gold := range []string{`\frac{1}{`, `\foo{3}`, "((3", "", "10^{10^{10}}", strings.Repeat("9", maxAnswer+1), strings.Repeat("x ", maxText)} {
+	for _, gold := range []string{`\frac{1}{`, `\foo{3}`, "((3", "", "10^{10^{10}}", strings.Repeat("9", maxAnswer+1),
+		strings.Repeat("x ", maxText)} {
 		v := Equal(gold, "3")
 		_, ok := v.Outcome()
 		require.Equal(t, Undecided, v.Equal, "%.60q", gold)

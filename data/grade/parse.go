@@ -123,7 +123,8 @@ func (p *parser) list() *node {
 
 var closers = []string{")", "]", "}", `\}`, "|)", `\rangle`, `\\`, "&"}
 
-var relations = []string{"=", "≈", "<", ">", "<=", ">=", "!=", `\in`, `\notin`, `\subset`, `\equiv`, `\sim`, `\cong`, "->", "=>", "<=>", `\perp`, `\parallel`, `\wedge`, `\vee`}
+var relations = []string{"=", "≈", "<", ">", "<=", ">=", "!=", `\in`, `\notin`, `\subset`, `\equiv`, `\sim`, `\cong`, "->", "=>", "<=>",
+	`\perp`, `\parallel`, `\wedge`, `\vee`}
 
 func (p *parser) relation() *node {
 	args, ops := []*node{p.setOp()}, []string(nil)

@@ -16,11 +16,12 @@ func TestLayout(t *testing.T) {
 		"parentheses": func(s string) string { return `\(` + s + `\)` },
 		"display":     func(s string) string { return `\[` + s + `\]` },
 		"box":         func(s string) string { return `Hence \boxed{` + s + `}.` },
-		"left right":  strings.NewReplacer(`\left`, `\left`, `\langle`, `\left\langle`, `\rangle`, `\right\rangle`, "(", `\left(`, ")", `\right)`).Replace,
-		"dfrac":       strings.NewReplacer(`\frac`, `\dfrac`, `\tfrac`, `\frac`).Replace,
-		"space":       func(s string) string { return "  " + s + " " },
-		"style":       func(s string) string { return `\displaystyle ` + s },
-		"full stop":   func(s string) string { return s + "." },
+		"left right": strings.NewReplacer(`\left`, `\left`, `\langle`, `\left\langle`, `\rangle`, `\right\rangle`, "(", `\left(`, ")",
+			`\right)`).Replace,
+		"dfrac":     strings.NewReplacer(`\frac`, `\dfrac`, `\tfrac`, `\frac`).Replace,
+		"space":     func(s string) string { return "  " + s + " " },
+		"style":     func(s string) string { return `\displaystyle ` + s },
+		"full stop": func(s string) string { return s + "." },
 	}
 	for name, way := range ways {
 		for _, c := range cases {
@@ -91,19 +92,26 @@ func randomExpression(r *rand.Rand, depth int) written {
 	case 0:
 		return written{p.a + "+" + q.a, "{" + q.b + "}+{" + p.b + "}", func(x, y float64) complex128 { return p.value(x, y) + q.value(x, y) }}
 	case 1:
-		return written{p.a + "-(" + q.a + ")", `-\left(` + q.b + `\right)+` + p.b, func(x, y float64) complex128 { return p.value(x, y) - q.value(x, y) }}
+		return written{p.a + "-(" + q.a + ")", `-\left(` + q.b + `\right)+` + p.b,
+			func(x, y float64) complex128 { return p.value(x, y) - q.value(x, y) }}
 	case 2:
-		return written{"(" + p.a + ")(" + q.a + ")", "{(" + q.b + `)}\cdot[` + p.b + "]", func(x, y float64) complex128 { return p.value(x, y) * q.value(x, y) }}
+		return written{"(" + p.a + ")(" + q.a + ")", "{(" + q.b + `)}\cdot[` + p.b + "]",
+			func(x, y float64) complex128 { return p.value(x, y) * q.value(x, y) }}
 	case 3:
-		return written{`\frac{` + p.a + "}{" + q.a + "}", "(" + p.b + ")/(" + q.b + ")", func(x, y float64) complex128 { return p.value(x, y) / q.value(x, y) }}
+		return written{`\frac{` + p.a + "}{" + q.a + "}", "(" + p.b + ")/(" + q.b + ")",
+			func(x, y float64) complex128 { return p.value(x, y) / q.value(x, y) }}
 	case 4:
-		return written{"(" + p.a + ")^2", "(" + p.b + `)\times(` + p.b + ")", func(x, y float64) complex128 { return p.value(x, y) * p.value(x, y) }}
+		return written{"(" + p.a + ")^2", "(" + p.b + `)\times(` + p.b + ")",
+			func(x, y float64) complex128 { return p.value(x, y) * p.value(x, y) }}
 	case 5:
-		return written{`\sin(` + p.a + ")", `\cos\left(\frac{\pi}{2}-(` + p.b + `)\right)`, func(x, y float64) complex128 { return cmplx.Sin(p.value(x, y)) }}
+		return written{`\sin(` + p.a + ")", `\cos\left(\frac{\pi}{2}-(` + p.b + `)\right)`,
+			func(x, y float64) complex128 { return cmplx.Sin(p.value(x, y)) }}
 	case 6:
-		return written{`\sqrt{(` + p.a + ")^2+1}", `((` + p.b + `)^2+1)^{\frac12}`, func(x, y float64) complex128 { return cmplx.Sqrt(p.value(x, y)*p.value(x, y) + 1) }}
+		return written{`\sqrt{(` + p.a + ")^2+1}", `((` + p.b + `)^2+1)^{\frac12}`,
+			func(x, y float64) complex128 { return cmplx.Sqrt(p.value(x, y)*p.value(x, y) + 1) }}
 	case 7:
-		return written{`\ln((` + p.a + ")^2+1)", `\frac{\log(1+(` + p.b + `)^2)}{\log e}`, func(x, y float64) complex128 { return cmplx.Log(p.value(x, y)*p.value(x, y) + 1) }}
+		return written{`\ln((` + p.a + ")^2+1)", `\frac{\log(1+(` + p.b + `)^2)}{\log e}`,
+			func(x, y float64) complex128 { return cmplx.Log(p.value(x, y)*p.value(x, y) + 1) }}
 	}
 	return written{`\arctan(` + p.a + ")", `\tan^{-1}(` + p.b + ")", func(x, y float64) complex128 { return cmplx.Atan(p.value(x, y)) }}
 }
@@ -160,7 +168,8 @@ func TestNearNumbers(t *testing.T) {
 		}
 		other := append([]byte{}, digits...)
 		other[r.IntN(len(other))]++
-		for _, form := range []string{"%s", "-%s", `\frac{%s}{7}`, `\sqrt{%s}`, `%s\pi`, `x^2+%s`, "(%s, 1)", `[0,%s)`, `\{%s\}`, `x=%s`, `x>%s`, `\begin{pmatrix}%s\\1\end{pmatrix}`, `%s\%%`, `%s\text{ cm}`, `\pm %s`} {
+		for _, form := range []string{"%s", "-%s", `\frac{%s}{7}`, `\sqrt{%s}`, `%s\pi`, `x^2+%s`, "(%s, 1)", `[0,%s)`, `\{%s\}`, `x=%s`, `x>%s`,
+			`\begin{pmatrix}%s\\1\end{pmatrix}`, `%s\%%`, `%s\text{ cm}`, `\pm %s`} {
 			a, b := fmt.Sprintf(form, digits), fmt.Sprintf(form, other)
 			if v := Equal(a, b); v.Equal != No {
 				t.Fatalf("Equal(%q, %q) = %v (%s)", a, b, v.Equal, v.Reason)

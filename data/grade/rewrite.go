@@ -22,7 +22,8 @@ var rewritings = []rewriting{
 	{"+", regexp.MustCompile(`^\+\s?-\s?(\d|\\)`), `\pm $1`},
 	{"minus", regexp.MustCompile(`(?i)\bplus or minus\s+`), `\pm `},
 	{`\ `, regexp.MustCompile(`(\d)\\\s+(\d+/\d)`), "$1 $2"},
-	{" ", regexp.MustCompile(`^(\d[\d.,]*)\s*(kg|km|min|m|t|L)\s+(\d[\d.]*)\s*(g|m|s|h|min|cm|mL|mm|kg)$`), `$1\text{ $2 }$3\text{ $4}`}, // 1 kg 500 g
+	{" ", regexp.MustCompile(`^(\d[\d.,]*)\s*(kg|km|min|m|t|L)\s+(\d[\d.]*)\s*(g|m|s|h|min|cm|mL|mm|kg)$`), `$1\text{ $2 }$3\text{ $4}`},
+	// 1 kg 500 g
 	{"er", regexp.MustCompile(`(?i)\bper\s+cent\b`), "percent"},
 	{"$", regexp.MustCompile(`\bU\.?S\.?\s*(\\?\$)`), "$1"},
 	{"x", regexp.MustCompile(`(\d)\s+x\s+(\d)|(\d)\s*x\s*(10\s*\^)`), `$1$3\times $2$4`},
@@ -33,7 +34,8 @@ var rewritings = []rewriting{
 	{"mod", regexp.MustCompile(`(\w)\s+mod\s+(\w)`), `$1\mod $2`},
 	{"base", regexp.MustCompile(`_\{?\s*\\text\s*\{\s*base\s+(\d+)\s*\}\s*\}?`), `_{$1}`},
 	{"base", regexp.MustCompile(`^\(?([0-9A-Za-z.]+)\)?\s*(?:\\text\s*\{)?\s*\(?(?:in\s+)?base[\s-]*\}?\s*(\d+)\s*\)?\s*\}?$`), `${1}_{$2}`},
-	{"base", regexp.MustCompile(`^\(?([0-9A-Za-z.]+)\)?\s*(?:\\text\s*\{)?\s*\(?(?:in\s+)?base[\s-]*([a-z]{3,8})\s*\)?\s*\}?$`), `${1}_{\text{$2}}`},
+	{"base", regexp.MustCompile(`^\(?([0-9A-Za-z.]+)\)?\s*(?:\\text\s*\{)?\s*\(?(?:in\s+)?base[\s-]*([a-z]{3,8})\s*\)?\s*\}?$`),
+		`${1}_{\text{$2}}`},
 	{"pounds", regexp.MustCompile(`\\pounds\b\s*`), "£"},
 	{"度", regexp.MustCompile(`摄氏度`), "°C"},
 	{"度", regexp.MustCompile(`(\d\s*)度`), "$1°"},

@@ -36,7 +36,8 @@ func rows[T any](t *testing.T, file string, f func(T)) {
 // TestPublishedPairs: the pairs of Math-Verify's tests and of Qwen2.5-Math's example, but for four published slips:
 // f(x) and f(y) are called equal, as are 1-1/e and 1+1/e; 9 in \( \) that spans lines is not, nor is 10{,}000 and 10000.
 func TestPublishedPairs(t *testing.T) {
-	slips := map[[2]string]bool{{"$f(x)$", "$f(y)$"}: true, {`$1 - \frac{1}{\mathrm{e}}$`, `$1 + \frac{1}{\mathrm{e}}$`}: true, {"$9$", "Answer \\( \n 9 \n \\)"}: true, {"10{,}000", "10000"}: true}
+	slips := map[[2]string]bool{{"$f(x)$", "$f(y)$"}: true, {`$1 - \frac{1}{\mathrm{e}}$`, `$1 + \frac{1}{\mathrm{e}}$`}: true,
+		{"$9$", "Answer \\( \n 9 \n \\)"}: true, {"10{,}000", "10000"}: true}
 	for _, file := range []string{"math_verify_cases", "qwen_math100_pairs"} {
 		rows(t, "grader/"+file+".jsonl", func(r struct {
 			Gold, Pred string

@@ -34,7 +34,8 @@ var (
 		possible different positive ordered valid such required needed sold made left remaining earned spent saved collected
 		bought used eaten read shared apiece passed red blue green yellow white black orange purple pink brown gray grey golden silver small large
 		big little tiny huge fresh new young gummy bear square-foot rectangular circular triangular round wooden plastic glass paper
-		album almond apartment app appointment apricot article attendee baby badge bagel balcony bale bandage bank barrel batch battalion beaker bed
+		album almond apartment app appointment apricot article attendee baby badge bagel balcony bale bandage bank barrel batch battalion
+		beaker bed
 		bedroom blouse blueberry board bolt bookcase boot branch brother browny brownie bug burger burrito business cactus cage camel camera
 		candle canoe castle cell chandelier check cheerleader cherry chip client cloth cloud cluster coach company container corn coupon cousin
 		cow crab crate croissant cube cubes cucumber cup customer cycle daughter deck delegate designer device diamond diaper die dish doe

@@ -37,7 +37,8 @@ var (
 )
 
 // halfLine are the real numbers of one sign.
-var halfLine = regexp.MustCompile(`^(?:the set of )?(?:all |any |every )?(?:the )?(positive|negative|non-?negative|non-?positive) real(?: numbers?|s)$`)
+var halfLine = regexp.MustCompile(`^(?:the set of )?(?:all |any |every )?(?:the )?(positive|negative|non-?negative|non-?positive) ` +
+	`real(?: numbers?|s)$`)
 
 func halfLineOf(sign string) *node {
 	zero, infinity := integer(0), named(symbol, `\infty`)
@@ -53,7 +54,8 @@ func halfLineOf(sign string) *node {
 	return named(tuple, "(]", newNode(negative, infinity), zero)
 }
 
-var allReal = regexp.MustCompile(`^(?:[a-z] (?:is|can be|may be) )?(?:all|any|every)(?: possible)? real(?: numbers?| values?)?(?: (?:of )?[a-z])?$`)
+var allReal = regexp.MustCompile(`^(?:[a-z] (?:is|can be|may be) )?(?:all|any|every)(?: possible)? real(?: numbers?| values?)?(?: ` +
+	`(?:of )?[a-z])?$`)
 
 var realNumbers, emptySets = phrases("all real numbers|all reals|all real|real numbers|reals|any real number|every real number|" +
 	"all real values|all numbers|the real line|real line|entire real line|全体实数|所有实数|实数集|任意实数|一切实数|" +

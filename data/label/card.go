@@ -32,7 +32,8 @@ func card(m Manifest) string {
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	s := m.Summary
 	line("# Labelled trajectories\n")
-	line("Step rewards and trajectory rewards for training a process reward model, made by `prm label`. How each label was made stands beside it, in `labels.made` of each row.\n")
+	line("Step rewards and trajectory rewards for training a process reward model, made by `prm label`. How each label was made stands " +
+		"beside it, in `labels.made` of each row.\n")
 	if m.Shards > 1 {
 		line("This is shard %d of %d (from 0).\n", m.Shard, m.Shards)
 	}

@@ -80,8 +80,10 @@ func TestVectors(t *testing.T) {
 	}
 	id := v.ID()
 	for text, want := range map[string]string{
-		`{"text":"x"}`: "0 numbers", `{"vector":[1]}`: "text or sha256", `{"text":"x","sha256":"00","vector":[1]}`: "not both", `{"sha256":"00","vector":[1]}`: "not a SHA-256",
-		`{"text":"x","vector":[1]}` + "\n" + `{"text":"y","vector":[1,2]}`: ":2: a vector of 2", `{"text":"x","vector":[0,0]}`: "no direction", `{"text":"x","vector":[1e99]}`: ":1", "{": ":1",
+		`{"text":"x"}`: "0 numbers", `{"vector":[1]}`: "text or sha256", `{"text":"x","sha256":"00","vector":[1]}`: "not both",
+		`{"sha256":"00","vector":[1]}`:                                     "not a SHA-256",
+		`{"text":"x","vector":[1]}` + "\n" + `{"text":"y","vector":[1,2]}`: ":2: a vector of 2", `{"text":"x","vector":[0,0]}`: "no direction",
+		`{"text":"x","vector":[1e99]}`: ":1", "{": ":1",
 	} {
 		put(text)
 		if _, err := ReadVectors(path); err == nil || !strings.Contains(err.Error(), want) {

@@ -169,7 +169,8 @@ func TestLeaks(t *testing.T) {
 		{"Multiply to get 1,234 in all.", "1234", "", true},
 		{"It holds 142 things.", "42", "", false},
 		{"Arrive at 17.", "42", "We find 17", true}, // the response's own value, though it is wrong
-		{"Choose (B).", "B", "", true}, {"A good start: the answer is C", "C", "", true}, {"A plan. B is a set.", "B", "", false}, {"Use option (A) then.", "B", "", false},
+		{"Choose (B).", "B", "", true}, {"A good start: the answer is C", "C", "", true}, {"A plan. B is a set.", "B", "", false},
+		{"Use option (A) then.", "B", "", false},
 		{"It ends as x^2 + 1 again", "x^2+1", "", true}, {"It ends as x^2", "x^2+1", "", false},
 		{"", "2", "", false},
 	} {

@@ -87,7 +87,8 @@ func made(n int) []*data.Trajectory {
 	random := rng.New(11, "trajectories")
 	all := make([]*data.Trajectory, n)
 	for i := range all {
-		t := &data.Trajectory{ID: fmt.Sprint("t", i), Problem: fmt.Sprint("What is ", i/2, " + 1?"), Source: fmt.Sprint("s", i%3), Answer: fmt.Sprint(i/2 + 1)}
+		t := &data.Trajectory{ID: fmt.Sprint("t", i), Problem: fmt.Sprint("What is ", i/2, " + 1?"), Source: fmt.Sprint("s", i%3),
+			Answer: fmt.Sprint(i/2 + 1)}
 		for k := range 1 + random.Uint64(uint64(2*i))%6 {
 			t.Thinking += fmt.Sprintf("thought %d of %d\n\n", k, i)
 		}
@@ -385,7 +386,8 @@ func TestFailuresAreNeverLabels(t *testing.T) {
 			}
 		}
 	}
-	if report.Open["quality"][broken.Error()] == 0 || report.Open["quality"]["the judge's score is not in [0,1]"] == 0 || report.None["quality"]["nothing to check"] == 0 {
+	if report.Open["quality"][broken.Error()] == 0 || report.Open["quality"]["the judge's score is not in [0,1]"] == 0 ||
+		report.None["quality"]["nothing to check"] == 0 {
 		t.Errorf("open %v, none %v", report.Open, report.None)
 	}
 	// What is open is asked again, what was answered is not.

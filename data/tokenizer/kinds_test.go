@@ -64,7 +64,8 @@ func flaggedTokens(first int) string {
 			next++
 		}
 		has := func(flag string) bool { return strings.Contains(r.flags, flag) }
-		rows = append(rows, fmt.Sprintf(`{"id": %d, "content": %s, "single_word": %t, "lstrip": %t, "rstrip": %t, "normalized": %t, "special": %t}`,
+		rows = append(rows, fmt.Sprintf(`{"id": %d, "content": %s, "single_word": %t, "lstrip": %t, "rstrip": %t, "normalized": %t, `+
+			`"special": %t}`,
 			id, quoted(r.content), has("single_word"), has("lstrip"), has("rstrip"), has("normalized"), len(rows)%2 == 0))
 	}
 	return "[" + strings.Join(rows, ", ") + "]"

@@ -87,21 +87,29 @@ func TestSPMRefused(t *testing.T) {
 	require.NoError(t, err)
 	good := string(text)
 	for name, c := range map[string]struct{ file, want string }{
-		"other decoder":   {withEntry(t, good, "decoder", `{"type":"Fuse"}`), `decoder: "Fuse" is not known`},
-		"other strip":     {replaceOnce(t, good, `"start":1`, `"start":2`), "Strip with these settings"},
-		"no marks":        {withEntry(t, good, "normalizer", `{"type":"Sequence","normalizers":[{"type":"NFC"}]}`), "neither it nor pre_tokenizer marks spaces"},
-		"lowercase":       {withEntry(t, good, "normalizer", `{"type":"Lowercase"}`), `normalizer.type: "Lowercase" in this place`},
-		"NFC later":       {withEntry(t, good, "normalizer", `{"type":"Sequence","normalizers":[{"type":"Replace","pattern":{"String":" "},"content":"▁"},{"type":"NFC"}]}`), `normalizers[1].type: "NFC" in this place`},
-		"NFKC":            {withEntry(t, good, "normalizer", `{"type":"NFKC"}`), `normalizer.type: "NFKC" in this place`},
-		"no list":         {withEntry(t, good, "normalizer", `{"type":"Prepend","prepend":"▁"}`), "normalizer: no Replace of spaces"},
-		"byte-level":      {withEntry(t, withEntry(t, good, "normalizer", "null"), "pre_tokenizer", `{"type":"ByteLevel","add_prefix_space":false}`), `pre_tokenizer.type: "ByteLevel" is not known with byte_fallback`},
-		"prepended later": {withEntry(t, good, "normalizer", `{"type":"Sequence","normalizers":[{"type":"Replace","pattern":{"String":" "},"content":"▁"},{"type":"Prepend","prepend":"▁"}]}`), `normalizers[1].type: "Prepend" in this place`},
-		"both":            {withEntry(t, good, "pre_tokenizer", `{"type":"Metaspace","replacement":"▁"}`), "besides a normalizer"},
-		"a missing byte":  {replaceOnce(t, good, `"<0x7F>":`, `"<0x7f>":`), "no token <0x7F>"},
-		"other scheme":    {withEntry(t, withEntry(t, good, "normalizer", "null"), "pre_tokenizer", `{"type":"Metaspace","replacement":"▁","prepend_scheme":"last"}`), `prepend_scheme: "last"`},
-		"scheme and flag": {withEntry(t, withEntry(t, good, "normalizer", "null"), "pre_tokenizer", `{"type":"Metaspace","replacement":"▁","prepend_scheme":"first","add_prefix_space":false}`), `add_prefix_space: false contradicts`},
-		"sequence key":    {withEntry(t, good, "normalizer", `{"type":"Sequence","normalizers":[],"mode":1}`), `normalizer: key "mode" is not known`},
-		"nested":          {withEntry(t, good, "normalizer", `{"type":"Sequence","normalizers":[{"type":"Sequence","normalizers":[]}]}`), "normalizers[0]"},
+		"other decoder": {withEntry(t, good, "decoder", `{"type":"Fuse"}`), `decoder: "Fuse" is not known`},
+		"other strip":   {replaceOnce(t, good, `"start":1`, `"start":2`), "Strip with these settings"},
+		"no marks": {withEntry(t, good, "normalizer", `{"type":"Sequence","normalizers":[{"type":"NFC"}]}`),
+			"neither it nor pre_tokenizer marks spaces"},
+		"lowercase": {withEntry(t, good, "normalizer", `{"type":"Lowercase"}`), `normalizer.type: "Lowercase" in this place`},
+		"NFC later": {withEntry(t, good, "normalizer", `{"type":"Sequence","normalizers":[{"type":"Replace","pattern":{"String":" "},`+
+			`"content":"▁"},{"type":"NFC"}]}`), `normalizers[1].type: "NFC" in this place`},
+		"NFKC":    {withEntry(t, good, "normalizer", `{"type":"NFKC"}`), `normalizer.type: "NFKC" in this place`},
+		"no list": {withEntry(t, good, "normalizer", `{"type":"Prepend","prepend":"▁"}`), "normalizer: no Replace of spaces"},
+		"byte-level": {withEntry(t, withEntry(t, good, "normalizer", "null"), "pre_tokenizer",
+			`{"type":"ByteLevel","add_prefix_space":false}`), `pre_tokenizer.type: "ByteLevel" is not known with byte_fallback`},
+		"prepended later": {withEntry(t, good, "normalizer", `{"type":"Sequence","normalizers":[{"type":"Replace","pattern":{"String":" "},`+
+			`"content":"▁"},{"type":"Prepend","prepend":"▁"}]}`), `normalizers[1].type: "Prepend" in this place`},
+		"both":           {withEntry(t, good, "pre_tokenizer", `{"type":"Metaspace","replacement":"▁"}`), "besides a normalizer"},
+		"a missing byte": {replaceOnce(t, good, `"<0x7F>":`, `"<0x7f>":`), "no token <0x7F>"},
+		"other scheme": {withEntry(t, withEntry(t, good, "normalizer", "null"), "pre_tokenizer",
+			`{"type":"Metaspace","replacement":"▁","prepend_scheme":"last"}`), `prepend_scheme: "last"`},
+		"scheme and flag": {withEntry(t, withEntry(t, good, "normalizer", "null"), "pre_tokenizer",
+			`{"type":"Metaspace","replacement":"▁","prepend_scheme":"first","add_prefix_space":false}`), `add_prefix_space: false contradicts`},
+		"sequence key": {withEntry(t, good, "normalizer", `{"type":"Sequence","normalizers":[],"mode":1}`),
+			`normalizer: key "mode" is not known`},
+		"nested": {withEntry(t, good, "normalizer", `{"type":"Sequence","normalizers":[{"type":"Sequence","normalizers":[]}]}`),
+			"normalizers[0]"},
 	} {
 		_, err := openText(t, c.file)
 		require.ErrorContains(t, err, c.want, name)
@@ -116,8 +124,11 @@ func TestSurround(t *testing.T) {
 		fault         string
 	}{
 		`null`: {}, `{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":false,"use_regex":true}`: {},
-		`{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>","type_id":0}},{"Sequence":{"id":"A","type_id":0}},{"SpecialToken":{"id":"</s>","type_id":0}}],"pair":[],"special_tokens":{"<s>":{"id":"<s>","ids":[1],"tokens":["<s>"]},"</s>":{"id":"</s>","ids":[2,0],"tokens":[]}}}`: {before: []int32{1}, after: []int32{2, 0}},
-		`{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>","type_id":0}}],"special_tokens":{}}`: {fault: `post_processor.single[0]: "<s>" is none of special_tokens`},
+		`{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>","type_id":0}},{"Sequence":{"id":"A","type_id":0}},` +
+			`{"SpecialToken":{"id":"</s>","type_id":0}}],"pair":[],"special_tokens":{"<s>":{"id":"<s>","ids":[1],"tokens":["<s>"]},` +
+			`"</s>":{"id":"</s>","ids":[2,0],"tokens":[]}}}`: {before: []int32{1}, after: []int32{2, 0}},
+		`{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>","type_id":0}}],"special_tokens":{}}`: {fault: `p` +
+			`ost_processor.single[0]: "<s>" is none of special_tokens`},
 		`{"type":"RobertaProcessing"}`:                                           {fault: `post_processor.type: "RobertaProcessing"`},
 		`{"type":"Sequence","processors":[{"type":"Sequence","processors":[]}]}`: {fault: "post_processor.processors[0]"},
 	} {

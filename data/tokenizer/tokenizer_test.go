@@ -25,7 +25,8 @@ func shown(t testing.TB, tok Tokenizer, text string) []string {
 
 // The expected cuts are those that Hugging Face's flags are documented to make.
 func TestAddedTokenFlags(t *testing.T) {
-	file := withEntry(t, plain(t), "added_tokens", strings.ReplaceAll(flaggedTokens(258), `"id": 1158, "content": "word"`, `"id": 97, "content": "a"`))
+	file := withEntry(t, plain(t), "added_tokens", strings.ReplaceAll(flaggedTokens(258), `"id": 1158, "content": "word"`, `"id": 97, `+
+		`"content": "a"`))
 	tok := mustOpen(t, file)
 	for text, want := range map[string][]string{
 		"1<|im_end|>1":       {"1", "<|im_end|>", "1"},
@@ -115,7 +116,8 @@ func TestLongWords(t *testing.T) {
 	}
 	tok := small(t, "")
 	// In Go even under the tag: the library looks back over all white space for each token with lstrip.
-	flags := inGo(mustOpen(t, withEntry(t, plain(t), "added_tokens", `[{"id": 258, "content": "\n", "lstrip": true}, {"id": 259, "content": "aaaa!"}]`)))
+	flags := inGo(mustOpen(t, withEntry(t, plain(t), "added_tokens", `[{"id": 258, "content": "\n", "lstrip": true}, {"id": 259, `+
+		`"content": "aaaa!"}]`)))
 	start := time.Now()
 	for name, text := range map[string]string{
 		"word":   strings.Repeat("abcaa", n/5),

@@ -29,7 +29,8 @@ func TestWordPieceVectors(t *testing.T) {
 		IDs   map[string][][]int32
 	}
 	require.NoError(t, json.Unmarshal(raw, &vectors))
-	for name, reference := range map[string]string{"uncased": "uncased", "cased": "cased", "accents": "accents", "raw": "raw", "vocab_uncased": "uncased", "vocab_accents": "accents"} {
+	for name, reference := range map[string]string{"uncased": "uncased", "cased": "cased", "accents": "accents", "raw": "raw",
+		"vocab_uncased": "uncased", "vocab_accents": "accents"} {
 		tok := openWordPiece(t, name)
 		require.Len(t, vectors.IDs[reference], len(vectors.Texts))
 		for i, text := range vectors.Texts {
@@ -107,15 +108,19 @@ func TestWordPieceRefusals(t *testing.T) {
 }
 
 // smallWordPiece is short, so that the fuzzer spends its time on finding rather than on shortening.
-const smallWordPiece = `{"version":"1.0","truncation":null,"padding":null,"added_tokens":[{"id":1,"content":"[CLS]","single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":true}],` +
-	`"normalizer":{"type":"BertNormalizer","clean_text":true,"handle_chinese_chars":true,"strip_accents":null,"lowercase":true},"pre_tokenizer":{"type":"BertPreTokenizer"},"post_processor":%s,` +
-	`"decoder":null,"model":{"type":"WordPiece","unk_token":"[UNK]","continuing_subword_prefix":"##","max_input_chars_per_word":100,"vocab":{"[UNK]":0,"[CLS]":1,"[SEP]":2,"the":3,"un":4,"##able":5,"u":6}}}`
+const smallWordPiece = `{"version":"1.0","truncation":null,"padding":null,"added_tokens":[{"id":1,"content":"[CLS]",` +
+	`"single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":true}],` +
+	`"normalizer":{"type":"BertNormalizer","clean_text":true,"handle_chinese_chars":true,"strip_accents":null,"lowercase":true},` +
+	`"pre_tokenizer":{"type":"BertPreTokenizer"},"post_processor":%s,` +
+	`"decoder":null,"model":{"type":"WordPiece","unk_token":"[UNK]","continuing_subword_prefix":"##","max_input_chars_per_word":100,` +
+	`"vocab":{"[UNK]":0,"[CLS]":1,"[SEP]":2,"the":3,"un":4,"##able":5,"u":6}}}`
 
 // However a file is spoiled, it is read or refused, and what is read encodes.
 func FuzzWordPieceFile(f *testing.F) {
 	for _, post := range []string{
 		`{"type":"BertProcessing","sep":["[SEP]",2],"cls":["[CLS]",1]}`,
-		`{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"[CLS]","type_id":0}},{"Sequence":{"id":"A","type_id":0}}],"pair":[],"special_tokens":{"[CLS]":{"id":"[CLS]","ids":[1],"tokens":["[CLS]"]}}}`,
+		`{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"[CLS]","type_id":0}},{"Sequence":{"id":"A","type_id":0}}],"pair":[],` +
+			`"special_tokens":{"[CLS]":{"id":"[CLS]","ids":[1],"tokens":["[CLS]"]}}}`,
 	} {
 		file := fmt.Appendf(nil, smallWordPiece, post)
 		require.NoError(f, new(WordPiece).parse(file, wordPieceConfig{}))

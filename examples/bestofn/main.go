@@ -55,7 +55,8 @@ func run(ctx context.Context, dir, samples string) (err error) {
 			fmt.Printf("n = %-3d %-12s %-7s -: %s\n", row.N, row.Method, row.Aggregation, row.Missing)
 			continue
 		}
-		fmt.Printf("n = %-3d %-12s %-7s %.1f %% (%.1f to %.1f)\n", row.N, row.Method, row.Aggregation, 100*row.Accuracy, 100*row.Low, 100*row.High)
+		fmt.Printf("n = %-3d %-12s %-7s %.1f %% (%.1f to %.1f)\n", row.N, row.Method, row.Aggregation, 100*row.Accuracy, 100*row.Low,
+			100*row.High)
 	}
 	return nil
 }

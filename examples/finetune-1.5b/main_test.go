@@ -19,7 +19,8 @@ func TestRun(t *testing.T) {
 	require.NoError(t, tinymodel.Write(model, tinymodel.Options{}))
 	var rows strings.Builder
 	for i := range 40 {
-		fmt.Fprintf(&rows, `{"id":"%d","problem":"Number %d?","steps":["One.","Two."],"labels":{"steps":[%g,0.3],"trajectory":0.5}}`+"\n", i, i, float64(i%5)/4)
+		fmt.Fprintf(&rows, `{"id":"%d","problem":"Number %d?","steps":["One.","Two."],"labels":{"steps":[%g,0.3],"trajectory":0.5}}`+"\n", i, i,
+			float64(i%5)/4)
 	}
 	require.NoError(t, os.WriteFile(labelled, []byte(rows.String()), 0o644))
 	out := filepath.Join(dir, "runs", "out")

@@ -17,7 +17,8 @@ func TestRun(t *testing.T) {
 	require.NoError(t, tinymodel.Write(model, tinymodel.Options{}))
 	var out bytes.Buffer
 	require.NoError(t, run(context.Background(), model, filepath.Join(dir, "run"), &out))
-	require.Regexp(t, regexp.MustCompile(`(?s)^0\.\d{3}  70 doubled is 140\.\n0\.\d{3}  140 doubled is 280\.\n[01]\.\d{3}  reward\n.*281.*4 steps of training`), out.String())
+	require.Regexp(t, regexp.MustCompile(`(?s)^0\.\d{3}  70 doubled is 140\.\n0\.\d{3}  140 doubled is 280\.\n[01]\.\d{3}  `+
+		`reward\n.*281.*4 steps of training`), out.String())
 	require.FileExists(t, filepath.Join(dir, "run", "model", "goprm.json"))
 	require.Error(t, run(context.Background(), model, filepath.Join(dir, "run"), &out), "an existing run is not overwritten")
 }

@@ -33,7 +33,8 @@ func TestRun(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- run(ctx, dir, l) }()
-	r, err := http.Post("http://"+l.Addr().String()+"/reward/remote_rm", "application/json", strings.NewReader(`{"prompt":"1+1?","response":"<think>One.\n\nTwo.</think>2"}`))
+	r, err := http.Post("http://"+l.Addr().String()+"/reward/remote_rm", "application/json",
+		strings.NewReader(`{"prompt":"1+1?","response":"<think>One.\n\nTwo.</think>2"}`))
 	require.NoError(t, err)
 	var got float64
 	require.NoError(t, json.NewDecoder(r.Body).Decode(&got))

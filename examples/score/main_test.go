@@ -20,7 +20,8 @@ func TestRun(t *testing.T) {
 `), 0o644))
 	var out bytes.Buffer
 	require.NoError(t, run(context.Background(), tinyprm.Train(t), "", in, &out))
-	require.Regexp(t, `^a\t1\tthinking\t0\.\d{4}\na\t2\tthinking\t0\.\d{4}\na\t3\tresponse\t0\.\d{4}\na\treward\t\t\d\.\d{4}\nc\t1\tresponse\t0\.\d{4}\nc\treward\t\t(\d\.\d{4}|NaN)\n$`, out.String())
+	require.Regexp(t, `^a\t1\tthinking\t0\.\d{4}\na\t2\tthinking\t0\.\d{4}\na\t3\tresponse\t0\.\d{4}\na\tr`+
+		`eward\t\t\d\.\d{4}\nc\t1\tresponse\t0\.\d{4}\nc\treward\t\t(\d\.\d{4}|NaN)\n$`, out.String())
 	require.ErrorContains(t, run(context.Background(), "", "", in, &out), "--model")
 	require.Error(t, run(context.Background(), filepath.Join(dir, "nowhere"), "", in, &out))
 }

@@ -26,7 +26,8 @@ const configurationHead = `# Configuration keys
 Generated from the structs that read the files. A key that is left out has its default; an unknown key is an error that names the line and
 the nearest known key, and knows the names that transformers, TRL, PEFT and LLaMA-Factory use. A bare text stands for a list of one.
 
-` + "`prm train --print-config` prints the configuration of a run with every default in place; [examples/run.yaml](../examples/run.yaml) and\n" +
+` + "`prm train --print-config` prints the configuration of a run with every default in place; " +
+	"[examples/run.yaml](../examples/run.yaml) and\n" +
 	"[examples/label.yaml](../examples/label.yaml) have comments.\n"
 
 // What is generated from the structs is current, and examples/run.yaml is a valid configuration that changes no default.
@@ -39,7 +40,8 @@ func TestConfigurationDocuments(t *testing.T) {
 	given := map[string]string{"model": "Qwen2.5-1.5B-Instruct", "data.train": "[labelled.jsonl]", "out": "runs/one"}
 	current(t, "examples/run.yaml", ExampleYAML(runHead, train, given))
 	current(t, "docs/configuration.md", configurationHead+"\n## train.yaml\n\nOf `prm train` and `prm.TrainConfig`.\n\n"+KeyTable(train)+
-		namesTable()+"\n## label.yaml\n\nOf `prm label` and `prm.LabelConfig`. `NAME` is a server's name, `N` a place in a list.\n\n"+KeyTable(labels))
+		namesTable()+"\n## label.yaml\n\nOf `prm label` and `prm.LabelConfig`. `NAME` is a server's name, `N` a place in a list.\n\n"+
+		KeyTable(labels))
 
 	c, err := prm.LoadTrainConfig(filepath.Join(module.Dir, "examples", "run.yaml"), nil)
 	require.NoError(t, err)

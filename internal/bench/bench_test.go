@@ -101,7 +101,8 @@ func TestMetricsAgainstTheScript(t *testing.T) {
 }
 
 func TestProcessBenchByHand(t *testing.T) {
-	s := readGood(t, "processbench", `{"id":"gsm8k-0","generator":"g","problem":"p","steps":["aaaa","bb"],"final_answer_correct":false,"label":1}
+	s := readGood(t, "processbench",
+		`{"id":"gsm8k-0","generator":"g","problem":"p","steps":["aaaa","bb"],"final_answer_correct":false,"label":1}
 {"id":"gsm8k-1","problem":"q","steps":["aaa","bb","c"],"label":0}
 {"id":"gsm8k-2","problem":"r","steps":["aaa","b"],"label":-1}
 {"id":"omni-math-0","problem":"r","steps":["a"],"label":-1}
@@ -124,7 +125,8 @@ func TestProcessBenchByHand(t *testing.T) {
 	// 4 beats all three (3); 3 beats 2 and 1, ties 3 (2.5); 1 ties 1 (0.5) twice: 6.5 of 12
 	require.InDelta(t, 6.5/12, float64(value(t, r.Controls["longer_is_better"], "all", "step_auroc")), 1e-15)
 	require.InDelta(t, 5.5/12, float64(value(t, r.Controls["shorter_is_better"], "all", "step_auroc")), 1e-15)
-	require.InDelta(t, float64(1-value(t, r.Controls["later_is_better"], "all", "step_auroc")), float64(value(t, r.Controls["earlier_is_better"], "all", "step_auroc")), 1e-15)
+	require.InDelta(t, float64(1-value(t, r.Controls["later_is_better"], "all", "step_auroc")),
+		float64(value(t, r.Controls["earlier_is_better"], "all", "step_auroc")), 1e-15)
 }
 
 func TestUnscoredCasesCountNowhere(t *testing.T) {
@@ -161,7 +163,8 @@ func TestBestThreshold(t *testing.T) {
 }
 
 func TestPairsOfS1K(t *testing.T) {
-	s := readGood(t, "pairs", `{"question":"q","solution":"1","deepseek_thinking_trajectory":"Hm.\n\nSo.","deepseek_attempt":"It is 1.","gemini_thinking_trajectory":"Hm","gemini_attempt":"2","gemini_grade":"No","deepseek_grade":"Yes"}
+	s := readGood(t, "pairs",
+		`{"question":"q","solution":"1","deepseek_thinking_trajectory":"Hm.\n\nSo.","deepseek_attempt":"It is 1.","gemini_thinking_trajectory":"Hm","gemini_attempt":"2","gemini_grade":"No","deepseek_grade":"Yes"}
 {"id":7,"problem":"p","better":{"steps":["a","b"],"response":"c"},"worse":{"response_steps":["d"]}}
 `)
 	require.Len(t, s.Cases, 4)
@@ -183,9 +186,11 @@ func TestPairsOfS1K(t *testing.T) {
 
 func TestSections(t *testing.T) {
 	require.Equal(t, []string{"one, as section9: says", "two"}, cutSections("x\nsection1: one, as section9: says\n\nSection 2:\ntwo\n"))
-	require.Equal(t, []string{"one\nsection1: again\nsection3: far"}, cutSections("section1:\none\nsection1: again\nsection3: far"), "numbers follow one another")
+	require.Equal(t, []string{"one\nsection1: again\nsection3: far"}, cutSections("section1:\none\nsection1: again\nsection3: far"),
+		"numbers follow one another")
 	require.Empty(t, cutSections("no sections"))
-	s := readGood(t, "deltabench", `{"id":"d","task_l1":"math","question":"q","sections_content":"section1:\na\nsection2:\nb\nsection3:\nc\nsection4:\nd","reason_error_section_numbers":[3],"reason_unuseful_section_numbers":[1,3,9]}
+	s := readGood(t, "deltabench",
+		`{"id":"d","task_l1":"math","question":"q","sections_content":"section1:\na\nsection2:\nb\nsection3:\nc\nsection4:\nd","reason_error_section_numbers":[3],"reason_unuseful_section_numbers":[1,3,9]}
 {"question":"q","section_content":"section1: a","reason_error_section_numbers":[],"reason_unuseful_section_numbers":[]}
 `)
 	require.Len(t, s.Cases, 1)
@@ -207,17 +212,22 @@ func TestSections(t *testing.T) {
 
 func TestReadRefuses(t *testing.T) {
 	for _, c := range [][3]string{
-		{"processbench", `{"id":"a-0","problem":"p","steps":["x"],"label":1}`, `stdin:1 (id "a-0"): label: 1 is neither -1 nor the index of one of 1 steps`},
+		{"processbench", `{"id":"a-0","problem":"p","steps":["x"],"label":1}`,
+			`stdin:1 (id "a-0"): label: 1 is neither -1 nor the index of one of 1 steps`},
 		{"processbench", `{"id":"a-0","problem":"p","steps":["x"],"label":-2}`, "label: -2"},
 		{"processbench", `{"id":"a-0","problem":"p","steps":["x"],"label":0.5}`, "label: number 0.5"},
 		{"processbench", `{"id":"a-0","problem":"p","steps":["x"]}`, "label: missing"},
 		{"processbench", `{"id":"a-0","problem":"p","steps":[],"label":-1}`, `"a-0" has no steps`},
 		{"processbench", `{"id":"a-0","problem":"p","steps":["x",null],"label":-1}`, "steps[1]: null"},
-		{"processbench", `{"id":"a-0","problem":"p","steps":["x"],"label":-1}` + "\n" + `{"id":"a-0","problem":"p","steps":["x"],"label":-1}`, `stdin:2 (id "a-0"): a second "a-0"`},
-		{"prmbench", `{"idx":"i","classification":"odd","modified_question":"q","modified_process":["a"],"error_steps":[1],"original_question":"q","original_process":["a"]}`, `"odd" is no class`},
-		{"prmbench", `{"idx":"i","classification":"circular","modified_question":"q","modified_process":["a"],"error_steps":[0],"original_question":"q","original_process":["a"]}`, "error_steps[0]: 0 is no step"},
+		{"processbench", `{"id":"a-0","problem":"p","steps":["x"],"label":-1}` + "\n" + `{"id":"a-0","problem":"p","steps":["x"],"label":-1}`,
+			`stdin:2 (id "a-0"): a second "a-0"`},
+		{"prmbench", `{"idx":"i","classification":"odd","modified_question":"q","modified_process":["a"],"error_steps":[1],` +
+			`"original_question":"q","original_process":["a"]}`, `"odd" is no class`},
+		{"prmbench", `{"idx":"i","classification":"circular","modified_question":"q","modified_process":["a"],"error_steps":[0],` +
+			`"original_question":"q","original_process":["a"]}`, "error_steps[0]: 0 is no step"},
 		{"prmbench", `{"idx":"i"}`, "classification: missing"},
-		{"deltabench", `{"question":"q","sections_content":"text","reason_error_section_numbers":[1],"reason_unuseful_section_numbers":[]}`, "no line begins with section1:"},
+		{"deltabench", `{"question":"q","sections_content":"text","reason_error_section_numbers":[1],"reason_unuseful_section_numbers":[]}`,
+			"no line begins with section1:"},
 		{"deltabench", `{"question":"q","sections_content":"section1: x","reason_error_section_numbers":[0],"reason_unuseful_section_numbers":[]}`, "0 is no section"},
 		{"pairs", `{"problem":"p","better":{"thinking":"a"}}`, "worse: missing"},
 		{"pairs", `{"problem":"p","better":{"thinking":"a"},"worse":{"thinking":1}}`, "worse"},
@@ -254,7 +264,8 @@ func FuzzRead(f *testing.F) {
 }
 
 func TestSecondPRMBenchRowIsLeftOutAndSaid(t *testing.T) {
-	row := `{"idx":"i","classification":"redundency","modified_question":"q","modified_process":["a","b"],"error_steps":[1,3],"original_question":"q","original_process":["a"]}`
+	row := `{"idx":"i","classification":"redundency","modified_question":"q","modified_process":["a","b"],"error_steps":[1,3],` +
+		`"original_question":"q","original_process":["a"]}`
 	s := readGood(t, "prmbench", row+"\n"+row+"\n")
 	require.Len(t, s.Cases, 2)
 	require.Equal(t, "correct_i", s.Cases[0].ID)

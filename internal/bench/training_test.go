@@ -27,7 +27,8 @@ func TestEvaluationsAgree(t *testing.T) {
 			labels = append(labels, []string{"0", "0.5", "1", "null"}[random.IntN(4)])
 		}
 		labels[0] = []string{"0", "1"}[i%2]
-		fmt.Fprintf(&lines, `{"id":"%d","problem":"p%d","response_steps":[%s],"labels":{"steps":[%s]}}`+"\n", i, i%11, strings.Join(texts, ","), strings.Join(labels, ","))
+		fmt.Fprintf(&lines, `{"id":"%d","problem":"p%d","response_steps":[%s],"labels":{"steps":[%s]}}`+"\n", i, i%11, strings.Join(texts, ","),
+			strings.Join(labels, ","))
 		fmt.Fprintf(&benchLines, `{"id":"%s-%d","problem":"p%d","steps":[%s],"label":%d,"final_answer_correct":true}`+"\n",
 			[]string{"gsm8k", "math", "olympiad"}[i%3], i, i%11, strings.Join(texts, ","), random.IntN(len(texts)+1)-1)
 	}

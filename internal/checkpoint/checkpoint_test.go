@@ -249,7 +249,10 @@ func TestNewestSaysWhatIsWrong(t *testing.T) {
 		"manifest is of step 30": func(dir string) error {
 			return errors.Join(os.RemoveAll(dir), os.CopyFS(dir, os.DirFS(filepath.Join(filepath.Dir(dir), folderName(30)))))
 		},
-		"manifest.json: not a regular file of at most": func(dir string) error { return os.Truncate(filepath.Join(dir, manifestName), maxManifestBytes+1) },
+		"manifest.json: not a regular file of at most": func(dir string) error {
+			return os.Truncate(filepath.Join(dir, manifestName),
+				maxManifestBytes+1)
+		},
 		"weights.safetensors: not a regular file": func(dir string) error {
 			p := filepath.Join(dir, "weights.safetensors")
 			return errors.Join(os.Remove(p), special(p))

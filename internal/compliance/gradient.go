@@ -96,12 +96,15 @@ func gradients(t *testing.T, d device) {
 	}
 	fixed := func(shape ...int) value { return m.fixed(engine.F64, 1, shape...) }
 
-	check("", tokens("embedding", nil, []int{6, 5}, fixed(4, 5), m.ids(6, 4)), backward{"embedding_dtable", nil, same("dy", "1"), []int{4, 5}, []int{0}})
+	check("", tokens("embedding", nil, []int{6, 5}, fixed(4, 5), m.ids(6, 4)),
+		backward{"embedding_dtable", nil, same("dy", "1"), []int{4, 5}, []int{0}})
 	norm := ops.RMSNorm{Eps: 0.1}
 	check("", tokens("rmsnorm", norm, []int{3, 7}, fixed(3, 7), fixed(7)),
-		backward{"rmsnorm_dx", norm, same("0", "1", "dy"), []int{3, 7}, []int{0}}, backward{"rmsnorm_dw", norm, same("0", "dy"), []int{7}, []int{1}})
+		backward{"rmsnorm_dx", norm, same("0", "1", "dy"), []int{3, 7}, []int{0}},
+		backward{"rmsnorm_dw", norm, same("0", "dy"), []int{7}, []int{1}})
 	check("/heads", tokens("rmsnorm", norm, []int{3, 8}, fixed(3, 8), fixed(4)),
-		backward{"rmsnorm_dx", norm, same("0", "1", "dy"), []int{3, 8}, []int{0}}, backward{"rmsnorm_dw", norm, same("0", "dy"), []int{4}, []int{1}})
+		backward{"rmsnorm_dx", norm, same("0", "1", "dy"), []int{3, 8}, []int{0}},
+		backward{"rmsnorm_dw", norm, same("0", "dy"), []int{4}, []int{1}})
 	check("", tokens("linear", nil, []int{3, 5}, fixed(3, 7), fixed(5, 7), fixed(5)),
 		backward{"linear_dx", nil, same("dy", "1"), []int{3, 7}, []int{0}}, backward{"linear_dw", nil, same("dy", "0"), []int{5, 7}, []int{1}},
 		backward{"linear_db", nil, same("dy"), []int{5}, []int{2}})
@@ -119,7 +122,8 @@ func gradients(t *testing.T, d device) {
 			return append(slices.Clone(f.in), y, do)
 		}, []int{wide + 2*narrow}, []int{0, 1, 2}})
 	}
-	check("", tokens("swiglu", nil, []int{3, 5}, fixed(3, 5), fixed(3, 5)), backward{"swiglu_backward", nil, same("0", "1", "dy"), []int{30}, []int{0, 1}})
+	check("", tokens("swiglu", nil, []int{3, 5}, fixed(3, 5), fixed(3, 5)),
+		backward{"swiglu_backward", nil, same("0", "1", "dy"), []int{30}, []int{0, 1}})
 	check("", tokens("dropout", ops.Dropout{P: 0.4, Salt: 9}, []int{3, 5}, fixed(3, 5), m.rowKeys(3)),
 		backward{"dropout", ops.Dropout{P: 0.4, Salt: 9}, same("dy", "1"), []int{3, 5}, []int{0}})
 	plus := engine.AddAttr{Scale: -0.7}
@@ -135,7 +139,8 @@ func gradients(t *testing.T, d device) {
 		if op == "ce" {
 			columns = 2
 		}
-		check("", reads(op, nil, fixed(5, columns), fixed(5), fixed(5)), backward{gradient, nil, same("0", "1", "2", "dy"), []int{5, columns}, []int{0}})
+		check("", reads(op, nil, fixed(5, columns), fixed(5), fixed(5)),
+			backward{gradient, nil, same("0", "1", "2", "dy"), []int{5, columns}, []int{0}})
 	}
 	for _, op := range ops.Ops() {
 		require.True(t, checked[op] || !isGradient.MatchString(op), "%s is not compared with central differences", op)

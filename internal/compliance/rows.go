@@ -133,16 +133,17 @@ func normCases(name string, tokens, heads, k int) []testCase {
 		}},
 		{name, func(m *maker) *call {
 			x, w, dy := m.perRow(1, tokens, width), m.fixed(m.param(), 1, k), m.perRow(1, tokens, width)
-			return m.byToken(&call{op: "rmsnorm_dx", attr: attr, in: []value{x, w, dy}, out: m.result(tokens+m.spare, width), want: func() []float64 {
-				r, mean := eachRMS(x, tokens*heads, k), make([]float64, tokens*heads)
-				for i := range tokens * width {
-					mean[i/k] += x.floats[i] * w.floats[i%k] * dy.floats[i] / float64(k)
-				}
-				return outer(tokens+m.spare, tokens, width, func(t, j int) float64 {
-					i, h := t*width+j, t*heads+j/k
-					return r[h]*w.floats[j%k]*dy.floats[i] - x.floats[i]*r[h]*r[h]*r[h]*mean[h]
-				})
-			}}, tokens, true)
+			return m.byToken(&call{op: "rmsnorm_dx", attr: attr, in: []value{x, w, dy}, out: m.result(tokens+m.spare, width),
+				want: func() []float64 {
+					r, mean := eachRMS(x, tokens*heads, k), make([]float64, tokens*heads)
+					for i := range tokens * width {
+						mean[i/k] += x.floats[i] * w.floats[i%k] * dy.floats[i] / float64(k)
+					}
+					return outer(tokens+m.spare, tokens, width, func(t, j int) float64 {
+						i, h := t*width+j, t*heads+j/k
+						return r[h]*w.floats[j%k]*dy.floats[i] - x.floats[i]*r[h]*r[h]*r[h]*mean[h]
+					})
+				}}, tokens, true)
 		}},
 		{name, func(m *maker) *call {
 			x, dy := m.perRow(1, tokens, width), m.perRow(1/math.Sqrt(float64(tokens*heads)), tokens, width)
@@ -248,16 +249,17 @@ func (m *maker) dropout(tokens, k int) *call {
 		z = (z ^ (z >> 27)) * 0x94d049bb133111eb
 		return z ^ (z >> 31)
 	}
-	return m.byToken(&call{op: "dropout", attr: attr, inPlace: true, in: []value{x, keys}, out: m.result(tokens+m.spare, k), want: func() []float64 {
-		return outer(tokens+m.spare, tokens, k, func(t, j int) float64 {
-			key := uint64(uint32(keys.ints[2*t])) | uint64(uint32(keys.ints[2*t+1]))<<32
-			switch u := float64(mix(mix(key^attr.Salt)+uint64(j))>>32) / (1 << 32); {
-			case key == 0:
-				return x.floats[t*k+j]
-			case u < attr.P:
-				return 0
-			}
-			return x.floats[t*k+j] / (1 - attr.P)
-		})
-	}}, tokens, true)
+	return m.byToken(&call{op: "dropout", attr: attr, inPlace: true, in: []value{x, keys}, out: m.result(tokens+m.spare, k),
+		want: func() []float64 {
+			return outer(tokens+m.spare, tokens, k, func(t, j int) float64 {
+				key := uint64(uint32(keys.ints[2*t])) | uint64(uint32(keys.ints[2*t+1]))<<32
+				switch u := float64(mix(mix(key^attr.Salt)+uint64(j))>>32) / (1 << 32); {
+				case key == 0:
+					return x.floats[t*k+j]
+				case u < attr.P:
+					return 0
+				}
+				return x.floats[t*k+j] / (1 - attr.P)
+			})
+		}}, tokens, true)
 }

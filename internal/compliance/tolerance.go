@@ -28,7 +28,8 @@ var tolerances = []class{
 	// One or two roundings.
 	{[]string{"add", "scale", "dropout"}, tolerance{1e-7, 2.4e-7}, tolerance{2e-16, 4.5e-16}, tolerance{1e-6, half}},
 	// A few roundings, and functions good to some units in the last place.
-	{[]string{"sigmoid", "sigmoid_dx", "positive_prob", "positive_prob_dx", "log_prob", "swiglu", "swiglu_backward", "gelu", "tanh", "pool", "rmsnorm",
+	{[]string{"sigmoid", "sigmoid_dx", "positive_prob", "positive_prob_dx", "log_prob", "swiglu", "swiglu_backward", "gelu", "tanh", "pool",
+		"rmsnorm",
 		"squared_error_dy", "bce_dz", "ce_dz", "sgd"},
 		tolerance{5e-7, 1e-6}, tolerance{1e-15, 4e-15}, tolerance{1e-5, half}},
 	// The same, of terms up to about ten that may cancel in the last sum. Where the mean is 128 deviations, float64's sums

@@ -89,7 +89,8 @@ func makeWorld(t *testing.T) world {
 	var pool, labelled strings.Builder
 	for i := range 30 {
 		row := map[string]any{"id": fmt.Sprintf("t%02d", i), "problem": fmt.Sprintf("Add %d and 2.", i),
-			"steps": []string{fmt.Sprintf("%d+2=%d", i, i+2+i%3/2), "So that is it."}, "response": fmt.Sprintf("%d", i+2), "answer": fmt.Sprint(i + 2)}
+			"steps": []string{fmt.Sprintf("%d+2=%d", i, i+2+i%3/2), "So that is it."}, "response": fmt.Sprintf("%d", i+2),
+			"answer": fmt.Sprint(i + 2)}
 		line, err := json.Marshal(row)
 		require.NoError(t, err)
 		pool.Write(append(line, '\n'))
@@ -138,10 +139,12 @@ func (w world) jobs(model string) []job {
 			[]string{"run/events", "run/run.json", "run/metrics.jsonl", "run/checkpoints", ".cache"}},
 		{"score", []string{"score", "--quiet", "--model", model, "--in", w.path("pool.jsonl"), "--out", "scores.jsonl"}, []string{"--resume"},
 			is("scores.jsonl.part"), nil},
-		{"select", []string{"select", "--quiet", "--in", w.path("pool.jsonl"), "--model", model, "--top", "5", "--out", "selected.jsonl"}, nil, nil, nil},
+		{"select", []string{"select", "--quiet", "--in", w.path("pool.jsonl"), "--model", model, "--top", "5", "--out", "selected.jsonl"}, nil,
+			nil, nil},
 		{"label", []string{"label", "--quiet", "--config", w.path("label.yaml"), "--in", w.path("pool.jsonl"), "--out", "labels"}, nil, nil,
 			[]string{"labels/labels.db"}},
-		{"export", []string{"export", "--quiet", "--model", model, "--to", "hf-token-classification", "--merge", "--steps-only", "--out", "exported"}, nil,
+		{"export", []string{"export", "--quiet", "--model", model, "--to", "hf-token-classification", "--merge", "--steps-only", "--out",
+			"exported"}, nil,
 			nil, nil},
 	}
 }

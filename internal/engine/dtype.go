@@ -69,7 +69,8 @@ func ResolveDType(name string, b Backend) (string, error) {
 	case name == "" || name == "auto":
 		return "f32", nil
 	case name == "bf16" && !narrow:
-		return "", fmt.Errorf("dtype: bf16 compute needs a GPU, or a CPU with AVX512_BF16 (backend: avx512bf16): %s computes in f32 and f64 (bf16 weights are read as they are)", b.Name())
+		return "", fmt.Errorf("dtype: bf16 compute needs a GPU, or a CPU with AVX512_BF16 (backend: avx512bf16): %s computes in f32 and f64 "+
+			"(bf16 weights are read as they are)", b.Name())
 	}
 	_, err := ParseDType(name)
 	return name, err

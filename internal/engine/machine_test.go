@@ -82,7 +82,8 @@ func newGraph(t testing.TB, dtype tensor.Dtype, lengths []int, spare int, oracle
 		a := g.Attention(q, k, v, keys, ops.Attention{Heads: heads, KVHeads: keyHeads, HeadDim: headDim})
 		x = g.Add(x, linear(a, "o", hidden, heads*headDim, false), 1)
 		h = g.RMSNorm(x, g.weight(name("norm2"), hidden), 1e-6, true)
-		x = g.Add(x, linear(g.SwiGLU(linear(h, "gate", wide, hidden, false), linear(h, "up", wide, hidden, false)), "down", hidden, wide, false), 0.5)
+		x = g.Add(x, linear(g.SwiGLU(linear(h, "gate", wide, hidden, false), linear(h, "up", wide, hidden, false)), "down", hidden, wide, false),
+			0.5)
 	}
 	read := g.Gather(g.RMSNorm(x, g.weight("last", hidden), 1e-6, true), readsNode)
 	p := g.Sigmoid(g.Linear(engine.Reads, read, g.weight("head", 1, hidden), g.weight("head.bias", 1), true, true))

@@ -46,7 +46,8 @@ func TestFilesThatDoNotMatch(t *testing.T) {
 		{"rlhflow", "reasonflux_1_5b", nil, "neither reward_head.safetensors nor reward_head.pt is there"},
 		{"rlhflow", "rlhflow", func(f *Folder) { f.Text.ChatTemplate = "" }, "the model has no chat template"},
 		{"eurus", "eurus", func(f *Folder) { f.Config.VocabSize = 8 }, "they do not belong together"},
-		{"pure_linear", "token_classification", func(f *Folder) { f.Text.Special["bos_token"] = "<s>" }, `the tokenizer lacks its own bos_token "<s>"`},
+		{"pure_linear", "token_classification", func(f *Folder) { f.Text.Special["bos_token"] = "<s>" },
+			`the tokenizer lacks its own bos_token "<s>"`},
 		{"sequence_dynamic", "pure", nil, `tensor "score.bias" of the head is missing`},
 	} {
 		_, err := open(t, c.folder, c.format, c.edit)

@@ -63,12 +63,15 @@ func TestRecogniseByTensors(t *testing.T) {
 		tensors      shapes
 		want         []string
 	}{
-		"skywork":               {"ForCausalLM", false, shapes{"lm_head.weight": lm, "v_head.summary.weight": {1, 8}, "v_head.summary.bias": {1}}, []string{"skywork"}},
-		"value head to 2":       {"ForCausalLM", false, shapes{"lm_head.weight": lm, "v_head.summary.weight": {2, 8}, "v_head.summary.bias": {2}}, nil},
-		"process reward":        {"ForProcessRewardModel", false, mlp(2), []string{"qwen_math_prm"}},
-		"outcome reward":        {"ForRewardModel", false, mlp(1), nil},
-		"scalar":                {"ForTokenClassification", false, shapes{"score.weight": {1, 8}, "score.bias": {1}}, nil},
-		"two classes":           {"ForTokenClassification", false, shapes{"score.weight": {2, 8}, "score.bias": {2}}, []string{"token_classification", "pure"}},
+		"skywork": {"ForCausalLM",
+			false, shapes{"lm_head.weight": lm, "v_head.summary.weight": {1, 8}, "v_head.summary.bias": {1}}, []string{"skywork"}},
+		"value head to 2": {"ForCausalLM",
+			false, shapes{"lm_head.weight": lm, "v_head.summary.weight": {2, 8}, "v_head.summary.bias": {2}}, nil},
+		"process reward": {"ForProcessRewardModel", false, mlp(2), []string{"qwen_math_prm"}},
+		"outcome reward": {"ForRewardModel", false, mlp(1), nil},
+		"scalar":         {"ForTokenClassification", false, shapes{"score.weight": {1, 8}, "score.bias": {1}}, nil},
+		"two classes": {"ForTokenClassification", false, shapes{"score.weight": {2, 8}, "score.bias": {2}},
+			[]string{"token_classification", "pure"}},
 		"two classes, nameless": {"", false, shapes{"score.weight": {2, 8}, "score.bias": {2}}, []string{"token_classification", "pure"}},
 		"sequence":              {"ForSequenceClassification", false, shapes{"score.weight": {1, 8}}, []string{"sequence_classification"}},
 		"score of another size": {"ForSequenceClassification", false, shapes{"score.weight": {1, 9}}, nil},
@@ -84,7 +87,8 @@ func TestRecogniseByTensors(t *testing.T) {
 		}
 		require.NoError(t, os.WriteFile(filepath.Join(dir, hfmodel.ConfigName), []byte(`{"model_type":"qwen2","architectures":[`+architectures+`],
 			"hidden_size":8,"intermediate_size":12,"num_hidden_layers":1,"num_attention_heads":2,"num_key_value_heads":1,"vocab_size":11,
-			"max_position_embeddings":64,"rms_norm_eps":1e-6,"rope_theta":10000,"hidden_act":"silu","tie_word_embeddings":`+strconv.FormatBool(c.tied)+`}`), 0o644))
+			"max_position_embeddings":64,"rms_norm_eps":1e-6,"rope_theta":10000,"hidden_act":"silu","tie_word_embeddings":`+
+			strconv.FormatBool(c.tied)+`}`), 0o644))
 		tensors := []safetensors.Tensor{{Name: "model.norm.weight", DType: safetensors.F32, Shape: []int{8}, Data: make([]byte, 32)}}
 		for tensor, shape := range c.tensors {
 			n := 4
@@ -114,7 +118,8 @@ func TestFormatsAreNamedHereAlone(t *testing.T) {
 			return err
 		}
 		if entry.IsDir() {
-			if name := entry.Name(); name == "testdata" || name != ".." && strings.HasPrefix(name, ".") || path == filepath.Join(root, "internal", "formats") {
+			if name := entry.Name(); name == "testdata" || name != ".." && strings.HasPrefix(name, ".") || path == filepath.Join(root, "internal",
+				"formats") {
 				return filepath.SkipDir
 			}
 			return nil

@@ -52,7 +52,8 @@ func TestGoldenConfigs(t *testing.T) {
 			MaxPositionEmbeddings: 131072, VocabSize: 288, HiddenAct: "silu", NumLabels: 2, TorchDtype: "float32"},
 		"heads/sequence_classification": {Architectures: []string{"Qwen2ForSequenceClassification"}, ModelType: "qwen2", HiddenSize: 32,
 			IntermediateSize: 80, NumHiddenLayers: 2, NumAttentionHeads: 4, NumKeyValueHeads: 2, HeadDim: 8, RMSNormEps: 1e-6, RopeTheta: 1e4,
-			MaxPositionEmbeddings: 4096, VocabSize: 288, HiddenAct: "silu", AttentionBias: true, NumLabels: 1, Labels: Labels{"LABEL_0"}, TorchDtype: "bfloat16"},
+			MaxPositionEmbeddings: 4096, VocabSize: 288, HiddenAct: "silu", AttentionBias: true, NumLabels: 1, Labels: Labels{"LABEL_0"},
+			TorchDtype: "bfloat16"},
 	} {
 		config, err := ReadConfig(filepath.Join(goldens, folder))
 		require.NoError(t, err)
@@ -69,28 +70,38 @@ func TestConfigDialectsAndDefaults(t *testing.T) {
 		edits map[string]string
 		check func(*Config) bool
 	}{
-		"as published":            {nil, func(c *Config) bool { return c.RopeTheta == 1e6 && c.TorchDtype == "bfloat16" }},
-		"transformers 5":          {map[string]string{"rope_theta": "", "torch_dtype": "", "dtype": `"float32"`, "rope_parameters": `{"rope_theta": 5000, "rope_type": "default"}`}, func(c *Config) bool { return c.RopeTheta == 5000 && c.TorchDtype == "float32" }},
-		"both dialects, agreeing": {map[string]string{"dtype": `"bfloat16"`, "rope_parameters": `{"rope_theta": 1e6, "rope_type": "default"}`}, func(c *Config) bool { return c.RopeTheta == 1e6 }},
-		"no base at all":          {map[string]string{"rope_theta": ""}, func(c *Config) bool { return c.RopeTheta == 1e4 }},
-		"scaling null":            {map[string]string{"rope_scaling": "null"}, func(c *Config) bool { return c.RopeTheta == 1e6 }},
-		"scaling default":         {map[string]string{"rope_scaling": `{"type": "default", "rope_type": "default"}`}, func(c *Config) bool { return c.RopeTheta == 1e6 }},
-		"no dtype":                {map[string]string{"torch_dtype": ""}, func(c *Config) bool { return c.TorchDtype == "" }},
-		"labels by number":        {map[string]string{"num_labels": "3"}, func(c *Config) bool { return c.NumLabels == 3 }},
-		"labels by name":          {map[string]string{"id2label": `{"0": "bad"}`}, func(c *Config) bool { return c.NumLabels == 1 }},
-		"head_dim of its own":     {map[string]string{"head_dim": "6"}, func(c *Config) bool { return c.HeadDim == 6 }},
-		"no architectures":        {map[string]string{"architectures": ""}, func(c *Config) bool { return len(c.Architectures) == 0 }},
-		"llama without groups":    {map[string]string{"model_type": `"llama"`, "architectures": `["LlamaForCausalLM"]`, "num_key_value_heads": "", "sliding_window": "null"}, func(c *Config) bool { return c.NumKeyValueHeads == 4 && !c.AttentionBias }},
-		"mistral, idle window":    {map[string]string{"model_type": `"mistral"`, "architectures": `["MistralForCausalLM"]`, "sliding_window": "4096"}, func(c *Config) bool { return !c.AttentionBias }},
+		"as published": {nil, func(c *Config) bool { return c.RopeTheta == 1e6 && c.TorchDtype == "bfloat16" }},
+		"transformers 5": {map[string]string{"rope_theta": "", "torch_dtype": "", "dtype": `"float32"`,
+			"rope_parameters": `{"rope_theta": 5000, "rope_type": "default"}`},
+			func(c *Config) bool { return c.RopeTheta == 5000 && c.TorchDtype == "float32" }},
+		"both dialects, agreeing": {map[string]string{"dtype": `"bfloat16"`, "rope_parameters": `{"rope_theta": 1e6, "rope_type": "default"}`},
+			func(c *Config) bool { return c.RopeTheta == 1e6 }},
+		"no base at all": {map[string]string{"rope_theta": ""}, func(c *Config) bool { return c.RopeTheta == 1e4 }},
+		"scaling null":   {map[string]string{"rope_scaling": "null"}, func(c *Config) bool { return c.RopeTheta == 1e6 }},
+		"scaling default": {map[string]string{"rope_scaling": `{"type": "default", "rope_type": "default"}`},
+			func(c *Config) bool { return c.RopeTheta == 1e6 }},
+		"no dtype":            {map[string]string{"torch_dtype": ""}, func(c *Config) bool { return c.TorchDtype == "" }},
+		"labels by number":    {map[string]string{"num_labels": "3"}, func(c *Config) bool { return c.NumLabels == 3 }},
+		"labels by name":      {map[string]string{"id2label": `{"0": "bad"}`}, func(c *Config) bool { return c.NumLabels == 1 }},
+		"head_dim of its own": {map[string]string{"head_dim": "6"}, func(c *Config) bool { return c.HeadDim == 6 }},
+		"no architectures":    {map[string]string{"architectures": ""}, func(c *Config) bool { return len(c.Architectures) == 0 }},
+		"llama without groups": {map[string]string{"model_type": `"llama"`, "architectures": `["LlamaForCausalLM"]`, "num_key_value_heads": "",
+			"sliding_window": "null"}, func(c *Config) bool { return c.NumKeyValueHeads == 4 && !c.AttentionBias }},
+		"mistral, idle window": {map[string]string{"model_type": `"mistral"`, "architectures": `["MistralForCausalLM"]`,
+			"sliding_window": "4096"}, func(c *Config) bool { return !c.AttentionBias }},
 		"mistral, window": {map[string]string{"model_type": `"mistral"`, "architectures": `["MistralForCausalLM"]`, "sliding_window": "4095"},
 			func(c *Config) bool { return c.Window(0) == 4095 && c.Window(1) == 4095 }},
 		"some layers slide": {map[string]string{"use_sliding_window": "true", "sliding_window": "16", "max_window_layers": "1"},
 			func(c *Config) bool { return c.Window(0) == 0 && c.Window(1) == 16 }},
-		"layers slide by name": {map[string]string{"use_sliding_window": "true", "sliding_window": "16", "layer_types": `["sliding_attention","full_attention"]`},
+		"layers slide by name": {map[string]string{"use_sliding_window": "true", "sliding_window": "16",
+			"layer_types": `["sliding_attention","full_attention"]`},
 			func(c *Config) bool { return c.Window(0) == 16 && c.Window(1) == 0 && c.SlidingWindow == 16 }},
-		"too few layers to slide": {map[string]string{"use_sliding_window": "true", "sliding_window": "16"}, func(c *Config) bool { return c.SlidingWindow == 0 }},
-		"linear":                  {map[string]string{"rope_scaling": `{"type": "linear", "factor": 2.5}`}, func(c *Config) bool { return c.RopeScaling == RopeScaling{Kind: "linear", Factor: 2.5} }},
-		"llama3": {map[string]string{"rope_scaling": `{"rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4, "original_max_position_embeddings": 8192}`},
+		"too few layers to slide": {map[string]string{"use_sliding_window": "true", "sliding_window": "16"},
+			func(c *Config) bool { return c.SlidingWindow == 0 }},
+		"linear": {map[string]string{"rope_scaling": `{"type": "linear", "factor": 2.5}`},
+			func(c *Config) bool { return c.RopeScaling == RopeScaling{Kind: "linear", Factor: 2.5} }},
+		"llama3": {map[string]string{"rope_scaling": `{"rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4, ` +
+			`"original_max_position_embeddings": 8192}`},
 			func(c *Config) bool {
 				return c.RopeScaling == RopeScaling{Kind: "llama3", Factor: 8, LowFreq: 1, HighFreq: 4, Original: 8192}
 			}},
@@ -98,7 +109,8 @@ func TestConfigDialectsAndDefaults(t *testing.T) {
 			func(c *Config) bool {
 				return c.RopeScaling == RopeScaling{Kind: "yarn", Factor: 4, Original: 1024, BetaFast: 32, BetaSlow: 1, Attention: 0.1*math.Log(4) + 1}
 			}},
-		"yarn with nulls": {map[string]string{"rope_scaling": `{"type": "yarn", "factor": 4, "original_max_position_embeddings": 1024, "beta_fast": null, "attention_factor": null, "truncate": null}`},
+		"yarn with nulls": {map[string]string{"rope_scaling": `{"type": "yarn", "factor": 4, "original_max_position_embeddings": 1024, ` +
+			`"beta_fast": null, "attention_factor": null, "truncate": null}`},
 			func(c *Config) bool {
 				return c.RopeScaling == RopeScaling{Kind: "yarn", Factor: 4, Original: 1024, BetaFast: 32, BetaSlow: 1, Attention: 0.1*math.Log(4) + 1,
 					FractionalDimension: true}
@@ -113,7 +125,8 @@ func TestConfigDialectsAndDefaults(t *testing.T) {
 		"base beside a null": {map[string]string{"rope_theta": "null", "rope_parameters": `{"rope_theta": 500, "rope_type": "default"}`},
 			func(c *Config) bool { return c.RopeTheta == 500 }},
 		"no head_dim, and a rest": {map[string]string{"hidden_size": "11"}, func(c *Config) bool { return c.HeadDim == 2 }},
-		"all layers full":         {map[string]string{"layer_types": `["full_attention","full_attention"]`}, func(c *Config) bool { return true }},
+		"all layers full": {map[string]string{"layer_types": `["full_attention","full_attention"]`},
+			func(c *Config) bool { return true }},
 	} {
 		config, err := ParseConfig(tinyConfig(t, c.edits))
 		require.NoError(t, err, name)
@@ -136,14 +149,16 @@ func TestConfigRefusals(t *testing.T) {
 		message string
 	}{
 		{set("rope_scaling", `{"rope_type":"llama3","factor":8.0}`), `RoPE scaling: rope_scaling: low_freq_factor is missing`},
-		{set("rope_scaling", `{"rope_type":"llama3","factor":8,"low_freq_factor":4,"high_freq_factor":4}`), `high_freq_factor 4 is not above low_freq_factor 4`},
+		{set("rope_scaling", `{"rope_type":"llama3","factor":8,"low_freq_factor":4,"high_freq_factor":4}`),
+			`high_freq_factor 4 is not above low_freq_factor 4`},
 		{set("rope_scaling", `{"type":"longrope","factor":4.0,"original_max_position_embeddings":32768}`), `kind "longrope" is not supported`},
 		{set("rope_scaling", `{"type":"linear"}`), `factor is missing or not a positive number`},
 		{set("rope_scaling", `{"type":"dynamic","factor":-2.0}`), `factor is missing or not a positive number`},
 		{set("rope_scaling", `{"type":"linear","factor":2.0,"beta_fast":32}`), "beta_fast 32 is not supported"},
 		{set("rope_scaling", `{"type":"yarn","original_max_position_embeddings":1024}`), "rope_scaling: factor is missing"},
 		{set("rope_parameters", `{"rope_type":"yarn","rope_theta":1000000.0,"factor":"4"}`), `rope_parameters: factor is "4", not a number`},
-		{with(set("rope_parameters", `{"rope_type":"linear","factor":2}`), "rope_scaling", `{"type":"linear","factor":3}`), "it differs from rope_parameters"},
+		{with(set("rope_parameters", `{"rope_type":"linear","factor":2}`), "rope_scaling", `{"type":"linear","factor":3}`),
+			"it differs from rope_parameters"},
 		{set("rope_scaling", `{"factor":2.0}`), "factor 2.0 is not supported"},
 		{set("rope_parameters", `{"full_attention":{"rope_type":"default"}}`), `full_attention {"rope_type":"default"} is not supported`},
 		{set("rope_parameters", `{"rope_type":"default","rope_theta":10000}`), "rope_theta is 10000, but 1e+06 beside it"},
@@ -152,7 +167,8 @@ func TestConfigRefusals(t *testing.T) {
 		{set("rope_theta", "-1"), "rope_theta -1"},
 		{set("partial_rotary_factor", "0.5"), "partial_rotary_factor 0.5"},
 		{set("dtype", `"float32"`), `torch_dtype is "bfloat16" but dtype is "float32"`},
-		{set("layer_types", `["full_attention","sliding_attention"]`), `layer_types: layer 1 is "sliding_attention", but no sliding_window is in use`},
+		{set("layer_types", `["full_attention","sliding_attention"]`),
+			`layer_types: layer 1 is "sliding_attention", but no sliding_window is in use`},
 		{set("layer_types", `["full_attention","chunked_attention"]`), `layer 1 is "chunked_attention"`},
 		{set("layer_types", `["full_attention"]`), `1 entries for 2 layers`},
 		{with(mistral, "sliding_window", "0"), "sliding_window is 0, not from 1"},
@@ -174,7 +190,8 @@ func TestConfigRefusals(t *testing.T) {
 		{with(qwen3, "mlp_bias", "true"), `mlp_bias true is not supported for model_type "qwen3"`},
 		{set("use_qk_norm", "true"), "use_qk_norm true"},
 		{set("quantization_config", `{"quant_method":"gptq"}`), `quantization_config is {"quant_method":"gptq"}`},
-		{with(with(set("model_type", `"llama"`), "architectures", ""), "hidden_size", "9"), "hidden_size 9 is not divisible by num_attention_heads 4"},
+		{with(with(set("model_type", `"llama"`), "architectures", ""), "hidden_size", "9"),
+			"hidden_size 9 is not divisible by num_attention_heads 4"},
 		{set("hidden_size", "3"), "hidden_size 3 is less than num_attention_heads 4"},
 		{set("hidden_size", "12"), "head_dim 3 is odd"},
 		{set("head_dim", "3"), "head_dim 3 is odd"},

@@ -23,7 +23,8 @@ func TestConvert(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"modeling.py", "training_args.bin"}, done.LeftOut)
 	require.Equal(t, map[string]string{
-		"pytorch_model-00001-of-00002.bin": "model-00001-of-00002.safetensors", "pytorch_model-00002-of-00002.bin": "model-00002-of-00002.safetensors",
+		"pytorch_model-00001-of-00002.bin": "model-00001-of-00002.safetensors",
+		"pytorch_model-00002-of-00002.bin": "model-00002-of-00002.safetensors",
 	}, done.Files)
 	before, err := OpenWeights(in)
 	require.NoError(t, err)

@@ -86,7 +86,8 @@ func TestConfigDefaultsOfTheClass(t *testing.T) {
 
 // A mistral with layer_types is a ministral to transformers' AutoConfig: layers slide one by one, and head_dim must be there.
 func TestMistralLayerByLayer(t *testing.T) {
-	edits := map[string]string{"model_type": `"mistral"`, "architectures": "", "sliding_window": "100", "layer_types": `["sliding_attention","full_attention"]`}
+	edits := map[string]string{"model_type": `"mistral"`, "architectures": "", "sliding_window": "100",
+		"layer_types": `["sliding_attention","full_attention"]`}
 	_, err := ParseConfig(tinyConfig(t, edits))
 	require.ErrorContains(t, err, "layer_types: a mistral that has it is read as a ministral, which needs head_dim too")
 	edits["head_dim"] = "4"
@@ -117,7 +118,8 @@ func TestMaxLength(t *testing.T) {
 		{"131072", `"factor":8.0,"low_freq_factor":1,"high_freq_factor":4,"original_max_position_embeddings":8192,"KIND":"llama3"`, 131072},
 		{"4096", `"KIND":"default"`, 4096},
 	} {
-		for _, dialect := range [][2]string{{"rope_scaling", "type"}, {"rope_scaling", "rope_type"}, {"rope_parameters", "rope_type"}, {"rope_parameters", "type"}} {
+		for _, dialect := range [][2]string{{"rope_scaling", "type"}, {"rope_scaling", "rope_type"}, {"rope_parameters", "rope_type"},
+			{"rope_parameters", "type"}} {
 			scaling := "{" + strings.ReplaceAll(c.scaling, "KIND", dialect[1]) + "}"
 			config, err := ParseConfig(tinyConfig(t, map[string]string{"max_position_embeddings": c.positions, dialect[0]: scaling}))
 			require.NoError(t, err, scaling)

@@ -115,7 +115,8 @@ func TestDescribeAdapter(t *testing.T) {
 	require.Contains(t, found.String(), "down_proj, gate_proj")
 
 	dir := t.TempDir()
-	overwrite(t, dir, AdapterConfigName, `{"peft_type":"LORA","r":2,"lora_alpha":4,"target_modules":"all-linear","base_model_name_or_path":"base"}`)
+	overwrite(t, dir, AdapterConfigName, `{"peft_type":"LORA","r":2,"lora_alpha":4,"target_modules":"all-linear",`+
+		`"base_model_name_or_path":"base"}`)
 	_, err := Describe(dir, recogniseNone)
 	require.ErrorContains(t, err, AdapterWeightsName)
 	require.NoError(t, safetensors.Save(filepath.Join(dir, AdapterWeightsName), nil, nil))
@@ -134,7 +135,8 @@ func TestDescribeAdapter(t *testing.T) {
 
 func TestDescribeTokenizer(t *testing.T) {
 	found := describe(t, filepath.Join(shareddata.Dir(t), "data", "tokenizer", "qwen2.5", TokenizerName))
-	require.Equal(t, &TokenizerDescription{Model: "BPE", Vocabulary: 151643, Merges: 151387, AddedTokens: 22, LargestID: 151664}, found.Tokenizer)
+	require.Equal(t, &TokenizerDescription{Model: "BPE", Vocabulary: 151643, Merges: 151387, AddedTokens: 22, LargestID: 151664},
+		found.Tokenizer)
 	folder := describe(t, filepath.Dir(found.Path))
 	require.Equal(t, "tokenizer", folder.Kind)
 	require.Equal(t, found.Tokenizer, folder.Tokenizer)
@@ -183,9 +185,12 @@ func TestHeadsThatContradict(t *testing.T) {
 		tensors map[string][]int
 		message string
 	}{
-		{classes(map[string]string{"num_labels": "3"}), map[string][]int{"score.weight": {2, 8}, "score.bias": {2}}, "the head has 2 rows, but config.json says 3 labels"},
-		{classes(map[string]string{"id2label": `{"0":"good"}`}), map[string][]int{"score.weight": {2, 8}, "score.bias": {2}}, "but config.json says 1 labels"},
-		{classes(map[string]string{}), map[string][]int{"score.weight": {1, 8}, "score.bias": {1}}, "the head has 1 rows, but config.json says 2 labels"},
+		{classes(map[string]string{"num_labels": "3"}), map[string][]int{"score.weight": {2, 8}, "score.bias": {2}},
+			"the head has 2 rows, but config.json says 3 labels"},
+		{classes(map[string]string{"id2label": `{"0":"good"}`}), map[string][]int{"score.weight": {2, 8}, "score.bias": {2}},
+			"but config.json says 1 labels"},
+		{classes(map[string]string{}), map[string][]int{"score.weight": {1, 8}, "score.bias": {1}},
+			"the head has 1 rows, but config.json says 2 labels"},
 		{nil, map[string][]int{"score.weight": {2, 8}, "v_head.summary.weight": {1, 8}}, "two heads, score.weight and v_head.summary.weight"},
 	} {
 		m := tinyModel(t, c.config)

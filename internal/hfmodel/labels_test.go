@@ -23,7 +23,8 @@ func TestGoodClass(t *testing.T) {
 		require.NoError(t, err, pair)
 		require.Equal(t, 0, good, pair)
 	}
-	for _, pair := range [][2]string{{"cat", "dog"}, {"correct", "right"}, {"correct", "neutral"}, {"LABEL_1", "LABEL_0"}, {"wrong", "bad"}, {"", "good"}, {"good bad", "bad"}} {
+	for _, pair := range [][2]string{{"cat", "dog"}, {"correct", "right"}, {"correct", "neutral"}, {"LABEL_1", "LABEL_0"}, {"wrong", "bad"},
+		{"", "good"}, {"good bad", "bad"}} {
 		_, err := Labels{pair[0], pair[1]}.Good()
 		require.ErrorContains(t, err, "id2label", pair)
 	}

@@ -38,7 +38,8 @@ func TestResolve(t *testing.T) {
 		"escape/snapshots/a/config.json":                            "{}",
 	})
 	for path, want := range map[string]string{
-		"plain": "plain", "run": "run/model", "hub/models--Qwen--Qwen2.5-7B": "hub/models--Qwen--Qwen2.5-7B/snapshots/abc123", "one": "one/snapshots/abc",
+		"plain": "plain", "run": "run/model", "hub/models--Qwen--Qwen2.5-7B": "hub/models--Qwen--Qwen2.5-7B/snapshots/abc123",
+		"one": "one/snapshots/abc",
 	} {
 		got, err := Resolve(filepath.Join(dir, path))
 		require.NoError(t, err, path)

@@ -132,16 +132,43 @@ func TestTrunkFaults(t *testing.T) {
 			delete(m.tensors, "model.layers.1.self_attn.k_proj.bias")
 			delete(m.tensors, "model.norm.weight") // later in the forward pass
 		},
-		`tensor "model.embed_tokens.weight" is missing`:                                        func(m *model) { delete(m.tensors, "model.embed_tokens.weight") },
-		`tensor "model.embed_tokens.weight": shape [12 8], config.json asks for [11 8]`:        func(m *model) { m.set("model.embed_tokens.weight", safetensors.F32, 12, 8) },
-		`tensor "model.layers.0.mlp.down_proj.weight": shape [12 8]`:                           func(m *model) { m.set("model.layers.0.mlp.down_proj.weight", safetensors.F32, 12, 8) },
-		`tensor "model.layers.0.self_attn.q_proj.weight": dtype I8`:                            func(m *model) { m.set("model.layers.0.self_attn.q_proj.weight", safetensors.I8, 8, 8) },
-		`tensor "model.layers.0.self_attn.v_proj.bias": shape [1 4], config.json asks for [4]`: func(m *model) { m.set("model.layers.0.self_attn.v_proj.bias", safetensors.F16, 1, 4) },
-		`tensor "model.layers.0.self_attn.q_norm.weight" has no place`:                         func(m *model) { m.set("model.layers.0.self_attn.q_norm.weight", safetensors.F32, 2) },
-		`tensor "model.layers.2.input_layernorm.weight" has no place in a qwen2 of 2 layers`:   func(m *model) { m.set("model.layers.2.input_layernorm.weight", safetensors.F32, 8) },
-		`tensor "model.layers.0.self_attn.o_proj.bias" has no place`:                           func(m *model) { m.set("model.layers.0.self_attn.o_proj.bias", safetensors.F32, 8) },
-		`holds both "model.embed_tokens.weight" and "embed_tokens.weight"`:                     func(m *model) { m.set("embed_tokens.weight", safetensors.F32, 11, 8) },
-		`tensor "lm_head.weight": shape [11 4]`:                                                func(m *model) { m.set(lmHead, safetensors.F32, 11, 4) },
+		`tensor "model.embed_tokens.weight" is missing`: func(m *model) {
+			delete(m.tensors,
+				"model.embed_tokens.weight")
+		},
+		`tensor "model.embed_tokens.weight": shape [12 8], config.json asks for [11 8]`: func(m *model) {
+			m.set("model.embed_tokens.weight",
+				safetensors.F32, 12, 8)
+		},
+		`tensor "model.layers.0.mlp.down_proj.weight": shape [12 8]`: func(m *model) {
+			m.set("m"+
+				"odel.layers.0.mlp.down_proj.weight", safetensors.F32, 12, 8)
+		},
+		`tensor "model.layers.0.self_attn.q_proj.weight": dtype I8`: func(m *model) {
+			m.set("m"+
+				"odel.layers.0.self_attn.q_proj.weight", safetensors.I8, 8, 8)
+		},
+		`tensor "model.layers.0.self_attn.v_proj.bias": shape [1 4], config.json asks for [4]`: func(m *model) {
+			m.set("m"+
+				"odel.layers.0.self_attn.v_proj.bias", safetensors.F16, 1, 4)
+		},
+		`tensor "model.layers.0.self_attn.q_norm.weight" has no place`: func(m *model) {
+			m.set("m"+
+				"odel.layers.0.self_attn.q_norm.weight", safetensors.F32, 2)
+		},
+		`tensor "model.layers.2.input_layernorm.weight" has no place in a qwen2 of 2 layers`: func(m *model) {
+			m.set("m"+
+				"odel.layers.2.input_layernorm.weight", safetensors.F32, 8)
+		},
+		`tensor "model.layers.0.self_attn.o_proj.bias" has no place`: func(m *model) {
+			m.set("model.layers.0.self_attn.o_proj.bias",
+				safetensors.F32, 8)
+		},
+		`holds both "model.embed_tokens.weight" and "embed_tokens.weight"`: func(m *model) {
+			m.set("embed_tokens.weight", safetensors.F32, 11,
+				8)
+		},
+		`tensor "lm_head.weight": shape [11 4]`: func(m *model) { m.set(lmHead, safetensors.F32, 11, 4) },
 	} {
 		m := tinyModel(t, nil)
 		breakIt(m)
@@ -194,9 +221,18 @@ func TestShardFaults(t *testing.T) {
 		return changed
 	}
 	for message, breakIt := range map[string]func(t *testing.T, dir string){
-		`shard "model-00002-of-00002.safetensors" is missing`:         func(t *testing.T, dir string) { require.NoError(t, os.Remove(filepath.Join(dir, second))) },
-		`tensor "model.extra" is not in shard "` + first + `"`:        func(t *testing.T, dir string) { writeIndex(t, dir, edited("model.extra", first)) },
-		`tensor "model.norm.weight" is not in shard "` + second + `"`: func(t *testing.T, dir string) { writeIndex(t, dir, edited("model.norm.weight", second)) },
+		`shard "model-00002-of-00002.safetensors" is missing`: func(t *testing.T,
+			dir string) {
+			require.NoError(t, os.Remove(filepath.Join(dir, second)))
+		},
+		`tensor "model.extra" is not in shard "` + first + `"`: func(t *testing.T,
+			dir string) {
+			writeIndex(t, dir, edited("model.extra", first))
+		},
+		`tensor "model.norm.weight" is not in shard "` + second + `"`: func(t *testing.T,
+			dir string) {
+			writeIndex(t, dir, edited("model.norm.weight", second))
+		},
 		`tensor "model.norm.weight" is in shard "` + first + `" too`: func(t *testing.T, dir string) {
 			file, err := safetensors.Open(filepath.Join(dir, second))
 			require.NoError(t, err)
@@ -212,15 +248,21 @@ func TestShardFaults(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, os.Truncate(filepath.Join(dir, second), info.Size()-1))
 		},
-		`"../model.safetensors" is not the name of a .safetensors file in this folder`: func(t *testing.T, dir string) { writeIndex(t, dir, edited("x", "../model.safetensors")) },
-		`"/etc/x.safetensors" is not the name`:                                         func(t *testing.T, dir string) { writeIndex(t, dir, edited("x", "/etc/x.safetensors")) },
-		`"pytorch_model.bin" is not the name`:                                          func(t *testing.T, dir string) { writeIndex(t, dir, edited("x", "pytorch_model.bin")) },
-		`weight_map is empty`:                                                          func(t *testing.T, dir string) { writeIndex(t, dir, map[string]string{}) },
-		`weight_map is not an object`:                                                  func(t *testing.T, dir string) { overwrite(t, dir, IndexName, `{"metadata":{}}`) },
+		`"../model.safetensors" is not the name of a .safetensors file in this folder`: func(t *testing.T,
+			dir string) {
+			writeIndex(t, dir, edited("x", "../model.safetensors"))
+		},
+		`"/etc/x.safetensors" is not the name`: func(t *testing.T, dir string) { writeIndex(t, dir, edited("x", "/etc/x.safetensors")) },
+		`"pytorch_model.bin" is not the name`:  func(t *testing.T, dir string) { writeIndex(t, dir, edited("x", "pytorch_model.bin")) },
+		`weight_map is empty`:                  func(t *testing.T, dir string) { writeIndex(t, dir, map[string]string{}) },
+		`weight_map is not an object`:          func(t *testing.T, dir string) { overwrite(t, dir, IndexName, `{"metadata":{}}`) },
 		`"a" is there twice`: func(t *testing.T, dir string) {
 			overwrite(t, dir, IndexName, `{"weight_map":{"a":"x.safetensors","a":"y.safetensors"}}`)
 		},
-		`tensor "a": shard is not a text`: func(t *testing.T, dir string) { overwrite(t, dir, IndexName, `{"weight_map":{"a":["x.safetensors"]}}`) },
+		`tensor "a": shard is not a text`: func(t *testing.T,
+			dir string) {
+			overwrite(t, dir, IndexName, `{"weight_map":{"a":["x.safetensors"]}}`)
+		},
 		IndexName + `: the file is empty`: func(t *testing.T, dir string) { overwrite(t, dir, IndexName, "") },
 		`neither model.safetensors nor`:   func(t *testing.T, dir string) { require.NoError(t, os.Remove(filepath.Join(dir, IndexName))) },
 		`is not the name of a .bin file in this folder`: func(t *testing.T, dir string) {

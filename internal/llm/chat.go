@@ -98,7 +98,8 @@ type Answer struct {
 // Chat asks for N whole completions. With AsAuto it finds out, once for the client, whether the server takes a JSON schema.
 func (c *Client) Chat(ctx context.Context, q Chat) (Answer, error) {
 	if q.MaxTokens <= 0 || q.N < 0 || len(q.Messages) == 0 {
-		return Answer{}, fmt.Errorf("llm: a chat needs messages, a positive limit of tokens (%d) and no negative number of completions (%d)", q.MaxTokens, q.N)
+		return Answer{}, fmt.Errorf("llm: a chat needs messages, a positive limit of tokens (%d) and no negative number of completions (%d)",
+			q.MaxTokens, q.N)
 	}
 	if err := q.SchemaAs.Validate(); err != nil {
 		return Answer{}, fmt.Errorf("llm: %w", err)

@@ -76,7 +76,8 @@ func textOf(raw json.RawMessage) (text string) {
 var (
 	schemaWords = regexp.MustCompile(`(?i)response[_ -]?format|json[_ -]?schema|guided[_ -]?(decoding|json)|structured[_ -]?outputs?`)
 	// lengthWords: a prompt that is too long is too long without a schema too, and such messages count a schema's tokens.
-	lengthWords = regexp.MustCompile(`(?i)context[_ -]?(length|window|size)|too (long|large|many tokens)|max(imum)?[_ ](tokens|model|length|completion|context)|exceeds? .*(tokens?|limit)`)
+	lengthWords = regexp.MustCompile(`(?i)context[_ -]?(length|window|size)|too (long|large|many tokens)|max(imum)?[_ ` +
+		`](tokens|model|length|completion|context)|exceeds? .*(tokens?|limit)`)
 )
 
 // refusesSchema tells whether the words name the field that asks for a JSON schema, and not the request's length.

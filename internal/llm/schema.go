@@ -97,7 +97,8 @@ func answered(err error) bool {
 
 func (c *Client) withoutSchema(reason string) {
 	if c.schema.none.CompareAndSwap(false, true) {
-		c.o.Logger.Warn("the server takes no JSON schema: answers are asked for by the prompt's words alone from here on; schema: none says so from the start",
+		c.o.Logger.Warn("the server takes no JSON schema: answers are asked for by the prompt's words alone from here on; schema: none says "+
+			"so from the start",
 			"server", c.base, "reason", reason)
 	}
 }

@@ -82,7 +82,8 @@ func TestSchemaAutoKeepsAsking(t *testing.T) {
 		{429, `{"error":{"message":"response_format"}}`, false},
 		{500, `{"error":{"message":"response_format"}}`, false},
 		{400, `{"error":{"message":"temperature must be 1"}}`, false},
-		{400, `{"error":{"message":"maximum context length is 8192 tokens, 9213 requested (9100 in the messages, 113 in response_format)"}}`, false},
+		{400, `{"error":{"message":"maximum context length is 8192 tokens, 9213 requested (9100 in the messages, 113 in response_format)"}}`,
+			false},
 		{400, `{"error":{"message":"prompt is too long: the json_schema counts"}}`, false},
 		{422, `{"detail":[{"loc":["body","messages"],"msg":"Field required","input":{"response_format":{}}}]}`, false},
 		{400, `<html>response_format</html>`, false},
@@ -139,5 +140,6 @@ func TestKeysAlterNoAnswer(t *testing.T) {
 	const secret = "sk-0123456789-very-secret"
 	t.Setenv("GOPRM_TEST_KEY", secret)
 	c := client(t, llm.Options{URL: "http://host/v1", KeyEnv: "GOPRM_TEST_KEY"})
-	require.Equal(t, `{"reason":"[key]"}`, string(c.Record(json.RawMessage(fmt.Sprintf(`{"reason":%q}`, secret)))), "an echo gets into no file")
+	require.Equal(t, `{"reason":"[key]"}`, string(c.Record(json.RawMessage(fmt.Sprintf(`{"reason":%q}`, secret)))),
+		"an echo gets into no file")
 }

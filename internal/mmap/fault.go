@@ -14,7 +14,8 @@ type FaultError struct {
 }
 
 func (e *FaultError) Error() string {
-	return fmt.Sprintf("%s: cannot be read at offset %d: it was cut short while it was in use, or its disk failed; restore it and open it again",
+	return fmt.Sprintf("%s: cannot be read at offset %d: it was cut short while it was in use, or its disk failed; restore it and open it "+
+		"again",
 		e.Path, e.Offset)
 }
 

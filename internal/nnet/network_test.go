@@ -443,7 +443,8 @@ func TestRestoreGoesOnToTheBit(t *testing.T) {
 			require.NoError(t, err)
 		}
 		require.Equal(t, snapshot(t, first), snapshot(t, second))
-		require.ErrorContains(t, second.Restore(func(string) (nnet.StoredTensor, bool) { return nnet.StoredTensor{}, false }, 0), "missing from the checkpoint")
+		require.ErrorContains(t, second.Restore(func(string) (nnet.StoredTensor, bool) { return nnet.StoredTensor{}, false }, 0),
+			"missing from the checkpoint")
 	}
 }
 

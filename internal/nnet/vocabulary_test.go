@@ -40,7 +40,8 @@ func (s randomSource) Load(name string, dtype tensor.Dtype, shape []int) (*engin
 
 // The log-probability of a token over a vocabulary of three blocks is the softmax's over all logits at once.
 func TestTokenLogProb(t *testing.T) {
-	config, err := hfmodel.ParseConfig([]byte(`{"model_type":"llama","hidden_size":16,"intermediate_size":16,"num_hidden_layers":1,"num_attention_heads":1,"vocab_size":20011,"max_position_embeddings":64}`))
+	config, err := hfmodel.ParseConfig([]byte(`{"model_type":"llama","hidden_size":16,"intermediate_size":16,"num_hidden_layers":1,` +
+		`"num_attention_heads":1,"vocab_size":20011,"max_position_embeddings":64}`))
 	require.NoError(t, err)
 	for _, c := range []struct {
 		dtype     tensor.Dtype
@@ -49,7 +50,8 @@ func TestTokenLogProb(t *testing.T) {
 		backend, err := engine.Open("cpu", engine.Options{Workers: 2})
 		require.NoError(t, err)
 		source := randomSource{map[string][]float64{}}
-		n, err := nnet.New(nnet.Spec{Config: config, DType: c.dtype, Head: nnet.HeadSpec{Kind: nnet.TokenLogProb, Final: "shared"}}, backend, source)
+		n, err := nnet.New(nnet.Spec{Config: config, DType: c.dtype, Head: nnet.HeadSpec{Kind: nnet.TokenLogProb, Final: "shared"}}, backend,
+			source)
 		require.NoError(t, err)
 		blocks := nnet.VocabularyBlocks(config.VocabSize)
 		require.Len(t, blocks, 3)
@@ -89,7 +91,8 @@ func TestTokenLogProb(t *testing.T) {
 
 // A sliding window cuts what a token sees, and prefix trees are refused with one.
 func TestSlidingWindowAndDynamicScaling(t *testing.T) {
-	text := `{"model_type":"mistral","hidden_size":16,"intermediate_size":16,"num_hidden_layers":1,"num_attention_heads":1,"num_key_value_heads":1,"vocab_size":50,"max_position_embeddings":64,"sliding_window":3`
+	text := `{"model_type":"mistral","hidden_size":16,"intermediate_size":16,"num_hidden_layers":1,"num_attention_heads":1,` +
+		`"num_key_value_heads":1,"vocab_size":50,"max_position_embeddings":64,"sliding_window":3`
 	open := func(more string) *nnet.Network {
 		config, err := hfmodel.ParseConfig([]byte(text + more + "}"))
 		require.NoError(t, err)

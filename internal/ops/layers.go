@@ -147,7 +147,8 @@ func (b *Builder) Attention(q, k, v *gorgonia.Node, keys Keys, attr Attention) *
 	}
 	tokens := q.Shape()[0]
 	nq, nk := tokens*attr.Heads*attr.HeadDim, tokens*attr.KVHeads*attr.HeadDim
-	if !b.hasShape("attention", "k", k, tokens, attr.KVHeads*attr.HeadDim) || !b.hasShape("attention", "v", v, tokens, attr.KVHeads*attr.HeadDim) {
+	if !b.hasShape("attention", "k", k, tokens, attr.KVHeads*attr.HeadDim) || !b.hasShape("attention", "v", v, tokens,
+		attr.KVHeads*attr.HeadDim) {
 		return nil
 	}
 	in := gorgonia.Nodes{q, k, v, keys.CuSeqlens, keys.RangeOffsets, keys.Ranges}

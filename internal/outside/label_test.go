@@ -40,7 +40,8 @@ func TestOwnJudgeAndTrainingOnItsLabels(t *testing.T) {
 			step = fmt.Sprintf("I guess about %d.", i)
 		}
 		list = append(list, &data.Trajectory{
-			ID: fmt.Sprint(i), Problem: fmt.Sprintf("What is %d+%d?", i, i), Steps: []string{step}, Response: `\boxed{` + answer + `}`, Answer: answer,
+			ID: fmt.Sprint(i), Problem: fmt.Sprintf("What is %d+%d?", i, i), Steps: []string{step}, Response: `\boxed{` + answer + `}`,
+			Answer: answer,
 		})
 	}
 	out := filepath.Join(t.TempDir(), "labels")

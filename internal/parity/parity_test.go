@@ -155,7 +155,8 @@ func TestEachChangedHeadNumberIsFound(t *testing.T) {
 
 func TestEachMissingFileIsAnError(t *testing.T) {
 	for _, name := range []string{"f32/config.json", "bf16/model.safetensors", "value_head.safetensors", "forward.json", "forward.safetensors",
-		"grads_f64.safetensors", "lora_init/adapter_model.safetensors", "lora_init/adapter_config.json", "lora_forward.json", "lora_grads_f64.safetensors", "training.json"} {
+		"grads_f64.safetensors", "lora_init/adapter_model.safetensors", "lora_init/adapter_config.json", "lora_forward.json",
+		"lora_grads_f64.safetensors", "training.json"} {
 		dir := filepath.Join(t.TempDir(), "incomplete")
 		require.NoError(t, os.CopyFS(dir, os.DirFS("testdata/wide")))
 		require.NoError(t, os.Remove(filepath.Join(dir, name)))

@@ -76,7 +76,8 @@ func TestDamage(t *testing.T) {
 	if testing.Short() {
 		step = 101
 	}
-	for _, name := range []string{"types_snappy.parquet", "types_zstd_v2.parquet", "types_gzip_plain.parquet", "types_delta_v2.parquet", "prm800k.parquet", "openthoughts.parquet"} {
+	for _, name := range []string{"types_snappy.parquet", "types_zstd_v2.parquet", "types_gzip_plain.parquet", "types_delta_v2.parquet",
+		"prm800k.parquet", "openthoughts.parquet"} {
 		whole := load(t, name)
 		want, _, err := rows(whole, 1<<20)
 		require.NoError(t, err)

@@ -135,7 +135,8 @@ func TestHostile(t *testing.T) {
 		file *handmade
 		want string
 	}{
-		{change(func(h *handmade) { h.meta.NumRows = 3; h.chunk.MetaData.NumValues = 3 }), "row 2: column s: page at offset 35: the column chunk ends 1 values too early"},
+		{change(func(h *handmade) { h.meta.NumRows = 3; h.chunk.MetaData.NumValues = 3 }),
+			"row 2: column s: page at offset 35: the column chunk ends 1 values too early"},
 		{change(func(h *handmade) { h.meta.NumRows = math.MaxInt64 }), "rows in a file of this size"},
 		{change(func(h *handmade) { h.meta.NumRows = 1 << 40; h.chunk.MetaData.NumValues = 1 << 40 }), "rows in a file of this size"},
 		{change(func(h *handmade) { h.chunk.MetaData.NumValues = -1 }), "-1 values"},
@@ -299,11 +300,13 @@ func TestRowErrors(t *testing.T) {
 
 	documents := texts(`{"a": [1]}`, "no", "", "[\n1\r]")
 	documents.element.ConvertedType = thrift.New(deprecated.Json)
-	check(documents, 100, []string{`{"s":{"a": [1]}}`, `{"s":[1]}`}, "row 2: column s: its text is not JSON", "row 3: column s: its text is not JSON")
+	check(documents, 100, []string{`{"s":{"a": [1]}}`, `{"s":[1]}`}, "row 2: column s: its text is not JSON",
+		"row 3: column s: its text is not JSON")
 
 	inlined := texts(`{"a":1}`, " { } ", "[1]", `{"a":1},{"b":2}`)
 	inlined.meta.KeyValueMetadata = []format.KeyValue{{Key: InlineKey, Value: "s"}}
-	check(inlined, 100, []string{`{"a":1}`, `{}`}, "row 3: column s: its text is not a JSON object", "row 4: column s: its text is not a JSON object")
+	check(inlined, 100, []string{`{"a":1}`, `{}`}, "row 3: column s: its text is not a JSON object",
+		"row 4: column s: its text is not a JSON object")
 }
 
 // TestRowOverPages has a list whose values lie one in each of many pages, which are large only once they are decompressed:

@@ -28,7 +28,8 @@ func twoSamples() []Steps {
 	steps := []Step{
 		{"thinking", `First, \( \left(\frac{1}{8}\right)^{-1} = 8 \), so $\sqrt[3]{x^2}$ is **not** 2*3*4.`, 0.97, 1},
 		{"thinking", `Then \[ \sum_{i=1}^{n} i = \frac{n(n+1)}{2}, \qquad \int_0^1 x^2\,dx = \tfrac13 \]`, 0.31, 0},
-		{"thinking", `\begin{aligned} a &= \begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix} \\ f(x) &= \begin{cases} 1 & x > 0 \\ 0 & \text{otherwise} \end{cases} \end{aligned}`,
+		{"thinking", `\begin{aligned} a &= \begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix} \\ f(x) &= \begin{cases} 1 & x > 0 \\ 0 & ` +
+			`\text{otherwise} \end{cases} \end{aligned}`,
 			0.12, 1},
 		{"thinking", "A list:\n- one\n- two\n\n| n | value |\n|---|---|\n| 1 | `x < 2` |", 0.62, math.NaN()},
 		{"response", `**Answer:** $\boxed{\dfrac{\pi}{4}}$ and \unknown{} stays, as does $\badcommand{x}$.`, 0.88, 0},
@@ -42,7 +43,8 @@ func TestPagesInABrowser(t *testing.T) {
 	b := browsertest.Start(t)
 	p := b.Page(t)
 	page := sample("")
-	page.Sections[0].Blocks = append([]Block{Facts{{"step AUROC", "0.962", "on 3 held-out problems"}, {"loss", "0.083", ""}, {"duration", "3 min 12 s", ""}}},
+	page.Sections[0].Blocks = append([]Block{Facts{{"step AUROC", "0.962", "on 3 held-out problems"}, {"loss", "0.083", ""},
+		{"duration", "3 min 12 s", ""}}},
 		page.Sections[0].Blocks...)
 	page.Sections[1].Blocks = append(page.Sections[1].Blocks, Traces{Title: "Trajectories", List: twoSamples()})
 	p.Open(saved(t, page))
@@ -59,7 +61,8 @@ func TestTracesInABrowser(t *testing.T) {
 		return list
 	}
 	set := func(class, value string) {
-		p.Eval(`(() => { const e = document.querySelector(".tools .`+class+`"); e.value = `+"`"+value+"`"+`; e.dispatchEvent(new Event(e.type === "search" ? "input" : "change")); })()`, nil)
+		p.Eval(`(() => { const e = document.querySelector(".tools .`+class+`"); e.value = `+"`"+value+"`"+
+			`; e.dispatchEvent(new Event(e.type === "search" ? "input" : "change")); })()`, nil)
 	}
 	focused := func() (id string) {
 		p.Eval(`document.activeElement.id`, &id)
@@ -123,7 +126,8 @@ func TestTracesInABrowser(t *testing.T) {
 	p.Open(address + "#t3-s2")
 	require.Equal(t, []string{"t3-s1", "t3-s2"}, visible())
 	require.Equal(t, "t3-s2", focused())
-	p.Eval(`(() => { const s = document.querySelector("#t3 .curve svg"), r = s.getBoundingClientRect(); s.dispatchEvent(new MouseEvent("click", {clientX: r.left + r.width / 4, bubbles: true})); })()`, nil)
+	p.Eval(`(() => { const s = document.querySelector("#t3 .curve svg"), r = s.getBoundingClientRect(); s.dispatchEvent(new `+
+		`MouseEvent("click", {clientX: r.left + r.width / 4, bubbles: true})); })()`, nil)
 	require.Equal(t, "t3-s1", focused())
 	require.Empty(t, p.Problems())
 }
@@ -133,7 +137,8 @@ func TestTracesInABrowser(t *testing.T) {
 func longTrace() Steps {
 	s := Steps{Title: "long", Problem: "A long one."}
 	for i := range 260 {
-		text := strings.Repeat(fmt.Sprintf("Wait, step %d: since \\( x_{%d}^2 + \\frac{%d}{2} = \\sqrt{%d} \\), the **sum** is $\\sum_{k=1}^{%d} k$. ", i, i, i, i, i), 6)
+		text := strings.Repeat(fmt.Sprintf("Wait, step %d: since \\( x_{%d}^2 + \\frac{%d}{2} = \\sqrt{%d} \\), the **sum** is "+
+			"$\\sum_{k=1}^{%d} k$. ", i, i, i, i, i), 6)
 		s.Steps = append(s.Steps, Step{Part: "thinking", Text: text, Score: float64(i*37%101) / 100, Label: math.NaN()})
 	}
 	return s
@@ -154,14 +159,17 @@ func TestLongTraceInABrowser(t *testing.T) {
 		p.Open(address)
 		p.Wait(`performance.getEntriesByName("first-contentful-paint").length`)
 		var times struct{ Paint, Ready float64 }
-		p.Eval(`({Paint: performance.getEntriesByName("first-contentful-paint")[0].startTime, Ready: performance.getEntriesByType("navigation")[0].loadEventEnd})`, &times)
+		p.Eval(`({Paint: performance.getEntriesByName("first-contentful-paint")[0].startTime, Ready: `+
+			`performance.getEntriesByType("navigation")[0].loadEventEnd})`, &times)
 		paint, ready = append(paint, times.Paint), append(ready, times.Ready)
 	}
-	t.Logf("%d characters in %d steps: first contentful paint after %.0f ms, loaded after %.0f ms", size, len(long.Steps), slices.Min(paint), slices.Min(ready))
+	t.Logf("%d characters in %d steps: first contentful paint after %.0f ms, loaded after %.0f ms", size, len(long.Steps), slices.Min(paint),
+		slices.Min(ready))
 	require.Less(t, slices.Min(paint), 1000.0)
 
 	inSight := func(id string) (yes bool) {
-		p.Eval(fmt.Sprintf(`(() => { const r = document.getElementById(%q).getBoundingClientRect(); return r.bottom > 0 && r.top < innerHeight; })()`, id), &yes)
+		p.Eval(fmt.Sprintf(`(() => { const r = document.getElementById(%q).getBoundingClientRect(); return r.bottom > 0 && r.top < `+
+			`innerHeight; })()`, id), &yes)
 		return yes
 	}
 	for _, step := range []string{"t1-s200", "t1-s3", "t1-s260"} {
@@ -170,6 +178,7 @@ func TestLongTraceInABrowser(t *testing.T) {
 		require.True(t, inSight(step), step)
 	}
 	var found int
-	p.Eval(`(() => { const f = document.querySelector(".find"); f.value = "step 199:"; f.dispatchEvent(new Event("input")); return Array.from(document.querySelectorAll("li.step")).filter(e => !e.hidden).length; })()`, &found)
+	p.Eval(`(() => { const f = document.querySelector(".find"); f.value = "step 199:"; f.dispatchEvent(new Event("input")); return `+
+		`Array.from(document.querySelectorAll("li.step")).filter(e => !e.hidden).length; })()`, &found)
 	require.Equal(t, 1, found)
 }

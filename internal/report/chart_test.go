@@ -68,7 +68,8 @@ func TestLinePoints(t *testing.T) {
 	require.False(t, v.Empty)
 	x, y := axis{low: 0, high: 5, from: v.Left, to: v.Right}, axis{low: 0, high: 1, from: v.Bottom, to: v.Top}
 	num := func(f float64) string { return strconv.FormatFloat(round(f), 'f', -1, 64) }
-	require.Equal(t, "M"+num(x.at(0))+" "+num(v.Bottom)+"L"+num(x.at(1))+" "+num(v.Top), v.Shapes[0].Path, "the gap ends the line; lone points are dots")
+	require.Equal(t, "M"+num(x.at(0))+" "+num(v.Bottom)+"L"+num(x.at(1))+" "+num(v.Top), v.Shapes[0].Path,
+		"the gap ends the line; lone points are dots")
 	require.Equal(t, []point{{round(x.at(3)), round(y.at(0.5))}, {round(x.at(5)), v.Top}}, v.Shapes[0].Dots)
 	require.True(t, chartOf(LineChart{Series: []Series{{X: []float64{1}, Y: []float64{math.NaN()}}}}).Empty)
 	require.True(t, chartOf(LineChart{}).Empty)

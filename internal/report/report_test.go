@@ -27,7 +27,8 @@ func sample(text string) Page {
 				{Name: "trajectory part", X: []float64{0, 100, 200, 300, 400}, Y: []float64{0.2, 0.17, nan, 0.1, 0.06}},
 				{Name: "one point", X: []float64{150}, Y: []float64{0.2}},
 			}},
-			LineChart{Title: "Learning rate", XLabel: "step", Series: []Series{{Name: "lr", X: []float64{0, 20000, 40000}, Y: []float64{0, 1e-4, 0}}}},
+			LineChart{Title: "Learning rate",
+				XLabel: "step", Series: []Series{{Name: "lr", X: []float64{0, 20000, 40000}, Y: []float64{0, 1e-4, 0}}}},
 			Histogram{Title: "Scores " + text, XLabel: "score " + text, Low: 0, Top: 1, Groups: []Group{
 				{Name: "right steps " + text, Values: spread(400, 3)}, {Name: "wrong steps", Values: spread(200, 0.4)}}},
 			LineChart{Title: "Nothing yet", Series: []Series{{Name: "none " + text}}},
@@ -37,7 +38,8 @@ func sample(text string) Page {
 				{"step AUROC " + text, "0.962", "0.51", "0.50"}, {"within AUROC", "0.958", "0.503", "–"}, {"best of 8", "93.0 %"}}},
 			Steps{Title: "One trajectory " + text, Problem: "What is 2 + 3 · 4? " + text, Steps: []Step{
 				{Part: "thinking " + text, Text: "First 3 · 4 = 12. " + text, Score: 0.97, Label: 1},
-				{Part: "thinking " + text, Text: "Then 2 + 12 = 15.\nOr is it? " + strings.Repeat("Let me check that once more. ", 8), Score: 0.08, Label: 0},
+				{Part: "thinking " + text, Text: "Then 2 + 12 = 15.\nOr is it? " + strings.Repeat("Let me check that once more. ", 8), Score: 0.08,
+					Label: 0},
 				{Part: "thinking " + text, Text: "No label here.", Score: 0.55, Label: nan},
 				{Part: "response", Text: "The answer is 14.", Score: nan, Label: 0.7},
 				{Part: "response", Text: strings.Repeat("verylongword", 30), Score: 0.3, Label: 0.2},
@@ -133,11 +135,15 @@ func row(t *testing.T, page, text string) string {
 func TestStepShades(t *testing.T) {
 	nan := math.NaN()
 	html := render(t, Page{Sections: []Section{{Blocks: []Block{Steps{Problem: "p", Steps: []Step{
-		{Text: "a", Score: 0, Label: nan}, {Text: "b", Score: 0.25, Label: 0.5}, {Text: "c", Score: 0.5, Label: 0.4}, {Text: "d", Score: 0.9, Label: 1},
-		{Text: "e", Score: 7, Label: 1}, {Text: "f", Score: nan, Label: 1}, {Text: "g", Score: 0.4, Label: nan}, {Text: "h", Score: nan, Label: nan}}}}}}})
+		{Text: "a", Score: 0, Label: nan}, {Text: "b", Score: 0.25, Label: 0.5}, {Text: "c", Score: 0.5, Label: 0.4},
+		{Text: "d", Score: 0.9, Label: 1},
+		{Text: "e", Score: 7, Label: 1}, {Text: "f", Score: nan, Label: 1}, {Text: "g", Score: 0.4, Label: nan},
+		{Text: "h", Score: nan, Label: nan}}}}}}})
 	for text, want := range map[string][]string{
-		"a": {`class="step lo3"`, `data-wrong=""`, "▼", "<b>", "0.000"}, "b": {`class="step lo2"`, "▼", "0.250", "label 0.5<", `data-gap="0.250"`, `data-differs=""`, "≠"},
-		"c": {`class="step hi1"`, "▲", "0.500", "label 0.4<", `data-differs=""`}, "d": {`class="step hi3"`, "0.900", "label 1<"}, "e": {`class="step hi3"`, "7.000"},
+		"a": {`class="step lo3"`, `data-wrong=""`, "▼", "<b>", "0.000"},
+		"b": {`class="step lo2"`, "▼", "0.250", "label 0.5<", `data-gap="0.250"`, `data-differs=""`, "≠"},
+		"c": {`class="step hi1"`, "▲", "0.500", "label 0.4<", `data-differs=""`}, "d": {`class="step hi3"`, "0.900", "label 1<"},
+		"e": {`class="step hi3"`, "7.000"},
 		"f": {`class="step none"`, "label 1<"}, "g": {`class="step lo1"`, "0.400"}, "h": {`class="step none"`, "no score"},
 	} {
 		for _, part := range want {
@@ -152,7 +158,8 @@ func TestStepShades(t *testing.T) {
 // A trajectory that was labelled and not scored shows labels as labels.
 func TestLabelsAreLabels(t *testing.T) {
 	html := render(t, Page{Sections: []Section{{Blocks: []Block{Steps{Steps: []Step{
-		{Text: "a", Score: math.NaN(), Label: 1}, {Text: "b", Score: math.NaN(), Label: math.NaN()}, {Text: "c", Score: math.NaN(), Label: 0.2}}}}}}})
+		{Text: "a", Score: math.NaN(), Label: 1}, {Text: "b", Score: math.NaN(), Label: math.NaN()},
+		{Text: "c", Score: math.NaN(), Label: 0.2}}}}}}})
 	require.Contains(t, row(t, html, "a"), `1.000</b><span class="label">label</span>`)
 	require.Contains(t, row(t, html, "b"), `<span class="label">no label</span>`)
 	require.Contains(t, row(t, html, "c"), `class="step lo2"`)
@@ -177,7 +184,8 @@ func TestNumericColumns(t *testing.T) {
 	v := data.(tableView)
 	require.Equal(t, []cell{{"a", false}, {"b", true}, {"c", true}, {"d", false}}, v.Head)
 	require.Len(t, v.Rows[1], 4)
-	for text, want := range map[string]bool{"12": true, "-0.5": true, "0.1–0.3": true, "30.6 (22.5–39.4)": true, "-": true, "3 of 4": false, "%": false, "a 1": false} {
+	for text, want := range map[string]bool{"12": true, "-0.5": true, "0.1–0.3": true, "30.6 (22.5–39.4)": true, "-": true, "3 of 4": false,
+		"%": false, "a 1": false} {
 		require.Equal(t, want, isNumber(text), text)
 	}
 	require.Equal(t, cell{"–", true}, v.Rows[1][1])

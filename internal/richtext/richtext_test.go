@@ -26,7 +26,8 @@ func TestHTML(t *testing.T) {
 		"**a *b* c**":                "<p><strong>a <em>b</em> c</strong></p>",
 		"# Head\n## Sub ##":          `<p class="heading h1">Head</p><p class="heading h2">Sub</p>`,
 		"#hashtag and 1986. A year":  "<p>#hashtag and 1986. A year</p>",
-		"- a\n- b\n  - c\n2. d":      `<ul class="list"><li class="d0"><span class="mark">•</span> a</li><li class="d0"><span class="mark">•</span> b</li><li class="d1"><span class="mark">•</span> c</li><li class="d0"><span class="mark">2.</span> d</li></ul>`,
+		"- a\n- b\n  - c\n2. d": `<ul class="list"><li class="d0"><span class="mark">•</span> a</li><li class="d0"><span ` +
+			`class="mark">•</span> b</li><li class="d1"><span class="mark">•</span> c</li><li class="d0"><span class="mark">2.</span> d</li></ul>`,
 		"---":                        "<hr/>",
 		"> q\n> r":                   "<blockquote><p>q<br/>r</p></blockquote>",
 		"|a|b|\n|--|:-:|\n|1|2|":     `<table class="grid"><tr><th>a</th><th>b</th></tr><tr><td>1</td><td>2</td></tr></table>`,
@@ -84,7 +85,8 @@ func wellFormed(t *testing.T, html string) {
 }
 
 func FuzzHTML(f *testing.F) {
-	for _, text := range []string{"<script>alert(1)</script>", "[x](javascript:y)", "[x](https://y\"z)", "$\\text{<b>}$", "**`a`**", "|a|\n|-|\n|<i>|", "\x001\x00", "> - # a",
+	for _, text := range []string{"<script>alert(1)</script>", "[x](javascript:y)", "[x](https://y\"z)", "$\\text{<b>}$", "**`a`**",
+		"|a|\n|-|\n|<i>|", "\x001\x00", "> - # a",
 		"[**a](https://b)**", "\\begin{x}\\end{x}", "`$`$`"} {
 		f.Add(text)
 	}
@@ -93,7 +95,8 @@ func FuzzHTML(f *testing.F) {
 
 // Hostile texts take time in proportion to their length.
 func TestHTMLIsFast(t *testing.T) {
-	for _, piece := range []string{"**a ", "*a", "$a ", `\(`, "`", "``a", "[", "[a](", `\[a `, "- ", "> ", "$$", `\boxed{`, `\begin{`, "_a ", "~~a "} {
+	for _, piece := range []string{"**a ", "*a", "$a ", `\(`, "`", "``a", "[", "[a](", `\[a `, "- ", "> ", "$$", `\boxed{`, `\begin{`, "_a ",
+		"~~a "} {
 		text := strings.Repeat(piece, longest/3/len(piece))
 		begun := time.Now()
 		HTML(text)

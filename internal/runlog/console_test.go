@@ -85,7 +85,8 @@ func TestNothingToShow(t *testing.T) {
 
 func TestShort(t *testing.T) {
 	for d, want := range map[time.Duration]string{
-		1234 * time.Millisecond: "1.2s", 59*time.Second + 600*time.Millisecond: "1m0s", 3*time.Hour + 29*time.Second: "3h0m", 90 * time.Minute: "1h30m",
+		1234 * time.Millisecond: "1.2s", 59*time.Second + 600*time.Millisecond: "1m0s", 3*time.Hour + 29*time.Second: "3h0m",
+		90 * time.Minute: "1h30m",
 	} {
 		require.Equal(t, want, short(d))
 	}

@@ -30,7 +30,8 @@ func TestMetricsLines(t *testing.T) {
 	require.NoError(t, err)
 	lines := strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
 	require.Len(t, lines, 3)
-	require.Equal(t, `{"step":1,"tokens":10,"trajectories":0,"n_step":0,"n_final":0,"loss":0.5,"loss_step":0,"loss_final":0,"grad_norm":null,"lr":0,"tokens_per_s":0,"time":"2026-01-02T03:04:05Z"}`, lines[0])
+	require.Equal(t, `{"step":1,"tokens":10,"trajectories":0,"n_step":0,"n_final":0,"loss":0.5,"loss_step":0,"loss_final":0,`+
+		`"grad_norm":null,"lr":0,"tokens_per_s":0,"time":"2026-01-02T03:04:05Z"}`, lines[0])
 	require.Equal(t, `{"step":1,"eval":{"step_auroc":0.75}}`, lines[1])
 	var back Step
 	require.NoError(t, json.Unmarshal([]byte(lines[0]), &back))

@@ -138,16 +138,21 @@ func TestRefusals(t *testing.T) {
 		verdict            Verdict
 		message            string
 	}{
-		{"beyond the end", "{" + f4("model.norm.weight", "0,4") + "}", "12", MetadataIncompleteBuffer, `tensor "model.norm.weight": offset 82 beyond end of file (80)`},
+		{"beyond the end", "{" + f4("model.norm.weight", "0,4") + "}", "12", MetadataIncompleteBuffer,
+			`tensor "model.norm.weight": offset 82 beyond end of file (80)`},
 		{"trailing bytes", "{" + f4("a", "0,4") + "}", "12345", MetadataIncompleteBuffer, "1 bytes at offset 66 belong to no tensor"},
 		{"data without tensors", "{}", "x", MetadataIncompleteBuffer, "belong to no tensor"},
 		{"gap before", "{" + f4("a", "4,8") + "}", "12345678", InvalidOffset, "leave a gap after the header, which ends at 62"},
-		{"gap between", "{" + f4("a", "0,4") + "," + f4("b", "8,12") + "}", "123456789012", InvalidOffset, `tensor "b": data at offset 124 leave a gap after "a", which ends at 120`},
+		{"gap between", "{" + f4("a", "0,4") + "," + f4("b", "8,12") + "}", "123456789012", InvalidOffset,
+			`tensor "b": data at offset 124 leave a gap after "a", which ends at 120`},
 		{"overlap", "{" + f4("a", "0,4") + "," + f4("b", "2,6") + "}", "123456", InvalidOffset, `"b": data at offset 117 overlap "a"`},
-		{"empty tensor inside another", "{" + f4("a", "0,4") + `,"e":{"dtype":"F32","shape":[0],"data_offsets":[2,2]}}`, "1234", InvalidOffset, `"e": data at offset`},
+		{"empty tensor inside another", "{" + f4("a", "0,4") + `,"e":{"dtype":"F32","shape":[0],"data_offsets":[2,2]}}`, "1234", InvalidOffset,
+			`"e": data at offset`},
 		{"tensor twice", "{" + f4("a", "0,4") + "," + f4("a", "4,8") + "}", "12345678", InvalidHeaderDeserialization, `key "a" appears twice`},
-		{"tensor twice, spelled differently", "{" + f4("a", "0,4") + `,"\u0061":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, "12345678", InvalidHeaderDeserialization, `key "a" appears twice`},
-		{"dtype twice", `{"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, "1234", InvalidHeaderDeserialization, `"dtype" appears twice`},
+		{"tensor twice, spelled differently", "{" + f4("a", "0,4") + `,"\u0061":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, "12345678",
+			InvalidHeaderDeserialization, `key "a" appears twice`},
+		{"dtype twice", `{"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, "1234", InvalidHeaderDeserialization,
+			`"dtype" appears twice`},
 		{"metadata twice", `{"__metadata__":{},"__metadata__":{}}`, "", InvalidHeaderDeserialization, "appears twice"},
 		{"metadata key twice", `{"__metadata__":{"k":"1","k":"2"}}`, "", InvalidHeaderDeserialization, `key "k" appears twice in __metadata__`},
 		{"metadata number", `{"__metadata__":{"k":1}}`, "", InvalidHeaderDeserialization, "1 is not a string"},
@@ -162,7 +167,8 @@ func TestRefusals(t *testing.T) {
 		{"not UTF-8", "{\"\xff\":1}", "", InvalidHeader, "not UTF-8"},
 		{"entry is a list", `{"a":[]}`, "", InvalidHeaderDeserialization, "entry is not an object"},
 		{"no shape", `{"a":{"dtype":"F32","data_offsets":[0,4]}}`, "1234", InvalidHeaderDeserialization, "needs dtype, shape"},
-		{"unknown key", `{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"x":[[[[]]]]}}`, "1234", InvalidHeaderDeserialization, `unknown key "x"`},
+		{"unknown key", `{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"x":[[[[]]]]}}`, "1234", InvalidHeaderDeserialization,
+			`unknown key "x"`},
 		{"dtype number", entry(`4`, "[1]", "[0,4]"), "1234", InvalidHeaderDeserialization, "not a string"},
 		{"dtype lower case", entry(`"f32"`, "[1]", "[0,4]"), "1234", InvalidHeaderDeserialization, `unknown dtype "f32"`},
 		{"dtype empty", entry(`""`, "[1]", "[0,4]"), "1234", InvalidHeaderDeserialization, `unknown dtype ""`},
@@ -173,8 +179,10 @@ func TestRefusals(t *testing.T) {
 		{"shape number", entry(`"F32"`, `1`, "[0,4]"), "1234", InvalidHeaderDeserialization, "shape is not a list"},
 		{"shape null", entry(`"F32"`, `null`, "[0,4]"), "1234", InvalidHeaderDeserialization, "shape is not a list"},
 		{"shape huge", entry(`"F32"`, `[18446744073709551616]`, "[0,4]"), "1234", InvalidHeaderDeserialization, "not a whole number"},
-		{"shape of many dimensions", entry(`"F32"`, "["+strings.Repeat("1,", 64)+"1]", "[0,4]"), "1234", InvalidHeaderDeserialization, "more than 64"},
-		{"product overflows to the right size", entry(`"F32"`, "[4611686018427387905,4]", "[0,16]"), "0123456789abcdef", ValidationOverflow, "overflow"},
+		{"shape of many dimensions", entry(`"F32"`, "["+strings.Repeat("1,", 64)+"1]", "[0,4]"), "1234", InvalidHeaderDeserialization,
+			"more than 64"},
+		{"product overflows to the right size", entry(`"F32"`, "[4611686018427387905,4]", "[0,16]"), "0123456789abcdef", ValidationOverflow,
+			"overflow"},
 		{"product of 2^63", entry(`"F32"`, "[2305843009213693952]", "[0,0]"), "", ValidationOverflow, "overflow"},
 		{"product overflows beside a zero", entry(`"F32"`, "[0,4611686018427387905,4]", "[0,0]"), "", ValidationOverflow, "overflow"},
 		{"wrong size", entry(`"F32"`, "[2]", "[0,4]"), "1234", TensorInvalidInfo, "F32 of shape [2] needs 8 bytes, data_offsets [0, 4] give 4"},
@@ -323,7 +331,8 @@ func TestWriteRefuses(t *testing.T) {
 		tensors []Tensor
 		message string
 	}{
-		"twice":         {[]Tensor{{Name: "a", DType: F32, Shape: []int{1}, Data: one}, {Name: "a", DType: I32, Shape: []int{1}, Data: one}}, `tensor "a": written twice`},
+		"twice": {[]Tensor{{Name: "a", DType: F32, Shape: []int{1}, Data: one}, {Name: "a", DType: I32, Shape: []int{1}, Data: one}},
+			`tensor "a": written twice`},
 		"metadata":      {[]Tensor{{Name: "__metadata__", DType: F32, Shape: []int{1}, Data: one}}, "not a name"},
 		"invalid UTF-8": {[]Tensor{{Name: "\xff", DType: F32, Shape: []int{1}, Data: one}}, "not a name"},
 		"dtype":         {[]Tensor{{Name: "a", DType: "F7", Shape: []int{1}, Data: one}}, `unknown dtype "F7"`},
@@ -380,6 +389,7 @@ func TestHeaderOfManyTensors(t *testing.T) {
 	require.LessOrEqual(t, after.TotalAlloc-before.TotalAlloc, uint64(2*text.Len()+1<<20))
 	at, ok := found.find("layers.7919.w")
 	require.True(t, ok)
-	require.Equal(t, Info{Name: "layers.7919.w", DType: U8, Shape: []int{1}, Begin: int64(len(content) - n + 1), End: int64(len(content) - n + 2)},
+	require.Equal(t, Info{Name: "layers.7919.w", DType: U8, Shape: []int{1}, Begin: int64(len(content) - n + 1),
+		End: int64(len(content) - n + 2)},
 		found.info(at))
 }

@@ -44,6 +44,9 @@ func TestSlowBodiesKeepNobodyOut(t *testing.T) {
 	var slow []net.Conn
 	for range 24 {
 		slow = append(slow, raw(t, url, head(1000)+`{"prompt":"q`))
+		if len(slow) == 1 {
+			waitFor(t, "the first is the oldest", func() bool { return s.budget.state().unread == 1 })
+		}
 	}
 	waitFor(t, "all have arrived", func() bool { return s.budget.state().unread == 8 && s.budget.made == 24 })
 	for range 5 {
@@ -106,7 +109,8 @@ func TestMalformedBodies(t *testing.T) {
 	_, url := start(t, newFake(), Options{ReadTimeout: 100 * time.Millisecond, MaxBody: 100})
 	chunked := "POST /reward/remote_rm HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
 	for text, status := range map[string]int{
-		chunked + "zz\r\n{}\r\n0\r\n\r\n": 400, chunked + "5\r\n{\"a\":1}\r\n": 400, chunked + "2\r\n{}\r\n": 408, head(50) + "{}": 408, head(200): 413,
+		chunked + "zz\r\n{}\r\n0\r\n\r\n": 400, chunked + "5\r\n{\"a\":1}\r\n": 400, chunked + "2\r\n{}\r\n": 408, head(50) + "{}": 408,
+		head(200): 413,
 		chunked + "78\r\n" + strings.Repeat("x", 120) + "\r\n0\r\n\r\n": 413,
 	} {
 		r := answerOn(t, raw(t, url, text))
@@ -128,7 +132,8 @@ func TestLimitsBeforeRendering(t *testing.T) {
 	_, url := start(t, f, Options{MaxSteps: 3, MaxText: 60, Unscored: "error"})
 	long, steps := strings.Repeat("x", 61), `a\n\nb\n\nc\n\nd`
 	for path, bodies := range map[string][]string{
-		"/v1/steps":            {`{"problem":"q","response":"` + long + `"}`, `{"problem":"q","response":"` + steps + `"}`, `{"problem":"q","response_steps":["a","b","c","d"]}`},
+		"/v1/steps": {`{"problem":"q","response":"` + long + `"}`, `{"problem":"q","response":"` + steps + `"}`,
+			`{"problem":"q","response_steps":["a","b","c","d"]}`},
 		"/reward/remote_rm":    {remote(long), `{"prompt":"q","response":"` + steps + `"}`},
 		"/get_reward":          {`{"query":["` + chat(long) + `"]}`},
 		"/reward/llamafactory": {`{"messages":["` + chat(long) + `"]}`},

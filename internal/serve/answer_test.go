@@ -15,8 +15,9 @@ func TestAnswerIsInTheResponse(t *testing.T) {
 	defer func() { require.NoError(t, s.Close()) }()
 	c := &call{Server: s}
 	for text, want := range map[string]float64{
-		`<think>It is \boxed{4}.</think>It is \boxed{5}.`: 1, `<think>It is \boxed{5}.</think>It is \boxed{4}.`: 0, `<think>It is \boxed{5}.</think>It is four.`: 0,
-		`<think>It is \boxed{5}.`: 0, `It is#\boxed{5}.#`: 1,
+		`<think>It is \boxed{4}.</think>It is \boxed{5}.`: 1, `<think>It is \boxed{5}.</think>It is \boxed{4}.`: 0,
+		`<think>It is \boxed{5}.</think>It is four.`: 0,
+		`<think>It is \boxed{5}.`:                    0, `It is#\boxed{5}.#`: 1,
 	} {
 		got, err := c.grade(sample{trajectory: trajectory("p", text, "#"), label: "5"})
 		require.NoError(t, err)

@@ -63,7 +63,8 @@ func TestTokenRewards(t *testing.T) {
 
 	// OpenRLHF: offsets count from the beginning of the query.
 	query := "Q: " + response + "<|im_end|>"
-	text, err := json.Marshal(map[string]any{"query": []string{query}, "prompts": []string{"Q: "}, "token_ends": [][]int{{7, 14, 15, 54, 55, 65}}})
+	text, err := json.Marshal(map[string]any{"query": []string{query}, "prompts": []string{"Q: "},
+		"token_ends": [][]int{{7, 14, 15, 54, 55, 65}}})
 	require.NoError(t, err)
 	status, answer, _ := ask(t, url+"/get_reward", string(text))
 	require.Equal(t, 200, status, answer)
@@ -82,9 +83,11 @@ func TestTokenRewards(t *testing.T) {
 // Where the parts of an answer lie in it, whatever marks it has.
 func TestPlaces(t *testing.T) {
 	for _, answer := range []string{
-		"<think>\nt\n</think>\n\nr", "<think>think</think>k<|im_end|>\n<|endoftext|>", "t\n</think>\n\n</th", "r<|user|>", "<think>\nnever closed",
+		"<think>\nt\n</think>\n\nr", "<think>think</think>k<|im_end|>\n<|endoftext|>", "t\n</think>\n\n</th", "r<|user|>",
+		"<think>\nnever closed",
 		"<|begin_of_thought|>\n\nt\n\n<|end_of_thought|>\n\n<|begin_of_solution|>\n\nr\n\n<|end_of_solution|>",
-		"<|im_start|>think\na\n<|im_start|>answer\nb<|im_end|>", "<|channel|>analysis<|message|>t<|end|><|start|>assistant<|channel|>final<|message|>s<|return|>",
+		"<|im_start|>think\na\n<|im_start|>answer\nb<|im_end|>",
+		"<|channel|>analysis<|message|>t<|end|><|start|>assistant<|channel|>final<|message|>s<|return|>",
 		"s</s>", " \n",
 	} {
 		tr := trajectory("p", answer, "")

@@ -59,7 +59,8 @@ func fakeOf(t Text) fakeText {
 }
 
 func newFake() *fake {
-	return &fake{info: Info{Name: "fake", MaxTokens: 400, Alpha: 1, Steps: true, Trajectory: true, Mark: "#"}, begun: make(chan struct{}, 1000)}
+	return &fake{info: Info{Name: "fake", MaxTokens: 400, Alpha: 1, Steps: true, Trajectory: true, Mark: "#"},
+		begun: make(chan struct{}, 1000)}
 }
 
 func (f *fake) Info() Info { return f.info }

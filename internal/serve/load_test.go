@@ -232,7 +232,8 @@ func TestManyClients(t *testing.T) {
 		wait.Go(func() {
 			for i := range 20 {
 				n := 1 + (c*20+i)%97
-				r, err := client.Post(url+"/reward/remote_rm", "application/json", strings.NewReader(fmt.Sprintf(`{"prompt":"q","response":%q}`, strings.Repeat("x", n))))
+				r, err := client.Post(url+"/reward/remote_rm", "application/json",
+					strings.NewReader(fmt.Sprintf(`{"prompt":"q","response":%q}`, strings.Repeat("x", n))))
 				if err != nil {
 					t.Error(err)
 					return

@@ -14,8 +14,10 @@ func TestFromText(t *testing.T) {
 		problem          string
 		thinking, answer string
 	}{
-		{"<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\n1+1?<|im_end|>\n<|im_start|>assistant\n<think>\na\n</think>\n\nb<|im_end|>\n<|endoftext|><|endoftext|>", nil, "1+1?", "a", "b"},
-		{"<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n1+1?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nb<|eot_id|>", nil, "1+1?", "", "b"},
+		{"<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\n1+1?<|im_end|>\n<|im_start|>assistant\n<think>\n" +
+			"a\n</think>\n\nb<|im_end|>\n<|endoftext|><|endoftext|>", nil, "1+1?", "a", "b"},
+		{"<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n1+1?<|eot_id|>" +
+			"<|start_header_id|>assistant<|end_header_id|>\n\nb<|eot_id|>", nil, "1+1?", "", "b"},
 		{"<｜begin▁of▁sentence｜><｜User｜>1+1?<｜Assistant｜><think>\na</think>b<｜end▁of▁sentence｜>", nil, "1+1?", "a", "b"},
 		{"<|User|>1+1?<|Assistant|>b", nil, "1+1?", "", "b"},
 		{"<s>[INST] 1+1? [/INST] b</s>", nil, "1+1?", "", "b"},
@@ -34,7 +36,8 @@ func TestFromText(t *testing.T) {
 		require.Equal(t, []string{c.problem, c.thinking, c.answer}, []string{got.Problem, got.Thinking, got.Response}, c.text)
 	}
 	for text, message := range map[string]string{
-		"1+1? b": "neither", "<|User|>a<|Assistant|>b<|User|>c<|Assistant|>d": `turn 1 is of role "assistant"`, "<|Assistant|>b": `turn 0 is of role "assistant"`,
+		"1+1? b": "neither", "<|User|>a<|Assistant|>b<|User|>c<|Assistant|>d": `turn 1 is of role "assistant"`,
+		"<|Assistant|>b":                  `turn 0 is of role "assistant"`,
 		"<|im_start|>system\na<|im_end|>": "no question", "<|im_start|>tool\na<|im_end|>": `role "tool"`,
 	} {
 		_, _, err := fromText(text, nil)

@@ -21,15 +21,18 @@ func TestUngraded(t *testing.T) {
 		cause, decision string
 	}{
 		{"5", "5", 1, "", "right"}, {"6", "5", 0, "", "wrong"},
-		{`\\color{red}6`, "5", 0, "", "wrong"}, {`\\foo{6}`, "5", 0, "answer", "wrong"}, {strings.Repeat("9^", 40) + "9", "5", 0, "answer", "wrong"},
-		{"6", `\\foo{5}`, -1, "gold", "undecided"}, {`\\foo{6}`, `\\foo{5}`, -1, "gold", "undecided"}, {"6", "def f(): 1", -1, "gold", "undecided"},
+		{`\\color{red}6`, "5", 0, "", "wrong"}, {`\\foo{6}`, "5", 0, "answer", "wrong"},
+		{strings.Repeat("9^", 40) + "9", "5", 0, "answer", "wrong"},
+		{"6", `\\foo{5}`, -1, "gold", "undecided"}, {`\\foo{6}`, `\\foo{5}`, -1, "gold", "undecided"},
+		{"6", "def f(): 1", -1, "gold", "undecided"},
 	} {
 		for policy, opt := range map[string]Options{"error": {}, "prm-only": {Ungraded: UngradedPRM}, "zero": {Unscored: "0"}} {
 			opt.Verifier = grade.Verifier{}
 			s, err := New(newFake(), opt)
 			require.NoError(t, err)
 			h := httptest.NewServer(s)
-			status, body, _ := ask(t, h.URL+"/reward/remote_rm?as=object", `{"prompt":"`+asked+`","response":"So it is \\boxed{`+c.box+`}.","label":"`+c.label+`"}`)
+			status, body, _ := ask(t, h.URL+"/reward/remote_rm?as=object",
+				`{"prompt":"`+asked+`","response":"So it is \\boxed{`+c.box+`}.","label":"`+c.label+`"}`)
 			metrics := metricsOf(t, h.URL)
 			require.NoError(t, s.Close())
 			h.Close()

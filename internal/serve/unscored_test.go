@@ -20,7 +20,8 @@ func TestUnscored(t *testing.T) {
 		"labels":  []string{good, "1", "1", "1", "code", "1", "1"},
 	})
 	require.NoError(t, err)
-	for policy, want := range map[string]struct{ reward, unit string }{"null": {"null", "null"}, "-1.5": {"-1.5", "0"}, "0.25": {"0.25", "0.25"}, "7": {"7", "1"}} {
+	for policy, want := range map[string]struct{ reward, unit string }{"null": {"null", "null"}, "-1.5": {"-1.5", "0"},
+		"0.25": {"0.25", "0.25"}, "7": {"7", "1"}} {
 		_, url := start(t, newFake(), Options{Unscored: policy, MaxTokens: 100})
 		status, body, _ := ask(t, url+"/get_reward", string(query))
 		require.Equal(t, 200, status, body)
@@ -32,14 +33,16 @@ func TestUnscored(t *testing.T) {
 
 		_, body, _ = ask(t, url+"/reward/remote_rm", `{"prompt":"q","response":" "}`)
 		require.Equal(t, want.reward, body)
-		_, body, _ = ask(t, url+"/reward/remote_rm?as=object", `{"prompt":[{"role":"user","content":"q"},{"role":"user","content":"r"}],"response":"a"}`)
+		_, body, _ = ask(t, url+"/reward/remote_rm?as=object",
+			`{"prompt":[{"role":"user","content":"q"},{"role":"user","content":"r"}],"response":"a"}`)
 		require.Equal(t, fmt.Sprintf(`{"graded":0,"reward":%s,"score":%s,"unscored":1}`, want.reward, want.reward), body)
 		_, body, _ = ask(t, url+"/reward/llamafactory", `{"messages":["`+chat("")+`","`+chat(good)+`"]}`)
 		require.Equal(t, fmt.Sprintf(`{"scores":[%s,0.75]}`, want.reward), body)
 
 		// A request that cannot be read is an error, and so are the engines' protocols, whose clients know no such answer.
 		for path, request := range map[string]string{
-			"/get_reward": `{"query":[7]}`, "/reward/remote_rm": `{"prompt":"q"}`, "/v1/embeddings": `{"input":"no marks"}`, "/score": `{"text_1":"q","text_2":""}`, "/v1/steps": `{"problem":"q"}`,
+			"/get_reward": `{"query":[7]}`, "/reward/remote_rm": `{"prompt":"q"}`, "/v1/embeddings": `{"input":"no marks"}`,
+			"/score": `{"text_1":"q","text_2":""}`, "/v1/steps": `{"problem":"q"}`,
 		} {
 			status, body, _ := ask(t, url+path, request)
 			require.GreaterOrEqual(t, status, 400, body)

@@ -31,51 +31,73 @@ func TestVLLMRows(t *testing.T) {
 	scores := list("score", `{"index":0,"object":"score","score":0.35},{"index":1,"object":"score","score":0.45}`, 62)
 	for _, c := range []struct{ row, path, body, refused, want string }{
 		{"1 another task", "/pooling", text(`,"task":"embed"`), `task: \"embed\" is not served here, token_classify is`, ""},
-		{"1 no task", "/pooling", text(`,"task":"reward"`), `is none of embed, classify, token_embed, token_classify, plugin, embed\u0026token_classify; token_classify is served`, ""},
-		{"1 a task of another endpoint", "/classify", text(`,"task":"token_classify"`), `task: \"token_classify\" is not served here, classify is`, ""},
+		{"1 no task", "/pooling", text(`,"task":"reward"`), `is none of embed, classify, token_embed, token_classify, plugin, ` +
+			`embed\u0026token_classify; token_classify is served`, ""},
+		{"1 a task of another endpoint", "/classify", text(`,"task":"token_classify"`),
+			`task: \"token_classify\" is not served here, classify is`, ""},
 		{"1 the task", "/pooling", text(`,"task":"token_classify"`), "", plain},
 		{"2 encode", "/pooling", text(`,"task":"encode"`), `\"encode\" was removed, token_embed and token_classify`, ""},
 		{"2 score", "/pooling", text(`,"task":"score"`), `\"score\" was removed, classify`, ""},
 		{"3 normalize", "/pooling", text(`,"normalize":true`), "normalize: was removed, use_activation came", ""},
 		{"3 normalize, even null", "/v1/embeddings", text(`,"normalize":null`), "normalize: was removed", ""},
 		// 0.8, 0.2, 0.6, 0.4 are 3a66 3266 38cd 3666 as float16.
-		{"4 float16", "/pooling", text(`,"encoding_format":"base64","embed_dtype":"float16","endianness":"little"`), "", pooled(`"ZjpmMs04ZjY="`)},
-		{"4 another dtype", "/pooling", text(`,"encoding_format":"base64","embed_dtype":"int8"`), `embed_dtype: \"int8\" is none of float32, float16, bfloat16, fp8_e4m3, fp8_e5m2`, ""},
+		{"4 float16", "/pooling", text(`,"encoding_format":"base64","embed_dtype":"float16","endianness":"little"`), "",
+			pooled(`"ZjpmMs04ZjY="`)},
+		{"4 another dtype", "/pooling", text(`,"encoding_format":"base64","embed_dtype":"int8"`),
+			`embed_dtype: \"int8\" is none of float32, float16, bfloat16, fp8_e4m3, fp8_e5m2`, ""},
 		{"4 of an answer without bytes", "/classify", text(`,"embed_dtype":"float16"`), "embed_dtype: the answer is JSON", ""},
-		{"5 big-endian float16", "/pooling", text(`,"encoding_format":"base64","embed_dtype":"float16","endianness":"big"`), "", pooled(`"OmYyZjjNNmY="`)},
-		{"5 another order", "/pooling", text(`,"encoding_format":"base64","endianness":"middle"`), `endianness: \"middle\" is none of native, big, little`, ""},
+		{"5 big-endian float16", "/pooling", text(`,"encoding_format":"base64","embed_dtype":"float16","endianness":"big"`), "",
+			pooled(`"OmYyZjjNNmY="`)},
+		{"5 another order", "/pooling", text(`,"encoding_format":"base64","endianness":"middle"`),
+			`endianness: \"middle\" is none of native, big, little`, ""},
 		{"6 logits", "/pooling", text(`,"use_activation":false`), "", pooled(`[[-0.2,0.2],[-0.4,0.4]]`)},
-		{"6 two names that disagree", "/pooling", text(`,"use_activation":false,"softmax":true`), "use_activation and softmax contradict each other", ""},
+		{"6 two names that disagree", "/pooling", text(`,"use_activation":false,"softmax":true`),
+			"use_activation and softmax contradict each other", ""},
 		{"8 the model's length", "/pooling", text(`,"truncate_prompt_tokens":-1`), "", plain},
-		{"8 the model's length, beyond it", "/pooling", `{"input":"` + strings.Repeat("c", 500) + `#","truncate_prompt_tokens":-1}`, "501 tokens, the model was trained for 400", ""},
-		{"9 a cut", "/pooling", text(`,"truncate_prompt_tokens":7,"truncation_side":"left"`), "truncate_prompt_tokens: nothing is cut off here", ""},
+		{"8 the model's length, beyond it", "/pooling", `{"input":"` + strings.Repeat("c", 500) + `#","truncate_prompt_tokens":-1}`,
+			"501 tokens, the model was trained for 400", ""},
+		{"9 a cut", "/pooling", text(`,"truncate_prompt_tokens":7,"truncation_side":"left"`), "truncate_prompt_tokens: nothing is cut off here",
+			""},
 		{"9 a side", "/pooling", text(`,"truncation_side":"middle"`), "truncation_side: nothing is cut off here", ""},
 		{"10 queries and items", "/score", `{"queries":"q","items":["` + a + `","` + b + `"]}`, "", scores},
-		{"10 queries and documents", "/score", `{"queries":["q","q"],"documents":["` + a + `",{"content":[{"type":"text","text":"` + b + `"}]}]}`, "", scores},
+		{"10 queries and documents",
+			"/score", `{"queries":["q","q"],"documents":["` + a + `",{"content":[{"type":"text","text":"` + b + `"}]}]}`, "", scores},
 		{"10 two pairs of names", "/score", `{"queries":"q","items":["a"],"text_2":["b"]}`, "one of queries and documents", ""},
 		{"10 half a pair", "/score", `{"queries":"q"}`, "one of queries and documents", ""},
-		{"11 SGLang", "/v1/score", `{"queries":"q","items":["` + a + `","` + b + `"]}`, "", `{"model":"fake","object":"scoring","scores":[[0.35],[0.45]],` + usage(62) + `}`},
-		{"11 SGLang's own name", "/v1/score", `{"model":"fake","query":"q","items":"` + a + `"}`, "", `{"model":"fake","object":"scoring","scores":[[0.35]],` + usage(21) + `}`},
+		{"11 SGLang", "/v1/score", `{"queries":"q","items":["` + a + `","` + b + `"]}`, "",
+			`{"model":"fake","object":"scoring","scores":[[0.35],[0.45]],` + usage(62) + `}`},
+		{"11 SGLang's own name", "/v1/score", `{"model":"fake","query":"q","items":"` + a + `"}`, "",
+			`{"model":"fake","object":"scoring","scores":[[0.35]],` + usage(21) + `}`},
 		{"11 vLLM's names", "/v1/score", `{"text_1":"q","text_2":["` + a + `","` + b + `"]}`, "", scores},
 		{"11 both names", "/v1/score", `{"query":"q","queries":"q","items":["a"]}`, "query and queries", ""},
-		{"13 chat_template_kwargs", "/pooling", text(`,"chat_template_kwargs":{"enable_thinking":false}`), "chat_template_kwargs: the model's template is rendered without any", ""},
+		{"13 chat_template_kwargs", "/pooling", text(`,"chat_template_kwargs":{"enable_thinking":false}`),
+			"chat_template_kwargs: the model's template is rendered without any", ""},
 		{"13 none of them", "/pooling", text(`,"chat_template_kwargs":{ }`), "", plain},
 		{"14 messages", "/classify", `{"model":"fake","messages":[{"role":"user","content":"q"},{"role":"assistant","content":"` + a + `"}]}`, "",
 			list("classify", `{"index":0,"label":"LABEL_0","num_classes":2,"probs":[0.65,0.35]}`, 21)},
-		{"7 raw", "/classify", `{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"` + a + `"}],"use_activation":false}`, "",
+		{"7 raw", "/classify", `{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"` + a + `"}],"use_activation":false}`,
+			"",
 			list("classify", `{"index":0,"label":"LABEL_0","num_classes":1,"probs":[0.7]}`, 21)},
-		{"a cut of pairs", "/score", `{"queries":"q","items":["a"],"truncate_prompt_tokens":4}`, "truncate_prompt_tokens: nothing is cut off here", ""},
-		{"a cut of documents", "/rerank", `{"query":"q","documents":["a"],"max_tokens_per_doc":4}`, "max_tokens_per_doc: nothing is cut off here", ""},
-		{"no cut of documents", "/score", `{"queries":"q","items":["` + a + `","` + b + `"],"max_tokens_per_query":0,"max_tokens_per_doc":0}`, "", scores},
+		{"a cut of pairs", "/score", `{"queries":"q","items":["a"],"truncate_prompt_tokens":4}`,
+			"truncate_prompt_tokens: nothing is cut off here", ""},
+		{"a cut of documents", "/rerank", `{"query":"q","documents":["a"],"max_tokens_per_doc":4}`,
+			"max_tokens_per_doc: nothing is cut off here", ""},
+		{"no cut of documents", "/score", `{"queries":"q","items":["` + a + `","` + b + `"],"max_tokens_per_query":0,"max_tokens_per_doc":0}`,
+			"", scores},
 		{"documents left out", "/rerank", `{"query":"q","documents":[{"text":"` + a + `"},"` + b + `"],"return_documents":false}`, "",
-			`{"id":"rerank-x","model":"fake","results":[{"index":1,"relevance_score":0.45},{"index":0,"relevance_score":0.35}],"usage":{"prompt_tokens":62,"total_tokens":62}}`},
+			`{"id":"rerank-x","model":"fake","results":[{"index":1,"relevance_score":0.45},{"index":0,"relevance_score":0.35}],` +
+				`"usage":{"prompt_tokens":62,"total_tokens":62}}`},
 		{"documents as objects", "/v2/rerank", `{"query":"q","documents":[{"text":"` + a + `"}]}`, "",
-			`{"id":"rerank-x","model":"fake","results":[{"index":0,"document":{"text":"` + a + `"},"relevance_score":0.35}],"usage":{"prompt_tokens":21,"total_tokens":21}}`},
+			`{"id":"rerank-x","model":"fake","results":[{"index":0,"document":{"text":"` + a +
+				`"},"relevance_score":0.35}],"usage":{"prompt_tokens":21,"total_tokens":21}}`},
 		{"a document's other fields", "/rerank", `{"query":"q","documents":[{"text":"a","title":"b"}]}`, "", ""},
-		{"an unknown field", "/score", `{"queries":"q","items":["a"],"threshold":1}`, "threshold: not a field of /score, which reads use_activation", ""},
+		{"an unknown field", "/score", `{"queries":"q","items":["a"],"threshold":1}`,
+			"threshold: not a field of /score, which reads use_activation", ""},
 		{"an unknown field of a trainer", "/get_reward", `{"query":[],"prompt":[]}`, "prompt: not a field of /get_reward", ""},
-		{"an unknown field of a row", "/v1/steps", `{"problem":"q","response":"a","truncate_prompt_tokens":4}`, "truncate_prompt_tokens: nothing is cut off", ""},
-		{"fields that change nothing", "/pooling", text(`,"user":"u","priority":0,"padding":"do_not_pad","add_generation_prompt":false,"dimensions":null,"no_such":null,"cache_salt":"s"`), "", plain},
+		{"an unknown field of a row", "/v1/steps", `{"problem":"q","response":"a","truncate_prompt_tokens":4}`,
+			"truncate_prompt_tokens: nothing is cut off", ""},
+		{"fields that change nothing", "/pooling", text(`,"user":"u","priority":0,"padding":"do_not_pad","add_generation_prompt":false,` +
+			`"dimensions":null,"no_such":null,"cache_salt":"s"`), "", plain},
 		{"a priority", "/pooling", text(`,"priority":1`), "", plain},
 		{"no priority", "/pooling", text(`,"priority":"high"`), "priority: not a whole number", ""},
 		{"padding", "/pooling", text(`,"padding":"max_length"`), "padding: nothing is padded here", ""},
@@ -124,7 +146,8 @@ func TestGenerativeScoring(t *testing.T) {
 	p := func(label int32, first byte) float64 {
 		return math.Exp(-float64(label) * (0.01 + float64(first)/10000))
 	}
-	status, body, _ := ask(t, url+"/generative_scoring", `{"model":"fake","query":"q","items":["ab","c"],"label_token_ids":[10,20],"item_first":true,"add_special_tokens":false}`)
+	status, body, _ := ask(t, url+"/generative_scoring", `{"model":"fake","query":"q","items":["ab","c"],"label_token_ids":[10,20],`+
+		`"item_first":true,"add_special_tokens":false}`)
 	require.Equal(t, 200, status, body)
 	var got struct {
 		ID, Object string
@@ -180,7 +203,8 @@ func TestPoolingBytes(t *testing.T) {
 	f.info.Name = "modèle 😀"
 	_, url := start(t, f, Options{})
 	for format, metadata := range map[string]bool{"bytes": true, "bytes_only": false} {
-		r, err := http.Post(url+"/pooling", "application/json", strings.NewReader(`{"input":[[97,35],[97,97,35,97,35]],"request_id":"mine","encoding_format":"`+format+`","embed_dtype":"bfloat16","endianness":"big"}`))
+		r, err := http.Post(url+"/pooling", "application/json", strings.NewReader(`{"input":[[97,35],[97,97,35,97,35]],"request_id":"mine",`+
+			`"encoding_format":"`+format+`","embed_dtype":"bfloat16","endianness":"big"}`))
 		require.NoError(t, err)
 		body, err := io.ReadAll(r.Body)
 		require.NoError(t, err)
@@ -199,10 +223,12 @@ func TestPoolingBytes(t *testing.T) {
 		require.IsType(t, 0.0, got["created"])
 		delete(got, "created")
 		place := func(i, start, end, rows int) any {
-			return map[string]any{"index": float64(i), "embed_dtype": "bfloat16", "endianness": "big", "start": float64(start), "end": float64(end), "shape": []any{float64(rows), 2.0}}
+			return map[string]any{"index": float64(i), "embed_dtype": "bfloat16", "endianness": "big", "start": float64(start), "end": float64(end),
+				"shape": []any{float64(rows), 2.0}}
 		}
 		require.Equal(t, map[string]any{
-			"id": "pooling-mine", "model": f.info.Name, "data": []any{place(0, 0, 4, 1), place(1, 4, 12, 2)}, "usage": map[string]any{"prompt_tokens": 4.0, "total_tokens": 4.0},
+			"id": "pooling-mine", "model": f.info.Name, "data": []any{place(0, 0, 4, 1), place(1, 4, 12, 2)},
+			"usage": map[string]any{"prompt_tokens": 4.0, "total_tokens": 4.0},
 		}, got)
 	}
 }
@@ -219,11 +245,13 @@ func TestNumbers(t *testing.T) {
 	}
 	require.Equal(t, []byte{0x38, 0x3A}, []byte{toFP8(1.0625, 3, 7, 0x7E), toFP8(1.1875, 3, 7, 0x7E)}, "ties go to even")
 	require.Equal(t, []byte{0x7E, 0xFE, 0x7C, 0xFC, 0x7F}, []byte{
-		toFP8(float32(math.Inf(1)), 3, 7, 0x7E), toFP8(float32(math.Inf(-1)), 3, 7, 0x7E), toFP8(float32(math.Inf(1)), 2, 15, 0x7C), toFP8(float32(math.Inf(-1)), 2, 15, 0x7C), toFP8(float32(math.NaN()), 2, 15, 0x7C)})
+		toFP8(float32(math.Inf(1)), 3, 7, 0x7E), toFP8(float32(math.Inf(-1)), 3, 7, 0x7E), toFP8(float32(math.Inf(1)), 2, 15, 0x7C),
+		toFP8(float32(math.Inf(-1)), 2, 15, 0x7C), toFP8(float32(math.NaN()), 2, 15, 0x7C)})
 }
 
 const (
-	numbersFloat32  = "000000000000803f000080bf9a99993eabaaaa3e0000e0430000e8430080e8436f12833a5f70093100006047000070470001704700b88847000000bc"
+	numbersFloat32 = "000000000000803f000080bf9a99993eabaaaa3e0000e0430000e8430080e8436f12833a5f700931000" +
+		"06047000070470001704700b88847000000bc"
 	numbersFloat16  = "0000003c00bccd345535005f405f445f19140000007b807b807b007c00a0"
 	numbersBFloat16 = "0000803f80bf9a3eab3ee043e843e843833a0931604770477047894700bc"
 	numbersE4M3     = "0038b82a2b7e7e7e01007e7e7e7e84"

@@ -189,7 +189,8 @@ func (w *walker) entries(n *yaml.Node, path []string, each func(key string, keyN
 
 func (w *walker) list(n *yaml.Node, v reflect.Value, path []string) error {
 	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" && n.Value != "" && v.Type().Elem().Kind() == reflect.String {
-		n = &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq", Line: n.Line, Column: n.Column, Content: []*yaml.Node{n}} // a bare string is a list of one
+		n = &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq", Line: n.Line, Column: n.Column,
+			Content: []*yaml.Node{n}} // a bare string is a list of one
 	}
 	if n.Kind != yaml.SequenceNode {
 		return w.wrongType(n, v, path)

@@ -210,7 +210,8 @@ func TestRecursiveTypes(t *testing.T) {
 
 func TestSet(t *testing.T) {
 	var c config
-	for _, s := range []string{"optim.steps=100", "optim.lr=2e-5", "data.train=[a.jsonl, b.jsonl]", "model=x=y", "lambda=0.5", "level=high", "quiet=true", `note="\n\n"`, "plain=", "extra={k: 2}"} {
+	for _, s := range []string{"optim.steps=100", "optim.lr=2e-5", "data.train=[a.jsonl, b.jsonl]", "model=x=y", "lambda=0.5", "level=high",
+		"quiet=true", `note="\n\n"`, "plain=", "extra={k: 2}"} {
 		require.NoError(t, Set(&c, s), s)
 	}
 	require.Equal(t, 100, c.Optim.Steps)
@@ -252,7 +253,8 @@ func TestBareStringIsAListOfOne(t *testing.T) {
 
 func TestEncode(t *testing.T) {
 	var c config
-	require.NoError(t, Decode([]byte("extra: {b: 1, a: 1e-7}\nlambda: balanced\nlevel: high\noptim: {lr: 1e-4, seed: 18446744073709551615}\nnote: \"x\\n\\n\"\nwait: 90s"), "", &c))
+	require.NoError(t, Decode([]byte("extra: {b: 1, a: 1e-7}\nlambda: balanced\nlevel: high\noptim: {lr: 1e-4, seed: "+
+		"18446744073709551615}\nnote: \"x\\n\\n\"\nwait: 90s"), "", &c))
 	first, err := Encode(c)
 	require.NoError(t, err)
 	for range 20 {

@@ -18,7 +18,8 @@ import (
 
 var dtypes = map[string]safetensors.DType{
 	"float64": safetensors.F64, "float32": safetensors.F32, "float16": safetensors.F16, "bfloat16": safetensors.BF16,
-	"int64": safetensors.I64, "int32": safetensors.I32, "int16": safetensors.I16, "int8": safetensors.I8, "uint8": safetensors.U8, "bool": safetensors.Bool,
+	"int64": safetensors.I64, "int32": safetensors.I32, "int16": safetensors.I16, "int8": safetensors.I8, "uint8": safetensors.U8,
+	"bool": safetensors.Bool,
 }
 
 // The values are those that PyTorch put there (scripts/torchfile/make.py).
@@ -126,7 +127,8 @@ func archiveOf(t testing.TB, pickle string, parts map[string]string) []byte {
 
 // tensorOf is a pickle of {"w": tensor} over a float storage "0" of 4 elements.
 func tensorOf(elements, offset, dim, stride string) string {
-	return "\x80\x02}X\x01\x00\x00\x00wctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu" +
+	return "\x80\x02}X\x01\x00\x00\x00wctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00stora" +
+		"gectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu" +
 		elements + "tQ" + offset + dim + "\x85" + stride + "\x85\x89ccollections\nOrderedDict\n)RtRs."
 }
 

@@ -30,7 +30,8 @@ func trained(t *testing.T, dir string, steps int, rate float64, complete bool) {
 	fmt.Fprintf(&lines, `{"step":%d,"eval":{"loss":0.3,"step_auroc":0.8}}`+"\n", steps)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "metrics.jsonl"), []byte(lines.String()), 0o644))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "config.yaml"), fmt.Appendf(nil, "optim:\n  lr: %g\nseed: 1\n", rate), 0o644))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "run.json"), fmt.Appendf(nil, `{"version":"v1","started":"2026-01-02T03:04:00Z","steps":50,"complete":%v}`, complete), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "run.json"),
+		fmt.Appendf(nil, `{"version":"v1","started":"2026-01-02T03:04:00Z","steps":50,"complete":%v}`, complete), 0o644))
 }
 
 func serving(t *testing.T, roots ...string) string {
@@ -105,7 +106,8 @@ func TestRefuses(t *testing.T) {
 		require.Error(t, err)
 	}
 	address := serving(t, root)
-	for host, want := range map[string]int{"evil.example": 403, "evil.example:80": 403, "localhost:5": 200, "127.0.0.1": 200, "[::1]:5": 200, "10.0.0.1": 403} {
+	for host, want := range map[string]int{"evil.example": 403, "evil.example:80": 403, "localhost:5": 200, "127.0.0.1": 200, "[::1]:5": 200,
+		"10.0.0.1": 403} {
 		r, err := http.NewRequest(http.MethodGet, address+"/", nil)
 		require.NoError(t, err)
 		r.Host = host

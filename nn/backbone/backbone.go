@@ -128,7 +128,8 @@ func (e *Encoder) open(ctx context.Context, dir string, opt Options) error {
 		_, _ = fmt.Fprintf(sample, "%d\n", len(text))
 		_, _ = io.WriteString(sample, text)
 	}
-	e.id = fmt.Sprintf("backbone pooling=mean max_tokens=%d centre=%d:%s sha256=%s", e.maxTokens, len(opt.Sample), hex.EncodeToString(sample.Sum(nil))[:16], hash)
+	e.id = fmt.Sprintf("backbone pooling=mean max_tokens=%d centre=%d:%s sha256=%s", e.maxTokens, len(opt.Sample),
+		hex.EncodeToString(sample.Sum(nil))[:16], hash)
 	return e.setCentre(ctx, opt.Sample)
 }
 

@@ -99,7 +99,8 @@ func (e *Encoder) open(opt Options) error {
 	if err != nil {
 		return err
 	}
-	e.id = fmt.Sprintf("sentence pooling=%s normalize=%t max_seq_length=%d prompt=%q sha256=%s", s.Pooling, s.Normalize, e.limit, e.prompt, hash)
+	e.id = fmt.Sprintf("sentence pooling=%s normalize=%t max_seq_length=%d prompt=%q sha256=%s", s.Pooling, s.Normalize, e.limit, e.prompt,
+		hash)
 	return e.files.Do(func() error { return e.compile(opt) })
 }
 

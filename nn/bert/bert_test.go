@@ -181,7 +181,8 @@ func TestIDTellsEmbeddingsApart(t *testing.T) {
 		require.Empty(t, seen[id], what)
 		seen[id] = what
 	}
-	require.Equal(t, open(t, "testdata/cls", Options{}).ID(), open(t, "testdata/cls", Options{PromptName: "query", Threads: 1, Backend: "portable"}).ID())
+	require.Equal(t, open(t, "testdata/cls", Options{}).ID(), open(t, "testdata/cls",
+		Options{PromptName: "query", Threads: 1, Backend: "portable"}).ID())
 	for _, change := range []struct{ file, from, to string }{
 		{"1_Pooling/config.json", `"pooling_mode_mean_tokens": true`, `"pooling_mode": "max"`},
 		{"sentence_bert_config.json", `24`, `25`},
@@ -234,7 +235,8 @@ func TestOpenRefusals(t *testing.T) {
 		{"mean", "modules.json", `"path": "1_Pooling"`, `"path": "../1_Pooling"`, "leaves the folder"},
 		{"mean", "modules.json", `[`, `{`, "not a list"},
 		{"mean", "1_Pooling/config.json", `"pooling_mode_cls_token": false`, `"pooling_mode_cls_token": true`, "cls+mean"},
-		{"mean", "1_Pooling/config.json", `"pooling_mode_mean_sqrt_len_tokens": false`, `"pooling_mode_attention": true`, "pooling_mode_attention"},
+		{"mean", "1_Pooling/config.json", `"pooling_mode_mean_sqrt_len_tokens": false`, `"pooling_mode_attention": true`,
+			"pooling_mode_attention"},
 		{"dense", "1_Pooling/config.json", `"max"`, `"lasttoken"`, "lasttoken"},
 		{"dense", "1_Pooling/config.json", `16`, `17`, "embedding_dimension is 17"},
 		{"dense", "2_Dense/config.json", `activation.Tanh`, `activation.GELU`, "activation.GELU"},
@@ -247,7 +249,8 @@ func TestOpenRefusals(t *testing.T) {
 		{"cls", "config_sentence_transformers.json", `"default_prompt_name": "query"`, `"default_prompt_name": "other"`, `"other"`},
 		{"mean", "tokenizer_config.json", `"do_lower_case": true`, `"do_lower_case": false`, "do_lower_case"},
 		{"mean", "tokenizer.json", `"type":"BertNormalizer"`, `"type":"Precompiled"`, "Precompiled"},
-		{"mean", "model.safetensors", `embeddings.word_embeddings.weight`, `embeddings.word_embeddingz.weight`, "embeddings.word_embeddings.weight"},
+		{"mean", "model.safetensors", `embeddings.word_embeddings.weight`, `embeddings.word_embeddingz.weight`,
+			"embeddings.word_embeddings.weight"},
 	} {
 		dir := copyFolder(t, filepath.Join("testdata", c.folder))
 		path := filepath.Join(dir, c.file)

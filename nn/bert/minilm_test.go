@@ -32,7 +32,8 @@ func TestRealMiniLM(t *testing.T) {
 		got, err := e.encode(context.Background(), g.texts)
 		require.NoError(t, err)
 		exact, single := largest(t, g.f64, got), largest(t, g.f32, got)
-		t.Logf("%s %s: largest difference to float64 %.2g, to float32 %.2g; float32's own to float64 %.2g", c.backend, c.dtype, exact, single, largest(t, g.f64, g.f32))
+		t.Logf("%s %s: largest difference to float64 %.2g, to float32 %.2g; float32's own to float64 %.2g", c.backend, c.dtype, exact, single,
+			largest(t, g.f64, g.f32))
 		require.LessOrEqual(t, exact, c.bound)
 		require.LessOrEqual(t, single, 1e-5)
 		require.Equal(t, g.truncated, e.Truncated())
@@ -55,7 +56,8 @@ func TestRealMiniLMSpeed(t *testing.T) {
 		_, err := e.Encode(context.Background(), texts)
 		require.NoError(t, err)
 		wall := time.Since(start).Seconds()
-		t.Logf("%s: %.1f texts/s, %.0f tokens/s, %.0f tokens in a processor's second", e.backend.Name(), float64(len(texts))/wall, float64(tokens)/wall, float64(tokens)/(processorSeconds(t)-processor))
+		t.Logf("%s: %.1f texts/s, %.0f tokens/s, %.0f tokens in a processor's second", e.backend.Name(), float64(len(texts))/wall,
+			float64(tokens)/wall, float64(tokens)/(processorSeconds(t)-processor))
 	}
 }
 

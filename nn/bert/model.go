@@ -89,7 +89,8 @@ func (m *model) layer(name string, x *gorgonia.Node) *gorgonia.Node {
 }
 
 func (m *model) norm(name string, x *gorgonia.Node) *gorgonia.Node {
-	return m.LayerNorm(x, m.input(0, name+".weight", m.config.HiddenSize), m.input(0, name+".bias", m.config.HiddenSize), m.config.LayerNormEps)
+	return m.LayerNorm(x, m.input(0, name+".weight", m.config.HiddenSize), m.input(0, name+".bias", m.config.HiddenSize),
+		m.config.LayerNormEps)
 }
 
 func (m *model) linear(rows engine.Dim, source int, x *gorgonia.Node, name string, in, out int, bias bool) *gorgonia.Node {

@@ -101,11 +101,14 @@ func words(set string) map[string]bool {
 
 var (
 	// before are words that make what follows them an argument, so that the sign = speaks of something else.
-	before = words("of root roots square squared cube log logarithm ln sin cos tan mod modulo remainder average mean median twice double triple thrice half base gcd lcm floor ceiling minus plus times divided by plus less than negative percent between from not")
+	before = words("of root roots square squared cube log logarithm ln sin cos tan mod modulo remainder average mean median twice double " +
+		"triple thrice half base gcd lcm floor ceiling minus plus times divided by plus less than negative percent between from not")
 	// after are words that change the value of the number before them.
 	after = words("remainder r mod modulo hundred thousand million billion trillion dozen choose and percent over with or to in st nd rd th")
 	// hedges are words of steps that state what they do not hold true.
-	hedges = words("equation equations solve not no isn't doesn't don't cannot can't impossible contradiction contradicts wrong incorrect incorrectly mistake error false if suppose assume assuming wait instead but check try guess would should approximately about roughly around rounded rounding round nearest almost floor ceiling base mod modulo remainder congruent digits digit hex binary octal")
+	hedges = words("equation equations solve not no isn't doesn't don't cannot can't impossible contradiction contradicts wrong incorrect " +
+		"incorrectly mistake error false if suppose assume assuming wait instead but check try guess would should approximately about " +
+		"roughly around rounded rounding round nearest almost floor ceiling base mod modulo remainder congruent digits digit hex binary octal")
 )
 
 func lastWord(s string) string {

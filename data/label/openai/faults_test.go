@@ -282,7 +282,8 @@ func TestThousandTrajectories(t *testing.T) {
 	spend, err = db.Spend()
 	require.NoError(t, err)
 	requests, charged, _ := s.Count()
-	t.Logf("%d requests; %d tokens charged, settled %d, lost %d in %d calls", requests, charged, spend.Settled.Tokens, spend.Lost.Tokens, spend.LostCalls)
+	t.Logf("%d requests; %d tokens charged, settled %d, lost %d in %d calls", requests, charged, spend.Settled.Tokens, spend.Lost.Tokens,
+		spend.LostCalls)
 	require.NoError(t, db.Close())
 }
 

@@ -275,7 +275,8 @@ func (j *Judge) complaint(err error, list bool) []llm.Message {
 	if e, ok := errors.AsType[*llm.Error](err); ok {
 		why, raw = e.Reason, e.Raw
 	}
-	ask := fmt.Sprintf("That cannot be used: %s. Answer with a JSON object of this form and with nothing else: %s", why, formOf(j.o.Reason, list))
+	ask := fmt.Sprintf("That cannot be used: %s. Answer with a JSON object of this form and with nothing else: %s", why,
+		formOf(j.o.Reason, list))
 	if raw == "" { // some servers refuse empty turns
 		return []llm.Message{{Role: "user", Content: ask}}
 	}

@@ -104,9 +104,12 @@ func TestStrictAnswers(t *testing.T) {
 		`{"correctness":[1],"coherence":2,"progress":3}`,
 		`{"correctness":true,"coherence":2,"progress":3}`,
 		`{"correctness":01,"coherence":2,"progress":3}`,
-		"Sure:\n```json\n" + good + "\n```", "```json\n" + good + "\n```\nI hope it helps.", "```json\n" + good, good + "\n```", "``\n" + good + "\n``",
-		"```json\n" + good + "\n```\n```json\n" + good + "\n```", "```\n```json\n" + good + "\n```\n```", "```python\nprint(" + good + ")\n```", "```",
-		"<think>" + good, "<think>so</think>", "<think>" + good + "</think>", "<think>a</think><think>b</think>" + good, "<think>a<think>b</think>" + good,
+		"Sure:\n```json\n" + good + "\n```", "```json\n" + good + "\n```\nI hope it helps.", "```json\n" + good, good + "\n```",
+		"``\n" + good + "\n``",
+		"```json\n" + good + "\n```\n```json\n" + good + "\n```", "```\n```json\n" + good + "\n```\n```", "```python\nprint(" + good + ")\n```",
+		"```",
+		"<think>" + good, "<think>so</think>", "<think>" + good + "</think>", "<think>a</think><think>b</think>" + good,
+		"<think>a<think>b</think>" + good,
 		"<think>so</think>" + good + "</think>" + good, good + "<think>so</think>", good + "</think>" + good, "<think>so</think>Sure: " + good,
 		"\ufeff\ufeff" + good, good + "\ufeff", "\ufeff",
 		strings.Repeat("[", 100_000), strings.Repeat("<think>", 10_000), strings.Repeat("`", 100_001),
@@ -126,7 +129,8 @@ func TestStrictAnswers(t *testing.T) {
 	require.Equal(t, []float64{0.2, 1}, all.scores)
 	require.Equal(t, good, string(all.raw[0]))
 	for _, text := range []string{
-		`{"steps":[` + good + `]}`, `{"steps":[` + good + `,` + good + `,` + good + `]}`, `{"steps":null}`, `{"steps":{}}`, `[` + good + `,` + good + `]`,
+		`{"steps":[` + good + `]}`, `{"steps":[` + good + `,` + good + `,` + good + `]}`, `{"steps":null}`, `{"steps":{}}`,
+		`[` + good + `,` + good + `]`,
 		`{"steps":[` + good + `,null]}`, `{"steps":[` + good + `,{"correctness":11,"coherence":10,"progress":10}]}`,
 	} {
 		_, err := readAnswer(text, false, 2)

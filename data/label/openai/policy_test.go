@@ -53,10 +53,12 @@ func TestPolicy(t *testing.T) {
 	require.NotEqual(t, *bare.Chat.Seed, *ask(p, label.Prompt{Problem: "x?"}, 2).Chat.Seed)
 	require.Equal(t, *bare.Chat.Seed, *ask(p, label.Prompt{Problem: "x?"}, 1).Chat.Seed)
 	q := label.Prompt{Problem: "x?", Template: "1. Think.", Prefix: []string{"first", "second"}}
-	require.Equal(t, "x?\n\nFollow this plan:\n1. Think.\n\nThe solution begins as follows. Go on from there, without repeating it, to the final answer.\n\nfirst\n\nsecond\n",
+	require.Equal(t, "x?\n\nFollow this plan:\n1. Think.\n\nThe solution begins as follows. Go on from there, without repeating it, to "+
+		"the final answer.\n\nfirst\n\nsecond\n",
 		ask(p, q, 1).Chat.Messages[1].Content)
 
-	fill, err := NewPolicy(client, PolicyOptions{Sampling: Sampling{Model: "m", Extra: map[string]any{"continue_final_message": true}}, Prefill: true})
+	fill, err := NewPolicy(client,
+		PolicyOptions{Sampling: Sampling{Model: "m", Extra: map[string]any{"continue_final_message": true}}, Prefill: true})
 	require.NoError(t, err)
 	call := ask(fill, q, 1)
 	require.Len(t, call.Chat.Messages, 3)

@@ -60,7 +60,8 @@ func TestWrite(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "figures")
 	names, err := Write(dir, page())
 	require.NoError(t, err)
-	require.Equal(t, []string{"01-run-a-b-loss-all.png", "01-run-a-b-loss-all.svg", "02-run-a-b-n.png", "02-run-a-b-n.svg", "03-run-a-b-scores.png", "03-run-a-b-scores.svg"}, names)
+	require.Equal(t, []string{"01-run-a-b-loss-all.png", "01-run-a-b-loss-all.svg", "02-run-a-b-n.png", "02-run-a-b-n.svg",
+		"03-run-a-b-scores.png", "03-run-a-b-scores.svg"}, names)
 	for i, want := range [][]string{
 		{"Loss: <all>", "step", "nats", "first & only", "lone", "40", "0.2"},
 		{"n", "best", "1", "2", "4", "8", "50", "70"},

@@ -122,7 +122,8 @@ func TestReportScoresByHand(t *testing.T) {
 	require.Len(t, bins, 7, "bins without a step are left out")
 	require.Equal(t, []string{"0.067 to 0.133", "2", "0.115", "0.150"}, bins[0])
 	require.Contains(t, bins, []string{"0.600 to 0.667", "1", "0.620", "0.000"})
-	require.Equal(t, report.Facts{{Name: "labelled steps", Value: "8", Note: "in 4 trajectories"}, {Name: "step AUROC", Value: "0.875", Note: "0.667 within trajectories"},
+	require.Equal(t, report.Facts{{Name: "labelled steps", Value: "8", Note: "in 4 trajectories"},
+		{Name: "step AUROC", Value: "0.875", Note: "0.667 within trajectories"},
 		{Name: "accuracy", Value: "62.5 %", Note: "50.0 % by saying the same of all"}, {Name: "first-error F1", Value: "0.500"},
 		{Name: "calibration error", Value: "0.255", Note: "ECE; 0 is perfect"}}, p.Sections[0].Blocks[0])
 
@@ -158,7 +159,8 @@ func TestReportScoresByHand(t *testing.T) {
 func TestReportScoresWithoutLabels(t *testing.T) {
 	p, err := draw(context.Background(), Options{Inputs: []string{reportFile(t, "scores.jsonl", reportScores)}})
 	require.NoError(t, err)
-	require.Equal(t, [][]string{{"thinking", "5", "0.300", "0.950"}, {"response", "1", "0.500", "0.500"}, {"steps", "4", "0.110", "0.850"}, {"all", "10", "0.110", "0.950"}},
+	require.Equal(t, [][]string{{"thinking", "5", "0.300", "0.950"}, {"response", "1", "0.500", "0.500"}, {"steps", "4", "0.110", "0.850"},
+		{"all", "10", "0.110", "0.950"}},
 		find[report.Table](t, p, "5 trajectories").Rows)
 	h := find[report.Histogram](t, p, "scores of trajectories")
 	require.Equal(t, 1, h.Groups[0].Counts[16])
@@ -173,7 +175,8 @@ func TestReportScoresWithoutLabels(t *testing.T) {
 
 // Scores that are no probabilities have no calibration and no distance from a label.
 func TestReportUnboundedScores(t *testing.T) {
-	scores, labels := reportFile(t, "s.jsonl", `{"id":"a","scores":[-2.5,3]}`), reportFile(t, "l.jsonl", `{"id":"a","problem":"p","steps":["x","y"],"labels":{"steps":[0,1]}}`)
+	scores, labels := reportFile(t, "s.jsonl", `{"id":"a","scores":[-2.5,3]}`),
+		reportFile(t, "l.jsonl", `{"id":"a","problem":"p","steps":["x","y"],"labels":{"steps":[0,1]}}`)
 	p, err := draw(context.Background(), Options{Inputs: []string{scores}, Data: []string{labels}})
 	require.NoError(t, err)
 	require.Contains(t, p.Warnings[0], "no probabilities")
@@ -336,7 +339,9 @@ const reportMetrics = `{"step":1,"loss":0.5,"loss_step":0.3,"loss_final":0.2,"gr
 func TestReportRun(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "metrics.jsonl"), []byte(reportMetrics+`{"step":4,"lo`), 0o644))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "run.json"), []byte(`{"version":"v1","steps":3,"steps_per_epoch":3,"complete":true,"counts":{"trajectories":7},"lambda_final":0.5,"warnings":["w"]}`), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "run.json"),
+		[]byte(`{"version":"v1","steps":3,"steps_per_epoch":3,"complete":true,"counts":{"trajectories":7},"lambda_final":0.5,"warnings":["w"]}`),
+		0o644))
 	p, err := draw(context.Background(), Options{Inputs: []string{dir}})
 	require.NoError(t, err)
 	require.Len(t, p.Warnings, 1)
@@ -362,7 +367,8 @@ func TestReportRun(t *testing.T) {
 	require.Contains(t, find[report.Table](t, p, "Evaluation at step 3").Rows, []string{"step_auroc", "0.875", "0.550", "-"})
 	require.Contains(t, find[report.Table](t, p, "Evaluation at step 3").Rows, []string{"within_auroc", "0.800", "", ""})
 	require.Equal(t, []string{"state", "complete"}, find[report.Table](t, p, "Run").Rows[0])
-	require.Equal(t, report.Facts{{Name: "optimizer steps", Value: "3 of 3", Note: "complete"}, {Name: "training loss", Value: "0.300", Note: "from 0.500"},
+	require.Equal(t, report.Facts{{Name: "optimizer steps", Value: "3 of 3", Note: "complete"},
+		{Name: "training loss", Value: "0.300", Note: "from 0.500"},
 		{Name: "held-out loss", Value: "0.400"}, {Name: "step AUROC", Value: "0.875", Note: "0.550 by depth alone"},
 		{Name: "AUROC within trajectories", Value: "0.800"}}, p.Sections[0].Blocks[0])
 
@@ -384,8 +390,11 @@ func TestReportResults(t *testing.T) {
     {"method":"best","aggregation":"mean","n":1,"accuracy":0.5,"low":0.25,"high":0.75},
     {"method":"best","aggregation":"mean","n":4,"accuracy":0.875,"low":0.5,"high":1}
   ], "warnings": ["careful"]}`
-	eval := `{"bench":"steps","trajectories":4,"problems":3,"labelled_steps":9,"threshold":0.5,"threshold_from":"the default","metrics":{"all":{"step_auroc":0.8125,"pairs":12,"ece":null}},"intervals":{"all":{"step_auroc":{"low":0.7,"high":0.9}}},"controls":{"depth":{"metrics":{"all":{"step_auroc":0.5}}}}}`
-	p, err := draw(context.Background(), Options{Inputs: []string{reportFile(t, "bon.json", bon), reportFile(t, "eval.json", eval)}, Title: "Mine"})
+	eval := `{"bench":"steps","trajectories":4,"problems":3,"labelled_steps":9,"threshold":0.5,"threshold_from":"the default",` +
+		`"metrics":{"all":{"step_auroc":0.8125,"pairs":12,"ece":null}},"intervals":{"all":{"step_auroc":{"low":0.7,"high":0.9}}},` +
+		`"controls":{"depth":{"metrics":{"all":{"step_auroc":0.5}}}}}`
+	p, err := draw(context.Background(), Options{Inputs: []string{reportFile(t, "bon.json", bon), reportFile(t, "eval.json", eval)},
+		Title: "Mine"})
 	require.NoError(t, err)
 	require.Len(t, p.Warnings, 1)
 	require.Contains(t, p.Warnings[0], "careful")
@@ -401,14 +410,17 @@ func TestReportResults(t *testing.T) {
 	require.Equal(t, []string{"method", "n = 1", "n = 4"}, ways.Columns)
 	require.Equal(t, [][]string{{"best min", "50.0 (25.0–75.0)", "87.5 (50.0–100.0)"}, {"best reward, alpha 0.5", "50.0 (25.0–75.0)", ""},
 		{"majority", "50.0 (25.0–75.0)", "75.0 (50.0–100.0)"}, {"best mean", "50.0 (25.0–75.0)", "87.5 (50.0–100.0)"}}, ways.Rows)
-	require.Equal(t, report.Facts{{Name: "best min", Value: "87.5 %", Note: "right at n = 4"}, {Name: "majority", Value: "75.0 %", Note: "right at n = 4"}}, p.Sections[0].Blocks[0])
-	require.Equal(t, [][]string{{"all", "ece", "-", "-", "-"}, {"all", "pairs", "12", "-", "-"}, {"all", "step_auroc", "0.812", "0.700–0.900", "0.500"}}, p.Sections[1].Blocks[0].(report.Table).Rows)
+	require.Equal(t, report.Facts{{Name: "best min", Value: "87.5 %", Note: "right at n = 4"},
+		{Name: "majority", Value: "75.0 %", Note: "right at n = 4"}}, p.Sections[0].Blocks[0])
+	require.Equal(t, [][]string{{"all", "ece", "-", "-", "-"}, {"all", "pairs", "12", "-", "-"},
+		{"all", "step_auroc", "0.812", "0.700–0.900", "0.500"}}, p.Sections[1].Blocks[0].(report.Table).Rows)
 	require.Contains(t, p.Sections[1].Text, "Threshold 0.5, the default")
 	require.Equal(t, "Mine", p.Title)
 }
 
 func TestReportRefuses(t *testing.T) {
-	good, labels := reportFile(t, "good.jsonl", `{"id":"a","scores":[0.5]}`+"\n"), reportFile(t, "labels.jsonl", `{"id":"a","problem":"p","steps":["x"],"labels":{"steps":[1]}}`+"\n")
+	good, labels := reportFile(t, "good.jsonl", `{"id":"a","scores":[0.5]}`+"\n"),
+		reportFile(t, "labels.jsonl", `{"id":"a","problem":"p","steps":["x"],"labels":{"steps":[1]}}`+"\n")
 	empty := t.TempDir()
 	begun := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(begun, "run.json"), []byte(`{}`), 0o644))
@@ -425,7 +437,8 @@ func TestReportRefuses(t *testing.T) {
 		{name: "empty folder", opt: Options{Inputs: []string{empty}}, want: "no data files"},
 		{name: "run without metrics", opt: Options{Inputs: []string{begun}}, want: "metrics.jsonl"},
 		{name: "labels as input", opt: Options{Inputs: []string{labels}}, want: "labelled trajectories are the data"},
-		{name: "data without scores", opt: Options{Inputs: []string{reportFile(t, "metrics.jsonl", reportMetrics)}, Data: []string{labels}}, want: "no scores"},
+		{name: "data without scores", opt: Options{Inputs: []string{reportFile(t, "metrics.jsonl", reportMetrics)}, Data: []string{labels}},
+			want: "no scores"},
 		{name: "empty", text: "", want: "empty file"},
 		{name: "no JSON", text: "hello\n", want: "in.jsonl:1"},
 		{name: "something else", text: `{"a":1}`, want: "neither a line of prm score"},
@@ -438,7 +451,8 @@ func TestReportRefuses(t *testing.T) {
 		{name: "other document", text: "{\n\"x\": 1}", want: "neither a result"},
 		{name: "accuracy", text: `{"results":[{"method":"best","n":1,"accuracy":7}]}`, want: "results[0]"},
 		{name: "no metrics", text: `{"bench":"steps"}`, want: "metrics: missing"},
-		{name: "other ids", text: `{"id":"z","scores":[1]}`, opt: Options{Data: []string{labels}}, want: `no labelled trajectory with the id "z"`},
+		{name: "other ids", text: `{"id":"z","scores":[1]}`, opt: Options{Data: []string{labels}},
+			want: `no labelled trajectory with the id "z"`},
 		{name: "other number of steps", text: `{"id":"a","scores":[1,1]}`, opt: Options{Data: []string{labels}}, want: "2 scores"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -471,24 +485,29 @@ func TestReportUnlabelled(t *testing.T) {
 func TestReportHyperparameters(t *testing.T) {
 	metrics := func(dir, config string) string {
 		require.NoError(t, os.MkdirAll(dir, 0o755))
-		require.NoError(t, os.WriteFile(filepath.Join(dir, "metrics.jsonl"), []byte(`{"step":1,"tokens":500,"n_final":0,"loss":0.5,"loss_step":0.5,"loss_final":0,"time":"2026-01-02T03:04:05Z"}
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "metrics.jsonl"),
+			[]byte(`{"step":1,"tokens":500,"n_final":0,"loss":0.5,"loss_step":0.5,"loss_final":0,"time":"2026-01-02T03:04:05Z"}
 {"step":2,"tokens":500,"n_final":0,"loss":0.4,"loss_step":0.4,"loss_final":0,"time":"2026-01-02T03:04:15Z"}
 `), 0o644))
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(config), 0o644))
 		return dir
 	}
 	root := t.TempDir()
-	one := metrics(filepath.Join(root, "one"), "optim:\n  lr: 0.001\n  betas: [0.9, 0.99]\ndata:\n  train: [a.jsonl, b.jsonl]\nout: one\ntext:\n  separator: \"\\n\\n\"\n")
-	two := metrics(filepath.Join(root, "two"), "optim:\n  lr: 0.002\n  betas: [0.9, 0.99]\ndata:\n  train: [a.jsonl, b.jsonl]\nout: two\nseed: 7\n")
+	one := metrics(filepath.Join(root, "one"), "optim:\n  lr: 0.001\n  betas: [0.9, 0.99]\ndata:\n  train: [a.jsonl, b.jsonl]\nout: "+
+		"one\ntext:\n  separator: \"\\n\\n\"\n")
+	two := metrics(filepath.Join(root, "two"), "optim:\n  lr: 0.002\n  betas: [0.9, 0.99]\ndata:\n  train: [a.jsonl, b.jsonl]\nout: "+
+		"two\nseed: 7\n")
 	p, err := draw(context.Background(), Options{Inputs: []string{one, two}})
 	require.NoError(t, err)
 	require.Equal(t, [][]string{{"optim.lr", "0.001"}, {"data.train", "a.jsonl, b.jsonl"}}, find[report.Table](t, p, "Hyperparameters").Rows)
-	require.Equal(t, [][]string{{"optim.lr", "0.001"}, {"optim.betas", "0.9, 0.99"}, {"data.train", "a.jsonl, b.jsonl"}, {"out", "one"}, {"text.separator", `"\n\n"`}},
+	require.Equal(t, [][]string{{"optim.lr", "0.001"}, {"optim.betas", "0.9, 0.99"}, {"data.train", "a.jsonl, b.jsonl"}, {"out", "one"},
+		{"text.separator", `"\n\n"`}},
 		find[report.Table](t, p, "All 5 keys of the configuration").Rows)
 	require.Equal(t, [][]string{{"optim.lr", "0.001", "0.002"}, {"text.separator", `"\n\n"`, "–"}, {"seed", "–", "7"}},
 		find[report.Table](t, p, "Hyperparameters that differ").Rows)
 	require.Equal(t, []string{"key", "one", "two"}, find[report.Table](t, p, "Hyperparameters that differ").Columns)
-	require.Equal(t, []string{"run", "optimizer steps", "training loss", "held-out loss", "step AUROC", "within", "duration"}, find[report.Table](t, p, "").Columns)
+	require.Equal(t, []string{"run", "optimizer steps", "training loss", "held-out loss", "step AUROC", "within", "duration"},
+		find[report.Table](t, p, "").Columns)
 	require.Equal(t, []string{"one", "2", "0.400", "–", "–", "–", "10s"}, find[report.Table](t, p, "").Rows[0])
 	require.Contains(t, p.Sections[1].Blocks[0], report.Fact{Name: "duration", Value: "10s", Note: "100 tokens/s"})
 	for _, b := range p.Sections[1].Blocks { // no trajectory labels: no such part of the loss
@@ -535,7 +554,8 @@ func TestReportStreams(t *testing.T) {
 // whose texts and hashes package report's tests look at.
 func TestGoldenPage(t *testing.T) {
 	t.Chdir("testdata")
-	p, err := draw(context.Background(), Options{Inputs: []string{"run", "bestofn.json", "eval.json", "scores.jsonl"}, Data: []string{"labels.jsonl"}, Worst: 3})
+	p, err := draw(context.Background(), Options{Inputs: []string{"run", "bestofn.json", "eval.json", "scores.jsonl"}, Data: []string{"l" +
+		"abels.jsonl"}, Worst: 3})
 	require.NoError(t, err)
 	var page bytes.Buffer
 	require.NoError(t, report.Write(&page, p.Page))
@@ -548,5 +568,6 @@ func TestGoldenPage(t *testing.T) {
 	}
 	want, err := os.ReadFile("page.html")
 	require.NoError(t, err)
-	require.True(t, string(want) == got, "the page differs from testdata/page.html; if it is meant to: GOPRM_UPDATE_REPORT=1 go test ./internal/report/inputs")
+	require.True(t, string(want) == got, "the page differs from testdata/page.html; if it is meant to: GOPRM_UPDATE_REPORT=1 go test "+
+		"./internal/report/inputs")
 }

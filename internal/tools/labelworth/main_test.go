@@ -29,13 +29,15 @@ func TestRunFindsWhatIsThere(t *testing.T) {
 			labels = append(labels, fmt.Sprint(1-float64(k*5%8)/10))
 		}
 		vector(fmt.Sprint("R", i), 1, 0)
-		fmt.Fprintf(&values, `{"id":"%d","problem":"P%d","steps":[%s],"response_steps":["R%d"],"labels":{"steps":[%s]}}`+"\n", i, i, strings.Join(steps, ","), i, strings.Join(labels, ","))
+		fmt.Fprintf(&values, `{"id":"%d","problem":"P%d","steps":[%s],"response_steps":["R%d"],"labels":{"steps":[%s]}}`+"\n", i, i,
+			strings.Join(steps, ","), i, strings.Join(labels, ","))
 		for k := range 4 {
 			step := fmt.Sprintf("%d + %d = %d", i, k, i+k+k/3)
 			vector(step, 1, float64(i+k))
 			chunks = append(chunks, fmt.Sprintf("%q", step))
 		}
-		fmt.Fprintf(&faults, `{"id":"e%d","problem":"P%d","steps":[%s],"final_answer_correct":false,"label":3}`+"\n", i, i, strings.Join(chunks, ","))
+		fmt.Fprintf(&faults, `{"id":"e%d","problem":"P%d","steps":[%s],"final_answer_correct":false,"label":3}`+"\n", i, i,
+			strings.Join(chunks, ","))
 	}
 	put := func(name, text string) string {
 		path := filepath.Join(dir, name)
@@ -43,10 +45,12 @@ func TestRunFindsWhatIsThere(t *testing.T) {
 		return path
 	}
 	var out strings.Builder
-	require.NoError(t, run("", put("v", vectors.String()), []string{put("values.jsonl", values.String())}, []string{put("errors.jsonl", faults.String())}, &out))
+	require.NoError(t, run("", put("v", vectors.String()), []string{put("values.jsonl", values.String())},
+		[]string{put("errors.jsonl", faults.String())}, &out))
 	soft, hard, found := strings.Cut(out.String(), "## errors.jsonl")
 	require.True(t, found)
-	for _, want := range []string{"| align, monotone | 32 | 1.000 | 1.000 |", "| align, max | 32 | 1.000 | 1.000 |", "4 trajectories, 32 steps"} {
+	for _, want := range []string{"| align, monotone | 32 | 1.000 | 1.000 |", "| align, max | 32 | 1.000 | 1.000 |",
+		"4 trajectories, 32 steps"} {
 		require.Contains(t, soft, want)
 	}
 	require.NotContains(t, soft, "| quality (equations)")

@@ -42,7 +42,8 @@ func TestEveryModuleHasItsLicence(t *testing.T) {
 		require.NotEmpty(t, m.Sum, m.Path)
 		require.Contains(t, notices.String(), "\n"+m.Path+" "+m.Version+": ")
 	}
-	for _, must := range []string{"Permission is hereby granted, free of charge", "Apache License", "Redistribution and use in source and binary forms"} {
+	for _, must := range []string{"Permission is hereby granted, free of charge", "Apache License",
+		"Redistribution and use in source and binary forms"} {
 		require.Contains(t, notices.String(), must)
 	}
 }

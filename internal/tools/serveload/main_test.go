@@ -19,8 +19,10 @@ func TestLoad(t *testing.T) {
 	dir := t.TempDir()
 	in, scores := filepath.Join(dir, "in"), filepath.Join(dir, "scores")
 	require.NoError(t, os.WriteFile(in, []byte(`{"id":"a"}`+"\n"+`{"id":"b"}`+"\n"), 0o666))
-	require.NoError(t, os.WriteFile(scores, []byte(`{"id":"a","steps":[{"score":0.5}]}`+"\n"+`{"id":"b","steps":[{"score":0.25},{"score":1}]}`+"\n"), 0o666))
-	right := map[string]string{`{"id":"a"}`: `{"id":"a","steps":[{"score":0.5}]}`, `{"id":"b"}`: `{"id":"b","steps":[{"score":0.25},{"score":1}]}`}
+	require.NoError(t, os.WriteFile(scores,
+		[]byte(`{"id":"a","steps":[{"score":0.5}]}`+"\n"+`{"id":"b","steps":[{"score":0.25},{"score":1}]}`+"\n"), 0o666))
+	right := map[string]string{`{"id":"a"}`: `{"id":"a","steps":[{"score":0.5}]}`,
+		`{"id":"b"}`: `{"id":"b","steps":[{"score":0.25},{"score":1}]}`}
 	for name, c := range map[string]struct {
 		first         string // the first answer to b
 		status        int

@@ -10,8 +10,9 @@ import (
 func TestSite(t *testing.T) {
 	docs, out := t.TempDir(), t.TempDir()
 	for name, text := range map[string]string{
-		"quickstart.md": "# Quick start\n\n[a](formats.md#score-files) [b](../examples/run.yaml) [c](https://go.dev/) <script>x</script>\n\n|a|b|\n|-|-|\n|1|2|\n",
-		"formats.md":    "# Formats\n\n## `Score` files\n\n## Score files\n",
+		"quickstart.md": "# Quick start\n\n[a](formats.md#score-files) [b](../examples/run.yaml) [c](https://go.dev/) " +
+			"<script>x</script>\n\n|a|b|\n|-|-|\n|1|2|\n",
+		"formats.md": "# Formats\n\n## `Score` files\n\n## Score files\n",
 	} {
 		if err := os.WriteFile(filepath.Join(docs, name), []byte(text), 0o666); err != nil {
 			t.Fatal(err)

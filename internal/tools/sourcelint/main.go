@@ -1,31 +1,26 @@
 // Command sourcelint checks what gofmt and vet leave open: the length of Go lines, and the spelling of optimizer. It prints one line per
-// finding and exits 1 if there is any. Files in exceptions.txt are not checked; an exception that is not needed is a finding.
+// finding and exits 1 if there is any.
 //
 //	go run ./internal/tools/sourcelint
 package main
 
 import (
 	"bytes"
-	_ "embed"
 	"fmt"
 	"go/scanner"
 	"go/token"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"unicode/utf8"
 )
 
-// longest is how many characters a line may have, not counting what is inside string literals, which are not broken.
+// longest is how many characters a line may have, not counting raw string literals, whose lines are what they say.
 const longest = 140
 
-//go:embed exceptions.txt
-var exceptions string
-
 func main() {
-	findings, err := check(".", strings.Fields(exceptions))
+	findings, err := check(".")
 	for _, f := range findings {
 		fmt.Println(f)
 	}
@@ -37,9 +32,8 @@ func main() {
 	}
 }
 
-// check reads the Go files below root, except those in folders that begin with a dot and the named exceptions.
-func check(root string, excepted []string) (findings []string, err error) {
-	needed := map[string]bool{}
+// check reads the Go files below root, except those in folders that begin with a dot.
+func check(root string) (findings []string, err error) {
 	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -58,19 +52,9 @@ func check(root string, excepted []string) (findings []string, err error) {
 		if err != nil {
 			return err
 		}
-		found := lint(filepath.ToSlash(name), source)
-		if slices.Contains(excepted, filepath.ToSlash(name)) {
-			needed[filepath.ToSlash(name)] = len(found) > 0
-			return nil
-		}
-		findings = append(findings, found...)
+		findings = append(findings, lint(filepath.ToSlash(name), source)...)
 		return nil
 	})
-	for _, name := range excepted {
-		if !needed[name] {
-			findings = append(findings, fmt.Sprintf("%s: need not be in exceptions.txt", name))
-		}
-	}
 	return findings, err
 }
 
@@ -82,10 +66,10 @@ func lint(name string, source []byte) (findings []string) {
 	if bytes.HasPrefix(source, []byte("// Code generated")) {
 		return nil
 	}
-	inLiterals := literals(source)
+	raw := rawLiterals(source)
 	for i, line := range bytes.Split(source, []byte("\n")) {
-		if n := utf8.RuneCount(line) - inLiterals[i+1]; n > longest {
-			findings = append(findings, fmt.Sprintf("%s:%d: %d characters without string literals; break the line at %d", name, i+1, n, longest))
+		if n := utf8.RuneCount(line) - raw[i+1]; n > longest {
+			findings = append(findings, fmt.Sprintf("%s:%d: %d characters without raw string literals; break the line at %d", name, i+1, n, longest))
 		}
 		if bytes.Contains(bytes.ToLower(line), british) {
 			findings = append(findings, fmt.Sprintf("%s:%d: it is spelled optimize here", name, i+1))
@@ -94,8 +78,8 @@ func lint(name string, source []byte) (findings []string) {
 	return findings
 }
 
-// literals counts the characters of string literals in each line, from 1.
-func literals(source []byte) map[int]int {
+// rawLiterals counts the characters of raw string literals in each line, from 1.
+func rawLiterals(source []byte) map[int]int {
 	var s scanner.Scanner
 	set := token.NewFileSet()
 	file := set.AddFile("", set.Base(), len(source))
@@ -106,7 +90,7 @@ func literals(source []byte) map[int]int {
 		if kind == token.EOF {
 			return count
 		}
-		if kind == token.STRING {
+		if kind == token.STRING && text[0] == '`' {
 			for i, line := range strings.Split(text, "\n") {
 				count[file.Line(at)+i] += utf8.RuneCountInString(line)
 			}

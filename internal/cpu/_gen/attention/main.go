@@ -40,7 +40,8 @@ func softmax(c *vector.Constants) {
 	name := fmt.Sprint("softmaxStrip", set.MR)
 	TEXT(name, NOSPLIT, "func(s *float32, scale float32, state *float32)")
 	Pragma("noescape")
-	Doc(fmt.Sprintf("%s advances %d online softmaxes by a block of 64 scores s[i*64+j]. state is five rows of %d, an entry for each softmax:", name, set.MR, set.Lanes),
+	Doc(fmt.Sprintf("%s advances %d online softmaxes by a block of 64 scores s[i*64+j]. state is five rows of %d, an entry for each softmax:",
+		name, set.MR, set.Lanes),
 		"max, sum, shrink and two of scratch. top = max(max, scale·s); shrink = e^(max−top); s = e^(scale·s−top);",
 		"sum = sum·shrink + Σ s (lane j%8 first, upwards, then across lanes); max = top. While top is −Inf all of them are 0.")
 	s := Load(Param("s"), GP64())
@@ -125,7 +126,8 @@ func slopes(c *vector.Constants, name string, byRow bool) {
 	if byRow {
 		index = "i"
 	}
-	Doc(name + " computes for " + fmt.Sprint(set.MR) + "×64 scores s[i*64+j] and as many dp: s = e^(scale·s − lse[" + index + "]), dp = s·(dp − delta[" + index + "])·scale.")
+	Doc(name + " computes for " + fmt.Sprint(set.MR) + "×64 scores s[i*64+j] and as many dp: s = e^(scale·s − lse[" + index +
+		"]), dp = s·(dp − delta[" + index + "])·scale.")
 	s := Load(Param("s"), GP64())
 	dp := Load(Param("dp"), GP64())
 	lse := Load(Param("lse"), GP64())

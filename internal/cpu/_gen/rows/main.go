@@ -35,7 +35,8 @@ func main() {
 			VMULPS(in[1], in[0], in[0])
 			return in[:1]
 		})
-	elementwise("vecNormDX", "out[i] = s·(w[i]·dy[i]) − r·x[i], the difference fused", []string{"out"}, []string{"x", "w", "dy"}, []string{"s", "r"},
+	elementwise("vecNormDX", "out[i] = s·(w[i]·dy[i]) − r·x[i], the difference fused", []string{"out"}, []string{"x", "w", "dy"},
+		[]string{"s", "r"},
 		func(in, s []reg.VecVirtual) []reg.VecVirtual {
 			VMULPS(in[1], in[2], in[2])
 			VMULPS(s[0], in[2], in[2])
@@ -65,7 +66,8 @@ func main() {
 			VDIVPS(e, in[0], e)
 			return []reg.VecVirtual{e}
 		})
-	elementwise("vecLayerNorm", "out[i] = ((x[i]−high)−low)·s·w[i] + b[i]", []string{"out"}, []string{"x", "w", "b"}, []string{"high", "low", "s"},
+	elementwise("vecLayerNorm", "out[i] = ((x[i]−high)−low)·s·w[i] + b[i]", []string{"out"}, []string{"x", "w", "b"},
+		[]string{"high", "low", "s"},
 		func(in, s []reg.VecVirtual) []reg.VecVirtual {
 			VSUBPS(s[0], in[0], in[0])
 			VSUBPS(s[1], in[0], in[0])
