@@ -92,6 +92,9 @@ func keepWhole(path string) (unfinished, error) {
 	if err != nil {
 		return u, err
 	}
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return u, errors.Join(fmt.Errorf("%s: not a file", path), err, f.Close())
+	}
 	whole := int64(0)
 	for lines := bufio.NewReader(f); ; {
 		line, err := lines.ReadBytes('\n')

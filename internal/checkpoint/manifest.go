@@ -63,6 +63,10 @@ func readManifest(dir string) (*manifest, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseManifest(text)
+}
+
+func parseManifest(text []byte) (*manifest, error) {
 	// Asked first and leniently: a later format may have fields that this one does not know.
 	var version struct {
 		Format *int `json:"format"`

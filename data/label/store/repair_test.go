@@ -18,7 +18,7 @@ func valueOf(i int) []byte {
 }
 
 // filledStore has n values and as many open items in each of two stages, and a ledger.
-func filledStore(t *testing.T, n int) (path string, whole []byte) {
+func filledStore(t testing.TB, n int) (path string, whole []byte) {
 	path = filepath.Join(t.TempDir(), "labels.db")
 	s, err := Open(path, Options{})
 	require.NoError(t, err)
