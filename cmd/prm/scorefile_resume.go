@@ -22,7 +22,7 @@ func (s *scoring) toFile(target string) (err error) {
 	if err != nil {
 		return err
 	}
-	f, err := atomicfile.OpenAppend(part)
+	f, err := atomicfile.OpenAppend(part, 0o666)
 	if err != nil {
 		return err
 	}

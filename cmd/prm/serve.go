@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/goprm/goprm/internal/atomicfile"
 	"github.com/goprm/goprm/prm"
 )
 
@@ -112,11 +113,18 @@ func (c serveCommand) Run(p *program) (err error) {
 		return err
 	}
 	if c.Audit != "" { // the texts are private
-		log, err := os.OpenFile(c.Audit, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		log, err := atomicfile.OpenAppend(c.Audit, 0o600)
 		if err != nil {
 			return fmt.Errorf("--audit: %w", err)
 		}
 		defer func() { _ = log.Close() }() // each line is written with one call
+		cut, err := log.CutTorn()
+		if err != nil {
+			return fmt.Errorf("--audit: %w", err)
+		}
+		if cut > 0 {
+			p.console.Warnf("%s: its last line was not written whole: %d bytes are cut off", c.Audit, cut)
+		}
 		opt.Audit, opt.AuditShare = log, c.AuditShare
 	}
 	s := &serving{serveCommand: c, program: p}

@@ -51,7 +51,7 @@ func TestBatchIsWholeOrOld(t *testing.T) {
 func TestAppendKnowsThatItIsGone(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "run")
 	require.NoError(t, os.Mkdir(folder, 0o700))
-	a, err := OpenAppend(filepath.Join(folder, "lines"))
+	a, err := OpenAppend(filepath.Join(folder, "lines"), 0o666)
 	require.NoError(t, err)
 	require.False(t, a.Missing())
 	require.NoError(t, os.RemoveAll(folder))

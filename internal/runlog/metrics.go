@@ -47,7 +47,7 @@ type Metrics struct {
 // OpenMetrics opens path for appending and makes it when it is not there. With sync every line is flushed to the disk
 // before Write returns. A file whose last line is torn is refused: see [CutAfter].
 func OpenMetrics(path string, sync bool) (*Metrics, error) {
-	file, err := atomicfile.OpenAppend(path)
+	file, err := atomicfile.OpenAppend(path, 0o666)
 	if err != nil {
 		return nil, err
 	}
