@@ -103,6 +103,8 @@ func makeWorld(t *testing.T) world {
 	w.write(t, "labelled.jsonl", labelled.String())
 	w.write(t, "train.yaml", fmt.Sprintf("model: %s\ndata: {train: [%s], eval_share: 0.2}\ntrain: lora\nbatch: {trajectories: 4}\n"+
 		"optim: {epochs: 2}\ncheckpoint: {every: 3}\nout: run\n", w.path("base"), w.path("labelled.jsonl")))
+	w.write(t, "head.yaml", fmt.Sprintf("model: %s\ndata: {train: [%s]}\ntrain: head\nbatch: {trajectories: 4}\noptim: {epochs: 2}\n"+
+		"checkpoint: {every: 5}\nout: run\n", w.path("base"), w.path("labelled.jsonl")))
 	w.write(t, "label.yaml", "encoder: {kind: none}\nparts: [quality]\njudge: {kind: equations}\ntrajectory: {kind: rule}\n")
 	for _, j := range w.jobs(w.path("reference-train/run/model")) {
 		w.whole = append(w.whole, w.unbroken(t, j))
@@ -137,6 +139,8 @@ func (w world) jobs(model string) []job {
 	return []job{
 		{"train", []string{"train", "--quiet", "--config", w.path("train.yaml")}, []string{"--resume"}, is("run"),
 			[]string{"run/events", "run/run.json", "run/metrics.jsonl", "run/checkpoints", ".cache"}},
+		{"head", []string{"train", "--quiet", "--config", w.path("head.yaml")}, []string{"--resume"}, is("run"),
+			[]string{"run/events", "run/run.json", "run/metrics.jsonl", "run/checkpoints", ".cache"}}, // states of the base lie in .cache
 		{"score", []string{"score", "--quiet", "--model", model, "--in", w.path("pool.jsonl"), "--out", "scores.jsonl"}, []string{"--resume"},
 			is("scores.jsonl.part"), nil},
 		{"select", []string{"select", "--quiet", "--in", w.path("pool.jsonl"), "--model", model, "--top", "5", "--out", "selected.jsonl"}, nil,
@@ -210,11 +214,11 @@ func TestKilled(t *testing.T) {
 		t.Skip("short")
 	}
 	w := newWorld(t)
-	kills, seed := number(t, KillsEnv, 15), uint64(number(t, SeedEnv, 1))
+	kills, seed := number(t, KillsEnv, 18), uint64(number(t, SeedEnv, 1))
 	for _, u := range w.whole {
 		j := u.job
 		random, done := rand.New(rand.NewPCG(seed, uint64(len(j.name)))), 0
-		for round := 0; done < kills/5; round++ {
+		for round := 0; done < kills/6; round++ {
 			dir := filepath.Join(w.dir, fmt.Sprintf("%s-%d", j.name, round))
 			require.NoError(t, os.Mkdir(dir, 0o700))
 			for range 1 + random.IntN(5) {

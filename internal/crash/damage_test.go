@@ -50,6 +50,7 @@ func TestDamage(t *testing.T) {
 		{"score", model, false, []string{"README.md"}}, {"export", model, false, []string{"README.md"}},
 		{"score", w.path("base"), false, nil}, // its hash is the model's
 		{"label", w.path("store"), true, nil}, {"train", w.brokenOff(t, unbroken["train"]), true, nil},
+		{"head", w.brokenOff(t, unbroken["head"]), true, nil},
 	} {
 		refused, equal := 0, 0
 		for _, name := range w.files(t, r.dir) {
@@ -89,7 +90,7 @@ func (w world) files(t *testing.T, dir string) (names []string) {
 
 // brokenOff is a folder in which training was killed when it had written a checkpoint or more.
 func (w world) brokenOff(t *testing.T, train whole) string {
-	dir := w.path("broken-off")
+	dir := w.path("broken-off-" + train.name)
 	require.NoError(t, os.Mkdir(dir, 0o700))
 	last := 0
 	for i, op := range train.ops {

@@ -29,7 +29,7 @@ func TestServerKilled(t *testing.T) {
 	}
 	w := newWorld(t)
 	model, audit := w.path("reference-train/run/model"), w.path("audit.jsonl")
-	kills, seed := number(t, KillsEnv, 15)/5, uint64(number(t, SeedEnv, 1))
+	kills, seed := number(t, KillsEnv, 18)/6, uint64(number(t, SeedEnv, 1))
 	random := rand.New(rand.NewPCG(seed, 5))
 	answered := 0
 	for k := range kills {
