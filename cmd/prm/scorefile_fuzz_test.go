@@ -37,3 +37,10 @@ func FuzzUnfinished(f *testing.F) {
 		}
 	})
 }
+
+func TestUnfinishedIsAFile(t *testing.T) {
+	part := filepath.Join(t.TempDir(), "scores.jsonl.part")
+	require.NoError(t, os.Symlink("/dev/null", part))
+	_, err := keepWhole(part)
+	require.ErrorContains(t, err, part+": not a file")
+}

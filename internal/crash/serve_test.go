@@ -24,9 +24,6 @@ import (
 // TestServerKilled kills a server under load again and again, at random or ahead of a write of its audit log. Each text that was answered is
 // in the log, a line that was torn is cut off by the next start, and the log as a whole replays to the bit.
 func TestServerKilled(t *testing.T) {
-	if testing.Short() {
-		t.Skip("short")
-	}
 	w := newWorld(t)
 	model, audit := w.path("reference-train/run/model"), w.path("audit.jsonl")
 	kills, seed := number(t, KillsEnv, 18)/6, uint64(number(t, SeedEnv, 1))
