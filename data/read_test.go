@@ -94,7 +94,7 @@ func TestReadBadRowsGoOn(t *testing.T) {
 		`:4: byte 21: not valid UTF-8`,
 		`:5 (id "e"): labels.steps: 2 labels for 1 steps`,
 		`:6 (id "f"): labels.weights[0]: -0.5 is not a finite number of at least 0`,
-		`:7: byte 2: not JSON: invalid character 'o' in literal null (expecting 'u')`,
+		`:7: byte 2: not JSON: invalid character 'o' in literal null (expecting 'u'); lines of JSON and parquet are read`,
 	} {
 		require.Equal(t, path+want, errs[i])
 	}
