@@ -12,14 +12,18 @@
 //
 //	trajectory             problem, and thinking, response, steps or response_steps: this project's own form
 //	OpenThoughts metadata  problem, deepseek_reasoning, deepseek_solution
-//	conversation           conversations of a user and an assistant: OpenThoughts default, ShareGPT; marks of thinking are cut (CutThinking)
-//	messages               messages of a user and an assistant, perhaps behind a system's (kept in Meta): what prm select --to chat writes
+//	messages               messages, conversations or conversation of a user and an assistant, perhaps behind a system's turn (kept in
+//	                       Meta): OpenAI's form, ShareGPT, OpenThoughts default, what prm select --to chat writes. Thinking stands in
+//	                       reasoning_content, reasoning, thinking or parts of the content, or between marks, which are cut (CutThinking)
 //	OpenR1-Math            problem, generations: a trajectory each, ids ending in /0, /1, ...; their correctness is kept in Meta, never
 //	                       a label
 //	s1K                    question, thinking_trajectories, attempt: also data_ablation_full59K; several thinking trajectories are steps
 //	s1K-1.1                question, gemini_... and deepseek_...: two trajectories a row, ids ending in /gemini and /deepseek
-//	trace                  question, and thinking or response: options become part of the problem, gold the answer; chunks with
-//	                       their Monte-Carlo accuracy (Thought Anchors) become steps, each labelled with the next chunk's accuracy
+//	trace                  a question (question, problem, query, instruction, prompt or input) and what a model wrote (thinking, reasoning,
+//	                       reasoning_content, chain_of_thought or cot; and response, completion, output, generation, generated_text,
+//	                       solution, answer or content: the first that the file's first row has). Prompt and completion may be lists of
+//	                       turns. Options become part of the problem, gold the answer; chunks with their Monte-Carlo accuracy
+//	                       (Thought Anchors) become steps, each labelled with the next chunk's accuracy
 //	PRM800K                question, label: the chosen path is one trajectory, each rejected completion another that ends with it
 //	                       and has that one label; ratings 1, 0, -1 are the targets 1, 0.5, 0, none is no label
 //	PRM800K step           instruction, responses, next_response, rating: the flat form; the last step alone is labelled

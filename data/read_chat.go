@@ -3,66 +3,7 @@ package data
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
 )
-
-// readMessages reads a conversation in OpenAI's form, as prm select --to chat writes it: a user's turn and the assistant's, with the
-// marks of thinking, perhaps behind a system's turn, which is kept in Meta. Nothing in the row tells whose data it is, so the source is
-// what a column of that name says.
-func readMessages(r row) (*Trajectory, error) {
-	if err := need(r, "messages", "messages"); err != nil {
-		return nil, err
-	}
-	var turns []map[string]json.RawMessage
-	if err := json.Unmarshal(r["messages"], &turns); err != nil {
-		return nil, fieldErr("messages", "not a list of objects with role and content")
-	}
-	t := &Trajectory{}
-	if err := takeID(r, "id", &t.ID); err != nil {
-		return nil, err
-	}
-	if err := takeID(r, "answer", &t.Answer); err != nil {
-		return nil, err
-	}
-	if err := take(r, "", "source", &t.Source); err != nil {
-		return nil, err
-	}
-	order := []string{"system", "user", "assistant"}
-	var text, system string
-	next := 0
-	for i, turn := range turns {
-		var role, content string
-		prefix := fmt.Sprintf("messages[%d].", i)
-		if err := takeAll(turn, prefix, field{"role", &role}, field{"content", &content}); err != nil {
-			return nil, err
-		}
-		at := -1
-		for k, name := range order {
-			if role == name || role == "developer" && name == "system" {
-				at = k
-			}
-		}
-		switch {
-		case at < 0:
-			return nil, fieldErr(prefix+"role", "%q is none of %s", clip(role, 40), strings.Join(order, ", "))
-		case at < next:
-			return nil, fieldErr(prefix+"role", "a further turn of %s: a trajectory is one question and one answer", role)
-		}
-		next = at + 1
-		*[]*string{&system, &t.Problem, &text}[at] = content
-	}
-	if next != len(order) || t.Problem == "" {
-		return nil, fieldErr("messages", "a user's turn and then the assistant's are needed")
-	}
-	t.setText(text)
-	if system != "" {
-		if err := t.setMeta("system", system); err != nil {
-			return nil, err
-		}
-	}
-	t.addMeta(r, []string{"id", "source", "answer", "messages"})
-	return t, t.needText("messages")
-}
 
 func (t *Trajectory) setMeta(name string, value any) error {
 	raw, err := json.Marshal(value)

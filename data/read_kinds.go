@@ -1,6 +1,7 @@
 package data
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -12,10 +13,9 @@ type row = map[string]json.RawMessage
 
 // rowKind is one data set's form of a row.
 type rowKind struct {
-	name   string
-	fields string // that tell it, for messages
-	is     func(has func(string) bool, r row) bool
-	read   func(r row) ([]part, error)
+	name string
+	is   func(has func(string) bool, r row) bool
+	read func(r row) ([]part, error)
 }
 
 // part is one of a row's trajectories; its name tells them apart where a row has several.
@@ -32,63 +32,62 @@ func one(read func(row) (*Trajectory, error)) func(row) ([]part, error) {
 }
 
 // rowKinds are the known kinds; the first that fits a file's first row is taken.
-func rowKinds() []rowKind {
+func rowKinds(first row) []rowKind {
 	return []rowKind{
-		{"ProcessBench", "problem, steps, label, final_answer_correct", func(has func(string) bool, _ row) bool {
+		{"ProcessBench", func(has func(string) bool, _ row) bool {
 			return has("problem") && has("steps") && has("label") && has("final_answer_correct")
 		}, one(readProcessBench)},
-		{"trajectory", "problem, and thinking, response, steps or response_steps", func(has func(string) bool, _ row) bool {
+		{"trajectory", func(has func(string) bool, _ row) bool {
 			return has("problem") && (has("thinking") || has("response") || has("steps") || has("response_steps"))
 		}, one(readTrajectory)},
-		{"OpenThoughts metadata", "problem, deepseek_reasoning, deepseek_solution", func(has func(string) bool, _ row) bool {
+		{"OpenThoughts metadata", func(has func(string) bool, _ row) bool {
 			return has("problem") && has("deepseek_reasoning") && has("deepseek_solution")
 		}, one(readOpenThoughtsMetadata)},
-		{"conversation", "conversations, as in OpenThoughts", func(has func(string) bool, _ row) bool {
-			return has("conversations")
-		}, one(readConversation)},
-		{"s1K-1.1", "question, deepseek_thinking_trajectory, deepseek_attempt, gemini_...", func(has func(string) bool, _ row) bool {
+		{"conversation", func(has func(string) bool, _ row) bool {
+			return has("conversations") || has("conversation")
+		}, one(readTurns("conversation", cmp.Or(firstOf(first, "conversations", "conversation"), "conversations")))},
+		{"s1K-1.1", func(has func(string) bool, _ row) bool {
 			return has("question") && has("deepseek_thinking_trajectory") && has("gemini_thinking_trajectory")
 		}, readS1K11},
-		{"s1K", "question, thinking_trajectories, attempt", func(has func(string) bool, _ row) bool {
+		{"s1K", func(has func(string) bool, _ row) bool {
 			return has("question") && has("thinking_trajectories") && has("attempt")
 		}, one(readS1K)},
-		{"PRM800K", "question, label", func(has func(string) bool, r row) bool {
+		{"PRM800K", func(has func(string) bool, r row) bool {
 			return has("label") && strings.HasPrefix(string(r["question"]), "{")
 		}, readPRM800K},
-		{"PRM800K step", "instruction, responses, next_response, rating", func(has func(string) bool, _ row) bool {
+		{"PRM800K step", func(has func(string) bool, _ row) bool {
 			return has("instruction") && has("next_response") && has("rating")
 		}, one(readPRM800KStep)},
-		{"TRL stepwise", "prompt, completions, labels", func(has func(string) bool, _ row) bool {
+		{"TRL stepwise", func(has func(string) bool, _ row) bool {
 			return has("prompt") && has("completions") && has("labels")
 		}, one(readStepwise)},
-		{"Math-Shepherd", "input with the marks ки, and label or value", func(has func(string) bool, r row) bool {
+		{"Math-Shepherd", func(has func(string) bool, r row) bool {
 			var input string
 			return (has("label") || has("value")) && take(r, "", "input", &input) == nil && strings.Contains(input, shepherdMark)
 		}, one(readMathShepherd)},
-		{"PRMBench", "modified_question, modified_process, error_steps", func(has func(string) bool, _ row) bool {
+		{"PRMBench", func(has func(string) bool, _ row) bool {
 			return has("modified_question") && has("modified_process") && has("error_steps")
 		}, one(readPRMBench)},
-		{"OpenR1-Math", "problem, generations", func(has func(string) bool, _ row) bool {
+		{"OpenR1-Math", func(has func(string) bool, _ row) bool {
 			return has("problem") && has("generations")
 		}, readOpenR1},
-		{"messages", "messages, of a user and an assistant, perhaps a system", func(has func(string) bool, _ row) bool {
+		{"messages", func(has func(string) bool, _ row) bool {
 			return has("messages")
-		}, one(readMessages)},
-		{"trace", "question, and thinking or response", func(has func(string) bool, _ row) bool {
-			return has("question") && (has("thinking") || has("response"))
-		}, one(readTrace)},
+		}, one(readTurns("messages", "messages"))},
+		{"trace", func(_ func(string) bool, r row) bool {
+			_, ok := columnsOf(r)
+			return ok
+		}, one(traceReader(first))},
 	}
 }
 
 // detect tells the kind of a file's rows from the fields of its first row.
 func detect(r row) (rowKind, error) {
 	has := func(name string) bool { _, ok := r[name]; return ok }
-	var known []string
-	for _, kind := range rowKinds() {
+	for _, kind := range rowKinds(r) {
 		if kind.is(has, r) {
 			return kind, nil
 		}
-		known = append(known, fmt.Sprintf("%s (%s)", kind.name, kind.fields))
 	}
 	keys := slices.Sorted(maps.Keys(r))
 	const most = 20
@@ -96,8 +95,8 @@ func detect(r row) (rowKind, error) {
 	if len(keys) > most {
 		keys, more = keys[:most], ", ..."
 	}
-	return rowKind{}, fmt.Errorf("unknown kind of row with the fields [%s%s]: known are %s", strings.Join(keys, ", "), more,
-		strings.Join(known, ", "))
+	return rowKind{}, fmt.Errorf("unknown kind of row with the fields [%s%s]: a trajectory has problem, and thinking, response, steps or "+
+		"response_steps; docs/formats.md has the other kinds", strings.Join(keys, ", "), more)
 }
 
 // Trajectory reads the row as the named kind of data set has it, of the table in this package's documentation, whatever its fields. The
@@ -111,7 +110,7 @@ func (r *Row) Trajectory(kind string) (*Trajectory, error) {
 		}
 		return t, nil
 	}
-	for _, k := range rowKinds() {
+	for _, k := range rowKinds(r.fields) {
 		if k.name == kind {
 			parts, err := k.read(r.fields)
 			if err != nil {

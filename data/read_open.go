@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/goprm/goprm/internal/hub"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -31,6 +33,9 @@ func Files(paths []string) ([]string, error) {
 			continue
 		}
 		info, err := os.Stat(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, hub.Missing(path, hub.Dataset, "file or folder")
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -42,7 +42,7 @@ func TestReadParquetErrors(t *testing.T) {
 	path = parquetOf(t, other{"a", 1}, other{"b", 2})
 	_, errs = readAll(ReadOptions{}, path)
 	require.Len(t, errs, 1, "an unknown kind ends the file")
-	require.Contains(t, errs[0], path+":1: unknown kind of row with the fields [label, text]: known are ProcessBench (")
+	require.Contains(t, errs[0], path+":1: unknown kind of row with the fields [label, text]: a trajectory has problem,")
 
 	n := 0
 	for line, err := range Lines([]string{path}, ReadOptions{}) {

@@ -94,7 +94,7 @@ func TestReadBadRowsGoOn(t *testing.T) {
 		`:4: byte 21: not valid UTF-8`,
 		`:5 (id "e"): labels.steps: 2 labels for 1 steps`,
 		`:6 (id "f"): labels.weights[0]: -0.5 is not a finite number of at least 0`,
-		`:7: byte 2: not JSON: invalid character 'o' in literal null (expecting 'u')`,
+		`:7: byte 2: not JSON: invalid character 'o' in literal null (expecting 'u'); lines of JSON and parquet are read`,
 	} {
 		require.Equal(t, path+want, errs[i])
 	}
@@ -136,7 +136,7 @@ func TestReadBadFiles(t *testing.T) {
 		"zstd big window": {"a.zst", []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa8, 0x01, 0x00, 0x00}, "a.zst: "},
 		"byte order mark": {"a.jsonl", append([]byte{0xef, 0xbb, 0xbf}, text...), "byte order mark"},
 		"unknown kind": {"a.jsonl", []byte(`{"question":"q","text":"t"}`),
-			"a.jsonl:1: unknown kind of row with the fields [question, text]: known are ProcessBench (problem, steps, label"},
+			"a.jsonl:1: unknown kind of row with the fields [question, text]: a trajectory has problem, and thinking, response, steps"},
 		"missing file": {"", nil, "no such file"},
 	} {
 		path := filepath.Join(t.TempDir(), "none")

@@ -146,5 +146,6 @@ func TestRowsOfAFile(t *testing.T) {
 		require.Equal(t, 2.0, n)
 		require.EqualError(t, row.FailField("n", "odd"), path+`:1 (id "1"): n: odd`)
 	}
-	require.Equal(t, []string{path + ":2: not a JSON object", path + ":3: n: missing"}, texts)
+	require.Equal(t, []string{path + ":2: not a JSON object but an array: jq -c '.[]' turns it into lines of one object each",
+		path + ":3: n: missing"}, texts)
 }

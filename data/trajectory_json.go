@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/goprm/goprm/internal/onekey"
@@ -34,7 +35,13 @@ func parseObject(b []byte) (map[string]json.RawMessage, error) {
 	var row map[string]json.RawMessage
 	err := json.Unmarshal(b, &row)
 	var syntax *json.SyntaxError
-	switch {
+	switch bare := string(bytes.TrimSpace(b)); {
+	case err != nil && strings.HasPrefix(bare, "["):
+		return nil, errors.New("not a JSON object but an array: jq -c '.[]' turns it into lines of one object each")
+	case err != nil && bare == "{":
+		return nil, errors.New("byte 1: not JSON: an object must stand on one line: jq -c . joins its lines")
+	case errors.As(err, &syntax) && !strings.HasPrefix(bare, "{"):
+		return nil, fmt.Errorf("byte %d: not JSON: %w; lines of JSON and parquet are read", syntax.Offset, err)
 	case errors.As(err, &syntax):
 		return nil, fmt.Errorf("byte %d: not JSON: %w", syntax.Offset, err)
 	case err != nil:

@@ -30,7 +30,8 @@ func TestTrainNamesAreKeys(t *testing.T) {
 
 func TestUnknownKeysAreNamedTogether(t *testing.T) {
 	_, err := load(t, required+"model_name_or_path: m\nlearning_rate: 1e-4\nper_device_train_batch_size: 4\nbf16: true\nwarmup_ratio: 0.1\n"+
-		"report_to: wandb\nzebra: 1\noptim: {lrr: 1}\ntext: {max_length: 5}\n")
+		"report_to: wandb\nzebra: 1\noptim: {lrr: 1}\ntext: {max_length: 5}\nsave_steps: 1\npush_to_hub: true\n"+
+		"trainer: {total_epochs: 3, zebras: {a: 1}}\nlearningRate: 1\nlora-r: 8\nwarmup_ration: 1\nlora: {r: 1}\n")
 	var lines []string
 	for line := range strings.Lines(err.Error()) {
 		_, text, _ := strings.Cut(strings.TrimSpace(line), "run.yaml:")
@@ -46,6 +47,14 @@ func TestUnknownKeysAreNamedTogether(t *testing.T) {
 		"10: unknown key zebra",
 		"11: unknown key optim.lrr: the nearest known key is optim.lr",
 		"12: unknown key text.max_length: here it is text.max_tokens",
+		"13: unknown key save_steps: here it is checkpoint.every",
+		"14: unknown key push_to_hub: there is no such key here: upload the folder that prm export writes",
+		"15: unknown key trainer.total_epochs: here it is optim.epochs",
+		"15: unknown key trainer.zebras.a",
+		"16: unknown key learningRate: here it is optim.lr",
+		"17: unknown key lora-r: here it is lora.rank",
+		"18: unknown key warmup_ration: if it is warmup_ratio, here it is optim.warmup",
+		"19: unknown key lora.r: here it is lora.rank",
 	}, lines)
 	_, err = load(t, required, "learning_rate=1")
 	require.ErrorContains(t, err, "here it is optim.lr")

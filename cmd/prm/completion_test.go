@@ -59,7 +59,7 @@ func TestCompletion(t *testing.T) {
 	}
 	code, _, problems := prmCommand("completion", "csh")
 	require.Equal(t, 2, code)
-	require.Contains(t, problems, "must be one of")
+	require.Contains(t, problems, "is none of")
 }
 
 // programmable calls the function of a bash completion as the shell does.
@@ -71,18 +71,30 @@ func programmable(script string, words []string) string {
 // Other programs' spellings of help and version work, and errors name the command as it was written.
 func TestSpellings(t *testing.T) {
 	_, version, _ := prmCommand("version")
-	code, out, _ := prmCommand("--version")
-	require.Zero(t, code)
-	require.Equal(t, version, out)
+	for _, flag := range []string{"--version", "-V", "-v"} {
+		code, out, _ := prmCommand(flag)
+		require.Zero(t, code)
+		require.Equal(t, version, out)
+	}
 	_, help, _ := prmCommand("train", "--help")
-	code, out, _ = prmCommand("help", "train")
+	code, out, _ := prmCommand("help", "train")
 	require.Zero(t, code)
 	require.Equal(t, help, out)
 	code, out, _ = prmCommand("help")
 	require.Zero(t, code)
 	require.Contains(t, out, "Usage: prm <command>")
 	for line, want := range map[string]string{
-		"label --plan": "prm label: missing flags: --config", "label status": "prm label status: expected", "label merge": "prm label merge: ",
+		"label --plan": "prm label: missing flags: --config, --in or --check; see prm label --help",
+		"label status": "prm label status: the argument <dir> is missing; see", "label merge": "prm label merge: missing flags: --out; see",
+		"score --model":        "prm score: --model: a value is missing; see",
+		"score --model --in x": "prm score: --model: a value is missing before --in; see",
+		"serve --port 99999":   `prm serve: --port: "99999" is no whole number from 0 to 65535; see`,
+		"train --steps 1.5":    `prm train: --steps: "1.5" is no whole number; see`, "score --alpha x": `prm score: --alpha: "x" is no number; see`,
+		"serve --timeout 5":    `prm serve: --timeout: "5" is no duration such as 30s; see`,
+		"export --to x m":      "prm export: missing flags: --out; see",
+		"-x":                   "prm: unknown flag -x; see",
+		"train --max_steps 5":  "prm train: unknown flag --max_steps: here it is optim.steps (in the configuration, or behind --set); see",
+		"train --zero-stage 2": "prm train: unknown flag --zero-stage: there is no such key here: one device trains; see",
 	} {
 		code, _, problems := prmCommand(strings.Fields(line)...)
 		require.Equal(t, 2, code)

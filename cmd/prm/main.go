@@ -154,7 +154,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		if errors.As(err, &wrong) && wrong.Context != nil && wrong.Context.Selected() != nil {
 			name += " " + commandName(wrong.Context.Selected())
 		}
-		_, _ = fmt.Fprintf(stderr, "%s: %s; see %s --help\n", name, oneLine(err), name)
+		_, _ = fmt.Fprintf(stderr, "%s: %s; see %s --help\n", name, usage(name, err), name)
 		return 2
 	}
 	if c.Threads < 0 || c.Threads > maxThreads {
@@ -180,7 +180,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		_, _ = fmt.Fprintf(stderr, "prm %s: %v; see prm %s --help\n", name, err, name)
 		return 2
 	}
-	_, _ = fmt.Fprintf(stderr, "prm %s: %s\n", name, oneLine(err))
+	_, _ = fmt.Fprintf(stderr, "prm %s: %s\n", name, listed(err))
 	return c.exitCode(ctx, 1)
 }
 
@@ -220,7 +220,7 @@ func spelled(args []string) []string {
 		return []string{"--help"}
 	case args[0] == "help":
 		return append(slices.Clone(args[1:]), "--help")
-	case args[0] == "--version":
+	case args[0] == "--version" || args[0] == "-v" || args[0] == "-V":
 		return append([]string{"version"}, args[1:]...)
 	}
 	return args
@@ -253,6 +253,14 @@ func (bestofnCommand) watchesContext()  {}
 func (evalCommand) watchesContext()     {}
 func (tokenizeCommand) watchesContext() {}
 func (demoCommand) watchesContext()     {}
+
+// listed is joined errors on one line, or each on its own where they are many, such as the keys of another program's configuration.
+func listed(err error) string {
+	if text := strings.TrimSpace(err.Error()); strings.Count(text, "\n") > 2 {
+		return strings.ReplaceAll(text, "\n", "\n  ")
+	}
+	return oneLine(err)
+}
 
 // oneLine puts joined errors on one line.
 func oneLine(err error) string { return strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ") }

@@ -72,7 +72,7 @@ func TestUsage(t *testing.T) {
 		{"parity --dtype f16 x", 2, "", "f16"},
 		{"parity /nowhere /elsewhere", 1, "", "; /elsewhere: neither batch.json"},
 		{"parity /nowhere", 1, "", "prm parity: /nowhere: neither batch.json"},
-		{"inspect /nowhere", 1, "", "prm inspect: stat /nowhere"},
+		{"inspect /nowhere", 1, "", "prm inspect: /nowhere: no such file or folder"},
 		{"version", 0, "kernels cpu/", ""},
 		{"version", 0, ", tokenizer " + tokenizer.Implementation, ""},
 		{"version --json", 0, `"tokenizer": "` + tokenizer.Implementation, ""},

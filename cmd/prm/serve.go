@@ -20,9 +20,8 @@ const tokenVariable = "GOPRM_TOKEN"
 
 type serveCommand struct {
 	modelFlag
-	Addr       string        `default:"127.0.0.1:5000" help:"Where to listen; port 0: any free one."`
-	Host       *string       `help:"Host of --addr."`
-	Port       *uint16       `help:"Port of --addr."`
+	Addr string `default:"127.0.0.1:5000" help:"Where to listen; port 0: any free one."`
+	hostPort
 	Name       string        `help:"The model's name in requests and answers; its folder's by default."`
 	Alpha      *float64      `help:"Weight of the trajectory's own score in the reward; the model's by default."`
 	Parts      string        `enum:"trained,thinking,response,all," default:"" help:"${parts}"`
@@ -104,7 +103,7 @@ func (c serveCommand) Run(p *program) (err error) {
 	if err := c.resolve(); err != nil {
 		return err
 	}
-	address, err := c.address()
+	address, err := c.address(c.Addr)
 	if err != nil {
 		return err
 	}
@@ -183,9 +182,15 @@ func (s *serving) greet(listener net.Listener, address string, opt prm.ServerOpt
 	s.console.Infof("listening on %s://%s", scheme, listens(address, listener))
 }
 
+// hostPort are the other spellings of an address.
+type hostPort struct {
+	Host *string `help:"Host of --addr."`
+	Port *uint16 `help:"Port of --addr."`
+}
+
 // address is --addr, with --host and --port in their places.
-func (c serveCommand) address() (string, error) {
-	host, port, err := net.SplitHostPort(c.Addr)
+func (c hostPort) address(addr string) (string, error) {
+	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return "", usageError(fmt.Sprintf("--addr: %v; it is host:port", err))
 	}

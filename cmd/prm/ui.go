@@ -10,6 +10,7 @@ import (
 type uiCommand struct {
 	Runs []string `arg:"" help:"Run folders, or folders that hold some."`
 	Addr string   `default:"127.0.0.1:5080" help:"Where to listen; port 0: any free one."`
+	hostPort
 }
 
 func (uiCommand) watchesContext() {}
@@ -21,12 +22,16 @@ func (uiCommand) Help() string {
 }
 
 func (c uiCommand) Run(p *program) error {
-	listener, err := net.Listen("tcp", c.Addr)
+	address, err := c.address(c.Addr)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return fmt.Errorf("--addr: %w", err)
 	}
-	address, _ := listener.Addr().(*net.TCPAddr)
-	local := address != nil && address.IP.IsLoopback()
+	at, _ := listener.Addr().(*net.TCPAddr)
+	local := at != nil && at.IP.IsLoopback()
 	server, err := ui.New(ui.Options{Roots: c.Runs, Local: local})
 	if err != nil {
 		_ = listener.Close()
@@ -35,6 +40,6 @@ func (c uiCommand) Run(p *program) error {
 	if !local {
 		p.console.Warnf("everybody who reaches %s may read the metrics and configurations of these runs", listener.Addr())
 	}
-	p.console.Infof("listening on http://%s", listener.Addr())
+	p.console.Infof("listening on http://%s", listens(address, listener))
 	return server.Serve(p.ctx, listener)
 }

@@ -64,7 +64,7 @@ func TestConfigurationDocuments(t *testing.T) {
 // namesTable is what other programs call the keys.
 func namesTable() string {
 	var b strings.Builder
-	b.WriteString("\n### Coming from TRL, transformers, PEFT, LLaMA-Factory or axolotl\n\n| there | here |\n|---|---|\n")
+	b.WriteString("\n### Coming from TRL, transformers, PEFT, LLaMA-Factory, axolotl, OpenRLHF or verl\n\n| there | here |\n|---|---|\n")
 	names := othernames.Train()
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", name, names[name])

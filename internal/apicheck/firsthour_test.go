@@ -30,5 +30,5 @@ func TestFirstHour(t *testing.T) {
 	command.Dir, command.Env = module.Dir, append(os.Environ(), "DOCS="+broken)
 	out, err = command.CombinedOutput()
 	require.Error(t, err)
-	require.Contains(t, string(out), "stat /nowhere")
+	require.Contains(t, string(out), "/nowhere: no such file or folder")
 }

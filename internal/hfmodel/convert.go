@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/goprm/goprm/internal/atomicfile"
+	"github.com/goprm/goprm/internal/hub"
 	"github.com/goprm/goprm/internal/mmap"
 	"github.com/goprm/goprm/internal/safetensors"
 	"github.com/goprm/goprm/internal/torchfile"
@@ -36,6 +38,9 @@ func Convert(in, out string) (*Converted, error) {
 		return nil, fmt.Errorf("%s: exists already", out)
 	}
 	entries, err := os.ReadDir(in)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, hub.Missing(in, hub.Model, "folder")
+	}
 	if err != nil {
 		return nil, err
 	}

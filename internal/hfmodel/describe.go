@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/goprm/goprm/internal/checkpoint"
+	"github.com/goprm/goprm/internal/hub"
 	"github.com/goprm/goprm/internal/safetensors"
 )
 
@@ -98,8 +99,8 @@ type RecogniseHead func(c *Config, w *Weights) (description string, formats []st
 // recognise, which is formats.Recognise: this package does not know the formats.
 func Describe(path string, recognise RecogniseHead) (*Description, error) {
 	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) && hubID.MatchString(path) {
-		_, err = Resolve(path) // says how to fetch it
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, hub.Missing(path, hub.Model, "file or folder")
 	}
 	if err != nil {
 		return nil, err

@@ -6,14 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"github.com/goprm/goprm/internal/checkpoint"
+	"github.com/goprm/goprm/internal/hub"
 )
-
-// hubID is how models are named on the Hugging Face hub.
-var hubID = regexp.MustCompile(`^[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}$`)
 
 // Resolve returns the folder that holds the model which path names: path itself; of a run folder its model/, or the newest checkpoint that
 // verifies; of a folder of checkpoints the newest; of a folder of Hugging Face's cache (models--OWNER--NAME) the snapshot of its
@@ -21,11 +18,8 @@ var hubID = regexp.MustCompile(`^[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}
 func Resolve(path string) (string, error) {
 	info, err := os.Stat(path)
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && hubID.MatchString(path):
-		return "", fmt.Errorf("%s: no such folder; if it is a model of the Hugging Face hub, fetch it with: hf download %s --local-dir %s",
-			path, path, filepath.Base(path))
 	case errors.Is(err, fs.ErrNotExist):
-		return "", fmt.Errorf("%s: no such folder", path)
+		return "", hub.Missing(path, hub.Model, "folder")
 	case err != nil:
 		return "", err
 	case !info.IsDir():
@@ -93,7 +87,7 @@ func HubID(dir string) string {
 	snapshots := filepath.Dir(filepath.Clean(dir))
 	name, ok := strings.CutPrefix(filepath.Base(filepath.Dir(snapshots)), "models--")
 	id := strings.Replace(name, "--", "/", 1)
-	if !ok || filepath.Base(snapshots) != "snapshots" || !hubID.MatchString(id) {
+	if !ok || filepath.Base(snapshots) != "snapshots" || !hub.IsID(id) {
 		return ""
 	}
 	return id

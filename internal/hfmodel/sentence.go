@@ -62,6 +62,10 @@ func (s *Sentence) Dim() int {
 // ReadSentence reads a sentence-transformers folder's configuration. What else it asks for is refused by name: kinds of
 // modules, poolings, activations, other inputs than text.
 func ReadSentence(dir string) (*Sentence, error) {
+	dir, err := Resolve(dir)
+	if err != nil {
+		return nil, err
+	}
 	path := filepath.Join(dir, ModulesName)
 	text, err := readText(path)
 	if errors.Is(err, fs.ErrNotExist) {

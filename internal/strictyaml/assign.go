@@ -121,30 +121,51 @@ func (w *walker) section(n *yaml.Node, v reflect.Value, path []string) error {
 	return w.entries(n, path, func(key string, keyNode, value *yaml.Node, path []string) error {
 		index, known := fields.index[key]
 		if !known {
-			if len(w.unknown) < maxUnknown {
-				w.unknown = append(w.unknown, w.unknownKey(keyNode, fields.names, path))
-			}
+			w.notKnown(keyNode, value, fields.names, path)
 			return nil
 		}
 		return w.assign(value, v.FieldByIndex(index), path)
 	})
 }
 
-// unknownKey says what an unknown key is here: by the caller's names for it, else by its spelling, if a known one is near.
-func (w *walker) unknownKey(n *yaml.Node, siblings, path []string) error {
-	text := fmt.Sprintf("%s: unknown key %s", w.at(n), strings.Join(path, "."))
-	if name := nearest(siblings, path); name != "" {
-		return fmt.Errorf("%s: the nearest known key is %s", text, name)
+// notKnown notes an unknown key; of a section that nothing here resembles, the keys in it.
+func (w *walker) notKnown(key, value *yaml.Node, siblings, path []string) {
+	if len(w.unknown) >= maxUnknown {
+		return
 	}
+	said, known := w.unknownKey(key, siblings, path)
+	if value.Kind != yaml.MappingNode || known || len(value.Content) == 0 || len(path) > maxDepth {
+		w.unknown = append(w.unknown, said)
+		return
+	}
+	for i := 0; i+1 < len(value.Content); i += 2 {
+		inner := value.Content[i]
+		w.notKnown(inner, value.Content[i+1], nil, append(path[:len(path):len(path)], inner.Value))
+	}
+}
+
+// unknownKey says what an unknown key is here, if anything: by the caller's names for it, else by its spelling, if a known one is near.
+func (w *walker) unknownKey(n *yaml.Node, siblings, path []string) (said error, known bool) {
+	text := fmt.Sprintf("%s: unknown key %s", w.at(n), strings.Join(path, "."))
+	key := path[len(path)-1]
 	for _, names := range w.names {
-		if here, ok := names[strings.ToLower(path[len(path)-1])]; ok {
-			return fmt.Errorf("%s: here it is %s", text, here)
+		if here := names.Here(key); here != "" {
+			return fmt.Errorf("%s: %s", text, here), true
 		}
 	}
-	if name := elsewhere(w.root, path); name != "" {
-		return fmt.Errorf("%s: the nearest known key is %s", text, name)
+	name := nearest(siblings, path)
+	if name == "" {
+		name = elsewhere(w.root, path)
 	}
-	return errors.New(text)
+	if name != "" {
+		return fmt.Errorf("%s: the nearest known key is %s", text, name), true
+	}
+	for _, names := range w.names {
+		if meant := names.mistyped(key); meant != "" {
+			return fmt.Errorf("%s: if it is %s, %s", text, meant, names.Here(meant)), true
+		}
+	}
+	return errors.New(text), false
 }
 
 // table assigns a mapping to a map with text keys.
@@ -270,7 +291,9 @@ func wanted(t reflect.Type) string {
 		return "a text"
 	case k == reflect.Slice:
 		return "a list"
-	case k == reflect.Struct || k == reflect.Map:
+	case k == reflect.Struct:
+		return "a section of keys (" + strings.Join(fieldsOf(t).names, ", ") + ")"
+	case k == reflect.Map:
 		return "a section of keys"
 	}
 	return t.String()

@@ -1,6 +1,7 @@
 package strictyaml
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -37,8 +38,40 @@ func fieldsOf(t reflect.Type) structFields {
 	return fields
 }
 
-// Names maps keys of other programs, in lower case, to what they are called here: a key, and a remark if it is not quite the same.
+// Names maps keys of other programs, in lower case with underscores, to what they are called here: a key, and a remark if it is not quite
+// the same.
 type Names map[string]string
+
+// Here says what another program's key is here, or why there is none, whatever its case and whether its words are joined by underscores,
+// hyphens or capitals; "" if it is not among the names.
+func (names Names) Here(key string) string {
+	key = joined(key)
+	for name, here := range names {
+		if joined(name) != key {
+			continue
+		}
+		if why, none := strings.CutPrefix(here, "nothing: "); none {
+			return "there is no such key here: " + why
+		}
+		return "here it is " + here
+	}
+	return ""
+}
+
+// mistyped is the name that the key is but for one or two letters, "" if there is none.
+func (names Names) mistyped(key string) string {
+	if len(key) < 6 {
+		return ""
+	}
+	if name := closest(slices.Sorted(maps.Keys(names)), key); name != "" && distance(name, strings.ToLower(key)) <= 2 {
+		return name
+	}
+	return ""
+}
+
+func joined(key string) string {
+	return strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(key))
+}
 
 // nearest is a key of the same section that is only a few letters away, "" if there is none.
 func nearest(siblings, path []string) string {
@@ -75,13 +108,13 @@ func elsewhere(root reflect.Type, path []string) string {
 	return ""
 }
 
-// near tells whether one name is likely the other mistyped: a third of its letters at most, but one in any case. Of a name of one or two
+// near tells whether one name is likely the other mistyped: a quarter of its letters at most, but one in any case. Of a name of one or two
 // letters nothing is near but another case of it.
 func near(name, key string) bool {
 	if strings.EqualFold(name, key) {
 		return true
 	}
-	return len(key) > 2 && distance(name, key) <= max(1, len(key)/3)
+	return len(key) > 2 && distance(name, key) <= max(1, len(key)/4)
 }
 
 // guessed is the path of the key whose tag lists this one among those that people try instead; "" for none.
