@@ -10,7 +10,6 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/goprm/goprm/cuda/internal/driver"
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/ops"
 	"github.com/goprm/goprm/internal/rng"
@@ -19,9 +18,6 @@ import (
 
 // trialLimit is how long a trial may take on the device; it is some milliseconds of work.
 const trialLimit = 20 * time.Second
-
-// errHung: the device does not come back, and neither would anything else that is asked of it.
-var errHung = errors.New("they do not end")
 
 // openTried is what auto opens on Hopper: the kernels sm90a, after they have done on this device what those of sm80 do, else
 // sm80's.
@@ -159,10 +155,10 @@ func (t *trial) compare(op string, attr any, got *engine.Tensor, in ...*engine.T
 // end waits, no longer than the limit, and compares.
 func (t *trial) end(limit time.Duration) error {
 	if t.failed == nil {
-		t.failed = t.b.do(func() error { return wait(t.b.stream, limit) })
-	}
-	if t.failed == nil {
+		usual := t.b.limit
+		t.b.limit = limit
 		t.failed = t.b.Sync()
+		t.b.limit = usual
 	}
 	for _, p := range t.pairs {
 		if t.failed == nil {
@@ -170,25 +166,6 @@ func (t *trial) end(limit time.Duration) error {
 		}
 	}
 	return t.failed
-}
-
-// wait polls, so that kernels that do not end cannot keep the caller.
-func wait(stream driver.Stream, limit time.Duration) error {
-	e, err := driver.NewEvent()
-	if err != nil {
-		return err
-	}
-	if err := e.Record(stream); err != nil {
-		return errors.Join(err, e.Destroy())
-	}
-	for begin := time.Now(); ; time.Sleep(time.Millisecond) {
-		if done, err := e.Done(); done || err != nil {
-			return errors.Join(err, e.Destroy())
-		}
-		if time.Since(begin) >= limit {
-			return errHung
-		}
-	}
 }
 
 // differs allows four units in the last place of bf16, of an element or of what elements are like.
