@@ -60,7 +60,7 @@ func (b *backend) enter() error {
 		return fmt.Errorf("device %s: closed", b.name)
 	}
 	if b.hung {
-		return fmt.Errorf("device %s: %w", b.name, errHung)
+		return fmt.Errorf("device %s: %w", b.name, driver.ErrHung)
 	}
 	return b.context.Enter()
 }

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"time"
 	"unsafe"
 
+	"github.com/goprm/goprm/cuda/internal/driver"
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/ops"
 	"github.com/goprm/goprm/internal/rng"
@@ -28,7 +30,7 @@ func openTried(d Device) (*backend, error) {
 			return b, nil
 		}
 		err = fmt.Errorf("device %s (%s): kernels sm90a on trial: %w", d.Name, d.Model, err)
-		if errors.Is(err, errHung) {
+		if errors.Is(err, driver.ErrHung) {
 			slog.Warn("the GPU is not usable in this process; a new one may take kernels sm80", "because", err)
 			return nil, err
 		}
@@ -43,38 +45,68 @@ func openTried(d Device) (*backend, error) {
 }
 
 // trial runs every op that sm90a has kernels for with those and with sm80's, on tiles, stages and segments that end within
-// their capacity, and compares. Their sums are in the same order, but the hardware's within 16 terms may not be.
+// their capacity, and compares. Their sums are in the same order, but the hardware's within 16 terms may not be. It does so with the
+// blocks of two multiprocessors, so that a block takes several tiles and its ring of stages comes around as with real sizes, and
+// with those of all.
 func (b *backend) trial(limit time.Duration) error {
 	t := &trial{b: b, stream: rng.New(1, "trial")}
+	all := b.model.Multiprocessors
 	defer func() {
-		if !errors.Is(t.failed, errHung) {
+		b.model.Multiprocessors = all
+		if !errors.Is(t.failed, driver.ErrHung) {
 			for _, p := range t.owned {
 				b.Free(p)
 			}
 			b.calls = nil
 		}
 	}()
-	const tokens, live, terms, results, cached = 150, 139, 200, 264, 90
+	for _, n := range slices.Compact([]int{min(fewMultiprocessors, all), all}) {
+		b.model.Multiprocessors = n
+		t.products()
+		for _, dim := range []int{64, 128} {
+			t.attention(dim, 150, []int32{0, 100, 139}, ops.BufferBatch, 0, 100, ops.MaskCausal, 0,
+				ops.BufferCache, 7, 80, ops.MaskFull, 0, ops.BufferBatch, 10, 35, ops.MaskFull, 0, ops.BufferBatch, 100, 139, ops.MaskWindow, 20)
+		}
+		t.attention(128, 340, []int32{0, 330}, ops.BufferBatch, 0, 330, ops.MaskCausal, 0) // six blocks of keys for four stages
+	}
+	return t.end(limit)
+}
+
+// fewMultiprocessors are so few that blocks take several tiles of small products.
+const fewMultiprocessors = 2
+
+// products are of 2 × 2 tiles and more, of five stages for a ring of four, and of as many terms as an adapter has, where the copy
+// engine's box of 64 columns is wider than the matrix.
+func (t *trial) products() {
+	const tokens, live, terms, results, rank = 150, 139, 200, 264, 16
 	t.live = t.integers(live, 2, 1)
 	x, w, v := t.rows(live, tokens, terms), t.random(results, terms), t.random(results, terms)
 	y, a := t.rows(live, tokens, results), t.rows(live, tokens, results)
-	add := engine.AddAttr{Scale: 0.5}
-	t.compare("linear_add", add, t.zeros(engine.BFloat16, tokens, results), a, x, w)
-	t.compare("linear_dx", nil, t.zeros(engine.BFloat16, tokens, terms), y, w)
+	few, up := t.rows(live, tokens, rank), t.random(results, rank)
+	result := func(width int) *engine.Tensor { return t.zeros(engine.BFloat16, tokens, width) }
+	t.compare("linear_add", engine.AddAttr{Scale: 0.5}, result(results), a, x, w)
+	t.compare("linear_add", engine.AddAttr{Scale: 0.5}, result(results), a, few, up)
+	t.compare("linear_dx", nil, result(terms), y, w)
 	t.compare("linear_dw", nil, t.zeros(engine.F32, results, terms), y, x)
-	t.compare("linear_swiglu", nil, t.zeros(engine.BFloat16, tokens, results), x, w, v)
-	for _, dim := range []int{64, 128} {
-		attr := ops.Attention{Heads: 2, KVHeads: 1, HeadDim: dim}
-		q, k, v, do := t.rows(live, tokens, 2*dim), t.rows(live, tokens, dim), t.rows(live, tokens, dim), t.rows(live, tokens, 2*dim)
-		ranges := t.integers(ops.BufferBatch, 0, 100, ops.MaskCausal, 0,
-			ops.BufferCache, 7, 80, ops.MaskFull, 0, ops.BufferBatch, 10, 35, ops.MaskFull, 0, ops.BufferBatch, 100, live, ops.MaskWindow, 20)
-		in := []*engine.Tensor{q, k, v, t.integers(0, 100, live), t.integers(0, 1, 4),
-			engine.NewTensor(ranges.Ptr, engine.I32, []int{4, ops.RangeLen}, nil),
-			t.random(cached, dim), t.random(cached, dim)}
-		packed := t.compare("attention", attr, t.zeros(engine.BFloat16, tokens*2*dim+ops.LSELen(engine.BFloat16, tokens*2)), in...)
-		t.compare("attention_backward", attr, t.zeros(engine.BFloat16, tokens*4*dim), append(in, packed, do)...)
+	t.compare("linear_swiglu", nil, result(results), x, w, v)
+}
+
+// attention is forward and backward of two heads; the segments begin and end at cu, and the first of several takes the first key range alone.
+func (t *trial) attention(dim, tokens int, cu []int32, ranges ...int32) {
+	const cached = 90
+	segments, live := len(cu)-1, int(cu[len(cu)-1])
+	t.live = t.integers(int32(live), int32(segments), 1)
+	attr := ops.Attention{Heads: 2, KVHeads: 1, HeadDim: dim}
+	q, k, v, do := t.rows(live, tokens, 2*dim), t.rows(live, tokens, dim), t.rows(live, tokens, dim), t.rows(live, tokens, 2*dim)
+	count := len(ranges) / ops.RangeLen
+	offsets := []int32{0, int32(count)}
+	if segments > 1 {
+		offsets = []int32{0, 1, int32(count)}
 	}
-	return t.end(limit)
+	in := []*engine.Tensor{q, k, v, t.integers(cu...), t.integers(offsets...),
+		engine.NewTensor(t.integers(ranges...).Ptr, engine.I32, []int{count, ops.RangeLen}, nil), t.random(cached, dim), t.random(cached, dim)}
+	packed := t.compare("attention", attr, t.zeros(engine.BFloat16, tokens*2*dim+ops.LSELen(engine.BFloat16, tokens*2)), in...)
+	t.compare("attention_backward", attr, t.zeros(engine.BFloat16, tokens*4*dim), append(in, packed, do)...)
 }
 
 // trial collects launches; the first error sticks.
