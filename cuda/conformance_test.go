@@ -114,7 +114,9 @@ func TestGPUConformance(t *testing.T) {
 			if c.Hopper && d.Kernels != "sm90a" {
 				t.Skip("for compute capability 9.0")
 			}
-			require.Empty(t, c.Differs(conform(t, c), recorded[c.Name]))
+			got := conform(t, c)
+			require.Empty(t, c.Differs(got, recorded[c.Name]))
+			(&seen{worst: c.Worst(got, recorded[c.Name])}).tell(t)
 		})
 	}
 }

@@ -24,7 +24,7 @@ func (s *shapeTest) attention(tokens int, a ops.Attention) {
 	packed := s.zeros(engine.BFloat16, tokens*width+ops.LSELen(engine.BFloat16, tokens*a.Heads))
 	out := s.result("attention", a, packed, in...)
 	grads := s.result("attention_backward", a, s.zeros(engine.BFloat16, tokens*(width+2*kvWidth)), append(in, packed, do)...)
-	r := &attentionReference{s.numbers[q], s.numbers[k], s.numbers[v], s.numbers[do], out, s.logSumExps(packed, tokens, a), a, cut, s.live}
+	r := &attentionReference{s.inputs[q], s.inputs[k], s.inputs[v], s.inputs[do], out, s.logSumExps(packed, tokens, a), a, cut, s.live}
 	for i := range uint64(12) {
 		at, h := int(rng.Mix(i)%uint64(s.live)), int(i)%a.Heads
 		if i < 4 {

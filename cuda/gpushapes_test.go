@@ -33,9 +33,8 @@ type shapeTest struct {
 	t       *testing.T
 	streams uint64
 	live    int
-	numbers map[*engine.Tensor][]engine.BF16 // of inputs
-	worst   float64                          // error by float64, as a share of what is allowed
-	seen    bits
+	inputs  map[*engine.Tensor][]engine.BF16
+	seen
 }
 
 // matrix is a random input whose rows past the live ones are NaN.
@@ -46,7 +45,7 @@ func (s *shapeTest) matrix(live, rows, width int, factor float64) *engine.Tensor
 		v[i] = engine.ToBF16(float32(math.NaN()))
 	}
 	x := s.placed(engine.FromSlice(v, rows, width))
-	s.numbers[x] = v
+	s.inputs[x] = v
 	return x
 }
 
@@ -64,7 +63,7 @@ func (s *shapeTest) result(op string, attr any, out *engine.Tensor, in ...*engin
 			differing++
 		}
 	}
-	s.seen.saw(op, len(want), differing)
+	s.bits(op, len(want), differing)
 	return got
 }
 
@@ -73,7 +72,7 @@ func (s *shapeTest) near(op string, want, got, allowed float64) {
 	s.t.Helper()
 	share := math.Abs(got-want) / allowed
 	require.LessOrEqual(s.t, share, 1.0, "%s is %g, by float64 %g, and %g is allowed", op, got, want, allowed)
-	s.worst = max(s.worst, share)
+	s.error(share)
 }
 
 // samples are rows and columns of a result: the corners of it, and others about tiles' edges and anywhere.
@@ -106,7 +105,7 @@ func dot(a, b []engine.BF16, aStep, bStep, n int) (sum float64) {
 func (s *shapeTest) products(tokens, k, n int) {
 	unit := 3 / math.Sqrt(float64(k)) // of weights, so that results are of order one
 	x, y, w, gate := s.matrix(s.live, tokens, k, 1), s.matrix(s.live, tokens, n, 1), s.matrix(n, n, k, unit), s.matrix(n, n, k, unit)
-	xs, ys, ws, gates := s.numbers[x], s.numbers[y], s.numbers[w], s.numbers[gate]
+	xs, ys, ws, gates := s.inputs[x], s.inputs[y], s.inputs[w], s.inputs[gate]
 	const half = 1.0 / 256 // of a unit in the last place
 	bf16 := func(v float64) float64 { return float64(engine.ToBF16(float32(v)).Float32()) }
 	out := func(width int) *engine.Tensor { return s.zeros(engine.BFloat16, tokens, width) }
@@ -144,11 +143,10 @@ func TestGPUShapes(t *testing.T) {
 		eachCount(t, name, func(t *testing.T, count int) {
 			b := openBlocks(t, count)
 			defer func() { require.NoError(t, b.Close()) }()
-			s := &shapeTest{trial: &trial{b: b, limit: time.Minute}, t: t, live: live, numbers: map[*engine.Tensor][]engine.BF16{}}
+			s := &shapeTest{trial: &trial{b: b, limit: time.Minute}, t: t, live: live, inputs: map[*engine.Tensor][]engine.BF16{}}
 			s.trial.live = s.integers(int32(live), 2, 1)
 			f(s)
-			s.seen.note(t)
-			t.Logf("WORST %.2f of what float64 allows", s.worst)
+			s.tell(t)
 		})
 	}
 	for _, shape := range list {

@@ -32,6 +32,7 @@ type Options struct {
 	// sums may be rounded otherwise: the results need not have the same bits then, but be as near to the reference. It is told what
 	// was compared, and how many of its numbers differ.
 	OtherKernels func(what string, numbers, differing int)
+	Error        func(share float64) // is told how large the largest error of a result is, as a share of what is allowed; nil: nothing is
 }
 
 // Run checks the backends that open returns; open closes none of them and workers is engine.Options.Workers. Short tests
@@ -77,7 +78,10 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 				t.Run(fmt.Sprintf("%s/%s", exact.op, k.name), func(t *testing.T) {
 					want := exact.want()
 					got := two.run(t, exact, placement{countAllocs: true})
-					requireClose(t, exact.op, dtype, want, got)
+					share := requireClose(t, exact.op, dtype, want, got)
+					if opt.Error != nil {
+						opt.Error(share)
+					}
 					same := func(what string, other []float64) { // whose kernels may be others
 						t.Helper()
 						if opt.OtherKernels == nil || !narrow {

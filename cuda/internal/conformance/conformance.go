@@ -193,15 +193,35 @@ func (c Case) Differs(got, want []uint32) string {
 	}
 	for i, w := range want {
 		x, y := float64(math.Float32frombits(got[i])), float64(math.Float32frombits(w))
-		near := c.Near > 0 && (math.IsNaN(x) && math.IsNaN(y) || math.Abs(x-y) <= c.Near*math.Max(math.Abs(y), 0x1p-100))
-		if c.Near > 0 && c.Name == "conform_log2" { // near 1 the logarithm is small, and its error is absolute
-			near = near || math.Abs(x-y) <= 0x1p-21
-		}
+		near := c.Near > 0 && (math.IsNaN(x) && math.IsNaN(y) || math.Abs(x-y) <= c.allowed(y))
 		if got[i] != w && !near && !(c.nan(got, i) && c.nan(want, i)) {
 			return fmt.Sprintf("%s: word %d is %#08x (%g), the emulator has %#08x (%g)", c.Name, i, got[i], x, w, y)
 		}
 	}
 	return ""
+}
+
+// allowed is how far from y a result may be.
+func (c Case) allowed(y float64) float64 {
+	allowed := c.Near * math.Max(math.Abs(y), 0x1p-100)
+	if c.Name == "conform_log2" { // near 1 the logarithm is small, and its error is absolute
+		allowed = math.Max(allowed, 0x1p-21)
+	}
+	return allowed
+}
+
+// Worst is the largest difference as a share of what the case allows, 0 where the bits must be the same.
+func (c Case) Worst(got, want []uint32) (share float64) {
+	if c.Near == 0 {
+		return 0
+	}
+	for i, w := range want {
+		x, y := float64(math.Float32frombits(got[i])), float64(math.Float32frombits(w))
+		if got[i] != w && !math.IsNaN(x) && !math.IsNaN(y) {
+			share = max(share, math.Abs(x-y)/c.allowed(y))
+		}
+	}
+	return share
 }
 
 // nan reports whether word i belongs to a NaN, where any is as good as any other.
