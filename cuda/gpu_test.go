@@ -5,6 +5,7 @@ package cuda
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -42,6 +43,7 @@ func openFamily(t testing.TB, kernels string) engine.Backend {
 	}
 	b, err := engine.Open("cuda:0", engine.Options{Kernels: kernels})
 	require.NoError(t, err)
+	b.(*backend).limit = trialLimit // so that a kernel that does not end is named before its step is out of time
 	return b
 }
 
@@ -77,6 +79,53 @@ func (s *seen) tell(t *testing.T) {
 	if s.comparisons > 0 {
 		t.Logf("NOTE wgmma and mma.sync: %d of %d numbers have other bits, in %d comparisons", s.differing, s.numbers, s.comparisons)
 	}
+}
+
+// What the device is; the first line of what is written down.
+func TestGPUDevice(t *testing.T) {
+	needGPU(t)
+	r, err := Devices()
+	require.NoError(t, err)
+	require.NotEmpty(t, r.Devices)
+	d := r.Devices[0]
+	require.Empty(t, d.Reason)
+	t.Logf("DEVICE %s: compute capability %s, %d multiprocessors, %.0f GB, driver for CUDA %s", d.Model, d.Capability, d.Multiprocessors,
+		float64(d.Memory)/1e9, r.Driver)
+}
+
+// The driver takes every PTX file, each by itself; GOPRM_PTX_DIR is a folder that they are written to, for other tools.
+func TestGPUPTX(t *testing.T) {
+	needGPU(t)
+	d, err := describe(0)
+	require.NoError(t, err)
+	context, err := driver.Retain(d.handle)
+	require.NoError(t, err)
+	files, err := ptx.ReadDir("ptx")
+	require.NoError(t, err)
+	for _, f := range files {
+		text, err := ptx.ReadFile("ptx/" + f.Name())
+		require.NoError(t, err)
+		if dir := os.Getenv("GOPRM_PTX_DIR"); dir != "" {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, f.Name()), text, 0o666))
+		}
+		t.Run(strings.TrimSuffix(f.Name(), ".ptx"), func(t *testing.T) {
+			if strings.HasSuffix(f.Name(), "_sm90.ptx") && d.Kernels != "sm90a" {
+				t.Skip("for compute capability 9.0")
+			}
+			require.NoError(t, context.Enter())
+			defer context.Leave()
+			m, err := driver.LoadModule(text)
+			require.NoError(t, err)
+			require.NoError(t, m.Unload())
+		})
+	}
+}
+
+// Hopper's kernels pass the trial that opening a device makes of them.
+func TestGPUTrial(t *testing.T) {
+	b := openFamily(t, "sm90a").(*backend)
+	require.NoError(t, b.trial(trialLimit))
+	require.NoError(t, b.Close())
 }
 
 // The whole suite on the hardware: every op, dtype and size, gradients, packing, bad input.

@@ -155,7 +155,7 @@ func (s *bench) median(b *testing.B, launches []func() error) float64 {
 func BenchmarkGPUProducts(b *testing.B) {
 	tokens, list := 4096, shapes
 	s := newBench(b)
-	beside := openCublas(b, s.gpu)
+	beside := openCublas(s.gpu)
 	if standIn {
 		tokens, list = 64, shapes[:1]
 	}
@@ -178,7 +178,11 @@ func BenchmarkGPUProducts(b *testing.B) {
 			if beside != nil {
 				for i, p := range []product{{outY, x, w, false, true}, {outX, y, w, false, false}, {grad, y, x, true, false}} {
 					launch, err := beside.product(s.gpu, p)
-					require.NoError(b, err)
+					if err != nil {
+						fmt.Println("NOTE no figures of cuBLASLt:", err)
+						beside = nil
+						break
+					}
 					theirs[i] = append(theirs[i], launch)
 				}
 			}
