@@ -6,6 +6,7 @@ import (
 	"embed"
 	"fmt"
 	"math"
+	"time"
 	"unsafe"
 
 	"github.com/goprm/goprm/cuda/internal/driver"
@@ -26,6 +27,9 @@ type backend struct {
 	model     Device
 	context   driver.Context
 	stream    driver.Stream
+	mark      driver.Event  // of idle
+	limit     time.Duration // of a wait
+	hung      bool          // a wait was in vain
 	staging   *staging
 	modules   []driver.Module
 	functions map[string]driver.Function
@@ -43,14 +47,22 @@ type backend struct {
 
 // do runs f with the device's context current.
 func (b *backend) do(f func() error) error {
-	if b.closed {
-		return fmt.Errorf("device %s: closed", b.name)
-	}
-	if err := b.context.Enter(); err != nil {
+	if err := b.enter(); err != nil {
 		return err
 	}
 	defer b.context.Leave()
 	return f()
+}
+
+// enter makes the device's context current, for calls that can be answered.
+func (b *backend) enter() error {
+	if b.closed {
+		return fmt.Errorf("device %s: closed", b.name)
+	}
+	if b.hung {
+		return fmt.Errorf("device %s: %w", b.name, driver.ErrHung)
+	}
+	return b.context.Enter()
 }
 
 func (b *backend) Name() string { return b.name }
@@ -76,11 +88,8 @@ func (b *backend) Compile(c engine.Call) (engine.Launch, error) {
 		return nil, fmt.Errorf("%s: %w", c.Op, err)
 	}
 	return func() error {
-		if b.closed {
-			return fmt.Errorf("%s: device %s: closed", c.Op, b.name)
-		}
-		if err := b.context.Enter(); err != nil {
-			return err
+		if err := b.enter(); err != nil {
+			return fmt.Errorf("%s: %w", c.Op, err)
 		}
 		defer b.context.Leave()
 		for _, s := range steps {
@@ -121,14 +130,14 @@ func (b *backend) temporary(bytes int) (driver.Ptr, error) {
 	return b.scratch, nil
 }
 
-// Sync waits, and then tells what the launches found wrong with their input.
+// Sync waits, though not for ever, and then tells what the launches found wrong with their input.
 func (b *backend) Sync() error {
 	var number uint64
 	if err := b.do(func() error {
 		if err := driver.Download(b.found, b.fault, 8, b.stream); err != nil {
 			return err
 		}
-		if err := b.stream.Synchronise(); err != nil {
+		if err := b.idle(); err != nil {
 			return err
 		}
 		if number = *(*uint64)(b.found); number == math.MaxUint64 {

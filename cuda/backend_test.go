@@ -5,14 +5,17 @@ package cuda
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/goprm/goprm/cuda/internal/driver"
 	"github.com/goprm/goprm/cuda/internal/emulator"
 	"github.com/goprm/goprm/internal/engine"
+	"github.com/goprm/goprm/internal/mmap"
 	"github.com/goprm/goprm/internal/ops"
 	"github.com/goprm/goprm/internal/rng"
 	"github.com/stretchr/testify/require"
@@ -202,6 +205,86 @@ func TestEmulatedLostContext(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, why, "bad global address (nil)")
 	require.NoError(t, b.Close())
+}
+
+// Weights come to the device from their file, not through the mapping: one that was cut short is an error that names it, without a guard.
+func TestEmulatedTruncatedWeights(t *testing.T) {
+	b := openEmulated(t)
+	defer func() { require.NoError(t, b.Close()) }()
+	path := filepath.Join(t.TempDir(), "model.safetensors")
+	raw := make([]byte, 2*stagingBytes+4000)
+	for i := range raw {
+		raw[i] = byte(rng.Mix(uint64(i)))
+	}
+	require.NoError(t, os.WriteFile(path, raw, 0o600))
+	file, err := os.Open(path)
+	require.NoError(t, err)
+	m, err := mmap.Map(path, file, len(raw))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, m.Close()) }()
+	require.NoError(t, file.Close())
+	placed := func() (*engine.Tensor, error) {
+		return engine.CopyTo(b, engine.NewTensor(unsafe.Pointer(&m.Data[1000]), engine.I32, []int{(len(raw) - 2000) / 4}, m))
+	}
+	same := func(name string) {
+		x, err := placed()
+		require.NoError(t, err, name)
+		got := make([]byte, x.MemSize())
+		require.NoError(t, b.Download(got, x))
+		require.True(t, string(got) == string(raw[1000:][:len(got)]), name)
+		b.Free(x.Ptr)
+	}
+	same("as it was mapped")
+	require.NoError(t, os.Rename(path, path+".old"))
+	same("its name is gone")
+	require.NoError(t, os.WriteFile(path, []byte("another"), 0o600))
+	same("another file has its name")
+	require.NoError(t, os.Rename(path+".old", path))
+	require.NoError(t, os.Truncate(path, stagingBytes+7))
+	_, err = placed()
+	var fault *mmap.FaultError
+	require.ErrorAs(t, err, &fault)
+	require.Equal(t, path, fault.Path)
+	require.EqualValues(t, stagingBytes+7, fault.Offset)
+	require.NoError(t, b.Sync(), "the device is as it was")
+}
+
+// A kernel that never ends is given up after a limit. From then on every call is an error, and closing does not wait.
+func TestEmulatedHang(t *testing.T) {
+	if os.Getenv("GOPRM_CHILD") == "" {
+		out := child(t, "TestEmulatedHang", "GOPRM_EMU_HANG=scale_f32")
+		require.Contains(t, out, "sync: device cuda:0/sm80 (emulated sm_80): after 50ms: the GPU does not answer: a kernel does not end")
+		require.Contains(t, out, "launch: scale: device cuda:0/sm80: the GPU does not answer")
+		require.Contains(t, out, "close: <nil>")
+		return
+	}
+	b := openEmulated(t)
+	b.(*backend).limit = 50 * time.Millisecond
+	x, err := engine.CopyTo(b, engine.FromDType(engine.F32, 40))
+	require.NoError(t, err)
+	launch, err := b.Compile(engine.Call{Op: "scale", Attr: engine.AddAttr{Scale: 2}, Rows: engine.Fixed, In: []*engine.Tensor{x}, Out: x})
+	require.NoError(t, err)
+	require.NoError(t, launch())
+	t.Log("sync:", b.Sync())
+	t.Log("launch:", launch())
+	require.ErrorIs(t, b.Download(make([]byte, 4), x), driver.ErrHung)
+	require.ErrorIs(t, b.Upload(x, make([]byte, 4)), driver.ErrHung)
+	b.Free(x.Ptr)
+	t.Log("close:", b.Close())
+	require.ErrorContains(t, b.Sync(), "closed")
+}
+
+// PTX that the driver refuses is an error with the file's name and what the driver's assembler said.
+func TestEmulatedRefusedPTX(t *testing.T) {
+	if os.Getenv("GOPRM_CHILD") == "" {
+		out := child(t, "TestEmulatedRefusedPTX", "GOPRM_EMU_REFUSE=rmsnorm_f32")
+		require.Contains(t, out, "device cuda:0: rows.ptx: cuModuleLoadDataEx: CUDA_ERROR_INVALID_PTX (218): "+
+			"ptxas application ptx input, line 77; error : Not a name of any known instruction: 'planted'")
+		return
+	}
+	emulator.Use(t)
+	_, err := engine.Open("cuda:0", engine.Options{})
+	t.Log(err)
 }
 
 // Head dimensions that the kernels do not have are refused when the graph is compiled.

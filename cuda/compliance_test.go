@@ -75,7 +75,9 @@ func TestEmulatedTrial(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, b.Close()) }()
 	require.Equal(t, "cuda:0/sm90a", b.Name())
-	require.ErrorIs(t, b.(*backend).trial(0), errHung, "no time")
+	require.ErrorIs(t, b.(*backend).trial(0), driver.ErrHung, "no time")
+	require.ErrorIs(t, b.Sync(), driver.ErrHung, "nothing more is asked of it")
+	b.(*backend).hung = false // the emulator does come back
 	require.NoError(t, b.Sync())
 	devices, err := Devices()
 	require.NoError(t, err)

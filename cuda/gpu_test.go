@@ -5,6 +5,8 @@ package cuda
 import (
 	"errors"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/goprm/goprm/cuda/internal/driver"
@@ -41,6 +43,7 @@ func openFamily(t testing.TB, kernels string) engine.Backend {
 	}
 	b, err := engine.Open("cuda:0", engine.Options{Kernels: kernels})
 	require.NoError(t, err)
+	b.(*backend).limit = trialLimit // so that a kernel that does not end is named before its step is out of time
 	return b
 }
 
@@ -56,15 +59,125 @@ func families(t *testing.T, test func(t *testing.T, open func(t testing.TB) engi
 	}
 }
 
+// seen is what a test on hardware writes down beside its verdict, in lines that scripts/first_contact.sh puts into its table.
+type seen struct {
+	worst                           float64 // error, as a share of what is allowed
+	comparisons, numbers, differing int     // of wgmma's products with mma.sync's
+}
+
+func (s *seen) error(share float64) { s.worst = max(s.worst, share) }
+
+// bits counts where products by wgmma have other bits than those by mma.sync. No source says that they have the same, so it is written
+// down and not demanded.
+func (s *seen) bits(_ string, numbers, differing int) {
+	s.comparisons, s.numbers, s.differing = s.comparisons+1, s.numbers+numbers, s.differing+differing
+}
+
+func (s *seen) tell(t *testing.T) {
+	t.Helper()
+	t.Logf("WORST %.3g of what is allowed", s.worst)
+	if s.comparisons > 0 {
+		t.Logf("NOTE wgmma and mma.sync: %d of %d numbers have other bits, in %d comparisons", s.differing, s.numbers, s.comparisons)
+	}
+}
+
+// What the device is; the first line of what is written down.
+func TestGPUDevice(t *testing.T) {
+	needGPU(t)
+	r, err := Devices()
+	require.NoError(t, err)
+	require.NotEmpty(t, r.Devices)
+	d := r.Devices[0]
+	require.Empty(t, d.Reason)
+	t.Logf("DEVICE %s: compute capability %s, %d multiprocessors, %.0f GB, driver for CUDA %s", d.Model, d.Capability, d.Multiprocessors,
+		float64(d.Memory)/1e9, r.Driver)
+}
+
+// The driver takes every PTX file, each by itself; GOPRM_PTX_DIR is a folder that they are written to, for other tools.
+func TestGPUPTX(t *testing.T) {
+	needGPU(t)
+	d, err := describe(0)
+	require.NoError(t, err)
+	context, err := driver.Retain(d.handle)
+	require.NoError(t, err)
+	files, err := ptx.ReadDir("ptx")
+	require.NoError(t, err)
+	for _, f := range files {
+		text, err := ptx.ReadFile("ptx/" + f.Name())
+		require.NoError(t, err)
+		if dir := os.Getenv("GOPRM_PTX_DIR"); dir != "" {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, f.Name()), text, 0o666))
+		}
+		t.Run(strings.TrimSuffix(f.Name(), ".ptx"), func(t *testing.T) {
+			if strings.HasSuffix(f.Name(), "_sm90.ptx") && d.Kernels != "sm90a" {
+				t.Skip("for compute capability 9.0")
+			}
+			require.NoError(t, context.Enter())
+			defer context.Leave()
+			m, err := driver.LoadModule(text)
+			require.NoError(t, err)
+			require.NoError(t, m.Unload())
+		})
+	}
+}
+
+// Hopper's kernels pass the trial that opening a device makes of them.
+func TestGPUTrial(t *testing.T) {
+	b := openFamily(t, "sm90a").(*backend)
+	require.NoError(t, b.trial(trialLimit))
+	require.NoError(t, b.Close())
+}
+
 // The whole suite on the hardware: every op, dtype and size, gradients, packing, bad input.
 func TestGPUCompliance(t *testing.T) {
 	families(t, func(t *testing.T, open func(t testing.TB) engine.Backend) {
-		opt := compliance.Options{BF16: true}
+		saw := &seen{}
+		opt := compliance.Options{BF16: true, Error: saw.error}
 		if standIn {
 			opt.Elements = 100
 		}
+		if strings.HasSuffix(t.Name(), "sm90a") {
+			opt.OtherKernels = saw.bits
+		}
+		defer saw.tell(t)
 		compliance.Run(t, func(int) engine.Backend { return open(t) }, opt)
 	})
+}
+
+// What sm90a has kernels of its own for, at sizes about their tiles and rings of stages, which the whole suite leaves out: with the
+// blocks of two multiprocessors, which take several tiles each, and of all.
+func TestGPUHopper(t *testing.T) {
+	require.NoError(t, openFamily(t, "sm90a").Close())
+	for name, only := range map[string][]string{
+		"linear":    {"linear", "linear_dx", "linear_dw", "linear_add", "linear_dx_add", "linear_swiglu"},
+		"attention": {"attention", "attention_backward"},
+	} {
+		eachCount(t, name, func(t *testing.T, count int) {
+			saw := &seen{}
+			defer saw.tell(t)
+			opt := compliance.Options{BF16: true, Only: only, OtherKernels: saw.bits, Error: saw.error}
+			if standIn {
+				opt.Elements = 60000
+			}
+			compliance.Run(t, func(int) engine.Backend { return openBlocks(t, count) }, opt)
+		})
+	}
+}
+
+// eachCount runs a test with few multiprocessors and with all that the device has.
+func eachCount(t *testing.T, name string, test func(t *testing.T, count int)) {
+	d, err := describe(0)
+	require.NoError(t, err)
+	for what, count := range map[string]int{"few": min(fewMultiprocessors, d.Multiprocessors), "all": d.Multiprocessors} {
+		t.Run(name+"/"+what, func(t *testing.T) { test(t, count) })
+	}
+}
+
+// openBlocks opens sm90a's kernels with the blocks of so many multiprocessors.
+func openBlocks(t testing.TB, multiprocessors int) *backend {
+	b := openFamily(t, "sm90a").(*backend)
+	b.model.Multiprocessors = multiprocessors
+	return b
 }
 
 // Training on the hardware against the f32 CPU run, with graphs and without.

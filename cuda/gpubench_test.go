@@ -3,20 +3,15 @@
 package cuda
 
 import (
-	"context"
 	"fmt"
-	"math"
 	"os"
-	"strings"
+	"slices"
 	"testing"
 	"unsafe"
 
-	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/cuda/internal/driver"
 	"github.com/goprm/goprm/internal/engine"
-	"github.com/goprm/goprm/internal/hfmodel"
-	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/ops"
-	"github.com/goprm/goprm/loss"
 	"github.com/stretchr/testify/require"
 	"gorgonia.org/tensor"
 )
@@ -30,50 +25,191 @@ var shapes = []struct {
 	{"7B/qkv", 3584, 4608}, {"7B/o", 3584, 3584}, {"7B/gate", 3584, 18944}, {"7B/down", 18944, 3584}, {"square", 4096, 4096},
 }
 
-// device makes a tensor of the GPU's memory that holds zeros.
-func device(b *testing.B, gpu engine.Backend, t *engine.Tensor) *engine.Tensor {
-	p, err := gpu.Alloc(int(t.MemSize()))
-	require.NoError(b, err)
-	return engine.NewTensor(p, t.Dtype(), t.Shape(), nil)
+// bench is a GPU that benchmarks run on, with one family of kernels, which is part of their names.
+type bench struct {
+	*testing.B
+	gpu    *backend
+	family string
+	l2     int // bytes
+	peak   rates
+	noise  []engine.BF16
 }
 
-func bf16(shape ...int) *engine.Tensor { return engine.NewTensor(nil, engine.BFloat16, shape, nil) }
+// newBench opens the family that GOPRM_GPU_KERNELS names, the one that is taken by itself where it names none.
+func newBench(b *testing.B) *bench {
+	needGPU(b)
+	d, err := describe(0)
+	require.NoError(b, err)
+	s := &bench{B: b, family: os.Getenv("GOPRM_GPU_KERNELS"), peak: ratesOfDevice(b), noise: randomNumbers(1, 1<<22+13, 1)}
+	if s.family == "" {
+		s.family = d.Kernels
+	}
+	s.gpu = openFamily(b, s.family).(*backend)
+	s.l2, err = driver.Attribute(d.handle, driver.L2CacheSize)
+	require.NoError(b, err)
+	b.Cleanup(func() { require.NoError(b, s.gpu.Close()) })
+	return s
+}
 
-// BenchmarkGPUProducts reports TFLOP/s of 4,096 tokens by form and shape, and their share of the device's peak. Zeros draw less power than
-// numbers do, so
-// clocks may be higher than in training; the profiler's figures of a real step are the ones to quote.
-func BenchmarkGPUProducts(b *testing.B) {
-	tokens := 4096
-	gpu := openFamily(b, os.Getenv("GOPRM_GPU_KERNELS"))
-	defer func() { _ = gpu.Close() }()
-	beside := openCublas(b, gpu.(*backend))
-	for _, s := range shapes {
-		if standIn {
-			tokens, s.k, s.n = 64, 72, 72
+// tensor is of random numbers between −1 and 1 where it is of bf16 or f32, as zeros draw less power and let clocks be higher; of zeros
+// where it is of other numbers.
+func (s *bench) tensor(dtype tensor.Dtype, shape ...int) *engine.Tensor {
+	host := engine.FromDType(dtype, shape...)
+	switch dtype {
+	case engine.BFloat16:
+		for v := engine.Slice[engine.BF16](host); len(v) > 0; {
+			v = v[copy(v, s.noise):]
 		}
-		x, w, y := device(b, gpu, bf16(tokens, s.k)), device(b, gpu, bf16(s.n, s.k)), device(b, gpu, bf16(tokens, s.n))
-		dw := device(b, gpu, engine.NewTensor(nil, engine.F32, []int{s.n, s.k}, nil))
-		for _, c := range []engine.Call{
-			{Op: "linear", In: []*engine.Tensor{x, w}, Out: y}, {Op: "linear_add", Attr: engine.AddAttr{Scale: 1}, In: []*engine.Tensor{y, x, w},
-				Out: y}, {Op: "linear_dx", In: []*engine.Tensor{y, w}, Out: x}, {Op: "linear_dw", In: []*engine.Tensor{y, x}, Out: dw},
-		} {
-			c.Rows = engine.Fixed
-			measure(b, gpu, c.Op+"/"+s.name, c, 2*float64(tokens)*float64(s.k)*float64(s.n))
-		}
-		gated := engine.Call{Op: "linear_swiglu", Rows: engine.Fixed, In: []*engine.Tensor{x, w, w}, Out: y}
-		measure(b, gpu, gated.Op+"/"+s.name, gated, 4*float64(tokens)*float64(s.k)*float64(s.n))
-		if beside != nil {
-			launch, err := beside.linear(gpu.(*backend), y, x, w)
-			require.NoError(b, err)
-			timed(b, gpu, "cublasLt/linear/"+s.name, launch, 2*float64(tokens)*float64(s.k)*float64(s.n))
-		}
-		for _, t := range []*engine.Tensor{x, w, y, dw} {
-			gpu.Free(t.Ptr)
-		}
-		if standIn {
-			break
+	case engine.F32:
+		for i, v := 0, engine.Slice[float32](host); i < len(v); i++ {
+			v[i] = s.noise[i%len(s.noise)].Float32()
 		}
 	}
+	x, err := engine.CopyTo(s.gpu, host)
+	require.NoError(s, err)
+	return x
+}
+
+func (s *bench) bf16(shape ...int) *engine.Tensor { return s.tensor(engine.BFloat16, shape...) }
+
+func (s *bench) ints(v ...int32) *engine.Tensor {
+	x := s.tensor(engine.I32, len(v))
+	require.NoError(s, s.gpu.Upload(x, unsafe.Slice((*byte)(unsafe.Pointer(&v[0])), 4*len(v))))
+	return x
+}
+
+// sets is how many times operands of so many bytes are made, so that none is in the cache when its turn comes again.
+func (s *bench) sets(bytes int) int { return min(max(1, (2*s.l2+bytes-1)/bytes), 16) }
+
+func (s *bench) compiled(calls ...engine.Call) (launches []func() error) {
+	for _, c := range calls {
+		c.Rows = engine.Fixed
+		launch, err := s.gpu.Compile(c)
+		require.NoError(s, err)
+		launches = append(launches, launch)
+	}
+	return launches
+}
+
+// measure reports the rate of launches that are made in turn, each of so much work: by the median of the times between events before
+// and behind each.
+func (s *bench) measure(name string, launches []func() error, work float64, unit string, most float64) {
+	s.Run(name, func(b *testing.B) {
+		scale := map[string]float64{"TFLOP/s": 1e12, "GB/s": 1e9}[unit]
+		achieved := work / s.median(b, launches) * 1e3
+		b.ReportMetric(achieved/scale, unit)
+		reportShare(b, achieved, most)
+	})
+}
+
+// median makes b.N launches and returns the median of their times in milliseconds.
+func (s *bench) median(b *testing.B, launches []func() error) float64 {
+	for _, launch := range launches { // the first one loads the kernel
+		require.NoError(b, launch())
+	}
+	require.NoError(b, s.gpu.Sync())
+	var marks [2][]driver.Event
+	for i := range marks {
+		for range b.N {
+			require.NoError(b, s.gpu.do(func() error {
+				e, err := driver.NewTimer()
+				marks[i] = append(marks[i], e)
+				return err
+			}))
+		}
+	}
+	for i := range b.N {
+		if err := s.gpu.do(func() error { return marks[0][i].Record(s.gpu.stream) }); err != nil {
+			b.Fatal(err)
+		}
+		if err := launches[i%len(launches)](); err != nil {
+			b.Fatal(err)
+		}
+		if err := s.gpu.do(func() error { return marks[1][i].Record(s.gpu.stream) }); err != nil {
+			b.Fatal(err)
+		}
+	}
+	require.NoError(b, s.gpu.Sync())
+	var times []float64
+	require.NoError(b, s.gpu.do(func() error {
+		for i := range b.N {
+			ms, err := marks[1][i].Since(marks[0][i])
+			if err != nil {
+				return err
+			}
+			times = append(times, ms)
+			for _, m := range marks {
+				if err := m[i].Destroy(); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}))
+	slices.Sort(times)
+	return max(times[len(times)/2], 1e-6)
+}
+
+// BenchmarkGPUProducts reports TFLOP/s of 4,096 tokens by form and shape, beside those of cuBLASLt where it is found, and their share of
+// the device's peak.
+func BenchmarkGPUProducts(b *testing.B) {
+	tokens, list := 4096, shapes
+	s := newBench(b)
+	beside := openCublas(s.gpu)
+	if standIn {
+		tokens, list = 64, shapes[:1]
+	}
+	for _, shape := range list {
+		k, n := shape.k, shape.n
+		if standIn {
+			k, n = 72, 72
+		}
+		var linear, added, dx, dw, gated []engine.Call
+		var theirs [3][]func() error
+		flops := 2 * float64(tokens) * float64(k) * float64(n)
+		for range s.sets(2 * (tokens*k + n*k + tokens*n)) {
+			x, w, y, gate, grad := s.bf16(tokens, k), s.bf16(n, k), s.bf16(tokens, n), s.bf16(n, k), s.tensor(engine.F32, n, k)
+			outX, outY := s.bf16(tokens, k), s.bf16(tokens, n)
+			linear = append(linear, engine.Call{Op: "linear", In: []*engine.Tensor{x, w}, Out: outY})
+			added = append(added, engine.Call{Op: "linear_add", Attr: engine.AddAttr{Scale: 1}, In: []*engine.Tensor{y, x, w}, Out: outY})
+			dx = append(dx, engine.Call{Op: "linear_dx", In: []*engine.Tensor{y, w}, Out: outX})
+			dw = append(dw, engine.Call{Op: "linear_dw", In: []*engine.Tensor{y, x}, Out: grad})
+			gated = append(gated, engine.Call{Op: "linear_swiglu", In: []*engine.Tensor{x, gate, w}, Out: outY})
+			if beside != nil {
+				for i, p := range []product{{outY, x, w, false, true}, {outX, y, w, false, false}, {grad, y, x, true, false}} {
+					launch, err := beside.product(s.gpu, p)
+					if err != nil {
+						fmt.Println("NOTE no figures of cuBLASLt:", err)
+						beside = nil
+						break
+					}
+					theirs[i] = append(theirs[i], launch)
+				}
+			}
+		}
+		for i, calls := range [][]engine.Call{linear, dx, dw, added, gated} {
+			op, work := calls[0].Op, flops
+			if op == "linear_swiglu" {
+				work *= 2
+			}
+			s.measure(fmt.Sprintf("%s/%s/%s", s.family, op, shape.name), s.compiled(calls...), work, "TFLOP/s", s.peak.flops)
+			if beside != nil && i < len(theirs) {
+				s.measure(fmt.Sprintf("cuBLASLt/%s/%s", op, shape.name), theirs[i], flops, "TFLOP/s", s.peak.flops)
+			}
+		}
+		s.gpu.freeAll()
+	}
+}
+
+// freeAll gives back what benchmarks have made; not the scratch memory, nor where faults go.
+func (b *backend) freeAll() {
+	for p := range b.owned {
+		if p != b.scratch && p != b.fault {
+			b.Free(pointer(p))
+		}
+	}
+	b.calls = nil
+	b.tables = map[ops.RoPE]driver.Ptr{}
 }
 
 // BenchmarkGPUAttention reports TFLOP/s of one causal sequence, counted as FlashAttention's authors count them: half of the
@@ -81,207 +217,27 @@ func BenchmarkGPUProducts(b *testing.B) {
 // (arXiv 2407.08608; H100 SXM5): version 2 makes 191, 298 and 333 TFLOP/s at 512, 2,048 and 8,192 tokens, version 3 makes
 // 292, 521 and 602. They pack 16,384 tokens a launch; one sequence of 512 does not fill the GPU.
 func BenchmarkGPUAttention(b *testing.B) {
-	gpu := openFamily(b, os.Getenv("GOPRM_GPU_KERNELS"))
-	defer func() { _ = gpu.Close() }()
-	ints := func(v ...int32) *engine.Tensor {
-		t := device(b, gpu, engine.NewTensor(nil, engine.I32, []int{len(v)}, nil))
-		require.NoError(b, gpu.Upload(t, unsafe.Slice((*byte)(unsafe.Pointer(&v[0])), 4*len(v))))
-		return t
-	}
-	lengths := []int{512, 2048, 8192}
+	lengths, list := []int{512, 2048, 4096, 8192}, attentions
+	s := newBench(b)
 	if standIn {
-		lengths = []int{32}
+		lengths, list = []int{32}, attentions[:1]
 	}
 	for _, tokens := range lengths {
-		for _, a := range []ops.Attention{{Heads: 12, KVHeads: 2, HeadDim: 128}, {Heads: 28, KVHeads: 4, HeadDim: 128},
-			{Heads: 14, KVHeads: 2, HeadDim: 64}} {
+		for _, a := range list {
 			nq, nk := a.Heads*a.HeadDim, a.KVHeads*a.HeadDim
-			ranges := ints(ops.BufferBatch, 0, int32(tokens), ops.MaskCausal, 0)
-			ranges = engine.NewTensor(ranges.Ptr, engine.I32, []int{1, ops.RangeLen}, nil)
-			q, k, v := device(b, gpu, bf16(tokens, nq)), device(b, gpu, bf16(tokens, nk)), device(b, gpu, bf16(tokens, nk))
-			in := []*engine.Tensor{q, k, v, ints(0, int32(tokens)), ints(0, 1), ranges}
-			packed := device(b, gpu, bf16(tokens*nq+ops.LSELen(engine.BFloat16, tokens*a.Heads)))
-			grads := device(b, gpu, bf16(tokens*(nq+2*nk)))
-			flops := 2 * float64(tokens) * float64(tokens) * float64(nq)
-			name := fmt.Sprintf("%d/%dx%d", tokens, a.Heads, a.HeadDim)
-			measure(b, gpu, "attention/"+name, engine.Call{Op: "attention", Attr: a, Rows: engine.Fixed, In: in, Out: packed}, flops)
-			measure(b, gpu, "attention_backward/"+name,
-				engine.Call{Op: "attention_backward", Attr: a, Rows: engine.Fixed, In: append(in, packed, q), Out: grads}, 2.5*flops)
+			var forward, backward []engine.Call
+			for range s.sets(2 * tokens * (2*nq + 2*nk)) {
+				ranges := engine.NewTensor(s.ints(ops.BufferBatch, 0, int32(tokens), ops.MaskCausal, 0).Ptr, engine.I32, []int{1, ops.RangeLen}, nil)
+				in := []*engine.Tensor{s.bf16(tokens, nq), s.bf16(tokens, nk), s.bf16(tokens, nk), s.ints(0, int32(tokens)), s.ints(0, 1), ranges}
+				packed := s.bf16(tokens*nq + ops.LSELen(engine.BFloat16, tokens*a.Heads))
+				forward = append(forward, engine.Call{Op: "attention", Attr: a, In: in, Out: packed})
+				backward = append(backward, engine.Call{Op: "attention_backward", Attr: a,
+					In: append(slices.Clone(in), packed, s.bf16(tokens, nq)), Out: s.bf16(tokens * (nq + 2*nk))})
+			}
+			flops, name := 2*float64(tokens)*float64(tokens)*float64(nq), fmt.Sprintf("%d/%dx%d", tokens, a.Heads, a.HeadDim)
+			s.measure(s.family+"/attention/"+name, s.compiled(forward...), flops, "TFLOP/s", s.peak.flops) // which fills packed
+			s.measure(s.family+"/attention_backward/"+name, s.compiled(backward...), 2.5*flops, "TFLOP/s", s.peak.flops)
+			s.gpu.freeAll()
 		}
-	}
-}
-
-func measure(b *testing.B, gpu engine.Backend, name string, c engine.Call, flops float64) {
-	launch, err := gpu.Compile(c)
-	require.NoError(b, err)
-	timed(b, gpu, name, launch, flops)
-}
-
-func timed(b *testing.B, gpu engine.Backend, name string, launch func() error, flops float64) {
-	b.Run(name, func(b *testing.B) {
-		repeated(b, gpu, launch)
-		achieved := flops * float64(b.N) / b.Elapsed().Seconds()
-		b.ReportMetric(achieved/1e12, "TFLOP/s")
-		reportShare(b, achieved, ratesOfDevice(b).flops)
-	})
-}
-
-// BenchmarkGPURows reports GB/s of what memory bounds, at the shape of a 7B model and 4,096 tokens, counted as what must be
-// read and written at least, and their share of the memory's rate.
-func BenchmarkGPURows(b *testing.B) {
-	gpu := openFamily(b, os.Getenv("GOPRM_GPU_KERNELS"))
-	defer func() { _ = gpu.Close() }()
-	tokens, hidden, wide := 4096, 3584, 18944
-	if standIn {
-		tokens, hidden, wide = 16, 128, 64
-	}
-	f32 := func(shape ...int) *engine.Tensor {
-		return device(b, gpu, engine.NewTensor(nil, engine.F32, shape, nil))
-	}
-	x, y, norm, g, u := device(b, gpu, bf16(tokens, hidden)), device(b, gpu, bf16(tokens, hidden)), f32(hidden),
-		device(b, gpu, bf16(tokens, wide)), device(b, gpu, bf16(tokens, wide))
-	both, position := device(b, gpu, bf16(2*tokens*wide)), device(b, gpu, engine.NewTensor(nil, engine.I32, []int{tokens}, nil))
-	f64 := func(n int) *engine.Tensor {
-		return device(b, gpu, engine.NewTensor(nil, engine.F64, []int{n}, nil))
-	}
-	w, hyper, hyperSGD, clip := [4]*engine.Tensor{}, f64(ops.HyperLen), f64(ops.SGDLen), f64(ops.ClipLen)
-	for i := range w {
-		w[i] = f32(hidden, wide)
-	}
-	rms := ops.RMSNorm{Eps: 1e-6}
-	for _, c := range []struct {
-		engine.Call
-		bytes int
-	}{
-		{engine.Call{Op: "rmsnorm", Attr: rms, In: []*engine.Tensor{x, norm}, Out: y}, 2 * 2 * tokens * hidden},
-		{engine.Call{Op: "rmsnorm_dx", Attr: rms, In: []*engine.Tensor{x, norm, y}, Out: y}, 3 * 2 * tokens * hidden},
-		{engine.Call{Op: "rmsnorm_dw", Attr: rms, In: []*engine.Tensor{x, y}, Out: norm}, 2 * 2 * tokens * hidden},
-		{engine.Call{Op: "rope", Attr: ops.RoPE{HeadDim: 128, Theta: 1e6}, In: []*engine.Tensor{x, position}, Out: y}, 2 * 2 * tokens * hidden},
-		{engine.Call{Op: "swiglu", In: []*engine.Tensor{g, u}, Out: g}, 3 * 2 * tokens * wide},
-		{engine.Call{Op: "swiglu_backward", In: []*engine.Tensor{g, u, g}, Out: both}, 5 * 2 * tokens * wide},
-		{engine.Call{Op: "add", Attr: engine.AddAttr{Scale: 1}, In: []*engine.Tensor{x, y}, Out: x}, 3 * 2 * tokens * hidden},
-		{engine.Call{Op: "adamw", In: []*engine.Tensor{w[0], w[1], w[2], w[3], hyper, clip}, Out: w[0]}, 28 * hidden * wide},
-		{engine.Call{Op: "sgd", In: []*engine.Tensor{w[0], w[1], w[2], hyperSGD, clip}, Out: w[0]}, 20 * hidden * wide},
-		{engine.Call{Op: "sum_squares", In: []*engine.Tensor{w[0]}, Out: engine.NewTensor(clip.Ptr, engine.F64, []int{1}, nil)},
-			4 * hidden * wide},
-	} {
-		c.Rows = engine.Fixed
-		launch, err := gpu.Compile(c.Call)
-		require.NoError(b, err)
-		b.Run(c.Op, func(b *testing.B) {
-			repeated(b, gpu, launch)
-			achieved := float64(c.bytes) * float64(b.N) / b.Elapsed().Seconds()
-			b.ReportMetric(achieved/1e9, "GB/s")
-			reportShare(b, achieved, ratesOfDevice(b).bytes)
-		})
-	}
-}
-
-// repeated launches b.N times, and waits.
-func repeated(b *testing.B, gpu engine.Backend, launch func() error) {
-	require.NoError(b, launch()) // the first one loads the kernel
-	require.NoError(b, gpu.Sync())
-	b.ResetTimer()
-	for range b.N {
-		if err := launch(); err != nil {
-			b.Fatal(err)
-		}
-	}
-	require.NoError(b, gpu.Sync())
-}
-
-// noise is weights of any model: small numbers, the same over and over.
-type noise struct{ words []uint16 }
-
-func (*noise) IsBF16(name string) bool {
-	return strings.HasPrefix(name, "model.") && !strings.Contains(name, "lora")
-}
-
-func (s *noise) Load(_ string, dtype tensor.Dtype, shape []int) (*engine.Tensor, error) {
-	n := size(shape)
-	if dtype == engine.F32 {
-		t := engine.FromDType(dtype, shape...)
-		for i, v := 0, engine.Slice[float32](t); i < n; i++ {
-			v[i] = float32(i%31-15) / 1000
-		}
-		return t, nil
-	}
-	for i := len(s.words); i < n; i++ {
-		s.words = append(s.words, uint16(math.Float32bits(float32(i%31-15)/1000)>>16))
-	}
-	return engine.NewTensor(unsafe.Pointer(&s.words[0]), dtype, shape, s.words), nil
-}
-
-const (
-	shape1B5 = `"hidden_size":1536,"intermediate_size":8960,"num_hidden_layers":28,"num_attention_heads":12,"num_key_value_heads":2,` +
-		`"vocab_size":151936,"tie_word_embeddings":true`
-	shape7B = `"hidden_size":3584,"intermediate_size":18944,"num_hidden_layers":28,"num_attention_heads":28,"num_key_value_heads":4,` +
-		`"vocab_size":152064,"tie_word_embeddings":false`
-	shapeOne = `"hidden_size":128,"intermediate_size":64,"num_hidden_layers":1,"num_attention_heads":1,"num_key_value_heads":1,` +
-		`"vocab_size":64,"tie_word_embeddings":true`
-)
-
-// BenchmarkGPUTokens reports tokens/s of optimizer steps on one sequence of 4,096 tokens at the shapes of Qwen2.5, with
-// layers recomputed; of head training, whose backbone runs once, of the pass that makes its features. The share
-// of peak counts 8 (full), 6 (LoRA) or 2 (head) flops a token and parameter of the layers, of which recomputation is 2.
-func BenchmarkGPUTokens(b *testing.B) {
-	for _, c := range []struct {
-		name, train, shape string
-		flops              float64 // a token and parameter
-	}{
-		{"1.5B/lora", nnet.TrainLoRA, shape1B5, 6}, {"1.5B/full", nnet.TrainFull, shape1B5, 8}, {"7B/lora", nnet.TrainLoRA, shape7B, 6},
-		{"7B/head", nnet.TrainNothing, shape7B, 2},
-	} {
-		b.Run(c.name, func(b *testing.B) {
-			tokens := 4096
-			if standIn {
-				tokens, c.shape = 16, shapeOne
-			}
-			gpu := openFamily(b, os.Getenv("GOPRM_GPU_KERNELS"))
-			defer func() { _ = gpu.Close() }()
-			config, err := hfmodel.ParseConfig([]byte(`{"architectures":["Qwen2ForCausalLM"],"model_type":"qwen2","hidden_act":"silu",` +
-				`"rms_norm_eps":1e-6,"rope_theta":1e6,"max_position_embeddings":32768,"torch_dtype":"bfloat16",` + c.shape + `}`))
-			require.NoError(b, err)
-			n, err := nnet.New(nnet.Spec{Config: config, DType: engine.BFloat16, Train: c.train, Loss: loss.MSE, Recompute: true,
-				Head: nnet.HeadSpec{Kind: nnet.Scalar, Activation: "sigmoid", Final: "shared"},
-				LoRA: nnet.LoRASpec{Rank: 16,
-					Alpha: 32, Targets: []string{"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}}}, gpu, &noise{})
-			require.NoError(b, err)
-			defer func() { require.NoError(b, n.Close()) }()
-			e := &data.Example{ID: "long"}
-			for i := range tokens {
-				e.Tokens = append(e.Tokens, int32(i*7%60))
-				if i%64 == 15 {
-					e.Reads = append(e.Reads, data.ReadOut{Pos: int32(i), Kind: data.KindStep, Index: len(e.Reads), Target: 0.5,
-						HasTarget: true, Weight: 1})
-				}
-			}
-			packed, err := data.Pack([]*data.Example{e}, data.PackOptions{Tokens: tokens, N: 1, LambdaStep: 1, LambdaFinal: 1})
-			require.NoError(b, err)
-			step := func() (err error) {
-				if c.train == nnet.TrainNothing {
-					_, err = n.Features(context.Background(), packed[0])
-				} else {
-					_, err = n.TrainStep(context.Background(), []nnet.MicroBatch{{Batch: packed[0]}}, update)
-				}
-				return err
-			}
-			require.NoError(b, step()) // compiles and records
-			b.ResetTimer()
-			for range b.N {
-				if err := step(); err != nil {
-					b.Fatal(err)
-				}
-			}
-			rate := float64(tokens) * float64(b.N) / b.Elapsed().Seconds()
-			b.ReportMetric(rate, "tokens/s")
-			layers := 0
-			for _, p := range n.Parameters() {
-				if strings.HasPrefix(p.Name, "model.layers.") && !strings.Contains(p.Name, "lora") {
-					layers += size(p.Shape)
-				}
-			}
-			reportShare(b, c.flops*float64(layers)*rate, ratesOfDevice(b).flops)
-		})
 	}
 }

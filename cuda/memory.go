@@ -9,6 +9,7 @@ import (
 
 	"github.com/goprm/goprm/cuda/internal/driver"
 	"github.com/goprm/goprm/internal/engine"
+	"github.com/goprm/goprm/internal/mmap"
 )
 
 // take allocates in the current context.
@@ -73,7 +74,7 @@ func (b *backend) onHost(t *engine.Tensor) ([]byte, error) {
 	if bytes, lent := b.lent[uintptr(t.Ptr)]; !lent || bytes < int(t.MemSize()) {
 		return nil, nil
 	}
-	return unsafe.Slice((*byte)(t.Ptr), t.MemSize()), b.do(b.stream.Synchronise)
+	return unsafe.Slice((*byte)(t.Ptr), t.MemSize()), b.do(b.idle)
 }
 
 // pointer is a device address in the form that tensors hold; Go never follows it.
@@ -82,7 +83,7 @@ func pointer(p driver.Ptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Poi
 func (b *backend) Free(ptr unsafe.Pointer) {
 	if _, host := b.lent[uintptr(ptr)]; host {
 		delete(b.lent, uintptr(ptr))
-		_ = b.do(func() error { return driver.FreeHost(ptr) })
+		b.release(func() error { return driver.FreeHost(ptr) })
 		return
 	}
 	p := driver.Ptr(uintptr(ptr))
@@ -90,7 +91,17 @@ func (b *backend) Free(ptr unsafe.Pointer) {
 		return
 	}
 	delete(b.owned, p)
-	_ = b.do(func() error { return driver.Free(p) }) // the driver waits for what uses it; a lost context has freed it
+	b.release(func() error { return driver.Free(p) })
+}
+
+// release gives memory back once nothing uses it, which the driver would wait for too, without a limit. A lost context has freed it.
+func (b *backend) release(free func() error) {
+	_ = b.do(func() error {
+		if err := b.idle(); b.hung {
+			return err
+		}
+		return free()
+	})
 }
 
 func (b *backend) Upload(dst *engine.Tensor, src []byte) error {
@@ -98,7 +109,9 @@ func (b *backend) Upload(dst *engine.Tensor, src []byte) error {
 		return fmt.Errorf("device %s: %d bytes for a tensor of %d", b.name, len(src), dst.MemSize())
 	}
 	if host, err := b.onHost(dst); host != nil || err != nil {
-		copy(host, src)
+		if err == nil {
+			_, err = mmap.Copy(host, src)
+		}
 		return err
 	}
 	return b.do(func() error { return b.staging.upload(driver.Ptr(uintptr(dst.Ptr)), src) })

@@ -160,6 +160,8 @@ func trains(t *testing.T, open func(t testing.TB) engine.Backend, name, train st
 	exact, got := m.network(t, cpu, engine.F32, train), m.network(t, counted, engine.BFloat16, train)
 	launched := m.network(t, plain{gpu}, engine.BFloat16, train)
 	var first, last float64
+	saw := &seen{}
+	defer saw.tell(t)
 	for s := range steps {
 		want, err := exact.TrainStep(context.Background(), m.batches, update)
 		require.NoError(t, err)
@@ -170,6 +172,7 @@ func trains(t *testing.T, open func(t testing.TB) engine.Backend, name, train st
 			require.InEpsilon(t, want.GradNorm, r.GradNorm, 6e-2)
 		}
 		require.LessOrEqual(t, math.Abs(r.Loss-want.Loss), 3e-2*(want.Loss+first), "step %d: loss %g, on the CPU %g", s, r.Loss, want.Loss)
+		saw.error(math.Abs(r.Loss-want.Loss) / (3e-2 * (want.Loss + first)))
 		last = r.Loss
 		again, err := launched.TrainStep(context.Background(), m.batches, update)
 		require.NoError(t, err)

@@ -59,7 +59,7 @@ func openWith(d Device, kernels string) (*backend, error) {
 			d.Name, d.Model, d.Capability)
 	}
 	b := &backend{model: d, functions: map[string]driver.Function{}, owned: map[driver.Ptr]int{}, lent: map[uintptr]int{},
-		tables: map[ops.RoPE]driver.Ptr{}}
+		tables: map[ops.RoPE]driver.Ptr{}, limit: hangLimit}
 	b.model.Kernels = kernels
 	b.name = d.Name + "/" + kernels
 	var err error
@@ -77,7 +77,10 @@ func (b *backend) prepare() error {
 	if b.stream, err = driver.NewStream(); err != nil {
 		return err
 	}
-	if b.staging, err = newStaging(b.stream); err != nil {
+	if b.mark, err = driver.NewEvent(); err != nil {
+		return err
+	}
+	if b.staging, err = newStaging(b.stream, b.reach); err != nil {
 		return err
 	}
 	files, err := ptx.ReadDir("ptx")
@@ -112,8 +115,15 @@ func (b *backend) Close() error {
 	if b.closed {
 		return nil
 	}
+	if b.hung { // the driver would wait for the kernel that does not end
+		b.closed = true
+		return nil
+	}
 	err := b.do(func() error {
-		var failed []error
+		failed := []error{b.idle()}
+		if b.hung {
+			return failed[0]
+		}
 		for p := range b.owned {
 			failed = append(failed, driver.Free(p))
 		}
@@ -129,11 +139,17 @@ func (b *backend) Close() error {
 		if b.staging != nil {
 			failed = append(failed, b.staging.close())
 		}
+		if b.mark != 0 {
+			failed = append(failed, b.mark.Destroy())
+		}
 		if b.stream != 0 {
 			failed = append(failed, b.stream.Destroy())
 		}
 		return errors.Join(failed...)
 	})
 	b.closed = true
+	if b.hung {
+		return err
+	}
 	return errors.Join(err, driver.Release(b.model.handle))
 }

@@ -26,6 +26,13 @@ func agrees(t *testing.T, dir string, open func(t testing.TB) engine.Backend, op
 		require.NoError(t, report.Write(&table))
 		require.True(t, report.OK(), table.String())
 		t.Log(table.String())
+		saw := &seen{}
+		for _, row := range report.Rows {
+			if row.Tolerance > 0 {
+				saw.error(row.Worst / row.Tolerance)
+			}
+		}
+		saw.tell(t)
 	})
 }
 

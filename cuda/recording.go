@@ -33,16 +33,16 @@ func (b *backend) Record(launches func() error) (engine.Recording, error) {
 }
 
 func (r *recording) Replay() error {
-	if err := r.b.context.Enter(); err != nil {
+	if err := r.b.enter(); err != nil {
 		return err
 	}
 	defer r.b.context.Leave()
 	return r.graph.Launch()
 }
 
-// Close frees the graph; with a closed backend it went already.
+// Close frees the graph; with a closed backend it went already, and with a hung one it goes with the process.
 func (r *recording) Close() error {
-	if r.b.closed {
+	if r.b.closed || r.b.hung {
 		return nil
 	}
 	return r.b.do(r.graph.Destroy)

@@ -7,23 +7,26 @@ import (
 	"unsafe"
 
 	"github.com/goprm/goprm/cuda/internal/driver"
+	"github.com/goprm/goprm/internal/mmap"
 )
 
 // stagingBytes is a half of the staging memory.
 const stagingBytes = 4 << 20
 
 // staging is page-locked memory on the way between host and device, where the copy engine works while the processor goes on:
-// an upload returns when its bytes are here, and of a long copy one half is filled while the other is on its way.
+// an upload returns when its bytes are here, and of a long copy one half is filled while the other is on its way. Weights are read
+// into it from their files: the driver never sees a mapping, as a fault inside of it would end the process.
 type staging struct {
 	stream driver.Stream
+	wait   func(driver.Event) error
 	halves [2][]byte
 	sent   [2]driver.Event // behind the copies of a half
 	half   int             // that uploads go to
 	used   int             // bytes of it
 }
 
-func newStaging(s driver.Stream) (*staging, error) {
-	t := &staging{stream: s}
+func newStaging(s driver.Stream, wait func(driver.Event) error) (*staging, error) {
+	t := &staging{stream: s, wait: wait}
 	for i := range t.halves {
 		p, err := driver.AllocHost(stagingBytes)
 		if err != nil {
@@ -44,12 +47,16 @@ func (t *staging) upload(dst driver.Ptr, src []byte) error {
 				return err
 			}
 			t.half, t.used = 1-t.half, 0
-			if err := t.sent[t.half].Synchronise(); err != nil {
+			if err := t.wait(t.sent[t.half]); err != nil {
 				return err
 			}
 		}
 		part := t.halves[t.half][t.used:]
-		part = part[:copy(part, src)]
+		n, err := mmap.Copy(part, src)
+		if err != nil {
+			return err
+		}
+		part = part[:n]
 		if err := driver.Upload(dst, part, t.stream); err != nil {
 			return err
 		}
@@ -76,7 +83,7 @@ func (t *staging) download(dst []byte, src driver.Ptr) error {
 			}
 		}
 		if len(before) > 0 {
-			if err := t.sent[1-half].Synchronise(); err != nil {
+			if err := t.wait(t.sent[1-half]); err != nil {
 				return err
 			}
 			copy(before, t.halves[1-half])

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -17,11 +18,8 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// trialLimit is how long a trial may take on the device; it is some milliseconds of work.
+// trialLimit is how long an op of a trial may take on the device; all of them are some milliseconds of work.
 const trialLimit = 20 * time.Second
-
-// errHung: the device does not come back, and neither would anything else that is asked of it.
-var errHung = errors.New("they do not end")
 
 // openTried is what auto opens on Hopper: the kernels sm90a, after they have done on this device what those of sm80 do, else
 // sm80's.
@@ -32,7 +30,7 @@ func openTried(d Device) (*backend, error) {
 			return b, nil
 		}
 		err = fmt.Errorf("device %s (%s): kernels sm90a on trial: %w", d.Name, d.Model, err)
-		if errors.Is(err, errHung) {
+		if errors.Is(err, driver.ErrHung) {
 			slog.Warn("the GPU is not usable in this process; a new one may take kernels sm80", "because", err)
 			return nil, err
 		}
@@ -47,55 +45,80 @@ func openTried(d Device) (*backend, error) {
 }
 
 // trial runs every op that sm90a has kernels for with those and with sm80's, on tiles, stages and segments that end within
-// their capacity, and compares. Their sums are in the same order, but the hardware's within 16 terms may not be.
+// their capacity, and compares. Their sums are in the same order, but the hardware's within 16 terms may not be. It does so with the
+// blocks of two multiprocessors, so that a block takes several tiles and its ring of stages comes around as with real sizes, and
+// with those of all.
 func (b *backend) trial(limit time.Duration) error {
-	t := &trial{b: b, stream: rng.New(1, "trial")}
+	t := &trial{b: b, limit: limit, stream: rng.New(1, "trial")}
+	all := b.model.Multiprocessors
 	defer func() {
-		if !errors.Is(t.failed, errHung) {
+		b.model.Multiprocessors = all
+		if !errors.Is(t.failed, driver.ErrHung) {
 			for _, p := range t.owned {
 				b.Free(p)
 			}
 			b.calls = nil
 		}
 	}()
-	const tokens, live, terms, results, cached = 150, 139, 200, 264, 90
+	for _, n := range slices.Compact([]int{min(fewMultiprocessors, all), all}) {
+		b.model.Multiprocessors = n
+		t.products()
+		for _, dim := range []int{64, 128} {
+			t.attention(dim, 150, []int32{0, 100, 139}, ops.BufferBatch, 0, 100, ops.MaskCausal, 0,
+				ops.BufferCache, 7, 80, ops.MaskFull, 0, ops.BufferBatch, 10, 35, ops.MaskFull, 0, ops.BufferBatch, 100, 139, ops.MaskWindow, 20)
+		}
+		t.attention(128, 340, []int32{0, 330}, ops.BufferBatch, 0, 330, ops.MaskCausal, 0) // six blocks of keys for four stages
+	}
+	return t.failed
+}
+
+// fewMultiprocessors are so few that blocks take several tiles of small products.
+const fewMultiprocessors = 2
+
+// products are of 2 × 2 tiles and more, of five stages for a ring of four, and of as many terms as an adapter has, where the copy
+// engine's box of 64 columns is wider than the matrix.
+func (t *trial) products() {
+	const tokens, live, terms, results, rank = 150, 139, 200, 264, 16
 	t.live = t.integers(live, 2, 1)
 	x, w, v := t.rows(live, tokens, terms), t.random(results, terms), t.random(results, terms)
 	y, a := t.rows(live, tokens, results), t.rows(live, tokens, results)
-	add := engine.AddAttr{Scale: 0.5}
-	t.compare("linear_add", add, t.zeros(engine.BFloat16, tokens, results), a, x, w)
-	t.compare("linear_dx", nil, t.zeros(engine.BFloat16, tokens, terms), y, w)
+	few, up := t.rows(live, tokens, rank), t.random(results, rank)
+	result := func(width int) *engine.Tensor { return t.zeros(engine.BFloat16, tokens, width) }
+	t.compare("linear_add", engine.AddAttr{Scale: 0.5}, result(results), a, x, w)
+	t.compare("linear_add", engine.AddAttr{Scale: 0.5}, result(results), a, few, up)
+	t.compare("linear_dx", nil, result(terms), y, w)
 	t.compare("linear_dw", nil, t.zeros(engine.F32, results, terms), y, x)
-	t.compare("linear_swiglu", nil, t.zeros(engine.BFloat16, tokens, results), x, w, v)
-	for _, dim := range []int{64, 128} {
-		attr := ops.Attention{Heads: 2, KVHeads: 1, HeadDim: dim}
-		q, k, v, do := t.rows(live, tokens, 2*dim), t.rows(live, tokens, dim), t.rows(live, tokens, dim), t.rows(live, tokens, 2*dim)
-		ranges := t.integers(ops.BufferBatch, 0, 100, ops.MaskCausal, 0,
-			ops.BufferCache, 7, 80, ops.MaskFull, 0, ops.BufferBatch, 10, 35, ops.MaskFull, 0, ops.BufferBatch, 100, live, ops.MaskWindow, 20)
-		in := []*engine.Tensor{q, k, v, t.integers(0, 100, live), t.integers(0, 1, 4),
-			engine.NewTensor(ranges.Ptr, engine.I32, []int{4, ops.RangeLen}, nil),
-			t.random(cached, dim), t.random(cached, dim)}
-		packed := t.compare("attention", attr, t.zeros(engine.BFloat16, tokens*2*dim+ops.LSELen(engine.BFloat16, tokens*2)), in...)
-		t.compare("attention_backward", attr, t.zeros(engine.BFloat16, tokens*4*dim), append(in, packed, do)...)
-	}
-	return t.end(limit)
+	t.compare("linear_swiglu", nil, result(results), x, w, v)
 }
 
-// trial collects launches; the first error sticks.
+// attention is forward and backward of two heads; the segments begin and end at cu, and the first of several takes the first key
+// range alone.
+func (t *trial) attention(dim, tokens int, cu []int32, ranges ...int32) {
+	const cached = 90
+	segments, live := len(cu)-1, int(cu[len(cu)-1])
+	t.live = t.integers(int32(live), int32(segments), 1)
+	attr := ops.Attention{Heads: 2, KVHeads: 1, HeadDim: dim}
+	q, k, v, do := t.rows(live, tokens, 2*dim), t.rows(live, tokens, dim), t.rows(live, tokens, dim), t.rows(live, tokens, 2*dim)
+	count := len(ranges) / ops.RangeLen
+	offsets := []int32{0, int32(count)}
+	if segments > 1 {
+		offsets = []int32{0, 1, int32(count)}
+	}
+	in := []*engine.Tensor{q, k, v, t.integers(cu...), t.integers(offsets...),
+		engine.NewTensor(t.integers(ranges...).Ptr, engine.I32, []int{count, ops.RangeLen}, nil), t.random(cached, dim), t.random(cached, dim)}
+	packed := t.compare("attention", attr, t.zeros(engine.BFloat16, tokens*2*dim+ops.LSELen(engine.BFloat16, tokens*2)), in...)
+	t.compare("attention_backward", attr, t.zeros(engine.BFloat16, tokens*4*dim), append(in, packed, do)...)
+}
+
+// trial launches, waits and compares; the first error sticks.
 type trial struct {
 	b      *backend
+	limit  time.Duration // of an op
 	stream rng.Stream
 	drawn  uint64
 	live   *engine.Tensor
 	owned  []unsafe.Pointer
-	pairs  []pairOfResults
 	failed error
-}
-
-type pairOfResults struct {
-	op        string
-	want, got *engine.Tensor
-	count     int // of the elements that are compared
 }
 
 // placed copies a host tensor to the device.
@@ -139,79 +162,72 @@ func (t *trial) compare(op string, attr any, got *engine.Tensor, in ...*engine.T
 		kernels string
 		out     *engine.Tensor
 	}{{"sm80", want}, {"sm90a", got}} {
-		if t.failed != nil {
-			break
-		}
-		t.b.model.Kernels = c.kernels
-		launch, err := t.b.Compile(engine.Call{Op: op, Attr: attr, Rows: engine.Tokens, Live: t.live, In: in, Out: c.out})
-		if t.failed = err; err == nil {
-			t.failed = launch()
+		if t.failed == nil {
+			t.failed = t.run(c.kernels, engine.Call{Op: op, Attr: attr, Rows: engine.Tokens, Live: t.live, In: in, Out: c.out})
 		}
 	}
 	count := got.Size()
 	if op == "attention" { // without the log-sum-exps behind it, which are f32; the backward pass reads sm80's
 		count = in[0].Size()
 	}
-	t.pairs = append(t.pairs, pairOfResults{op, want, got, count})
+	if t.failed == nil {
+		t.failed = t.differs(op, want, got, count)
+	}
 	return want
 }
 
-// end waits, no longer than the limit, and compares.
-func (t *trial) end(limit time.Duration) error {
-	if t.failed == nil {
-		t.failed = t.b.do(func() error { return wait(t.b.stream, limit) })
+// run makes a call with one family, and waits.
+func (t *trial) run(kernels string, c engine.Call) error {
+	family, usual := t.b.model.Kernels, t.b.limit
+	t.b.model.Kernels, t.b.limit = kernels, t.limit
+	defer func() { t.b.model.Kernels, t.b.limit = family, usual }()
+	launch, err := t.b.Compile(c)
+	if err == nil {
+		err = launch()
 	}
-	if t.failed == nil {
-		t.failed = t.b.Sync()
+	if err == nil {
+		err = t.b.Sync()
 	}
-	for _, p := range t.pairs {
-		if t.failed == nil {
-			t.failed = t.differs(p)
-		}
+	if err != nil {
+		return fmt.Errorf("%s by kernels %s: %w", c.Op, kernels, err)
 	}
-	return t.failed
+	return nil
 }
 
-// wait polls, so that kernels that do not end cannot keep the caller.
-func wait(stream driver.Stream, limit time.Duration) error {
-	e, err := driver.NewEvent()
+// differs allows four units in the last place of bf16, of an element or of what elements are like, there or on the whole: weights
+// that are rounded otherwise show in every element of a gradient's row alike.
+func (t *trial) differs(op string, x, y *engine.Tensor, count int) error {
+	want, err := t.numbers(x)
 	if err != nil {
 		return err
 	}
-	if err := e.Record(stream); err != nil {
-		return errors.Join(err, e.Destroy())
-	}
-	for begin := time.Now(); ; time.Sleep(time.Millisecond) {
-		if done, err := e.Done(); done || err != nil {
-			return errors.Join(err, e.Destroy())
-		}
-		if time.Since(begin) >= limit {
-			return errHung
-		}
-	}
-}
-
-// differs allows four units in the last place of bf16, of an element or of what elements are like.
-func (t *trial) differs(p pairOfResults) error {
-	want, err := t.numbers(p.want)
+	got, err := t.numbers(y)
 	if err != nil {
 		return err
 	}
-	got, err := t.numbers(p.got)
-	if err != nil {
-		return err
-	}
-	squares := 0.0
-	for _, v := range want[:p.count] {
-		squares += v * v
-	}
-	typical := math.Sqrt(squares / float64(p.count))
-	for i, v := range want[:p.count] {
-		if d := math.Abs(got[i] - v); !(d <= (math.Abs(v)+typical)/64) {
-			return fmt.Errorf("%s: element %d is %g, by sm80's kernels %g", p.op, i, got[i], v)
+	want = want[:count]
+	overall := rootMeanSquare(want)
+	for at := 0; at < count; at += nearby {
+		near := want[at:min(at+nearby, count)]
+		typical := max(overall, rootMeanSquare(near))
+		for i, v := range near {
+			if d := math.Abs(got[at+i] - v); !(d <= (math.Abs(v)+typical)/64) {
+				return fmt.Errorf("%s > %v: element %d is %g, by sm80's kernels %g", op, y.Shape(), at+i, got[at+i], v)
+			}
 		}
 	}
 	return nil
+}
+
+// nearby elements are of one row: a head's, or a part of one.
+const nearby = 64
+
+func rootMeanSquare(x []float64) float64 {
+	squares := 0.0
+	for _, v := range x {
+		squares += v * v
+	}
+	return math.Sqrt(squares / float64(len(x)))
 }
 
 // numbers reads a result.

@@ -69,8 +69,9 @@ func toleranceOf(t *testing.T, op string, dtype tensor.Dtype) tolerance {
 	return tolerance{}
 }
 
-// requireClose compares where want is not NaN, which marks what an op leaves unspecified.
-func requireClose(t *testing.T, op string, dtype tensor.Dtype, want, got []float64) {
+// requireClose compares where want is not NaN, which marks what an op leaves unspecified, and returns the largest error as a share of
+// what is allowed.
+func requireClose(t *testing.T, op string, dtype tensor.Dtype, want, got []float64) (share float64) {
 	t.Helper()
 	require.Len(t, got, len(want))
 	tol := toleranceOf(t, op, dtype)
@@ -78,9 +79,12 @@ func requireClose(t *testing.T, op string, dtype tensor.Dtype, want, got []float
 		if math.IsNaN(w) || w == got[i] {
 			continue
 		}
-		if diff := math.Abs(got[i] - w); !(diff <= tol.absolute+tol.relative*math.Abs(w)) {
+		diff, allowed := math.Abs(got[i]-w), tol.absolute+tol.relative*math.Abs(w)
+		if !(diff <= allowed) {
 			require.Failf(t, "out of tolerance", "%s %s: element %d of %d is %g, want %g: off by %.3g, allowed %.3g",
-				op, engine.DTypeName(dtype), i, len(want), got[i], w, diff, tol.absolute+tol.relative*math.Abs(w))
+				op, engine.DTypeName(dtype), i, len(want), got[i], w, diff, allowed)
 		}
+		share = max(share, diff/allowed)
 	}
+	return share
 }

@@ -15,6 +15,19 @@ func mapFile(file *os.File, size int) (data []byte, release func() error, err er
 	return data, func() error { return syscall.Munmap(data) }, nil
 }
 
+// reopen opens the mapping's file again; nil: there is none of its name, or it is another one.
+func (m *Mapping) reopen() *os.File {
+	file, err := os.Open(m.path)
+	if err != nil {
+		return nil
+	}
+	if info, err := file.Stat(); err == nil && stateOf(info).sameFile(m.was.Load()) {
+		return file
+	}
+	_ = file.Close()
+	return nil
+}
+
 func isBadAddress(err error) bool { return errors.Is(err, syscall.EFAULT) }
 
 // state is what tells that a file was written to.

@@ -50,6 +50,41 @@ KERNEL(64, 1) conform_box(u32 *out, const u32 *in, TensorMap m) {
 }
 EXPORT(conform_box)
 
+// Boxes of 64 columns of a matrix that has 16: zeros beyond them, and the full count of bytes.
+KERNEL(64, 1) conform_box_narrow(u32 *out, const u32 *in, TensorMap m) {
+  DYNAMIC_SHARED(memory);
+  saddr at = shared_address(memory), ready = at + 2 * 64 * 128;
+  if (thread() == 0) {
+    barrier_init(ready, 1);
+    barrier_publish();
+  }
+  sync_block();
+  if (thread() == 0) {
+    barrier_expect(ready, 2 * 64 * 128);
+    load_box(at, PARAM_AT(conform_box_narrow, 2, m), 0, 0, ready);
+    load_box(at + 64 * 128, PARAM_AT(conform_box_narrow, 2, m), 0, 30, ready);
+  }
+  barrier_wait(ready, 0);
+  for (int i = thread(); i < 2 * 64 * 32; i += 64) out[i] = ((u32 *)memory)[i];
+}
+EXPORT(conform_box_narrow)
+
+// Boxes of one row, one after the other, as a tail of live rows comes: swizzled as the rows of one box would be; rows of −1 are zeros.
+KERNEL(32, 1) conform_lines(u32 *out, const u32 *in, TensorMap m) {
+  DYNAMIC_SHARED(memory);
+  saddr at = shared_address(memory), ready = at + 32 * 128;
+  if (thread() == 0) {
+    barrier_init(ready, 1);
+    barrier_publish();
+    barrier_expect(ready, 32 * 128);
+  }
+  sync_block();
+  load_box(at + thread() * 128, PARAM_AT(conform_lines, 2, m), 32, thread() % 5 == 4 ? -1 : thread() * 3 % 50, ready);
+  barrier_wait(ready, 0);
+  for (int i = thread(); i < 32 * 32; i += 32) out[i] = ((u32 *)memory)[i];
+}
+EXPORT(conform_lines)
+
 // A warpgroup's product of 64 × 64 and 64 × N, brought by the copy engine, an operand's rows its terms where ACROSS says so, or
 // the first one HELD by the threads: what each thread has of it. 384 threads, as the kernels have them, so that registers
 // change hands as there.

@@ -117,12 +117,6 @@ func Fill(dst Ptr, value byte, bytes int, s Stream) error {
 	return checked(cuMemsetD8Async, cu.MemsetD8Async(cu.DevicePtr(dst), value, int64(bytes), as[cu.Stream](s)))
 }
 
-// LoadModule compiles PTX for the current device.
-func LoadModule(ptx []byte) (Module, error) {
-	m, err := cu.LoadDataEx(string(ptx))
-	return as[Module](m), checked(cuModuleLoadDataEx, err)
-}
-
 // Unload frees a module.
 func (m Module) Unload() error { return checked(cuModuleUnload, as[cu.Module](m).Unload()) }
 

@@ -108,15 +108,6 @@ func Fill(dst Ptr, value byte, bytes int, s Stream) error {
 	return cuMemsetD8Async.do(uintptr(dst), uintptr(value), uintptr(bytes), uintptr(s))
 }
 
-// LoadModule compiles PTX for the current device.
-func LoadModule(ptx []byte) (Module, error) {
-	text := append(append([]byte{}, ptx...), 0)
-	var m Module
-	err := cuModuleLoadDataEx.do(uintptr(unsafe.Pointer(&m)), uintptr(unsafe.Pointer(&text[0])), 0, 0, 0)
-	runtime.KeepAlive(text)
-	return m, err
-}
-
 // Unload frees a module.
 func (m Module) Unload() error { return cuModuleUnload.do(uintptr(m)) }
 

@@ -9,9 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"unsafe"
 
 	"github.com/ebitengine/purego"
@@ -41,6 +44,7 @@ const (
 	Multiprocessors = 16
 	MemoryClockRate = 36 // kHz
 	MemoryBusWidth  = 37 // bits
+	L2CacheSize     = 38 // bytes
 	Major           = 75
 	Minor           = 76
 	SharedOptIn     = 97
@@ -125,6 +129,7 @@ var (
 	cuEventQuery                = entry("cuEventQuery")
 	cuEventSynchronize          = entry("cuEventSynchronize")
 	cuEventDestroy              = entry("cuEventDestroy_v2")
+	cuEventElapsedTime          = entry("cuEventElapsedTime")
 	cuGetErrorName              = entry("cuGetErrorName")
 	cuGetErrorString            = entry("cuGetErrorString")
 )
@@ -229,6 +234,9 @@ var Load = sync.OnceValue(func() error {
 	if err := linked(cuInit.address); err != nil {
 		return err
 	}
+	if err := placeCache(); err != nil {
+		return err
+	}
 	if err := cuInit.do(0); err != nil {
 		return err
 	}
@@ -242,6 +250,45 @@ var Load = sync.OnceValue(func() error {
 	}
 	return nil
 })
+
+// placeCache names a folder that can be written for the driver's cache of compiled PTX, where neither the user nor HOME gives it
+// one: without a cache every process compiles all kernels, some 15 seconds of it.
+func placeCache() error {
+	const cacheEnv = "CUDA_CACHE_PATH"
+	if os.Getenv(cacheEnv) != "" {
+		return nil
+	}
+	if home := os.Getenv("HOME"); home != "" && writable(filepath.Join(home, ".nv")) {
+		return nil // where the driver looks by itself
+	}
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("goprm-cuda-cache-%d", os.Getuid()))
+	if !writable(dir) || !private(dir) {
+		return nil // then there is no cache, as before
+	}
+	return os.Setenv(cacheEnv, dir) // which is libc's too, as purego is linked in
+}
+
+// writable makes the folder if it is not there, and tries to make a file in it.
+func writable(dir string) bool {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return false
+	}
+	f, err := os.CreateTemp(dir, "goprm")
+	if err != nil {
+		return false
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name())) == nil
+}
+
+// private reports whether the folder is this user's alone, as what lies there is run.
+func private(dir string) bool {
+	info, err := os.Lstat(dir)
+	if err != nil || !info.IsDir() || info.Mode().Perm() != 0o700 {
+		return false
+	}
+	s, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(s.Uid) == os.Getuid()
+}
 
 // Context is a device's primary context.
 type Context struct{ enter *Prepared }
@@ -267,6 +314,25 @@ func AllocHost(bytes int) (unsafe.Pointer, error) {
 	var p unsafe.Pointer
 	err := cuMemHostAlloc.do(uintptr(unsafe.Pointer(&p)), uintptr(bytes), 0)
 	return p, err
+}
+
+// LoadModule compiles PTX for the current device. Where the driver refuses it, the error's text is what its assembler said. It
+// is called here for both sets of calls, as cu gives the assembler no room to say anything.
+func LoadModule(ptx []byte) (Module, error) {
+	const errorLog, errorLogBytes = 5, 6 // CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES
+	text, log := append(slices.Clone(ptx), 0), make([]byte, 8<<10)
+	options := []int32{errorLog, errorLogBytes}
+	values := []uintptr{uintptr(unsafe.Pointer(&log[0])), uintptr(len(log) - 1)} // the heap does not move
+	var m Module
+	err := cuModuleLoadDataEx.do(uintptr(unsafe.Pointer(&m)), uintptr(unsafe.Pointer(&text[0])), uintptr(len(options)),
+		uintptr(unsafe.Pointer(&options[0])), uintptr(unsafe.Pointer(&values[0])))
+	runtime.KeepAlive(text)
+	runtime.KeepAlive(log)
+	var failed *Error
+	if said := strings.Join(strings.Fields(goString(&log[0])), " "); said != "" && errors.As(err, &failed) {
+		failed.Text = said
+	}
+	return m, err
 }
 
 // AllowShared lets a kernel use more than 48 KiB of shared memory a block.
@@ -313,6 +379,20 @@ func NewTensorMap(rows, columns, boxRows int) *TensorMap {
 func (m *TensorMap) Encode(at Ptr) error {
 	m.encode.args[3] = uintptr(at)
 	return m.encode.Do()
+}
+
+// NewTimer makes an event that remembers when it was reached, which takes the device a little longer than other events.
+func NewTimer() (Event, error) {
+	var e Event
+	err := cuEventCreate.do(uintptr(unsafe.Pointer(&e)), 0)
+	return e, err
+}
+
+// Since is the time in milliseconds that the device took from one timer to another, both of which it has reached.
+func (e Event) Since(begin Event) (float64, error) {
+	var ms float32
+	err := cuEventElapsedTime.do(uintptr(unsafe.Pointer(&ms)), uintptr(begin), uintptr(e))
+	return float64(ms), err
 }
 
 // BeginCapture records what follows on the stream instead of doing it.

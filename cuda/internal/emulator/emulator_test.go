@@ -159,7 +159,7 @@ func TestLuckRunsOut(t *testing.T) {
 func TestDriverRefuses(t *testing.T) {
 	m := newMachine(t)
 	_, err := driver.LoadModule([]byte("nonsense"))
-	require.ErrorContains(t, err, "cuModuleLoadDataEx: CUDA_ERROR_INVALID_PTX (218)")
+	require.ErrorContains(t, err, "cuModuleLoadDataEx: CUDA_ERROR_INVALID_PTX (218): ptxas application ptx input, line 1")
 	_, err = driver.LoadModule([]byte(".version 8.0\n.target sm_90a\n"))
 	require.ErrorContains(t, err, "CUDA_ERROR_INVALID_PTX", "a device of capability 8.0")
 	_, err = m.run("race", 65)

@@ -3,6 +3,8 @@
 // the PTX it is given, and their code from the same sources built for the CPU.
 #include "gpu.h"
 #include "launch.h"
+#include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
@@ -12,6 +14,7 @@
 #include <mutex>
 #include <string>
 #include <sys/mman.h>
+#include <unistd.h>
 
 typedef int Result;
 enum {
@@ -28,6 +31,12 @@ static u64 setting(const char *name, u64 otherwise) {
 }
 static int forced_capability; // by a test
 static int capability() { return forced_capability ? forced_capability : (int)setting("GOPRM_EMU_CAPABILITY", 80); }
+// What is planted by the environment, for tests of what looks for it: a kernel that never ends, one whose PTX is refused, and blocks
+// of Hopper's products that take their first tile alone.
+static bool planted(const char *name, const std::string &kernel) {
+  const char *v = getenv(name);
+  return v && kernel == v;
+}
 static u64 memory() { return setting("GOPRM_EMU_MEMORY", 4ull << 30); }
 
 struct Function {
@@ -49,6 +58,7 @@ struct Stream {
 struct Event {
   Stream *stream = nullptr;
   u64 at = 0; // how much of the queue must have been taken
+  std::shared_ptr<double> reached; // in milliseconds; of events that have the time
 };
 struct Graph {
   std::vector<Work> work;
@@ -73,11 +83,23 @@ static Result enqueue(Stream *s, Work w) {
   else s->queue.push_back(std::move(w));
   return 0;
 }
-static Result finish(Stream *s, u64 until = ~0ull) {
-  while (!s->queue.empty() && s->taken < until) {
+static bool hung; // what is first on a stream does not end
+static double now() {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+// finish does what is queued, for at most so many milliseconds where somebody only asks.
+static Result finish(Stream *s, u64 until = ~0ull, double patience = INFINITY) {
+  double begin = now();
+  while (!s->queue.empty() && s->taken < until && now() - begin < patience) {
+    while (hung && patience == INFINITY) pause(); // as the driver's caller would, for ever
+    if (hung) break;
     Work w = std::move(s->queue.front());
-    s->queue.pop_front(), s->taken++;
     if (!sticky) sticky = w();
+    if (hung) {
+      s->queue.front() = std::move(w);
+      continue;
+    }
+    s->queue.pop_front(), s->taken++;
   }
   return sticky;
 }
@@ -112,6 +134,9 @@ void emu_set_capability(int c) { forced_capability = c; }
 const char *emu_message() { return message.c_str(); }
 void emu_revive() {
   LOCK;
+  if (hung)
+    for (auto &s : streams) s.first->queue.clear();
+  hung = false;
   finish_all();
   sticky = 0, message.clear();
 }
@@ -136,9 +161,10 @@ Result cuDeviceGetName(char *name, int n, int) {
 Result cuDeviceGetAttribute(int *v, int attribute, int) {
   switch (attribute) {
   case 13: *v = 1000000; break; // kHz of the multiprocessors
-  case 16: *v = 2; break;       // multiprocessors
+  case 16: *v = setting("GOPRM_EMU_SMS", 2); break; // multiprocessors
   case 36: *v = 1000000; break; // kHz of the memory
   case 37: *v = 512; break;     // bits of its bus
+  case 38: *v = 1 << 20; break; // bytes of the L2 cache
   case 75: *v = capability() / 10; break;
   case 76: *v = capability() % 10; break;
   case 97: *v = capability() >= 90 ? 232448 : capability() == 80 ? 166912 : 101376; break; // shared memory a block may ask for
@@ -263,11 +289,23 @@ Result cuMemsetD8Async(u64 to, unsigned char v, size_t n, Stream *s) {
   });
 }
 
-Result cuModuleLoadDataEx(Module **m, const char *ptx, u32, int *, void **) {
+static Result refused(const char *why, u32 n, const int *options, void **values) {
+  char *log = nullptr;
+  size_t bytes = 0;
+  for (u32 i = 0; i < n; i++) {
+    if (options[i] == 5) log = (char *)values[i];
+    if (options[i] == 6) bytes = (size_t)values[i];
+  }
+  if (log) snprintf(log, bytes, "ptxas application ptx input, %s\nptxas fatal   : Ptx assembly aborted due to errors\n", why);
+  return INVALID_PTX;
+}
+Result cuModuleLoadDataEx(Module **m, const char *ptx, u32 n, int *options, void **values) {
   CONTEXT;
-  const char *target = strstr(ptx, ".target sm_");
-  if (!strstr(ptx, ".version") || !target) return INVALID_PTX;
-  if (atoi(target + 11) > capability()) return INVALID_PTX;
+  const char *target = strstr(ptx, ".target sm_"), *refuse = getenv("GOPRM_EMU_REFUSE");
+  if (!strstr(ptx, ".version") || !target) return refused("line 1; fatal   : Missing .version directive", n, options, values);
+  if (atoi(target + 11) > capability()) return refused("line 9; error   : Target is higher than the device's", n, options, values);
+  if (refuse && *refuse && strstr(ptx, (".entry " + std::string(refuse) + "(").c_str()))
+    return refused("line 77; error   : Not a name of any known instruction: 'planted'", n, options, values);
   *m = new Module{ptx, {}};
   return sticky;
 }
@@ -306,7 +344,13 @@ Result cuLaunchKernel(Function *f, u32 gx, u32 gy, u32 gz, u32 bx, u32 by, u32 b
   if (!gx || !gy || gy > 65535 || gz != 1 || by != 1 || bz != 1 || !bx || bx > f->max_threads || bytes > f->max_shared) return INVALID_VALUE;
   auto values = std::make_shared<std::vector<std::vector<char>>>();
   for (size_t i = 0; i < f->entry->sizes.size(); i++) values->emplace_back((char *)params[i], (char *)params[i] + f->entry->sizes[i]);
+  if (f->name.rfind("gemm_", 0) == 0 && f->name.find("_hopper") != std::string::npos && planted("GOPRM_EMU_FIRST_TILE", "1"))
+    *(int *)values->back().data() = 1 << 30; // the number of blocks, which is how far the next tile is
   return enqueue(s, [=] {
+    if (planted("GOPRM_EMU_HANG", f->name)) {
+      hung = true;
+      return 0;
+    }
     std::vector<void *> p;
     for (auto &v : *values) p.push_back(v.data());
     std::string error = ++launched == fails_at ? "made to fail" : emu::launch(f->entry, gx, gy, bx, bytes, p.data());
@@ -343,22 +387,37 @@ Result cuStreamSynchronize(Stream *s) {
   if (s->capturing) return CAPTURE_UNSUPPORTED;
   return finish(s);
 }
-Result cuEventCreate(Event **e, u32) {
+Result cuEventCreate(Event **e, u32 flags) {
   CONTEXT;
   *e = new Event;
+  if (!(flags & 2)) (*e)->reached = std::make_shared<double>(0);
   return sticky;
 }
 Result cuEventRecord(Event *e, Stream *s) {
   CONTEXT;
   if (s->capturing) return CAPTURE_UNSUPPORTED;
+  if (e->reached)
+    enqueue(s, [reached = e->reached] {
+      *reached = now();
+      return 0;
+    });
   e->stream = s, e->at = s->taken + s->queue.size();
   return sticky;
 }
-Result cuEventQuery(Event *e) { // with each question one more piece of work is done
+Result cuEventQuery(Event *e) { // some work is done with each question, as nothing else does any
   CONTEXT;
   if (!e->stream || e->stream->taken >= e->at) return sticky;
-  Result r = finish(e->stream, e->stream->taken + 1);
+  Result r = finish(e->stream, e->at, 5);
   return r ? r : e->stream->taken >= e->at ? 0 : NOT_READY;
+}
+Result cuEventElapsedTime(float *ms, Event *from, Event *to) {
+  CONTEXT;
+  for (Event *e : {from, to}) {
+    if (!e->reached || !e->stream) return INVALID_VALUE;
+    if (e->stream->taken < e->at) return NOT_READY;
+  }
+  *ms = (float)(*to->reached - *from->reached);
+  return sticky;
 }
 Result cuEventSynchronize(Event *e) {
   CONTEXT;
