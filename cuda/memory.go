@@ -28,6 +28,13 @@ func (b *backend) take(bytes int) (driver.Ptr, error) {
 	return p, nil
 }
 
+// FreeMemory is part of engine.ReportsMemory.
+func (b *backend) FreeMemory() (int64, error) {
+	var free int
+	err := b.do(func() (err error) { free, _, err = driver.MemoryInfo(); return err })
+	return int64(free), err
+}
+
 func (b *backend) held() int {
 	n := 0
 	for _, bytes := range b.owned {

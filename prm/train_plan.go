@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
-	"runtime"
 	"strings"
 
 	"github.com/goprm/goprm/internal/cpu"
@@ -22,7 +21,7 @@ type PlanOptions struct {
 	MicroBatches int    // of an optimizer step; batch.trajectories, 16; from 2 on their number changes nothing
 	DType        string // bf16, f32 or f64; bf16 is the default of a GPU, f32 of a CPU
 	LoRA         LoRAConfig
-	Recompute    string // layer (default) or none
+	Recompute    string // auto (default: none if that fits in Memory), layer or none
 	Moments      string // f32 (default) or bf16
 	Offload      bool   // moments lie in the host's memory
 	Memory       int64  // bytes of the device; 0: not known
@@ -46,7 +45,7 @@ func (o PlanOptions) Validate() error {
 	}
 	return oneOf(
 		choice{"train", o.Train, []string{"", nnet.TrainHead, nnet.TrainLoRA, nnet.TrainFull}},
-		choice{"recompute", o.Recompute, []string{"", "layer", "none"}},
+		choice{"recompute", o.Recompute, []string{"", "auto", "layer", "none"}},
 		choice{"moments", o.Moments, []string{"", "f32", "bf16"}},
 		choice{"dtype", o.DType, []string{"", "bf16", "f32", "f64"}},
 		choice{"device", o.Device, []string{"", "cpu"}},
@@ -69,6 +68,9 @@ type PlanReport struct {
 	Train  string `json:"train"`
 	DType  string `json:"dtype"`
 	Tokens int    `json:"tokens"`
+	// Recompute is what was asked for, or what auto chooses: layer or none; "" with train: head, which keeps no activations.
+	Recompute string       `json:"recompute,omitempty"`
+	Choices   []PlanChoice `json:"choices"` // what auto chooses from, the fastest first; else the one setting
 	PlanMemory
 	Process    int64  `json:"process,omitempty"` // of a CPU's: program, graph, Go's heap, scratch of as many threads as Plan has
 	Total      int64  `json:"total"`
@@ -91,7 +93,7 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 	for _, f := range []struct {
 		field *string
 		value string
-	}{{&opt.Train, nnet.TrainLoRA}, {&opt.DType, dtype}, {&opt.Recompute, "layer"}} {
+	}{{&opt.Train, nnet.TrainLoRA}, {&opt.DType, dtype}, {&opt.Recompute, "auto"}} {
 		if *f.field == "" {
 			*f.field = f.value
 		}
@@ -118,7 +120,7 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 		return PlanReport{}, err
 	}
 	spec := nnet.Spec{
-		Config: config, DType: compute, Train: opt.Train, Loss: loss.MSE, Recompute: opt.Recompute == "layer",
+		Config: config, DType: compute, Train: opt.Train, Loss: loss.MSE,
 		BF16Moments: opt.Moments == "bf16", Offload: opt.Offload,
 		Head: nnet.HeadSpec{Kind: nnet.Scalar, Activation: "sigmoid", Final: "shared"},
 		LoRA: nnet.LoRASpec{Rank: opt.LoRA.Rank, Alpha: opt.LoRA.Alpha, Targets: opt.LoRA.Targets, Layers: opt.LoRA.Layers},
@@ -129,25 +131,24 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 	if spec.Train == nnet.TrainHead { // the trunk runs once, for the hidden states; the head after it takes next to nothing
 		spec.Train = nnet.TrainNothing
 	}
-	r := PlanReport{Train: opt.Train, DType: opt.DType, Tokens: opt.Tokens, Device: opt.Memory}
-	memory, launches, err := measure(spec, opt.Tokens, opt.MicroBatches)
+	room := usable(opt.Memory)
+	list, err := candidates(spec, opt.Recompute, opt.Tokens, opt.MicroBatches, opt.Device, room)
 	if err != nil {
 		return PlanReport{}, err
 	}
-	if opt.Device == "cpu" {
-		r.Process = processBytes(config, opt.Tokens, launches, runtime.GOMAXPROCS(0))
+	c := choose(list)
+	r := PlanReport{
+		Train: opt.Train, DType: opt.DType, Tokens: opt.Tokens, Recompute: c.Recompute, PlanMemory: PlanMemory(c.memory), Process: c.process,
+		Total: c.Total, Device: opt.Memory, Fits: c.Fits, MostTokens: c.MostTokens,
 	}
-	r.PlanMemory, r.Total = PlanMemory(memory), memory.Total()+r.Process
+	for _, c := range list {
+		r.Choices, r.MostTokens = append(r.Choices, c.PlanChoice), max(r.MostTokens, c.MostTokens)
+	}
 	if opt.Train == nnet.TrainHead {
 		r.Trained = int64(config.HiddenSize) + 1
 	}
-	if opt.Memory == 0 {
-		return r, nil
-	}
-	room := usable(opt.Memory)
-	r.Fits, r.MostTokens = r.Total <= room, mostTokens(memory, room-r.Process, opt.Tokens)
-	if !r.Fits {
-		r.Advice, err = advise(spec, opt.Tokens, opt.MicroBatches, r.MostTokens, room-r.Process, opt.Device)
+	if opt.Memory > 0 && !r.Fits {
+		r.Advice, err = advise(c.spec, opt.Tokens, opt.MicroBatches, r.MostTokens, room-r.Process, opt.Device)
 	}
 	return r, err
 }

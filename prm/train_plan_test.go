@@ -63,8 +63,8 @@ func TestPlan(t *testing.T) {
 	require.NoError(t, os.MkdirAll(dir, 0o777))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "config.json"), []byte(planned["7B"].config), 0o666))
 	at := func(moments string, offload bool, microBatches int) PlanReport {
-		r, err := Plan(PlanOptions{Model: dir, Train: "full", Tokens: 4096, MicroBatches: microBatches, Moments: moments, Offload: offload,
-			Memory: 80 << 30})
+		r, err := Plan(PlanOptions{Model: dir, Train: "full", Recompute: "layer", Tokens: 4096, MicroBatches: microBatches,
+			Moments: moments, Offload: offload, Memory: 80 << 30})
 		require.NoError(t, err)
 		return r
 	}

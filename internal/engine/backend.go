@@ -135,6 +135,12 @@ type PrefersBF16 interface {
 	PrefersBF16()
 }
 
+// ReportsMemory marks backends with memory of their own.
+type ReportsMemory interface {
+	// FreeMemory is how many bytes of it nothing has taken.
+	FreeMemory() (int64, error)
+}
+
 // MemoryError says that a device has not the memory that was wanted, in bytes.
 type MemoryError struct {
 	Device                    string // name and model
