@@ -97,6 +97,10 @@ func (b *backend) Free(ptr unsafe.Pointer) {
 		return
 	}
 	delete(b.owned, p)
+	if c := b.copies[p]; c != nil {
+		delete(b.copies, p)
+		b.Free(pointer(c.at))
+	}
 	_ = b.do(func() error { return driver.Free(p) }) // the driver waits for what uses it; a lost context has freed it
 }
 
@@ -108,7 +112,15 @@ func (b *backend) Upload(dst *engine.Tensor, src []byte) error {
 		copy(host, src)
 		return err
 	}
-	return b.do(func() error { return b.staging.upload(driver.Ptr(uintptr(dst.Ptr)), src) })
+	return b.do(func() error {
+		if err := b.staging.upload(addressOf(dst), src); err != nil {
+			return err
+		}
+		if c := b.copies[addressOf(dst)]; c != nil {
+			return c.round.launch()
+		}
+		return nil
+	})
 }
 
 func (b *backend) Download(dst []byte, src *engine.Tensor) error {

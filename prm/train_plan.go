@@ -58,7 +58,7 @@ type PlanMemory struct {
 	Gradients   int64 `json:"gradients"`   // of trained parameters
 	Moments     int64 `json:"moments"`     // of AdamW, unless they lie on the host
 	Activations int64 `json:"activations"` // the arena of the largest batch, trained on or evaluated
-	Rounded     int64 `json:"rounded"`     // the bf16 copy of the largest trained matrices that a launch takes, where products compute in bf16
+	Rounded     int64 `json:"rounded"`     // bf16 copies of the trained matrices, where a GPU computes in bf16
 	Trained     int64 `json:"trained"`     // numbers that are trained, not bytes
 	Host        int64 `json:"host"`        // page-locked memory of the host: moments that are offloaded
 }
@@ -181,11 +181,15 @@ func mostTokens(m nnet.Memory, room int64, tokens int) int {
 	return int(float64(max(0, left)) / float64(m.Activations) * float64(tokens))
 }
 
-func measure(spec nnet.Spec, tokens, microBatches int) (nnet.Memory, int, error) {
+func measure(spec nnet.Spec, tokens, microBatches int, device string) (nnet.Memory, int, error) {
 	reads := max(1, tokens/16) // a step of sixteen tokens is a short one
 	stored := spec.Config.TorchDtype
-	return nnet.Measure(spec, nnet.Capacity{Tokens: tokens, Segments: 64, Ranges: 64, Reads: reads}, stored == "" || stored == "bfloat16",
-		microBatches)
+	m, launches, err := nnet.Measure(spec, nnet.Capacity{Tokens: tokens, Segments: 64, Ranges: 64, Reads: reads},
+		stored == "" || stored == "bfloat16", microBatches)
+	if device == "cpu" { // which rounds weights while it packs them
+		m.Rounded = 0
+	}
+	return m, launches, err
 }
 
 // advise says which settings would make a run fit, most of whose tokens fit as it is: each was measured.
@@ -223,7 +227,7 @@ func advise(spec nnet.Spec, tokens, microBatches, mostTokens int, room int64, de
 					say = append(say, c.say)
 				}
 			}
-			m, _, err := measure(changed, tokens, micros)
+			m, _, err := measure(changed, tokens, micros, device)
 			if err != nil {
 				return "", err
 			}
@@ -261,7 +265,7 @@ func (s *session) explain(err error, tokens, microBatches int) error {
 	if spec.Train == nnet.TrainHead {
 		spec.Train = nnet.TrainNothing
 	}
-	m, _, failed := measure(spec, tokens, microBatches)
+	m, _, failed := measure(spec, tokens, microBatches, s.c.Device)
 	if failed != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ func candidates(spec nnet.Spec, choice string, tokens, microBatches int, device 
 	for _, setting := range settings {
 		c := candidate{spec: spec}
 		c.spec.Recompute = setting != "none"
-		memory, launches, err := measure(c.spec, tokens, microBatches)
+		memory, launches, err := measure(c.spec, tokens, microBatches, device)
 		if err != nil {
 			return nil, err
 		}

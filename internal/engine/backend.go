@@ -157,6 +157,13 @@ type HostMemory interface {
 	AllocHost(bytes int) (unsafe.Pointer, error)
 }
 
+// RoundsWeights is a backend whose products in bf16 read bf16 copies of f32 weights.
+type RoundsWeights interface {
+	// KeepRounded gives an f32 tensor a bf16 copy that lives as long as its memory: Upload, and the ops that update parameters, write
+	// both. Products round a weight that has no copy at every launch.
+	KeepRounded(*Tensor) error
+}
+
 // Recorder is a backend that repeats a list of launches at less cost than making them one by one.
 type Recorder interface {
 	// Record calls launches, whose launches are recorded instead of done. Addresses are recorded as they are.
