@@ -33,12 +33,13 @@ type backend struct {
 	staging   *staging
 	modules   []driver.Module
 	functions map[string]driver.Function
-	owned     map[driver.Ptr]int // bytes
-	lent      map[uintptr]int    // host memory that kernels use, bytes
-	scratch   driver.Ptr         // what kernels of one op leave for each other; an outgrown one stays until Close, for recorded launches
-	room      int                // of scratch
-	fault     driver.Ptr         // the first fault of the launches since the last Sync, see Bound in gpu.h
-	found     unsafe.Pointer     // page-locked, where Sync reads it
+	owned     map[driver.Ptr]int     // bytes
+	lent      map[uintptr]int        // host memory that kernels use, bytes
+	scratch   driver.Ptr             // what kernels of one op leave for each other; an outgrown one stays until Close, for recorded launches
+	room      int                    // of scratch
+	fault     driver.Ptr             // the first fault of the launches since the last Sync, see Bound in gpu.h
+	found     unsafe.Pointer         // page-locked, where Sync reads it
+	copies    map[driver.Ptr]*copied // bf16, of f32 weights, by where these lie
 	tables    map[ops.RoPE]driver.Ptr
 	calls     []engine.Call // by the number that faults carry
 	closed    bool

@@ -103,6 +103,9 @@ func TestEmulatedMemory(t *testing.T) {
 	require.ErrorContains(t, err, "1099511627776 bytes wanted")
 	var memory *engine.MemoryError
 	require.ErrorAs(t, err, &memory)
+	free, err := b.(engine.ReportsMemory).FreeMemory()
+	require.NoError(t, err)
+	require.Equal(t, int64(memory.Free), free)
 	require.Equal(t, 1<<40, memory.Wanted)
 	require.GreaterOrEqual(t, memory.Held, 1000)
 	require.LessOrEqual(t, memory.Free+memory.Held, memory.Total)

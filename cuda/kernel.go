@@ -44,9 +44,8 @@ func (c clear) launch() error {
 }
 
 type tensorParam struct {
-	word   int
-	tensor *engine.Tensor
-	offset int // bytes
+	word int
+	of   interface{ address() driver.Ptr }
 }
 
 // mapParam is a tensor map, made anew when its tensor has moved.
@@ -59,7 +58,7 @@ type mapParam struct {
 
 func (k *kernel) launch() error {
 	for _, t := range k.tensors {
-		k.words[t.word] = uint64(uintptr(t.tensor.Ptr)) + uint64(t.offset)
+		k.words[t.word] = uint64(t.of.address())
 	}
 	for i := range k.maps {
 		m := &k.maps[i]
@@ -134,6 +133,10 @@ func (k *kernel) add(b *builder, p any) int {
 		return k.tensor(p, 0)
 	case part:
 		return k.tensor(p.tensor, p.offset)
+	case roundedWeight:
+		return k.at(p)
+	case roundedCopy:
+		return k.at(p)
 	case driver.Ptr:
 		k.words = append(k.words, uint64(p))
 	case nil:
@@ -197,7 +200,11 @@ func optional(t *engine.Tensor) any {
 }
 
 func (k *kernel) tensor(t *engine.Tensor, offset int) int {
-	k.tensors = append(k.tensors, tensorParam{len(k.words), t, offset})
+	return k.at(part{t, offset})
+}
+
+func (k *kernel) at(of interface{ address() driver.Ptr }) int {
+	k.tensors = append(k.tensors, tensorParam{len(k.words), of})
 	k.words = append(k.words, 0)
 	return 8
 }
@@ -214,7 +221,7 @@ type (
 	bound   struct{}
 	keys    struct{}
 	operand struct { // a matrix that the copy engine brings, box rows or one at a time: a Brought
-		where              any // a tensor or an address
+		where              any // a tensor or a roundedWeight
 		rows, columns, box int
 	}
 	heads    struct{ heads, kvHeads, dim int }
@@ -224,9 +231,11 @@ type (
 	}
 )
 
+func (p part) address() driver.Ptr { return driver.Ptr(uintptr(p.tensor.Ptr)) + driver.Ptr(p.offset) }
+
 func (o operand) address() driver.Ptr {
 	if t, ok := o.where.(*engine.Tensor); ok {
 		return driver.Ptr(uintptr(t.Ptr))
 	}
-	return o.where.(driver.Ptr)
+	return o.where.(roundedWeight).address()
 }

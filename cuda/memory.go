@@ -29,6 +29,13 @@ func (b *backend) take(bytes int) (driver.Ptr, error) {
 	return p, nil
 }
 
+// FreeMemory is part of engine.ReportsMemory.
+func (b *backend) FreeMemory() (int64, error) {
+	var free int
+	err := b.do(func() (err error) { free, _, err = driver.MemoryInfo(); return err })
+	return int64(free), err
+}
+
 func (b *backend) held() int {
 	n := 0
 	for _, bytes := range b.owned {
@@ -91,6 +98,10 @@ func (b *backend) Free(ptr unsafe.Pointer) {
 		return
 	}
 	delete(b.owned, p)
+	if c := b.copies[p]; c != nil {
+		delete(b.copies, p)
+		b.Free(pointer(c.at))
+	}
 	b.release(func() error { return driver.Free(p) })
 }
 
@@ -114,7 +125,15 @@ func (b *backend) Upload(dst *engine.Tensor, src []byte) error {
 		}
 		return err
 	}
-	return b.do(func() error { return b.staging.upload(driver.Ptr(uintptr(dst.Ptr)), src) })
+	return b.do(func() error {
+		if err := b.staging.upload(addressOf(dst), src); err != nil {
+			return err
+		}
+		if c := b.copies[addressOf(dst)]; c != nil {
+			return c.round.launch()
+		}
+		return nil
+	})
 }
 
 func (b *backend) Download(dst []byte, src *engine.Tensor) error {

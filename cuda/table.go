@@ -302,7 +302,7 @@ func adamw(b *builder) ([]step, error) {
 // update kernels take each element of a parameter by itself.
 func (b *builder) update(name string) ([]step, error) {
 	n := b.Out.Size()
-	return b.one(name, ceilDiv(n, each), 1, eachThreads, 0, b.outAndIn(b.In, uint64(n))...)
+	return b.one(name, ceilDiv(n, each), 1, eachThreads, 0, b.outAndIn(b.In, uint64(n), roundedCopy{b.backend, b.Out})...)
 }
 
 func clip(b *builder) ([]step, error) {

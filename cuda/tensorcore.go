@@ -42,12 +42,12 @@ func linearSwiGLU(b *builder) ([]step, error) {
 	return p.gemm(gemm{"gated", layout{m: t, n: n, k: k}, b.In[0], p.rounded(b.In[1], b.In[2]), nil})
 }
 
-// rounded are weights as tensor cores take them: f32 ones, which are those that are trained, are rounded first.
+// rounded are weights as tensor cores take them: f32 ones, which are those that are trained, by their bf16 copies.
 func (p *plan) rounded(weights ...*engine.Tensor) []any {
 	bytes, at := 0, make([]int, len(weights))
 	for i, w := range weights {
 		at[i] = bytes
-		if w.Dtype() == engine.F32 {
+		if w.Dtype() == engine.F32 && p.copies[addressOf(w)] == nil {
 			bytes += (2*w.Size() + 255) &^ 255
 		}
 	}
@@ -59,9 +59,13 @@ func (p *plan) rounded(weights ...*engine.Tensor) []any {
 	for i, w := range weights {
 		taken[i] = w
 		if w.Dtype() == engine.F32 {
-			to := scratch + driver.Ptr(at[i])
-			p.add("round_bf16", ceilDiv(w.Size(), each), 1, eachThreads, 0, to, w, uint64(w.Size()))
-			taken[i] = to
+			r := roundedWeight{p.backend, w, 0}
+			if p.copies[addressOf(w)] == nil {
+				r.scratch = scratch + driver.Ptr(at[i])
+			}
+			k, err := p.kernel("round_bf16", ceilDiv(w.Size(), each), 1, eachThreads, 0, r, w, uint64(w.Size()))
+			p.do(rounding{r, k}, err)
+			taken[i] = r
 		}
 	}
 	return taken

@@ -28,8 +28,9 @@ type TrainConfig struct {
 	Loss  LossConfig       `yaml:"loss"`
 	Batch Batch            `yaml:"batch"`
 	Optim Optim            `yaml:"optim"`
-	// Recompute is "layer" (default): the backward pass keeps the residual stream between layers alone and computes the
-	// rest again; or "none". It changes memory and time, no number.
+	// Recompute is "layer": the backward pass keeps the residual stream between layers alone and computes the rest again; "none":
+	// it keeps every activation, which is faster and takes more memory; or "auto" (default): none where the memory that is free at
+	// the start suffices for it. It changes no number; run.json says what was chosen.
 	Recompute  string           `yaml:"recompute"`
 	Threshold  *Threshold       `yaml:"threshold"` // a step that scores below it counts as wrong; auto: the best first-error F1; 0.5
 	Reward     RewardConfig     `yaml:"reward"`
@@ -192,7 +193,7 @@ func DefaultTrainConfig() TrainConfig {
 			LR: new(1e-4), HeadLR: new(1e-3), Betas: []float64{0.9, 0.999}, Eps: new(1e-8), WeightDecay: new(0.01), Clip: new(1.0),
 			Schedule: ScheduleCosine, Warmup: new(0.05), Epochs: 1, Moments: "f32",
 		},
-		Recompute:   "layer",
+		Recompute:   "auto",
 		Threshold:   &Threshold{Value: 0.5},
 		Reward:      RewardConfig{Over: "trained", Alpha: new(1.0)},
 		Eval:        EvalConfig{Every: new(100), Best: "within_auroc"},

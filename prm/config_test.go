@@ -53,7 +53,7 @@ lora: {rank: 16, alpha: 32, dropout: 0, targets: [q_proj, k_proj, v_proj, o_proj
 loss: {kind: mse, lambda_step: 1, lambda_final: 1}
 batch: {trajectories: 16, tokens: 8192}
 optim: {lr: 1e-4, head_lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.01, clip: 1, schedule: cosine, warmup: 0.05, epochs: 1}
-recompute: layer
+recompute: auto
 threshold: 0.5
 reward: {over: trained, alpha: 1}
 eval: {every: 100, best: within_auroc}

@@ -89,7 +89,7 @@ func (c *TrainConfig) validateModel() error {
 		choice{"head.kind", c.Head.Kind, []string{"scalar", "two_class_mlp", "linear_two_class"}},
 		choice{"head.activation", c.Head.Activation, []string{"sigmoid", "identity"}},
 		choice{"head.final", c.Head.Final, []string{"shared", "own"}},
-		choice{"recompute", c.Recompute, []string{"layer", "none"}},
+		choice{"recompute", c.Recompute, []string{"auto", "layer", "none"}},
 		choice{"save_dtype", c.SaveDType, []string{"base", "f32", "bf16"}},
 		choice{"dtype", c.DType, []string{"auto", "f32", "f64", "bf16"}},
 	)

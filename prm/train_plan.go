@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
-	"runtime"
 	"strings"
 
 	"github.com/goprm/goprm/internal/cpu"
@@ -22,7 +21,7 @@ type PlanOptions struct {
 	MicroBatches int    // of an optimizer step; batch.trajectories, 16; from 2 on their number changes nothing
 	DType        string // bf16, f32 or f64; bf16 is the default of a GPU, f32 of a CPU
 	LoRA         LoRAConfig
-	Recompute    string // layer (default) or none
+	Recompute    string // auto (default: none if that fits in Memory), layer or none
 	Moments      string // f32 (default) or bf16
 	Offload      bool   // moments lie in the host's memory
 	Memory       int64  // bytes of the device; 0: not known
@@ -46,7 +45,7 @@ func (o PlanOptions) Validate() error {
 	}
 	return oneOf(
 		choice{"train", o.Train, []string{"", nnet.TrainHead, nnet.TrainLoRA, nnet.TrainFull}},
-		choice{"recompute", o.Recompute, []string{"", "layer", "none"}},
+		choice{"recompute", o.Recompute, []string{"", "auto", "layer", "none"}},
 		choice{"moments", o.Moments, []string{"", "f32", "bf16"}},
 		choice{"dtype", o.DType, []string{"", "bf16", "f32", "f64"}},
 		choice{"device", o.Device, []string{"", "cpu"}},
@@ -59,7 +58,7 @@ type PlanMemory struct {
 	Gradients   int64 `json:"gradients"`   // of trained parameters
 	Moments     int64 `json:"moments"`     // of AdamW, unless they lie on the host
 	Activations int64 `json:"activations"` // the arena of the largest batch, trained on or evaluated
-	Rounded     int64 `json:"rounded"`     // the bf16 copy of the largest trained matrices that a launch takes, where products compute in bf16
+	Rounded     int64 `json:"rounded"`     // bf16 copies of the trained matrices, where a GPU computes in bf16
 	Trained     int64 `json:"trained"`     // numbers that are trained, not bytes
 	Host        int64 `json:"host"`        // page-locked memory of the host: moments that are offloaded
 }
@@ -69,6 +68,9 @@ type PlanReport struct {
 	Train  string `json:"train"`
 	DType  string `json:"dtype"`
 	Tokens int    `json:"tokens"`
+	// Recompute is what was asked for, or what auto chooses: layer or none; "" with train: head, which keeps no activations.
+	Recompute string       `json:"recompute,omitempty"`
+	Choices   []PlanChoice `json:"choices"` // what auto chooses from, the fastest first; else the one setting
 	PlanMemory
 	Process    int64  `json:"process,omitempty"` // of a CPU's: program, graph, Go's heap, scratch of as many threads as Plan has
 	Total      int64  `json:"total"`
@@ -91,7 +93,7 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 	for _, f := range []struct {
 		field *string
 		value string
-	}{{&opt.Train, nnet.TrainLoRA}, {&opt.DType, dtype}, {&opt.Recompute, "layer"}} {
+	}{{&opt.Train, nnet.TrainLoRA}, {&opt.DType, dtype}, {&opt.Recompute, "auto"}} {
 		if *f.field == "" {
 			*f.field = f.value
 		}
@@ -118,7 +120,7 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 		return PlanReport{}, err
 	}
 	spec := nnet.Spec{
-		Config: config, DType: compute, Train: opt.Train, Loss: loss.MSE, Recompute: opt.Recompute == "layer",
+		Config: config, DType: compute, Train: opt.Train, Loss: loss.MSE,
 		BF16Moments: opt.Moments == "bf16", Offload: opt.Offload,
 		Head: nnet.HeadSpec{Kind: nnet.Scalar, Activation: "sigmoid", Final: "shared"},
 		LoRA: nnet.LoRASpec{Rank: opt.LoRA.Rank, Alpha: opt.LoRA.Alpha, Targets: opt.LoRA.Targets, Layers: opt.LoRA.Layers},
@@ -129,25 +131,24 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 	if spec.Train == nnet.TrainHead { // the trunk runs once, for the hidden states; the head after it takes next to nothing
 		spec.Train = nnet.TrainNothing
 	}
-	r := PlanReport{Train: opt.Train, DType: opt.DType, Tokens: opt.Tokens, Device: opt.Memory}
-	memory, launches, err := measure(spec, opt.Tokens, opt.MicroBatches)
+	room := usable(opt.Memory)
+	list, err := candidates(spec, opt.Recompute, opt.Tokens, opt.MicroBatches, opt.Device, room)
 	if err != nil {
 		return PlanReport{}, err
 	}
-	if opt.Device == "cpu" {
-		r.Process = processBytes(config, opt.Tokens, launches, runtime.GOMAXPROCS(0))
+	c := choose(list)
+	r := PlanReport{
+		Train: opt.Train, DType: opt.DType, Tokens: opt.Tokens, Recompute: c.Recompute, PlanMemory: PlanMemory(c.memory), Process: c.process,
+		Total: c.Total, Device: opt.Memory, Fits: c.Fits, MostTokens: c.MostTokens,
 	}
-	r.PlanMemory, r.Total = PlanMemory(memory), memory.Total()+r.Process
+	for _, c := range list {
+		r.Choices, r.MostTokens = append(r.Choices, c.PlanChoice), max(r.MostTokens, c.MostTokens)
+	}
 	if opt.Train == nnet.TrainHead {
 		r.Trained = int64(config.HiddenSize) + 1
 	}
-	if opt.Memory == 0 {
-		return r, nil
-	}
-	room := usable(opt.Memory)
-	r.Fits, r.MostTokens = r.Total <= room, mostTokens(memory, room-r.Process, opt.Tokens)
-	if !r.Fits {
-		r.Advice, err = advise(spec, opt.Tokens, opt.MicroBatches, r.MostTokens, room-r.Process, opt.Device)
+	if opt.Memory > 0 && !r.Fits {
+		r.Advice, err = advise(c.spec, opt.Tokens, opt.MicroBatches, r.MostTokens, room-r.Process, opt.Device)
 	}
 	return r, err
 }
@@ -180,11 +181,15 @@ func mostTokens(m nnet.Memory, room int64, tokens int) int {
 	return int(float64(max(0, left)) / float64(m.Activations) * float64(tokens))
 }
 
-func measure(spec nnet.Spec, tokens, microBatches int) (nnet.Memory, int, error) {
+func measure(spec nnet.Spec, tokens, microBatches int, device string) (nnet.Memory, int, error) {
 	reads := max(1, tokens/16) // a step of sixteen tokens is a short one
 	stored := spec.Config.TorchDtype
-	return nnet.Measure(spec, nnet.Capacity{Tokens: tokens, Segments: 64, Ranges: 64, Reads: reads}, stored == "" || stored == "bfloat16",
-		microBatches)
+	m, launches, err := nnet.Measure(spec, nnet.Capacity{Tokens: tokens, Segments: 64, Ranges: 64, Reads: reads},
+		stored == "" || stored == "bfloat16", microBatches)
+	if device == "cpu" { // which rounds weights while it packs them
+		m.Rounded = 0
+	}
+	return m, launches, err
 }
 
 // advise says which settings would make a run fit, most of whose tokens fit as it is: each was measured.
@@ -222,7 +227,7 @@ func advise(spec nnet.Spec, tokens, microBatches, mostTokens int, room int64, de
 					say = append(say, c.say)
 				}
 			}
-			m, _, err := measure(changed, tokens, micros)
+			m, _, err := measure(changed, tokens, micros, device)
 			if err != nil {
 				return "", err
 			}
@@ -260,7 +265,7 @@ func (s *session) explain(err error, tokens, microBatches int) error {
 	if spec.Train == nnet.TrainHead {
 		spec.Train = nnet.TrainNothing
 	}
-	m, _, failed := measure(spec, tokens, microBatches)
+	m, _, failed := measure(spec, tokens, microBatches, s.c.Device)
 	if failed != nil {
 		return err
 	}

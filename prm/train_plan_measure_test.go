@@ -48,10 +48,14 @@ func TestPlanIsWhatIsTaken(t *testing.T) {
 		mode    string
 		micros  int
 		moments string
-	}{{"head", 1, "f32"}, {"lora", 1, "f32"}, {"lora", 5, "f32"}, {"full", 1, "f32"}, {"full", 5, "bf16"}} {
+		keep    string
+	}{
+		{"head", 1, "f32", "auto"}, {"lora", 1, "f32", "layer"}, {"lora", 5, "f32", "none"}, {"full", 1, "f32", "none"},
+		{"full", 5, "bf16", "layer"},
+	} {
 		mode, micros, moments := k.mode, k.micros, k.moments
 		c := config(t, base)
-		c.Train, c.LoRA.Rank, c.Optim.Moments, c.Batch.Tokens = mode, 16, moments, tokens
+		c.Train, c.LoRA.Rank, c.Optim.Moments, c.Batch.Tokens, c.Recompute = mode, 16, moments, tokens, k.keep
 		s, err := prepare(context.Background(), c.filled(), false)
 		require.NoError(t, err)
 		backend := &counting{Backend: s.backend, sizes: map[unsafe.Pointer]int64{}}
@@ -77,7 +81,7 @@ func TestPlanIsWhatIsTaken(t *testing.T) {
 		}
 		require.NoError(t, err)
 		plan, err := Plan(PlanOptions{Model: base, Train: mode, Tokens: tokens, MicroBatches: micros, DType: "f32", LoRA: c.LoRA,
-			Moments: moments})
+			Moments: moments, Recompute: k.keep})
 		require.NoError(t, err)
 		mapped := int64(0) // used where the file is
 		for _, p := range n.Parameters() {

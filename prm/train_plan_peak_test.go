@@ -60,25 +60,26 @@ func TestPlanIsThePeakOfAProcess(t *testing.T) {
 			func(t *testing.T) {
 				base := tiny(t, tinymodel.Options{Hidden: s.hidden, Intermediate: 4 * s.hidden, Layers: s.layers, Heads: s.heads, KVHeads: s.kvHeads,
 					MaxPositions: 4096, DType: safetensors.BF16})
-				for _, mode := range []string{"head", "lora", "full"} {
-					comparePeak(t, program, base, mode, s.tokens)
+				for _, k := range [][2]string{{"head", "layer"}, {"lora", "layer"}, {"full", "none"}} {
+					comparePeak(t, program, base, k[0], k[1], s.tokens)
 				}
 			})
 	}
 }
 
-func comparePeak(t *testing.T, program, base, mode string, tokens int) {
+func comparePeak(t *testing.T, program, base, mode, recompute string, tokens int) {
 	c := config(t, base)
 	c.Data.Trajectories, c.Data.Train = nil, []string{rowsFile(t, t.TempDir()+"/rows.jsonl", fullTexts(4, tokens))}
 	c.Data.EvalShare, c.Backend = new(0.25), "auto"
-	c.Train, c.LoRA.Rank, c.Batch = mode, 16, Batch{Trajectories: 2, Tokens: tokens}
+	c.Train, c.Recompute, c.LoRA.Rank, c.Batch = mode, recompute, 16, Batch{Trajectories: 2, Tokens: tokens}
 	c.Optim.Steps, c.Optim.Epochs, c.Eval.Every, c.Checkpoint.Every = 2, 0, new(1), new(1)
 	path := filepath.Join(t.TempDir(), "run.yaml")
 	text, err := strictyaml.Encode(c)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(path, text, 0o666))
 	peak, own := peakOf(t, exec.Command(program, "train", path))
-	plan, err := Plan(PlanOptions{Model: base, Train: mode, Tokens: tokens, MicroBatches: 2, Device: "cpu", LoRA: c.LoRA})
+	plan, err := Plan(PlanOptions{Model: base, Train: mode, Recompute: recompute, Tokens: tokens, MicroBatches: 2, Device: "cpu",
+		LoRA: c.LoRA})
 	require.NoError(t, err)
 	measured, planned := peak-own, plan.Total-programPages
 	t.Logf("%-4s peak %s, planned %s (%+.1f %%); program %s, planned %s", mode, bytesText(measured), bytesText(planned),

@@ -42,7 +42,9 @@ type runRecord struct {
 	DType     string            `json:"dtype"`
 	Counts    Counts            `json:"counts"`
 	// LambdaFinal is the value that loss.lambda_final was resolved to.
-	LambdaFinal   float64     `json:"lambda_final"`
+	LambdaFinal float64 `json:"lambda_final"`
+	// Recompute is what recompute: auto chose, or what was asked for, when the run was last started; "" with train: head.
+	Recompute     string      `json:"recompute,omitempty"`
 	Parts         []string    `json:"parts"` // what had labels
 	HeadInit      string      `json:"head_init"`
 	StepsPerEpoch int         `json:"steps_per_epoch"`
@@ -94,6 +96,7 @@ func (s *session) describe() error {
 		Data:   recordData{Train: hashed{Files: c.Data.Train, SHA256: s.data.trainSum}},
 		Seeds:  map[string]uint64{"order": *c.Seed, "split": *c.Seed, "init": *c.Seed},
 		Device: c.Device, Backend: c.Backend, DType: c.DType, Counts: s.data.counts, LambdaFinal: s.data.lambdaFinal, Parts: s.data.parts,
+		Recompute:     s.recompute,
 		StepsPerEpoch: s.data.stepsPerEpoch(c), Steps: s.steps(), History: []extension{}, Warnings: []string{},
 	}
 	s.newSteps = s.record.Steps
@@ -256,6 +259,7 @@ func (s *session) continueRun() error {
 	if record.Version != s.record.Version {
 		s.log.warnf("the run was begun by version %s, this is %s: the bits may differ", record.Version, s.record.Version)
 	}
+	record.Recompute = s.recompute
 	s.record, s.rates = *record, changedRates(before, s.c)
 	return nil
 }

@@ -40,6 +40,7 @@ type session struct {
 	closers      []func() error
 	lock         *filelock.Lock // of the run folder; nil before there is one
 	readOnly     bool           // the cache is not written
+	recompute    string         // what recompute: auto means here
 }
 
 // prepare opens the model and the data of a configuration. It writes nothing but the cache, and with readOnly not even that.
@@ -94,6 +95,9 @@ func (s *session) open(ctx context.Context) error {
 	}
 	s.closers = append(s.closers, tokens.Close)
 	if s.data, err = readDataset(ctx, c, s.renderer, tokens); err != nil {
+		return err
+	}
+	if err := s.chooseRecompute(); err != nil {
 		return err
 	}
 	if err := s.describe(); err != nil {
@@ -187,7 +191,7 @@ func (s *session) spec(train string) nnet.Spec {
 	return nnet.Spec{
 		Config: s.folder.Config, DType: s.dtype, Train: train,
 		Head: nnet.HeadSpec{Kind: c.Head.Kind, Activation: c.Head.Activation, Final: c.Head.Final},
-		LoRA: s.lora(), Loss: c.Loss.Kind, Recompute: c.Recompute == "layer", BF16Moments: c.Optim.Moments == "bf16", Offload: c.Optim.Offload &&
+		LoRA: s.lora(), Loss: c.Loss.Kind, Recompute: s.recompute != "none", BF16Moments: c.Optim.Moments == "bf16", Offload: c.Optim.Offload &&
 			train != nnet.TrainNothing,
 	}
 }

@@ -15,7 +15,7 @@ type planCommand struct {
 	Train        string  `default:"lora" help:"What is trained: head, lora or full."`
 	Tokens       int     `default:"8192" help:"Tokens of a micro-batch."`
 	MicroBatches int     `default:"16" help:"Micro-batches of an optimizer step; from 2 on their number changes nothing."`
-	Recompute    string  `default:"layer" help:"layer or none."`
+	Recompute    string  `default:"auto" help:"auto (none if that fits), layer or none."`
 	Moments      string  `default:"f32" help:"optim.moments: f32 or bf16."`
 	Offload      bool    `help:"optim.offload: moments lie in the host's memory."`
 	DType        string  `name:"dtype" help:"Compute dtype: bf16, f32 or f64; bf16 on a GPU and f32 on a CPU if it is not given."`
@@ -56,14 +56,19 @@ func (c planCommand) Run(p *program) error {
 		return p.printJSON(r)
 	}
 	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	for _, row := range []struct {
+	type row struct {
 		what  string
 		bytes int64
-	}{
-		{"weights", r.Weights}, {"gradients", r.Gradients}, {"moments", r.Moments},
+	}
+	rows := []row{{"weights", r.Weights}, {"gradients", r.Gradients}, {"moments", r.Moments},
 		{fmt.Sprintf("activations of %d tokens", r.Tokens), r.Activations},
-		{"rounded weights", r.Rounded}, {"the process itself", r.Process}, {"total", r.Total}, {"on the host, page-locked", r.Host},
-	} {
+		{"rounded weights", r.Rounded}, {"the process itself", r.Process}, {"total", r.Total}, {"on the host, page-locked", r.Host}}
+	for _, choice := range r.Choices {
+		if len(r.Choices) > 1 {
+			rows = append(rows, row{"total with recompute: " + choice.Recompute, choice.Total})
+		}
+	}
+	for _, row := range rows {
 		if _, err := fmt.Fprintf(w, "%s\t%.2f GiB\t\n", row.what, gib(row.bytes)); err != nil {
 			return err
 		}
@@ -72,6 +77,9 @@ func (c planCommand) Run(p *program) error {
 		return err
 	}
 	verdict := fmt.Sprintf("%s in %s trains %d numbers", r.Train, r.DType, r.Trained)
+	if r.Recompute != "" {
+		verdict += "; recompute: " + r.Recompute
+	}
 	switch {
 	case r.Fits:
 		verdict += fmt.Sprintf("; fits in %.1f GiB, as would up to %d tokens", gib(r.Device), r.MostTokens)

@@ -26,8 +26,8 @@ DEVFN bf16 dithered(float x, u64 noise) {
 template <class T> DEVFN void keep_moments(T *m, T *v, T first, T second, u64) { *m = first, *v = second; }
 DEVFN void keep_moments(bf16 *m, bf16 *v, float first, float second, u64 noise) { *m = dithered(first, noise), *v = dithered(second, noise >> 16); }
 
-// adamw changes nothing where the factor is NaN.
-template <class T, class M> DEVFN void adamw(T *out, const T *param, const T *grad, M *m, M *v, const double *hyper, const double *clipped, u64 n) {
+// Updates change nothing where the factor is NaN. copy is what products read of the parameter; null: they round it themselves.
+template <class T, class M> DEVFN void adamw(T *out, const T *param, const T *grad, M *m, M *v, const double *hyper, const double *clipped, u64 n, bf16 *copy) {
   if (clipped[FACTOR] != clipped[FACTOR]) return;
   T keep = 1 - hyper[LR] * hyper[WEIGHT_DECAY], beta1 = hyper[BETA1], rest1 = 1 - hyper[BETA1], beta2 = hyper[BETA2], rest2 = 1 - hyper[BETA2];
   T step = hyper[LR] / hyper[CORRECTION1], correction = root(hyper[CORRECTION2]), eps = hyper[EPS], scale = clipped[FACTOR];
@@ -36,29 +36,32 @@ template <class T, class M> DEVFN void adamw(T *out, const T *param, const T *gr
     T g = scale * grad[i], p = keep * param[i];
     T first = beta1 * (T)number(m[i]) + rest1 * g, second = beta2 * (T)number(v[i]) + rest2 * g * g;
     keep_moments(&m[i], &v[i], first, second, mix(salt + i));
-    out[i] = p - step * (first / (root(second) / correction + eps));
+    T now = p - step * (first / (root(second) / correction + eps));
+    out[i] = now;
+    if (copy) copy[i] = to_bf16((float)now);
   });
 }
 #define DEFINE(suffix, T, M) \
-  KERNEL(EACH_THREADS, 1) adamw_##suffix(T *out, const T *param, const T *grad, M *m, M *v, const double *hyper, const double *clipped, u64 n) { adamw(out, param, grad, m, v, hyper, clipped, n); } \
+  KERNEL(EACH_THREADS, 1) adamw_##suffix(T *out, const T *param, const T *grad, M *m, M *v, const double *hyper, const double *clipped, u64 n, bf16 *copy) { adamw(out, param, grad, m, v, hyper, clipped, n, copy); } \
   EXPORT(adamw_##suffix)
 DEFINE(f32, float, float)
 DEFINE(f64, double, double)
 DEFINE(f32_bf16, float, bf16)
 
-// sgd changes nothing where the factor is NaN.
-template <class T> DEVFN void sgd(T *out, const T *param, const T *grad, T *velocity, const double *hyper, const double *clipped, u64 n) {
+template <class T> DEVFN void sgd(T *out, const T *param, const T *grad, T *velocity, const double *hyper, const double *clipped, u64 n, bf16 *copy) {
   if (clipped[FACTOR] != clipped[FACTOR]) return;
   T rate = hyper[SGD_LR], momentum = hyper[SGD_MOMENTUM], decay = hyper[SGD_WEIGHT_DECAY], scale = clipped[FACTOR];
   each(n, [&](u64 i) {
     T p = param[i], g = scale * grad[i] + decay * p, v = momentum * velocity[i] + g;
     velocity[i] = v;
-    out[i] = p - rate * v;
+    T now = p - rate * v;
+    out[i] = now;
+    if (copy) copy[i] = to_bf16((float)now);
   });
 }
-KERNEL(EACH_THREADS, 1) sgd_f32(float *out, const float *param, const float *grad, float *velocity, const double *hyper, const double *clipped, u64 n) { sgd(out, param, grad, velocity, hyper, clipped, n); }
+KERNEL(EACH_THREADS, 1) sgd_f32(float *out, const float *param, const float *grad, float *velocity, const double *hyper, const double *clipped, u64 n, bf16 *copy) { sgd(out, param, grad, velocity, hyper, clipped, n, copy); }
 EXPORT(sgd_f32)
-KERNEL(EACH_THREADS, 1) sgd_f64(double *out, const double *param, const double *grad, double *velocity, const double *hyper, const double *clipped, u64 n) { sgd(out, param, grad, velocity, hyper, clipped, n); }
+KERNEL(EACH_THREADS, 1) sgd_f64(double *out, const double *param, const double *grad, double *velocity, const double *hyper, const double *clipped, u64 n, bf16 *copy) { sgd(out, param, grad, velocity, hyper, clipped, n, copy); }
 EXPORT(sgd_f64)
 
 // clip adds a sum of squares for each tensor, from the first to the last: there are some hundreds.

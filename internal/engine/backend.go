@@ -135,6 +135,12 @@ type PrefersBF16 interface {
 	PrefersBF16()
 }
 
+// ReportsMemory marks backends with memory of their own.
+type ReportsMemory interface {
+	// FreeMemory is how many bytes of it nothing has taken.
+	FreeMemory() (int64, error)
+}
+
 // MemoryError says that a device has not the memory that was wanted, in bytes.
 type MemoryError struct {
 	Device                    string // name and model
@@ -149,6 +155,13 @@ func (e *MemoryError) Error() string {
 type HostMemory interface {
 	// AllocHost returns zeroed memory of the host as Alloc does of the device; Upload, Download and Free take it too.
 	AllocHost(bytes int) (unsafe.Pointer, error)
+}
+
+// RoundsWeights is a backend whose products in bf16 read bf16 copies of f32 weights.
+type RoundsWeights interface {
+	// KeepRounded gives an f32 tensor a bf16 copy that lives as long as its memory: Upload, and the ops that update parameters, write
+	// both. Products round a weight that has no copy at every launch.
+	KeepRounded(*Tensor) error
 }
 
 // Recorder is a backend that repeats a list of launches at less cost than making them one by one.

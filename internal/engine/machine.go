@@ -19,6 +19,8 @@ type Plan struct {
 	Keep gorgonia.Nodes
 	// Split makes the launches that follow the loss a sequence of their own, see RunForward and RunBackward.
 	Split bool
+	// Bound is the memory of inputs that have some before the machine is compiled, as Bind gives it later.
+	Bound map[*gorgonia.Node]*Tensor
 	// Arena is shared with other machines; nil: the machine has its own.
 	Arena *Arena
 }
@@ -63,7 +65,7 @@ func Compile(plan Plan, backend Backend) (*Machine, error) {
 	if err := m.schedule(plan, fusionsOf(backend)); err != nil {
 		return nil, err
 	}
-	if err := m.allocate(plan.Arena); err != nil {
+	if err := m.allocate(plan.Arena, plan.Bound); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
 	sequence := &m.launch
@@ -147,7 +149,7 @@ func (m *Machine) placeInArena() {
 
 func align(n int) int { return (n + arenaAlign - 1) &^ (arenaAlign - 1) }
 
-func (m *Machine) allocate(shared *Arena) error {
+func (m *Machine) allocate(shared *Arena, bound map[*gorgonia.Node]*Tensor) error {
 	if shared == nil {
 		shared = &Arena{}
 	}
@@ -166,6 +168,11 @@ func (m *Machine) allocate(shared *Arena) error {
 	}
 	for n, st := range m.inputs {
 		st.tensor = NewTensor(nil, n.Dtype(), n.Shape(), nil)
+		if t := bound[n]; t != nil {
+			if err := st.tensor.Point(t); err != nil {
+				return fmt.Errorf("input %s: %w", n.Name(), err)
+			}
+		}
 		if n.Op() != nil {
 			if err := m.uploadConstant(n); err != nil {
 				return err

@@ -117,6 +117,11 @@ func (n *Network) load() error {
 			return fmt.Errorf("tensor %s: %w", p.Name, err)
 		}
 		n.tensors[p.Name] = placed
+		if b, ok := n.backend.(engine.RoundsWeights); ok && n.spec.rounds(p) {
+			if err := b.KeepRounded(placed); err != nil {
+				return fmt.Errorf("tensor %s: its bf16 copy: %w", p.Name, err)
+			}
+		}
 	}
 	return nil
 }
@@ -198,6 +203,13 @@ func (n *Network) machine(what output, need Capacity) (*engine.Machine, error) {
 	}
 	plan := n.graph.plan(what)
 	plan.Arena = &n.arena
+	plan.Bound = map[*gorgonia.Node]*engine.Tensor{}
+	for _, p := range n.graph.Params {
+		plan.Bound[p.Node] = n.tensors[p.Name]
+	}
+	for i, node := range n.graph.Cached {
+		plan.Bound[node] = n.cache[i]
+	}
 	m, err := engine.Compile(plan, n.backend)
 	if errors.Is(err, engine.ErrArena) {
 		if err := n.compile(n.capacity); err != nil { // closes the machines that need less; the next one of them will find room
@@ -207,16 +219,6 @@ func (n *Network) machine(what output, need Capacity) (*engine.Machine, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("capacity %+v: %w", n.capacity, err)
-	}
-	for _, p := range n.graph.Params {
-		if err := m.Bind(p.Node, n.tensors[p.Name]); err != nil {
-			return nil, err
-		}
-	}
-	for i, node := range n.graph.Cached {
-		if err := m.Bind(node, n.cache[i]); err != nil {
-			return nil, err
-		}
 	}
 	n.machines[what] = m
 	return m, nil

@@ -2,7 +2,6 @@ package nnet
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/ops"
@@ -14,7 +13,7 @@ type Memory struct {
 	Gradients   int64 `json:"gradients"`   // of trained parameters
 	Moments     int64 `json:"moments"`     // of the optimizer, unless they lie on the host
 	Activations int64 `json:"activations"` // the arena of the largest batch, trained on or evaluated
-	Rounded     int64 `json:"rounded"`     // the bf16 copy of the largest trained matrices that a launch takes, where products compute in bf16
+	Rounded     int64 `json:"rounded"`     // bf16 copies of the trained matrices, where products compute in bf16; a CPU keeps none
 	Trained     int64 `json:"trained"`     // numbers that are trained
 	Host        int64 `json:"host"`        // page-locked memory of the host: moments that are offloaded
 }
@@ -75,12 +74,8 @@ func Measure(spec Spec, capacity Capacity, bf16 bool, microBatches int) (Memory,
 		} else {
 			memory.Moments += moments
 		}
-		if spec.DType == engine.BFloat16 && p.Decays() {
-			together := int64(1)
-			if strings.HasSuffix(p.Name, ".gate_proj.weight") { // with up_proj's, see ops.Fusions
-				together = 2
-			}
-			memory.Rounded = max(memory.Rounded, 2*together*numbers)
+		if spec.rounds(p) {
+			memory.Rounded += 2 * numbers
 		}
 	}
 	return memory, launches, nil

@@ -73,6 +73,12 @@ func (s Spec) rule() Rule {
 	return s.Rule
 }
 
+// rounds tells whether products read a bf16 copy of a parameter: a trained matrix before the read-outs. Rows of the embedding are
+// looked up in f32.
+func (s Spec) rounds(p *Parameter) bool {
+	return s.DType == engine.BFloat16 && p.Trained && p.Decays() && !p.Head && p.Name != "model.embed_tokens.weight"
+}
+
 // moments is the dtype of the optimizer's state of a parameter of a dtype.
 func (s Spec) moments(param tensor.Dtype) tensor.Dtype {
 	if s.BF16Moments {
