@@ -7,7 +7,7 @@ COMMIT   := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-long notices sbom vulncheck lint race noasm arm64 fuzz fuzz-grade verify-peer generate tokenizers tokenizers-check goldens learn-real bench exports faults-peer vllm attack serve-bench minilm label-real ptx ptxas gpu gpu-check gpu-bench gorgonia-cu emulated cpu-check kills tokens-scale plan-peak docs first-hour release release-check wheel cross trackers deploy-check pages
+.PHONY: help build demo test test-long notices sbom vulncheck lint race noasm arm64 fuzz fuzz-grade verify-peer generate tokenizers tokenizers-check goldens learn-real bench bench-go exports faults-peer vllm attack serve-bench minilm label-real ptx ptxas gpu gpu-check gpu-bench gorgonia-cu emulated cpu-check kills tokens-scale plan-peak docs first-hour release release-check wheel cross trackers deploy-check pages
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -145,6 +145,10 @@ label-real: ## label with a llama.cpp server and a small model (needs Python and
 
 bench: ## time scoring and a LoRA step at the 0.5B shape against PyTorch, in turn (needs Python and ../shared; nothing else running)
 	scripts/bench.sh
+
+bench-go: build ## time per op of scoring and of a LoRA step beside the machine's measured peak (nothing else running)
+	bin/prm bench --mode score
+	bin/prm bench --mode lora
 
 docs: ## the pages of docs/ as a static site in runs/docs-site
 	cd internal/tools/site && go vet . && go test . && go run . --docs ../../../docs --out ../../../runs/docs-site

@@ -9,11 +9,11 @@ rounds=${ROUNDS:-2}
 . scripts/goldens/venv.sh
 mkdir -p "$work"
 [ -f "$work/0.5b/model.safetensors" ] || go run ./internal/tools/randommodel --shape 0.5b --out "$work/0.5b"
-go build -o "$work/speed" ./internal/tools/speed
+go build -o "$work/prm" ./cmd/prm
 for mode in score lora; do
   tokens=2048
   for _ in $(seq "$rounds"); do
-    printf 'goprm   '; "$work/speed" --model "$work/0.5b" --mode $mode --tokens $tokens
+    printf 'goprm   '; "$work/prm" --threads 2 bench "$work/0.5b" --mode $mode --tokens $tokens --dtype f32 --json | tr -d '\n'; echo
     printf 'pytorch '; "$venv/bin/python" "$shared/bench/bench_torch.py" --shape 0.5b --mode $mode --tokens $tokens --dtype f32 --threads 2
   done
 done

@@ -16,6 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/goprm/goprm/internal/formats"
 	"github.com/goprm/goprm/internal/runlog"
+	"github.com/goprm/goprm/internal/speed"
 	"github.com/goprm/goprm/prm"
 
 	_ "github.com/goprm/goprm/internal/cpu"
@@ -38,6 +39,7 @@ type commands struct {
 	Label    labelCommand    `cmd:"" help:"Make step and trajectory rewards of trajectories."`
 	Demo     demoCommand     `cmd:"" help:"See it learn: data, training, evaluation and best of N in a few minutes."`
 	Plan     planCommand     `cmd:"" help:"Say what memory a training run takes on a device, from the model's configuration alone."`
+	Bench    benchCommand    `cmd:"" help:"Time each op of scoring or training on this CPU, beside the machine's measured peak."`
 	Cache    cacheCommand    `cmd:"" help:"Say what the cache of hidden states holds, and make it smaller."`
 	Devices  devicesCommand  `cmd:"" help:"List what can compute here, and why not what cannot."`
 	Report   reportCommand   `cmd:"" help:"Make one page of runs, scores and results."`
@@ -189,6 +191,7 @@ func newParser(c *commands, stdout, stderr io.Writer, exit func(int)) (*kong.Kon
 		kong.Description("goprm trains, evaluates and serves process reward models for long chain-of-thought reasoning."),
 		kong.Vars{
 			"formats": strings.Join(formats.Names(), ", "),
+			"shapes":  strings.Join(speed.Shapes(), ","),
 			"parts":   "Steps that the reward averages: trained, thinking, response or all; the model's choice by default.",
 		},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.ValueFormatter(valueHelp))

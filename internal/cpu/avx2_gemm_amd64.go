@@ -47,3 +47,8 @@ func packRows6Of6F32(dst *float32, rows **float32, from int, n4 int)
 //
 //go:noescape
 func packColumns6F32(dst *float32, src *float32, ld int, k int)
+
+// peakFMA8 does n times 12 independent multiply-adds of 8 float32, on zeros.
+//
+//go:noescape
+func peakFMA8(n int)

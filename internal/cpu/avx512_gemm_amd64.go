@@ -52,3 +52,8 @@ func packRows4Of12F32(dst *float32, rows **float32, from int, n4 int)
 //
 //go:noescape
 func packColumns12F32(dst *float32, src *float32, ld int, k int)
+
+// peakFMA16 does n times 24 independent multiply-adds of 16 float32, on zeros.
+//
+//go:noescape
+func peakFMA16(n int)

@@ -21,8 +21,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestServerKilled kills a server under load again and again, at random or ahead of a write of its audit log. Each text that was answered is
-// in the log, a line that was torn is cut off by the next start, and the log as a whole replays to the bit.
+// TestServerKilled kills a server under load again and again, at random or ahead of a write of its audit log. Each text that was answered
+// is in the log, a line that was torn is cut off by the next start, and the log as a whole replays to the bit.
 func TestServerKilled(t *testing.T) {
 	w := newWorld(t)
 	model, audit := w.path("reference-train/run/model"), w.path("audit.jsonl")

@@ -141,6 +141,19 @@ type ReportsMemory interface {
 	FreeMemory() (int64, error)
 }
 
+// MeasuresPeaks marks backends that measure what the machine's instructions reach at best.
+type MeasuresPeaks interface {
+	// MeasurePeaks takes some milliseconds for each dtype of products, with as many threads as launches take.
+	MeasurePeaks() ([]Peak, error)
+}
+
+// Peak is a rate of multiplications and additions, each counted as one, on registers alone.
+type Peak struct {
+	DType       string // of the products
+	Instruction string
+	PerSecond   float64
+}
+
 // MemoryError says that a device has not the memory that was wanted, in bytes.
 type MemoryError struct {
 	Device                    string // name and model

@@ -19,36 +19,9 @@ import (
 	"github.com/goprm/goprm/internal/hfmodel"
 	"github.com/goprm/goprm/internal/rng"
 	"github.com/goprm/goprm/internal/safetensors"
+	"github.com/goprm/goprm/internal/speed"
 	"github.com/goprm/goprm/internal/tinymodel"
 )
-
-// shapes, those with a size for a name are of Qwen2.5's config.json files.
-var shapes = map[string]map[string]any{
-	"tiny":  shape(64, 2, 4, 2, 160, 512),
-	"small": shape(128, 2, 2, 1, 320, 512), // heads of 64, which vLLM wants
-	"0.5b":  shape(896, 24, 14, 2, 4864, 151936),
-	"1.5b":  shape(1536, 28, 12, 2, 8960, 151936),
-	"7b":    untied(shape(3584, 28, 28, 4, 18944, 152064)),
-	"72b":   untied(shape(8192, 80, 64, 8, 29568, 152064)),
-	"qwen3": qwen3(shape(64, 2, 4, 2, 160, 512)), // heads wider than a quarter of the model
-}
-
-func qwen3(config map[string]any) map[string]any {
-	config["architectures"], config["model_type"], config["head_dim"] = []string{"Qwen3ForCausalLM"}, "qwen3", 32
-	return config
-}
-
-func untied(config map[string]any) map[string]any {
-	config["tie_word_embeddings"] = false
-	return config
-}
-
-func shape(hidden, layers, heads, keyHeads, intermediate, vocab int) map[string]any {
-	return map[string]any{"architectures": []string{"Qwen2ForCausalLM"}, "model_type": "qwen2", "hidden_act": "silu",
-		"hidden_size": hidden, "num_hidden_layers": layers, "num_attention_heads": heads, "num_key_value_heads": keyHeads,
-		"intermediate_size": intermediate, "vocab_size": vocab, "rms_norm_eps": 1e-6, "rope_theta": 1e6,
-		"max_position_embeddings": 32768, "tie_word_embeddings": true}
-}
 
 func main() {
 	name := flag.String("shape", "0.5b", "tiny, small, 0.5b, 1.5b, 7b, 72b or qwen3; test: the chat model of the tests")
@@ -58,7 +31,7 @@ func main() {
 	vocabulary := flag.Int("vocab", 0, "tokens; 0: the shape's")
 	out := flag.String("out", "", "folder to make")
 	flag.Parse()
-	config := shapes[*name]
+	config := speed.ShapeConfig(*name)
 	if config != nil && *vocabulary > 0 {
 		config["vocab_size"] = *vocabulary
 	}

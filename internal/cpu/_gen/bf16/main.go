@@ -25,6 +25,7 @@ func main() {
 	packPairs(mr)
 	widen()
 	round(c)
+	vector.Peak(set, "peakBF16", "VDPBF16PS", func(x, y, sum reg.VecVirtual) { VPDPWSSD(x, y, sum) })
 	c.Define()
 	Generate()
 }

@@ -30,6 +30,9 @@ func main() {
 		packRows(min(rows, 8), mr, false)
 	}
 	packColumns(mr, false)
+	vector.Peak(set, fmt.Sprintf("peakFMA%d", set.Lanes), "multiply-adds of "+digits(set.Lanes)+" float32", func(x, y, sum reg.VecVirtual) {
+		VFMADD231PS(x, y, sum)
+	})
 	Generate()
 }
 

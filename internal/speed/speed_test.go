@@ -1,0 +1,127 @@
+package speed
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/goprm/goprm/internal/engine"
+	"github.com/goprm/goprm/internal/ops"
+	"github.com/stretchr/testify/require"
+
+	_ "github.com/goprm/goprm/internal/cpu"
+	_ "github.com/goprm/goprm/nn"
+)
+
+// Executed and nominal operations of the tiny shape, worked out by hand: two layers of width 64, keys of 32, 160 inside.
+func TestCountsOfAScoringStep(t *testing.T) {
+	o := Defaults()
+	o.Shape, o.Tokens, o.ReadEvery, o.Steps, o.Warmup = "tiny", 200, 50, 2, 0
+	r, err := Run(context.Background(), o)
+	require.NoError(t, err)
+	const qkv, after, attention = 64*64 + 2*32*64, 64*64 + 3*64*160, 200 * 201 / 2 * 64
+	reads := 4
+	executed := 2*200*(2*qkv+after) + 2*reads*(after+64) + 2*4*attention // the last layer after its attention at read-outs alone; the head
+	require.InDelta(t, float64(executed)/1e9, r.Executed, 1e-12)
+	require.InDelta(t, float64(2*200*2*(qkv+after)+2*4*attention)/1e9, r.Nominal, 1e-12)
+	require.Len(t, r.Seconds, 2)
+	launches := map[string]int{}
+	total := r.Outside
+	for _, op := range r.Ops {
+		launches[op.Op] = op.Launches
+		total += op.Seconds
+	}
+	require.Equal(t, 2, launches["attention"])
+	require.Equal(t, 4, launches["linear 160×64"], "gate and up")
+	require.InDelta(t, (r.Seconds[0]+r.Seconds[1])/2, total, 1e-9, "ops and what lies between them are the whole step")
+}
+
+// A training step by definition: of frozen matrices 2 products, of trained ones 3.
+func TestNominalOfTraining(t *testing.T) {
+	for mode, want := range map[string]float64{
+		"lora": 2*100*(2*86016+3*2*8*(2*(64+64)+2*(64+32)+3*(64+160))) + 3.5*4*2*5050*64,
+		"full": 2*100*3*86016 + 3.5*4*2*5050*64,
+	} {
+		o := Defaults()
+		o.Shape, o.Mode, o.Tokens, o.Rank, o.Steps, o.Warmup, o.Recompute = "tiny", mode, 100, 8, 1, 0, false
+		r, err := Run(context.Background(), o)
+		require.NoError(t, err)
+		require.InDelta(t, want/1e9, r.Nominal, 1e-9, mode)
+		require.Greater(t, r.Executed, r.Nominal/2)
+		o.Recompute = true
+		again, err := Run(context.Background(), o)
+		require.NoError(t, err)
+		require.Greater(t, again.Executed, r.Executed, "%s: what is computed again counts as executed", mode)
+		require.InDelta(t, r.Nominal, again.Nominal, 0)
+	}
+}
+
+// Pairs of queries and keys against each of them asked by itself.
+func TestPairs(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 50 {
+		starts, offsets, ranges := []int32{0}, []int32{0}, []int32{}
+		want := 0
+		for range 1 + r.IntN(3) {
+			queries := r.IntN(9)
+			for range r.IntN(3) {
+				mask, keys, window := r.IntN(3), r.IntN(12), 1+r.IntN(6)
+				ranges = append(ranges, 0, 5, int32(5+keys), int32(mask), int32(window))
+				for i := range queries {
+					for k := range keys {
+						if mask == ops.MaskFull || mask == ops.MaskCausal && k <= i || mask == ops.MaskWindow && i-k >= 0 && i-k < window {
+							want++
+						}
+					}
+				}
+			}
+			starts, offsets = append(starts, starts[len(starts)-1]+int32(queries)), append(offsets, int32(len(ranges)/ops.RangeLen))
+		}
+		c := engine.Call{In: []*engine.Tensor{nil, nil, nil, engine.FromSlice(starts, len(starts)), engine.FromSlice(offsets, len(offsets)),
+			engine.FromSlice(ranges, len(ranges)/ops.RangeLen, ops.RangeLen)},
+			Live: engine.FromSlice([]int32{-1, -1, -1}, int(engine.NumDims))}
+		require.InDelta(t, float64(want), pairs(c), 0)
+	}
+}
+
+func TestReport(t *testing.T) {
+	o := Defaults()
+	o.Shape, o.Tokens, o.Steps = "tiny", 64, 1
+	r, err := Run(context.Background(), o)
+	require.NoError(t, err)
+	for _, p := range r.Machine.Peaks {
+		require.Greater(t, p.Rate, 0.0, p.DType)
+	}
+	require.Greater(t, r.Machine.Memory, 0.0)
+	var text strings.Builder
+	require.NoError(t, r.Write(&text))
+	require.Contains(t, text.String(), "score of 64 tokens in f32 on cpu/")
+	require.Contains(t, text.String(), "linear 160×64")
+	raw, err := json.Marshal(r)
+	require.NoError(t, err)
+	require.Contains(t, string(raw), `"nominal_gflop":`)
+	if r.Peak > 0 {
+		require.InDelta(t, r.ExecutedRate/r.Peak, r.Share, 1e-12)
+		require.False(t, math.IsInf(r.Share, 0))
+	}
+}
+
+func TestValidate(t *testing.T) {
+	for want, change := range map[string]func(*Options){
+		"shape":      func(o *Options) { o.Shape = "3b" },
+		"mode":       func(o *Options) { o.Mode = "train" },
+		"dtype":      func(o *Options) { o.DType = "f16" },
+		"tokens":     func(o *Options) { o.Tokens = 0 },
+		"read-every": func(o *Options) { o.ReadEvery = 0 },
+		"steps":      func(o *Options) { o.Steps = 0 },
+		"threads":    func(o *Options) { o.Threads = -1 },
+	} {
+		o := Defaults()
+		require.NoError(t, o.Validate())
+		change(&o)
+		require.ErrorContains(t, o.Validate(), want)
+	}
+}
