@@ -2,6 +2,7 @@ package dist
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime"
@@ -216,7 +217,7 @@ func (g *Group) Gather(mine []byte) ([][]byte, error) {
 	return parts, nil
 }
 
-// Agree returns an error if any rank has one, on every rank: that of the lowest rank that has one.
+// Agree returns an error on every rank if any has one: its own where it has one, else that of the lowest rank that has.
 func (g *Group) Agree(err error) error {
 	if g == nil {
 		return err
@@ -229,24 +230,28 @@ func (g *Group) Agree(err error) error {
 	if failed != nil {
 		return errors.Join(err, failed)
 	}
+	if err != nil {
+		return &RankError{g.Rank, g.World, err}
+	}
 	for rank, message := range all {
-		switch {
-		case len(message) == 0:
-		case rank == g.Rank:
-			return fmt.Errorf("rank %d of %d: %w", rank, g.World, err)
-		default:
-			return fmt.Errorf("rank %d of %d: %w", rank, g.World, remoteError(message[1:]))
+		if len(message) > 0 {
+			return &RankError{rank, g.World, errors.New(string(message[1:]))}
 		}
 	}
 	return nil
 }
 
-// remoteError is the text of another rank's error.
-type remoteError string
+// RankError is an error that one rank had, maybe another one.
+type RankError struct {
+	Rank, World int
+	Err         error
+}
 
-func (e remoteError) Error() string { return string(e) }
+func (e *RankError) Error() string { return fmt.Sprintf("rank %d of %d: %v", e.Rank, e.World, e.Err) }
 
-// First runs f on rank 0; its error is every rank's.
+func (e *RankError) Unwrap() error { return e.Err }
+
+// First runs f on rank 0, and returns when it is done; its error is every rank's.
 func (g *Group) First(f func() error) error {
 	var err error
 	if g.IsFirst() {
@@ -271,5 +276,23 @@ func (g *Group) Any(here bool) (bool, error) {
 	return here, err
 }
 
-// ErrOtherRank marks the errors that another rank made.
-func ErrOtherRank(err error) bool { return errors.As(err, new(remoteError)) }
+// Told returns rank 0's value on every rank.
+func Told[T any](g *Group, value T) (T, error) {
+	if g == nil {
+		return value, nil
+	}
+	text, err := []byte(nil), error(nil)
+	if g.IsFirst() {
+		text, err = json.Marshal(value)
+	}
+	if err := g.Agree(err); err != nil {
+		return value, err
+	}
+	all, err := g.Gather(text)
+	if err != nil || g.IsFirst() {
+		return value, err
+	}
+	var told T
+	err = json.Unmarshal(all[0], &told)
+	return told, err
+}

@@ -138,13 +138,18 @@ func TestErrorsOfOneRankAreEverybodys(t *testing.T) {
 		}
 		return g.Agree(err)
 	})
-	for _, err := range errs {
-		require.EqualError(t, err, "rank 1 of 3: no room on 1")
+	for rank, of := range []int{1, 1, 2} {
+		require.EqualError(t, errs[rank], fmt.Sprintf("rank %d of 3: no room on %d", of, of))
 	}
-	require.True(t, ErrOtherRank(errs[0]))
-	require.False(t, ErrOtherRank(errs[1]))
 	errs = onRanks(t, 2, time.Minute, func(g *Group) error { return g.First(func() error { return fmt.Errorf("from %d", g.Rank) }) })
 	require.EqualError(t, errs[1], "rank 0 of 2: from 0")
+	requireAll(t, onRanks(t, 3, time.Minute, func(g *Group) error {
+		told, err := Told(g, map[string]float64{"rank": 0.1 + float64(g.Rank)})
+		if err == nil && told["rank"] != 0.1 {
+			err = fmt.Errorf("told %v", told)
+		}
+		return err
+	}))
 }
 
 func TestSizesAreChecked(t *testing.T) {

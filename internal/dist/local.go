@@ -49,7 +49,7 @@ func (m *meeting) wait() error {
 	for m.round == round && !m.aborted {
 		m.all.Wait()
 	}
-	if m.aborted {
+	if m.round == round {
 		return errGaveUp
 	}
 	return nil

@@ -252,7 +252,9 @@ func (n *Network) backward(ctx context.Context, b MicroBatch, result *StepResult
 	if err != nil {
 		return nil, err
 	}
-	result.add(n.spec.Loss, b, scores)
+	if !b.Idle {
+		result.add(n.spec.Loss, b, scores)
+	}
 	return n.gradsOf(machine), nil
 }
 
@@ -319,7 +321,8 @@ func (r *StepResult) add(kind loss.Kind, b MicroBatch, s Scores) {
 	r.NumFinal += parts.NFinal
 }
 
-// norm is the global L2 norm of the gradients; a NaN or Inf names the first bad tensor. With ranks the owners of gradients give their squares.
+// norm is the global L2 norm of the gradients; a NaN or Inf names the first bad tensor. With ranks the owners of gradients give their
+// squares.
 func (o *optimizer) norm(grads []*engine.Tensor, with *ranks) (float64, error) {
 	for i, g := range grads {
 		if with != nil && !o.owns(i) {

@@ -191,7 +191,7 @@ func (r *ranks) spread(b engine.Backend, parameters []*engine.Tensor) error {
 			if end += n; owner == r.group.Rank {
 				continue
 			}
-			if err := r.span(parameters, owner, at, from, func(b1 []byte, part *engine.Tensor) error { return b.Upload(part, b1) }); err != nil {
+			if err := r.span(parameters, owner, at, from, func(from []byte, part *engine.Tensor) error { return b.Upload(part, from) }); err != nil {
 				return err
 			}
 		}
@@ -262,7 +262,8 @@ func (n *Network) allGradients(ctx context.Context, batches []MicroBatch) (StepR
 }
 
 // shardedGradients is allGradients of ZeRO stage 2: each micro-batch's gradients are summed at the owners, which alone keep the sums.
-func (n *Network) shardedGradients(ctx context.Context, batches []MicroBatch, most int) (result StepResult, sum []*engine.Tensor, err error) {
+func (n *Network) shardedGradients(ctx context.Context, batches []MicroBatch, most int) (
+	result StepResult, sum []*engine.Tensor, err error) {
 	if err := n.reserve(batches); err != nil {
 		return result, nil, err
 	}

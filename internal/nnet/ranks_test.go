@@ -46,7 +46,8 @@ func onRanks(t *testing.T, spec nnet.Spec, world, stage, steps int, damage func(
 	return out
 }
 
-func oneRank(t *testing.T, o *opener, spec nnet.Spec, g *dist.Group, stage, steps int, damage func(rank, step int, n *nnet.Network)) trained {
+func oneRank(t *testing.T, o *opener, spec nnet.Spec, g *dist.Group, stage, steps int,
+	damage func(rank, step int, n *nnet.Network)) trained {
 	n := o.open(spec)
 	out := trained{values: map[string][]float64{}, state: map[string][]byte{}}
 	if out.err = n.Join(g, stage); out.err != nil {
