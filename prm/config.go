@@ -7,6 +7,7 @@ import (
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/data/tokenizer"
+	"github.com/goprm/goprm/internal/dist"
 	"github.com/goprm/goprm/loss"
 )
 
@@ -36,6 +37,7 @@ type TrainConfig struct {
 	Reward     RewardConfig     `yaml:"reward"`
 	Eval       EvalConfig       `yaml:"eval"`
 	Checkpoint CheckpointConfig `yaml:"checkpoint"`
+	Dist       DistConfig       `yaml:"dist"`
 	// OnNonFinite says what a step does whose loss or gradient is NaN or Inf, which is never applied: stop (default) ends the run; skip
 	// passes its batch over; rollback takes the weights and moments of the newest checkpoint besides, so that what led there is undone.
 	OnNonFinite string `yaml:"on_nonfinite"`
@@ -75,10 +77,15 @@ type TrainConfig struct {
 	// have been told of before.
 	OnStep     func(StepMetrics) `yaml:"-"`
 	OnEvaluate func(Evaluation)  `yaml:"-"`
+	// Distributed makes the run that of all processes which mpirun, torchrun or srun started, as their environment says (docs/scale.md);
+	// false: of this process alone, whatever that says. A program that sets it imports github.com/goprm/goprm/mpi. Only rank 0 reports and
+	// calls OnStep and OnEvaluate. A process can do so once.
+	Distributed bool `yaml:"-"`
 	// Version of the program, for run.json and the model; "": the module's.
 	Version string `yaml:"-"`
 
-	explicit bool // an empty text is empty, and no number that is no pointer stands for its default
+	ranks    *dist.Group // nil: this process alone
+	explicit bool        // an empty text is empty, and no number that is no pointer stands for its default
 }
 
 // DataConfig says what to train and to evaluate on.
@@ -198,6 +205,7 @@ func DefaultTrainConfig() TrainConfig {
 		Reward:      RewardConfig{Over: "trained", Alpha: new(1.0)},
 		Eval:        EvalConfig{Every: new(100), Best: "within_auroc"},
 		Checkpoint:  CheckpointConfig{Every: new(100), Keep: new(3)},
+		Dist:        DistConfig{Zero: 1, Timeout: 1800},
 		OnNonFinite: "stop", NonFiniteBudget: new(10),
 		Save: "last",
 		Seed: new(uint64(1)), Device: "auto", Backend: "auto", SaveDType: "base", DType: "auto",

@@ -160,6 +160,10 @@ func (c *TrainConfig) validateRun() error {
 		return fmt.Errorf("checkpoint.keep: %d is negative", *c.Checkpoint.Keep)
 	case *c.NonFiniteBudget < 0:
 		return fmt.Errorf("nonfinite_budget: %d is negative", *c.NonFiniteBudget)
+	case c.Dist.Zero != 1 && c.Dist.Zero != 2:
+		return fmt.Errorf("dist.zero: %d is neither 1 nor 2", c.Dist.Zero)
+	case c.Dist.Timeout < 1:
+		return fmt.Errorf("dist.timeout: %d is less than 1 second", c.Dist.Timeout)
 	case c.Threads < 0:
 		return fmt.Errorf("threads: %d is negative", c.Threads)
 	}
@@ -194,7 +198,7 @@ func (c *TrainConfig) validateSizes() error {
 		{"lora.rank", c.LoRA.Rank, 1 << 16}, {"text.max_tokens", c.Text.MaxTokens, 1 << 24}, {"optim.epochs", c.Optim.Epochs, 1 << 20},
 		{"optim.steps", c.Optim.Steps, math.MaxInt32}, {"eval.every", *c.Eval.Every, math.MaxInt32}, {"eval.max", c.Eval.Max, math.MaxInt32},
 		{"checkpoint.every", *c.Checkpoint.Every, math.MaxInt32}, {"checkpoint.keep", *c.Checkpoint.Keep, math.MaxInt32},
-		{"seeds", len(c.Seeds), 1 << 10},
+		{"seeds", len(c.Seeds), 1 << 10}, {"dist.timeout", c.Dist.Timeout, 1 << 24},
 	} {
 		if size.value > size.most {
 			return fmt.Errorf("%s: %d is more than %d", size.key, size.value, size.most)

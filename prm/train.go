@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/goprm/goprm/internal/checkpoint"
+	"github.com/goprm/goprm/internal/dist"
 	"github.com/goprm/goprm/internal/filelock"
 	"github.com/goprm/goprm/internal/mmap"
 	"github.com/goprm/goprm/internal/modelfolder"
@@ -32,6 +33,7 @@ type TrainResult struct {
 	Counts          Counts
 	Threshold       float64 // saved with the model
 	Warnings        []string
+	Rank            int // of this process in a distributed run
 	// Seeds has a result for each seed that was started, in the order of TrainConfig.Seeds; the other fields are those of the last one.
 	Seeds []*TrainResult
 	// Spread has the mean and standard deviation of each metric over the last evaluations of all seeds, if each of them defines it.
@@ -61,24 +63,37 @@ func Train(ctx context.Context, cfg TrainConfig) (*TrainResult, error) {
 		return nil, err
 	}
 	c := cfg.filled()
+	if c.Distributed {
+		return trainJoined(ctx, c)
+	}
 	if len(c.Seeds) > 0 {
 		return trainSeeds(ctx, c)
 	}
-	state, err := inspectRun(c.Out, c.Resume) // before anything expensive is opened
-	if err != nil {
-		return nil, err
-	}
+	var state runState
 	var lock *filelock.Lock
-	if state == runBegun {
-		if lock, err = lockRun(c.Out); err != nil {
-			return nil, err
+	err := c.ranks.First(func() (err error) { // before anything expensive is opened
+		if state, err = inspectRun(c.Out, c.Resume); err == nil && state == runBegun {
+			lock, err = lockRun(c.Out)
 		}
+		return err
+	})
+	if err == nil {
+		state, err = dist.Told(c.ranks, state)
+	}
+	if err != nil {
+		return nil, errors.Join(err, releaseRun(lock))
 	}
 	var s *session
 	err = mmap.Guard(func() (err error) {
 		s, err = prepare(ctx, c, false)
 		return err
 	})
+	if err = c.ranks.Agree(err); err == nil {
+		err = s.sameOnAllRanks()
+	}
+	if err != nil && s != nil {
+		err = errors.Join(err, s.Close())
+	}
 	if err != nil {
 		return interruptedBefore(ctx, c, errors.Join(err, releaseRun(lock)))
 	}
@@ -129,7 +144,7 @@ func (s *session) train(ctx context.Context, state runState) (*TrainResult, erro
 			return nil, err
 		}
 		var err error
-		if from, err = s.newestCheckpoint(); err != nil {
+		if from, err = s.checkpointOfAll(); err != nil {
 			return nil, err
 		}
 		if done, err := s.alreadyComplete(from); done != nil || err != nil {
@@ -140,22 +155,54 @@ func (s *session) train(ctx context.Context, state runState) (*TrainResult, erro
 	s.log.infof("%s on %s, %s: %d trajectories with %d step and %d trajectory labels, %d tokens; %d to evaluate on; %d steps",
 		s.c.Train, s.backend.Name(), s.c.DType, n.Trajectories, n.StepLabels, n.TrajectoryLabels, n.Tokens, n.EvalTrajectories, s.newSteps)
 	network, err := s.network(ctx)
-	if err != nil {
+	if err := s.c.ranks.Agree(err); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(network.Join(s.c.ranks, s.c.Dist.Zero), network.Broadcast(s.c.ranks)); err != nil {
+		return nil, err
+	}
+	if err := s.beginRanks(from); err != nil {
 		return nil, err
 	}
 	if state == runAbsent {
-		if err := s.createRun(); err != nil {
+		err := s.c.ranks.First(func() (err error) {
+			if err = s.createRun(); err == nil {
+				s.lock, err = lockRun(s.c.Out)
+			}
+			return err
+		})
+		if err != nil {
 			return nil, err
 		}
-		if s.lock, err = lockRun(s.c.Out); err != nil {
-			return nil, err
-		}
+	}
+	if err := s.sharedOut(); err != nil {
+		return nil, err
 	}
 	t := &trainer{session: s, network: network}
 	if err := t.resume(from, state); err != nil {
 		return nil, err
 	}
 	return t.run(ctx)
+}
+
+// checkpointOfAll is the checkpoint that rank 0 resumes from.
+func (s *session) checkpointOfAll() (*checkpoint.Checkpoint, error) {
+	g := s.c.ranks
+	var from *checkpoint.Checkpoint
+	step := 0
+	err := g.First(func() (err error) {
+		if from, err = s.newestCheckpoint(); from != nil {
+			step = from.Step()
+		}
+		return err
+	})
+	if err == nil {
+		step, err = dist.Told(g, step)
+	}
+	if err != nil || g.IsFirst() || step == 0 {
+		return from, err
+	}
+	return checkpoint.Read(checkpoint.Dir(filepath.Join(s.c.Out, checkpointsName), step))
 }
 
 // newestCheckpoint is the checkpoint to resume from, nil if none is valid.

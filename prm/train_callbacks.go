@@ -29,11 +29,19 @@ func (t *trainer) tellEvaluation() error {
 func (t *trainer) tell(name string, callback func()) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = errors.Join(fmt.Errorf("step %d: %s panicked: %w\n%s", t.meta.Step, name, asError(p), debug.Stack()), t.save())
+			err = errors.Join(fmt.Errorf("step %d: %s panicked: %w\n%s", t.meta.Step, name, asError(p), debug.Stack()), t.saveAfterPanic())
 		}
 	}()
 	callback()
 	return nil
+}
+
+// saveAfterPanic saves where no other rank is needed for it; with others the run goes back to the last checkpoint.
+func (t *trainer) saveAfterPanic() error {
+	if t.c.ranks != nil {
+		return nil
+	}
+	return t.save()
 }
 
 func asError(p any) error {

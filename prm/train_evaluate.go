@@ -1,6 +1,7 @@
 package prm
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 
@@ -32,6 +33,47 @@ func (s *readScores) put(b *data.Batch, scores nnet.Scores, first int) {
 		s.values[e][r] = v
 		s.logits[e][r] = scores.Logits[i*columns : (i+1)*columns]
 	}
+}
+
+// encode writes the scores as numbers: of each read-out its value and its logits, of which all have as many.
+func (s *readScores) encode() []byte {
+	var b []byte
+	add := func(v float64) { b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v)) }
+	for e, values := range s.values {
+		for r, v := range values {
+			add(v)
+			for _, logit := range s.logits[e][r] {
+				add(logit)
+			}
+		}
+	}
+	return b
+}
+
+// decode takes encoded scores of the examples at these indices.
+func (s *readScores) decode(b []byte, indices []int) error {
+	reads := 0
+	for _, e := range indices {
+		reads += len(s.values[e])
+	}
+	if reads == 0 && len(b) == 0 {
+		return nil
+	}
+	if reads == 0 || len(b)%(8*reads) != 0 || len(b) < 8*reads {
+		return fmt.Errorf("%d bytes for %d read-outs", len(b), reads)
+	}
+	numbers := make([]float64, len(b)/8)
+	for i := range numbers {
+		numbers[i] = math.Float64frombits(binary.LittleEndian.Uint64(b[8*i:]))
+	}
+	width := len(numbers) / reads
+	for _, e := range indices {
+		for r := range s.values[e] {
+			s.values[e][r], s.logits[e][r] = numbers[0], numbers[1:width:width]
+			numbers = numbers[width:]
+		}
+	}
+	return nil
 }
 
 // evaluate compares scores with the labels of the examples that weigh something. An automatic threshold is the best one for these examples.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/atomicfile"
+	"github.com/goprm/goprm/internal/dist"
 	"github.com/goprm/goprm/internal/filelock"
 	"github.com/goprm/goprm/internal/hfmodel"
 	"github.com/goprm/goprm/internal/modelfolder"
@@ -91,6 +92,7 @@ type featureCache struct {
 	dtype      safetensors.DType // of the rows
 	hidden     int
 	tokens     int // of a micro-batch
+	ranks      *dist.Group
 	warn, info func(format string, args ...any)
 	tell       func(done, total int)
 }
@@ -161,6 +163,9 @@ func (c *featureCache) get(ctx context.Context, list []*data.Example, open func(
 
 // fill takes rows out of missing as they are found or computed.
 func (c *featureCache) fill(ctx context.Context, f *features, missing wanted, open func() (*nnet.Network, error)) error {
+	if c.ranks != nil {
+		return c.fillTogether(ctx, f, missing, open)
+	}
 	all := len(missing)
 	if err := c.find(f, missing, false); err != nil || len(missing) == 0 {
 		return err

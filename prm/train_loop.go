@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/checkpoint"
-	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/runlog"
 	"github.com/goprm/goprm/internal/safetensors"
@@ -33,6 +35,7 @@ type trainer struct {
 
 	evaluated   int  // the step of the newest evaluation; 0: there is none
 	interrupted bool // by the context
+	work        rankWork
 }
 
 // checkpointMeta is the content of a checkpoint besides tensors.
@@ -59,6 +62,14 @@ func (t *trainer) resume(from *checkpoint.Checkpoint, state runState) error {
 		t.from, t.saved = t.meta.Step, t.meta.Step
 		t.log.noticef("resumed from step %d", t.meta.Step)
 	}
+	if err := t.c.ranks.First(func() error { return t.openLogs(state) }); err != nil {
+		return err
+	}
+	return t.tellState()
+}
+
+// openLogs cuts what was logged after the checkpoint, completes the state by what was logged before, and opens the logs.
+func (t *trainer) openLogs(state runState) error {
 	out := t.c.Out
 	if state == runBegun {
 		if _, err := runlog.CutAfter(filepath.Join(out, metricsName), t.meta.Step); err != nil {
@@ -114,19 +125,36 @@ func (t *trainer) restore(from *checkpoint.Checkpoint) error {
 
 // restoreWeights restores the weights and optimizer state of a checkpoint, not the step.
 func (t *trainer) restoreWeights(from *checkpoint.Checkpoint, updates int) error {
-	path, err := from.Path(modelfolder.StateName)
-	if err != nil {
-		return err
+	var files []*safetensors.File // of all ranks that saved it
+	var paths []string
+	var err error
+	for _, name := range slices.Sorted(maps.Keys(from.Files())) {
+		if !strings.HasSuffix(name, ".safetensors") || err != nil {
+			continue
+		}
+		var path string
+		var file *safetensors.File
+		if path, err = from.Path(name); err == nil {
+			file, err = safetensors.Open(path)
+		}
+		if err == nil {
+			files, paths = append(files, file), append(paths, path)
+		}
 	}
-	file, err := safetensors.Open(path)
-	if err != nil {
-		return err
+	if err == nil {
+		err = t.network.Restore(func(name string) (nnet.StoredTensor, bool) {
+			for i, file := range files {
+				if info, ok := file.Info(name); ok {
+					return nnet.StoredTensor{File: paths[i], Info: info, Data: file.Bytes(name)}, true
+				}
+			}
+			return nnet.StoredTensor{}, false
+		}, updates)
 	}
-	err = t.network.Restore(func(name string) (nnet.StoredTensor, bool) {
-		info, ok := file.Info(name)
-		return nnet.StoredTensor{File: path, Info: info, Data: file.Bytes(name)}, ok
-	}, updates)
-	return errors.Join(err, file.Close())
+	for _, file := range files {
+		err = errors.Join(err, file.Close())
+	}
+	return err
 }
 
 // run takes the remaining steps, then writes the model.
@@ -136,7 +164,9 @@ func (t *trainer) run(ctx context.Context) (*TrainResult, error) {
 	if t.metrics != nil {
 		err = errors.Join(err, t.metrics.Close())
 	}
-	err = errors.Join(err, t.events.Close())
+	if t.events != nil {
+		err = errors.Join(err, t.events.Close())
+	}
 	t.endTracking(err)
 	if err != nil {
 		return nil, err
@@ -144,6 +174,9 @@ func (t *trainer) run(ctx context.Context) (*TrainResult, error) {
 	result := &TrainResult{
 		Out: t.c.Out, Steps: t.meta.Step, TotalSteps: t.newSteps, Tokens: t.meta.Tokens, ResumedFrom: t.from,
 		Last: t.last, Eval: t.eval, Best: t.meta.Best, Counts: t.record.Counts, Threshold: t.meta.Threshold,
+	}
+	if err := t.endRanks(); err != nil {
+		return nil, err
 	}
 	if t.interrupted {
 		t.log.noticef("interrupted: saved at step %d of %d", t.meta.Step, t.newSteps)
@@ -154,18 +187,21 @@ func (t *trainer) run(ctx context.Context) (*TrainResult, error) {
 		return nil, err
 	}
 	result.Model, result.Threshold = filepath.Join(t.c.Out, modelName), t.meta.Threshold
-	if err := t.saveModel(result.Model); err != nil {
-		return nil, err
+	result.Warnings = t.log.warnings
+	return result, t.c.ranks.First(func() error { return t.complete(result.Model) })
+}
+
+// complete writes the model, and that the run is complete.
+func (t *trainer) complete(model string) error {
+	err := t.saveModel(model)
+	if err != nil {
+		return err
 	}
-	if t.record.ModelFiles, err = filesOf(result.Model); err != nil {
-		return nil, err
+	if t.record.ModelFiles, err = filesOf(model); err != nil {
+		return err
 	}
 	t.record.Complete, t.record.Warnings = true, append([]string{}, t.log.warnings...)
-	if err := t.saveDescriptions(); err != nil {
-		return nil, err
-	}
-	result.Warnings = t.log.warnings
-	return result, nil
+	return t.saveDescriptions()
 }
 
 // steps trains until the run is complete or the context is cancelled; either way the last step is saved. A step is saved before it is
@@ -178,7 +214,11 @@ func (t *trainer) steps(ctx context.Context) error {
 		}
 	}
 	for t.meta.Step < t.newSteps {
-		if t.interrupted = ctx.Err() != nil; t.interrupted {
+		var err error
+		if t.interrupted, err = t.stopped(ctx); err != nil {
+			return err
+		}
+		if t.interrupted {
 			return t.save()
 		}
 		if err := t.step(); err != nil {
@@ -214,7 +254,7 @@ func (t *trainer) step() error {
 	began := time.Now()
 	c, s := &t.c, t.meta.Step
 	list := t.data.batch(c, s)
-	micros, labelled, err := t.micros(list)
+	micros, err := t.micros(list)
 	if err != nil {
 		return err
 	}
@@ -241,18 +281,18 @@ func (t *trainer) step() error {
 		}
 		return t.stepError(s+1, t.explain(err, longest, len(micros)))
 	}
-	if !labelled {
-		r.NumStep, r.NumFinal = 0, 0
-	}
-	tokens := 0
-	for _, m := range micros {
-		tokens += len(m.Tokens) // with train: head, what the hidden states stand for
+	tokens, err := t.countTokens(micros)
+	if err != nil {
+		return err
 	}
 	t.meta.Step, t.meta.Tokens = s+1, t.meta.Tokens+tokens
 	t.last = StepMetrics{
 		Step: s + 1, Tokens: tokens, Trajectories: len(list), NStep: r.NumStep, NFinal: r.NumFinal,
 		Loss: r.Loss, LossStep: r.LossStep, LossFinal: r.LossFinal, GradNorm: r.GradNorm,
 		NonFinite: bad.Tensor, LR: h.LR, TokensPerS: math.Round(float64(tokens)/time.Since(began).Seconds()*10) / 10, Time: now(),
+	}
+	if !t.c.ranks.IsFirst() {
+		return nil
 	}
 	t.log.console.Update(s+1, fmt.Sprintf("loss %.4f", r.Loss))
 	if err := t.metrics.Write(t.last); err != nil {
@@ -276,31 +316,40 @@ func (t *trainer) stepError(step int, err error) error {
 	return fmt.Errorf("step %d: %w; %s", step, err, left)
 }
 
-// micros packs a batch. A batch without any label runs its first trajectory with weight 0, so that the optimizer updates (weight decay,
-// moments) as in any other step; labelled is false then.
-func (t *trainer) micros(list []*data.Example) (micros []nnet.MicroBatch, labelled bool, err error) {
+// micros packs this rank's share of a batch. Where that has no label it runs the batch's first trajectory with weight 0, so that the
+// optimizer updates (weight decay, moments) as in any other step.
+func (t *trainer) micros(list []*data.Example) ([]nnet.MicroBatch, error) {
 	opt := t.data.pack(&t.c)
 	if t.features != nil {
 		opt.Tokens = 0 // no tokens are run
 	}
-	batches, err := data.Pack(list, opt)
+	share := t.c.share(list)
+	batches, err := data.Pack(pick(list, share), opt)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	if labelled = len(batches) > 0; !labelled {
-		if batches, err = data.PackAll(list[:1], 0); err != nil {
-			return nil, false, err
+	for _, b := range batches { // dropout and hidden states go by the place in the whole batch
+		for i, at := range b.Trajectory {
+			b.Trajectory[i] = int32(share[at])
 		}
 	}
-	if micros, err = t.withFeatures(batches, list); err != nil {
-		return nil, false, err
+	idle := len(batches) == 0
+	if idle {
+		if batches, err = data.PackAll(list[:1], 0); err != nil {
+			return nil, err
+		}
 	}
+	micros, err := t.withFeatures(batches, list)
+	if err != nil {
+		return nil, err
+	}
+	micros[0].Idle = idle
 	if c := &t.c; c.Train == nnet.TrainLoRA && c.LoRA.Dropout > 0 {
 		for i, b := range batches {
 			micros[i].DropoutKeys = nnet.DropoutKeys(b, *c.Seed, t.meta.Step)
 		}
 	}
-	return micros, labelled, nil
+	return micros, nil
 }
 
 // withFeatures makes micro-batches of batches of the listed examples.
@@ -319,10 +368,15 @@ func (t *trainer) withFeatures(batches []*data.Batch, list []*data.Example) ([]n
 
 // evaluate scores the evaluation data and reports the metrics. If the context is cancelled, it stops and the run is interrupted.
 func (t *trainer) evaluate(ctx context.Context) error {
-	scores, err := t.scoreAll(ctx, t.data.eval)
-	if ctx.Err() != nil {
-		t.interrupted = true
-		return nil
+	share := t.c.share(t.data.eval)
+	part, err := t.scoreAll(ctx, pick(t.data.eval, share))
+	var failed error
+	if t.interrupted, failed = t.stopped(ctx); failed != nil || t.interrupted {
+		return failed
+	}
+	var scores *readScores
+	if err = t.c.ranks.Agree(err); err == nil {
+		scores, err = t.joinScores(part)
 	}
 	if err != nil {
 		return fmt.Errorf("evaluation after step %d: %w", t.meta.Step, err)
@@ -331,6 +385,10 @@ func (t *trainer) evaluate(ctx context.Context) error {
 		return err
 	}
 	t.eval.Step, t.meta.Threshold, t.evaluated = t.meta.Step, t.eval.Threshold, t.meta.Step
+	t.meta.Best = t.eval.orBetter(t.meta.Best, t.c.Eval.Best)
+	if !t.c.ranks.IsFirst() {
+		return nil
+	}
 	if err := t.metrics.Write(runlog.Eval{Step: t.meta.Step, Eval: t.eval}); err != nil {
 		return err
 	}
@@ -338,7 +396,6 @@ func (t *trainer) evaluate(ctx context.Context) error {
 		return err
 	}
 	t.log.infof("step %d: unseen problems: %s", t.meta.Step, t.eval)
-	t.meta.Best = t.eval.orBetter(t.meta.Best, t.c.Eval.Best)
 	return t.tellEvaluation()
 }
 

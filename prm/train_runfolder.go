@@ -54,6 +54,8 @@ type runRecord struct {
 	// ModelFiles are the names and sizes of the files of the model folder, once the run is complete.
 	ModelFiles map[string]int64 `json:"model_files,omitempty"`
 	Warnings   []string         `json:"warnings"`
+	// Ranks has an entry for each session of several processes, and for one of a single process after those.
+	Ranks []ranksRecord `json:"ranks,omitempty"`
 	// TrackedAs is the run's id at the server of tracking.
 	TrackedAs string `json:"tracked_as,omitempty"`
 }

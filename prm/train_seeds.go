@@ -18,13 +18,8 @@ const seedsName = "seeds.json"
 
 // trainSeeds trains one run a seed. Resumed, it goes on with those that are not complete.
 func trainSeeds(ctx context.Context, c TrainConfig) (*TrainResult, error) {
-	if _, err := os.Stat(c.Out); err == nil && !c.Resume {
-		return nil, fmt.Errorf("out: the run folder %s is there already: resume it, or give another", c.Out)
-	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("out: %w", err)
-	}
-	if _, err := os.Stat(filepath.Join(c.Out, configName)); err == nil {
-		return nil, fmt.Errorf("seeds: %s is the folder of one run; give another out", c.Out)
+	if err := c.ranks.First(c.checkSeedsFolder); err != nil {
+		return nil, err
 	}
 	var runs []*TrainResult
 	for _, seed := range c.Seeds {
@@ -56,7 +51,22 @@ func trainSeeds(ctx context.Context, c TrainConfig) (*TrainResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &result, atomicfile.WriteFile(filepath.Join(c.Out, seedsName), writeBytes(append(text, '\n')))
+	return &result, c.ranks.First(func() error {
+		return atomicfile.WriteFile(filepath.Join(c.Out, seedsName), writeBytes(append(text, '\n')))
+	})
+}
+
+// checkSeedsFolder refuses a folder that something else is in.
+func (c *TrainConfig) checkSeedsFolder() error {
+	if _, err := os.Stat(c.Out); err == nil && !c.Resume {
+		return fmt.Errorf("out: the run folder %s is there already: resume it, or give another", c.Out)
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("out: %w", err)
+	}
+	if _, err := os.Stat(filepath.Join(c.Out, configName)); err == nil {
+		return fmt.Errorf("seeds: %s is the folder of one run; give another out", c.Out)
+	}
+	return nil
 }
 
 // spread is mean and deviation of the metrics that every run's last evaluation defines.

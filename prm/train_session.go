@@ -55,7 +55,7 @@ func prepare(ctx context.Context, c TrainConfig, readOnly bool) (*session, error
 func (s *session) open(ctx context.Context) error {
 	c := &s.c
 	var err error
-	if s.backend, err = openBackend(c.Device, c.Backend, c.DType, c.Threads); err != nil {
+	if s.backend, err = c.openRankBackend(); err != nil {
 		return err
 	}
 	s.closers = append(s.closers, s.backend.Close)
@@ -297,7 +297,8 @@ func (s *session) featuresOf(ctx context.Context, list []*data.Example) (*featur
 	defer s.log.console.Finish()
 	cache := featureCache{
 		dir: dir, weights: weights, backend: s.backend.Name(), arithmetic: s.c.DType, dtype: storage(s.dtype), hidden: s.folder.Config.HiddenSize,
-		tokens: s.c.Batch.Tokens, warn: s.log.warnf, info: s.log.infof, tell: func(done, _ int) { s.log.console.Update(done, "") },
+		tokens: s.c.Batch.Tokens, ranks: s.c.ranks,
+		warn: s.log.warnf, info: s.log.infof, tell: func(done, _ int) { s.log.console.Update(done, "") },
 	}
 	var network *nnet.Network
 	f, err := cache.get(ctx, list, func() (*nnet.Network, error) {

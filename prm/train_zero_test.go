@@ -57,7 +57,8 @@ func TestNumbersThatMayBeZeroArePointers(t *testing.T) {
 		"optim.clip", "optim.warmup", "threshold", "reward.alpha", "eval.every", "checkpoint.every", "checkpoint.keep", "nonfinite_budget",
 		"seed",
 	}, pointers)
-	require.Equal(t, []string{"lora.rank", "lora.alpha", "batch.trajectories", "batch.tokens", "optim.epochs"}, plain)
+	require.Equal(t, []string{"lora.rank", "lora.alpha", "batch.trajectories", "batch.tokens", "optim.epochs", "dist.zero",
+		"dist.timeout"}, plain)
 }
 
 // A literal with written zeros trains as the YAML form with the same keys does, to the bit, and not as the defaults do.

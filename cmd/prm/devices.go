@@ -2,19 +2,24 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"runtime"
 	"text/tabwriter"
 
 	"github.com/goprm/goprm/cuda"
+	"github.com/goprm/goprm/internal/dist"
+	"github.com/goprm/goprm/internal/dist/mpi"
 	"github.com/goprm/goprm/internal/engine"
 )
 
 type devicesCommand struct {
-	JSON bool `help:"Print JSON."`
+	Launch bool `help:"Say which rank of how many this process is by its launcher's variables, and by what the ranks would communicate."`
+	JSON   bool `help:"Print JSON."`
 }
 
 func (devicesCommand) Help() string {
-	return "The first GPU that can be used is what device auto takes, in bf16; else the CPU, in f32. Example:\n\n  prm devices --json"
+	return "The first GPU that can be used is what device auto takes, in bf16; else the CPU, in f32. Examples:\n\n  prm devices --json\n" +
+		"  mpirun -n 2 prm devices --launch"
 }
 
 // deviceReport is the output of --json.
@@ -27,6 +32,9 @@ type deviceReport struct {
 }
 
 func (c devicesCommand) Run(p *program) error {
+	if c.Launch {
+		return c.launch(p)
+	}
 	cpu, err := engine.Open("cpu", engine.Options{Workers: p.threads})
 	if err != nil {
 		return err
@@ -62,6 +70,49 @@ func (c devicesCommand) Run(p *program) error {
 		_, err = fmt.Fprintf(w, "cuda\tnone: %s\n", r.Reason)
 	}
 	if err != nil {
+		return err
+	}
+	return w.Flush()
+}
+
+// launchReport is the output of --launch --json.
+type launchReport struct {
+	dist.Launch
+	MPI    string `json:"mpi,omitempty"`
+	Reason string `json:"reason,omitempty"` // why there is no MPI library
+}
+
+// launch says what the process is among the ranks. It starts nothing.
+func (c devicesCommand) launch(p *program) error {
+	launch, err := dist.FromEnv(os.Getenv)
+	if err != nil {
+		return err
+	}
+	r := launchReport{Launch: launch}
+	if r.MPI, err = mpi.Library(launch); err != nil {
+		r.Reason = oneLine(err)
+	}
+	if c.JSON {
+		return p.printJSON(r)
+	}
+	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	text := fmt.Sprintf("launcher\t%s\nrank\t%d of %d\n", r.Launcher, r.Rank, r.World)
+	if r.LocalRank >= 0 {
+		text += fmt.Sprintf("on this machine\t%d", r.LocalRank)
+		if r.LocalWorld > 0 {
+			text += fmt.Sprintf(" of %d", r.LocalWorld)
+		}
+		text += "\n"
+	}
+	if r.Master != "" {
+		text += fmt.Sprintf("rendezvous\t%s:%d\n", r.Master, r.MasterPort)
+	}
+	if r.MPI != "" {
+		text += fmt.Sprintf("MPI\t%s\n", r.MPI)
+	} else {
+		text += fmt.Sprintf("MPI\tnone: %s\n", r.Reason)
+	}
+	if _, err := fmt.Fprint(w, text); err != nil {
 		return err
 	}
 	return w.Flush()

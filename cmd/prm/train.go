@@ -61,8 +61,9 @@ func (c trainCommand) Run(p *program) error {
 		}
 		return writeDryRun(p, report)
 	}
+	config.Distributed = true // of one rank where no launcher says otherwise
 	result, err := prm.Train(p.ctx, config)
-	if err != nil {
+	if err != nil || result.Rank > 0 {
 		return err
 	}
 	if c.JSON {

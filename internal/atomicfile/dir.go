@@ -40,6 +40,9 @@ func (d Disk) NewDir(final string) (*Dir, error) {
 	return &Dir{disk: d, final: final, temporary: temporary}, nil
 }
 
+// Path is where the folder lies while it is made; other processes may add files there.
+func (dir *Dir) Path() string { return dir.temporary }
+
 // WriteFile adds a file, flushed to the disk. The name is a plain one without folders and not in use yet. After an error the
 // folder can only be aborted.
 func (dir *Dir) WriteFile(name string, write func(io.Writer) error) error {

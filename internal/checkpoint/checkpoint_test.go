@@ -148,7 +148,7 @@ func TestFailingToRemoveIsNotFatal(t *testing.T) {
 		}
 		return nil
 	}}
-	require.NoError(t, save(disk, root, 30, metaOf(30), filesOf(30), Keep{Newest: 1}))
+	require.NoError(t, save(disk, root, 30, metaOf(30), filesOf(30), Keep{Newest: 1}, nil))
 	require.Equal(t, []string{folderName(10), folderName(30)}, folders(t, root))
 }
 
@@ -165,7 +165,7 @@ func TestAnyOperationFails(t *testing.T) {
 			}
 			return nil
 		}}
-		err := save(disk, root, 20, metaOf(20), filesOf(20), Keep{})
+		err := save(disk, root, 20, metaOf(20), filesOf(20), Keep{}, nil)
 		found, lines := newest(t, root)
 		requireIsStep(t, found, 20)
 		require.Empty(t, lines)
@@ -201,7 +201,7 @@ func TestUnfinishedIsIgnoredAndRemoved(t *testing.T) {
 	saveSteps(t, root, Keep{}, 10)
 	dir, err := atomicfile.NewDir(filepath.Join(root, folderName(20)))
 	require.NoError(t, err)
-	require.NoError(t, fill(dir, 20, metaOf(20), filesOf(20))) // as whole as can be, but never committed
+	require.NoError(t, fill(dir, 20, metaOf(20), filesOf(20), nil)) // as whole as can be, but never committed
 	found, lines := newest(t, root)
 	requireIsStep(t, found, 10)
 	require.Empty(t, lines)

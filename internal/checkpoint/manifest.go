@@ -24,15 +24,16 @@ const (
 
 // manifest lists what a checkpoint holds. It is the last file written.
 type manifest struct {
-	Format int                  `json:"format"`
-	Step   int                  `json:"step"`
-	Files  map[string]fileEntry `json:"files"`
-	Meta   json.RawMessage      `json:"meta"`
+	Format int              `json:"format"`
+	Step   int              `json:"step"`
+	Files  map[string]Entry `json:"files"`
+	Meta   json.RawMessage  `json:"meta"`
 	// Checksum is the SHA-256 of this struct's compact JSON with an empty Checksum, so that a damaged step or meta shows as well.
 	Checksum string `json:"checksum"`
 }
 
-type fileEntry struct {
+// Entry is what the manifest says of a file.
+type Entry struct {
 	Size   int64  `json:"size"`
 	SHA256 string `json:"sha256"`
 }
@@ -117,7 +118,7 @@ func readAtMost(path string, limit int64) ([]byte, error) {
 }
 
 // verify checks one file of a checkpoint folder.
-func (e fileEntry) verify(dir, name string) error {
+func (e Entry) verify(dir, name string) error {
 	path := filepath.Join(dir, name)
 	info, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) {

@@ -11,7 +11,7 @@ import (
 // Its checksum is set right, for hardly any input would get past it.
 func FuzzManifest(f *testing.F) {
 	m := manifest{Format: formatVersion, Step: 7, Meta: json.RawMessage(`{"seed":1}`),
-		Files: map[string]fileEntry{"weights.safetensors": {Size: 4096, SHA256: "00"}, "optimizer.safetensors": {}}}
+		Files: map[string]Entry{"weights.safetensors": {Size: 4096, SHA256: "00"}, "optimizer.safetensors": {}}}
 	text, err := m.encode()
 	require.NoError(f, err)
 	f.Add(text)

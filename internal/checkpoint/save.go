@@ -34,10 +34,39 @@ type Keep struct {
 // After an error the other checkpoints are as they were and nothing of the new one is left, except when only the last flush failed:
 // then it is there and whole.
 func Save(root string, step int, meta any, files []File, keep Keep) error {
-	return save(atomicfile.Disk{}, root, step, meta, files, keep)
+	return save(atomicfile.Disk{}, root, step, meta, files, keep, nil)
 }
 
-func save(disk atomicfile.Disk, root string, step int, meta any, files []File, keep Keep) error {
+// Together is how other processes add files to a checkpoint before it is whole: it is called with the folder in the making and what writes
+// this process's files, and returns the other files, which [WriteFile] wrote.
+type Together func(dir string, own func() error) (map[string]Entry, error)
+
+// SaveTogether is [Save] with files of other processes.
+func SaveTogether(root string, step int, meta any, files []File, keep Keep, together Together) error {
+	return save(atomicfile.Disk{}, root, step, meta, files, keep, together)
+}
+
+// WriteFile adds a file to a checkpoint that another process makes in dir.
+func WriteFile(dir string, file File) (Entry, error) {
+	if !plainName(file.Name) {
+		return Entry{}, fmt.Errorf("%q is not a name for a file of a checkpoint", file.Name)
+	}
+	return measured(file, func(write func(io.Writer) error) error {
+		return atomicfile.WriteFile(filepath.Join(dir, file.Name), write)
+	})
+}
+
+// measured writes a file by write and says what was written.
+func measured(file File, write func(func(io.Writer) error) error) (Entry, error) {
+	written := measure{sum: sha256.New()}
+	err := write(func(w io.Writer) error {
+		written.to = w
+		return file.Write(&written)
+	})
+	return Entry{written.size, hex.EncodeToString(written.sum.Sum(nil))}, err
+}
+
+func save(disk atomicfile.Disk, root string, step int, meta any, files []File, keep Keep, together Together) error {
 	if step < 0 {
 		return fmt.Errorf("%s: step %d is negative", root, step)
 	}
@@ -51,7 +80,7 @@ func save(disk atomicfile.Disk, root string, step int, meta any, files []File, k
 	if err != nil {
 		return err
 	}
-	if err := fill(dir, step, meta, files); err != nil {
+	if err := fill(dir, step, meta, files, together); err != nil {
 		return errors.Join(err, dir.Abort())
 	}
 	if err := dir.Replace(); err != nil {
@@ -61,34 +90,49 @@ func save(disk atomicfile.Disk, root string, step int, meta any, files []File, k
 	return nil
 }
 
-func fill(dir *atomicfile.Dir, step int, meta any, files []File) error {
+func fill(dir *atomicfile.Dir, step int, meta any, files []File, together Together) error {
 	text, err := json.Marshal(meta)
 	if err != nil {
 		return fmt.Errorf("meta of step %d: %w", step, err)
 	}
-	m := manifest{Format: formatVersion, Step: step, Files: map[string]fileEntry{}, Meta: text}
-	for _, file := range files {
-		if !plainName(file.Name) {
-			return fmt.Errorf("%q is not a name for a file of a checkpoint", file.Name)
+	m := manifest{Format: formatVersion, Step: step, Files: map[string]Entry{}, Meta: text}
+	own := func() error {
+		for _, file := range files {
+			if !plainName(file.Name) {
+				return fmt.Errorf("%q is not a name for a file of a checkpoint", file.Name)
+			}
+			var err error
+			m.Files[file.Name], err = measured(file, func(write func(io.Writer) error) error { return dir.WriteFile(file.Name, write) })
+			if err != nil {
+				return err
+			}
 		}
-		written := measure{sum: sha256.New()}
-		err := dir.WriteFile(file.Name, func(w io.Writer) error {
-			written.to = w
-			return file.Write(&written)
-		})
-		if err != nil {
-			return err
+		return nil
+	}
+	if together == nil {
+		err = own()
+	} else {
+		var others map[string]Entry
+		others, err = together(dir.Path(), own)
+		for name, entry := range others {
+			m.Files[name] = entry
 		}
-		m.Files[file.Name] = fileEntry{written.size, hex.EncodeToString(written.sum.Sum(nil))}
+	}
+	if err != nil {
+		return err
 	}
 	encoded, err := m.encode()
 	if err != nil {
 		return err
 	}
-	return dir.WriteFile(manifestName, func(w io.Writer) error {
-		_, err := w.Write(encoded)
+	return dir.WriteFile(manifestName, writeAll(encoded))
+}
+
+func writeAll(b []byte) func(io.Writer) error {
+	return func(w io.Writer) error {
+		_, err := w.Write(b)
 		return err
-	})
+	}
 }
 
 // measure counts and hashes what passes through.

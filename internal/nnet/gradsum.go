@@ -20,6 +20,9 @@ func (s *gradientSum) add(grads []*engine.Tensor) error {
 		return err
 	}
 	for i, g := range grads {
+		if !s.keeps(i) {
+			continue
+		}
 		var err error
 		if s.added == 0 {
 			err = s.optim.launch("scale", engine.AddAttr{Scale: 1}, s.sum[i], g)
@@ -34,8 +37,17 @@ func (s *gradientSum) add(grads []*engine.Tensor) error {
 	return s.optim.net.backend.Sync()
 }
 
+// keeps reports whether this process sums a parameter's gradients: not if another rank owns it and ZeRO's stage is 2.
+func (s *gradientSum) keeps(i int) bool {
+	return s.optim.ranks == nil || s.optim.ranks.stage == 1 || s.optim.owns(i)
+}
+
 func (s *gradientSum) allocate(like []*engine.Tensor) error {
 	for i := len(s.sum); i < len(like); i++ { // as far as an earlier try did not come
+		if !s.keeps(i) {
+			s.sum = append(s.sum, nil)
+			continue
+		}
 		t := engine.NewTensor(nil, like[i].Dtype(), like[i].Shape(), nil)
 		var err error
 		if t.Ptr, err = s.optim.net.backend.Alloc(int(t.MemSize())); err != nil {

@@ -18,6 +18,7 @@ type MicroBatch struct {
 	*data.Batch
 	Labels   []int32 // [R] tokens, for a head of kind TokenLogProb; else nil
 	Features []byte  // [R, hidden] in the dtype of parameters (f32 for bf16); nil unless Spec.Train is TrainHead
+	Idle     bool    // adds nothing to the loss, and its read-outs do not count: all weights are 0
 	// DropoutKeys [T] say what LoRA dropout drops of each token's row, see DropoutKeys; nil: nothing, as for scores.
 	DropoutKeys []uint64
 	// Inputs are what a custom head reads by name.

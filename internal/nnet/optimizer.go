@@ -46,11 +46,13 @@ type optimizer struct {
 	launches map[launchKey]engine.Launch
 	updates  map[*engine.Tensor]*update // by the first gradient
 	total    gradientSum
+	ranks    *ranks // nil: this process trains alone
 }
 
 // update is everything that follows the gradients of a step: no launch of it waits for the host, so it is recorded whole.
 type update struct {
-	grads []*engine.Tensor
+	grads   []*engine.Tensor
+	squares engine.Sequence // the sums of squares, where other ranks complete them before the rest
 	engine.Sequence
 }
 
@@ -75,7 +77,7 @@ func newOptimizer(n *Network) *optimizer {
 func (o *optimizer) forget() error {
 	var errs []error
 	for _, u := range o.updates {
-		errs = append(errs, u.Forget())
+		errs = append(errs, u.squares.Forget(), u.Forget())
 	}
 	o.updates, o.launches = nil, nil
 	return errors.Join(errs...)
@@ -86,15 +88,21 @@ func (o *optimizer) allocate() error {
 	if o.scalars != nil {
 		return nil
 	}
+	if o.ranks != nil {
+		o.ranks.prepare(o)
+	}
 	b, n := o.net.backend, len(o.names)
 	alloc := b.Alloc
 	if o.net.spec.Offload {
 		alloc = b.(engine.HostMemory).AllocHost // New made sure
 	}
 	for i := len(o.states); i < n; i++ { // as far as an earlier try did not come
-		states, err := o.allocateState(o.names[i], alloc)
-		if err != nil {
-			return err
+		var states []*engine.Tensor
+		if o.owns(i) {
+			var err error
+			if states, err = o.allocateState(o.names[i], alloc); err != nil {
+				return err
+			}
 		}
 		o.states = append(o.states, states)
 	}
@@ -215,12 +223,12 @@ func (n *Network) TrainStep(ctx context.Context, batches []MicroBatch, u Update)
 }
 
 func (n *Network) trainStep(ctx context.Context, batches []MicroBatch, u Update) (StepResult, error) {
-	result, grads, err := n.gradients(ctx, batches)
+	result, grads, err := n.allGradients(ctx, batches)
 	if err != nil {
 		return StepResult{}, err
 	}
 	if math.IsNaN(result.Loss) || math.IsInf(result.Loss, 0) {
-		if _, err := n.optim.norm(grads); err != nil { // which names a tensor
+		if _, err := n.optim.norm(grads, n.optim.ranks); err != nil { // which names a tensor
 			return StepResult{}, err
 		}
 		return StepResult{}, &NonFiniteError{Tensor: "the loss"}
@@ -244,7 +252,9 @@ func (n *Network) backward(ctx context.Context, b MicroBatch, result *StepResult
 	if err != nil {
 		return nil, err
 	}
-	result.add(n.spec.Loss, b, scores)
+	if !b.Idle {
+		result.add(n.spec.Loss, b, scores)
+	}
 	return n.gradsOf(machine), nil
 }
 
@@ -256,14 +266,20 @@ func (n *Network) gradsOf(machine *engine.Machine) []*engine.Tensor {
 	return grads
 }
 
-// gradients sums over micro-batches: losses in order, gradients in their chain.
-func (n *Network) gradients(ctx context.Context, batches []MicroBatch) (StepResult, []*engine.Tensor, error) {
-	var result StepResult
+// reserve compiles for the largest of the batches.
+func (n *Network) reserve(batches []MicroBatch) error {
 	need := Capacity{}
 	for _, b := range batches {
 		need = need.Union(n.need(b))
 	}
-	if _, err := n.machine(outGradients, need); err != nil {
+	_, err := n.machine(outGradients, need)
+	return err
+}
+
+// gradients sums over micro-batches: losses in order, gradients in their chain.
+func (n *Network) gradients(ctx context.Context, batches []MicroBatch) (StepResult, []*engine.Tensor, error) {
+	var result StepResult
+	if err := n.reserve(batches); err != nil {
 		return result, nil, err
 	}
 	total := &n.optim.total
@@ -305,10 +321,19 @@ func (r *StepResult) add(kind loss.Kind, b MicroBatch, s Scores) {
 	r.NumFinal += parts.NFinal
 }
 
-// norm is the global L2 norm of the gradients; a NaN or Inf names the first bad tensor.
-func (o *optimizer) norm(grads []*engine.Tensor) (float64, error) {
+// norm is the global L2 norm of the gradients; a NaN or Inf names the first bad tensor. With ranks the owners of gradients give their
+// squares.
+func (o *optimizer) norm(grads []*engine.Tensor, with *ranks) (float64, error) {
 	for i, g := range grads {
+		if with != nil && !o.owns(i) {
+			continue
+		}
 		if err := o.launch("sum_squares", nil, o.sums[i], g); err != nil {
+			return 0, err
+		}
+	}
+	if with != nil {
+		if err := with.shareSquares(o); err != nil {
 			return 0, err
 		}
 	}
@@ -349,6 +374,14 @@ func (o *optimizer) update(grads []*engine.Tensor, by Update) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
+	if o.ranks != nil {
+		if err := u.squares.Run(); err != nil {
+			return 0, err
+		}
+		if err := o.ranks.shareSquares(o); err != nil {
+			return 0, err
+		}
+	}
 	if err := u.Run(); err != nil {
 		return 0, fmt.Errorf("update of the parameters: %w", err)
 	}
@@ -357,7 +390,19 @@ func (o *optimizer) update(grads []*engine.Tensor, by Update) (float64, error) {
 		return 0, err
 	}
 	o.steps++
-	return norm, nil
+	if o.ranks != nil {
+		err = o.ranks.spread(o.net.backend, o.parameters())
+	}
+	return norm, err
+}
+
+// parameters are the trained tensors.
+func (o *optimizer) parameters() []*engine.Tensor {
+	list := make([]*engine.Tensor, len(o.names))
+	for i, name := range o.names {
+		list[i] = o.net.tensors[name]
+	}
+	return list
 }
 
 // updateOf compiles the update for gradients that lie there: their norm, the factor that bounds it, and each tensor's step.
@@ -365,21 +410,32 @@ func (o *optimizer) updateOf(grads []*engine.Tensor) (*update, error) {
 	if u := o.updates[grads[0]]; u != nil && slices.Equal(u.grads, grads) {
 		return u, nil
 	}
-	u := &update{grads: grads, Sequence: engine.Sequence{Backend: o.net.backend}}
+	u := &update{grads: grads, squares: engine.Sequence{Backend: o.net.backend}, Sequence: engine.Sequence{Backend: o.net.backend}}
+	to := &u.Sequence
 	add := func(op string, out *engine.Tensor, in ...*engine.Tensor) error {
 		launch, err := o.compile(op, nil, out, in...)
-		u.Launches = append(u.Launches, launch)
+		to.Launches = append(to.Launches, launch)
 		return err
 	}
+	if o.ranks != nil {
+		to = &u.squares
+	}
 	for i, g := range grads {
+		if !o.owns(i) {
+			continue
+		}
 		if err := add("sum_squares", o.sums[i], g); err != nil {
 			return nil, err
 		}
 	}
+	to = &u.Sequence
 	if err := add("clip", o.clipped, o.squares, o.bound); err != nil {
 		return nil, err
 	}
 	for i, name := range o.names {
+		if !o.owns(i) {
+			continue
+		}
 		w := o.net.tensors[name]
 		in := append([]*engine.Tensor{w, grads[i]}, o.states[i]...)
 		if err := add(o.rule.Op, w, append(in, o.hyper[i], o.clipped)...); err != nil {
@@ -411,7 +467,7 @@ func (n *Network) gradientsInto(ctx context.Context, batches []MicroBatch, byNam
 	if err != nil {
 		return StepResult{}, err
 	}
-	if result.GradNorm, err = n.optim.norm(grads); err != nil {
+	if result.GradNorm, err = n.optim.norm(grads, nil); err != nil {
 		return StepResult{}, err
 	}
 	for i, g := range grads {

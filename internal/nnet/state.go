@@ -14,13 +14,18 @@ import (
 
 // State is everything that training has changed, as tensors to store: "param.NAME" of each trained parameter in the compute
 // dtype, the optimizer's state ("m.NAME" and "v.NAME" of AdamW), and the number of updates so far. Data are read when they are written.
+// Of several ranks the first gives all parameters and each the optimizer's state that it keeps; all together are the state.
 func (n *Network) State() ([]safetensors.Tensor, int, error) {
 	if err := errors.Join(n.Lost(), n.optim.allocate()); err != nil {
 		return nil, 0, err
 	}
 	var tensors []safetensors.Tensor
+	first := n.optim.ranks == nil || n.optim.ranks.group.IsFirst()
 	for i, name := range n.optim.names {
-		for _, s := range n.optim.state(i) {
+		for j, s := range n.optim.state(i) {
+			if j == 0 && !first {
+				continue
+			}
 			tensors = append(tensors, n.stored(s.prefix+name, s.tensor))
 		}
 	}
@@ -35,6 +40,9 @@ type stateTensor struct {
 func (o *optimizer) state(i int) []stateTensor {
 	list := []stateTensor{{"param.", o.net.tensors[o.names[i]]}}
 	for j, name := range o.rule.State {
+		if !o.owns(i) {
+			break
+		}
 		list = append(list, stateTensor{name + ".", o.states[i][j]})
 	}
 	return list

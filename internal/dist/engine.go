@@ -1,0 +1,79 @@
+package dist
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+)
+
+// Engine moves bytes among the ranks. A [Group] calls it on one locked thread, each rank the same calls in the same order. Sizes are in
+// bytes and never more than [MaxMessage] together.
+type Engine interface {
+	// Name is what runs underneath, such as "Open MPI v4.1.4".
+	Name() string
+	Rank() int
+	World() int
+	// Exchange gives rank r the r-th part of send; recv gets what each rank has for this one, in the order of ranks.
+	Exchange(send []byte, sendCounts []int, recv []byte, recvCounts []int) error
+	// AllGather puts every rank's mine into all, in the order of ranks.
+	AllGather(mine, all []byte, counts []int) error
+	// Broadcast copies root's b to every rank's b.
+	Broadcast(b []byte, root int) error
+	Barrier() error
+	// Close leaves in good order, together with all others.
+	Close() error
+}
+
+// MaxMessage bounds the buffers of one call: MPI counts in 32 bits.
+const MaxMessage = 1 << 30
+
+// Opener makes the engine of a launch; ErrNotHere if that kind of engine cannot join the ranks of this launch.
+type Opener func(Launch) (Engine, error)
+
+// ErrNotHere is what an Opener returns whose engine is not installed or not meant.
+var ErrNotHere = errors.New("not here")
+
+var registry struct {
+	sync.Mutex
+	names   []string
+	openers []Opener
+}
+
+// Register makes a kind of engine available, as database/sql drivers do; called from init functions. The first that can join is taken.
+func Register(name string, open Opener) {
+	registry.Lock()
+	defer registry.Unlock()
+	registry.names, registry.openers = append(registry.names, name), append(registry.openers, open)
+}
+
+// open makes the engine of a launch.
+func open(launch Launch) (Engine, error) {
+	registry.Lock()
+	names, openers := registry.names, registry.openers
+	registry.Unlock()
+	var reasons []string
+	for i, open := range openers {
+		engine, err := open(launch)
+		if err == nil {
+			return engine, check(engine, launch)
+		}
+		if !errors.Is(err, ErrNotHere) {
+			return nil, fmt.Errorf("%s: %w", names[i], err)
+		}
+		reasons = append(reasons, fmt.Sprintf("%s: %v", names[i], err))
+	}
+	if len(reasons) == 0 {
+		reasons = []string{`this program has none; it needs: import _ "github.com/goprm/goprm/mpi"`}
+	}
+	return nil, fmt.Errorf("no engine joins these ranks: %s", strings.Join(reasons, "; "))
+}
+
+// check holds the engine to what the launcher's variables say.
+func check(e Engine, launch Launch) error {
+	if e.World() != launch.World || e.Rank() != launch.Rank {
+		return fmt.Errorf("%s says rank %d of %d, the variables of %s say rank %d of %d: the ranks were started by something that this library "+
+			"does not belong to", e.Name(), e.Rank(), e.World(), launch.Launcher, launch.Rank, launch.World)
+	}
+	return nil
+}

@@ -1,0 +1,314 @@
+package nnet
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"unsafe"
+
+	"github.com/goprm/goprm/internal/dist"
+	"github.com/goprm/goprm/internal/engine"
+	"gorgonia.org/tensor"
+)
+
+// ranks shares an optimizer step with the other processes of a group. Every parameter has one owner, which alone keeps its optimizer state
+// and updates it (ZeRO stage 1): the gradients of all ranks are summed at the owner, and the updated parameters go from there to all.
+type ranks struct {
+	group *dist.Group
+	stage int     // 2: the sum over micro-batches is kept by the owner alone too
+	owner []int   // of each trained parameter
+	owned [][]int // by rank: trained parameters, in graph order
+	piece int     // bytes for each rank in one call
+
+	send, all, own []byte
+}
+
+// stagingBytes is about what all ranks' pieces of one call take together.
+const stagingBytes = 16 << 20
+
+// Join makes optimizer steps those of a group: every rank trains on micro-batches of its own, whose gradients are summed, and holds the
+// optimizer state of its share of the parameters. To be called before the first step and before Restore; a nil group changes nothing.
+func (n *Network) Join(group *dist.Group, stage int) error {
+	if stage != 1 && stage != 2 {
+		return fmt.Errorf("dist.zero: stage %d is neither 1 nor 2", stage)
+	}
+	if group != nil {
+		n.optim.ranks = &ranks{group: group, stage: stage}
+	}
+	return nil
+}
+
+// LargestShare is how many trained numbers the rank with most of so many owns.
+func LargestShare(spec Spec, ranks int) (int64, error) {
+	m, err := newGraph(spec, Capacity{Tokens: 1, Segments: 1, Ranges: 1, Reads: 1}, func(string) bool { return true }, nil)
+	if err != nil {
+		return 0, err
+	}
+	var sizes []int64
+	for _, p := range m.Params {
+		if p.Trained {
+			sizes = append(sizes, int64(p.Node.Shape().TotalSize()))
+		}
+	}
+	load := make([]int64, ranks)
+	for i, owner := range deal(sizes, ranks) {
+		load[owner] += sizes[i]
+	}
+	return slices.Max(load), nil
+}
+
+// deal gives parameters to ranks, the largest first, each to the rank that has least by then.
+func deal(sizes []int64, ranks int) []int {
+	order, owner, load := make([]int, len(sizes)), make([]int, len(sizes)), make([]int64, ranks)
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return int(min(1, max(-1, sizes[b]-sizes[a]))) })
+	for _, i := range order {
+		to := 0
+		for r := range load {
+			if load[r] < load[to] {
+				to = r
+			}
+		}
+		owner[i] = to
+		load[to] += sizes[i]
+	}
+	return owner
+}
+
+// prepare deals the parameters, once all are known.
+func (r *ranks) prepare(o *optimizer) {
+	if r.owner != nil {
+		return
+	}
+	sizes := make([]int64, len(o.names))
+	for i, name := range o.names {
+		sizes[i] = int64(o.net.tensors[name].Size())
+	}
+	r.owner, r.owned = deal(sizes, r.group.World), make([][]int, r.group.World)
+	for i, owner := range r.owner {
+		r.owned[owner] = append(r.owned[owner], i)
+	}
+	r.piece = max(1<<12, stagingBytes/r.group.World&^0xfff)
+	r.send, r.own = make([]byte, r.piece*r.group.World), make([]byte, r.piece)
+	r.all = r.send // never in use at the same time
+}
+
+// owns reports whether this rank keeps the state of a parameter; one process alone keeps all.
+func (o *optimizer) owns(i int) bool { return o.ranks == nil || o.ranks.owner[i] == o.ranks.group.Rank }
+
+// eachPiece visits pieces of every rank's parameters together: counts are how many bytes of each rank's follow from at on.
+func (r *ranks) eachPiece(tensors []*engine.Tensor, visit func(at int, counts []int) error) error {
+	totals := make([]int, r.group.World)
+	for owner, list := range r.owned {
+		for _, i := range list {
+			totals[owner] += int(tensors[i].MemSize())
+		}
+	}
+	for at := 0; at < slices.Max(totals); at += r.piece {
+		counts := make([]int, len(totals))
+		for rank, total := range totals {
+			counts[rank] = min(r.piece, max(0, total-at))
+		}
+		if err := visit(at, counts); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// span visits the parts of a rank's tensors, which count as laid end to end, that lie from at on in as many bytes as b has.
+func (r *ranks) span(tensors []*engine.Tensor, owner, at int, b []byte, visit func(b []byte, part *engine.Tensor) error) error {
+	for _, i := range r.owned[owner] {
+		t := tensors[i]
+		size := int(t.MemSize())
+		if at >= size {
+			at -= size
+			continue
+		}
+		n := min(size-at, len(b))
+		if n == 0 {
+			return nil
+		}
+		width := int(t.Dtype().Size())
+		part := engine.NewTensor(unsafe.Add(t.Ptr, at), t.Dtype(), tensor.Shape{n / width}, t)
+		if err := visit(b[:n], part); err != nil {
+			return err
+		}
+		at, b = 0, b[n:]
+	}
+	return nil
+}
+
+// reduce sums every rank's gradients in the owner's; those of other parameters are left as they are. A rank that has nothing to add adds
+// zeros.
+func (r *ranks) reduce(b engine.Backend, grads []*engine.Tensor, adds bool) error {
+	kind := dist.F32
+	if len(grads) > 0 && grads[0].Dtype() == engine.F64 {
+		kind = dist.F64
+	}
+	if err := b.Sync(); err != nil {
+		return err
+	}
+	return r.eachPiece(grads, func(at int, counts []int) error {
+		end := 0
+		for owner, n := range counts {
+			to := r.send[end : end+n]
+			if end += n; !adds {
+				clear(to)
+				continue
+			}
+			if err := r.span(grads, owner, at, to, b.Download); err != nil {
+				return err
+			}
+		}
+		sum := r.own[:counts[r.group.Rank]]
+		if err := r.group.ReduceScatter(sum, r.send[:end], counts, kind); err != nil {
+			return err
+		}
+		return r.span(grads, r.group.Rank, at, sum, func(from []byte, part *engine.Tensor) error { return b.Upload(part, from) })
+	})
+}
+
+// spread copies every owner's parameters to all ranks.
+func (r *ranks) spread(b engine.Backend, parameters []*engine.Tensor) error {
+	return r.eachPiece(parameters, func(at int, counts []int) error {
+		mine, end := r.own[:counts[r.group.Rank]], 0
+		if err := r.span(parameters, r.group.Rank, at, mine, b.Download); err != nil {
+			return err
+		}
+		for _, n := range counts {
+			end += n
+		}
+		if err := r.group.AllGather(mine, r.all[:end], counts); err != nil {
+			return err
+		}
+		end = 0
+		for owner, n := range counts {
+			from := r.all[end : end+n]
+			if end += n; owner == r.group.Rank {
+				continue
+			}
+			if err := r.span(parameters, owner, at, from, func(from []byte, part *engine.Tensor) error { return b.Upload(part, from) }); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// shareSquares completes each rank's sums of squares by those of the other owners.
+func (r *ranks) shareSquares(o *optimizer) error {
+	if err := o.net.backend.Sync(); err != nil {
+		return err
+	}
+	squares, err := download(o.net.backend, o.squares, o.squares.Size())
+	if err != nil {
+		return err
+	}
+	for i := range squares {
+		if !o.owns(i) {
+			squares[i] = 0
+		}
+	}
+	if err := r.group.Sum(squares); err != nil {
+		return err
+	}
+	return o.net.backend.Upload(o.squares, bytesOf(squares))
+}
+
+// share makes the loss that of all ranks.
+func (r *ranks) share(s *StepResult) error {
+	v := []float64{s.Loss, s.LossStep, s.LossFinal, float64(s.NumStep), float64(s.NumFinal)}
+	if err := r.group.Sum(v); err != nil {
+		return err
+	}
+	s.Loss, s.LossStep, s.LossFinal, s.NumStep, s.NumFinal = v[0], v[1], v[2], int(v[3]), int(v[4])
+	return nil
+}
+
+// most is the largest number of any rank.
+func (r *ranks) most(n int) (int, error) {
+	all, err := r.group.Gather(binary.LittleEndian.AppendUint64(nil, uint64(n)))
+	for _, b := range all {
+		n = max(n, int(binary.LittleEndian.Uint64(b)))
+	}
+	return n, err
+}
+
+// allGradients sums over the micro-batches of all ranks; the gradients of parameters that other ranks own are not valid.
+func (n *Network) allGradients(ctx context.Context, batches []MicroBatch) (StepResult, []*engine.Tensor, error) {
+	r, b := n.optim.ranks, n.backend
+	if r == nil {
+		return n.gradients(ctx, batches)
+	}
+	most, err := r.most(len(batches))
+	if err != nil {
+		return StepResult{}, nil, err
+	}
+	if r.stage == 1 || most == 1 {
+		result, grads, err := n.gradients(ctx, batches)
+		if err == nil {
+			err = r.share(&result)
+		}
+		if err == nil {
+			err = r.reduce(b, grads, true)
+		}
+		return result, grads, err
+	}
+	return n.shardedGradients(ctx, batches, most)
+}
+
+// shardedGradients is allGradients of ZeRO stage 2: each micro-batch's gradients are summed at the owners, which alone keep the sums.
+func (n *Network) shardedGradients(ctx context.Context, batches []MicroBatch, most int) (
+	result StepResult, sum []*engine.Tensor, err error) {
+	if err := n.reserve(batches); err != nil {
+		return result, nil, err
+	}
+	var grads []*engine.Tensor
+	total := &n.optim.total
+	total.added = 0
+	for i := range most {
+		if i < len(batches) {
+			if grads, err = n.backward(ctx, batches[i], &result); err == nil {
+				err = n.optim.allocate()
+			}
+			if err != nil {
+				return result, nil, err
+			}
+		}
+		if err := n.optim.ranks.reduce(n.backend, grads, i < len(batches)); err != nil {
+			return result, nil, err
+		}
+		if err := total.add(grads); err != nil {
+			return result, nil, fmt.Errorf("micro-batch %d: %w", i, err)
+		}
+	}
+	return result, total.sum, n.optim.ranks.share(&result)
+}
+
+// Broadcast makes the trained parameters of every rank those of rank 0, to the bit.
+func (n *Network) Broadcast(group *dist.Group) error {
+	buffer := make([]byte, 8*pieceNumbers)
+	for _, name := range n.optim.names {
+		t := n.tensors[name]
+		width := int(t.Dtype().Size())
+		for from := 0; from < t.Size() && group != nil; from += pieceNumbers {
+			count := min(pieceNumbers, t.Size()-from)
+			part := engine.NewTensor(unsafe.Add(t.Ptr, from*width), t.Dtype(), tensor.Shape{count}, t)
+			b := buffer[:count*width]
+			if err := n.backend.Download(b, part); err != nil {
+				return err
+			}
+			if err := group.Broadcast(b, 0); err != nil {
+				return err
+			}
+			if err := n.backend.Upload(part, b); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
