@@ -168,6 +168,7 @@ func (c *featureCache) fill(ctx context.Context, f *features, missing wanted, op
 	}
 	all := len(missing)
 	if err := c.find(f, missing, false); err != nil || len(missing) == 0 {
+		_ = filelock.Tidy(filepath.Join(c.folder(), lockName)) // whoever was killed when all was there
 		return err
 	}
 	if err := os.MkdirAll(c.folder(), 0o777); err != nil {

@@ -61,6 +61,26 @@ func TestRunsShareHiddenStates(t *testing.T) {
 	require.NoFileExists(t, filepath.Join(filepath.Dir(caches(t, cache)[0]), lockName))
 }
 
+// A run that finds all it needs removes the locks of those that were killed when it was there.
+func TestStaleLocksGo(t *testing.T) {
+	c := onFiles(t, sums(28, 5))
+	c.Train = "head"
+	train(t, c)
+	folders, err := filepath.Glob(filepath.Join(c.Cache, "*", "*", "*"))
+	require.NoError(t, err)
+	kinds := map[string]bool{}
+	for _, file := range folders {
+		kinds[filepath.Base(filepath.Dir(filepath.Dir(file)))] = true
+		require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(file), lockName), []byte("1\n"), 0o600))
+	}
+	require.Equal(t, map[string]bool{featuresName: true, tokensName: true}, kinds)
+	c.Out += "-again"
+	train(t, c)
+	locks, err := filepath.Glob(filepath.Join(c.Cache, "*", "*", lockName))
+	require.NoError(t, err)
+	require.Empty(t, locks)
+}
+
 // doneAfter is a context that ends when it was asked so many times.
 type doneAfter struct {
 	context.Context

@@ -13,6 +13,7 @@ import (
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/atomicfile"
+	"github.com/goprm/goprm/internal/filelock"
 	"github.com/goprm/goprm/internal/tokenshard"
 )
 
@@ -52,6 +53,9 @@ type tokenFolder struct {
 func (k *tokenCache) fromShards(ctx context.Context, folder string, paths []string, r *data.Renderer, c *TrainConfig) (*examples, error) {
 	f := &tokenFolder{cache: k, dir: folder, all: &examples{sum: sha256.New()}}
 	if err := f.adopt(); err != nil || f.done || k.readOnly {
+		if f.done && !k.readOnly {
+			_ = filelock.Tidy(filepath.Join(folder, lockName)) // whoever was killed when all was there
+		}
 		return f.result(), err
 	}
 	if err := os.MkdirAll(folder, 0o777); err != nil {

@@ -75,6 +75,21 @@ func (l *Lock) Release() error {
 	return errors.Join(err, l.file.Close())
 }
 
+// Tidy removes the lock that a killed owner has left; one that is held stays.
+func Tidy(path string) error {
+	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	lock, err := Take(path)
+	if held := new(HeldError); errors.As(err, &held) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return lock.Release()
+}
+
 func owner(file *os.File) int {
 	text, err := io.ReadAll(io.LimitReader(file, 32))
 	if err != nil {

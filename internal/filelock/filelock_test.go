@@ -39,8 +39,14 @@ func TestAnotherProcess(t *testing.T) {
 	var held *HeldError
 	require.ErrorAs(t, err, &held)
 	require.Equal(t, other.Process.Pid, held.Process)
+	require.NoError(t, Tidy(path))
+	require.FileExists(t, path, "a lock that is held stays")
 	require.NoError(t, other.Process.Kill())
 	_ = other.Wait() // which says that it was killed
+	require.FileExists(t, path)
+	require.NoError(t, Tidy(path))
+	require.NoFileExists(t, path)
+	require.NoError(t, Tidy(path))
 	l, err := Take(path)
 	require.NoError(t, err)
 	_, err = Take(path)
