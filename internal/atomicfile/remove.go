@@ -52,6 +52,29 @@ func Move(from, to string) error {
 	return d.syncFolder(filepath.Dir(to))
 }
 
+// MoveNew moves as Move does, also from a folder beside, but where there is a file of that name already the error is [fs.ErrExist]. On file
+// systems without hard links it is not looked for at the same instant.
+func MoveNew(from, to string) error {
+	d := Disk{}
+	if err := d.before(Rename, to); err != nil {
+		return err
+	}
+	err := os.Link(from, to)
+	switch {
+	case err == nil:
+		err = os.Remove(from)
+	case !errors.Is(err, fs.ErrExist):
+		if _, there := os.Lstat(to); there == nil {
+			return fmt.Errorf("%s: %w", to, fs.ErrExist)
+		}
+		err = os.Rename(from, to)
+	}
+	if err != nil {
+		return err
+	}
+	return d.syncFolder(filepath.Dir(to))
+}
+
 // MakeFolder makes a folder, whose parent must exist, and flushes its name; one that exists is fine.
 func (d Disk) MakeFolder(path string) error {
 	if err := d.before(Create, path); err != nil {

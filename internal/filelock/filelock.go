@@ -46,7 +46,10 @@ func Take(path string) (*Lock, error) {
 		}
 		if same(file, path) {
 			l := &Lock{file}
-			return l, l.sign()
+			if err := l.sign(); err != nil {
+				return nil, err
+			}
+			return l, nil
 		}
 		if err := file.Close(); err != nil { // an owner removed it before it was locked
 			return nil, err
@@ -61,7 +64,7 @@ func (l *Lock) sign() error {
 		_, err = l.file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 	if err != nil {
-		return errors.Join(err, l.file.Close())
+		return errors.Join(err, l.Release()) // a full disk is left without it
 	}
 	return nil
 }

@@ -14,12 +14,15 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/goprm/goprm/internal/atomicfile"
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 )
@@ -112,6 +115,11 @@ func Open(path string, o Options) (*Store, error) {
 	if o.Wait == 0 {
 		o.Wait = time.Second
 	}
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) && !o.ReadOnly {
+		if err := create(path, o.Wait); err != nil {
+			return nil, s.wrap(err)
+		}
+	}
 	// The first look changes nothing, so that a file which is refused stays as it was.
 	if st, err := os.Stat(path); err == nil && st.Size() > 0 {
 		if err := s.open(o.Wait, true); err != nil {
@@ -133,6 +141,27 @@ func Open(path string, o Options) (*Store, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// create makes an empty file whole or not at all: a full disk would leave a part of its first pages, which nothing could open. Another
+// process may make it first.
+func create(path string, wait time.Duration) error {
+	scratch, err := atomicfile.Scratch(path)
+	if err != nil {
+		return err
+	}
+	made := filepath.Join(scratch, filepath.Base(path))
+	db, err := openFile(made, wait, false)
+	if err == nil {
+		err = db.Close()
+	}
+	if err == nil {
+		err = atomicfile.MoveNew(made, path)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		err = nil
+	}
+	return errors.Join(err, os.RemoveAll(scratch))
 }
 
 func (s *Store) open(wait time.Duration, readOnly bool) (err error) {

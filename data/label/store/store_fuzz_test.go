@@ -16,11 +16,13 @@ import (
 func FuzzFile(f *testing.F) {
 	const n = 12
 	_, whole := filledStore(f, n)
-	patch := func(at int, with string) []byte { return append(binary.LittleEndian.AppendUint32(nil, uint32(at)), with...) }
+	patch := func(at int, with string) []byte {
+		return append(binary.LittleEndian.AppendUint32(nil, uint32(at)), with...)
+	}
 	f.Add([]byte{})
 	for page := range len(whole) / os.Getpagesize() {
 		at := page * os.Getpagesize()
-		f.Add(patch(at, "\xff\xff\xff\xff"))                                      // its number
+		f.Add(patch(at, "\xff\xff\xff\xff"))                                       // its number
 		f.Add(append(patch(at+8, "\x02\x00\xff\xff"), patch(at+16, "\x00...")...)) // its kind and count, its first element
 	}
 	f.Fuzz(func(t *testing.T, patches []byte) {
