@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestFullDisk runs each command on file systems that hold a part of what it writes: it says that the disk is full, litters nothing, and ends
-// as an unbroken one when there is room. It needs leave to mount.
+// TestFullDisk runs each command on file systems that hold a part of what it writes: it says that the disk is full, litters nothing, and
+// ends as an unbroken one when there is room. It needs leave to mount.
 func TestFullDisk(t *testing.T) {
 	w := newWorld(t)
 	for _, u := range w.whole {
