@@ -42,9 +42,6 @@ func firstContact(t *testing.T, steps string, planted ...string) (lines, report 
 // A kernel that hangs, and Hopper's blocks that take a wrong second tile, cost their own steps and are named; the device has as many
 // multiprocessors as an H100, so that no block of a small product would have a second tile by itself.
 func TestEmulatedFirstContact(t *testing.T) {
-	if testing.Short() {
-		t.Skip("short: seconds of the emulator")
-	}
 	lines, report := firstContact(t, `^primitive/(convert|copy|mma)$|^ptx/(rows|gemm_sm90)$|^trial$|^op/sm80/gradients$`,
 		"GOPRM_EMU_HANG=conform_copy", "GOPRM_EMU_FIRST_TILE=1", "GOPRM_EMU_SMS=132")
 	for _, want := range []string{`ok +\d+s  device`, `ok +\d+s  primitive/convert +0 `, `HANG +\d+s  primitive/copy .*after 2s: the GPU does not answer`,

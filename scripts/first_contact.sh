@@ -205,7 +205,7 @@ tools() {
   if command -v ncu >/dev/null; then
     found=1
     step ncu 150 ncu --clock-control none --set full -k 'regex:hopper' -c 12 -f -o "$OUT/tools/ncu" \
-      "$GPU" -test.run '^$' -test.bench 'GPUProducts/.*/(linear|linear_add)/(1.5B/o|square)|GPUAttention/.*/4096' -test.benchtime 1x
+      "$GPU" -test.run '^$' -test.bench 'GPUProducts/sm90a/^linear(_add)?$/^(1.5B|square)$/^o$|GPUAttention/sm90a/./^4096$' -test.benchtime 1x
   fi
   [ $found = 1 ] || without tools 'none of nvcc, cuobjdump, compute-sanitizer and ncu is in the PATH'
 }
