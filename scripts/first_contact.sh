@@ -55,7 +55,7 @@ step() {
   timeout -k 5 "$limit" "$@" >>"$log" 2>&1
   status=$?
   if [ $status = 124 ] || [ $status = 137 ]; then what=HANG why="nothing for $limit s"
-  elif grep -qaE 'the GPU does not answer' "$log"; then what=HANG
+  elif grep -qaE 'the GPU does not answer|panic: test timed out' "$log"; then what=HANG
   elif [ $status != 0 ]; then what=FAIL why="status $status"
   elif grep -qa 'no tests to run' "$log"; then what=FAIL why='this program has no such test'
   elif grep -qa -- '--- SKIP' "$log" && ! grep -qa -- '--- PASS.*/' "$log"; then what=SKIP
@@ -75,7 +75,7 @@ step() {
 }
 
 # tested NAME LIMIT PATTERN: a step that runs tests.
-tested() { step "$1" "$2" "$GPU" -test.v -test.count=1 -test.timeout "$2s" -test.run "$3"; }
+tested() { step "$1" "$2" "$GPU" -test.v -test.count=1 -test.timeout "$(($2 - 2))s" -test.run "$3"; }
 
 # without WHAT WHY: one line for all steps that a failure makes pointless.
 without() { note SKIP 0 "$1" '' "$2"; left_out=1; }
@@ -94,7 +94,7 @@ check() {
   for name in gemm_sm90 attention_sm90; do
     tested "ptx/$name" 40 "^TestGPUPTX\$/^$name\$" || refused90=$name
   done
-  [ $basic = 0 ] || note FAIL 0 'primitives' '' 'some differ: read their logs first, what follows rests on them'
+  [ $basic = 0 ] || echo '(what follows rests on the primitives that differ: read their logs first)'
   if [ -n "$refused" ]; then without 'ops, shapes, models, training' "ptx/$refused was refused, and every step needs it"; return; fi
   if [ -n "$refused90" ]; then without 'all of sm90a' "ptx/$refused90 was refused"
   elif [ $hopper = 1 ]; then without 'all of sm90a' "Hopper's primitives differ"
@@ -114,7 +114,8 @@ check() {
   if [ -z "$left_out" ]; then
     tested op/sm90a/bf16 90 '^TestGPUCompliance$/^sm90a$/^bf16$'
     tested shapes/1.5B 60 '^TestGPUShapes$/^1.5B$'
-    tested shapes/7B 90 '^TestGPUShapes$/^7B$'
+    tested shapes/7B 60 '^TestGPUShapes$/^7B$/^(qkv|o|gate)$'
+    tested shapes/7B/down 60 '^TestGPUShapes$/^7B$/^down$'
     tested shapes/square 30 '^TestGPUShapes$/^square$'
     tested shapes/attention 60 '^TestGPUShapes$/^attention$'
   fi
@@ -128,7 +129,7 @@ check() {
 
 # benchmarks NAME LIMIT PATTERN REPEATS [FAMILY]
 benchmarks() {
-  GOPRM_GPU_KERNELS=${5:-} step "$1" "$2" "$GPU" -test.run '^$' -test.bench "$3" -test.benchtime "$4x" -test.timeout "$2s"
+  GOPRM_GPU_KERNELS=${5:-} step "$1" "$2" "$GPU" -test.run '^$' -test.bench "$3" -test.benchtime "$4x" -test.timeout "$(($2 - 2))s"
 }
 
 bench() {
