@@ -44,7 +44,7 @@ func firstContact(t *testing.T, steps string, planted ...string) (lines, report 
 func TestEmulatedFirstContact(t *testing.T) {
 	lines, report := firstContact(t, `^primitive/(convert|copy|mma)$|^ptx/(rows|gemm_sm90)$|^trial$|^op/sm80/gradients$`,
 		"GOPRM_EMU_HANG=conform_copy", "GOPRM_EMU_FIRST_TILE=1", "GOPRM_EMU_SMS=132")
-	for _, want := range []string{`ok +\d+s  device`, `ok +\d+s  primitive/convert +0 `, `HANG +\d+s  primitive/copy .*after 2s: the GPU does not answer`,
+	for _, want := range []string{`ok +\d+s  device`, `ok +\d+s  primitive/convert +0 `, `HANG +\d+s  primitive/copy .*after 3s: the GPU does not answer`,
 		`ok +\d+s  primitive/mma `, `ok +\d+s  ptx/rows`, `ok +\d+s  ptx/gemm_sm90`, `FAIL +\d+s  trial .*linear_add > \(150, 264\): element \d+ is`,
 		`ok +\d+s  op/sm80/gradients`} {
 		require.Regexp(t, `(?m)^`+want, lines)

@@ -194,7 +194,7 @@ tools() {
   if command -v cuobjdump >/dev/null; then
     found=1
     for name in "$ptx"/*_sm90.cubin; do
-      [ ! -f "$name" ] || step "sass/$(basename "$name" .cubin)" 60 cuobjdump -sass "$name"
+      [ ! -f "$name" ] || step "sass/$(basename "$name" .cubin)" 60 bash -c 'cuobjdump -sass "$0" >"${0%.cubin}.sass"' "$name"
     done
   fi
   if command -v compute-sanitizer >/dev/null; then
@@ -236,7 +236,7 @@ fi
 model=$(echo "${device%%:*}" | tr -cs 'A-Za-z0-9\n' - | sed 's/-*$//')
 name=$OUT/$(date -u +%F)-${model:-GPU}
 { echo "# ${device:-a GPU}"; for part in check bench tools; do [ ! -f "$OUT/$part/part.md" ] || { echo; cat "$OUT/$part/part.md"; }; done; } >"$name.md"
-tail -n +1 "$OUT"/*/*.log >"$name.log"
+tail -n +1 "$OUT"/*/*.log | grep -av '^=== [RPC]' >"$name.log"
 echo
 sed '/^$/d' "$OUT/$command/part.md"
 echo "written: $name.md, $name.log"
