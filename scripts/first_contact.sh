@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The first minutes of the GPU backend on a GPU: needs bin/gpu (scripts/gpu.sh makes it), this script, an NVIDIA driver and bash.
+# The first minutes of the GPU backend on a GPU: needs bin/gpu (scripts/gpu.sh makes it), this script, an NVIDIA driver, bash, awk and timeout.
 #   first_contact.sh check   primitives, PTX, the trial, ops, real shapes, models, training, in this order; 5 minutes
 #   first_contact.sh bench   products beside cuBLASLt, attention and steps beside PyTorch, rows; 5 minutes
 #   first_contact.sh tools   nvcc, cuobjdump, compute-sanitizer and ncu, each where it is installed
