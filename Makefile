@@ -7,7 +7,7 @@ COMMIT   := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-long notices sbom vulncheck lint race noasm arm64 fuzz fuzz-grade verify-peer generate tokenizers tokenizers-check goldens learn-real bench bench-go exports faults-peer vllm attack serve-bench minilm label-real ptx ptxas gpu gpu-check gpu-bench gorgonia-cu emulated cpu-check kills tokens-scale plan-peak docs first-hour release release-check wheel cross trackers deploy-check pages
+.PHONY: help build demo test test-long notices sbom vulncheck lint race noasm arm64 fuzz fuzz-grade verify-peer generate tokenizers tokenizers-check goldens learn-real bench bench-go exports faults-peer vllm attack serve-bench minilm label-real ptx ptxas gpu gpu-check gpu-bench gpu-tools gorgonia-cu emulated cpu-check kills tokens-scale plan-peak docs first-hour release release-check wheel cross trackers deploy-check pages
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -124,11 +124,14 @@ cpu-check: ## every instance of the CPU's kernels that runs here: compliance, pa
 gorgonia-cu: ## vet, build and test the GPU backend through gorgonia.org/cu on the emulator (needs gcc, g++ and Python)
 	scripts/gorgonia_cu.sh
 
-gpu-check: gpu ## on a GPU: every primitive against the emulator, every op against float64, models against PyTorch and the CPU
-	bin/gpu -test.run TestGPU -test.v -test.timeout 60m
+gpu-check: gpu ## on a GPU: primitives, ops, real shapes, models and training, step by step; a table in runs/gpu
+	OUT=runs/gpu scripts/first_contact.sh check
 
-gpu-bench: gpu ## on a GPU: TFLOP/s of products (beside cuBLASLt where it is there) and attention, tokens/s of 1.5B and 7B
-	bin/gpu -test.run none -test.bench GPU -test.benchtime 2s -test.timeout 60m
+gpu-bench: gpu ## on a GPU: products beside cuBLASLt, attention and steps beside PyTorch; a table in runs/gpu
+	OUT=runs/gpu scripts/first_contact.sh bench
+
+gpu-tools: gpu ## on a GPU: nvcc, cuobjdump, compute-sanitizer and ncu, where they are installed
+	OUT=runs/gpu scripts/first_contact.sh tools
 
 gpu: ## bin/gpu, checks and benchmarks of a GPU in one file for a machine with a driver and no Go
 	scripts/gpu.sh

@@ -5,6 +5,7 @@ package cuda
 import (
 	"flag"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -102,16 +103,38 @@ func hopperCompliance(t *testing.T, elements int, only ...string) {
 	if os.Getenv("GOPRM_EMULATED") != "all" {
 		modes, opt.Elements = modes[:1], elements
 	}
-	for _, mode := range modes {
-		mode.Races = len(modes) > 1
-		require.NoError(t, emulator.Configure(mode))
-		compliance.Run(t, func(int) engine.Backend { return openHopper(t) }, opt)
+	for _, count := range blockCounts(b) {
+		for _, mode := range modes {
+			mode.Races = len(modes) > 1
+			require.NoError(t, emulator.Configure(mode))
+			compliance.Run(t, func(int) engine.Backend { return openHopperWith(t, count) }, opt)
+		}
 	}
+}
+
+// blockCounts are as many multiprocessors as make blocks take several tiles of a small product, and all of the device, which is that
+// many too unless GOPRM_EMU_SMS says otherwise.
+func blockCounts(b engine.Backend) []int {
+	all := b.(*backend).model.Multiprocessors
+	return slices.Compact([]int{min(fewMultiprocessors, all), all})
+}
+
+// openHopperWith opens it with the blocks of so many multiprocessors.
+func openHopperWith(t testing.TB, multiprocessors int) engine.Backend {
+	b := openHopper(t)
+	b.(*backend).model.Multiprocessors = multiprocessors
+	return b
 }
 
 // Every tile is taken once, whatever the shape and the live count. Whole numbers, so that sums are exact.
 func TestEmulatedSM80Tiles(t *testing.T) { tiles(t, openEmulated(t)) }
-func TestEmulatedSM90Tiles(t *testing.T) { tiles(t, openHopper(t)) }
+func TestEmulatedSM90Tiles(t *testing.T) {
+	b := openHopper(t)
+	require.NoError(t, b.Close())
+	for _, count := range blockCounts(b) {
+		tiles(t, openHopperWith(t, count))
+	}
+}
 
 func tiles(t *testing.T, b engine.Backend) {
 	defer func() { require.NoError(t, b.Close()) }()

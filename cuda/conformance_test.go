@@ -17,7 +17,7 @@ import (
 )
 
 // caseLimit is how long a case may take: it is microseconds of work, some milliseconds of the emulator's.
-const caseLimit = 2 * time.Second
+const caseLimit = 3 * time.Second
 
 // conform runs one case on a device that opens for it.
 func conform(t *testing.T, c conformance.Case) []uint32 {

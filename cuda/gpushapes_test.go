@@ -3,6 +3,7 @@
 package cuda
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"testing"
@@ -33,6 +34,7 @@ type shapeTest struct {
 	t       *testing.T
 	streams uint64
 	live    int
+	all     int // multiprocessors
 	inputs  map[*engine.Tensor][]engine.BF16
 	seen
 }
@@ -49,22 +51,30 @@ func (s *shapeTest) matrix(live, rows, width int, factor float64) *engine.Tensor
 	return x
 }
 
-// result makes the call with both families, of which the results must agree, and reads sm90a's.
+// result makes the call with both families and the blocks of few multiprocessors, where the results must agree, and then with those of
+// all, which must give the bits that few gave. It returns sm90a's.
 func (s *shapeTest) result(op string, attr any, out *engine.Tensor, in ...*engine.Tensor) []float64 {
-	other := s.compare(op, attr, out, in...)
+	s.b.model.Multiprocessors = min(fewMultiprocessors, s.all)
+	s.compare(op, attr, out, in...)
 	require.NoError(s.t, s.failed)
-	want, err := s.trial.numbers(other)
-	require.NoError(s.t, err)
-	got, err := s.trial.numbers(out)
-	require.NoError(s.t, err)
 	differing := 0
-	for i, v := range want {
-		if got[i] != v && !math.IsNaN(v) {
+	for i, v := range s.want {
+		if s.got[i] != v && !math.IsNaN(v) {
 			differing++
 		}
 	}
-	s.bits(op, len(want), differing)
-	return got
+	s.bits(op, len(s.want), differing)
+	s.b.model.Multiprocessors = s.all
+	again := s.zeros(out.Dtype(), out.Shape()...)
+	require.NoError(s.t, s.run("sm90a", engine.Call{Op: op, Attr: attr, Rows: engine.Tokens, Live: s.trial.live, In: in, Out: again}))
+	require.True(s.t, bytes.Equal(s.bytes(out), s.bytes(again)), "%s: the bits are others with the blocks of all multiprocessors", op)
+	return s.got
+}
+
+func (s *shapeTest) bytes(x *engine.Tensor) []byte {
+	raw := make([]byte, x.MemSize())
+	require.NoError(s.t, s.b.Download(raw, x))
+	return raw
 }
 
 // near demands a result to be as near to float64's as allowed.
@@ -131,8 +141,7 @@ func (s *shapeTest) products(tokens, k, n int) {
 	}
 }
 
-// Both kernel families on random numbers at the shapes of real models, where blocks take several tiles and indices grow large: with the
-// blocks of two multiprocessors and of all, against each other and against float64.
+// Both kernel families on random numbers at the shapes of real models, where blocks take several tiles and indices grow large.
 func TestGPUShapes(t *testing.T) {
 	require.NoError(t, openFamily(t, "sm90a").Close())
 	tokens, live, list, heads := 4096, 4001, shapes, attentions
@@ -140,13 +149,14 @@ func TestGPUShapes(t *testing.T) {
 		tokens, live, heads = 300, 290, heads[:1]
 	}
 	test := func(name string, f func(s *shapeTest)) {
-		eachCount(t, name, func(t *testing.T, count int) {
-			b := openBlocks(t, count)
+		t.Run(name, func(t *testing.T) {
+			b := openFamily(t, "sm90a").(*backend)
 			defer func() { require.NoError(t, b.Close()) }()
-			s := &shapeTest{trial: &trial{b: b, limit: time.Minute}, t: t, live: live, inputs: map[*engine.Tensor][]engine.BF16{}}
+			s := &shapeTest{trial: &trial{b: b, limit: time.Minute}, t: t, live: live, all: b.model.Multiprocessors,
+				inputs: map[*engine.Tensor][]engine.BF16{}}
 			s.trial.live = s.integers(int32(live), 2, 1)
+			defer s.tell(t)
 			f(s)
-			s.tell(t)
 		})
 	}
 	for _, shape := range list {

@@ -119,37 +119,42 @@ func (b *backend) Close() error {
 		b.closed = true
 		return nil
 	}
-	err := b.do(func() error {
-		failed := []error{b.idle()}
-		if b.hung {
-			return failed[0]
-		}
-		for p := range b.owned {
-			failed = append(failed, driver.Free(p))
-		}
-		for p := range b.lent {
-			failed = append(failed, driver.FreeHost(*(*unsafe.Pointer)(unsafe.Pointer(&p))))
-		}
-		for _, m := range b.modules {
-			failed = append(failed, m.Unload())
-		}
-		if b.found != nil {
-			failed = append(failed, driver.FreeHost(b.found))
-		}
-		if b.staging != nil {
-			failed = append(failed, b.staging.close())
-		}
-		if b.mark != 0 {
-			failed = append(failed, b.mark.Destroy())
-		}
-		if b.stream != 0 {
-			failed = append(failed, b.stream.Destroy())
-		}
-		return errors.Join(failed...)
-	})
+	err := b.do(b.destroy)
 	b.closed = true
 	if b.hung {
 		return err
 	}
 	return errors.Join(err, driver.Release(b.model.handle))
+}
+
+// destroy frees all that the driver made, once it is out of use.
+func (b *backend) destroy() error {
+	var failed []error
+	if b.mark != 0 {
+		if failed = append(failed, b.idle()); b.hung {
+			return failed[0]
+		}
+	}
+	for p := range b.owned {
+		failed = append(failed, driver.Free(p))
+	}
+	for p := range b.lent {
+		failed = append(failed, driver.FreeHost(*(*unsafe.Pointer)(unsafe.Pointer(&p))))
+	}
+	for _, m := range b.modules {
+		failed = append(failed, m.Unload())
+	}
+	if b.found != nil {
+		failed = append(failed, driver.FreeHost(b.found))
+	}
+	if b.staging != nil {
+		failed = append(failed, b.staging.close())
+	}
+	if b.mark != 0 {
+		failed = append(failed, b.mark.Destroy())
+	}
+	if b.stream != 0 {
+		failed = append(failed, b.stream.Destroy())
+	}
+	return errors.Join(failed...)
 }

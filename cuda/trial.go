@@ -119,6 +119,8 @@ type trial struct {
 	live   *engine.Tensor
 	owned  []unsafe.Pointer
 	failed error
+
+	want, got []float64 // what the last comparison read
 }
 
 // placed copies a host tensor to the device.
@@ -197,15 +199,14 @@ func (t *trial) run(kernels string, c engine.Call) error {
 // differs allows four units in the last place of bf16, of an element or of what elements are like, there or on the whole: weights
 // that are rounded otherwise show in every element of a gradient's row alike.
 func (t *trial) differs(op string, x, y *engine.Tensor, count int) error {
-	want, err := t.numbers(x)
-	if err != nil {
+	var err error
+	if t.want, err = t.numbers(x); err != nil {
 		return err
 	}
-	got, err := t.numbers(y)
-	if err != nil {
+	if t.got, err = t.numbers(y); err != nil {
 		return err
 	}
-	want = want[:count]
+	want, got := t.want[:count], t.got
 	overall := rootMeanSquare(want)
 	for at := 0; at < count; at += nearby {
 		near := want[at:min(at+nearby, count)]
@@ -237,12 +238,14 @@ func (t *trial) numbers(x *engine.Tensor) ([]float64, error) {
 		return nil, err
 	}
 	v := make([]float64, x.Size())
-	for i := range v {
-		if x.Dtype() == engine.F32 {
-			v[i] = float64(engine.Slice[float32](host)[i])
-		} else {
-			v[i] = float64(engine.Slice[engine.BF16](host)[i].Float32())
+	if x.Dtype() == engine.F32 {
+		for i, n := range engine.Slice[float32](host) {
+			v[i] = float64(n)
 		}
+		return v, nil
+	}
+	for i, n := range engine.Slice[engine.BF16](host) {
+		v[i] = float64(n.Float32())
 	}
 	return v, nil
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The first minutes of the GPU backend on a GPU: needs bin/gpu (scripts/gpu.sh makes it), this script, an NVIDIA driver and bash.
+# The first minutes of the GPU backend on a GPU: needs bin/gpu (scripts/gpu.sh makes it), this script, an NVIDIA driver, bash, awk and timeout.
 #   first_contact.sh check   primitives, PTX, the trial, ops, real shapes, models, training, in this order; 5 minutes
 #   first_contact.sh bench   products beside cuBLASLt, attention and steps beside PyTorch, rows; 5 minutes
 #   first_contact.sh tools   nvcc, cuobjdump, compute-sanitizer and ncu, each where it is installed
@@ -55,7 +55,7 @@ step() {
   timeout -k 5 "$limit" "$@" >>"$log" 2>&1
   status=$?
   if [ $status = 124 ] || [ $status = 137 ]; then what=HANG why="nothing for $limit s"
-  elif grep -qaE 'the GPU does not answer' "$log"; then what=HANG
+  elif grep -qaE 'the GPU does not answer|panic: test timed out' "$log"; then what=HANG
   elif [ $status != 0 ]; then what=FAIL why="status $status"
   elif grep -qa 'no tests to run' "$log"; then what=FAIL why='this program has no such test'
   elif grep -qa -- '--- SKIP' "$log" && ! grep -qa -- '--- PASS.*/' "$log"; then what=SKIP
@@ -75,7 +75,7 @@ step() {
 }
 
 # tested NAME LIMIT PATTERN: a step that runs tests.
-tested() { step "$1" "$2" "$GPU" -test.v -test.count=1 -test.timeout "$2s" -test.run "$3"; }
+tested() { step "$1" "$2" "$GPU" -test.v -test.count=1 -test.timeout "$(($2 - 2))s" -test.run "$3"; }
 
 # without WHAT WHY: one line for all steps that a failure makes pointless.
 without() { note SKIP 0 "$1" '' "$2"; left_out=1; }
@@ -94,7 +94,7 @@ check() {
   for name in gemm_sm90 attention_sm90; do
     tested "ptx/$name" 40 "^TestGPUPTX\$/^$name\$" || refused90=$name
   done
-  [ $basic = 0 ] || note FAIL 0 'primitives' '' 'some differ: read their logs first, what follows rests on them'
+  [ $basic = 0 ] || echo '(what follows rests on the primitives that differ: read their logs first)'
   if [ -n "$refused" ]; then without 'ops, shapes, models, training' "ptx/$refused was refused, and every step needs it"; return; fi
   if [ -n "$refused90" ]; then without 'all of sm90a' "ptx/$refused90 was refused"
   elif [ $hopper = 1 ]; then without 'all of sm90a' "Hopper's primitives differ"
@@ -114,7 +114,8 @@ check() {
   if [ -z "$left_out" ]; then
     tested op/sm90a/bf16 90 '^TestGPUCompliance$/^sm90a$/^bf16$'
     tested shapes/1.5B 60 '^TestGPUShapes$/^1.5B$'
-    tested shapes/7B 90 '^TestGPUShapes$/^7B$'
+    tested shapes/7B 60 '^TestGPUShapes$/^7B$/^(qkv|o|gate)$'
+    tested shapes/7B/down 60 '^TestGPUShapes$/^7B$/^down$'
     tested shapes/square 30 '^TestGPUShapes$/^square$'
     tested shapes/attention 60 '^TestGPUShapes$/^attention$'
   fi
@@ -128,7 +129,7 @@ check() {
 
 # benchmarks NAME LIMIT PATTERN REPEATS [FAMILY]
 benchmarks() {
-  GOPRM_GPU_KERNELS=${5:-} step "$1" "$2" "$GPU" -test.run '^$' -test.bench "$3" -test.benchtime "$4x" -test.timeout "$2s"
+  GOPRM_GPU_KERNELS=${5:-} step "$1" "$2" "$GPU" -test.run '^$' -test.bench "$3" -test.benchtime "$4x" -test.timeout "$(($2 - 2))s"
 }
 
 bench() {
@@ -193,7 +194,7 @@ tools() {
   if command -v cuobjdump >/dev/null; then
     found=1
     for name in "$ptx"/*_sm90.cubin; do
-      [ ! -f "$name" ] || step "sass/$(basename "$name" .cubin)" 60 cuobjdump -sass "$name"
+      [ ! -f "$name" ] || step "sass/$(basename "$name" .cubin)" 60 bash -c 'cuobjdump -sass "$0" >"${0%.cubin}.sass"' "$name"
     done
   fi
   if command -v compute-sanitizer >/dev/null; then
@@ -205,7 +206,7 @@ tools() {
   if command -v ncu >/dev/null; then
     found=1
     step ncu 150 ncu --clock-control none --set full -k 'regex:hopper' -c 12 -f -o "$OUT/tools/ncu" \
-      "$GPU" -test.run '^$' -test.bench 'GPUProducts/.*/(linear|linear_add)/(1.5B/o|square)|GPUAttention/.*/4096' -test.benchtime 1x
+      "$GPU" -test.run '^$' -test.bench 'GPUProducts/sm90a/^linear(_add)?$/^(1.5B|square)$/^o$|GPUAttention/sm90a/./^4096$' -test.benchtime 1x
   fi
   [ $found = 1 ] || without tools 'none of nvcc, cuobjdump, compute-sanitizer and ncu is in the PATH'
 }
@@ -235,7 +236,7 @@ fi
 model=$(echo "${device%%:*}" | tr -cs 'A-Za-z0-9\n' - | sed 's/-*$//')
 name=$OUT/$(date -u +%F)-${model:-GPU}
 { echo "# ${device:-a GPU}"; for part in check bench tools; do [ ! -f "$OUT/$part/part.md" ] || { echo; cat "$OUT/$part/part.md"; }; done; } >"$name.md"
-tail -n +1 "$OUT"/*/*.log >"$name.log"
+tail -n +1 "$OUT"/*/*.log | grep -av '^=== [RPC]' >"$name.log"
 echo
 sed '/^$/d' "$OUT/$command/part.md"
 echo "written: $name.md, $name.log"

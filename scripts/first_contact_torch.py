@@ -10,6 +10,7 @@ are in the form of Go's benchmarks. On the CPU (--stand-in) sizes are as small a
 import argparse
 import math
 import time
+import warnings
 
 import torch
 import torch.nn.functional as F
@@ -114,7 +115,7 @@ class Scored(torch.nn.Module):
         return torch.sigmoid(F.linear(hidden.float(), self.score.weight, self.score.bias))[:, 0]
 
 
-def model(shape, train, device, block):
+def model(shape, train, recompute, device, block):
     from peft import LoraConfig, get_peft_model
     from transformers import Qwen2Config, Qwen2Model
     config = Qwen2Config(rms_norm_eps=1e-6, rope_parameters={"rope_type": "default", "rope_theta": 1e6}, max_position_embeddings=32768,
@@ -123,7 +124,7 @@ def model(shape, train, device, block):
         trunk = Qwen2Model(config).to(torch.float32 if train == "full" else torch.bfloat16)
     if train == "lora":
         trunk = get_peft_model(trunk, LoraConfig(r=16, lora_alpha=32, target_modules=TARGETS))
-    if train != "head":
+    if recompute:
         trunk.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     m = Scored(trunk, config.hidden_size, device)
     fill(m.trunk, block, "model.")
@@ -133,10 +134,12 @@ def model(shape, train, device, block):
 
 def tokens(device, repeats):
     block = noise(device)
-    runs = [("1.5B", "lora"), ("1.5B", "full"), ("7B", "lora"), ("7B", "head")]
-    for shape, train in runs:
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    runs = ["1.5B/lora/kept", "1.5B/full/kept", "7B/lora/kept", "7B/lora/recomputed", "1.5B/full/recomputed", "7B/head"]
+    for name in runs:
+        shape, train = name.split("/")[:2]
         count, taken = (4096, shape) if device == "cuda" else (64, "small")
-        m = model(taken, train, device, block)
+        m = model(taken, train, name.endswith("recomputed"), device, block)
         ids = torch.tensor([[i * 7 % 60 for i in range(count)]], device=device)
         reads = torch.arange(15, count, 64, device=device)
         target = 0.5 + 0.4 * torch.sin(reads.double()).float()
@@ -165,7 +168,7 @@ def tokens(device, repeats):
         metrics = {"tokens/s": count / seconds}
         if train != "head":
             metrics |= {"loss1": first[0][0], "norm1": first[0][1], "loss2": first[1][0], "norm2": first[1][1]}
-        report(f"{shape}/{train}", repeats, seconds, **metrics)
+        report(name, repeats, seconds, **metrics)
         del m, optimizer, trained
         if device == "cuda":
             torch.cuda.empty_cache()

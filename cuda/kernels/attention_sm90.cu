@@ -213,6 +213,7 @@ template <int D> DEVFN void attention(bf16 *packed, const Inputs *in, Keys keys,
       if (thread() == 0) barrier_expect(R::full(key_ring, use), BYTES);
       bring_keys<D>(ks + use % STAGES * BYTES, &in->k, &in->ck, head, blocks, R::full(key_ring, use));
       R::wait_empty(value_ring, use);
+      sync_warp(); // a lane that comes late would miss a phase, were values released before the next keys are there
       if (thread() == 0) barrier_expect(R::full(value_ring, use), BYTES);
       bring_keys<D>(vs + use % STAGES * BYTES, &in->v, &in->cv, head, blocks, R::full(value_ring, use));
     }

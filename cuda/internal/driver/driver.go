@@ -322,7 +322,7 @@ func LoadModule(ptx []byte) (Module, error) {
 	const errorLog, errorLogBytes = 5, 6 // CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES
 	text, log := append(slices.Clone(ptx), 0), make([]byte, 8<<10)
 	options := []int32{errorLog, errorLogBytes}
-	values := []uintptr{uintptr(unsafe.Pointer(&log[0])), uintptr(len(log) - 1)} // the heap does not move
+	values := onHeap(uintptr(unsafe.Pointer(&log[0])), uintptr(len(log)-1))
 	var m Module
 	err := cuModuleLoadDataEx.do(uintptr(unsafe.Pointer(&m)), uintptr(unsafe.Pointer(&text[0])), uintptr(len(options)),
 		uintptr(unsafe.Pointer(&options[0])), uintptr(unsafe.Pointer(&values[0])))
@@ -334,6 +334,12 @@ func LoadModule(ptx []byte) (Module, error) {
 	}
 	return m, err
 }
+
+// onHeap is a list of arguments that lies in memory itself, which the directive does not follow: what they point to does not move, and
+// the caller keeps it alive.
+//
+//go:uintptrescapes
+func onHeap(args ...uintptr) []uintptr { return slices.Clone(args) }
 
 // AllowShared lets a kernel use more than 48 KiB of shared memory a block.
 func (f Function) AllowShared(bytes int) error {

@@ -13,7 +13,7 @@ import (
 var ErrHung = errors.New("the GPU does not answer: a kernel does not end; start a new process")
 
 // busyWait is how long a wait asks without a pause: a pause takes the system some 50 µs.
-const busyWait = 200 * time.Microsecond
+const busyWait = time.Millisecond
 
 // Await asks until the stream has come to where the event was recorded last, for no longer than the limit, where Synchronise would
 // never give up. Its pauses are a sixteenth of the time that has gone by, 1 ms at most, so they add no more than that.
