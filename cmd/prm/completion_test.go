@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -94,10 +95,17 @@ func TestSpellings(t *testing.T) {
 		"export --to x m":      "prm export: missing flags: --out; see",
 		"-x":                   "prm: unknown flag -x; see",
 		"train --max_steps 5":  "prm train: unknown flag --max_steps: here it is optim.steps (in the configuration, or behind --set); see",
-		"train --zero-stage 2": "prm train: unknown flag --zero-stage: there is no such key here: one device trains; see",
+		"train --zero-stage 2": "prm train: unknown flag --zero-stage: here it is dist.zero (in the configuration, or behind --set); see",
 	} {
 		code, _, problems := prmCommand(strings.Fields(line)...)
 		require.Equal(t, 2, code)
 		require.True(t, strings.HasPrefix(problems, want), problems)
 	}
+}
+
+// The reader of prm --help | head has seen enough.
+func TestHelpIntoAClosedPipe(t *testing.T) {
+	var problems strings.Builder
+	require.Zero(t, run(context.Background(), []string{"train", "--help"}, strings.NewReader(""), closedPipe{}, &problems))
+	require.Empty(t, problems.String())
 }
