@@ -56,7 +56,10 @@ func trainAsRank(ctx context.Context, c TrainConfig) (*TrainResult, error) {
 		return nil, err
 	}
 	result.Rank = g.Number()
-	return result, g.Close()
+	if err := g.Close(); err != nil {
+		return nil, err
+	}
+	return result, nil
 }
 
 // openRankBackend opens the device of this rank: with device auto the GPU of its number on this machine, and its share of the threads.
@@ -75,6 +78,14 @@ func (c *TrainConfig) openRankBackend() (engine.Backend, error) {
 		return b, nil
 	}
 	return openBackend("cpu", c.Backend, c.DType, threads)
+}
+
+// ranksHere is how many ranks of the run this machine holds, as far as the launcher says.
+func (c *TrainConfig) ranksHere() int64 {
+	if c.ranks == nil {
+		return 1
+	}
+	return int64(max(1, c.ranks.LocalWorld))
 }
 
 // sameOnAllRanks refuses ranks whose numbers would differ: by configuration, data, model or kernels.

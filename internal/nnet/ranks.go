@@ -39,45 +39,6 @@ func (n *Network) Join(group *dist.Group, stage int) error {
 	return nil
 }
 
-// LargestShare is how many trained numbers the rank with most of so many owns.
-func LargestShare(spec Spec, ranks int) (int64, error) {
-	m, err := newGraph(spec, Capacity{Tokens: 1, Segments: 1, Ranges: 1, Reads: 1}, func(string) bool { return true }, nil)
-	if err != nil {
-		return 0, err
-	}
-	var sizes []int64
-	for _, p := range m.Params {
-		if p.Trained {
-			sizes = append(sizes, int64(p.Node.Shape().TotalSize()))
-		}
-	}
-	load := make([]int64, ranks)
-	for i, owner := range deal(sizes, ranks) {
-		load[owner] += sizes[i]
-	}
-	return slices.Max(load), nil
-}
-
-// deal gives parameters to ranks, the largest first, each to the rank that has least by then.
-func deal(sizes []int64, ranks int) []int {
-	order, owner, load := make([]int, len(sizes)), make([]int, len(sizes)), make([]int64, ranks)
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int { return int(min(1, max(-1, sizes[b]-sizes[a]))) })
-	for _, i := range order {
-		to := 0
-		for r := range load {
-			if load[r] < load[to] {
-				to = r
-			}
-		}
-		owner[i] = to
-		load[to] += sizes[i]
-	}
-	return owner
-}
-
 // prepare deals the parameters, once all are known.
 func (r *ranks) prepare(o *optimizer) {
 	if r.owner != nil {
@@ -174,6 +135,29 @@ func (r *ranks) reduce(b engine.Backend, grads []*engine.Tensor, adds bool) erro
 
 // spread copies every owner's parameters to all ranks.
 func (r *ranks) spread(b engine.Backend, parameters []*engine.Tensor) error {
+	if err := r.spreadPieces(b, parameters); err != nil {
+		return err
+	}
+	for i, p := range parameters {
+		if r.owner[i] == r.group.Rank {
+			continue
+		}
+		if err := renew(b, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// renew brings a backend's rounded copy of a weight up to date, which follows what is written to the weight's beginning, not pieces of it.
+func renew(b engine.Backend, weight *engine.Tensor) error {
+	if _, ok := b.(engine.RoundsWeights); !ok {
+		return nil
+	}
+	return b.Upload(weight, nil)
+}
+
+func (r *ranks) spreadPieces(b engine.Backend, parameters []*engine.Tensor) error {
 	return r.eachPiece(parameters, func(at int, counts []int) error {
 		mine, end := r.own[:counts[r.group.Rank]], 0
 		if err := r.span(parameters, r.group.Rank, at, mine, b.Download); err != nil {
@@ -308,6 +292,9 @@ func (n *Network) Broadcast(group *dist.Group) error {
 			if err := n.backend.Upload(part, b); err != nil {
 				return err
 			}
+		}
+		if err := renew(n.backend, t); err != nil {
+			return err
 		}
 	}
 	return nil
