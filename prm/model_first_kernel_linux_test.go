@@ -32,7 +32,8 @@ func (f firstKernel) Compile(c engine.Call) (engine.Launch, error) {
 	}, err
 }
 
-// TestFirstKernel says how long a model takes from Open to its first kernel: GOPRM_FIRST_KERNEL names its folder.
+// TestFirstKernel says how long a model takes from Open to its first kernel: GOPRM_FIRST_KERNEL names its folder, GOPRM_FORMAT
+// its format where several fit.
 func TestFirstKernel(t *testing.T) {
 	folder := os.Getenv("GOPRM_FIRST_KERNEL")
 	if folder == "" {
@@ -49,7 +50,7 @@ func TestFirstKernel(t *testing.T) {
 	for _, later := range []bool{true, false} {
 		began, before := time.Now(), processorSeconds()
 		once = sync.Once{}
-		m, err := prm.Open(folder, prm.OpenOptions{Device: "firstkernel", VerifyLater: later})
+		m, err := prm.Open(folder, prm.OpenOptions{Device: "firstkernel", VerifyLater: later, Format: os.Getenv("GOPRM_FORMAT")})
 		require.NoError(t, err)
 		_, err = m.Score(context.Background(), text)
 		require.NoError(t, err)
