@@ -7,7 +7,7 @@ COMMIT   := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-long notices sbom vulncheck lint race noasm arm64 fuzz fuzz-grade verify-peer generate tokenizers tokenizers-check goldens learn-real bench bench-go exports faults-peer vllm attack serve-bench minilm label-real ptx ptxas gpu gpu-check gpu-bench gpu-tools gorgonia-cu emulated cpu-check kills tokens-scale plan-peak docs first-hour release release-check wheel cross trackers deploy-check pages vulncheck-check image-check mpi
+.PHONY: help build demo test test-long notices sbom vulncheck lint race noasm arm64 fuzz fuzz-grade verify-peer generate tokenizers tokenizers-check goldens learn-real bench bench-go exports faults-peer vllm attack serve-bench minilm label-real ptx ptxas gpu gpu-check gpu-bench gpu-tools gorgonia-cu emulated cpu-check kills tokens-scale plan-peak docs first-hour release release-check wheel cross trackers deploy-check pages vulncheck-check image-check mpi int8-real
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -160,6 +160,9 @@ bench: ## time scoring and a LoRA step at the 0.5B shape against PyTorch, in tur
 bench-go: build ## time per op of scoring and of a LoRA step beside the machine's measured peak (nothing else running)
 	bin/prm bench --mode score
 	bin/prm bench --mode lora
+
+int8-real: ## what dtype int8 changes on a real backbone: AUROC, ProcessBench (after make learn-real; needs Python and ../shared)
+	scripts/int8_real.sh
 
 docs: ## the pages of docs/ as a static site in runs/docs-site
 	cd internal/tools/site && go vet . && go test . && go run . --docs ../../../docs --out ../../../runs/docs-site

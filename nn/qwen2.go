@@ -159,12 +159,16 @@ func (g *network) linear(i int, block, module string, x *gorgonia.Node, out int,
 	}
 	full, in, rows := g.Spec.Train == nnet.TrainFull, x.Shape()[1], ops.RowsOf(x)
 	name := fmt.Sprintf("model.layers.%d.%s.%s", i, block, module)
-	w := g.Matrix(name+".weight", out, in)
-	var b *gorgonia.Node
+	var b, y *gorgonia.Node
 	if bias {
 		b = g.Vector(name+".bias", out)
 	}
-	y := g.Linear(rows, x, w, b, full, full) // [T, out]
+	if g.Spec.Int8 {
+		w, scales := g.Int8Matrix(name+".weight", out, in)
+		y = g.LinearInt8(rows, x, w, scales, b) // [T, out]
+	} else {
+		y = g.Linear(rows, x, g.Matrix(name+".weight", out, in), b, full, full) // [T, out]
+	}
 	if !g.Spec.Adapted(i, module) {
 		return y
 	}

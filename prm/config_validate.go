@@ -84,6 +84,9 @@ func (c *TrainConfig) validateModel() error {
 	case c.Head.Init == "ridge" && !positive(*c.Head.Ridge):
 		return fmt.Errorf("head.ridge: %v is not a number above 0", *c.Head.Ridge)
 	}
+	if c.DType == "int8" {
+		return errors.New("dtype: int8 is for scoring, not for training")
+	}
 	return oneOf(
 		choice{"train", c.Train, []string{"head", "lora", "full"}},
 		choice{"head.kind", c.Head.Kind, []string{"scalar", "two_class_mlp", "linear_two_class"}},

@@ -26,7 +26,9 @@ type OpenOptions struct {
 	Device  string // auto, cpu, cuda:0
 	Backend string // auto, portable, avx2, avx512, avx512bf16, ...
 	Threads int    // 0: as many as Go uses; changes no score
-	DType   string // of the arithmetic: auto, f32, f64, or bf16 on a GPU or a CPU with AVX512_BF16
+	// DType is of the arithmetic: auto, f32, f64, bf16 on a GPU or a CPU with AVX512_BF16, or int8 on the CPU, whose projections multiply
+	// int8: other scores, close to f32's, sooner.
+	DType string
 	// Format names the public format of a folder that has no goprm.json; "": what the folder shows, if that is one format.
 	Format string
 	// GoodClass is the class, 0 or 1, of a two-class head that stands for a good step; nil: as id2label of config.json names it, 1 where
@@ -51,6 +53,9 @@ type OpenOptions struct {
 	Expr func(*nn.Expr) error
 	// Base is where the base of an adapter or a head lies now; "": where it lay in training.
 	Base string
+	// VerifyLater lets the content of the base be checked while the first texts are read, where Open else waits for it: some seconds of a
+	// large model. Nothing is returned of a model whose base turns out to be another.
+	VerifyLater bool
 }
 
 // formatGoprm is the format of folders with a goprm.json.
@@ -104,7 +109,7 @@ type ModelInfo struct {
 }
 
 // Open opens a model folder: one that Train wrote, a checkpoint of a run, or one of the public formats that internal/formats
-// describes. The content of the base of an adapter or a head is checked by its hash.
+// describes. The content of the base of an adapter or a head is checked by its hash, see OpenOptions.VerifyLater.
 func Open(dir string, opt OpenOptions) (*Model, error) {
 	if opt.CacheTokens != nil && *opt.CacheTokens < 0 {
 		return nil, fmt.Errorf("cache_tokens: %d is negative", *opt.CacheTokens)
@@ -115,11 +120,15 @@ func Open(dir string, opt OpenOptions) (*Model, error) {
 	m := &Model{}
 	m.queue.read, m.cache.want = m.readTexts, opt.CacheTokens
 	var err error
-	if m.folder, err = modelfolder.Open(dir, opt.Base); err != nil {
+	openFolder := modelfolder.Open
+	if opt.VerifyLater {
+		openFolder = modelfolder.OpenUnverified
+	}
+	if m.folder, err = openFolder(dir, opt.Base); err != nil {
 		return nil, err
 	}
 	if err := mmap.Guard(func() error { return m.open(opt) }); err != nil {
-		return nil, errors.Join(err, m.Close())
+		return nil, errors.Join(cmp.Or(m.folder.Verify(), err), m.Close())
 	}
 	return m, nil
 }
@@ -141,9 +150,14 @@ func (m *Model) open(opt OpenOptions) error {
 	if err != nil {
 		return err
 	}
-	dtype, err := engine.ParseDType(dtypeName)
-	if err != nil {
-		return fmt.Errorf("dtype: %w", err)
+	dtype := engine.F32
+	if dtypeName != engine.Int8 {
+		if dtype, err = engine.ParseDType(dtypeName); err != nil {
+			return fmt.Errorf("dtype: %w", err)
+		}
+	}
+	if opt.LowMemory && dtypeName == engine.Int8 {
+		return errors.New("low memory: dtype int8 has a copy of the projections in memory; use another dtype")
 	}
 	if _, shares := m.backend.(engine.SharesHostMemory); opt.LowMemory && !shares {
 		return fmt.Errorf("low memory: %s has a copy of all weights in its own memory; use the device cpu", m.backend.Name())
@@ -152,7 +166,7 @@ func (m *Model) open(opt OpenOptions) error {
 		m.backend = releasingFor(m.backend, m.folder.Root)
 	}
 	spec := nnet.Spec{
-		Config: m.folder.Config, DType: dtype, Train: nnet.TrainNothing, Head: m.card.Head.Spec(),
+		Config: m.folder.Config, DType: dtype, Int8: dtypeName == engine.Int8, Train: nnet.TrainNothing, Head: m.card.Head.Spec(),
 	}
 	if lora, ok := m.folder.LoRA(); ok {
 		spec.Adapters, spec.LoRA = true, lora
@@ -179,7 +193,7 @@ func (m *Model) open(opt OpenOptions) error {
 		return err
 	}
 	m.info = ModelInfo{
-		Format: m.format, Backend: m.backend.Name(), DType: engine.DTypeName(dtype), Parts: m.card.Parts,
+		Format: m.format, Backend: m.backend.Name(), DType: dtypeName, Parts: m.card.Parts,
 		Alpha: m.card.Alpha, Threshold: m.card.Threshold, MaxTokens: m.card.Text.MaxTokens,
 		HiddenSize: m.folder.Config.HiddenSize, Layers: m.folder.Config.NumHiddenLayers, HasTrajectory: m.hasTrajectory(),
 	}
@@ -308,7 +322,8 @@ func (m *Model) hasTrajectory() bool {
 	return slices.Contains(m.card.Parts, modelfolder.PartTrajectory)
 }
 
-// Err is a *LostError when a file of the weights was cut short or changed while the model was open. Every call returns it from then on;
+// Err is a *LostError when a file of the weights was cut short or changed while the model was open, or says that its base is not the one
+// it was made with, see OpenOptions.VerifyLater. Every call returns it from then on;
 // only Close is of use. nil: the model works.
 func (m *Model) Err() error {
 	m.queue.mu.Lock()

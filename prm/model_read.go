@@ -31,6 +31,10 @@ func (m *Model) readTogether(ctx context.Context, texts []*queued) error {
 		return err
 	}
 	err := m.tryTogether(ctx, texts)
+	if other := m.folder.Verify(); other != nil { // whatever came of it
+		m.queue.lose(other)
+		return other
+	}
 	if !mmap.Lost(err) {
 		return err
 	}

@@ -19,7 +19,8 @@ func (t *trainer) card(stores string) *modelfolder.Card {
 		k.SaveDType = c.SaveDType
 	}
 	if stores != modelfolder.StoresModel {
-		k.Base = &modelfolder.Base{Path: absolute(t.folder.RootDir), SHA256: t.folder.RootSum}
+		sum, _ := t.folder.Hash() // known since the run began
+		k.Base = &modelfolder.Base{Path: absolute(t.folder.RootDir), SHA256: sum}
 	}
 	if c.Train == nnet.TrainLoRA {
 		k.LoRA = &modelfolder.LoRA{Rank: c.LoRA.Rank, Alpha: c.LoRA.Alpha, Dropout: c.LoRA.Dropout, Targets: c.LoRA.Targets,

@@ -47,6 +47,8 @@ func (o PlanOptions) Validate() error {
 		return fmt.Errorf("memory: %d is negative", o.Memory)
 	case o.Device == "cpu" && o.Offload:
 		return fmt.Errorf("offload: moments lie in the host's memory already on a CPU")
+	case o.DType == "int8":
+		return errors.New("dtype: int8 is for scoring, not for training")
 	}
 	if err := o.validateRanks(); err != nil {
 		return err

@@ -83,16 +83,20 @@ type openFlags struct {
 	Format    string `help:"Public format of a model folder that fits several, one of ${formats}."`
 	Reference string `help:"Folder of the language model that an implicit reward (format eurus) is relative to."`
 	LowMemory bool   `help:"Hold one matrix of the model in memory at a time: slower; automatic from half of the memory on."`
-	DType     string `name:"dtype" default:"auto" help:"Arithmetic: auto, f32, f64, or bf16 on a GPU or a CPU with AVX512_BF16."`
+	DType     string `name:"dtype" default:"auto" help:"Arithmetic: auto, f32, f64, bf16 on a GPU or a CPU with AVX512_BF16, or int8 on the CPU (other scores)."`
 	machineFlags
 }
 
 // open opens a model; maxTokens 0: as it was trained.
 func (p *program) open(model string, f openFlags, maxTokens int) (*prm.Model, error) {
-	return prm.Open(model, prm.OpenOptions{
+	return prm.Open(model, p.openOptions(f, maxTokens))
+}
+
+func (p *program) openOptions(f openFlags, maxTokens int) prm.OpenOptions {
+	return prm.OpenOptions{
 		Device: f.Device, Backend: f.Backend, Threads: p.threads, DType: f.DType, Format: f.Format, Base: f.Base, GoodClass: f.GoodClass,
 		Reference: f.Reference, MaxTokens: maxTokens, LowMemory: f.LowMemory,
-	})
+	}
 }
 
 func main() {

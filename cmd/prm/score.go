@@ -82,7 +82,9 @@ func (c scoreCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	model, err := p.open(c.Model, c.openFlags, c.MaxTokens)
+	options := p.openOptions(c.openFlags, c.MaxTokens)
+	options.VerifyLater = true // no line is written before
+	model, err := prm.Open(c.Model, options)
 	if err != nil {
 		return err
 	}

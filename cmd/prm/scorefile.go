@@ -73,7 +73,9 @@ func (p *program) scored(f *scorerFlags, out string, inputs []string, source fun
 
 func (p *program) scoreTo(path string, f *scorerFlags, source func() iter.Seq2[*data.Trajectory, error],
 	total int) (*prm.ModelInfo, error) {
-	model, err := p.open(f.Model, f.openFlags, f.MaxTokens)
+	options := p.openOptions(f.openFlags, f.MaxTokens)
+	options.VerifyLater = true // no score is read before
+	model, err := prm.Open(f.Model, options)
 	if err != nil {
 		return nil, err
 	}

@@ -278,6 +278,13 @@ func encode(v value) []byte {
 		}
 		return bytesOf(x)
 	}
+	if v.dtype == engine.I8 {
+		x := make([]int8, len(v.ints))
+		for i, n := range v.ints {
+			x[i] = int8(n)
+		}
+		return bytesOf(x)
+	}
 	return bytesOf(v.ints)
 }
 

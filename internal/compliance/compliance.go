@@ -26,6 +26,7 @@ const shortElements = 1500
 type Options struct {
 	BF16     bool     // the backend computes in bf16 too
 	Unfused  bool     // it has no FusedOps
+	Int8     bool     // it has Int8Ops
 	Only     []string // these ops alone, in bf16 alone, with sizes that tensor-core kernels like among them
 	Elements int      // leave out what a slow device takes long for: cases with more numbers than this, and gradients; 0: nothing
 	// OtherKernels, if set, says that in bf16 other kernels take over where inputs lie misaligned and where ops stand alone, whose
@@ -68,7 +69,7 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 				if opt.Only != nil && !slices.Contains(opt.Only, exact.op) {
 					continue
 				}
-				if !slices.Contains(opsIn(dtype, opt.Unfused), exact.op) {
+				if !slices.Contains(opt.ops(dtype), exact.op) {
 					continue
 				}
 				covered[exact.op] = true
@@ -134,10 +135,10 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 			}
 			if opt.Elements == 0 {
 				trained := slices.Collect(maps.Keys(updates)) // the optimizer's, whose state is never mapped
-				require.Subset(t, append(trained, slices.Collect(maps.Keys(lost))...), opsIn(dtype, opt.Unfused), "the ops that met a lost file")
+				require.Subset(t, append(trained, slices.Collect(maps.Keys(lost))...), opt.ops(dtype), "the ops that met a lost file")
 			}
 			t.Run("special numbers", func(t *testing.T) { specialNumbers(t, two, dtype) })
-			require.ElementsMatch(t, opsIn(dtype, opt.Unfused), slices.Collect(maps.Keys(covered)), "the ops that have cases")
+			require.ElementsMatch(t, opt.ops(dtype), slices.Collect(maps.Keys(covered)), "the ops that have cases")
 			if dtype == engine.F32 {
 				t.Run("adamw/dithering", func(t *testing.T) { dithering(t, one) })
 			}
@@ -152,15 +153,17 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 	t.Run("bad input", func(t *testing.T) { badInput(t, two) })
 }
 
-// opsIn lists the ops that a backend computes in a dtype. The fused ones exist where bf16 is computed in.
-func opsIn(dtype tensor.Dtype, unfused bool) []string {
+// ops lists the ops that the backend computes in a dtype. The fused ones exist where bf16 is computed in.
+func (opt Options) ops(dtype tensor.Dtype) []string {
 	switch {
-	case dtype == engine.BFloat16 && unfused:
+	case dtype == engine.BFloat16 && opt.Unfused:
 		return ops.OpsWithBF16()
 	case dtype == engine.BFloat16:
 		return slices.Concat(ops.OpsWithBF16(), ops.FusedOps())
 	}
-	return slices.DeleteFunc(ops.Ops(), func(op string) bool { return slices.Contains(ops.FusedOps(), op) })
+	return slices.DeleteFunc(ops.Ops(), func(op string) bool {
+		return slices.Contains(ops.FusedOps(), op) || slices.Contains(ops.Int8Ops(), op) && !(opt.Int8 && dtype == engine.F32)
+	})
 }
 
 // sameBits holds for any two NaN.
@@ -206,5 +209,6 @@ type testCase struct {
 }
 
 func cases() []testCase {
-	return slices.Concat(productCases(), rowCases(), encoderCases(), headCases(), vocabularyCases(), attentionCases(), optimizerCases())
+	return slices.Concat(productCases(), int8Cases(), rowCases(), encoderCases(), headCases(), vocabularyCases(), attentionCases(),
+		optimizerCases())
 }

@@ -33,6 +33,9 @@ type backend struct {
 	memory memory
 }
 
+// ComputesInt8: products of int8 are in every table.
+func (*backend) ComputesInt8() {}
+
 // narrowBackend is a backend that computes in bf16 too.
 type narrowBackend struct{ *backend }
 

@@ -23,7 +23,7 @@ func openWith(t *testing.T, kernels string) func(workers int) engine.Backend {
 }
 
 func TestPortableCompliance(t *testing.T) {
-	compliance.Run(t, openWith(t, "portable"), compliance.Options{BF16: true, Unfused: true})
+	compliance.Run(t, openWith(t, "portable"), compliance.Options{BF16: true, Unfused: true, Int8: true})
 }
 
 func TestEveryOpIsListed(t *testing.T) {

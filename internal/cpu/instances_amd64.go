@@ -25,6 +25,8 @@ func avx512Narrowing() *narrowing {
 
 func runsAVX512BF16() bool { return runsAVX512() && cpu.X86.HasAVX512BF16 }
 
+func runsAVX512VNNI() bool { return runsAVX512() && cpu.X86.HasAVX512VNNI }
+
 func runsAVX512() bool {
 	return runsAVX2() && cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512VL
 }
@@ -32,8 +34,13 @@ func runsAVX512() bool {
 // tableOf is a table whose products and attention are of an instruction set, and whose row kernels, which are bound by
 // memory, are AVX2's.
 func tableOf(set *instructionSet) map[string]compile {
-	s := &scratch{set: set}
+	s, narrow := &scratch{set: set}, &scratchInt8{set: avx2Int8}
+	if set == avx512Set && runsAVX512VNNI() {
+		narrow.set = avx512Int8
+	}
 	return map[string]compile{
+		"linear_int8": narrow.linear,
+
 		"linear":    s.linear,
 		"linear_dx": s.linearDX,
 		"linear_dw": s.linearDW,

@@ -9,6 +9,7 @@ var portable = map[string]compile{
 	"rmsnorm_dx":         floats(rmsnormDX[float32], rmsnormDX[float64]),
 	"rmsnorm_dw":         floats(rmsnormDW[float32], rmsnormDW[float64]),
 	"linear":             floats(linear[float32], linear[float64]),
+	"linear_int8":        linearInt8,
 	"linear_dx":          floats(linearDX[float32], linearDX[float64]),
 	"linear_dw":          floats(linearDW[float32], linearDW[float64]),
 	"linear_db":          floats(linearDB[float32], linearDB[float64]),

@@ -44,5 +44,9 @@ var avx512Set = &instructionSet{
 	softmax: softmaxStrip12, slopesByRow: slopesByRow12, slopesByColumn: slopesByColumn12,
 }
 
+var avx2Int8 = &int8Set{instructionSet: avx2Set, perWord: 2, tile: gemm6x16Int8, round: vecInt8AsWords}
+
+var avx512Int8 = &int8Set{instructionSet: avx512Set, perWord: 4, tile: gemm12x32Int8, round: vecInt8AsBytes, start: int8Start32}
+
 func listF32(rows []unsafe.Pointer) **float32 { return (**float32)(unsafe.Pointer(&rows[0])) }
 func listBF16(rows []unsafe.Pointer) **uint16 { return (**uint16)(unsafe.Pointer(&rows[0])) }

@@ -129,6 +129,9 @@ type SharesHostMemory interface{ SharesHostMemory() }
 // ComputesBF16 marks backends that have bf16 as a compute dtype.
 type ComputesBF16 interface{ ComputesBF16() }
 
+// ComputesInt8 marks backends that have products of int8, for scoring.
+type ComputesInt8 interface{ ComputesInt8() }
+
 // PrefersBF16 marks those of them on which bf16 is what a dtype of auto means.
 type PrefersBF16 interface {
 	ComputesBF16

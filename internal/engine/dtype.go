@@ -16,6 +16,7 @@ var (
 	F32      = tensor.Float32
 	F64      = tensor.Float64
 	I32      = tensor.Int32
+	I8       = tensor.Int8
 	BFloat16 = tensor.Dtype{Type: reflect.TypeFor[BF16]()}
 )
 
@@ -31,7 +32,7 @@ func ToBF16(f float32) BF16 {
 	return BF16((bits + 0x7fff + bits>>16&1) >> 16)
 }
 
-// DTypeName is the name used in configs and messages: f32, f64, bf16 or i32.
+// DTypeName is the name used in configs and messages: f32, f64, bf16, i32 or i8.
 func DTypeName(d tensor.Dtype) string {
 	switch d {
 	case F32:
@@ -42,6 +43,8 @@ func DTypeName(d tensor.Dtype) string {
 		return "i32"
 	case BFloat16:
 		return "bf16"
+	case I8:
+		return "i8"
 	}
 	return d.String()
 }
@@ -59,11 +62,19 @@ func ParseDType(name string) (tensor.Dtype, error) {
 	return tensor.Dtype{}, fmt.Errorf("dtype %q: want f32, f64 or bf16", name)
 }
 
+// Int8 is the arithmetic of scoring whose frozen projections multiply int8: everything else is f32.
+const Int8 = "int8"
+
 // ResolveDType names the dtype that a backend computes in: "" and auto are bf16 where it prefers that, else f32.
 func ResolveDType(name string, b Backend) (string, error) {
 	_, narrow := b.(ComputesBF16)
 	_, preferred := b.(PrefersBF16)
+	_, int8 := b.(ComputesInt8)
 	switch {
+	case name == Int8 && !int8:
+		return "", fmt.Errorf("dtype: int8 is for the device cpu: %s has no products of int8", b.Name())
+	case name == Int8:
+		return name, nil
 	case (name == "" || name == "auto") && preferred:
 		return "bf16", nil
 	case name == "" || name == "auto":

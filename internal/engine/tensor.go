@@ -30,7 +30,7 @@ func NewTensor(ptr unsafe.Pointer, dtype tensor.Dtype, shape []int, keep any) *T
 
 // Number is an element type of a tensor.
 type Number interface {
-	float32 | float64 | int32 | BF16
+	float32 | float64 | int32 | int8 | BF16
 }
 
 // FromSlice makes a tensor of data's memory, without a copy; len(data) must be the product of shape.
@@ -58,6 +58,8 @@ func dtypeOf[T Number]() tensor.Dtype {
 		return F64
 	case int32:
 		return I32
+	case int8:
+		return I8
 	}
 	return BFloat16
 }

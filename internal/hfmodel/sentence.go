@@ -1,6 +1,7 @@
 package hfmodel
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -234,7 +235,7 @@ func (s *Sentence) Hash() (string, error) {
 		_, _ = fmt.Fprintln(sum, h)
 	}
 	for _, name := range []string{"tokenizer.json", "vocab.txt", "tokenizer_config.json"} {
-		if err := hashFile(sum, s.Trunk, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := hashFile(context.Background(), sum, s.Trunk, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return "", err
 		}
 	}

@@ -1,6 +1,8 @@
 package modelfolder
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/goprm/goprm/data/tokenizer"
 	"github.com/goprm/goprm/internal/checkpoint"
@@ -45,7 +48,8 @@ type Folder struct {
 	TextDir string
 	Own     tokenizer.Tokenizer // the program's, instead of textDir's; nil: none
 	Root    *hfmodel.Weights
-	RootSum string // hfmodel.Hash of rootDir, when it has been computed
+	rootSum func() (string, error) // hfmodel.Hash of rootDir, computed once
+	stop    context.CancelFunc     // ends that
 	files   []io.Closer
 	laid    []*safetensors.File // what lies over the root
 }
@@ -91,6 +95,10 @@ func (f *Folder) Release() error {
 // Close unmaps the weights.
 func (f *Folder) Close() error {
 	var failed []error
+	if f.stop != nil {
+		f.stop()
+		_, _ = f.rootSum() // which may be at work
+	}
 	for _, c := range f.files {
 		failed = append(failed, c.Close())
 	}
@@ -101,6 +109,18 @@ func (f *Folder) Close() error {
 // Open opens a backbone, a model, or a checkpoint. base, if not empty, says where the base of a folder that needs
 // one lies now; its content must be the one that the folder was made with.
 func Open(dir, base string) (*Folder, error) {
+	f, err := OpenUnverified(dir, base)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Verify(); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// OpenUnverified is Open, which leaves it to Verify whether the content of the base is the right one, and begins to find that out.
+func OpenUnverified(dir, base string) (*Folder, error) {
 	dir, err := hfmodel.Resolve(dir)
 	if err != nil {
 		return nil, err
@@ -110,6 +130,8 @@ func Open(dir, base string) (*Folder, error) {
 		return nil, err
 	}
 	f := &Folder{Dir: dir, Card: c, RootDir: dir}
+	ctx, stop := context.WithCancel(context.Background())
+	f.stop, f.rootSum = stop, sync.OnceValues(func() (string, error) { return hfmodel.HashContext(ctx, f.RootDir) })
 	if c != nil {
 		if err := c.verifyFiles(dir); err != nil {
 			return nil, err
@@ -149,14 +171,28 @@ func (f *Folder) open() error {
 	if f.Card == nil || f.Card.Stores == StoresModel {
 		return nil
 	}
-	if _, err := f.Hash(); err != nil {
+	go func() { _, _ = f.rootSum() }() // Verify has what comes of it
+	err := f.openPart()
+	if err != nil {
+		return cmp.Or(f.Verify(), err) // parts that do not fit a wrong base are no news
+	}
+	return nil
+}
+
+// Verify waits until the content of the base is known, and refuses one that the folder was not made with.
+func (f *Folder) Verify() error {
+	if f.Card == nil || f.Card.Stores == StoresModel {
+		return nil
+	}
+	sum, err := f.rootSum()
+	if err != nil {
 		return err
 	}
-	if f.RootSum != f.Card.Base.SHA256 {
+	if sum != f.Card.Base.SHA256 {
 		return fmt.Errorf("%s: the base %s is not what this was trained on: its SHA-256 is %s, %s says %s",
-			f.Dir, f.RootDir, f.RootSum, CardName, f.Card.Base.SHA256)
+			f.Dir, f.RootDir, sum, CardName, f.Card.Base.SHA256)
 	}
-	return f.openPart()
+	return nil
 }
 
 // openRoot opens the folder that holds the trunk.
@@ -292,16 +328,7 @@ func storedIn(w *hfmodel.Weights, name string) (nnet.StoredTensor, bool) {
 }
 
 // Hash is the content of the root folder: hfmodel.Hash, computed once.
-func (f *Folder) Hash() (string, error) {
-	if f.RootSum == "" {
-		sum, err := hfmodel.Hash(f.RootDir)
-		if err != nil {
-			return "", err
-		}
-		f.RootSum = sum
-	}
-	return f.RootSum, nil
-}
+func (f *Folder) Hash() (string, error) { return f.rootSum() }
 
 // ContentHash also covers what the folder lays over its base.
 func (f *Folder) ContentHash() (string, error) {

@@ -16,6 +16,7 @@ type Parameter struct {
 	Trained bool
 	Head    bool // belongs to the value head: its own learning rate
 	Node    *gorgonia.Node
+	derived bool // from another parameter, when that is loaded
 }
 
 // Decays reports whether weight decay applies: to matrices, not to biases and norms.

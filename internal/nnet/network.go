@@ -98,6 +98,15 @@ func New(spec Spec, backend engine.Backend, source Source) (*Network, error) {
 // load brings the parameters to the backend.
 func (n *Network) load() error {
 	for _, p := range n.graph.Params {
+		if p.derived {
+			continue
+		}
+		if p.Node.Dtype() == engine.I8 {
+			if err := n.loadInt8(p); err != nil {
+				return err
+			}
+			continue
+		}
 		host, err := n.source.Load(p.Name, p.Node.Dtype(), p.Shape)
 		if errors.Is(err, ErrAbsent) && (p.Head || p.Trained && n.spec.Train == TrainLoRA) {
 			host, err = engine.FromDType(p.Node.Dtype(), p.Shape...), nil
@@ -336,13 +345,16 @@ func (n *Network) Get(name string) ([]float64, error) {
 	if t == nil {
 		return nil, fmt.Errorf("tensor %s: the network has none of that name", name)
 	}
+	if t.Dtype() == engine.I8 {
+		return nil, fmt.Errorf("tensor %s: rounded to int8", name)
+	}
 	return reading(n, func() ([]float64, error) { return download(n.backend, t, t.Size()) })
 }
 
 // Set gives a parameter a value, rounded to the parameter's dtype. One whose memory is a file's gets memory of its own first.
 func (n *Network) Set(name string, v []float64) error {
 	t := n.tensors[name]
-	if t == nil || t.Size() != len(v) {
+	if t == nil || t.Size() != len(v) || t.Dtype() == engine.I8 {
 		return fmt.Errorf("tensor %s: cannot take %d values", name, len(v))
 	}
 	if n.owned[name] {

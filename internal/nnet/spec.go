@@ -51,6 +51,7 @@ var loraTargets = []string{"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", 
 type Spec struct {
 	Config      *hfmodel.Config
 	DType       tensor.Dtype // compute: engine.F32, engine.F64, or engine.BFloat16 on backends that have it
+	Int8        bool         // projections of the trunk multiply int8, for scoring; the rest is DType, which is F32
 	Train       string
 	Head        HeadSpec
 	LoRA        LoRASpec // used when Train is TrainLoRA or Adapters is set
@@ -91,6 +92,9 @@ func (s Spec) moments(param tensor.Dtype) tensor.Dtype {
 func (s Spec) Validate() error {
 	if !slices.Contains([]string{TrainNothing, TrainHead, TrainLoRA, TrainFull}, s.Train) {
 		return fmt.Errorf("train: %q is none of head, lora, full", s.Train)
+	}
+	if err := s.validateInt8(); err != nil {
+		return err
 	}
 	if s.BF16Moments && s.Params() != engine.F32 {
 		return fmt.Errorf("optim.moments: bf16 is for parameters in f32, not with dtype: %s", engine.DTypeName(s.DType))

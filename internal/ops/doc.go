@@ -16,6 +16,7 @@
 //	layernorm          LayerNorm      x [T, K], w [K], b [K] → (x − mean(x))/√(variance(x)+eps)·w + b; variance over K, not K−1
 //	gelu               GELU           x [T, N] → x·Φ(x), or x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³)))
 //	linear                            x [T, K], w [N, K] (float or bf16) [, b [N]] → x·wᵀ + b [T, N]
+//	linear_int8                       x [T, K], w i8 [N, K], scales [N, ⌈K/128⌉] [, b [N]] → x·wᵀ + b [T, N], see RoundInt8
 //	linear_dx                         dy [T, N], w [N, K] (float or bf16) → dy·w [T, K]
 //	linear_dw                         dy [T, N], x [T, K] → dyᵀ·x [N, K]
 //	linear_db                         dy [T, N] → Σ_t dy [N]
@@ -54,6 +55,10 @@
 //	linear_add         engine.AddAttr a [T, N], x, w [, b] → a + Scale·linear(x, w, b); may overwrite a
 //	linear_dx_add      engine.AddAttr a [T, K], dy, w → a + Scale·linear_dx(dy, w); may overwrite a
 //	linear_swiglu                     x [T, K], w [N, K], v [N, K] → swiglu(linear(x, w), linear(x, v))
+//
+// linear_int8 computes in f32 alone, and not on every backend. It rounds x to int8 in blocks of a row, each with a scale of its own,
+// and w was rounded so before; a block's products are added as integers, exactly, then multiplied by x's scale and by w's, and the
+// blocks are added to the bias from the first to the last, each operation rounded to f32. Every backend gives the same bits.
 //
 // layernorm, gelu, pool and tanh belong to encoders that only infer, log_prob_block and log_prob to scoring: no gradient flows through
 // them.

@@ -140,6 +140,20 @@ type Keys struct {
 	CachedK, CachedV                *gorgonia.Node // [C, G·D], or both nil
 }
 
+// LinearInt8 is x·wᵀ + bias for x [T, K] in f32, w [N, K] in int8 with its scales, and bias [N] or nil. No gradient flows through it.
+func (b *Builder) LinearInt8(rows engine.Dim, x, w, scales, bias *gorgonia.Node) *gorgonia.Node {
+	if !b.hasShape("linear_int8", "x", x, -1, -1) || !b.hasShape("linear_int8", "w", w, -1, x.Shape()[1]) ||
+		!b.hasShape("linear_int8", "scales", scales, w.Shape()[0], Int8Blocks(x.Shape()[1])) {
+		return nil
+	}
+	in := gorgonia.Nodes{x, w, scales}
+	if bias != nil {
+		in = append(in, bias)
+	}
+	op := &engine.Op{Kernel: "linear_int8", Rows: rows}
+	return b.apply(op, x.Dtype(), tensor.Shape{x.Shape()[0], w.Shape()[0]}, in...)
+}
+
 // Attention is grouped-query attention of q [T, H·D] over k and v [T, G·D]: [T, H·D].
 func (b *Builder) Attention(q, k, v *gorgonia.Node, keys Keys, attr Attention) *gorgonia.Node {
 	if !b.hasShape("attention", "q", q, -1, attr.Heads*attr.HeadDim) {

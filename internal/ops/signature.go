@@ -12,9 +12,9 @@ import (
 )
 
 // A signature gives an op's inputs and result as kind:dimensions. Kinds: f compute dtype, h the same where bf16 is not
-// computed in, n the same where nothing but bf16 is, p the dtype of parameters and their gradients (f32 when the compute dtype is
-// bf16), w a weight: p or bf16; i i32, d f64, b bf16 where the compute dtype is f32. Dimensions: a letter stands for one number
-// throughout, a digit for itself, * for any equal shape.
+// computed in, n the same where nothing but bf16 is, s the same where nothing but f32 is, p the dtype of parameters and their gradients
+// (f32 when the compute dtype is bf16), w a weight: p or bf16; i i32, q int8, d f64, b bf16 where the compute dtype is f32. Dimensions: a
+// letter stands for one number throughout, a digit for itself, * for any equal shape.
 //
 // It is the one list of ops: tests compare with it doc.go, the backends' tables, and the compliance suite's cases, tolerances and
 // gradients.
@@ -30,6 +30,7 @@ var signatures = map[string]signature{
 	"rmsnorm_dx":       {reflect.TypeFor[RMSNorm](), []string{"f:TK p:D f:TK > f:TK"}},
 	"rmsnorm_dw":       {reflect.TypeFor[RMSNorm](), []string{"f:TK f:TK > p:D"}},
 	"linear":           {nil, []string{"f:TK w:NK > f:TN", "f:TK w:NK p:N > f:TN"}},
+	"linear_int8":      {nil, []string{"s:TK q:NK p:NB > s:TN", "s:TK q:NK p:NB p:N > s:TN"}},
 	"linear_dx":        {nil, []string{"f:TN w:NK > f:TK"}},
 	"linear_dw":        {nil, []string{"f:TN f:TK > p:NK"}},
 	"linear_db":        {nil, []string{"f:TN > p:N"}},
@@ -122,6 +123,9 @@ func OpsWithBF16() []string { return opsOfKind('f') }
 // FusedOps lists the ops that compute in bf16 alone: what two or three of the others do, in one launch.
 func FusedOps() []string { return opsOfKind('n') }
 
+// Int8Ops lists the ops that multiply int8, which not every backend has.
+func Int8Ops() []string { return opsOfKind('s') }
+
 func opsOfKind(kind byte) []string {
 	return slices.DeleteFunc(Ops(), func(op string) bool { return computeKind(strings.Fields(signatures[op].forms[0])) != kind })
 }
@@ -129,7 +133,7 @@ func opsOfKind(kind byte) []string {
 // computeKind is the kind of the first argument that has the compute dtype.
 func computeKind(args []string) byte {
 	for _, a := range args {
-		if strings.Contains("fhn", a[:1]) {
+		if strings.Contains("fhns", a[:1]) {
 			return a[0]
 		}
 	}
@@ -143,10 +147,10 @@ func matches(c engine.Call, form string) (compute tensor.Dtype, ok bool) {
 	if len(args) != len(tensors) {
 		return compute, false
 	}
-	for i, t := range tensors { // the first f, h or n decides
-		if kind := args[i][0]; kind == 'f' || kind == 'h' || kind == 'n' {
+	for i, t := range tensors { // the first f, h, n or s decides
+		if kind := args[i][0]; kind == 'f' || kind == 'h' || kind == 'n' || kind == 's' {
 			compute = t.Dtype()
-			if compute == engine.BFloat16 && kind == 'h' ||
+			if compute == engine.BFloat16 && kind == 'h' || compute != engine.F32 && kind == 's' ||
 				compute != engine.BFloat16 && (kind == 'n' || compute != engine.F32 && compute != engine.F64) {
 				return compute, false
 			}
@@ -194,6 +198,8 @@ func dtypesOf(kind byte, compute tensor.Dtype) []tensor.Dtype {
 		return []tensor.Dtype{ParamDType(compute), engine.BFloat16}
 	case 'i':
 		return []tensor.Dtype{engine.I32}
+	case 'q':
+		return []tensor.Dtype{engine.I8}
 	case 'd':
 		return []tensor.Dtype{engine.F64}
 	case 'b':
@@ -215,6 +221,8 @@ func attrFits(c engine.Call, compute tensor.Dtype) bool {
 		return splits(c.In[0], c.In[1])
 	case "rmsnorm_dw":
 		return splits(c.In[0], c.Out)
+	case "linear_int8":
+		return c.In[2].Shape()[1] == Int8Blocks(c.In[1].Shape()[1])
 	case "pool":
 		return c.In[1].Size() == c.Out.Shape()[0]+1
 	case "swiglu_backward":

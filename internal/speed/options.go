@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/nnet"
 )
 
@@ -15,7 +16,7 @@ type Options struct {
 	Model     string // folder; "": random weights in memory, of Shape
 	Shape     string // one of [Shapes]
 	Mode      string // score, lora or full
-	DType     string // of the arithmetic: auto, f32, f64 or bf16
+	DType     string // of the arithmetic: auto, f32, f64, bf16, or int8 for mode score
 	Kernels   string // of the CPU: auto, portable, avx2, avx512, avx512bf16
 	Threads   int    // 0: as many as Go uses
 	Tokens    int    // of the one text of a step
@@ -39,8 +40,10 @@ func (o Options) Validate() error {
 		return fmt.Errorf("shape: %q is none of %s", o.Shape, strings.Join(Shapes(), ", "))
 	case modes[o.Mode] == nil:
 		return fmt.Errorf("mode: %q is none of score, lora, full", o.Mode)
-	case !slices.Contains([]string{"", "auto", "f32", "f64", "bf16"}, o.DType):
-		return fmt.Errorf("dtype: %q is none of auto, f32, f64, bf16", o.DType)
+	case !slices.Contains([]string{"", "auto", "f32", "f64", "bf16", engine.Int8}, o.DType):
+		return fmt.Errorf("dtype: %q is none of auto, f32, f64, bf16, int8", o.DType)
+	case o.DType == engine.Int8 && o.Mode != "score":
+		return errors.New("dtype: int8 is for scoring, not for training")
 	case o.Tokens < 1 || o.Tokens > 1<<20:
 		return fmt.Errorf("tokens: %d is not from 1 to %d", o.Tokens, 1<<20)
 	case o.ReadEvery < 1:

@@ -87,12 +87,15 @@ func (o Options) lora() nnet.LoRASpec {
 
 // time runs the steps.
 func (o Options) time(ctx context.Context, r *Report, p *profiled, config *hfmodel.Config, source nnet.Source) error {
-	dtype, err := engine.ParseDType(o.DType)
-	if err != nil {
-		return err
+	dtype, err := engine.F32, error(nil)
+	if o.DType != engine.Int8 {
+		if dtype, err = engine.ParseDType(o.DType); err != nil {
+			return err
+		}
 	}
 	train := modes[o.Mode].train
-	net, err := nnet.New(nnet.Spec{Config: config, DType: dtype, Train: train, Recompute: o.Recompute, Loss: loss.MSE, LoRA: o.lora(),
+	net, err := nnet.New(nnet.Spec{Config: config, DType: dtype, Int8: o.DType == engine.Int8, Train: train, Recompute: o.Recompute,
+		Loss: loss.MSE, LoRA: o.lora(),
 		Head: nnet.HeadSpec{Kind: nnet.Scalar, Activation: "sigmoid", Final: "shared"}}, p, source)
 	if err != nil {
 		return err
@@ -161,9 +164,13 @@ func (r *Report) summarise(ops map[string]*tally) {
 	r.Share, r.NominalShare = share(r.ExecutedRate, r.Peak), share(r.Nominal/median, r.Peak)
 }
 
-// productsOf is the dtype of an op's products: attention computes in f32 where the rest is bf16.
+// productsOf is the dtype of an op's products: attention computes in f32 where other products are bf16 or int8, and what is not rounded
+// to int8 does too.
 func (r *Report) productsOf(op string) string {
-	if r.DType == "bf16" && attentionProducts[op] > 0 {
+	switch {
+	case op == "linear_int8":
+		return engine.Int8
+	case r.DType == engine.Int8, r.DType == "bf16" && attentionProducts[op] > 0:
 		return "f32"
 	}
 	return r.DType

@@ -39,6 +39,21 @@ func TestCountsOfAScoringStep(t *testing.T) {
 	require.InDelta(t, (r.Seconds[0]+r.Seconds[1])/2, total, 1e-9, "ops and what lies between them are the whole step")
 }
 
+// In int8 every projection of the trunk is a product of int8, and nothing else is.
+func TestInt8Projections(t *testing.T) {
+	o := Defaults()
+	o.Shape, o.DType, o.Tokens, o.Steps = "tiny", "int8", 64, 1
+	r, err := Run(context.Background(), o)
+	require.NoError(t, err)
+	launches := map[string]int{}
+	for _, op := range r.Ops {
+		name, _, _ := strings.Cut(op.Op, " ")
+		launches[name] += op.Launches
+	}
+	require.Equal(t, 14, launches["linear_int8"])
+	require.Equal(t, 1, launches["linear"], "the head")
+}
+
 // A training step by definition: of frozen matrices 2 products, of trained ones 3.
 func TestNominalOfTraining(t *testing.T) {
 	for mode, want := range map[string]float64{
@@ -117,6 +132,7 @@ func TestValidate(t *testing.T) {
 		"tokens":     func(o *Options) { o.Tokens = 0 },
 		"read-every": func(o *Options) { o.ReadEvery = 0 },
 		"steps":      func(o *Options) { o.Steps = 0 },
+		"scoring":    func(o *Options) { o.DType, o.Mode = "int8", "lora" },
 		"threads":    func(o *Options) { o.Threads = -1 },
 	} {
 		o := Defaults()

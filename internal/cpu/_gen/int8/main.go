@@ -1,0 +1,247 @@
+// Command int8 generates the kernels of products of int8 and what they pack. AVX2 multiplies pairs of int16 (VPMADDWD), which hold int8
+// without loss; AVX-512 multiplies four bytes at a time (VPDPBUSD), of which the left ones are unsigned: 128 is added to them, and
+// sums start at what that adds too much. Neither saturates.
+package main
+
+import (
+	"fmt"
+
+	"github.com/goprm/goprm/internal/cpu/_gen/vector"
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+var (
+	set    = vector.ParseSet()
+	mr, nr = set.MR, set.NR
+	size   = set.Bytes()
+	bytes  = set.Lanes == 16 // a word holds four of them, else two int16
+)
+
+func main() {
+	ConstraintExpr("amd64,!noasm")
+	c := vector.NewConstants(set, "int8Constants")
+	microKernel()
+	quantize(c)
+	if bytes {
+		start(c)
+		vector.Peak(set, "peakInt8x64", "VPDPBUSD", func(x, y, sum reg.VecVirtual) { VPDPBUSD(x, y, sum) })
+	} else {
+		largest(c)
+		widen()
+		vector.Peak(set, "peakInt8x16", "VPMADDWD and VPADDD", func(x, y, sum reg.VecVirtual) {
+			product := YMM()
+			VPMADDWD(x, y, product)
+			VPADDD(product, sum, sum)
+		})
+	}
+	c.Define()
+	Generate()
+}
+
+func microKernel() {
+	name := fmt.Sprintf("gemm%sInt8", set.Tile())
+	TEXT(name, NOSPLIT, "func(k int, a, b *uint32, start *int32, sx, sw, c *float32, ldc int, add *float32, ldadd int)")
+	Pragma("noescape")
+	Doc(fmt.Sprintf("%s computes a %d×%d tile: c[i*ldc+j] = add[i*ldadd+j] + (sum·sx[i])·sw[j], rounded after each, where", name, mr, nr),
+		fmt.Sprintf("sum = start[j] + Σ_kk a[kk*%d+i]·b[kk*%d+j] for kk < k, a multiple of 4, exactly: words are", mr, nr),
+		words()+" and their products added.")
+	k := Load(Param("k"), GP64())
+	a := Load(Param("a"), GP64())
+	b := Load(Param("b"), GP64())
+	from := Load(Param("start"), GP64())
+	acc := make([][2]reg.VecVirtual, mr)
+	for i := range acc {
+		for j := range acc[i] {
+			acc[i][j] = set.New()
+			VMOVUPS(Mem{Base: from, Disp: j * size}, acc[i][j])
+		}
+	}
+	b0, b1, t0, t1 := set.New(), set.New(), set.New(), set.New()
+	column := func(u int) {
+		VMOVUPS(Mem{Base: b, Disp: u * 4 * nr}, b0)
+		VMOVUPS(Mem{Base: b, Disp: u*4*nr + size}, b1)
+		for i := 0; i < mr; i++ {
+			VPBROADCASTD(Mem{Base: a, Disp: 4 * (u*mr + i)}, t0)
+			if bytes {
+				VPDPBUSD(b0, t0, acc[i][0])
+				VPDPBUSD(b1, t0, acc[i][1])
+				t0, t1 = t1, t0
+				continue
+			}
+			VPMADDWD(t0, b0, t1)
+			VPADDD(t1, acc[i][0], acc[i][0])
+			VPMADDWD(t0, b1, t0)
+			VPADDD(t0, acc[i][1], acc[i][1])
+		}
+	}
+	TESTQ(k, k)
+	JZ(LabelRef("store"))
+	Label("block")
+	for u := range 4 {
+		column(u)
+	}
+	ADDQ(U32(uint64(16*mr)), a)
+	ADDQ(U32(uint64(16*nr)), b)
+	SUBQ(Imm(4), k)
+	JNZ(LabelRef("block"))
+	Label("store")
+	sx, sw := Load(Param("sx"), GP64()), Load(Param("sw"), GP64())
+	c, add := Load(Param("c"), GP64()), Load(Param("add"), GP64())
+	ldc, ldadd := Load(Param("ldc"), GP64()), Load(Param("ldadd"), GP64())
+	SHLQ(Imm(2), ldc)
+	SHLQ(Imm(2), ldadd)
+	for i := range mr {
+		VBROADCASTSS(Mem{Base: sx, Disp: 4 * i}, t0)
+		for j := range 2 {
+			VCVTDQ2PS(acc[i][j], acc[i][j])
+			VMULPS(t0, acc[i][j], acc[i][j])
+			VMULPS(Mem{Base: sw, Disp: j * size}, acc[i][j], acc[i][j])
+			VADDPS(Mem{Base: add, Disp: j * size}, acc[i][j], acc[i][j])
+			VMOVUPS(acc[i][j], Mem{Base: c, Disp: j * size})
+		}
+		if i < mr-1 {
+			ADDQ(ldadd, add)
+			ADDQ(ldc, c)
+		}
+	}
+	VZEROUPPER()
+	RET()
+}
+
+func words() string {
+	if bytes {
+		return "four bytes, unsigned in a and signed in b,"
+	}
+	return "two int16"
+}
+
+// quantize rounds elements to what the left words hold.
+func quantize(c *vector.Constants) {
+	name, what := "vecInt8AsWords", "int16"
+	if bytes {
+		name, what = "vecInt8AsBytes", "bytes, 128 added"
+	}
+	TEXT(name, NOSPLIT, "func(dst *uint8, x *float32, inverse float32, n8 int)")
+	Pragma("noescape")
+	Doc(name+" rounds 8·n8 elements x[i]·inverse, which lie from −127 to 127, to the nearest integers,", "ties to even, as "+what+".")
+	dst := Load(Param("dst"), GP64())
+	x := Load(Param("x"), GP64())
+	inverse := YMM()
+	scalar, err := Param("inverse").Resolve()
+	if err != nil {
+		panic(err)
+	}
+	VBROADCASTSS(scalar.Addr, inverse)
+	n := Load(Param("n8"), GP64())
+	TESTQ(n, n)
+	JZ(LabelRef("done"))
+	Label("loop")
+	v := YMM()
+	VMULPS(Mem{Base: x}, inverse, v)
+	VCVTPS2DQ(v, v)
+	upper := XMM()
+	VEXTRACTI128(Imm(1), v, upper)
+	VPACKSSDW(upper, v.AsX(), upper)
+	if bytes {
+		VPADDW(c.Bits(128<<16|128), upper, upper)
+		VPACKUSWB(upper, upper, upper)
+		VMOVQ(upper, Mem{Base: dst})
+		ADDQ(Imm(8), dst)
+	} else {
+		VMOVDQU(upper, Mem{Base: dst})
+		ADDQ(Imm(16), dst)
+	}
+	ADDQ(Imm(32), x)
+	DECQ(n)
+	JNZ(LabelRef("loop"))
+	Label("done")
+	VZEROUPPER()
+	RET()
+}
+
+// largest is for every set.
+func largest(c *vector.Constants) {
+	TEXT("vecLargest", NOSPLIT, "func(x *float32, n8 int, to *uint32)")
+	Pragma("noescape")
+	Doc("vecLargest writes the largest of the bits of |x[i]| for i < 8·n8; those of infinities and NaN are above all numbers'.")
+	x := Load(Param("x"), GP64())
+	n := Load(Param("n8"), GP64())
+	most, v := YMM(), YMM()
+	VPXOR(most, most, most)
+	TESTQ(n, n)
+	JZ(LabelRef("done"))
+	Label("loop")
+	VMOVUPS(Mem{Base: x}, v)
+	VPAND(c.Bits(1<<31-1), v, v)
+	VPMAXSD(v, most, most)
+	ADDQ(Imm(32), x)
+	DECQ(n)
+	JNZ(LabelRef("loop"))
+	Label("done")
+	half := XMM()
+	VEXTRACTI128(Imm(1), most, half)
+	VPMAXSD(half, most.AsX(), half)
+	other := XMM()
+	VPSRLDQ(Imm(8), half, other)
+	VPMAXSD(other, half, half)
+	VPSRLDQ(Imm(4), half, other)
+	VPMAXSD(other, half, half)
+	VMOVD(half, Mem{Base: Load(Param("to"), GP64())})
+	VZEROUPPER()
+	RET()
+}
+
+func widen() {
+	TEXT("vecWidenInt8", NOSPLIT, "func(dst *uint8, src *int8, n16 int)")
+	Pragma("noescape")
+	Doc("vecWidenInt8 widens 16·n16 elements to int16.")
+	dst := Load(Param("dst"), GP64())
+	src := Load(Param("src"), GP64())
+	n := Load(Param("n16"), GP64())
+	TESTQ(n, n)
+	JZ(LabelRef("done"))
+	Label("loop")
+	v := YMM()
+	VPMOVSXBW(Mem{Base: src}, v)
+	VMOVDQU(v, Mem{Base: dst})
+	ADDQ(Imm(16), src)
+	ADDQ(Imm(32), dst)
+	DECQ(n)
+	JNZ(LabelRef("loop"))
+	Label("done")
+	VZEROUPPER()
+	RET()
+}
+
+// start is what the 128 in each left byte adds to a sum, negated.
+func start(c *vector.Constants) {
+	name := fmt.Sprintf("int8Start%d", nr)
+	TEXT(name, NOSPLIT, "func(k int, b *uint32, start *int32)")
+	Pragma("noescape")
+	Doc(fmt.Sprintf("%s computes start[j] = −128·(the bytes of b[kk*%d+j] for kk < k, added) for j < %d.", name, nr, nr))
+	k := Load(Param("k"), GP64())
+	b := Load(Param("b"), GP64())
+	to := Load(Param("start"), GP64())
+	ones, s0, s1, zero := ZMM(), ZMM(), ZMM(), ZMM()
+	set.Zero(s0)
+	set.Zero(s1)
+	set.Zero(zero)
+	VMOVUPS(c.Bits(0x80808080), ones)
+	TESTQ(k, k)
+	JZ(LabelRef("done"))
+	Label("loop")
+	VPDPBUSD(Mem{Base: b}, ones, s0)
+	VPDPBUSD(Mem{Base: b, Disp: size}, ones, s1)
+	ADDQ(U32(uint64(4*nr)), b)
+	DECQ(k)
+	JNZ(LabelRef("loop"))
+	Label("done")
+	VPSUBD(s0, zero, s0)
+	VPSUBD(s1, zero, s1)
+	VMOVUPS(s0, Mem{Base: to})
+	VMOVUPS(s1, Mem{Base: to, Disp: size})
+	VZEROUPPER()
+	RET()
+}

@@ -1,0 +1,107 @@
+//go:build linux && amd64 && !noasm
+
+package cpu
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/goprm/goprm/internal/engine"
+	"github.com/goprm/goprm/internal/ops"
+	"github.com/stretchr/testify/require"
+)
+
+func int8Call(r *rand.Rand, tokens, k, n int) engine.Call {
+	x, w := engine.FromSlice(normal(r, tokens*k), tokens, k), engine.FromDType(engine.I8, n, k)
+	for i := range engine.Slice[int8](w) {
+		engine.Slice[int8](w)[i] = int8(r.IntN(255) - 127)
+	}
+	scales := engine.FromSlice(normal(r, n*ops.Int8Blocks(k)), n, ops.Int8Blocks(k))
+	return engine.Call{Op: "linear_int8", In: []*engine.Tensor{x, w, scales, engine.FromSlice(normal(r, n), n)},
+		Out: engine.FromDType(engine.F32, tokens, n), Live: engine.FromSlice([]int32{-1, -1, -1}, int(engine.NumDims)), Rows: engine.Tokens}
+}
+
+// Products of int8 have the portable kernel's bits in every instance, whatever the shape and the number of workers, with sums as large
+// as they get, and with rows of numbers too small or too large for a scale.
+func TestProductsOfInt8HaveThePortableBits(t *testing.T) {
+	needAVX2(t)
+	rounds := 40
+	if testing.Short() {
+		rounds = 8
+	}
+	slow := backendWith(t, "portable", 2)
+	for round := range rounds {
+		r := rand.New(rand.NewPCG(uint64(round), 41))
+		tokens, k, n := 1+r.IntN(70), 1+r.IntN(150), 1+r.IntN(150)
+		switch round % 4 {
+		case 1:
+			k = 500 + r.IntN(1700) // several blocks
+		case 2:
+			tokens = 200 + r.IntN(300) // several blocks of rows
+		case 3:
+			n = 200 + r.IntN(300) // several tiles of columns
+		}
+		c := int8Call(r, tokens, k, n)
+		x := engine.Slice[float32](c.In[0])
+		for i := range k { // sums at their limits, and a row of each kind
+			x[i] = 3
+			for row, v := range []float32{0, 1e-40, 1e-31, 3e38, float32(math.NaN()), float32(math.Inf(-1))} {
+				if row+1 < tokens && (row < 4 || i == k/2) {
+					x[(row+1)*k+i] = v
+				}
+			}
+			engine.Slice[int8](c.In[1])[i] = int8(127 - 254*(round%2))
+		}
+		launch, err := slow.Compile(c)
+		require.NoError(t, err)
+		require.NoError(t, launch())
+		want := append([]byte{}, c.Out.Bytes()...)
+		for _, k := range instances() {
+			if !k.runs() {
+				continue
+			}
+			clear(c.Out.Bytes())
+			launch, err := backendWith(t, k.name, 1+round%3).Compile(c)
+			require.NoError(t, err)
+			require.NoError(t, launch())
+			for i, v := range engine.Slice[float32](engine.FromSlice(engine.Slice[float32](c.Out), tokens*n)) {
+				exact := math.Float32frombits(uint32(want[4*i]) | uint32(want[4*i+1])<<8 | uint32(want[4*i+2])<<16 | uint32(want[4*i+3])<<24)
+				if bits(v) != bits(exact) && !(v != v && exact != exact) {
+					t.Fatalf("round %d, %s: %d tokens, %d, %d: row %d, column %d: %g, want %g", round, k.name, tokens, c.In[1].Shape()[1], n,
+						i/n, i%n, v, exact)
+				}
+			}
+		}
+	}
+}
+
+// What a token's row is, is its own affair: NaN and infinities stay in their rows and show there.
+func TestInt8ShowsWhatIsNotFinite(t *testing.T) {
+	for _, name := range []string{"portable", "auto"} {
+		c := int8Call(rand.New(rand.NewPCG(1, 2)), 5, 700, 9)
+		engine.Slice[float32](c.In[0])[2*700+600] = float32(math.Inf(1))
+		launch, err := backendWith(t, name, 2).Compile(c)
+		require.NoError(t, err)
+		require.NoError(t, launch())
+		for i, v := range engine.Slice[float32](c.Out) {
+			require.Equal(t, i/9 == 2, v != v, "%s: row %d", name, i/9)
+		}
+	}
+}
+
+func BenchmarkGEMMInt8(b *testing.B) {
+	for _, name := range []string{"avx2", "avx512"} {
+		for _, s := range [][3]int{{2048, 896, 896}, {2048, 4864, 896}, {2048, 896, 4864}, {240, 4864, 896}, {1024, 8960, 1536}} {
+			for workers := 1; workers <= 2; workers++ {
+				b.Run(fmt.Sprintf("M%d-N%d-K%d/workers%d/%s", s[0], s[1], s[2], workers, name), func(b *testing.B) {
+					need(b, name)
+					launch, err := backendWith(b, name, workers).Compile(int8Call(rand.New(rand.NewPCG(1, 1)), s[0], s[2], s[1]))
+					require.NoError(b, err)
+					reportRate(b, 2*float64(s[0])*float64(s[1])*float64(s[2]), launch)
+				})
+			}
+		}
+	}
+}
