@@ -168,14 +168,19 @@ func (a *attentionCall) tensorTiles() (dim, tiles int, err error) {
 
 // attend adds the kernel of attention_sm80.cu, or the one of attention_sm90.cu where the heads are what the copy engine
 // brings. tiles is how many of 64 rows that one keeps in shared memory.
-func (a *attentionCall) attend(slow *kernel, err error, name string, heads, tiles int, params ...any) {
-	if err != nil || a.model.Kernels != "sm90a" || a.HeadDim != 64 && a.HeadDim != 128 {
+func (a *attentionCall) attend(slow *kernel, err error, name string, tiles int, params ...any) {
+	if err != nil || !a.hopper() {
 		a.do(slow, err)
 		return
 	}
-	fast, err := a.kernel(fmt.Sprintf("%s_hopper_%d", name, a.HeadDim), ceilDiv(a.tokens, hopperTile)+a.In[3].Size()-1, heads, hopperThreads,
+	fast, err := a.kernel(fmt.Sprintf("%s_hopper_%d", name, a.HeadDim), a.Heads, ceilDiv(a.tokens, hopperTile)+a.In[3].Size()-1, hopperThreads,
 		tiles*tileRows*a.HeadDim*2+2*hopperKeys*ringPlace+ringPlace+hopperKeys*hopperNote, params...)
 	a.do(aligned{fast, slow}, err)
+}
+
+// hopper tells whether the kernels of attention_sm90.cu are taken.
+func (a *attentionCall) hopper() bool {
+	return a.model.Kernels == "sm90a" && (a.HeadDim == 64 || a.HeadDim == 128)
 }
 
 // operands are an Inputs of attention_sm90.cu. What a call does not have is not read.
@@ -199,22 +204,37 @@ func (a *attentionCall) tensorForward() ([]step, error) {
 	}
 	slow, err := a.kernel(fmt.Sprintf("attention_bf16_%d", dim), tiles, a.Heads, attentionThreads, 5*tileRows*dim*2+2*tileRows*keyNote,
 		a.Out, a.In[0], a.In[1], a.In[2], a.cacheK, a.cacheV, keys{}, bound{}, a.heads, a.scale)
-	a.attend(slow, err, "attention", a.Heads, 2+2*hopperKeys, a.Out, a.operands(a.In[0]), keys{}, bound{}, a.heads, a.scale)
+	a.attend(slow, err, "attention", 2+2*hopperKeys, a.Out, a.operands(a.In[0]), keys{}, bound{}, a.heads, a.scale)
 	return a.done()
 }
 
-func (a *attentionCall) tensorBackward(packed, dout *engine.Tensor, dk, dv part, delta driver.Ptr) ([]step, error) {
+func (a *attentionCall) tensorBackward(packed, dout *engine.Tensor, dk, dv part) ([]step, error) {
 	dim, tiles, err := a.tensorTiles()
 	if err != nil {
 		return nil, err
 	}
+	deltas := (4*a.tokens*a.Heads + 255) &^ 255
+	parts := 0
+	if a.hopper() { // of the gradients of keys and values, by heads of queries
+		parts = 8 * a.tokens * a.Heads * a.HeadDim
+	}
+	delta := a.temporary(deltas + parts)
 	few := map[int]int{64: 32, 128: 16}[dim] // queries at a time of the gradient of keys
 	a.add("attention_delta_bf16", a.tokens, 1, attentionThreads, 0, delta, packed, dout, keys{}, bound{}, a.heads)
 	slow, err := a.kernel(fmt.Sprintf("attention_dq_bf16_%d", dim), tiles, a.Heads, attentionThreads, 4*tileRows*dim*2+tileRows*keyNote,
 		a.Out, delta, packed, dout, a.In[0], a.In[1], a.In[2], a.cacheK, a.cacheV, keys{}, bound{}, a.heads, a.scale)
-	a.attend(slow, err, "attention_dq", a.Heads, 4+2*hopperKeys, a.Out, delta, packed, a.operands(dout), keys{}, bound{}, a.heads, a.scale)
-	slow, err = a.kernel(fmt.Sprintf("attention_dkv_bf16_%d", dim), tiles, a.KVHeads, attentionThreads, 2*tileRows*dim*2+2*few*dim*2+2*few*4,
-		dk, dv, delta, packed, dout, a.In[0], a.In[1], a.In[2], keys{}, bound{}, a.heads, a.scale)
-	a.attend(slow, err, "attention_dkv", a.KVHeads, 4+2*hopperKeys, dk, dv, delta, packed, a.operands(dout), keys{}, bound{}, a.heads, a.scale)
+	a.attend(slow, err, "attention_dq", 4+2*hopperKeys, a.Out, delta, packed, a.operands(dout), keys{}, bound{}, a.heads, a.scale)
+	memory := 2*tileRows*dim*2 + 2*few*dim*2 + 2*few*4
+	if !a.hopper() {
+		a.add(fmt.Sprintf("attention_dkv_bf16_%d", dim), tiles, a.KVHeads, attentionThreads, memory,
+			dk, dv, delta, packed, dout, a.In[0], a.In[1], a.In[2], keys{}, bound{}, a.heads, a.scale)
+		return a.done()
+	}
+	sums := delta + driver.Ptr(deltas)
+	slow, err = a.kernel(fmt.Sprintf("attention_dkv_parts_bf16_%d", dim), tiles, a.Heads, attentionThreads, memory,
+		sums, delta, packed, dout, a.In[0], a.In[1], a.In[2], keys{}, bound{}, a.heads, a.scale)
+	a.attend(slow, err, "attention_dkv", 4+2*hopperKeys, sums, delta, packed, a.operands(dout), keys{}, bound{}, a.heads, a.scale)
+	a.add("attention_dkv_sum", ceilDiv(a.tokens*a.KVHeads*a.HeadDim/4, eachThreads), 1, eachThreads, 0,
+		dk, dv, sums, keys{}, bound{}, a.heads, a.scale)
 	return a.done()
 }

@@ -146,6 +146,7 @@ DEVFN u64 matrix_at(saddr a, u32 panel, u32 group) {
 // make a row's bits depend on where in a tile it lies.
 DEVFN float fused(float x, float y, float z) { return __builtin_fmaf(x, y, z); }
 DEVFN double fused(double x, double y, double z) { return __builtin_fma(x, y, z); }
+DEVFN float larger(float x, float y) { return __builtin_fmaxf(x, y); } // the other one, where one is NaN
 DEVFN float root(float x) { return __builtin_sqrtf(x); }
 DEVFN double root(double x) { return __builtin_sqrt(x); }
 
