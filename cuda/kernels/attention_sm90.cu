@@ -24,9 +24,6 @@ struct Note {
   } keys[BLOCK];
 };
 // QueryNote: of a stage of queries q0 to q1 of a segment, of which range r makes keys from to `to` (rows) seen.
-struct alignas(8) Pair {
-  float x, y;
-};
 struct QueryNote {
   Kind kind;
   int from, to, q0, q1;

@@ -73,6 +73,13 @@ DEVFN void gemm(C *c, const Brought *a, const Brought *b, const Brought *up, Epi
     settle(sum);
     Place p = place<BM, WIDTH>(tile, rows, columns);
     int lane = thread() % 32, row = p.m + (group - 1) * 64 + thread() % GROUP / 32 * 16 + lane / 4;
+    if (aligned && p.m + BM <= m && p.n + WIDTH <= n) {
+      int s = p.n + lane % 4 * 2;
+      u64 at = (u64)row * n + s, below = (u64)8 * n;
+      if constexpr (GATED) finish_gated_inside<WIDTH / 8>(c, at, below, sum, sum + WIDTH / 2);
+      else finish_inside<WIDTH / 8>(c, at, below, s, sum, e);
+      continue;
+    }
 #pragma unroll
     for (int j = 0; j < WIDTH / 8; j++)
 #pragma unroll

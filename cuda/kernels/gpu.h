@@ -160,6 +160,10 @@ template <class To, class From> DEVFN To bits_as(From v) {
 }
 #define INFINITE bits_as<float>(0x7f800000u)
 
+struct alignas(8) Pair {
+  float x, y;
+};
+
 // A storage type, the type its arithmetic is done in, and the type of its parameters (biases, norms, trained weights).
 template <class S> struct Of;
 template <> struct Of<float> {
