@@ -59,6 +59,7 @@ type PlanMemory struct {
 	Moments     int64 `json:"moments"`     // of AdamW, unless they lie on the host
 	Activations int64 `json:"activations"` // the arena of the largest batch, trained on or evaluated
 	Rounded     int64 `json:"rounded"`     // bf16 copies of the trained matrices, where a GPU computes in bf16
+	Scratch     int64 `json:"scratch"`     // what kernels of one op leave for each other at most, where a GPU computes in bf16
 	Trained     int64 `json:"trained"`     // numbers that are trained, not bytes
 	Host        int64 `json:"host"`        // page-locked memory of the host: moments that are offloaded
 }
@@ -186,8 +187,8 @@ func measure(spec nnet.Spec, tokens, microBatches int, device string) (nnet.Memo
 	stored := spec.Config.TorchDtype
 	m, launches, err := nnet.Measure(spec, nnet.Capacity{Tokens: tokens, Segments: 64, Ranges: 64, Reads: reads},
 		stored == "" || stored == "bfloat16", microBatches)
-	if device == "cpu" { // which rounds weights while it packs them
-		m.Rounded = 0
+	if device == "cpu" { // which rounds weights while it packs them; its scratch is the process's
+		m.Rounded, m.Scratch = 0, 0
 	}
 	return m, launches, err
 }
