@@ -178,8 +178,9 @@ func usable(memory int64) int64 { return memory / 100 * 97 }
 
 // mostTokens is how many tokens of a micro-batch fit into room, of a run that takes m with so many: activations grow with them.
 func mostTokens(m nnet.Memory, room int64, tokens int) int {
-	left := room - (m.Total() - m.Activations)
-	return int(float64(max(0, left)) / float64(m.Activations) * float64(tokens))
+	growing := m.Activations + m.Scratch
+	left := room - (m.Total() - growing)
+	return int(float64(max(0, left)) / float64(growing) * float64(tokens))
 }
 
 func measure(spec nnet.Spec, tokens, microBatches int, device string) (nnet.Memory, int, error) {
