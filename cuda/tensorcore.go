@@ -4,6 +4,7 @@ package cuda
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/goprm/goprm/cuda/internal/driver"
@@ -18,8 +19,8 @@ const (
 
 	hopperThreads, ringPlace = 384, 16 // hopper.h
 	// attention_sm90.cu: rows of a tile, stages, bytes of the larger note
-	hopperTile, hopperKeys, hopperNote                   = 128, 4, 552
-	hopperRows, hopperColumns, hopperDepth, hopperStages = 128, 256, 64, 4 // gemm_sm90.cu
+	hopperTile, hopperKeys, hopperNote    = 128, 4, 552
+	hopperRows, hopperDepth, hopperStages = 128, 64, 4 // gemm_sm90.cu
 )
 
 // tensorProduct is a product of bf16 on tensor cores.
@@ -115,12 +116,13 @@ func (p *plan) ampere(g gemm, side int) (*kernel, error) {
 
 // hopper is the product by the copy engine and wgmma; nil: rows do not begin at multiples of 16 bytes.
 func (p *plan) hopper(g gemm) (step, error) {
+	width := g.hopperWidth(p.model.Multiprocessors)
 	operands := []any{operand{g.left, g.m, g.k, hopperRows}}
 	if g.form == "tn" { // rows are terms
 		operands[0] = operand{g.left, g.k, g.m, hopperDepth}
 	}
 	for _, r := range g.right {
-		o := operand{r, g.n, g.k, hopperColumns / len(g.right)}
+		o := operand{r, g.n, g.k, width / len(g.right)}
 		if g.form == "nn" || g.form == "tn" {
 			o = operand{r, g.k, g.n, hopperDepth}
 		}
@@ -131,15 +133,34 @@ func (p *plan) hopper(g gemm) (step, error) {
 			return nil, nil
 		}
 	}
-	blocks := min(p.model.Multiprocessors, ceilDiv(g.n*len(g.right), hopperColumns)*ceilDiv(g.m, hopperRows))
-	memory := hopperStages * ((hopperRows+hopperColumns)*hopperDepth*2 + ringPlace)
-	fast, err := p.kernel("gemm_"+g.form+"_hopper", blocks, 1, hopperThreads, memory,
+	blocks := min(p.model.Multiprocessors, ceilDiv(g.n*len(g.right), width)*ceilDiv(g.m, hopperRows))
+	memory := hopperStages * ((hopperRows+width)*hopperDepth*2 + ringPlace)
+	fast, err := p.kernel(fmt.Sprintf("gemm_%s_hopper_%d", g.form, width), blocks, 1, hopperThreads, memory,
 		slices.Concat([]any{p.Out}, operands, g.more, []any{blocks})...)
 	if err != nil {
 		return nil, err
 	}
 	slow, err := p.ampere(g, 64)
 	return aligned{fast, slow}, err
+}
+
+// hopperWidth is how many columns a tile has: as many as give the multiprocessors the least to do in turn. Narrow tiles read more of
+// shared memory for a product, by the shares of time here. The terms of a sum are in the same order in each.
+func (g gemm) hopperWidth(multiprocessors int) int {
+	best, least := 256, math.Inf(1)
+	if g.form == "tn" || g.form == "gated" {
+		return best
+	}
+	for _, w := range []struct {
+		columns int
+		cost    float64
+	}{{256, 1}, {192, 1.03}, {128, 1.08}} {
+		turns := ceilDiv(ceilDiv(g.n, w.columns)*ceilDiv(g.m, hopperRows), multiprocessors)
+		if time := float64(turns*w.columns) * w.cost; time < least {
+			best, least = w.columns, time
+		}
+	}
+	return best
 }
 
 // aligned takes the first kernel where its matrices lie as the copy engine wants them, as all do but views that nobody makes.
