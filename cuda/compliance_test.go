@@ -37,6 +37,10 @@ func hopper(t *testing.T, launched map[string]*kernel) {
 		_, err := b.Compile(c)
 		require.NoError(t, err, c.Op)
 	}
+	for _, width := range []int{128, 192, 256} {
+		compile(engine.Call{Op: "linear", Rows: engine.Fixed, In: []*engine.Tensor{of(256, 72), of(width, 72)}, Out: of(256, width)})
+		compile(engine.Call{Op: "linear_dx", Rows: engine.Fixed, In: []*engine.Tensor{of(256, 72), of(72, width)}, Out: of(256, width)})
+	}
 	for _, op := range []string{"linear", "linear_dx", "linear_dw"} {
 		out := of(72, 72)
 		if op == "linear_dw" {

@@ -59,7 +59,7 @@ func TestEmulatedFirstContactRefused(t *testing.T) {
 	if testing.Short() {
 		t.Skip("short: seconds of the emulator")
 	}
-	lines, _ := firstContact(t, `^ptx/(rows|gemm_sm90)$|^trial$|^op/sm80/gradients$`, "GOPRM_EMU_REFUSE=gemm_nt_hopper")
+	lines, _ := firstContact(t, `^ptx/(rows|gemm_sm90)$|^trial$|^op/sm80/gradients$`, "GOPRM_EMU_REFUSE=gemm_nt_hopper_256")
 	for _, want := range []string{`ok +\d+s  ptx/rows`, `FAIL +\d+s  ptx/gemm_sm90 .*INVALID_PTX \(218\): ptxas application ptx input, line 77; .*'planted'`,
 		`SKIP +0s  all of sm90a +ptx/gemm_sm90 was refused`, `ok +\d+s  op/sm80/gradients`} {
 		require.Regexp(t, `(?m)^`+want, lines)

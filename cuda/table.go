@@ -376,10 +376,10 @@ func attentionBackward(b *builder) ([]step, error) {
 	size := int(b.compute.Size())
 	dk := part{b.Out, size * b.In[0].Size()}
 	dv := part{b.Out, size * (b.In[0].Size() + b.In[1].Size())}
-	delta := a.temporary(8 * a.tokens * a.Heads)
 	if b.compute == engine.BFloat16 {
-		return a.tensorBackward(packed, dout, dk, dv, delta)
+		return a.tensorBackward(packed, dout, dk, dv)
 	}
+	delta := a.temporary(8 * a.tokens * a.Heads)
 	a.add("attention_dq"+suffix(b.compute), a.tokens, a.Heads, keyBlock, keyBlock*(size+4),
 		b.Out, delta, packed, dout, b.In[0], b.In[1], b.In[2], a.cacheK, a.cacheV, keys{}, bound{}, a.heads, a.scale)
 	a.add("attention_dkv"+suffix(b.compute), a.tokens, a.KVHeads, keyBlock, keyBlock*2*size,

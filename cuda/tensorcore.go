@@ -4,6 +4,7 @@ package cuda
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/goprm/goprm/cuda/internal/driver"
@@ -18,8 +19,8 @@ const (
 
 	hopperThreads, ringPlace = 384, 16 // hopper.h
 	// attention_sm90.cu: rows of a tile, stages, bytes of the larger note
-	hopperTile, hopperKeys, hopperNote                   = 128, 4, 552
-	hopperRows, hopperColumns, hopperDepth, hopperStages = 128, 256, 64, 4 // gemm_sm90.cu
+	hopperTile, hopperKeys, hopperNote    = 128, 4, 552
+	hopperRows, hopperDepth, hopperStages = 128, 64, 4 // gemm_sm90.cu
 )
 
 // tensorProduct is a product of bf16 on tensor cores.
@@ -115,12 +116,13 @@ func (p *plan) ampere(g gemm, side int) (*kernel, error) {
 
 // hopper is the product by the copy engine and wgmma; nil: rows do not begin at multiples of 16 bytes.
 func (p *plan) hopper(g gemm) (step, error) {
+	width := g.hopperWidth(p.model.Multiprocessors)
 	operands := []any{operand{g.left, g.m, g.k, hopperRows}}
 	if g.form == "tn" { // rows are terms
 		operands[0] = operand{g.left, g.k, g.m, hopperDepth}
 	}
 	for _, r := range g.right {
-		o := operand{r, g.n, g.k, hopperColumns / len(g.right)}
+		o := operand{r, g.n, g.k, width / len(g.right)}
 		if g.form == "nn" || g.form == "tn" {
 			o = operand{r, g.k, g.n, hopperDepth}
 		}
@@ -131,15 +133,34 @@ func (p *plan) hopper(g gemm) (step, error) {
 			return nil, nil
 		}
 	}
-	blocks := min(p.model.Multiprocessors, ceilDiv(g.n*len(g.right), hopperColumns)*ceilDiv(g.m, hopperRows))
-	memory := hopperStages * ((hopperRows+hopperColumns)*hopperDepth*2 + ringPlace)
-	fast, err := p.kernel("gemm_"+g.form+"_hopper", blocks, 1, hopperThreads, memory,
+	blocks := min(p.model.Multiprocessors, ceilDiv(g.n*len(g.right), width)*ceilDiv(g.m, hopperRows))
+	memory := hopperStages * ((hopperRows+width)*hopperDepth*2 + ringPlace)
+	fast, err := p.kernel(fmt.Sprintf("gemm_%s_hopper_%d", g.form, width), blocks, 1, hopperThreads, memory,
 		slices.Concat([]any{p.Out}, operands, g.more, []any{blocks})...)
 	if err != nil {
 		return nil, err
 	}
 	slow, err := p.ampere(g, 64)
 	return aligned{fast, slow}, err
+}
+
+// hopperWidth is how many columns a tile has: as many as give the multiprocessors the least to do in turn. Narrow tiles read more of
+// shared memory for a product, by the shares of time here. The terms of a sum are in the same order in each.
+func (g gemm) hopperWidth(multiprocessors int) int {
+	best, least := 256, math.Inf(1)
+	if g.form == "tn" || g.form == "gated" {
+		return best
+	}
+	for _, w := range []struct {
+		columns int
+		cost    float64
+	}{{256, 1}, {192, 1.03}, {128, 1.08}} {
+		turns := ceilDiv(ceilDiv(g.n, w.columns)*ceilDiv(g.m, hopperRows), multiprocessors)
+		if time := float64(turns*w.columns) * w.cost; time < least {
+			best, least = w.columns, time
+		}
+	}
+	return best
 }
 
 // aligned takes the first kernel where its matrices lie as the copy engine wants them, as all do but views that nobody makes.
@@ -168,14 +189,19 @@ func (a *attentionCall) tensorTiles() (dim, tiles int, err error) {
 
 // attend adds the kernel of attention_sm80.cu, or the one of attention_sm90.cu where the heads are what the copy engine
 // brings. tiles is how many of 64 rows that one keeps in shared memory.
-func (a *attentionCall) attend(slow *kernel, err error, name string, heads, tiles int, params ...any) {
-	if err != nil || a.model.Kernels != "sm90a" || a.HeadDim != 64 && a.HeadDim != 128 {
+func (a *attentionCall) attend(slow *kernel, err error, name string, tiles int, params ...any) {
+	if err != nil || !a.hopper() {
 		a.do(slow, err)
 		return
 	}
-	fast, err := a.kernel(fmt.Sprintf("%s_hopper_%d", name, a.HeadDim), ceilDiv(a.tokens, hopperTile)+a.In[3].Size()-1, heads, hopperThreads,
+	fast, err := a.kernel(fmt.Sprintf("%s_hopper_%d", name, a.HeadDim), a.Heads, ceilDiv(a.tokens, hopperTile)+a.In[3].Size()-1, hopperThreads,
 		tiles*tileRows*a.HeadDim*2+2*hopperKeys*ringPlace+ringPlace+hopperKeys*hopperNote, params...)
 	a.do(aligned{fast, slow}, err)
+}
+
+// hopper tells whether the kernels of attention_sm90.cu are taken.
+func (a *attentionCall) hopper() bool {
+	return a.model.Kernels == "sm90a" && (a.HeadDim == 64 || a.HeadDim == 128)
 }
 
 // operands are an Inputs of attention_sm90.cu. What a call does not have is not read.
@@ -199,22 +225,37 @@ func (a *attentionCall) tensorForward() ([]step, error) {
 	}
 	slow, err := a.kernel(fmt.Sprintf("attention_bf16_%d", dim), tiles, a.Heads, attentionThreads, 5*tileRows*dim*2+2*tileRows*keyNote,
 		a.Out, a.In[0], a.In[1], a.In[2], a.cacheK, a.cacheV, keys{}, bound{}, a.heads, a.scale)
-	a.attend(slow, err, "attention", a.Heads, 2+2*hopperKeys, a.Out, a.operands(a.In[0]), keys{}, bound{}, a.heads, a.scale)
+	a.attend(slow, err, "attention", 2+2*hopperKeys, a.Out, a.operands(a.In[0]), keys{}, bound{}, a.heads, a.scale)
 	return a.done()
 }
 
-func (a *attentionCall) tensorBackward(packed, dout *engine.Tensor, dk, dv part, delta driver.Ptr) ([]step, error) {
+func (a *attentionCall) tensorBackward(packed, dout *engine.Tensor, dk, dv part) ([]step, error) {
 	dim, tiles, err := a.tensorTiles()
 	if err != nil {
 		return nil, err
 	}
+	deltas := (4*a.tokens*a.Heads + 255) &^ 255
+	parts := 0
+	if a.hopper() { // of the gradients of keys and values, by heads of queries
+		parts = 8 * a.tokens * a.Heads * a.HeadDim
+	}
+	delta := a.temporary(deltas + parts)
 	few := map[int]int{64: 32, 128: 16}[dim] // queries at a time of the gradient of keys
 	a.add("attention_delta_bf16", a.tokens, 1, attentionThreads, 0, delta, packed, dout, keys{}, bound{}, a.heads)
 	slow, err := a.kernel(fmt.Sprintf("attention_dq_bf16_%d", dim), tiles, a.Heads, attentionThreads, 4*tileRows*dim*2+tileRows*keyNote,
 		a.Out, delta, packed, dout, a.In[0], a.In[1], a.In[2], a.cacheK, a.cacheV, keys{}, bound{}, a.heads, a.scale)
-	a.attend(slow, err, "attention_dq", a.Heads, 4+2*hopperKeys, a.Out, delta, packed, a.operands(dout), keys{}, bound{}, a.heads, a.scale)
-	slow, err = a.kernel(fmt.Sprintf("attention_dkv_bf16_%d", dim), tiles, a.KVHeads, attentionThreads, 2*tileRows*dim*2+2*few*dim*2+2*few*4,
-		dk, dv, delta, packed, dout, a.In[0], a.In[1], a.In[2], keys{}, bound{}, a.heads, a.scale)
-	a.attend(slow, err, "attention_dkv", a.KVHeads, 4+2*hopperKeys, dk, dv, delta, packed, a.operands(dout), keys{}, bound{}, a.heads, a.scale)
+	a.attend(slow, err, "attention_dq", 4+2*hopperKeys, a.Out, delta, packed, a.operands(dout), keys{}, bound{}, a.heads, a.scale)
+	memory := 2*tileRows*dim*2 + 2*few*dim*2 + 2*few*4
+	if !a.hopper() {
+		a.add(fmt.Sprintf("attention_dkv_bf16_%d", dim), tiles, a.KVHeads, attentionThreads, memory,
+			dk, dv, delta, packed, dout, a.In[0], a.In[1], a.In[2], keys{}, bound{}, a.heads, a.scale)
+		return a.done()
+	}
+	sums := delta + driver.Ptr(deltas)
+	slow, err = a.kernel(fmt.Sprintf("attention_dkv_parts_bf16_%d", dim), tiles, a.Heads, attentionThreads, memory,
+		sums, delta, packed, dout, a.In[0], a.In[1], a.In[2], keys{}, bound{}, a.heads, a.scale)
+	a.attend(slow, err, "attention_dkv", 4+2*hopperKeys, sums, delta, packed, a.operands(dout), keys{}, bound{}, a.heads, a.scale)
+	a.add("attention_dkv_sum", ceilDiv(a.tokens*a.KVHeads*a.HeadDim/4, eachThreads), 1, eachThreads, 0,
+		dk, dv, sums, keys{}, bound{}, a.heads, a.scale)
 	return a.done()
 }

@@ -87,6 +87,11 @@ func (t *trial) products() {
 	t.compare("linear_add", engine.AddAttr{Scale: 0.5}, result(results), a, x, w)
 	t.compare("linear_add", engine.AddAttr{Scale: 0.5}, result(results), a, few, up)
 	t.compare("linear_dx", nil, result(terms), y, w)
+	for _, columns := range []int{128, 192, 512} { // of which each tile width takes one, see hopperWidth
+		sum, right := t.rows(live, tokens, columns), t.random(columns, terms)
+		t.compare("linear_add", engine.AddAttr{Scale: 0.5}, result(columns), sum, x, right)
+		t.compare("linear_dx", nil, result(columns), y, t.random(results, columns))
+	}
 	t.compare("linear_dw", nil, t.zeros(engine.F32, results, terms), y, x)
 	t.compare("linear_swiglu", nil, result(results), x, w, v)
 }

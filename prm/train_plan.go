@@ -69,6 +69,7 @@ type PlanMemory struct {
 	Moments     int64 `json:"moments"`     // of AdamW, unless they lie on the host
 	Activations int64 `json:"activations"` // the arena of the largest batch, trained on or evaluated
 	Rounded     int64 `json:"rounded"`     // bf16 copies of the trained matrices, where a GPU computes in bf16
+	Scratch     int64 `json:"scratch"`     // what kernels of one op leave for each other at most, where a GPU computes in bf16
 	Trained     int64 `json:"trained"`     // numbers that are trained, not bytes
 	Host        int64 `json:"host"`        // page-locked memory of the host: moments that are offloaded
 }
@@ -196,8 +197,9 @@ func usable(memory int64) int64 { return memory / 100 * 97 }
 
 // mostTokens is how many tokens of a micro-batch fit into room, of a run that takes m with so many: activations grow with them.
 func mostTokens(m nnet.Memory, room int64, tokens int) int {
-	left := room - (m.Total() - m.Activations)
-	return int(float64(max(0, left)) / float64(m.Activations) * float64(tokens))
+	growing := m.Activations + m.Scratch
+	left := room - (m.Total() - growing)
+	return int(float64(max(0, left)) / float64(growing) * float64(tokens))
 }
 
 func measure(spec nnet.Spec, share sharing, tokens, microBatches int, device string) (nnet.Memory, int, error) {
@@ -208,8 +210,8 @@ func measure(spec nnet.Spec, share sharing, tokens, microBatches int, device str
 	if err == nil {
 		m, err = share.of(spec, m, microBatches)
 	}
-	if device == "cpu" { // which rounds weights while it packs them
-		m.Rounded = 0
+	if device == "cpu" { // which rounds weights while it packs them; its scratch is the process's
+		m.Rounded, m.Scratch = 0, 0
 	}
 	return m, launches, err
 }

@@ -67,7 +67,8 @@ func (c planCommand) Run(p *program) error {
 	}
 	rows := []row{{"weights", r.Weights}, {"gradients", r.Gradients}, {"moments", r.Moments},
 		{fmt.Sprintf("activations of %d tokens", r.Tokens), r.Activations},
-		{"rounded weights", r.Rounded}, {"the process itself", r.Process}, {"total", r.Total}, {"on the host, page-locked", r.Host}}
+		{"rounded weights", r.Rounded}, {"scratch of kernels", r.Scratch},
+		{"the process itself", r.Process}, {"total", r.Total}, {"on the host, page-locked", r.Host}}
 	for _, choice := range r.Choices {
 		if len(r.Choices) > 1 {
 			rows = append(rows, row{"total with recompute: " + choice.Recompute, choice.Total})

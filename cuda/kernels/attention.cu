@@ -3,6 +3,7 @@
 // online over blocks of 64 logical positions, so a row does not depend on how its keys are cut into ranges.
 #include "functions.h"
 #include "ranges.h"
+#include "tiles.h"
 
 enum { THREADS = BLOCK, MAX_DIM = 256, PER_THREAD = MAX_DIM / THREADS };
 
@@ -195,3 +196,27 @@ template <class T> DEVFN void attention_dkv(T *dk, T *dv, const T *delta, const 
   EXPORT(attention_dkv_##suffix)
 DEFINE(f32, float)
 DEFINE(f64, double)
+
+// attention_dkv_sum adds what attention_sm90.cu found for the heads of a key/value head's queries, from the first to the last. A thread has four numbers.
+struct alignas(16) Four {
+  float x, y, z, w;
+};
+DEVFN void sum_parts(bf16 *to, const Four *part, int heads, u64 step, float factor) {
+  Four s = *part;
+  for (int h = 1; h < heads; h++) {
+    Four more = part[h * step];
+    s = {s.x + more.x, s.y + more.y, s.z + more.z, s.w + more.w};
+  }
+  bool aligned = ((u64)to & 3) == 0;
+  store2(to, s.x * factor, s.y * factor, true, aligned);
+  store2(to + 2, s.z * factor, s.w * factor, true, aligned);
+}
+KERNEL(EACH_THREADS, 1) attention_dkv_sum(bf16 *dk, bf16 *dv, const float *parts, Keys keys, Bound b, Heads a, double scale) {
+  if (faulty(b)) return;
+  int heads = a.heads / a.kv_heads, fours = a.dim / 4, i = block_x() * EACH_THREADS + thread(), group = i / fours;
+  if (group / a.kv_heads >= live_of(b, TOKENS, keys.tokens)) return;
+  const Four *k = (const Four *)parts + (u64)group * heads * fours + i % fours, *v = k + (u64)keys.tokens * a.heads * fours;
+  sum_parts(dk + (u64)i * 4, k, heads, fours, (float)scale);
+  sum_parts(dv + (u64)i * 4, v, heads, fours, 1);
+}
+EXPORT(attention_dkv_sum)

@@ -88,6 +88,19 @@ template <int D, class F> DEVFN void store_rows(float (*sum)[4], int row, int ro
   }
 }
 
+// store_part writes them as they are, rows that far apart.
+template <int D> DEVFN void store_part(float *to, u64 step, float (*sum)[4], int row, int rows, int dim) {
+#pragma unroll
+  for (int half = 0; half < 2; half++)
+#pragma unroll
+    for (int j = 0; j < D / 8; j++)
+#pragma unroll
+      for (int x = 0; x < 2; x++) {
+        int r = row + thread() % 32 / 4 + half * 8, d = j * 8 + thread() % 4 * 2 + x;
+        if (r < rows && d < dim) to[r * step + d] = sum[j][half * 2 + x];
+      }
+}
+
 // next_block is the first block of logical positions from `block` on of which the span's queries see anything.
 DEVFN int next_block(const Segments &s, const Span &span, int block, int blocks) {
   while (block < blocks && !block_seen(s, span.segment, block, span.first, span.first + span.rows - 1)) block++;
@@ -257,14 +270,15 @@ template <int D> DEVFN void attention_dq(bf16 *dq, const float *delta, const bf1
 
 // attention_dkv: dk = scale·Σ_queries ds·query and dv = Σ_queries p·dout of a tile of keys and one key/value head. The
 // sums run over the segments that see the keys, their ranges, the heads of the group and their queries in ascending order.
-// FEW queries at a time: as many as the registers allow.
-template <int D, int FEW> DEVFN void attention_dkv(bf16 *dk, bf16 *dv, const float *delta, const bf16 *packed, const bf16 *dout, const bf16 *q, const bf16 *k, const bf16 *v, Keys keys, Bound b, Heads a, double scale) {
+// FEW queries at a time: as many as the registers allow. With PARTS it is what attention_sm90.cu's does, where that cannot read
+// its operands: the sums of one head's queries.
+template <int D, int FEW, bool PARTS> DEVFN void attention_dkv(bf16 *dk, bf16 *dv, float *parts, const float *delta, const bf16 *packed, const bf16 *dout, const bf16 *q, const bf16 *k, const bf16 *v, Keys keys, Bound b, Heads a, double scale) {
   typedef Tile<D> T;
   enum { BYTES = BLOCK * D * 2, FEW_BYTES = FEW * D * 2 };
   DYNAMIC_SHARED(memory);
   saddr ks = shared_address(memory), vs = ks + BYTES, qs = vs + BYTES, ds = qs + FEW_BYTES;
   float *bases = (float *)(memory + 2 * BYTES + 2 * FEW_BYTES), *means = bases + FEW;
-  int head = block_y(), group = a.heads / a.kv_heads, lane = thread() % 32, row = thread() / 32 * 16;
+  int group = a.heads / a.kv_heads, head = PARTS ? block_y() / group : block_y(), lane = thread() % 32, row = thread() / 32 * 16;
   if (faulty(b)) return;
   Segments s = segments_of(keys, b);
   Span span = span_of<QUERIES>(s, block_x());
@@ -284,7 +298,7 @@ template <int D, int FEW> DEVFN void attention_dkv(bf16 *dk, bf16 *dv, const flo
       int from = r.start > key0 ? r.start : key0, to = r.end < key1 ? r.end : key1;
       if (r.buffer != 0 || from >= to) continue;
       int start = s.starts[segment], length = s.starts[segment + 1] - start;
-      for (int h = head * group; h < (head + 1) * group; h++)
+      for (int h = PARTS ? block_y() : head * group; h < (PARTS ? block_y() + 1 : (head + 1) * group); h++)
         for (int q0 = 0; q0 < length; q0 += FEW) {
           int q1 = q0 + FEW < length ? q0 + FEW : length;
           if (key_of(r, from - r.start).first >= q1 || key_of(r, to - 1 - r.start).last < q0) continue;
@@ -320,6 +334,12 @@ template <int D, int FEW> DEVFN void attention_dkv(bf16 *dk, bf16 *dv, const flo
     }
   copy_commit();
   copy_wait<0>();
+  if constexpr (PARTS) {
+    u64 next = (u64)a.heads * a.dim;
+    float *to = parts + key0 * next + block_y() * a.dim;
+    store_part<D>(to, next, sum_k, row, span.rows, a.dim);
+    return store_part<D>(to + keys.tokens * next, next, sum_v, row, span.rows, a.dim);
+  }
   float factor[2] = {(float)scale, (float)scale}, one[2] = {1, 1};
   store_rows<D>(sum_k, row, span.rows, a.dim, factor, [&](int r) { return dk + first + r * step; });
   store_rows<D>(sum_v, row, span.rows, a.dim, one, [&](int r) { return dv + first + r * step; });
@@ -330,7 +350,9 @@ template <int D, int FEW> DEVFN void attention_dkv(bf16 *dk, bf16 *dv, const flo
   EXPORT(attention_bf16_##D) \
   KERNEL(THREADS, 1) attention_dq_bf16_##D(bf16 *dq, const float *delta, const bf16 *packed, const bf16 *dout, const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *ck, const bf16 *cv, Keys keys, Bound b, Heads a, double scale) { attention_dq<D>(dq, delta, packed, dout, q, k, v, ck, cv, keys, b, a, scale); } \
   EXPORT(attention_dq_bf16_##D) \
-  KERNEL(THREADS, 1) attention_dkv_bf16_##D(bf16 *dk, bf16 *dv, const float *delta, const bf16 *packed, const bf16 *dout, const bf16 *q, const bf16 *k, const bf16 *v, Keys keys, Bound b, Heads a, double scale) { attention_dkv<D, FEW>(dk, dv, delta, packed, dout, q, k, v, keys, b, a, scale); } \
-  EXPORT(attention_dkv_bf16_##D)
+  KERNEL(THREADS, 1) attention_dkv_bf16_##D(bf16 *dk, bf16 *dv, const float *delta, const bf16 *packed, const bf16 *dout, const bf16 *q, const bf16 *k, const bf16 *v, Keys keys, Bound b, Heads a, double scale) { attention_dkv<D, FEW, false>(dk, dv, 0, delta, packed, dout, q, k, v, keys, b, a, scale); } \
+  EXPORT(attention_dkv_bf16_##D) \
+  KERNEL(THREADS, 1) attention_dkv_parts_bf16_##D(float *parts, const float *delta, const bf16 *packed, const bf16 *dout, const bf16 *q, const bf16 *k, const bf16 *v, Keys keys, Bound b, Heads a, double scale) { attention_dkv<D, FEW, true>(0, 0, parts, delta, packed, dout, q, k, v, keys, b, a, scale); } \
+  EXPORT(attention_dkv_parts_bf16_##D)
 DEFINE(64, 32)
 DEFINE(128, 16)

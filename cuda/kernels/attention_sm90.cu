@@ -1,6 +1,8 @@
 // attention_sm90.cu: attention over key ranges on Hopper, for heads of 64 and 128: what attention_sm80.cu computes, sum by
-// sum. A block treats 128 queries (or keys) of one segment and one head, 64 a consumer group, while the producer brings blocks
-// of 64 keys (or queries): as a box where they lie together, else line by line, with zeros for what is nobody's.
+// sum, save the gradients of keys and values. A block treats 128 queries (or keys) of one segment and one head, 64 a consumer
+// group, while the producer brings blocks of 64 keys (or queries): as a box where they lie together, else line by line, with
+// zeros for what is nobody's. Blocks are taken in the order of their numbers, heads first, so that the tiles with most to do come
+// first: the last ones of queries, which see most keys, and the first ones of keys.
 #include "hopper.h"
 #include "ranges.h"
 #include "tiles.h"
@@ -26,7 +28,7 @@ struct QueryNote {
   Kind kind;
   int from, to, q0, q1;
   Range range;
-  float bases[BLOCK], means[BLOCK];
+  Pair bases[BLOCK / 2], means[BLOCK / 2];
 };
 
 // A tile is 64 rows of D elements in panels of 64 columns. along: 16 columns of it, terms along its rows; across: 16 rows,
@@ -79,6 +81,9 @@ template <int D, class F> DEVFN void store_rows(const float (&sum)[D / 2], int r
     for (int j = 0; j < D / 8; j++) store2(to + j * 8 + my_column(), sum[j * 4 + half * 2] * factor[half], sum[j * 4 + half * 2 + 1] * factor[half], true, aligned);
   }
 }
+
+// last_tile is the last that a batch of the capacity can have: the grid's, whose last block it is.
+DEVFN int last_tile(const Keys &k) { return (k.tokens + TILE - 1) / TILE + k.segments - 1; }
 
 // A Run is where a block of 64 logical positions lies, if in one range.
 struct Run {
@@ -149,24 +154,17 @@ struct Softmax {
   float top[2], sum[2], shrink[2];
 };
 // soften makes weights of scores, whose rows are queries i and i + 8, and says by how much what came before shrinks.
-DEVFN void soften(float (&score)[BLOCK / 2], Softmax &m, const Note &note, int i, float to_log2) {
+template <bool MASK> DEVFN void soften_block(float (&score)[BLOCK / 2], Softmax &m, const Note &note, int i, float to_log2) {
   float before[2] = {m.top[0], m.top[1]};
-  if (note.kind == MASKED)
-#pragma unroll
-    for (int x = 0; x < BLOCK / 2; x++)
-      if (!seen(note, x, i)) score[x] = -INFINITE;
 #pragma unroll
   for (int x = 0; x < BLOCK / 2; x++) {
-    score[x] *= to_log2;
-    if (score[x] > m.top[x / 2 % 2]) m.top[x / 2 % 2] = score[x];
+    score[x] = MASK && !seen(note, x, i) ? -INFINITE : score[x] * to_log2;
+    m.top[x / 2 % 2] = larger(score[x], m.top[x / 2 % 2]);
   }
 #pragma unroll
   for (int r = 0; r < 2; r++) {
 #pragma unroll
-    for (int x = 1; x < 4; x *= 2) {
-      float other = shuffle_xor(m.top[r], x);
-      if (other > m.top[r]) m.top[r] = other;
-    }
+    for (int x = 1; x < 4; x *= 2) m.top[r] = larger(shuffle_xor(m.top[r], x), m.top[r]);
     float base = m.top[r] == -INFINITE ? 0 : m.top[r];
     m.shrink[r] = exp2_fast(before[r] - base);
     if (before[r] == m.top[r]) m.shrink[r] = 1; // also when the row has seen nothing yet
@@ -180,16 +178,21 @@ DEVFN void soften(float (&score)[BLOCK / 2], Softmax &m, const Note &note, int i
   }
 }
 
+DEVFN void soften(float (&score)[BLOCK / 2], Softmax &m, const Note &note, int i, float to_log2) {
+  if (note.kind == PLAIN) soften_block<false>(score, m, note, i, to_log2);
+  else soften_block<true>(score, m, note, i, to_log2);
+}
+
 // While the softmax of a block is computed, the values of the block before are being weighed.
 template <int D> DEVFN void attention(bf16 *packed, const Inputs *in, Keys keys, Bound b, Heads a, double scale) {
   enum { BYTES = BLOCK * D * 2 };
   DYNAMIC_SHARED(memory);
   saddr qs = shared_address(memory), ks = qs + CONSUMERS * BYTES, vs = ks + STAGES * BYTES, key_ring = vs + STAGES * BYTES, value_ring = key_ring + R::BYTES, ready = value_ring + R::BYTES;
   Note *notes = (Note *)(memory + (ready + 16 - qs));
-  int h = block_y(), group = thread() / GROUP;
+  int h = block_x(), group = thread() / GROUP;
   if (faulty(b)) return;
   Segments s = segments_of(keys, b);
-  Span span = span_of<TILE>(s, block_x());
+  Span span = span_of<TILE>(s, last_tile(keys) - block_y());
   if (span.rows == 0) return;
   if (thread() == 0) {
     R::init(key_ring);
@@ -255,7 +258,7 @@ template <int D> DEVFN void attention(bf16 *packed, const Inputs *in, Keys keys,
       products_wait<1>();
       settle(score);
       soften(score, m, notes[(use + 1) % STAGES], i, to_log2);
-      R::release(key_ring, use + 1);
+      R::release_after(key_ring, use + 1, m.sum[0] + m.sum[1]); // so the weights are made while the values are weighed
       settle(score);
       products_wait<0>();
       settle(out);
@@ -290,10 +293,10 @@ template <int D> DEVFN void attention_dq(bf16 *dq, const float *delta, const bf1
   DYNAMIC_SHARED(memory);
   saddr qs = shared_address(memory), ds = qs + CONSUMERS * BYTES, ks = ds + CONSUMERS * BYTES, vs = ks + STAGES * BYTES, ring = vs + STAGES * BYTES, ready = ring + R::BYTES;
   Note *notes = (Note *)(memory + (ready + 16 - qs));
-  int h = block_y(), group = thread() / GROUP;
+  int h = block_x(), group = thread() / GROUP;
   if (faulty(b)) return;
   Segments s = segments_of(keys, b);
-  Span span = span_of<TILE>(s, block_x());
+  Span span = span_of<TILE>(s, last_tile(keys) - block_y());
   if (span.rows == 0) return;
   if (thread() == 0) {
     R::init(ring);
@@ -371,17 +374,29 @@ template <int D> DEVFN void attention_dq(bf16 *dq, const float *delta, const bf1
   store_rows<D>(sum, row, span.rows, factor, [&](int r) { return dq + ((u64)(first + r) * a.heads + h) * D; });
 }
 
-// attention_dkv: dk = scale·Σ_queries ds·query and dv = Σ_queries p·dout of a tile of keys and one key/value head. The
-// sums run over the segments that see the keys, their ranges, the heads of the group and their queries in ascending order.
-template <int D> DEVFN void attention_dkv(bf16 *dk, bf16 *dv, const float *delta, const bf16 *packed, const Inputs *in, Keys keys, Bound b, Heads a, double scale) {
+// store_part writes the rows of 64 × D accumulators that lie below `rows`, as they are.
+template <int D> DEVFN void store_part(float *to, u64 step, const float (&sum)[D / 2], int row, int rows) {
+#pragma unroll
+  for (int half = 0; half < 2; half++) {
+    if (row + half * 8 >= rows) continue;
+    float *at = to + (row + half * 8) * step + my_column();
+#pragma unroll
+    for (int j = 0; j < D / 8; j++) *(Pair *)(at + j * 8) = {sum[j * 4 + half * 2], sum[j * 4 + half * 2 + 1]};
+  }
+}
+
+// attention_dkv: what the queries of one head add to the gradients of a tile of keys and values, which attention_dkv_sum adds
+// up: dk = scale·Σ_queries ds·query and dv = Σ_queries p·dout. The sums run over the segments that see the keys, their ranges
+// and their queries in ascending order. parts are [tokens, heads, D] of dk without the scale, then as many of dv.
+template <int D> DEVFN void attention_dkv(float *parts, const float *delta, const bf16 *packed, const Inputs *in, Keys keys, Bound b, Heads a, double scale) {
   enum { BYTES = BLOCK * D * 2 };
   DYNAMIC_SHARED(memory);
   saddr ks = shared_address(memory), vs = ks + CONSUMERS * BYTES, qs = vs + CONSUMERS * BYTES, ds = qs + STAGES * BYTES, ring = ds + STAGES * BYTES, ready = ring + R::BYTES;
   QueryNote *notes = (QueryNote *)(memory + (ready + 16 - ks));
-  int head = block_y(), group = thread() / GROUP;
+  int h = block_x(), group = thread() / GROUP;
   if (faulty(b)) return;
   Segments s = segments_of(keys, b);
-  Span span = span_of<TILE>(s, block_x());
+  Span span = span_of<TILE>(s, block_y());
   if (span.rows == 0) return;
   if (thread() == 0) {
     R::init(ring);
@@ -394,6 +409,7 @@ template <int D> DEVFN void attention_dkv(bf16 *dk, bf16 *dv, const float *delta
     producer_registers<24>();
     if (thread() >= 32) return;
     if (thread() == 0) {
+      int head = h * a.kv_heads / a.heads;
       barrier_expect(ready, 2 * CONSUMERS * BYTES);
       for (int g = 0; g < CONSUMERS; g++) {
         bring_box<D / 64>(ks + g * BYTES, PANEL, &in->k, head * D, key0 + g * BLOCK, ready);
@@ -401,7 +417,7 @@ template <int D> DEVFN void attention_dkv(bf16 *dk, bf16 *dv, const float *delta
       }
     }
     const float *lse = (const float *)(packed + (u64)keys.tokens * a.heads * D);
-    int heads = a.heads / a.kv_heads, use = 0;
+    int use = 0;
     for (int segment = 0; segment < s.count; segment++)
       for (int j = s.offsets[segment]; j < s.offsets[segment + 1]; j++) {
         Range r = range_of(s, j);
@@ -409,31 +425,29 @@ template <int D> DEVFN void attention_dkv(bf16 *dk, bf16 *dv, const float *delta
         if (r.buffer != 0 || from >= to) continue;
         int start = s.starts[segment], length = s.starts[segment + 1] - start;
         Key lowest = key_of(r, from - r.start), highest = key_of(r, to - 1 - r.start);
-        for (int h = head * heads; h < (head + 1) * heads; h++)
-          for (int q0 = 0; q0 < length; q0 += BLOCK) {
-            int q1 = q0 + BLOCK < length ? q0 + BLOCK : length;
-            if (lowest.first >= q1 || highest.last < q0) continue;
-            R::wait_empty(ring, use);
-            QueryNote &note = notes[use % STAGES];
-            bool plain = to - from == TILE && q1 - q0 == BLOCK && highest.first <= q0 && lowest.last >= q1 - 1;
-            if (thread() == 0) note.kind = plain ? PLAIN : MASKED, note.from = from, note.to = to, note.q0 = q0, note.q1 = q1, note.range = r;
-            for (int i = thread(); i < BLOCK; i += 32) {
-              u64 at = (u64)(start + q0 + i) * a.heads + h;
-              note.bases[i] = q0 + i < q1 ? lse[at] * LOG2E : 0;
-              note.means[i] = q0 + i < q1 ? delta[at] : 0;
-            }
-            sync_warp();
-            saddr full = R::full(ring, use), q = qs + use % STAGES * BYTES, d = ds + use % STAGES * BYTES;
-            if (thread() == 0) barrier_expect(full, 2 * BYTES);
-            if (q1 - q0 < BLOCK) {
-              bring_lines<BLOCK, D / 64>(q, PANEL, h * D, full, [&](int i) { return Line{&in->q, q0 + i < q1 ? start + q0 + i : -1}; });
-              bring_lines<BLOCK, D / 64>(d, PANEL, h * D, full, [&](int i) { return Line{&in->dout, q0 + i < q1 ? start + q0 + i : -1}; });
-            } else if (thread() == 0) {
-              bring_box<D / 64>(q, PANEL, &in->q, h * D, start + q0, full);
-              bring_box<D / 64>(d, PANEL, &in->dout, h * D, start + q0, full);
-            }
-            use++;
+        for (int q0 = 0; q0 < length; q0 += BLOCK) {
+          int q1 = q0 + BLOCK < length ? q0 + BLOCK : length;
+          if (lowest.first >= q1 || highest.last < q0) continue;
+          R::wait_empty(ring, use);
+          QueryNote &note = notes[use % STAGES];
+          bool plain = to - from == TILE && q1 - q0 == BLOCK && highest.first <= q0 && lowest.last >= q1 - 1;
+          if (thread() == 0) note.kind = plain ? PLAIN : MASKED, note.from = from, note.to = to, note.q0 = q0, note.q1 = q1, note.range = r;
+          auto of = [&](const float *x, int i) { return q0 + i < q1 ? x[(u64)(start + q0 + i) * a.heads + h] : 0; };
+          int i = 2 * thread();
+          note.bases[thread()] = {of(lse, i) * LOG2E, of(lse, i + 1) * LOG2E};
+          note.means[thread()] = {of(delta, i), of(delta, i + 1)};
+          sync_warp();
+          saddr full = R::full(ring, use), q = qs + use % STAGES * BYTES, d = ds + use % STAGES * BYTES;
+          if (thread() == 0) barrier_expect(full, 2 * BYTES);
+          if (q1 - q0 < BLOCK) {
+            bring_lines<BLOCK, D / 64>(q, PANEL, h * D, full, [&](int i) { return Line{&in->q, q0 + i < q1 ? start + q0 + i : -1}; });
+            bring_lines<BLOCK, D / 64>(d, PANEL, h * D, full, [&](int i) { return Line{&in->dout, q0 + i < q1 ? start + q0 + i : -1}; });
+          } else if (thread() == 0) {
+            bring_box<D / 64>(q, PANEL, &in->q, h * D, start + q0, full);
+            bring_box<D / 64>(d, PANEL, &in->dout, h * D, start + q0, full);
           }
+          use++;
+        }
       }
     end(notes, ring, use);
     return;
@@ -465,14 +479,30 @@ template <int D> DEVFN void attention_dkv(bf16 *dk, bf16 *dv, const float *delta
     products_wait<0>();
     settle(p);
     settle(dp);
-    bool plain = note.kind == PLAIN;
+    auto weigh = [&](bool plain) {
+      int first[2], last[2]; // the queries of this stage that see each of the thread's two keys
 #pragma unroll
-    for (int x = 0; x < BLOCK / 2; x++) {
-      int key = key0 + row + x / 2 % 2 * 8, i = x / 4 * 8 + my_column() + x % 2;
-      bool seen = plain || (key >= from && key < to && q0 + i < q1 && sees(key_of(r, key - r.start), q0 + i));
-      p[x] = seen ? exp2_fast(p[x] * to_log2 - note.bases[i]) : 0;
-      dp[x] = seen ? p[x] * (dp[x] - note.means[i]) : 0;
-    }
+      for (int half = 0; half < 2; half++) {
+        int key = key0 + row + half * 8;
+        Key k = key_of(r, key - r.start);
+        bool there = key >= from && key < to;
+        first[half] = there ? k.first - q0 : BLOCK;
+        last[half] = k.last < q1 ? k.last - q0 : q1 - 1 - q0;
+      }
+#pragma unroll
+      for (int j = 0; j < BLOCK / 8; j++) {
+        Pair base = note.bases[j * 4 + thread() % 4], mean = note.means[j * 4 + thread() % 4];
+#pragma unroll
+        for (int x = 0; x < 4; x++) {
+          int at = j * 4 + x, i = j * 8 + my_column() + x % 2;
+          bool seen = plain || (i >= first[x / 2] && i <= last[x / 2]);
+          p[at] = seen ? exp2_fast(p[at] * to_log2 - (x % 2 ? base.y : base.x)) : 0;
+          dp[at] = seen ? p[at] * (dp[at] - (x % 2 ? mean.y : mean.x)) : 0;
+        }
+      }
+    };
+    if (note.kind == PLAIN) weigh(true);
+    else weigh(false);
     Weights of_v, of_k;
     round_weights(of_v, p);
     round_weights(of_k, dp);
@@ -487,9 +517,10 @@ template <int D> DEVFN void attention_dkv(bf16 *dk, bf16 *dv, const float *delta
     settle(sum_k);
     R::release(ring, use);
   }
-  float factor[2] = {(float)scale, (float)scale}, one[2] = {1, 1};
-  store_rows<D>(sum_k, row, span.rows, factor, [&](int r) { return dk + ((u64)(key0 + r) * a.kv_heads + head) * D; });
-  store_rows<D>(sum_v, row, span.rows, one, [&](int r) { return dv + ((u64)(key0 + r) * a.kv_heads + head) * D; });
+  u64 step = (u64)a.heads * D;
+  float *to = parts + (u64)key0 * step + h * D;
+  store_part<D>(to, step, sum_k, row, span.rows);
+  store_part<D>(to + keys.tokens * step, step, sum_v, row, span.rows);
 }
 
 #define DEFINE(D) \
@@ -497,7 +528,7 @@ template <int D> DEVFN void attention_dkv(bf16 *dk, bf16 *dv, const float *delta
   EXPORT(attention_hopper_##D) \
   KERNEL(HOPPER_THREADS, 1) attention_dq_hopper_##D(bf16 *dq, const float *delta, const bf16 *packed, Inputs in, Keys keys, Bound b, Heads a, double scale) { attention_dq<D>(dq, delta, packed, PARAM_AT(attention_dq_hopper_##D, 3, in), keys, b, a, scale); } \
   EXPORT(attention_dq_hopper_##D) \
-  KERNEL(HOPPER_THREADS, 1) attention_dkv_hopper_##D(bf16 *dk, bf16 *dv, const float *delta, const bf16 *packed, Inputs in, Keys keys, Bound b, Heads a, double scale) { attention_dkv<D>(dk, dv, delta, packed, PARAM_AT(attention_dkv_hopper_##D, 4, in), keys, b, a, scale); } \
+  KERNEL(HOPPER_THREADS, 1) attention_dkv_hopper_##D(float *parts, const float *delta, const bf16 *packed, Inputs in, Keys keys, Bound b, Heads a, double scale) { attention_dkv<D>(parts, delta, packed, PARAM_AT(attention_dkv_hopper_##D, 3, in), keys, b, a, scale); } \
   EXPORT(attention_dkv_hopper_##D)
 DEFINE(64)
 DEFINE(128)

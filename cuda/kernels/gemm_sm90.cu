@@ -5,13 +5,13 @@
 #include "hopper.h"
 #include "epilogue.h"
 
-enum { BM = 128, BN = 256, DEPTH = 64, STAGES = 4, A_BYTES = BM * DEPTH * 2, B_BYTES = BN * DEPTH * 2, STAGE = A_BYTES + B_BYTES, PANEL = DEPTH * LINE };
+enum { BM = 128, DEPTH = 64, STAGES = 4, A_BYTES = BM * DEPTH * 2, PANEL = DEPTH * LINE };
 
 // A_ALONG, B_ALONG: the rows of an operand are m or n, and lie along the terms; else they are the terms, and a tile is panels
-// of 64 columns. The live count bounds the rows: m, or the terms where those of a are terms.
-template <bool A_ALONG, bool B_ALONG, bool GATED, class C>
+// of 64 columns, BN in all. The live count bounds the rows: m, or the terms where those of a are terms.
+template <bool A_ALONG, bool B_ALONG, bool GATED, int BN, class C>
 DEVFN void gemm(C *c, const Brought *a, const Brought *b, const Brought *up, Epilogue e, Bound bound, int m, int n, int k, int blocks) {
-  enum { WIDTH = GATED ? BN / 2 : BN };
+  enum { WIDTH = GATED ? BN / 2 : BN, STAGE = A_BYTES + BN * DEPTH * 2 };
   DYNAMIC_SHARED(memory);
   typedef Ring<STAGES> R;
   saddr base = shared_address(memory), ring = base + STAGES * STAGE;
@@ -73,6 +73,13 @@ DEVFN void gemm(C *c, const Brought *a, const Brought *b, const Brought *up, Epi
     settle(sum);
     Place p = place<BM, WIDTH>(tile, rows, columns);
     int lane = thread() % 32, row = p.m + (group - 1) * 64 + thread() % GROUP / 32 * 16 + lane / 4;
+    if (aligned && p.m + BM <= m && p.n + WIDTH <= n) {
+      int s = p.n + lane % 4 * 2;
+      u64 at = (u64)row * n + s, below = (u64)8 * n;
+      if constexpr (GATED) finish_gated_inside<WIDTH / 8>(c, at, below, sum, sum + WIDTH / 2);
+      else finish_inside<WIDTH / 8>(c, at, below, s, sum, e);
+      continue;
+    }
 #pragma unroll
     for (int j = 0; j < WIDTH / 8; j++)
 #pragma unroll
@@ -86,16 +93,20 @@ DEVFN void gemm(C *c, const Brought *a, const Brought *b, const Brought *up, Epi
       }
   }
 }
-#define DEFINE(layout, A_ALONG, B_ALONG, C) \
-  KERNEL(HOPPER_THREADS, 1) gemm_##layout##_hopper(C *c, Brought a, Brought b, Epilogue e, Bound bound, int m, int n, int k, int blocks) { \
-    const Brought *right = PARAM_AT(gemm_##layout##_hopper, 2, b); \
-    gemm<A_ALONG, B_ALONG, false>(c, PARAM_AT(gemm_##layout##_hopper, 1, a), right, right, e, bound, m, n, k, blocks); \
+#define DEFINE(name, A_ALONG, B_ALONG, BN, C) \
+  KERNEL(HOPPER_THREADS, 1) gemm_##name(C *c, Brought a, Brought b, Epilogue e, Bound bound, int m, int n, int k, int blocks) { \
+    const Brought *right = PARAM_AT(gemm_##name, 2, b); \
+    gemm<A_ALONG, B_ALONG, false, BN>(c, PARAM_AT(gemm_##name, 1, a), right, right, e, bound, m, n, k, blocks); \
   } \
-  EXPORT(gemm_##layout##_hopper)
-DEFINE(nt, true, true, bf16)    // linear
-DEFINE(nn, true, false, bf16)   // linear_dx
-DEFINE(tn, false, false, float) // linear_dw
-KERNEL(HOPPER_THREADS, 1) gemm_gated_hopper(bf16 *c, Brought a, Brought gate, Brought up, Bound bound, int m, int n, int k, int blocks) { // linear_swiglu
-  gemm<true, true, true>(c, PARAM_AT(gemm_gated_hopper, 1, a), PARAM_AT(gemm_gated_hopper, 2, gate), PARAM_AT(gemm_gated_hopper, 3, up), Epilogue{}, bound, m, n, k, blocks);
+  EXPORT(gemm_##name)
+DEFINE(nt_hopper_128, true, true, 128, bf16) // linear
+DEFINE(nt_hopper_192, true, true, 192, bf16)
+DEFINE(nt_hopper_256, true, true, 256, bf16)
+DEFINE(nn_hopper_128, true, false, 128, bf16) // linear_dx
+DEFINE(nn_hopper_192, true, false, 192, bf16)
+DEFINE(nn_hopper_256, true, false, 256, bf16)
+DEFINE(tn_hopper_256, false, false, 256, float) // linear_dw
+KERNEL(HOPPER_THREADS, 1) gemm_gated_hopper_256(bf16 *c, Brought a, Brought gate, Brought up, Bound bound, int m, int n, int k, int blocks) { // linear_swiglu
+  gemm<true, true, true, 256>(c, PARAM_AT(gemm_gated_hopper_256, 1, a), PARAM_AT(gemm_gated_hopper_256, 2, gate), PARAM_AT(gemm_gated_hopper_256, 3, up), Epilogue{}, bound, m, n, k, blocks);
 }
-EXPORT(gemm_gated_hopper)
+EXPORT(gemm_gated_hopper_256)

@@ -101,17 +101,20 @@ template <int N> DEVFN void fewer_registers() { asm volatile("setmaxnreg.dec.syn
 #define R8(d, i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), "+f"(d[i + 6]), "+f"(d[i + 7])
 #define R32(d, i) R8(d, i), R8(d, i + 8), R8(d, i + 16), R8(d, i + 24)
 #define R64(d) R32(d, 0), R32(d, 32)
+#define R96(d) R32(d, 0), R32(d, 32), R32(d, 64)
 #define R128(d) R32(d, 0), R32(d, 32), R32(d, 64), R32(d, 96)
 #define D32 "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
 #define D64 D32 ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
+#define D96 D64 ",%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95"
 #define D128 D64 ",%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95,%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111,%112,%113,%114,%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125,%126,%127"
 #define WGMMA(n) "wgmma.mma_async.sync.aligned.m64n" #n "k16.f32.bf16.bf16 "
 // product begins to make d, or with ADD to add to it, the product of a 64 × 16 and a 16 × N matrix of shared memory. ACROSS
 // says that an operand's rows are its terms.
 template <int N, bool ADD, bool A_ACROSS, bool B_ACROSS> DEVFN void product(float *d, u64 a, u64 b) {
-  static_assert(N == 64 || N == 128 || N == 256, "");
+  static_assert(N == 64 || N == 128 || N == 192 || N == 256, "");
   if constexpr (N == 64) asm volatile(WGMMA(64) "{" D32 "}, %32, %33, %36, 1, 1, %34, %35;" : R32(d, 0) : "l"(a), "l"(b), "n"((int)A_ACROSS), "n"((int)B_ACROSS), "n"((int)ADD));
   if constexpr (N == 128) asm volatile(WGMMA(128) "{" D64 "}, %64, %65, %68, 1, 1, %66, %67;" : R64(d) : "l"(a), "l"(b), "n"((int)A_ACROSS), "n"((int)B_ACROSS), "n"((int)ADD));
+  if constexpr (N == 192) asm volatile(WGMMA(192) "{" D96 "}, %96, %97, %100, 1, 1, %98, %99;" : R96(d) : "l"(a), "l"(b), "n"((int)A_ACROSS), "n"((int)B_ACROSS), "n"((int)ADD));
   if constexpr (N == 256) asm volatile(WGMMA(256) "{" D128 "}, %128, %129, %132, 1, 1, %130, %131;" : R128(d) : "l"(a), "l"(b), "n"((int)A_ACROSS), "n"((int)B_ACROSS), "n"((int)ADD));
 }
 // weighted begins to add to d the product of a 64 × 16 matrix that the threads hold, a as mma's first operand, and a 16 × N
@@ -128,9 +131,10 @@ DEVFN u32 fresh(u32 x) {
 }
 // settle keeps the compiler from moving uses of accumulators across the asynchronous products.
 template <int N> DEVFN void settle(float (&d)[N]) {
-  static_assert(N == 32 || N == 64 || N == 128, "");
+  static_assert(N == 32 || N == 64 || N == 96 || N == 128, "");
   if constexpr (N == 32) asm volatile("" : R32(d, 0)::"memory");
   if constexpr (N == 64) asm volatile("" : R64(d)::"memory");
+  if constexpr (N == 96) asm volatile("" : R96(d)::"memory");
   if constexpr (N == 128) asm volatile("" : R128(d)::"memory");
 }
 #endif
@@ -146,6 +150,7 @@ DEVFN u64 matrix_at(saddr a, u32 panel, u32 group) {
 // make a row's bits depend on where in a tile it lies.
 DEVFN float fused(float x, float y, float z) { return __builtin_fmaf(x, y, z); }
 DEVFN double fused(double x, double y, double z) { return __builtin_fma(x, y, z); }
+DEVFN float larger(float x, float y) { return __builtin_fmaxf(x, y); } // the other one, where one is NaN
 DEVFN float root(float x) { return __builtin_sqrtf(x); }
 DEVFN double root(double x) { return __builtin_sqrt(x); }
 
@@ -158,6 +163,10 @@ template <class To, class From> DEVFN To bits_as(From v) {
   return x.to;
 }
 #define INFINITE bits_as<float>(0x7f800000u)
+
+struct alignas(8) Pair {
+  float x, y;
+};
 
 // A storage type, the type its arithmetic is done in, and the type of its parameters (biases, norms, trained weights).
 template <class S> struct Of;

@@ -28,6 +28,11 @@ template <int STAGES> struct Ring {
     sync_warp();
     if (thread() % 32 == 0) barrier_arrive(empty(at, i));
   }
+  // release_after releases once x is known, which the assembler cannot put off till after the next wait: x is never below zero.
+  DEVFN void release_after(saddr at, int i, float x) {
+    sync_warp();
+    if (thread() % 32 == 0 && !(x < 0)) barrier_arrive(empty(at, i));
+  }
 };
 
 // bring_lines begins to bring ROWS rows of PANELS · 64 columns from column x on, a line at a time, a warp together; row_at

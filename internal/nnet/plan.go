@@ -14,13 +14,14 @@ type Memory struct {
 	Moments     int64 `json:"moments"`     // of the optimizer, unless they lie on the host
 	Activations int64 `json:"activations"` // the arena of the largest batch, trained on or evaluated
 	Rounded     int64 `json:"rounded"`     // bf16 copies of the trained matrices, where products compute in bf16; a CPU keeps none
+	Scratch     int64 `json:"scratch"`     // what kernels of one op leave for each other at most, where a GPU computes in bf16
 	Trained     int64 `json:"trained"`     // numbers that are trained
 	Host        int64 `json:"host"`        // page-locked memory of the host: moments that are offloaded
 }
 
 // Total is the sum of all parts on the device.
 func (m Memory) Total() int64 {
-	return m.Weights + m.Gradients + m.Moments + m.Activations + m.Rounded
+	return m.Weights + m.Gradients + m.Moments + m.Activations + m.Rounded + m.Scratch
 }
 
 // Measure plans a network for batches up to a capacity without weights and without a device. bf16 says whether frozen
@@ -55,6 +56,10 @@ func Measure(spec Spec, capacity Capacity, bf16 bool, microBatches int) (Memory,
 		}
 		memory.Activations = max(memory.Activations, int64(stats.Arena))
 		launches += stats.Steps
+	}
+	if what == outGradients && spec.DType == engine.BFloat16 && m.Hidden != nil { // attention_backward's, see package cuda
+		heads := capacity.Tokens * spec.Config.NumAttentionHeads
+		memory.Scratch = int64(heads)*int64(8*spec.Config.HeadDim) + int64(4*heads+255)&^255
 	}
 	copies := int64(1)
 	if microBatches > 1 { // see gradientSum

@@ -1,0 +1,59 @@
+//go:build linux && (amd64 || arm64) && !nocuda
+
+package cuda
+
+import (
+	"testing"
+
+	"github.com/goprm/goprm/internal/engine"
+	"github.com/stretchr/testify/require"
+)
+
+// Tiles are as wide as gives an H200's multiprocessors least to do, whatever the shape, and gradients of weights keep 256.
+func TestHopperWidth(t *testing.T) {
+	for _, c := range []struct {
+		form    string
+		m, n, w int
+	}{
+		{"nt", 4096, 1536, 192}, {"nn", 4096, 1536, 192}, {"nt", 4096, 2048, 256}, {"nt", 4096, 8960, 256}, {"nt", 4096, 4608, 192},
+		{"nt", 4096, 3584, 128}, {"nt", 8192, 3584, 256}, {"nt", 128, 128, 128}, {"tn", 4096, 1536, 256}, {"gated", 4096, 1536, 256},
+	} {
+		require.Equal(t, c.w, gemm{form: c.form, layout: layout{m: c.m, n: c.n, k: 64}}.hopperWidth(132), "%+v", c)
+	}
+}
+
+// A row has the same bits in tiles of each width.
+func TestEmulatedTileWidths(t *testing.T) {
+	b := openHopper(t).(*backend)
+	defer func() { require.NoError(t, b.Close()) }()
+	b.launched = map[string]*kernel{}
+	const tokens, terms, results = 200, 72, 408
+	random := func(rows, width int) *engine.Tensor {
+		v := make([]engine.BF16, rows*width)
+		for i := range v {
+			v[i] = engine.ToBF16(float32(i*7919%1009)/1009 - 0.5)
+		}
+		d, err := engine.CopyTo(b, engine.FromSlice(v, rows, width))
+		require.NoError(t, err)
+		return d
+	}
+	x, w, addend := random(tokens, terms), random(results, terms), random(tokens, results)
+	var want []byte
+	for _, multiprocessors := range []int{1, 6, 8} {
+		b.model.Multiprocessors = multiprocessors
+		out, got := random(tokens, results), make([]byte, 2*tokens*results)
+		run, err := b.Compile(engine.Call{Op: "linear_add", Attr: engine.AddAttr{Scale: 0.5}, Rows: engine.Fixed,
+			In: []*engine.Tensor{addend, x, w}, Out: out})
+		require.NoError(t, err)
+		require.NoError(t, run())
+		require.NoError(t, b.Sync())
+		require.NoError(t, b.Download(got, out))
+		if want == nil {
+			want = got
+		}
+		require.Equal(t, want, got, "%d multiprocessors", multiprocessors)
+	}
+	for _, kernel := range []string{"gemm_nt_hopper_128", "gemm_nt_hopper_192", "gemm_nt_hopper_256"} {
+		require.Contains(t, b.launched, kernel)
+	}
+}
