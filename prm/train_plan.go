@@ -27,6 +27,11 @@ type PlanOptions struct {
 	Memory       int64  // bytes of the device; 0: not known
 	// Device is "" for a GPU, whose memory is planned alone, or "cpu": the peak of the whole process (VmHWM).
 	Device string
+	// World is the number of ranks that share the run; 1. Tokens and memory are those of one rank, MicroBatches those of all.
+	World     int
+	Zero      int     // dist.zero; 1
+	Bandwidth float64 // GB/s that a rank can send while it receives as much; 0: not known
+	TFLOPS    float64 // that a rank sustains in products; 0: not known
 }
 
 // Validate reports the first thing that the options get wrong.
@@ -42,6 +47,9 @@ func (o PlanOptions) Validate() error {
 		return fmt.Errorf("memory: %d is negative", o.Memory)
 	case o.Device == "cpu" && o.Offload:
 		return fmt.Errorf("offload: moments lie in the host's memory already on a CPU")
+	}
+	if err := o.validateRanks(); err != nil {
+		return err
 	}
 	return oneOf(
 		choice{"train", o.Train, []string{"", nnet.TrainHead, nnet.TrainLoRA, nnet.TrainFull}},
@@ -78,6 +86,8 @@ type PlanReport struct {
 	Fits       bool   `json:"fits"`             // false also when the device's memory is not known
 	MostTokens int    `json:"most_tokens"`      // of a micro-batch that would fit
 	Advice     string `json:"advice,omitempty"`
+	// Ranks is nil for a single process.
+	Ranks *PlanRanks `json:"ranks,omitempty"`
 }
 
 // Plan says what memory a run takes, from the model's configuration alone. The driver's own few hundred MiB are not in it.
@@ -107,6 +117,7 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 	if opt.LoRA.Rank == 0 {
 		opt.LoRA = defaults.LoRA
 	}
+	opt.World, opt.Zero = max(1, opt.World), max(1, opt.Zero)
 	dir, err := hfmodel.Resolve(opt.Model)
 	if err != nil {
 		return PlanReport{}, err
@@ -131,8 +142,9 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 	if spec.Train == nnet.TrainHead { // the trunk runs once, for the hidden states; the head after it takes next to nothing
 		spec.Train = nnet.TrainNothing
 	}
-	room := usable(opt.Memory)
-	list, err := candidates(spec, opt.Recompute, opt.Tokens, opt.MicroBatches, opt.Device, room)
+	room, share := usable(opt.Memory), sharing{opt.World, opt.Zero}
+	microBatches := share.perRank(opt.MicroBatches)
+	list, err := candidates(spec, share, opt.Recompute, opt.Tokens, microBatches, opt.Device, room)
 	if err != nil {
 		return PlanReport{}, err
 	}
@@ -144,11 +156,16 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 	for _, c := range list {
 		r.Choices, r.MostTokens = append(r.Choices, c.PlanChoice), max(r.MostTokens, c.MostTokens)
 	}
+	if opt.World > 1 {
+		if r.Ranks, err = opt.ranks(c.spec, int64(spec.Params().Size())); err != nil {
+			return PlanReport{}, err
+		}
+	}
 	if opt.Train == nnet.TrainHead {
 		r.Trained = int64(config.HiddenSize) + 1
 	}
 	if opt.Memory > 0 && !r.Fits {
-		r.Advice, err = advise(c.spec, opt.Tokens, opt.MicroBatches, r.MostTokens, room-r.Process, opt.Device)
+		r.Advice, err = advise(c.spec, share, opt.Tokens, microBatches, r.MostTokens, room-r.Process, opt.Device)
 	}
 	return r, err
 }
@@ -181,11 +198,14 @@ func mostTokens(m nnet.Memory, room int64, tokens int) int {
 	return int(float64(max(0, left)) / float64(m.Activations) * float64(tokens))
 }
 
-func measure(spec nnet.Spec, tokens, microBatches int, device string) (nnet.Memory, int, error) {
+func measure(spec nnet.Spec, share sharing, tokens, microBatches int, device string) (nnet.Memory, int, error) {
 	reads := max(1, tokens/16) // a step of sixteen tokens is a short one
 	stored := spec.Config.TorchDtype
 	m, launches, err := nnet.Measure(spec, nnet.Capacity{Tokens: tokens, Segments: 64, Ranges: 64, Reads: reads},
 		stored == "" || stored == "bfloat16", microBatches)
+	if err == nil {
+		m, err = share.of(spec, m, microBatches)
+	}
 	if device == "cpu" { // which rounds weights while it packs them
 		m.Rounded = 0
 	}
@@ -193,7 +213,7 @@ func measure(spec nnet.Spec, tokens, microBatches int, device string) (nnet.Memo
 }
 
 // advise says which settings would make a run fit, most of whose tokens fit as it is: each was measured.
-func advise(spec nnet.Spec, tokens, microBatches, mostTokens int, room int64, device string) (string, error) {
+func advise(spec nnet.Spec, share sharing, tokens, microBatches, mostTokens int, room int64, device string) (string, error) {
 	type change struct {
 		say  string
 		open bool // it is not made yet
@@ -227,7 +247,7 @@ func advise(spec nnet.Spec, tokens, microBatches, mostTokens int, room int64, de
 					say = append(say, c.say)
 				}
 			}
-			m, _, err := measure(changed, tokens, micros, device)
+			m, _, err := measure(changed, share, tokens, micros, device)
 			if err != nil {
 				return "", err
 			}
@@ -265,12 +285,13 @@ func (s *session) explain(err error, tokens, microBatches int) error {
 	if spec.Train == nnet.TrainHead {
 		spec.Train = nnet.TrainNothing
 	}
-	m, _, failed := measure(spec, tokens, microBatches, s.c.Device)
+	share := sharing{s.c.ranks.Size(), s.c.Dist.Zero}
+	m, _, failed := measure(spec, share, tokens, microBatches, s.c.Device)
 	if failed != nil {
 		return err
 	}
 	room := usable(int64(short.Free) + int64(short.Held))
-	advice, failed := advise(spec, tokens, microBatches, min(mostTokens(m, room, tokens), tokens/2), room, s.c.Device)
+	advice, failed := advise(spec, share, tokens, microBatches, min(mostTokens(m, room, tokens), tokens/2), room, s.c.Device)
 	if failed != nil {
 		return err
 	}

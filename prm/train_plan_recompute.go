@@ -28,7 +28,7 @@ type candidate struct {
 
 // candidates measures a run with each setting of recompute that a choice leaves open, the fastest first. What trains no trunk keeps no
 // activations and has a single candidate. room is what the device can give; 0: unknown.
-func candidates(spec nnet.Spec, choice string, tokens, microBatches int, device string, room int64) ([]candidate, error) {
+func candidates(spec nnet.Spec, share sharing, choice string, tokens, microBatches int, device string, room int64) ([]candidate, error) {
 	settings := []string{choice}
 	if choice == "auto" {
 		settings = []string{"none", "layer"}
@@ -40,7 +40,7 @@ func candidates(spec nnet.Spec, choice string, tokens, microBatches int, device 
 	for _, setting := range settings {
 		c := candidate{spec: spec}
 		c.spec.Recompute = setting != "none"
-		memory, launches, err := measure(c.spec, tokens, microBatches, device)
+		memory, launches, err := measure(c.spec, share, tokens, microBatches, device)
 		if err != nil {
 			return nil, err
 		}
@@ -85,7 +85,8 @@ func (s *session) chooseRecompute() error {
 		longest = max(longest, len(e.Tokens))
 	}
 	tokens := max(longest, min(s.c.Batch.Tokens, s.c.Batch.Trajectories*longest))
-	list, err := candidates(spec, "auto", tokens, s.c.Batch.Trajectories, s.c.Device, free)
+	share := sharing{s.c.ranks.Size(), s.c.Dist.Zero}
+	list, err := candidates(spec, share, "auto", tokens, share.perRank(s.c.Batch.Trajectories), s.c.Device, free)
 	if err != nil {
 		return fmt.Errorf("recompute: auto: %w", err)
 	}
@@ -101,5 +102,5 @@ func (s *session) freeMemory() (int64, error) {
 		free, err := device.FreeMemory()
 		return usable(free), err
 	}
-	return mmap.Available() / 4 * 3, nil // other programs, and pages of files, need some
+	return mmap.Available() / 4 * 3 / s.c.ranksHere(), nil // other programs, and pages of files, need some
 }

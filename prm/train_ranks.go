@@ -77,6 +77,14 @@ func (c *TrainConfig) openRankBackend() (engine.Backend, error) {
 	return openBackend("cpu", c.Backend, c.DType, threads)
 }
 
+// ranksHere is how many ranks of the run this machine holds, as far as the launcher says.
+func (c *TrainConfig) ranksHere() int64 {
+	if c.ranks == nil {
+		return 1
+	}
+	return int64(max(1, c.ranks.LocalWorld))
+}
+
 // sameOnAllRanks refuses ranks whose numbers would differ: by configuration, data, model or kernels.
 func (s *session) sameOnAllRanks() error {
 	g := s.c.ranks

@@ -291,3 +291,44 @@ func TestDealTokens(t *testing.T) {
 	require.Equal(t, [][]int{{0, 1, 5}, {2, 3, 4}}, dealTokens(list, 2)) // 17 and 15 tokens
 	require.Equal(t, [][]int{{0}, nil, nil}, dealTokens(list[:1], 3))
 }
+
+// What prm plan says of several ranks is what they do: the moments of the rank with most, and the bytes that all send.
+func TestPlanOfRanks(t *testing.T) {
+	c := config(t, tiny(t, tinymodel.Options{}))
+	c.Optim.Epochs, c.Eval.Max = 1, 1
+	const world, steps = 4, 7
+	requireTrained(t, c, world)
+	plan, err := Plan(PlanOptions{Model: c.Model, Train: "full", DType: "f32", Tokens: 120, World: world, MicroBatches: world})
+	require.NoError(t, err)
+	alone, err := Plan(PlanOptions{Model: c.Model, Train: "full", DType: "f32", Tokens: 120})
+	require.NoError(t, err)
+
+	dir, most := checkpoint.Dir(filepath.Join(c.Out, checkpointsName), steps), int64(0)
+	files, err := filepath.Glob(filepath.Join(dir, "state*.safetensors"))
+	require.NoError(t, err)
+	require.Len(t, files, world)
+	for _, path := range files {
+		file, err := safetensors.Open(path)
+		require.NoError(t, err)
+		bytes := int64(0)
+		for _, info := range file.Tensors() {
+			if !strings.HasPrefix(info.Name, "param.") {
+				bytes += info.Bytes()
+			}
+		}
+		most = max(most, bytes)
+		require.NoError(t, file.Close())
+	}
+	require.Equal(t, most, plan.Moments)
+	require.Less(t, plan.Moments, alone.Moments)
+
+	record, err := readRecord(filepath.Join(c.Out, recordName))
+	require.NoError(t, err)
+	sent := int64(0)
+	for _, r := range record.Ranks[0].Ranks {
+		sent += r.BytesSent
+	}
+	planned := int64(world * steps * plan.Ranks.Bytes)
+	start := alone.Trained * 4 * (world - 1) // rank 0 gives its parameters to all
+	require.InEpsilon(t, planned+start, sent, 0.05, "beside them go scalars, scores and what the ranks agree on")
+}

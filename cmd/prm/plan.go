@@ -22,12 +22,17 @@ type planCommand struct {
 	Rank         int     `default:"16" help:"Of adapters."`
 	Device       string  `default:"auto" help:"Whose memory it must fit: auto (the first GPU, if any), cuda:N, or cpu (what is free)."`
 	Memory       float64 `help:"Memory of the device in GiB, for one that is elsewhere."`
+	World        int     `default:"1" help:"Ranks that share the run; memory is that of the one with most, micro-batches are those of all."`
+	Zero         int     `default:"1" help:"dist.zero: ZeRO stage of several ranks, 1 or 2."`
+	Bandwidth    float64 `help:"GB/s that a rank sends while it receives as much: for the time of an optimizer step."`
+	TFLOPS       float64 `name:"tflops" help:"TFLOP/s that a rank sustains in training: for the time of an optimizer step."`
 	JSON         bool    `help:"Print JSON."`
 }
 
 func (planCommand) Help() string {
 	return "Weights, gradients, AdamW's moments and the arena of one micro-batch, as they would be allocated. Exit 0 whether it fits " +
-		"or not. Example:\n\n  prm plan --model DIR --train lora --tokens 4096 --memory 80"
+		"or not. Examples:\n\n  prm plan --model DIR --train lora --tokens 4096 --memory 80\n" +
+		"  prm plan --model DIR --train full --memory 80 --world 8 --zero 2 --bandwidth 25 --tflops 300"
 }
 
 func (c planCommand) Run(p *program) error {
@@ -47,7 +52,7 @@ func (c planCommand) Run(p *program) error {
 	r, err := prm.Plan(prm.PlanOptions{
 		Model: c.Model, Train: c.Train, Tokens: c.Tokens, MicroBatches: c.MicroBatches, Recompute: c.Recompute, DType: c.DType, LoRA: lora,
 		Memory: memory, Device: device,
-		Moments: c.Moments, Offload: c.Offload,
+		Moments: c.Moments, Offload: c.Offload, World: c.World, Zero: c.Zero, Bandwidth: c.Bandwidth, TFLOPS: c.TFLOPS,
 	})
 	if err != nil {
 		return err
@@ -86,8 +91,26 @@ func (c planCommand) Run(p *program) error {
 	case r.Device > 0:
 		verdict += fmt.Sprintf("; does not fit in %.1f GiB: %s", gib(r.Device), r.Advice)
 	}
+	if r.Ranks != nil {
+		verdict += "\n" + describeRanks(r.Ranks)
+	}
 	_, err = fmt.Fprintln(p.stdout, verdict)
 	return err
+}
+
+func describeRanks(r *prm.PlanRanks) string {
+	text := fmt.Sprintf("each of %d ranks (ZeRO stage %d) has %d micro-batches a step and sends %.2f GiB", r.World, r.Zero, r.MicroBatches,
+		gib(r.Bytes))
+	if r.Communicating > 0 {
+		text += fmt.Sprintf(" in %.2f s", r.Communicating)
+	}
+	if r.Computing > 0 {
+		text += fmt.Sprintf("; computing takes %.2f s", r.Computing)
+	}
+	if r.Computing > 0 && r.Communicating > 0 {
+		text += fmt.Sprintf(", %.0f %% of the step", 100*r.Efficiency)
+	}
+	return text
 }
 
 func gib(bytes int64) float64 { return float64(bytes) / (1 << 30) }

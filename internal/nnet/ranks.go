@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strings"
 	"unsafe"
 
 	"github.com/goprm/goprm/internal/dist"
@@ -39,23 +40,36 @@ func (n *Network) Join(group *dist.Group, stage int) error {
 	return nil
 }
 
-// LargestShare is how many trained numbers the rank with most of so many owns.
-func LargestShare(spec Spec, ranks int) (int64, error) {
+// Shares says how the parameters of a network are shared out.
+type Shares struct {
+	Multiplied int64 // numbers of matrices that every token is multiplied with
+	Trained    int64 // numbers that are trained
+	Largest    int64 // of them those that the rank with most owns
+}
+
+// SharesOf counts for so many ranks.
+func SharesOf(spec Spec, ranks int) (Shares, error) {
 	m, err := newGraph(spec, Capacity{Tokens: 1, Segments: 1, Ranges: 1, Reads: 1}, func(string) bool { return true }, nil)
 	if err != nil {
-		return 0, err
+		return Shares{}, err
 	}
+	var s Shares
 	var sizes []int64
 	for _, p := range m.Params {
+		numbers := int64(p.Node.Shape().TotalSize())
+		if len(p.Shape) == 2 && !p.Head && !strings.HasSuffix(p.Name, "embed_tokens.weight") {
+			s.Multiplied += numbers
+		}
 		if p.Trained {
-			sizes = append(sizes, int64(p.Node.Shape().TotalSize()))
+			sizes, s.Trained = append(sizes, numbers), s.Trained+numbers
 		}
 	}
 	load := make([]int64, ranks)
 	for i, owner := range deal(sizes, ranks) {
 		load[owner] += sizes[i]
 	}
-	return slices.Max(load), nil
+	s.Largest = slices.Max(load)
+	return s, nil
 }
 
 // deal gives parameters to ranks, the largest first, each to the rank that has least by then.
