@@ -135,15 +135,21 @@ func runAndKill(t *testing.T, cmd *exec.Cmd, after time.Duration, random *rand.R
 	case <-time.After(after):
 	}
 	ranks := descendants(cmd.Process.Pid, cmd.Args[len(cmd.Args)-1])
+	for len(ranks) == 0 && len(done) == 0 { // mpirun has not started them yet
+		ranks = descendants(cmd.Process.Pid, cmd.Args[len(cmd.Args)-1])
+	}
+	victim := 0
 	if len(ranks) > 0 {
-		_ = syscall.Kill(ranks[random.IntN(len(ranks))], syscall.SIGKILL) // it may have ended since
+		victim = ranks[random.IntN(len(ranks))]
+		_ = syscall.Kill(victim, syscall.SIGKILL) // it may have ended since
 	}
 	var failed error
 	select {
 	case failed = <-done:
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
+		left := descendants(cmd.Process.Pid, cmd.Args[len(cmd.Args)-1])
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		t.Fatalf("the other ranks did not end: %s", out.String())
+		t.Fatalf("process %d of %v was killed after %v, and %v did not end: %s", victim, ranks, after, left, out.String())
 	}
 	for _, pid := range ranks {
 		require.Eventually(t, func() bool { return executable(pid) != cmd.Args[len(cmd.Args)-1] }, 10*time.Second, 10*time.Millisecond,

@@ -1,6 +1,7 @@
 package dist
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -29,7 +30,7 @@ type Engine interface {
 const MaxMessage = 1 << 30
 
 // Opener makes the engine of a launch; ErrNotHere if that kind of engine cannot join the ranks of this launch.
-type Opener func(Launch) (Engine, error)
+type Opener func(context.Context, Launch) (Engine, error)
 
 // ErrNotHere is what an Opener returns whose engine is not installed or not meant.
 var ErrNotHere = errors.New("not here")
@@ -48,13 +49,13 @@ func Register(name string, open Opener) {
 }
 
 // open makes the engine of a launch.
-func open(launch Launch) (Engine, error) {
+func open(ctx context.Context, launch Launch) (Engine, error) {
 	registry.Lock()
 	names, openers := registry.names, registry.openers
 	registry.Unlock()
 	var reasons []string
 	for i, open := range openers {
-		engine, err := open(launch)
+		engine, err := open(ctx, launch)
 		if err == nil {
 			return engine, check(engine, launch)
 		}

@@ -1,6 +1,7 @@
 package dist
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -31,7 +32,9 @@ func Join(launch Launch, timeout time.Duration) (*Group, error) {
 	if launch.World == 1 {
 		return nil, nil
 	}
-	return newGroup(launch, timeout, func() (Engine, error) { return open(launch) })
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return newGroup(launch, timeout, func() (Engine, error) { return open(ctx, launch) })
 }
 
 func newGroup(launch Launch, timeout time.Duration, open func() (Engine, error)) (*Group, error) {

@@ -3,13 +3,14 @@
 package mpi
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/goprm/goprm/internal/dist"
 )
 
 func init() {
-	dist.Register("MPI", func(dist.Launch) (dist.Engine, error) {
+	dist.Register("MPI", func(context.Context, dist.Launch) (dist.Engine, error) {
 		return nil, fmt.Errorf("%w: this program was built without MPI: it needs linux on amd64 or arm64, and no tag nocuda", dist.ErrNotHere)
 	})
 }

@@ -3,6 +3,7 @@
 package mpi
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -35,7 +36,7 @@ func preferred(launch dist.Launch) []string {
 }
 
 // open joins the ranks of mpirun or srun.
-func open(launch dist.Launch) (dist.Engine, error) {
+func open(_ context.Context, launch dist.Launch) (dist.Engine, error) {
 	switch launch.Launcher {
 	case "Open MPI", "MPICH", "Slurm":
 	default:
