@@ -146,10 +146,15 @@ func runAndKill(t *testing.T, cmd *exec.Cmd, after time.Duration, random *rand.R
 	var failed error
 	select {
 	case failed = <-done:
-	case <-time.After(time.Minute):
+	case <-time.After(20 * time.Second):
 		left := descendants(cmd.Process.Pid, cmd.Args[len(cmd.Args)-1])
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		t.Fatalf("process %d of %v was killed after %v, and %v did not end: %s", victim, ranks, after, left, out.String())
+		if len(left) > 0 {
+			t.Fatalf("process %d of %v was killed after %v, and %v did not end: %s", victim, ranks, after, left, out.String())
+		}
+		// Open MPI 4.1.4's mpirun now and then hangs when a rank is killed in MPI_Init, after all ranks have ended.
+		t.Logf("all ranks ended, but not %s: %s", cmd.Args[0], out.String())
+		failed = <-done
 	}
 	for _, pid := range ranks {
 		require.Eventually(t, func() bool { return executable(pid) != cmd.Args[len(cmd.Args)-1] }, 10*time.Second, 10*time.Millisecond,
