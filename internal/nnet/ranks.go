@@ -188,6 +188,29 @@ func (r *ranks) reduce(b engine.Backend, grads []*engine.Tensor, adds bool) erro
 
 // spread copies every owner's parameters to all ranks.
 func (r *ranks) spread(b engine.Backend, parameters []*engine.Tensor) error {
+	if err := r.spreadPieces(b, parameters); err != nil {
+		return err
+	}
+	for i, p := range parameters {
+		if r.owner[i] == r.group.Rank {
+			continue
+		}
+		if err := renew(b, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// renew brings a backend's rounded copy of a weight up to date, which follows what is written to the weight's beginning, not pieces of it.
+func renew(b engine.Backend, weight *engine.Tensor) error {
+	if _, ok := b.(engine.RoundsWeights); !ok {
+		return nil
+	}
+	return b.Upload(weight, nil)
+}
+
+func (r *ranks) spreadPieces(b engine.Backend, parameters []*engine.Tensor) error {
 	return r.eachPiece(parameters, func(at int, counts []int) error {
 		mine, end := r.own[:counts[r.group.Rank]], 0
 		if err := r.span(parameters, r.group.Rank, at, mine, b.Download); err != nil {
@@ -322,6 +345,9 @@ func (n *Network) Broadcast(group *dist.Group) error {
 			if err := n.backend.Upload(part, b); err != nil {
 				return err
 			}
+		}
+		if err := renew(n.backend, t); err != nil {
+			return err
 		}
 	}
 	return nil

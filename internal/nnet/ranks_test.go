@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/dist"
@@ -166,6 +168,50 @@ func TestBytesOfAStep(t *testing.T) {
 	want := int64(steps * 2 * (world - 1) * 4 * numbers)
 	require.GreaterOrEqual(t, sent, want)
 	require.Less(t, sent, want+world*steps*2000, "besides them only losses and sums of squares")
+}
+
+// rounding is a backend that keeps rounded copies of weights, which follow what is written to a weight's beginning; it counts how often.
+type rounding struct {
+	engine.Backend
+	renewed map[unsafe.Pointer]int
+}
+
+func (r rounding) KeepRounded(*engine.Tensor) error { return nil }
+
+func (r rounding) Upload(dst *engine.Tensor, src []byte) error {
+	if len(src) == 0 {
+		r.renewed[dst.Ptr]++
+	}
+	return r.Backend.Upload(dst, src)
+}
+
+// What comes from other ranks comes in pieces, so the rounded copies of those weights are made anew after each step.
+func TestRoundedCopiesFollowOtherRanks(t *testing.T) {
+	const steps = 3
+	groups, openers := dist.Local(2, time.Minute), []*opener{newOpener(t, "portable"), newOpener(t, "portable")}
+	var work sync.WaitGroup
+	out := make([]trained, 2)
+	for r, o := range openers {
+		o.backend = rounding{o.backend, map[unsafe.Pointer]int{}}
+		work.Go(func() { out[r] = oneRank(t, o, nnet.Spec{Train: nnet.TrainFull}, groups[r], 1, steps, nil) })
+	}
+	work.Wait()
+	all := 0
+	for r, o := range openers {
+		require.NoError(t, out[r].err)
+		renewed := o.backend.(rounding).renewed
+		all += len(renewed)
+		for _, times := range renewed {
+			require.Equal(t, steps, times)
+		}
+	}
+	parameters := 0
+	for name := range out[0].state {
+		if strings.HasPrefix(name, "param.") {
+			parameters++
+		}
+	}
+	require.Equal(t, parameters, all, "each is another rank's on one of two")
 }
 
 // A NaN on one rank stops all before anything is applied, and all name the same tensor.
