@@ -56,7 +56,10 @@ func trainAsRank(ctx context.Context, c TrainConfig) (*TrainResult, error) {
 		return nil, err
 	}
 	result.Rank = g.Number()
-	return result, g.Close()
+	if err := g.Close(); err != nil {
+		return nil, err
+	}
+	return result, nil
 }
 
 // openRankBackend opens the device of this rank: with device auto the GPU of its number on this machine, and its share of the threads.
