@@ -114,7 +114,7 @@ func launchers(t *testing.T) map[string][]string {
 // startRanks runs n ranks and returns what they print.
 func startRanks(t *testing.T, launcher []string, n int, task string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	self, err := os.Executable()
 	require.NoError(t, err)
@@ -140,7 +140,7 @@ func TestARankThatDiesOrHangsEndsAll(t *testing.T) {
 			began := time.Now()
 			out, err := startRanks(t, launcher, 2, task)
 			require.Error(t, err, "%s, %s: %s", name, task, out)
-			require.Less(t, time.Since(began), 20*time.Second, "%s, %s: %s", name, task, out)
+			require.Less(t, time.Since(began), time.Minute, "%s, %s: %s", name, task, out)
 			if task == "hang" {
 				require.Contains(t, out, "rank 0 of 2: barrier of 0 bytes: "+dist.ErrTimeout.Error())
 			}
