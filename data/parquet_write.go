@@ -6,56 +6,42 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/parquet-go/parquet-go"
-	"github.com/parquet-go/parquet-go/compress/zstd"
-
-	"github.com/goprm/goprm/internal/parquetfile"
+	"github.com/goprm/goprm/internal/rowfile"
 )
 
 // rowGroupBytes is how much text a ParquetWriter holds before it writes a row group.
 const rowGroupBytes = 16 << 20
 
-type parquetLabels struct {
-	Steps            []*float64 `parquet:"steps,optional,list"`
-	Trajectory       *float64   `parquet:"trajectory,optional"`
-	Weights          []*float64 `parquet:"weights,optional,list"`
-	TrajectoryWeight *float64   `parquet:"trajectory_weight,optional"`
-	Extra            string     `parquet:"extra,optional"`
-}
-
-type parquetRow struct {
-	ID            string        `parquet:"id"`
-	Problem       string        `parquet:"problem"`
-	Thinking      string        `parquet:"thinking"`
-	Response      string        `parquet:"response"`
-	Steps         []string      `parquet:"steps,optional,list"`
-	ResponseSteps []string      `parquet:"response_steps,optional,list"`
-	Labels        parquetLabels `parquet:"labels"`
-	Source        string        `parquet:"source"`
-	Answer        string        `parquet:"answer"`
-	Meta          string        `parquet:"meta,optional"`
-}
-
 // ParquetWriter writes trajectories as a parquet file that Read reads back equal. Its columns are the fields of the JSON form;
-// meta, and labels.extra for the fields of labels that are not targets, hold a JSON object as text.
+// meta, and labels.extra for the fields of labels that are not targets, hold a JSON object as text. Package data/parquet must be imported.
 type ParquetWriter struct {
-	w    *parquet.GenericWriter[parquetRow]
-	held int // bytes of text since the last row group
+	w    rowfile.Writer // nil: missing says why
+	held int            // bytes of text since the last row group
+
+	missing error
 }
 
-// NewParquetWriter writes to w, from its beginning. Nothing is readable before Close.
+// NewParquetWriter writes to w, from its beginning. Nothing is readable before Close. Every method returns an error in a program that does
+// not import package data/parquet.
 func NewParquetWriter(w io.Writer) *ParquetWriter {
-	options := []parquet.WriterOption{parquet.Compression(&zstd.Codec{}), parquet.DefaultEncodingFor(parquet.ByteArray, &parquet.Plain),
-		parquet.DataPageStatistics(false),
-		parquet.KeyValueMetadata(parquetfile.JSONKey, "meta"), parquet.KeyValueMetadata(parquetfile.InlineKey, "labels.extra")}
-	for _, path := range parquet.SchemaOf(parquetRow{}).Columns() {
-		options = append(options, parquet.SkipPageBounds(path...)) // else whole texts stand in the footer, as bounds
+	format, err := rowfile.Parquet()
+	if err != nil {
+		return &ParquetWriter{missing: err}
 	}
-	return &ParquetWriter{w: parquet.NewGenericWriter[parquetRow](w, options...)}
+	return &ParquetWriter{w: format.Write(w)}
+}
+
+// HasParquet tells whether parquet files can be read and written in this program.
+func HasParquet() bool {
+	_, err := rowfile.Parquet()
+	return err == nil
 }
 
 // Write adds a trajectory.
 func (p *ParquetWriter) Write(t *Trajectory) error {
+	if p.missing != nil {
+		return p.missing
+	}
 	if err := t.Validate(); err != nil {
 		return fmt.Errorf("trajectory %q: %w", t.ID, err)
 	}
@@ -67,8 +53,9 @@ func (p *ParquetWriter) Write(t *Trajectory) error {
 			extra[k] = v
 		}
 	}
-	row := parquetRow{ID: t.ID, Problem: t.Problem, Thinking: t.Thinking, Response: t.Response, Steps: t.Steps, ResponseSteps: t.ResponseSteps,
-		Labels: parquetLabels{Steps: t.Labels.Steps, Trajectory: t.Labels.Trajectory, Weights: t.Labels.Weights,
+	row := rowfile.Trajectory{ID: t.ID, Problem: t.Problem, Thinking: t.Thinking, Response: t.Response, Steps: t.Steps,
+		ResponseSteps: t.ResponseSteps,
+		Labels: rowfile.Labels{Steps: t.Labels.Steps, Trajectory: t.Labels.Trajectory, Weights: t.Labels.Weights,
 			TrajectoryWeight: t.Labels.TrajectoryWeight},
 		Source: t.Source, Answer: t.Answer}
 	for _, f := range []struct {
@@ -81,7 +68,7 @@ func (p *ParquetWriter) Write(t *Trajectory) error {
 		}
 		*f.into = text
 	}
-	if _, err := p.w.Write([]parquetRow{row}); err != nil {
+	if _, err := p.w.Write([]rowfile.Trajectory{row}); err != nil {
 		return err
 	}
 	for _, text := range append(append([]string{t.Problem, t.Thinking, t.Response, row.Meta, row.Labels.Extra}, t.Steps...),
@@ -96,7 +83,12 @@ func (p *ParquetWriter) Write(t *Trajectory) error {
 }
 
 // Close writes what is held and the file's footer. It does not close the underlying writer.
-func (p *ParquetWriter) Close() error { return p.w.Close() }
+func (p *ParquetWriter) Close() error {
+	if p.missing != nil {
+		return p.missing
+	}
+	return p.w.Close()
+}
 
 func objectText(object map[string]json.RawMessage) (string, error) {
 	if len(object) == 0 {

@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/goprm/goprm/internal/parquetfile"
+	"github.com/goprm/goprm/internal/rowfile"
 )
 
 // ReadOptions says how Read reads; the zero value reads whole files from disk.
@@ -51,9 +51,9 @@ func (e *RowError) Error() string {
 func (e *RowError) Unwrap() error { return e.Err }
 
 // Read yields the trajectories of the paths one by one, holding one row in memory (of parquet, a page of each column). A path
-// is a file, a folder (its data files in the order of their names, see Files) or "-". Files hold JSON lines, which may be
-// compressed with gzip or Zstandard, or parquet; their first bytes tell. The kind of a file's rows is decided by the fields of its first
-// row.
+// is a file, a folder (its data files in the order of their names, see Files) or "-". Files hold JSON lines, which may be compressed with
+// gzip or Zstandard, or parquet, in a program that imports _ "github.com/goprm/goprm/data/parquet"; their first bytes tell. The kind of a
+// file's rows is decided by the fields of its first row.
 //
 // A row without an id gets "file-stem:line"; where a row holds several trajectories each has its name appended after a slash.
 // Ids need not be unique. Blank lines are passed over.
@@ -181,11 +181,11 @@ func readLines(file string, opt ReadOptions, yield func(Line, error) bool) bool 
 	}
 	defer func() { _ = in.Close() }() // nothing was written
 	lines := lineReader{in: bufio.NewReaderSize(in, 64<<10), limit: limit}
-	switch head, err := lines.in.Peek(len(parquetfile.Magic)); {
+	switch head, err := lines.in.Peek(len(rowfile.Magic)); {
 	case err != nil && err != io.EOF:
 		yield(Line{}, fmt.Errorf("%s: %w", name, readReason(err)))
 		return false
-	case bytes.Equal(head, parquetfile.Magic):
+	case bytes.Equal(head, rowfile.Magic):
 		yield(Line{}, fmt.Errorf("%s: parquet cannot be read from a stream or compressed as a whole: give the path of the plain file", name))
 		return false
 	}

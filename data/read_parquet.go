@@ -7,7 +7,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/goprm/goprm/internal/parquetfile"
+	"github.com/goprm/goprm/internal/rowfile"
 )
 
 // isParquet tells whether the path is a file that is named .parquet or begins as one. What is not a regular file can be read
@@ -24,9 +24,9 @@ func isParquet(file string) bool {
 		return false
 	}
 	defer func() { _ = f.Close() }() // nothing was written
-	head := make([]byte, len(parquetfile.Magic))
+	head := make([]byte, len(rowfile.Magic))
 	_, err = f.ReadAt(head, 0)
-	return err == nil && bytes.Equal(head, parquetfile.Magic)
+	return err == nil && bytes.Equal(head, rowfile.Magic)
 }
 
 // readParquet yields the rows as lines of JSON, and reports whether the next file should be read.
@@ -44,14 +44,18 @@ func readParquet(file string, limit int, yield func(Line, error) bool) bool {
 	if err != nil {
 		return fail(err)
 	}
-	f, err := parquetfile.Open(in, info.Size())
+	format, err := rowfile.Parquet()
+	if err != nil {
+		return fail(fmt.Errorf("%s: %w", file, err))
+	}
+	f, err := format.Open(in, info.Size())
 	if err != nil {
 		return fail(fmt.Errorf("%s: %w", file, err))
 	}
 	number := 0
 	for text, err := range f.Rows(limit) {
 		number++
-		var bad *parquetfile.RowError
+		var bad *rowfile.RowError
 		switch {
 		case errors.As(err, &bad):
 			err = &RowError{File: file, Line: number, Err: bad.Err}

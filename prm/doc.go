@@ -52,7 +52,8 @@
 //
 // # Serve
 //
-// [NewServer] is an [net/http.Handler] that answers the reward requests of OpenRLHF, slime, LLaMA-Factory, vLLM and SGLang:
+// [NewServer] is an [net/http.Handler] that answers the reward requests of OpenRLHF, slime, LLaMA-Factory, vLLM and SGLang, in a program
+// that imports _ "github.com/goprm/goprm/prm/server":
 //
 //	server, err := prm.NewServer(model, prm.ServerOptions{})
 //	err = server.Serve(ctx, listener, 30*time.Second)

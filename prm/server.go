@@ -22,7 +22,7 @@ import (
 	"github.com/goprm/goprm/data/label"
 	"github.com/goprm/goprm/data/tokenizer"
 	"github.com/goprm/goprm/internal/modelfolder"
-	"github.com/goprm/goprm/internal/serve"
+	"github.com/goprm/goprm/internal/served"
 )
 
 // ServerOptions say how a Server answers; zero fields take what stands behind them.
@@ -67,11 +67,11 @@ type ServerOptions struct {
 	AuditShare float64 // above 0, to 1
 }
 
-func (o ServerOptions) serve() serve.Options {
+func (o ServerOptions) serve() served.Options {
 	if o.Verifier == nil {
 		o.Verifier = grade.Verifier{}
 	}
-	return serve.Options{
+	return served.Options{
 		Beta: o.Beta, BlendScale: o.BlendScale, Verifier: o.Verifier, Ungraded: o.Ungraded, TooLong: o.TooLong, Unscored: o.Unscored,
 		BatchTokens: o.BatchTokens, MaxWait: o.MaxWait, Queue: o.Queue, MaxBody: o.MaxBody, MaxTokens: o.MaxTokens,
 		MaxText: o.MaxText, MaxSteps: o.MaxSteps, Memory: o.Memory, Unread: o.Unread, HostNames: o.HostNames, AccessLog: o.AccessLog,
@@ -93,50 +93,50 @@ func (o ServerOptions) Validate() error {
 // Server answers the reward requests of OpenRLHF, slime, LLaMA-Factory, vLLM's and SGLang's clients, and its own; GET /openapi.json
 // describes them, GET / is a page for people. It is an http.Handler, safe for concurrent use.
 type Server struct {
-	server *serve.Server
+	server served.Server
 	opt    ServerOptions
 	cache  atomic.Pointer[CacheInfo]
 }
 
 // NewServer serves a model, which stays the caller's: to use beside the server, and to close after it. What is kept of scored texts
-// stays until then.
+// stays until then. The program must import _ "github.com/goprm/goprm/prm/server"; one that only trains and scores holds no server.
 func NewServer(model *Model, opt ServerOptions) (*Server, error) {
 	if err := opt.Validate(); err != nil {
 		return nil, err
 	}
-	served, err := model.served(opt)
+	serving, err := model.serving(opt)
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{opt: opt}
-	if s.server, err = serve.New(served, opt.serve()); err != nil {
+	if s.server, err = served.New(serving, opt.serve()); err != nil {
 		return nil, err
 	}
-	s.cache.Store(&served.cache)
+	s.cache.Store(&serving.cache)
 	return s, nil
 }
 
 // Swap serves another model from now on, and returns when the last request of the one before is answered; that one is then the caller's
 // to close. After an error the model before is still served. Name, Alpha and Parts of the options hold for the new one too.
 func (s *Server) Swap(model *Model) error {
-	served, err := model.served(s.opt)
+	serving, err := model.serving(s.opt)
 	if err != nil {
 		return err
 	}
-	if err := s.server.Swap(served); err != nil {
+	if err := s.server.Swap(serving); err != nil {
 		return err
 	}
-	s.cache.Store(&served.cache)
+	s.cache.Store(&serving.cache)
 	return nil
 }
 
 // SetTokens replaces the tokens that requests may bring, Token of the options included.
 func (s *Server) SetTokens(list []ServerToken) error { return s.server.SetTokens(serveTokens(list)) }
 
-func serveTokens(list []ServerToken) []serve.Token {
-	tokens := make([]serve.Token, len(list))
+func serveTokens(list []ServerToken) []served.Token {
+	tokens := make([]served.Token, len(list))
 	for i, t := range list {
-		tokens[i] = serve.Token(t)
+		tokens[i] = served.Token(t)
 	}
 	return tokens
 }
@@ -169,11 +169,11 @@ func (s *Server) Drain(ctx context.Context) error { return s.server.Drain(ctx) }
 // Close ends the server; requests that are not answered yet fail.
 func (s *Server) Close() error { return s.server.Close() }
 
-// served is a model as the server sees it.
-type served struct {
+// servedModel is a model as the server sees it.
+type servedModel struct {
 	model  *Model
 	opt    ScoreOptions
-	info   serve.Info
+	info   served.Info
 	tok    tokenizer.Tokenizer
 	mark   int32
 	chat   *data.Chat
@@ -182,15 +182,15 @@ type served struct {
 	audit  *audit // nil: none
 }
 
-func (m *Model) served(opt ServerOptions) (*served, error) {
-	s := &served{model: m, opt: ScoreOptions{Alpha: opt.Alpha, Parts: opt.Parts, Tokens: opt.BatchTokens}}
+func (m *Model) serving(opt ServerOptions) (*servedModel, error) {
+	s := &servedModel{model: m, opt: ScoreOptions{Alpha: opt.Alpha, Parts: opt.Parts, Tokens: opt.BatchTokens}}
 	if s.opt.Tokens == 0 {
 		s.opt.Tokens = defaultScoreTokens
 	}
 	if s.opt.Parts == "" {
 		s.opt.Parts = m.card.Over
 	}
-	s.info = serve.Info{
+	s.info = served.Info{
 		Name: opt.Name, MaxTokens: m.card.Text.MaxTokens, Alpha: m.card.Alpha, Trajectory: m.hasTrajectory(), Range: m.scoreRange(),
 		Steps: s.opt.Parts != "trained" || len(without(m.card.Parts, modelfolder.PartTrajectory)) > 0,
 	}
@@ -242,14 +242,14 @@ func (m *Model) served(opt ServerOptions) (*served, error) {
 }
 
 // scoreRange is where the model's scores lie.
-func (m *Model) scoreRange() serve.Range {
+func (m *Model) scoreRange() served.Range {
 	switch {
 	case m.public != nil && m.public.Signed:
-		return serve.Symmetric
+		return served.Symmetric
 	case m.public != nil && m.public.Unbounded(), m.card.Head.Activation == "identity":
-		return serve.Unbounded
+		return served.Unbounded
 	}
-	return serve.Probability
+	return served.Probability
 }
 
 // rendered is a trajectory, or tokens without one, ready to be scored.
@@ -272,12 +272,12 @@ func (r *rendered) Windows() int {
 	return last + 1
 }
 
-func (s *served) Info() serve.Info { return s.info }
+func (s *servedModel) Info() served.Info { return s.info }
 
-// Lost is part of serve.Losable.
-func (s *served) Lost() error { return s.model.Err() }
+// Lost is part of served.Losable.
+func (s *servedModel) Lost() error { return s.model.Err() }
 
-func (s *served) Render(ctx context.Context, t *data.Trajectory, limits serve.Limits) (serve.Text, error) {
+func (s *servedModel) Render(ctx context.Context, t *data.Trajectory, limits served.Limits) (served.Text, error) {
 	thinking, response := s.model.cut(t)
 	if n := len(thinking.Steps) + len(response.Steps); n > limits.Steps {
 		return nil, tooLarge(fmt.Errorf("%d steps, at most %d are taken", n, limits.Steps))
@@ -293,18 +293,18 @@ func (s *served) Render(ctx context.Context, t *data.Trajectory, limits serve.Li
 }
 
 func tooLarge(err error) error {
-	return &serve.RequestError{Status: http.StatusRequestEntityTooLarge, Err: err}
+	return &served.RequestError{Status: http.StatusRequestEntityTooLarge, Err: err}
 }
 
 // lost marks an error by which the server knows that its model is of no more use.
 func lost(err error) error {
 	if gone := new(LostError); errors.As(err, &gone) {
-		return fmt.Errorf("%w: %w", serve.ErrLost, err)
+		return fmt.Errorf("%w: %w", served.ErrLost, err)
 	}
 	return err
 }
 
-func (s *served) RenderTokens(ids []int32) (serve.Text, error) {
+func (s *servedModel) RenderTokens(ids []int32) (served.Text, error) {
 	e := &data.Example{Tokens: ids}
 	for i, id := range ids {
 		if id < 0 || int(id) >= s.model.folder.Config.VocabSize {
@@ -320,14 +320,14 @@ func (s *served) RenderTokens(ids []int32) (serve.Text, error) {
 	return &rendered{nil, newQueued([]*data.Example{e})}, nil
 }
 
-func (s *served) Encode(text string) ([]int32, error) {
+func (s *servedModel) Encode(text string) ([]int32, error) {
 	ids, _, err := s.tok.Encode(text)
 	return ids, err
 }
 
-func (s *served) Decode(ids []int32) (string, error) { return s.tok.Decode(ids) }
+func (s *servedModel) Decode(ids []int32) (string, error) { return s.tok.Decode(ids) }
 
-func (s *served) Chat(turns []data.Turn) (string, error) {
+func (s *servedModel) Chat(turns []data.Turn) (string, error) {
 	if s.unchat != nil {
 		return "", s.unchat
 	}
@@ -335,26 +335,26 @@ func (s *served) Chat(turns []data.Turn) (string, error) {
 	return text, err
 }
 
-func (s *served) ChatPrompt(turns []data.Turn) (string, error) {
+func (s *servedModel) ChatPrompt(turns []data.Turn) (string, error) {
 	if s.unchat != nil {
 		return "", s.unchat
 	}
 	return s.chat.Prompt(turns)
 }
 
-func (s *served) Token(id int32) (string, bool) { return s.tok.Token(id) }
+func (s *servedModel) Token(id int32) (string, bool) { return s.tok.Token(id) }
 
-func (s *served) Surround() (before, after []int32, err error) {
+func (s *servedModel) Surround() (before, after []int32, err error) {
 	if s.model.folder.Own != nil {
 		return nil, nil, errors.New("the tokenizer is a program's own, which does not say what it adds")
 	}
 	return tokenizer.Surround(s.model.folder.TextDir)
 }
 
-func (s *served) Score(ctx context.Context, texts []serve.Text) ([]serve.Score, error) {
+func (s *servedModel) Score(ctx context.Context, texts []served.Text) ([]served.Score, error) {
 	list, given := make([]*queued, len(texts)), make([]*data.Trajectory, len(texts))
 	for i, t := range texts {
-		alone, uncached := t.(serve.Uncached)
+		alone, uncached := t.(served.Uncached)
 		if uncached {
 			t = alone.Text
 		}
@@ -362,12 +362,12 @@ func (s *served) Score(ctx context.Context, texts []serve.Text) ([]serve.Score, 
 		list[i], given[i] = newQueued(r.examples), r.trajectory // a text may be asked for again while a former call still has it
 		list[i].uncached = uncached
 	}
-	if err := s.model.queue.share(ctx, list, s.opt.Tokens, serve.LongText); err != nil {
+	if err := s.model.queue.share(ctx, list, s.opt.Tokens, served.LongText); err != nil {
 		return nil, lost(err)
 	}
-	out := make([]serve.Score, len(texts))
+	out := make([]served.Score, len(texts))
 	for i, text := range list {
-		if out[i] = (serve.Score{Err: lost(text.err), Cached: text.reused}); text.err != nil {
+		if out[i] = (served.Score{Err: lost(text.err), Cached: text.reused}); text.err != nil {
 			continue
 		}
 		if given[i] == nil {
@@ -392,11 +392,11 @@ func (s *served) Score(ctx context.Context, texts []serve.Text) ([]serve.Score, 
 }
 
 // shares say where the steps end and what each weighs in the reward.
-func (m *Model) shares(steps []StepScore, over string) []serve.StepShare {
+func (m *Model) shares(steps []StepScore, over string) []served.StepShare {
 	parts, n := m.averaged(over), 0
-	list := make([]serve.StepShare, len(steps))
+	list := make([]served.StepShare, len(steps))
 	for i, s := range steps {
-		list[i] = serve.StepShare{Thinking: s.Part == modelfolder.PartThinking, End: s.End}
+		list[i] = served.StepShare{Thinking: s.Part == modelfolder.PartThinking, End: s.End}
 		if s.TextOf != data.Given {
 			list[i].End = -1
 		}

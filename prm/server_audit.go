@@ -19,7 +19,7 @@ import (
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/modelfolder"
-	"github.com/goprm/goprm/internal/serve"
+	"github.com/goprm/goprm/internal/served"
 )
 
 // auditLine is a scored trajectory with all that its score depends on.
@@ -45,7 +45,7 @@ type audit struct {
 	out io.Writer // nil after a failure
 }
 
-func newAudit(opt ServerOptions, s *served) *audit {
+func newAudit(opt ServerOptions, s *servedModel) *audit {
 	info := s.model.Info()
 	a := &audit{out: opt.Audit, below: math.MaxUint64, logger: cmp.Or(opt.Logger, slog.Default()), line: auditLine{
 		Model: s.info.Identity, Settings: s.info.Settings, Backend: info.Backend, DType: info.DType, Alpha: s.opt.Alpha, Parts: s.opt.Parts,
@@ -94,10 +94,10 @@ func (a *audit) add(t *data.Trajectory, score *Score) {
 }
 
 // settingsHash is the SHA-256 of everything beside the model's files that an answer depends on.
-func (m *Model) settingsHash(opt ServerOptions, served serve.Info) string {
+func (m *Model) settingsHash(opt ServerOptions, told served.Info) string {
 	info := m.Info()
 	text, _ := json.Marshal(map[string]any{ // of texts and numbers
-		"alpha": fmt.Sprint(served.Alpha), "name": served.Name, "parts": opt.Parts, "beta": pointed(opt.Beta), "blend_scale": opt.BlendScale,
+		"alpha": fmt.Sprint(told.Alpha), "name": told.Name, "parts": opt.Parts, "beta": pointed(opt.Beta), "blend_scale": opt.BlendScale,
 		"ungraded": opt.Ungraded, "too_long": opt.TooLong, "unscored": opt.Unscored, "max_tokens": opt.MaxTokens,
 		"format": info.Format, "backend": info.Backend, "dtype": info.DType, "threshold": fmt.Sprint(info.Threshold),
 		"version": modelfolder.ProgramVersion(""),

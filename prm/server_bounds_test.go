@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/goprm/goprm/internal/serve"
+	"github.com/goprm/goprm/internal/served"
 	"github.com/goprm/goprm/internal/tinymodel"
 	"github.com/stretchr/testify/require"
 )
@@ -49,9 +49,9 @@ func TestServerRefusesTooMuch(t *testing.T) {
 // The two branches of a lost model's error meet here.
 func TestLostModelIsToldToTheServer(t *testing.T) {
 	err := lost(&LostError{errors.New("model.safetensors: cut at 12 bytes")})
-	require.ErrorIs(t, err, serve.ErrLost)
+	require.ErrorIs(t, err, served.ErrLost)
 	require.ErrorAs(t, err, new(*LostError))
 	require.ErrorContains(t, err, "model.safetensors: cut at 12 bytes")
-	require.NotErrorIs(t, lost(ErrClosed), serve.ErrLost)
+	require.NotErrorIs(t, lost(ErrClosed), served.ErrLost)
 	require.NoError(t, lost(nil))
 }

@@ -10,15 +10,15 @@ import (
 	"github.com/goprm/goprm/internal/formats"
 	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/safetensors"
-	"github.com/goprm/goprm/internal/serve"
+	"github.com/goprm/goprm/internal/served"
 )
 
 // NextToken gives the labels' log-probabilities after each text. The logits are summed in float64, whatever the network computes in.
-func (s *served) NextToken(ctx context.Context, texts [][]int32, labels []int32, all bool) ([][]float64, error) {
+func (s *servedModel) NextToken(ctx context.Context, texts [][]int32, labels []int32, all bool) ([][]float64, error) {
 	m := s.model
 	config := m.folder.Config
 	if m.public == nil || !m.public.HasVocabulary() {
-		return nil, serve.ErrNoVocabulary
+		return nil, served.ErrNoVocabulary
 	}
 	if err := checkIDs("label_token_ids", labels, config.VocabSize); err != nil {
 		return nil, err
@@ -42,7 +42,7 @@ func checkIDs(what string, ids []int32, vocabulary int) error {
 	for i, id := range ids {
 		if id < 0 || int(id) >= vocabulary {
 			err := fmt.Errorf("%s: id %d at %d is not in the vocabulary of %d", what, id, i, vocabulary)
-			return &serve.RequestError{Status: http.StatusBadRequest, Err: err}
+			return &served.RequestError{Status: http.StatusBadRequest, Err: err}
 		}
 	}
 	return nil

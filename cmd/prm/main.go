@@ -19,7 +19,9 @@ import (
 	"github.com/goprm/goprm/internal/speed"
 	"github.com/goprm/goprm/prm"
 
+	_ "github.com/goprm/goprm/data/parquet"
 	_ "github.com/goprm/goprm/internal/cpu"
+	_ "github.com/goprm/goprm/prm/server"
 )
 
 // commands is the command line; each command is a struct whose fields are its flags.
@@ -150,6 +152,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	args = spelled(args)
 	parsed, err := parser.Parse(commandFirst(parser.Model, args))
+	if errors.Is(err, syscall.EPIPE) { // of a reader that has seen enough of the help
+		return 0
+	}
 	if err != nil {
 		name := "prm"
 		var wrong *kong.ParseError

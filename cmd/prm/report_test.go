@@ -37,7 +37,7 @@ func TestReport(t *testing.T) {
 		want string
 		args []string
 	}{
-		{2, "is missing", []string{"report"}},
+		{2, "the argument <inputs> ... is missing", []string{"report"}},
 		{2, "threshold", []string{"report", scores, "--threshold", "NaN"}},
 		{1, "labels.jsonl:1", []string{"report", labels}},
 		{1, "is an input too", []string{"report", scores, "--out", scores}},

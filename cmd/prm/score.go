@@ -17,7 +17,7 @@ import (
 )
 
 type scoreCommands struct {
-	Run   scoreCommand      `cmd:"" default:"withargs" help:"Score every step of trajectories (the default)."`
+	Run   scoreCommand      `cmd:"" name:"trajectories" default:"withargs" help:"Score every step of trajectories (the default)."`
 	Merge scoreMergeCommand `cmd:"" help:"Join the outputs of all shards."`
 }
 

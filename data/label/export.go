@@ -113,6 +113,9 @@ func (e *export) add(row *Row) error {
 	if err := row.Trajectory.Write(e.lines); err != nil {
 		return err
 	}
+	if e.parquet == nil {
+		return nil
+	}
 	return e.parquet.Write(row.Trajectory)
 }
 
@@ -122,19 +125,28 @@ func (e *export) write(rows func() error, manifest func() Manifest) (err error) 
 	files := atomicfile.NewBatch()
 	defer func() { err = errors.Join(err, files.Abort()) }()
 	whole := map[string]*hashed{}
-	for _, name := range []string{LabelsFile, ParquetFile} {
+	names := []string{LabelsFile}
+	if data.HasParquet() {
+		names = append(names, ParquetFile)
+	}
+	for _, name := range names {
 		w, err := files.Create(filepath.Join(e.dir, name))
 		if err != nil {
 			return err
 		}
 		whole[name] = &hashed{Writer: w, hash: sha256.New()}
 	}
-	e.lines, e.parquet = whole[LabelsFile], data.NewParquetWriter(whole[ParquetFile])
+	e.lines = whole[LabelsFile]
+	if w := whole[ParquetFile]; w != nil {
+		e.parquet = data.NewParquetWriter(w)
+	}
 	if err := rows(); err != nil {
 		return err
 	}
-	if err := e.parquet.Close(); err != nil {
-		return err
+	if e.parquet != nil {
+		if err := e.parquet.Close(); err != nil {
+			return err
+		}
 	}
 	m := manifest()
 	m.Files = map[string]File{}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/data/label/store"
+	"github.com/goprm/goprm/internal/rowfile"
 )
 
 // Pipeline makes labels of trajectories. Everything that a stage answered is kept in Store under a hash of all it depends on,
@@ -331,6 +332,9 @@ func caseKey(what string, c *Case, more ...string) store.Key {
 
 func (p Pipeline) warnings() []string {
 	var w []string
+	if !data.HasParquet() {
+		w = append(w, ParquetFile+" is left out: "+rowfile.ErrNoParquet.Error())
+	}
 	if p.Fusion == Paper {
 		w = append(w, "fusion: paper leaves [0,1]: train on these labels with head.activation: identity")
 	}

@@ -18,7 +18,8 @@ import (
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/prm"
 
-	_ "github.com/goprm/goprm/cuda" // the device cuda:0; without it the CPU computes
+	_ "github.com/goprm/goprm/cuda"         // the device cuda:0; without it the CPU computes
+	_ "github.com/goprm/goprm/data/parquet" // data may be parquet too
 )
 
 func main() {

@@ -9,22 +9,38 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A program links what it uses: figures are the command's alone, and who only scores or trains by nn has no server in it.
+// A program links what it uses: figures are the command's alone, and who trains and scores has no server and no parquet in it.
 func TestWhatProgramsLink(t *testing.T) {
-	figures := []string{"gonum.org/v1/plot", "golang.org/x/image", "github.com/golang/freetype", "git.sr.ht/~sbinet/gg",
+	figures := []string{"gonum.org/v1/plot", "golang.org/x/image/font", "github.com/golang/freetype/raster", "git.sr.ht/~sbinet/gg",
 		"github.com/goprm/goprm/internal/report/figures"}
 	server := []string{"github.com/goprm/goprm/internal/serve", "github.com/prometheus/client_golang/prometheus"}
+	parquet := []string{"github.com/goprm/goprm/internal/parquetfile", "github.com/parquet-go/parquet-go", "github.com/andybalholm/brotli"}
 	command := []string{"github.com/alecthomas/kong", "github.com/schollz/progressbar/v3"}
 	for path, without := range map[string][]string{
-		"github.com/goprm/goprm/prm":  slices.Concat(figures, command[:1]),
-		"github.com/goprm/goprm/nn":   slices.Concat(figures, command, server, []string{"go.etcd.io/bbolt"}),
-		"github.com/goprm/goprm/data": slices.Concat(figures, command, server, []string{"gorgonia.org/gorgonia", "go.etcd.io/bbolt"}),
+		"github.com/goprm/goprm/prm":  slices.Concat(figures, server, parquet, command[:1]),
+		"github.com/goprm/goprm/nn":   slices.Concat(figures, command, server, parquet, []string{"go.etcd.io/bbolt"}),
+		"github.com/goprm/goprm/data": slices.Concat(figures, command, server, parquet, []string{"gorgonia.org/gorgonia", "go.etcd.io/bbolt"}),
 	} {
-		out, err := exec.Command("go", "list", "-deps", path).Output()
-		require.NoError(t, err)
-		linked := strings.Fields(string(out))
+		linked := dependencies(t, path)
 		for _, other := range without {
-			require.NotContains(t, linked, other, "%s", path)
+			require.False(t, slices.Contains(linked, other), "%s links %s", path, other)
 		}
 	}
+	for path, with := range map[string][]string{ // else the names above are no longer those of what is looked for
+		"github.com/goprm/goprm/cmd/prm":      slices.Concat(figures, server, parquet, command),
+		"github.com/goprm/goprm/prm/server":   server,
+		"github.com/goprm/goprm/data/parquet": parquet,
+	} {
+		linked := dependencies(t, path)
+		for _, name := range with {
+			require.True(t, slices.Contains(linked, name), "%s does not link %s", path, name)
+		}
+	}
+}
+
+func dependencies(t *testing.T, path string) []string {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-deps", path).Output()
+	require.NoError(t, err)
+	return strings.Fields(string(out))
 }

@@ -9,6 +9,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/goprm/goprm/internal/rowfile"
 	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
@@ -16,7 +17,7 @@ import (
 )
 
 // Magic begins and ends a parquet file.
-var Magic = []byte("PAR1")
+var Magic = rowfile.Magic
 
 const (
 	tail      = 8 // the footer's length and the magic

@@ -12,19 +12,14 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/goprm/goprm/internal/rowfile"
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/deprecated"
 	"github.com/parquet-go/parquet-go/format"
 )
 
 // RowError is a row that cannot be read, while its neighbours can.
-type RowError struct {
-	Row int // from 1
-	Err error
-}
-
-func (e *RowError) Error() string { return fmt.Sprintf("row %d: %v", e.Row, e.Err) }
-func (e *RowError) Unwrap() error { return e.Err }
+type RowError = rowfile.RowError
 
 // maxList is how many values a column may hold in one row.
 const maxList = 1 << 20
@@ -89,14 +84,14 @@ func (r *groupReader) next(w *rowWriter, number int) ([]byte, error) {
 		}
 	}
 	if tooLong != nil {
-		return nil, &RowError{number, tooLong}
+		return nil, &RowError{Row: number, Err: tooLong}
 	}
 	w.text.Reset()
 	if err := w.group(r.root, r.row); err != nil {
 		if errors.Is(err, errShape) {
 			return nil, err
 		}
-		return nil, &RowError{number, err}
+		return nil, &RowError{Row: number, Err: err}
 	}
 	return w.text.Bytes(), nil
 }

@@ -79,7 +79,7 @@ func (b *budget) arrive(length int64, expire func(at time.Time)) *unread {
 // evict makes a body give its place up.
 func (b *budget) evict(u *unread) {
 	b.remove(u)
-	u.err = &RequestError{http.StatusTooManyRequests, errSlow}
+	u.err = withStatus(http.StatusTooManyRequests, errSlow)
 	u.expire(time.Unix(1, 0))
 }
 
@@ -102,7 +102,7 @@ func (b *budget) grow(u *unread, n int64) error {
 			}
 		}
 		if largest.size() <= max(u.size(), u.bytes+n) {
-			return &RequestError{http.StatusTooManyRequests, fmt.Errorf("%d bytes of requests are being read; ask again", b.bytes)}
+			return withStatus(http.StatusTooManyRequests, fmt.Errorf("%d bytes of requests are being read; ask again", b.bytes))
 		}
 		b.evict(largest)
 	}
@@ -128,10 +128,10 @@ func (b *budget) hold(n int64) error {
 	defer b.mu.Unlock()
 	switch {
 	case n > b.limit:
-		return &RequestError{http.StatusRequestEntityTooLarge,
-			fmt.Errorf("the request is reckoned to take %d bytes of memory, all may take %d", n, b.limit)}
+		return withStatus(http.StatusRequestEntityTooLarge,
+			fmt.Errorf("the request is reckoned to take %d bytes of memory, all may take %d", n, b.limit))
 	case b.used+n > b.limit:
-		return &RequestError{http.StatusTooManyRequests, fmt.Errorf("%d bytes of memory are in use, of %d; ask again", b.used, b.limit)}
+		return withStatus(http.StatusTooManyRequests, fmt.Errorf("%d bytes of memory are in use, of %d; ask again", b.used, b.limit))
 	}
 	b.used += n
 	b.peak = max(b.peak, b.used+b.bytes)
@@ -169,10 +169,10 @@ const drainBody = time.Second
 // read reads a request's body.
 func (s *Server) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if coding := r.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
-		return nil, &RequestError{http.StatusUnsupportedMediaType, fmt.Errorf("content-encoding %q is not read", coding)}
+		return nil, withStatus(http.StatusUnsupportedMediaType, fmt.Errorf("content-encoding %q is not read", coding))
 	}
 	if r.ContentLength > s.opt.MaxBody {
-		return nil, &RequestError{http.StatusRequestEntityTooLarge, fmt.Errorf("a request of more than %d bytes", s.opt.MaxBody)}
+		return nil, withStatus(http.StatusRequestEntityTooLarge, fmt.Errorf("a request of more than %d bytes", s.opt.MaxBody))
 	}
 	control := http.NewResponseController(w)
 	expire := func(at time.Time) { _ = control.SetReadDeadline(at) } // a server of another kind may have none
@@ -198,11 +198,11 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	case errors.As(err, &known):
 		return nil, err
 	case errors.As(err, &large):
-		return nil, &RequestError{http.StatusRequestEntityTooLarge, fmt.Errorf("a request of more than %d bytes", large.Limit)}
+		return nil, withStatus(http.StatusRequestEntityTooLarge, fmt.Errorf("a request of more than %d bytes", large.Limit))
 	case errors.Is(err, os.ErrDeadlineExceeded) && s.isDraining():
-		return nil, &RequestError{http.StatusServiceUnavailable, errDraining}
+		return nil, withStatus(http.StatusServiceUnavailable, errDraining)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, &RequestError{http.StatusRequestTimeout, fmt.Errorf("the request did not arrive: %w", err)}
+		return nil, withStatus(http.StatusRequestTimeout, fmt.Errorf("the request did not arrive: %w", err))
 	}
 	return nil, bad("the request's body cannot be read: %v", err)
 }

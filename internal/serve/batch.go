@@ -100,11 +100,11 @@ func (b *batcher) put(j *job) error {
 	defer b.mu.Unlock()
 	switch {
 	case b.closed:
-		return &RequestError{http.StatusServiceUnavailable, errDraining}
+		return withStatus(http.StatusServiceUnavailable, errDraining)
 	case len(j.texts) > b.limit:
-		return &RequestError{http.StatusRequestEntityTooLarge, fmt.Errorf("%d texts, at most %d are taken at once", len(j.texts), b.limit)}
+		return withStatus(http.StatusRequestEntityTooLarge, fmt.Errorf("%d texts, at most %d are taken at once", len(j.texts), b.limit))
 	case len(b.queue)+b.long+len(j.texts) > b.limit:
-		return &RequestError{http.StatusTooManyRequests, fmt.Errorf("%d texts are waiting; ask again", len(b.queue)+b.long)}
+		return withStatus(http.StatusTooManyRequests, fmt.Errorf("%d texts are waiting; ask again", len(b.queue)+b.long))
 	}
 	now := time.Now()
 	var long []item
@@ -191,7 +191,7 @@ func (b *batcher) take() (batch []item, wait time.Duration, closed bool) {
 			continue
 		}
 		b.queued -= i.job.texts[i.at].Tokens()
-		i.finish(Score{}, &RequestError{http.StatusServiceUnavailable, errDraining})
+		i.finish(Score{}, withStatus(http.StatusServiceUnavailable, errDraining))
 	}
 	clear(b.queue[len(kept):])
 	b.queue = kept
@@ -240,7 +240,7 @@ func (b *batcher) do(batch []item) {
 	scores, err := b.guarded(ctx, texts)
 	b.measured(len(batch), tokens, time.Since(begin))
 	if errors.Is(err, context.Canceled) && b.ctx.Err() != nil {
-		err = &RequestError{http.StatusServiceUnavailable, errDraining}
+		err = withStatus(http.StatusServiceUnavailable, errDraining)
 	}
 	for i, it := range batch {
 		if err != nil {

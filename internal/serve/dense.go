@@ -14,13 +14,6 @@ import (
 // the text; the token in which a step ends gets the step's share of the reward, and the last token the rest, which is the outcome's and
 // the trajectory's. So a text's token rewards add up to its reward.
 
-// StepShare says where a step ends and what its score weighs in r̂.
-type StepShare struct {
-	Thinking bool    // else of the response
-	End      int     // byte past the step in the text of its part; -1 where the trajectory was given in steps
-	Weight   float64 // 1/n for each of the n steps that r̂ averages, 0 for others
-}
-
 // tokenEnds are the offsets, in characters of a text, just past each token.
 type tokenEnds []int
 

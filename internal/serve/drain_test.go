@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/served"
 	"github.com/stretchr/testify/require"
 )
 
@@ -253,7 +254,7 @@ func TestSwap(t *testing.T) {
 type lostModel struct{ *fake }
 
 func (m lostModel) Score(context.Context, []Text) ([]Score, error) {
-	return nil, fmt.Errorf("%w: model.safetensors was cut", ErrLost)
+	return nil, fmt.Errorf("%w: model.safetensors was cut", served.ErrLost)
 }
 
 // A model that is lost is answered with 503 and the reason, and /readyz fails, until another one is served.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/goprm/goprm/internal/blend"
+	"github.com/goprm/goprm/internal/served"
 )
 
 // engine is a model that is served, with what follows from it. A request keeps the one that it began with.
@@ -31,7 +32,7 @@ func (s *Server) newEngine(model Model) (*engine, error) {
 	if e.unit, err = newUnitScale(e.info); err != nil {
 		return nil, err
 	}
-	if e.blend.outcome, e.blend.process, err = blend.Weights(s.opt.Beta, s.opt.BlendScale, e.info.most()); err != nil {
+	if e.blend.outcome, e.blend.process, err = blend.Weights(s.opt.Beta, s.opt.BlendScale, e.info.Most()); err != nil {
 		return nil, err
 	}
 	if e.page, err = e.newPage(!s.tokens.none()); err != nil {
@@ -62,11 +63,11 @@ func (s *Server) enter() (*engine, error) {
 	e := s.serving
 	switch {
 	case s.draining:
-		return nil, &RequestError{http.StatusServiceUnavailable, errDraining}
+		return nil, withStatus(http.StatusServiceUnavailable, errDraining)
 	case e.why() != nil:
-		return nil, &RequestError{http.StatusServiceUnavailable, e.why()}
+		return nil, withStatus(http.StatusServiceUnavailable, e.why())
 	case s.inFlight >= s.opt.Queue:
-		return nil, &RequestError{http.StatusTooManyRequests, fmt.Errorf("%d requests are being answered; ask again", s.inFlight)}
+		return nil, withStatus(http.StatusTooManyRequests, fmt.Errorf("%d requests are being answered; ask again", s.inFlight))
 	}
 	s.inFlight++
 	e.users++
@@ -76,7 +77,7 @@ func (s *Server) enter() (*engine, error) {
 func (s *Server) leave(e *engine, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if errors.Is(err, ErrLost) && e.lost == nil {
+	if errors.Is(err, served.ErrLost) && e.lost == nil {
 		e.lost = err
 		s.opt.Logger.Error("the model is lost: requests are refused until another one is served", "error", err)
 	}

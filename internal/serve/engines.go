@@ -175,9 +175,9 @@ func pooling(c *call) (any, error) {
 	}
 	list, flat := make([][][]float64, len(scores)), false
 	for i, s := range scores {
-		if flat = c.info.oneLabel(s); flat {
+		if flat = oneLabel(c.info, s); flat {
 			list[i] = [][]float64{{c.labelOf(s, on)}}
-		} else if list[i], err = c.info.rows(s, on); err != nil {
+		} else if list[i], err = rowsOf(c.info, s, on); err != nil {
 			return nil, at(i, len(scores), err)
 		}
 	}
@@ -185,7 +185,7 @@ func pooling(c *call) (any, error) {
 }
 
 // oneLabel tells whether the score is one that vLLM has too: the one logit of sequence classification, for a whole text.
-func (i Info) oneLabel(s Score) bool { return !i.Steps && i.Range == Unbounded && len(s.Steps) == 0 }
+func oneLabel(i Info, s Score) bool { return !i.Steps && i.Range == Unbounded && len(s.Steps) == 0 }
 
 // labelOf is that label's probability, or its logit.
 func (c *call) labelOf(s Score, activated bool) float64 {
@@ -197,7 +197,7 @@ func (c *call) labelOf(s Score, activated bool) float64 {
 
 // rows are a text's scores as vLLM pools them, or the logits that they are made of. A score that is the sigmoid of one logit z is the
 // softmax of [0, z].
-func (i Info) rows(s Score, activated bool) ([][]float64, error) {
+func rowsOf(i Info, s Score, activated bool) ([][]float64, error) {
 	values := s.Steps
 	if len(values) == 0 {
 		values = []float64{s.Reward}
@@ -206,7 +206,7 @@ func (i Info) rows(s Score, activated bool) ([][]float64, error) {
 	for j, v := range values {
 		switch {
 		case activated || i.Range == Unbounded:
-			rows[j] = i.row(v)
+			rows[j] = rowOf(i, v)
 		case j >= len(s.Logits):
 			return nil, bad("use_activation: the model's probabilities are all there is here")
 		case len(s.Logits[j]) == 1:
@@ -219,7 +219,7 @@ func (i Info) rows(s Score, activated bool) ([][]float64, error) {
 }
 
 // row is a score as the classes' probabilities.
-func (i Info) row(score float64) []float64 {
+func rowOf(i Info, score float64) []float64 {
 	switch i.Range {
 	case Symmetric:
 		score = (score + 1) / 2
@@ -280,7 +280,7 @@ func classify(c *call) (any, error) {
 		}
 		probs := []float64{1 - unit, unit}
 		switch {
-		case c.info.oneLabel(s):
+		case oneLabel(c.info, s):
 			probs, name = []float64{c.labelOf(s, on)}, "LABEL_0"
 		case !on:
 			probs = []float64{s.Reward}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/served"
 	"github.com/stretchr/testify/require"
 )
 
@@ -72,7 +73,7 @@ func (f *fake) Render(_ context.Context, t *data.Trajectory, limits Limits) (Tex
 		return nil, errors.New("no steps")
 	}
 	if len(steps) > limits.Steps {
-		return nil, &RequestError{413, errors.New("too many steps")}
+		return nil, withStatus(413, errors.New("too many steps"))
 	}
 	text := fakeText{problem: t.Problem, steps: steps}
 	text.windows = 1 + text.Tokens()/f.info.MaxTokens
@@ -124,7 +125,7 @@ func (f *fake) Surround() (before, after []int32, err error) { return []int32{'^
 // NextToken gives label l the log-probability −l/100, and a text's first byte as a further one less for each.
 func (f *fake) NextToken(_ context.Context, texts [][]int32, labels []int32, _ bool) ([][]float64, error) {
 	if f.info.Mark == "" {
-		return nil, ErrNoVocabulary
+		return nil, served.ErrNoVocabulary
 	}
 	out := make([][]float64, len(texts))
 	for i, ids := range texts {

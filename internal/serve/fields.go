@@ -145,7 +145,7 @@ func (c *call) checkModel(raw json.RawMessage) error {
 		return bad("model: not a string")
 	}
 	if name != "" && name != c.info.Name && !c.endpoint.trainer {
-		return &RequestError{http.StatusNotFound, fmt.Errorf("model %q is not served here, %q is", name, c.info.Name)}
+		return withStatus(http.StatusNotFound, fmt.Errorf("model %q is not served here, %q is", name, c.info.Name))
 	}
 	return nil
 }

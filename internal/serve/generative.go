@@ -6,6 +6,8 @@ import (
 	"math"
 	"net/http"
 	"slices"
+
+	"github.com/goprm/goprm/internal/served"
 )
 
 // labelRequest asks how likely some tokens are to come next.
@@ -84,8 +86,8 @@ func (q *generativeRequest) probabilities(c *call, softmax bool) ([][]float64, u
 	c.prepared()
 	list, err := c.model.NextToken(c.ctx, texts, q.Labels, !softmax)
 	switch {
-	case errors.Is(err, ErrNoVocabulary):
-		return nil, usage{}, &RequestError{http.StatusNotFound, err}
+	case errors.Is(err, served.ErrNoVocabulary):
+		return nil, usage{}, withStatus(http.StatusNotFound, err)
 	case err != nil:
 		return nil, usage{}, err
 	}

@@ -16,14 +16,6 @@ import (
 	"time"
 )
 
-// Token is a secret that requests may bring, with a name for logs and limits.
-type Token struct {
-	Name       string
-	SHA256     [32]byte // of the secret
-	PerMinute  int      // requests, at most as many at once; 0: any number
-	Concurrent int      // requests; 0: any number
-}
-
 // tokens are what requests may bring. Their use is counted by name, and outlives a reload.
 type tokens struct {
 	mu   sync.Mutex
@@ -98,7 +90,7 @@ func (t *tokens) enter(token Token, now time.Time) (leave func(), wait int, err 
 	}, 0, nil
 }
 
-var errToken = &RequestError{http.StatusUnauthorized, errors.New("the request lacks a token of the server (Authorization: Bearer ...)")}
+var errToken = withStatus(http.StatusUnauthorized, errors.New("the request lacks a token of the server (Authorization: Bearer ...)"))
 
 // guarded asks for a token, if there are any.
 func (s *Server) guarded(h http.Handler) http.Handler {
@@ -118,7 +110,7 @@ func (s *Server) guarded(h http.Handler) http.Handler {
 		leave, wait, err := s.tokens.enter(token, time.Now())
 		if err != nil {
 			w.Header().Set("Retry-After", fmt.Sprint(wait))
-			s.reply(w, r, nil, &RequestError{http.StatusTooManyRequests, err})
+			s.reply(w, r, nil, withStatus(http.StatusTooManyRequests, err))
 			return
 		}
 		defer leave()
@@ -133,16 +125,16 @@ func (s *Server) checkOrigin(r *http.Request) error {
 		return nil
 	}
 	if !s.ownHost(r) {
-		return &RequestError{http.StatusMisdirectedRequest, fmt.Errorf("the request is for host %q, which this server does not know as its own; "+
-			"name it with --host-name, or set a token", r.Host)}
+		return withStatus(http.StatusMisdirectedRequest, fmt.Errorf("the request is for host %q, which this server does not know as its own; "+
+			"name it with --host-name, or set a token", r.Host))
 	}
 	origin := r.Header.Get("Origin")
 	if origin == "" {
 		return nil
 	}
 	if u, err := url.Parse(origin); err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host) {
-		return &RequestError{http.StatusForbidden,
-			fmt.Errorf("pages of %q may not ask here; without a token only the server's own page may", origin)}
+		return withStatus(http.StatusForbidden,
+			fmt.Errorf("pages of %q may not ask here; without a token only the server's own page may", origin))
 	}
 	return nil
 }

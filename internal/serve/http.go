@@ -11,24 +11,18 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/goprm/goprm/internal/served"
 )
 
-// RequestError is an error with the HTTP status that it is answered with.
-type RequestError struct {
-	Status int
-	Err    error
-}
-
-func (e *RequestError) Error() string { return e.Err.Error() }
-
-// Unwrap returns the error without its status.
-func (e *RequestError) Unwrap() error { return e.Err }
+// withStatus is an error that is answered with an HTTP status.
+func withStatus(status int, err error) error { return &RequestError{Status: status, Err: err} }
 
 func bad(format string, args ...any) error {
-	return &RequestError{http.StatusBadRequest, fmt.Errorf(format, args...)}
+	return withStatus(http.StatusBadRequest, fmt.Errorf(format, args...))
 }
 
-func unprocessable(err error) error { return &RequestError{http.StatusUnprocessableEntity, err} }
+func unprocessable(err error) error { return withStatus(http.StatusUnprocessableEntity, err) }
 
 // call is one request, admitted and read.
 type call struct {
@@ -84,7 +78,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, body []byte, e *
 		value, err = e.answer(&call{Server: s, engine: engine, ctx: ctx, http: r, body: body, endpoint: e, prepared: prepared})
 	}
 	if errors.Is(err, context.Canceled) && s.ctx.Err() != nil {
-		err = &RequestError{http.StatusServiceUnavailable, errDraining}
+		err = withStatus(http.StatusServiceUnavailable, errDraining)
 	}
 	return value, err
 }
@@ -147,7 +141,7 @@ func statusOf(err error) int {
 	switch {
 	case errors.As(err, &known):
 		return known.Status
-	case errors.Is(err, ErrLost):
+	case errors.Is(err, served.ErrLost):
 		return http.StatusServiceUnavailable
 	case errors.Is(err, context.DeadlineExceeded):
 		return http.StatusGatewayTimeout

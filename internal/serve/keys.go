@@ -15,7 +15,7 @@ func checkBody(body []byte) error {
 		err = onekey.Check(body)
 	}
 	if err != nil {
-		return &RequestError{http.StatusBadRequest, err}
+		return withStatus(http.StatusBadRequest, err)
 	}
 	return nil
 }

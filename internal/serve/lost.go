@@ -1,14 +1,10 @@
 package serve
 
-// Losable is a model whose files can be lost while it is open.
-type Losable interface {
-	// Lost is why the model answers nothing any more; nil: it does.
-	Lost() error
-}
+import "github.com/goprm/goprm/internal/served"
 
 // why is why the model is of no more use; nil: it is. The server's lock is held.
 func (e *engine) why() error {
-	if m, ok := e.model.(Losable); ok && e.lost == nil {
+	if m, ok := e.model.(served.Losable); ok && e.lost == nil {
 		return m.Lost()
 	}
 	return e.lost

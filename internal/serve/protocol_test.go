@@ -298,7 +298,7 @@ func TestUnitScale(t *testing.T) {
 		most float64
 	}{{Info{Steps: true, Alpha: 2}, 1}, {Info{Steps: true, Trajectory: true, Alpha: 2}, 3}, {Info{Trajectory: true, Alpha: 2}, 2},
 		{Info{Steps: true, Range: Unbounded}, math.Inf(1)}} {
-		require.Equal(t, c.most, c.info.most())
+		require.Equal(t, c.most, c.info.Most())
 	}
 	_, err := newUnitScale(Info{Trajectory: true})
 	require.ErrorContains(t, err, "alpha")

@@ -57,7 +57,7 @@ func isTooLarge(err error) bool {
 // checkSize refuses texts by their bytes, before anything is done with them that could take long.
 func (c *call) checkSize(bytes int) error {
 	if bytes > c.opt.MaxText {
-		return &RequestError{http.StatusRequestEntityTooLarge, fmt.Errorf("a text of %d bytes, at most %d are taken", bytes, c.opt.MaxText)}
+		return withStatus(http.StatusRequestEntityTooLarge, fmt.Errorf("a text of %d bytes, at most %d are taken", bytes, c.opt.MaxText))
 	}
 	return nil
 }
@@ -72,7 +72,7 @@ func (c *call) fromText(text string, prompt *string) (problem, answer string, er
 
 func (c *call) checkLength(t Text) error {
 	if t.Tokens() > c.opt.MaxTokens {
-		return &RequestError{http.StatusRequestEntityTooLarge, fmt.Errorf("%d tokens, at most %d are taken", t.Tokens(), c.opt.MaxTokens)}
+		return withStatus(http.StatusRequestEntityTooLarge, fmt.Errorf("%d tokens, at most %d are taken", t.Tokens(), c.opt.MaxTokens))
 	}
 	if t.Windows() > 1 && c.opt.TooLong == TooLongError {
 		return unprocessable(fmt.Errorf("the text is longer than the %d tokens that the model was trained for", c.info.MaxTokens))
@@ -97,7 +97,7 @@ func (c *call) scoreTexts(texts []Text) ([]Score, error) {
 	if c.uncached {
 		alone := make([]Text, len(texts))
 		for i, t := range texts {
-			alone[i] = Uncached{t}
+			alone[i] = Uncached{Text: t}
 		}
 		texts = alone
 	}

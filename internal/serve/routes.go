@@ -97,7 +97,7 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 		lost = errDraining
 	}
 	if lost != nil {
-		s.reply(w, r, nil, &RequestError{http.StatusServiceUnavailable, lost})
+		s.reply(w, r, nil, withStatus(http.StatusServiceUnavailable, lost))
 		return
 	}
 	s.reply(w, r, map[string]any{"ready": true}, nil)

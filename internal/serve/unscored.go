@@ -1,11 +1,8 @@
 package serve
 
 import (
-	"fmt"
-	"math"
-	"strconv"
-
 	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/served"
 )
 
 // unscored is what a trainer is told of a text that has no reward: an error, or this value.
@@ -16,17 +13,11 @@ type unscored struct {
 }
 
 func parseUnscored(policy string) (unscored, error) {
-	switch policy {
-	case UnscoredError:
-		return unscored{}, nil
-	case UnscoredNull:
-		return unscored{answer: true}, nil
+	reward, answered, err := served.ParseUnscored(policy)
+	if reward == nil {
+		return unscored{answer: answered}, err
 	}
-	v, err := strconv.ParseFloat(policy, 64)
-	if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
-		return unscored{}, fmt.Errorf("unscored: %q is neither %s, nor %s, nor a finite number", policy, UnscoredError, UnscoredNull)
-	}
-	return unscored{true, data.Float(v), data.Float(min(1, max(0, v)))}, nil
+	return unscored{true, reward, data.Float(min(1, max(0, *reward)))}, nil
 }
 
 // Why a text has no reward.

@@ -1,0 +1,3 @@
+package label_test
+
+import _ "github.com/goprm/goprm/data/parquet"

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Builds what the Dockerfile describes without a container engine, and runs it: scripts/deploy/image.sh [ROOT]
+# The program is built by the Dockerfile's own RUN line, from a copy of the committed tree; its base image is made by debootstrap (minbase of
+# the release that FROM names) or taken from ROOT; COPY, ENV, USER and ENTRYPOINT hold. In a chroot as that user it says its version, scores
+# with a model that is mounted read-only, and serves: health, readiness, a score, SIGTERM. Needs root, Go, git, curl and, without ROOT,
+# debootstrap and Debian's mirror.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+work=$(mktemp -d)
+server=
+cleanup() {
+	[ -z "$server" ] || kill "$server" 2>/dev/null || true
+	wait 2>/dev/null || true
+	mountpoint -q "$work/root/models" && umount "$work/root/models"
+	mountpoint -q "$work/root/proc" && umount "$work/root/proc"
+	rm -rf --one-file-system "$work"
+}
+trap cleanup EXIT
+file=scripts/deploy/Dockerfile
+field() { sed -n "s/^$1 //p" "$file" | tail -n 1; } # of the last stage
+
+# FROM golang: the build stage.
+git clone --quiet . "$work/src"
+build=$(sed -n 's/^RUN \(CGO_ENABLED=0 go build .*\)$/\1/p' "$file")
+(cd "$work/src" && export GOFLAGS= VERSION=image COMMIT=$(git rev-parse --short=12 HEAD) && eval "${build/ -o \/prm/ -o "$work/prm"}")
+
+# FROM debian: the root file system.
+if [ $# -gt 0 ]; then
+	cp -a "$1" "$work/root"
+else
+	[ "$(field FROM)" = debian:12-slim ] || { echo "FROM $(field FROM): this script knows debian:12-slim" >&2; exit 1; }
+	debootstrap --variant=minbase bookworm "$work/root" >"$work/debootstrap.log" || { tail "$work/debootstrap.log"; exit 1; }
+fi
+chmod 755 "$work" "$work/root"
+cp "$work/prm" "$work/root$(sed -n 's/^COPY --from=build \/prm //p' "$file")"
+mkdir -p "$work/root/models" "$work/root/proc"
+mount -t proc proc "$work/root/proc"
+go run ./internal/tools/randommodel --shape test --out "$work/models/prm"
+go run ./cmd/prm train --quiet --model "$work/models/prm" --data scripts/deploy/image.jsonl --out "$work/run" --batch-size 2 --steps 2 --train full
+mv "$work/run/model" "$work/models/scorer"
+chmod -R a+rX "$work/models"
+mount --bind -o ro "$work/models" "$work/root/models"
+mount -o remount,bind,ro "$work/root/models"
+
+entry=$(field ENTRYPOINT | tr -d '[]"')
+# run runs the image with arguments: its environment, its user, nothing of this machine's.
+run() {
+	# shellcheck disable=SC2046
+	env -i $(field ENV) PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+		chroot --userspec="$(field USER)" "$work/root" "$entry" "$@"
+}
+run version | grep -F "prm image, commit "
+run devices
+run --help | head -n 1
+run score --quiet --model /models/scorer --in - <scripts/deploy/image.jsonl | tee "$work/scores" | head -c 120
+echo
+[ "$(wc -l <"$work/scores")" = "$(wc -l <scripts/deploy/image.jsonl)" ]
+
+port=$((20000 + RANDOM % 20000))
+run serve --model /models/scorer --addr "0.0.0.0:$port" 2>"$work/serve.log" &
+server=$!
+for _ in $(seq 100); do
+	curl -sf "http://127.0.0.1:$port/healthz" >/dev/null && break
+	kill -0 "$server" || { cat "$work/serve.log"; exit 1; }
+	sleep 0.1
+done
+curl -sf "http://127.0.0.1:$port/readyz" >/dev/null
+curl -sf "http://127.0.0.1:$port/v1/steps" -d '{"problem": "1+1?", "response": "2"}' | grep -o '"reward":[0-9.]*'
+kill -TERM "$server"
+wait "$server"
+server=
+echo "the image's root file system runs: version, devices, score, serve, SIGTERM (exit 0)"
