@@ -7,7 +7,7 @@ COMMIT   := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-long notices sbom vulncheck lint race noasm arm64 fuzz fuzz-grade verify-peer generate tokenizers tokenizers-check goldens learn-real bench bench-go exports faults-peer vllm attack serve-bench minilm label-real ptx ptxas gpu gpu-check gpu-bench gpu-tools gorgonia-cu emulated cpu-check kills tokens-scale plan-peak docs first-hour release release-check wheel cross trackers deploy-check pages
+.PHONY: help build demo test test-long notices sbom vulncheck vulncheck-check lint race noasm arm64 fuzz fuzz-grade verify-peer generate tokenizers tokenizers-check goldens learn-real bench bench-go exports faults-peer vllm attack serve-bench minilm label-real ptx ptxas gpu gpu-check gpu-bench gpu-tools gorgonia-cu emulated cpu-check kills tokens-scale plan-peak docs first-hour release release-check wheel cross trackers deploy-check image-check pages
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -36,7 +36,10 @@ sbom: ## print what is linked into prm, as CycloneDX
 
 VULNDB ?= https://vuln.go.dev
 vulncheck: ## known vulnerabilities in code that is reached (VULNDB=file:///folder: a copy of the database; needs the module proxy)
-	go run golang.org/x/vuln/cmd/govulncheck@latest -db $(VULNDB) ./...
+	scripts/vulncheck.sh $(VULNDB)
+
+vulncheck-check: ## a planted vulnerability is found (needs the module proxy)
+	scripts/vulncheck.sh --check
 
 lint: ## gofmt, vet, line lengths and spelling, staticcheck, errcheck (the last two at the versions go.mod pins)
 	@ugly=$$(gofmt -l .); if [ -n "$$ugly" ]; then echo "gofmt would change:"; echo "$$ugly"; exit 1; fi
@@ -176,6 +179,9 @@ cross: ## vet and compile everything and its tests for macOS and Windows
 
 trackers: ## what TensorBoard and an MLflow server hold of a run, read by their own packages (needs Python and its package index)
 	scripts/trackers/check.sh
+
+image-check: ## the image of the Dockerfile without a container engine: its root file system, built and run in a chroot (needs root and debootstrap)
+	scripts/deploy/image.sh
 
 deploy-check: ## check scripts/deploy: Kubernetes manifests against the API's types, the rest with the tools that are installed
 	scripts/deploy/check.sh

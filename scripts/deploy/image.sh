@@ -22,7 +22,8 @@ field() { sed -n "s/^$1 //p" "$file" | tail -n 1; } # of the last stage
 # FROM golang: the build stage.
 git clone --quiet . "$work/src"
 build=$(sed -n 's/^RUN \(CGO_ENABLED=0 go build .*\)$/\1/p' "$file")
-(cd "$work/src" && export GOFLAGS= VERSION=image COMMIT=$(git rev-parse --short=12 HEAD) && eval "${build/ -o \/prm/ -o "$work/prm"}")
+(cd "$work/src" && export GOFLAGS= VERSION=image COMMIT=$(git rev-parse --short=12 HEAD) && eval "${build/ -o \/prm/ -o "$work/prm"}" &&
+	go run ./internal/tools/notices >"$work/THIRD_PARTY_NOTICES.txt")
 
 # FROM debian: the root file system.
 if [ $# -gt 0 ]; then
@@ -33,6 +34,8 @@ else
 fi
 chmod 755 "$work" "$work/root"
 cp "$work/prm" "$work/root$(sed -n 's/^COPY --from=build \/prm //p' "$file")"
+mkdir -p "$work/root/usr/share/doc/prm"
+cp "$work/THIRD_PARTY_NOTICES.txt" LICENSE "$work/root/usr/share/doc/prm/"
 mkdir -p "$work/root/models" "$work/root/proc"
 mount -t proc proc "$work/root/proc"
 go run ./internal/tools/randommodel --shape test --out "$work/models/prm"
@@ -43,21 +46,18 @@ mount --bind -o ro "$work/models" "$work/root/models"
 mount -o remount,bind,ro "$work/root/models"
 
 entry=$(field ENTRYPOINT | tr -d '[]"')
-# run runs the image with arguments: its environment, its user, nothing of this machine's.
-run() {
-	# shellcheck disable=SC2046
-	env -i $(field ENV) PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-		chroot --userspec="$(field USER)" "$work/root" "$entry" "$@"
-}
+# Its environment, its user, nothing of this machine's but the network.
+# shellcheck disable=SC2207
+inside=(env -i $(field ENV) PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin chroot "--userspec=$(field USER)" "$work/root" "$entry")
+run() { "${inside[@]}" "$@"; }
 run version | grep -F "prm image, commit "
 run devices
-run --help | head -n 1
 run score --quiet --model /models/scorer --in - <scripts/deploy/image.jsonl | tee "$work/scores" | head -c 120
 echo
 [ "$(wc -l <"$work/scores")" = "$(wc -l <scripts/deploy/image.jsonl)" ]
 
 port=$((20000 + RANDOM % 20000))
-run serve --model /models/scorer --addr "0.0.0.0:$port" 2>"$work/serve.log" &
+"${inside[@]}" serve --model /models/scorer --addr "0.0.0.0:$port" 2>"$work/serve.log" &
 server=$!
 for _ in $(seq 100); do
 	curl -sf "http://127.0.0.1:$port/healthz" >/dev/null && break
@@ -65,7 +65,7 @@ for _ in $(seq 100); do
 	sleep 0.1
 done
 curl -sf "http://127.0.0.1:$port/readyz" >/dev/null
-curl -sf "http://127.0.0.1:$port/v1/steps" -d '{"problem": "1+1?", "response": "2"}' | grep -o '"reward":[0-9.]*'
+curl -sf "http://127.0.0.1:$port/v1/steps" -d '{"problem": "1+1?", "response": "2"}' | grep -o '"reward":-\?[0-9.]\+'
 kill -TERM "$server"
 wait "$server"
 server=

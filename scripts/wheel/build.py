@@ -1,4 +1,4 @@
-"""Makes a Python wheel of a prm binary and the clients of examples/clients: build.py BINARY VERSION PLATFORM OUT
+"""Makes a Python wheel of a prm binary and the clients of examples/clients: build.py BINARY VERSION PLATFORM OUT NOTICES
 
 pip install goprm-….whl puts prm on the path and the clients into the package goprm: from goprm.trl_reward import prm_reward.
 Needs the standard library alone. Equal inputs give equal bytes.
@@ -30,7 +30,7 @@ def public(version):
     return "0.0.0+" + re.sub(r"[^a-z0-9.]", ".", version.lower())
 
 
-def main(binary, version, platform, out):
+def main(binary, version, platform, out, notices):
     version = public(version)
     info = f"goprm-{version}.dist-info"
     clients = sorted((pathlib.Path(__file__).parents[2] / "examples" / "clients").glob("*.py"))
@@ -39,6 +39,8 @@ def main(binary, version, platform, out):
         **{f"goprm/{p.name}": p.read_bytes() for p in clients},
         f"goprm-{version}.data/scripts/prm": pathlib.Path(binary).read_bytes(),
         f"{info}/METADATA": METADATA.format(version=version).encode(),
+        f"{info}/licenses/LICENSE": (pathlib.Path(__file__).parents[2] / "LICENSE").read_bytes(),
+        f"{info}/licenses/THIRD_PARTY_NOTICES.txt": pathlib.Path(notices).read_bytes(),
         f"{info}/WHEEL": WHEEL.format(platform=platform).encode(),
     }
     rows = [f"{name},sha256={base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip('=')},{len(data)}" for name, data in files.items()]

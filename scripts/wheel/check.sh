@@ -6,10 +6,11 @@ cd "$(dirname "$0")/../.."
 out=$1 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 rm -rf "$out"
+go run ./internal/tools/notices >"$work/notices"
 for arch in amd64 arm64; do
 	GOOS=linux GOARCH=$arch CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.version=$2 -X main.commit=$3" -o "$work/$arch/prm" ./cmd/prm
 	machine=$([ $arch = amd64 ] && echo x86_64 || echo aarch64)
-	python3 scripts/wheel/build.py "$work/$arch/prm" "$2" "manylinux_2_17_$machine" "$out"
+	python3 scripts/wheel/build.py "$work/$arch/prm" "$2" "manylinux_2_17_$machine" "$out" "$work/notices"
 done
 python3 -m venv "$work/venv"
 "$work/venv/bin/pip" install --quiet --no-index "$out"/*_"$(uname -m)".whl
