@@ -31,7 +31,7 @@ type AmbiguousFormatError struct {
 }
 
 func (e *AmbiguousFormatError) Error() string {
-	return fmt.Sprintf("%s: several formats fit: %s; name one", e.Dir, strings.Join(e.Formats, ", "))
+	return fmt.Sprintf("%s: several formats fit: %s; name one (--format)", e.Dir, strings.Join(e.Formats, ", "))
 }
 
 // NonFiniteError says that a model's score of a trajectory is NaN or infinite.

@@ -89,7 +89,7 @@ func (c selectCommand) Run(p *program) error {
 			if row == 0 {
 				p.console.Start(fmt.Sprintf("select, pass %d", pass), 0, rows)
 			}
-			p.console.Update(row, "")
+			p.console.Update(row+1, "")
 		}
 		selection, err := prm.Select(p.ctx, pool, scores, opt)
 		p.console.Finish()
