@@ -92,13 +92,13 @@ func (v *chartView) draw(x, y *axis) {
 func (c LineChart) view() (string, any) {
 	v := newChartView(c.Title, c.XLabel, c.YLabel)
 	v.marks = c.Marks
-	lowX, highX, lowY, highY := math.Inf(1), math.Inf(-1), math.Inf(1), math.Inf(-1)
+	lowX, highX, lowY, highY, whole := math.Inf(1), math.Inf(-1), math.Inf(1), math.Inf(-1), true
 	series := c.drawn()
 	for i, s := range series {
 		v.Legend = append(v.Legend, legendEntry{i % Colours, s.Name})
 		for k := range min(len(s.X), len(s.Y)) {
 			if usable(s.X[k]) && usable(s.Y[k]) {
-				lowX, highX = math.Min(lowX, s.X[k]), math.Max(highX, s.X[k])
+				lowX, highX, whole = math.Min(lowX, s.X[k]), math.Max(highX, s.X[k]), whole && s.X[k] == math.Trunc(s.X[k])
 				lowY, highY = math.Min(lowY, s.Y[k]), math.Max(highY, s.Y[k])
 				if low, high, ok := s.interval(k); ok {
 					lowY, highY, v.whiskers = math.Min(lowY, low), math.Max(highY, high), true
@@ -113,8 +113,11 @@ func (c LineChart) view() (string, any) {
 		lowY, highY = math.Min(lowY, c.Low), math.Max(highY, c.High)
 	}
 	x, y := niceAxis(lowX, highX, 5), niceAxis(lowY, highY, 5)
-	if c.Log2 {
+	switch {
+	case c.Log2:
 		x = wholeAxis(lowX, highX)
+	case whole && x.step < 1: // there is no step 1.5
+		x = axis{low: math.Floor(x.low), high: math.Ceil(x.high), step: 1}
 	}
 	v.draw(&x, &y)
 	for i, s := range series {

@@ -166,3 +166,18 @@ func TestIntervalsAndMarks(t *testing.T) {
 	require.Equal(t, []markView{{round(x.at(1)), "t", false}}, v.Marks)
 	require.Equal(t, []Mark{{1, "t"}}, v.figure.Marks)
 }
+
+// Steps are whole: a chart over few of them has no ticks between.
+func TestWholeTicks(t *testing.T) {
+	for _, c := range []struct {
+		x    []float64
+		want string
+	}{{[]float64{1, 2}, "1 2"}, {[]float64{6}, "5 6 7"}, {[]float64{0, 1, 3}, "0 1 2 3"}, {[]float64{1, 1.5}, "1.0 1.1 1.2 1.3 1.4 1.5"}} {
+		_, drawn := LineChart{Series: []Series{{Name: "loss", X: c.x, Y: make([]float64, len(c.x))}}}.view()
+		var got []string
+		for _, tick := range drawn.(chartView).XTicks {
+			got = append(got, tick.Text)
+		}
+		require.Equal(t, c.want, strings.Join(got, " "))
+	}
+}

@@ -130,7 +130,7 @@ func (w *bestOfNWays) facts() report.Facts {
 func (w *bestOfNWays) charts() []report.Block {
 	var blocks []report.Block
 	draw := func(title string, list ...string) {
-		lines := report.LineChart{Title: title, XLabel: "n", YLabel: "problems answered rightly, %", Log2: true, Low: w.low, High: w.high}
+		lines := report.LineChart{Title: title, XLabel: "n", YLabel: "answered rightly, %", Log2: true, Low: w.low, High: w.high}
 		for _, way := range list {
 			s := w.series[way]
 			if s == nil {
