@@ -64,7 +64,7 @@ for _ in $(seq 100); do
 	sleep 0.1
 done
 curl -sf "http://127.0.0.1:$port/readyz" >/dev/null
-curl -sf "http://127.0.0.1:$port/v1/steps" -d '{"problem": "1+1?", "response": "2"}' | grep -o '"reward":-\?[0-9.]\+'
+curl -sf "http://127.0.0.1:$port/v1/steps" -d '{"problem": "1+1?", "thinking": "Add.", "response": "2"}' | grep -o '"reward":-\?[0-9.]\+'
 kill -TERM "$server"
 wait "$server"
 server=
