@@ -94,7 +94,7 @@ func TestSpellings(t *testing.T) {
 		"export --to x m":      "prm export: missing flags: --out; see",
 		"-x":                   "prm: unknown flag -x; see",
 		"train --max_steps 5":  "prm train: unknown flag --max_steps: here it is optim.steps (in the configuration, or behind --set); see",
-		"train --zero-stage 2": "prm train: unknown flag --zero-stage: there is no such key here: one device trains; see",
+		"train --zero-stage 2": "prm train: unknown flag --zero-stage: here it is dist.zero (in the configuration, or behind --set); see",
 	} {
 		code, _, problems := prmCommand(strings.Fields(line)...)
 		require.Equal(t, 2, code)
