@@ -270,7 +270,11 @@ func isInteger(t reflect.Type) bool {
 }
 
 func (w *walker) wrongType(n *yaml.Node, v reflect.Value, path []string) error {
-	return w.errorf(n, path, "%s is wanted, not %s", wanted(v.Type()), found(n))
+	keys := ""
+	if v.Kind() == reflect.Struct && len(path) > 0 && !readsItself(v.Type()) {
+		keys = ": its keys are " + strings.Join(fieldsOf(v.Type()).names, ", ")
+	}
+	return w.errorf(n, path, "%s is wanted, not %s%s", wanted(v.Type()), found(n), keys)
 }
 
 func wanted(t reflect.Type) string {
@@ -291,9 +295,7 @@ func wanted(t reflect.Type) string {
 		return "a text"
 	case k == reflect.Slice:
 		return "a list"
-	case k == reflect.Struct:
-		return "a section of keys (" + strings.Join(fieldsOf(t).names, ", ") + ")"
-	case k == reflect.Map:
+	case k == reflect.Struct || k == reflect.Map:
 		return "a section of keys"
 	}
 	return t.String()

@@ -145,7 +145,7 @@ func TestErrorsNameTheirPlace(t *testing.T) {
 		{"optim: {lr: fast}", "optim.lr: a number is wanted, not \"fast\""},
 		{"optim: {lr: [1]}", "optim.lr: a number is wanted, not a list"},
 		{"optim: {lr: }", "optim.lr: it has no value; a number is wanted"},
-		{"optim: 3", "optim: a section of keys (lr, head_lr, steps, seed) is wanted, not \"3\""},
+		{"optim: 3", "optim: a section of keys is wanted, not \"3\": its keys are lr, head_lr, steps, seed"},
 		{"data: {train: 7}", "data.train: a list is wanted, not \"7\""},
 		{"data: {train: \"\"}", "data.train: a list is wanted"},
 		{"data: {train: [a, [b]]}", "data.train.1: a text is wanted, not a list"},
