@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -100,4 +101,11 @@ func TestSpellings(t *testing.T) {
 		require.Equal(t, 2, code)
 		require.True(t, strings.HasPrefix(problems, want), problems)
 	}
+}
+
+// The reader of prm --help | head has seen enough.
+func TestHelpIntoAClosedPipe(t *testing.T) {
+	var problems strings.Builder
+	require.Zero(t, run(context.Background(), []string{"train", "--help"}, strings.NewReader(""), closedPipe{}, &problems))
+	require.Empty(t, problems.String())
 }
