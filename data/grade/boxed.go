@@ -89,6 +89,9 @@ func lastBoxes(text string) []box {
 		for len(boxes) > 0 && boxes[len(boxes)-1].start > b.start { // boxes in this one
 			boxes = boxes[:len(boxes)-1]
 		}
+		if n := len(boxes); n > 0 && boxes[n-1].end > b.start { // it is in one without braces
+			return
+		}
 		boxes = append(boxes, b)
 		if len(boxes) > 2*maxElements {
 			boxes = append(boxes[:0], boxes[maxElements:]...)

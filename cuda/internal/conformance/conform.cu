@@ -49,6 +49,12 @@ KERNEL(64, 1) conform_convert(u32 *out, const u32 *in) {
 }
 EXPORT(conform_convert)
 
+// The sign of a zero is open where both are zeros.
+KERNEL(64, 1) conform_larger(u32 *out, const u32 *in) {
+  out[thread()] = bits(larger(number_of(in[2 * thread()]), number_of(in[2 * thread() + 1])) + 0.0f);
+}
+EXPORT(conform_larger)
+
 // Sums, products and roots of either width, and what is made of them: exact, as IEEE 754 has them.
 KERNEL(64, 1) conform_exact(u32 *out, const u32 *in) {
   float x = number_of(in[3 * thread()]), y = number_of(in[3 * thread() + 1]), z = number_of(in[3 * thread() + 2]), f[5] = {x + y, x * y, x / y, fused(x, y, z), root(x < 0 ? -x : x)};

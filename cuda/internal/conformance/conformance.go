@@ -52,6 +52,7 @@ var Cases = []Case{
 	{Name: "conform_atomic", Threads: 64, In: 128, Out: 2},
 	{Name: "conform_convert", Threads: 64, In: 128, Out: 192, Floats: true},
 	{Name: "conform_exact", Threads: 64, In: 192, Out: 960, Floats: true, Group: 15, Singles: 5},
+	{Name: "conform_larger", Threads: 64, In: 128, Out: 64, Floats: true, Group: 1, Singles: 1},
 	{Name: "conform_functions", Threads: 64, In: 64, Out: 768, Floats: true, Group: 12},
 	{Name: "conform_exp2", Threads: 64, In: 64, Out: 64, Floats: true, Near: 0x1p-21},
 	{Name: "conform_log2", Threads: 64, In: 64, Out: 64, Floats: true, Near: 0x1p-21},
