@@ -158,7 +158,7 @@ var cases = []struct {
 	{`\mathrm{Volkov}`, `\text{Volkov}`, Yes}, {`\text{June 20}`, "June 20", Yes}, {`\text{June 20}`, "June 21", No},
 	{`18\text{ minutes}`, "$$18$$ minutes", Yes}, {"1.5", "1,5", No},
 	{"x=1,y=2", "$x = 1$ and $y=2$", Yes}, {"{2}", "2", Yes}, {`\frac{\sqrt{6}+\sqrt{2}}{4}`, `\sin 75^\circ`, Yes},
-	{`\frac{1}{3}`, `33\frac{1}{3}\%`, Yes}, {`2\sqrt{3}+4`, `4+\sqrt{12}`, Yes}, {"2.0", "2", Yes}, {`\boxed{3}`, "3", Yes}, {"5", `\boxed x=\boxed{5}`, Yes},
+	{`\frac{1}{3}`, `33\frac{1}{3}\%`, Yes}, {`2\sqrt{3}+4`, `4+\sqrt{12}`, Yes}, {"2.0", "2", Yes}, {`\boxed{3}`, "3", Yes},
 	{`3\cdot 2^{5}`, "96", Yes}, {`(2,\infty)`, `x>2`, Yes},
 	{`\frac{3}{2}x^2`, `\frac{3x^2}{2}`, Yes}, {`\tfrac{1}{2}(x+y)`, `\frac{x+y}2`, Yes}, {"(x+2)(x+3)=0", "x^2+5x+6=0", Yes},
 	{"a_n=2n", "2n", Yes}, {"a_{n}=2n", "a_n = 2n", Yes}, {`\{-1,0,1\}`, "-1,0,1", Yes}, {`\text{A and B}`, "A, B", Yes},

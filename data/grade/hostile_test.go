@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/require"
 )
 
 // hostile answers aim at each bound of limits.go.
@@ -58,5 +60,14 @@ func TestHostile(t *testing.T) {
 		if v := Equal(s, s); v.Equal == No {
 			t.Errorf("%.60q is different from itself: %s", s, v.Reason)
 		}
+	}
+}
+
+// A box inside of one without braces is a part of it.
+func TestBoxInABox(t *testing.T) {
+	for text, want := range map[string]string{`\boxed x=\boxed{5}`: "x=5", `So \boxed \boxed{5}`: "5", `\boxed 3 \boxed{5}`: "5"} {
+		got, found := Extract(text)
+		require.True(t, found)
+		require.Equal(t, want, got, text)
 	}
 }

@@ -52,14 +52,21 @@ func Move(from, to string) error {
 	return d.syncFolder(filepath.Dir(to))
 }
 
-// MoveNew moves as Move does, also from a folder beside, but where there is a file of that name already the error is [fs.ErrExist]. On file
-// systems without hard links it is not looked for at the same instant.
+// MoveNew flushes a file and moves it as Move does, also from a folder beside, but where there is a file of that name already the error is
+// [fs.ErrExist]. On file systems without hard links it is not looked for at the same instant.
 func MoveNew(from, to string) error {
 	d := Disk{}
-	if err := d.before(Rename, to); err != nil {
+	f, err := os.OpenFile(from, os.O_RDWR, 0)
+	if err == nil {
+		err = errors.Join(d.sync(f), f.Close())
+	}
+	if err == nil {
+		err = d.before(Rename, to)
+	}
+	if err != nil {
 		return err
 	}
-	err := os.Link(from, to)
+	err = os.Link(from, to)
 	switch {
 	case err == nil:
 		err = os.Remove(from)

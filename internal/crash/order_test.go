@@ -32,7 +32,11 @@ func TestOrderOfOperations(t *testing.T) {
 				if mark := strings.Index(name, ".tmp-"); mark > 0 {
 					name = name[1:mark]
 				}
-				flushed[filepath.Join(filepath.Dir(path), strings.TrimSuffix(name, ".part"))] = true
+				dir, name := filepath.Dir(path), strings.TrimSuffix(name, ".part")
+				flushed[filepath.Join(dir, name)] = true
+				if atomicfile.Temporary(filepath.Base(dir)) { // made in a folder of its own, beside its place
+					flushed[filepath.Join(filepath.Dir(dir), name)] = true
+				}
 			case "rename":
 				if atomicfile.Temporary(filepath.Base(path)) {
 					continue // a folder that is on its way out
