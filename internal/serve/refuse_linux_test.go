@@ -2,6 +2,7 @@ package serve
 
 import (
 	"net"
+	"net/http"
 	"testing"
 	"time"
 
@@ -33,8 +34,9 @@ func TestRefuseConnections(t *testing.T) {
 // A server that drains takes no new connection, though it has its listener open still.
 func TestDrainRefusesNewConnections(t *testing.T) {
 	s, address, stop, ended := listening(t, newFake(), Options{}, nil)
-	c := raw(t, "http://"+address, "") // keeps the server for a moment
+	c := raw(t, "http://"+address, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n") // keeps the server for a moment
 	defer func() { _ = c.Close() }()
+	require.Equal(t, http.StatusOK, answerOn(t, c).StatusCode)
 	stop()
 	waitFor(t, "it drains", s.isDraining)
 	time.Sleep(50 * time.Millisecond)
