@@ -117,7 +117,9 @@ func TestServeReloads(t *testing.T) {
 // hangup sends SIGHUP and waits until the server has said a word.
 func hangup(t *testing.T, said func() string, word string) {
 	t.Helper()
-	require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGHUP))
+	self, err := os.FindProcess(os.Getpid())
+	require.NoError(t, err)
+	require.NoError(t, self.Signal(syscall.SIGHUP))
 	require.Eventually(t, func() bool { return strings.Contains(said(), word) }, 20*time.Second, 10*time.Millisecond, "%s", said())
 }
 
