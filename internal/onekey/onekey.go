@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"unicode/utf8"
 )
 
 // Check reports the first key that an object of the text holds twice, at any depth. Text that is not JSON is none of its business: it
@@ -50,9 +51,10 @@ func Check(text []byte) error {
 	}
 	return nil
 }
+// unquote gives a key as encoding/json reads it, which replaces bytes that are not UTF-8.
 
 func unquote(token []byte) (key string, err error) {
-	if bytes.IndexByte(token, '\\') < 0 {
+	if bytes.IndexByte(token, '\\') < 0 && utf8.Valid(token) {
 		return string(token[1 : len(token)-1]), nil
 	}
 	err = json.Unmarshal(token, &key)
