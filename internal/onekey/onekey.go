@@ -51,6 +51,7 @@ func Check(text []byte) error {
 	}
 	return nil
 }
+
 // unquote gives a key as encoding/json reads it, which replaces bytes that are not UTF-8.
 
 func unquote(token []byte) (key string, err error) {
