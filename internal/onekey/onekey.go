@@ -53,7 +53,6 @@ func Check(text []byte) error {
 }
 
 // unquote gives a key as encoding/json reads it, which replaces bytes that are not UTF-8.
-
 func unquote(token []byte) (key string, err error) {
 	if bytes.IndexByte(token, '\\') < 0 && utf8.Valid(token) {
 		return string(token[1 : len(token)-1]), nil
