@@ -23,8 +23,10 @@ var (
 		group value path route sequence function quadruple tuple game round match goal lap race move turn roll flip draw test
 		question problem exam class lesson grade vote score mark item object thing unit figure shape color colour gift present
 		photo picture song movie video message call job task project order meal dinner lunch serving portion spoon drop field
-		farm garden row column stack pile bunch bundle tank bucket 人 个 种 本 只 名 条 件 张 次 棵 辆 头 位 岁 块 支 对 组 套 双 题 页 步 根 间 台 朵 颗 粒 份
-		箱 袋 瓶 杯 班 枝 片 户 座 盒 排 种方法 个人 名学生 种不同的方法 单位 cheese soldier monkey mango peach grape lemon berry strawberry tomato potato
+		farm garden row column stack pile bunch bundle tank bucket 人 个 种 本 只 名 条 件 张 次 棵 辆 头 位 岁 块 支 对 组
+		套 双 题 页 步 根 间 台 朵 颗 粒 份
+		箱 袋 瓶 杯 班 枝 片 户 座 盒 排 种方法 个人 名学生 种不同的方法 单位 cheese soldier monkey mango peach
+		grape lemon berry strawberry tomato potato
 		carrot onion bean nut peanut donut doughnut muffin cupcake brownie lollipop gumball farmer nurse doctor dancer singer
 		runner tourist camper cyclist driver gardener baker painter artist musician kitten puppy puppies kitty fox frog turtle
 		butterfly pet kite puzzle balloon lamp light bulb computer phone laptop tablet battery tire key ring necklace bracelet
@@ -77,7 +79,9 @@ func sameWords(a, b []string) bool {
 // isCounted tells whether a Chinese word begins with a measure word and bounds nothing: 种情况.
 func isCounted(w string) bool {
 	r := []rune(w)
-	return len(r) > 1 && strings.ContainsRune("个种本只名条件张次棵辆头位块支对组套双题页间台朵颗粒份箱袋瓶杯枝片户盒排人", r[0]) && !strings.ContainsAny(w, "以多余半")
+	const counters = "个种本只名条件张次棵辆头位块支对组套双题页间台朵颗粒份" +
+		"箱袋瓶杯枝片户盒排人"
+	return len(r) > 1 && strings.ContainsRune(counters, r[0]) && !strings.ContainsAny(w, "以多余半")
 }
 
 // harmlessBefore are words that say nothing before a number. Others make another value of it: square root of 12, multiples of 12.

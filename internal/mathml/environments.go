@@ -171,8 +171,10 @@ func (p *parser) substack() (node, error) {
 // fences that \left, \right and \big take beside single characters.
 var fences = map[string]string{
 	`\{`: "{", `\}`: "}", `\|`: "‖", `\lbrace`: "{", `\rbrace`: "}", `\lbrack`: "[", `\rbrack`: "]", `\langle`: "⟨", `\rangle`: "⟩",
-	`\lfloor`: "⌊", `\rfloor`: "⌋", `\lceil`: "⌈", `\rceil`: "⌉", `\vert`: "|", `\lvert`: "|", `\rvert`: "|", `\Vert`: "‖", `\lVert`: "‖",
-	`\rVert`: "‖", "<": "⟨", ">": "⟩", "(": "(", ")": ")", "[": "[", "]": "]", "|": "|", "/": "/", ".": "", `\uparrow`: "↑", `\downarrow`: "↓",
+	`\lfloor`: "⌊", `\rfloor`: "⌋", `\lceil`: "⌈", `\rceil`: "⌉", `\vert`: "|", `\lvert`: "|", `\rvert`: "|", `\Vert`: "‖",
+	`\lVert`: "‖",
+	`\rVert`: "‖", "<": "⟨", ">": "⟩", "(": "(", ")": ")", "[": "[", "]": "]", "|": "|", "/": "/", ".": "", `\uparrow`: "↑",
+	`\downarrow`: "↓",
 	`\backslash`: `\`,
 }
 

@@ -11,25 +11,29 @@ var characters = map[string]string{
 
 // The tables are a command and its character, pair after pair.
 const (
-	identifiers = `alpha α beta β gamma γ delta δ epsilon ϵ varepsilon ε zeta ζ eta η theta θ vartheta ϑ iota ι kappa κ lambda λ mu μ nu ν
-		xi ξ omicron ο pi π varpi ϖ rho ρ varrho ϱ sigma σ varsigma ς tau τ upsilon υ phi ϕ varphi φ chi χ psi ψ omega ω ell ℓ hbar ℏ imath ı
-		jmath ȷ partial ∂ infty ∞ emptyset ∅ varnothing ∅ aleph ℵ wp ℘ Re ℜ Im ℑ degree ° prime ′ circ ∘ bullet ∙ star ⋆ ast ∗ angle ∠
-		measuredangle ∡ triangle △ square □ Box □ blacksquare ■ diamond ⋄ Diamond ◇ clubsuit ♣ diamondsuit ♢ heartsuit ♡ spadesuit ♠ odot ⊙
-		top ⊤ bot ⊥ dagger † ddagger ‡ S § P ¶ pounds £ euro € copyright © checkmark ✓ nabla ∇ surd √ sharp ♯ flat ♭ natural ♮ complement ∁
-		eth ð bigcirc ◯ lozenge ◊ bigstar ★ cdotp · ldotp .`
+	identifiers = `alpha α beta β gamma γ delta δ epsilon ϵ varepsilon ε zeta ζ eta η theta θ vartheta ϑ iota ι kappa κ
+		lambda λ mu μ nu ν xi ξ omicron ο pi π varpi ϖ rho ρ varrho ϱ sigma σ varsigma ς tau τ upsilon υ phi ϕ varphi φ chi χ
+		psi ψ omega ω ell ℓ hbar ℏ imath ı jmath ȷ partial ∂ infty ∞ emptyset ∅ varnothing ∅ aleph ℵ wp ℘ Re ℜ Im ℑ
+		degree ° prime ′ circ ∘ bullet ∙ star ⋆ ast ∗ angle ∠ measuredangle ∡ triangle △ square □ Box □ blacksquare ■
+		diamond ⋄ Diamond ◇ clubsuit ♣ diamondsuit ♢ heartsuit ♡ spadesuit ♠ odot ⊙ top ⊤ bot ⊥ dagger † ddagger ‡ S §
+		P ¶ pounds £ euro € copyright © checkmark ✓ nabla ∇ surd √ sharp ♯ flat ♭ natural ♮ complement ∁ eth ð bigcirc ◯
+		lozenge ◊ bigstar ★ cdotp · ldotp .`
 	uprights  = `Gamma Γ Delta Δ Theta Θ Lambda Λ Xi Ξ Pi Π Sigma Σ Upsilon Υ Phi Φ Psi Ψ Omega Ω`
-	operators = `pm ± mp ∓ times × div ÷ cdot ⋅ oplus ⊕ ominus ⊖ otimes ⊗ oslash ⊘ cap ∩ cup ∪ uplus ⊎ sqcap ⊓ sqcup ⊔ vee ∨ lor ∨ wedge ∧
-		land ∧ setminus ∖ smallsetminus ∖ wr ≀ amalg ⨿ triangleleft ◁ triangleright ▷ lnot ¬ neg ¬ forall ∀ exists ∃ nexists ∄ leq ≤ le ≤ geq ≥
-		ge ≥ leqslant ⩽ geqslant ⩾ ll ≪ gg ≫ neq ≠ ne ≠ equiv ≡ sim ∼ simeq ≃ cong ≅ approx ≈ asymp ≍ doteq ≐ propto ∝ triangleq ≜ prec ≺ succ ≻
-		preceq ⪯ succeq ⪰ subset ⊂ supset ⊃ subseteq ⊆ supseteq ⊇ subsetneq ⊊ supsetneq ⊋ sqsubseteq ⊑ in ∈ ni ∋ notin ∉ mid ∣ nmid ∤ parallel ∥
-		nparallel ∦ perp ⊥ vdash ⊢ dashv ⊣ models ⊨ vDash ⊨ lesssim ≲ gtrsim ≳ nleq ≰ ngeq ≱ nless ≮ ngtr ≯ nsubseteq ⊈ coloneqq ≔ to →
-		rightarrow → leftarrow ← gets ← leftrightarrow ↔ Rightarrow ⇒ Leftarrow ⇐ Leftrightarrow ⇔ longrightarrow ⟶ longleftarrow ⟵
-		Longrightarrow ⟹ Longleftarrow ⟸ Longleftrightarrow ⟺ longleftrightarrow ⟷ implies ⟹ impliedby ⟸ iff ⟺ mapsto ↦ longmapsto ⟼ uparrow ↑
-		downarrow ↓ updownarrow ↕ Uparrow ⇑ Downarrow ⇓ nearrow ↗ searrow ↘ swarrow ↙ nwarrow ↖ hookrightarrow ↪ rightharpoonup ⇀
-		rightleftharpoons ⇌ rightsquigarrow ⇝ leadsto ⇝ therefore ∴ because ∵ ldots … dots … dotsc … dotsb ⋯ dotsm ⋯ cdots ⋯ vdots ⋮ ddots ⋱
-		colon : backslash \ lbrace { rbrace } lbrack [ rbrack ] langle ⟨ rangle ⟩ lfloor ⌊ rfloor ⌋ lceil ⌈ rceil ⌉ vert | lvert | rvert |
-		Vert ‖ lVert ‖ rVert ‖ | ‖ { { } } % % $ $ # # & & _ _ lt < gt > And & dotso … slash / / /`
-	large     = `sum ∑ prod ∏ coprod ∐ bigcup ⋃ bigcap ⋂ bigoplus ⨁ bigotimes ⨂ bigvee ⋁ bigwedge ⋀ bigsqcup ⨆ biguplus ⨄`
+	operators = `pm ± mp ∓ times × div ÷ cdot ⋅ oplus ⊕ ominus ⊖ otimes ⊗ oslash ⊘ cap ∩ cup ∪ uplus ⊎ sqcap ⊓
+		sqcup ⊔ vee ∨ lor ∨ wedge ∧ land ∧ setminus ∖ smallsetminus ∖ wr ≀ amalg ⨿ triangleleft ◁ triangleright ▷
+		lnot ¬ neg ¬ forall ∀ exists ∃ nexists ∄ leq ≤ le ≤ geq ≥ ge ≥ leqslant ⩽ geqslant ⩾ ll ≪ gg ≫ neq ≠ ne ≠
+		equiv ≡ sim ∼ simeq ≃ cong ≅ approx ≈ asymp ≍ doteq ≐ propto ∝ triangleq ≜ prec ≺ succ ≻ preceq ⪯ succeq ⪰
+		subset ⊂ supset ⊃ subseteq ⊆ supseteq ⊇ subsetneq ⊊ supsetneq ⊋ sqsubseteq ⊑ in ∈ ni ∋ notin ∉ mid ∣ nmid ∤
+		parallel ∥ nparallel ∦ perp ⊥ vdash ⊢ dashv ⊣ models ⊨ vDash ⊨ lesssim ≲ gtrsim ≳ nleq ≰ ngeq ≱ nless ≮
+		ngtr ≯ nsubseteq ⊈ coloneqq ≔ to → rightarrow → leftarrow ← gets ← leftrightarrow ↔ Rightarrow ⇒ Leftarrow ⇐
+		Leftrightarrow ⇔ longrightarrow ⟶ longleftarrow ⟵ Longrightarrow ⟹ Longleftarrow ⟸ Longleftrightarrow ⟺
+		longleftrightarrow ⟷ implies ⟹ impliedby ⟸ iff ⟺ mapsto ↦ longmapsto ⟼ uparrow ↑ downarrow ↓ updownarrow ↕
+		Uparrow ⇑ Downarrow ⇓ nearrow ↗ searrow ↘ swarrow ↙ nwarrow ↖ hookrightarrow ↪ rightharpoonup ⇀ rightleftharpoons ⇌
+		rightsquigarrow ⇝ leadsto ⇝ therefore ∴ because ∵ ldots … dots … dotsc … dotsb ⋯ dotsm ⋯ cdots ⋯ vdots ⋮
+		ddots ⋱ colon : backslash \ lbrace { rbrace } lbrack [ rbrack ] langle ⟨ rangle ⟩ lfloor ⌊ rfloor ⌋ lceil ⌈ rceil ⌉
+		vert | lvert | rvert | Vert ‖ lVert ‖ rVert ‖ | ‖ { { } } % % $ $ # # & & _ _ lt < gt > And & dotso … slash / / /`
+	large = `sum ∑ prod ∏ coprod ∐ bigcup ⋃ bigcap ⋂ bigoplus ⨁ bigotimes ⨂ bigvee ⋁ bigwedge ⋀ bigsqcup ⨆
+		biguplus ⨄`
 	integrals = `int ∫ iint ∬ iiint ∭ oint ∮ oiint ∯`
 	functions = `sin cos tan cot sec csc arcsin arccos arctan arccot sinh cosh tanh coth log ln lg exp deg arg dim ker hom Arg sgn lcm`
 	limiting  = `lim max min sup inf gcd det Pr limsup liminf argmax argmin`

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Builds what the Dockerfile describes without a container engine, and runs it: scripts/deploy/image.sh [ROOT]
+# Builds what the Dockerfile describes without a container engine, and runs it: scripts/deploy/image.sh [ROOTFS]
 # The program is built by the Dockerfile's own RUN line, from a copy of the committed tree; its base image is made by debootstrap (minbase of
-# the release that FROM names) or taken from ROOT; COPY, ENV, USER and ENTRYPOINT hold. In a chroot as that user it says its version, scores
-# with a model that is mounted read-only, and serves: health, readiness, a score, SIGTERM. Needs root, Go, git, curl and, without ROOT,
+# the release that FROM names) or taken from ROOTFS; COPY, ENV, USER and ENTRYPOINT hold. In a chroot as that user it says its version, scores
+# with a model that is mounted read-only, and serves: health, readiness, a score, SIGTERM. Needs root, Go, git, curl and, without ROOTFS,
 # debootstrap and Debian's mirror.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -11,8 +11,8 @@ server=
 cleanup() {
 	[ -z "$server" ] || kill "$server" 2>/dev/null || true
 	wait 2>/dev/null || true
-	mountpoint -q "$work/root/models" && umount "$work/root/models"
-	mountpoint -q "$work/root/proc" && umount "$work/root/proc"
+	mountpoint -q "$work/rootfs/models" && umount "$work/rootfs/models"
+	mountpoint -q "$work/rootfs/proc" && umount "$work/rootfs/proc"
 	rm -rf --one-file-system "$work"
 }
 trap cleanup EXIT
@@ -27,28 +27,28 @@ build=$(sed -n 's/^RUN \(CGO_ENABLED=0 go build .*\)$/\1/p' "$file")
 
 # FROM debian: the root file system.
 if [ $# -gt 0 ]; then
-	cp -a "$1" "$work/root"
+	cp -a "$1" "$work/rootfs"
 else
 	[ "$(field FROM)" = debian:12-slim ] || { echo "FROM $(field FROM): this script knows debian:12-slim" >&2; exit 1; }
-	debootstrap --variant=minbase bookworm "$work/root" >"$work/debootstrap.log" || { tail "$work/debootstrap.log"; exit 1; }
+	debootstrap --variant=minbase bookworm "$work/rootfs" >"$work/debootstrap.log" || { tail "$work/debootstrap.log"; exit 1; }
 fi
-chmod 755 "$work" "$work/root"
-cp "$work/prm" "$work/root$(sed -n 's/^COPY --from=build \/prm //p' "$file")"
-mkdir -p "$work/root/usr/share/doc/prm"
-cp "$work/THIRD_PARTY_NOTICES.txt" LICENSE "$work/root/usr/share/doc/prm/"
-mkdir -p "$work/root/models" "$work/root/proc"
-mount -t proc proc "$work/root/proc"
+chmod 755 "$work" "$work/rootfs"
+cp "$work/prm" "$work/rootfs$(sed -n 's/^COPY --from=build \/prm //p' "$file")"
+mkdir -p "$work/rootfs/usr/share/doc/prm"
+cp "$work/THIRD_PARTY_NOTICES.txt" LICENSE "$work/rootfs/usr/share/doc/prm/"
+mkdir -p "$work/rootfs/models" "$work/rootfs/proc"
+mount -t proc proc "$work/rootfs/proc"
 go run ./internal/tools/randommodel --shape test --out "$work/models/prm"
 go run ./cmd/prm train --quiet --model "$work/models/prm" --data scripts/deploy/image.jsonl --out "$work/run" --batch-size 2 --steps 2 --train full
 mv "$work/run/model" "$work/models/scorer"
 chmod -R a+rX "$work/models"
-mount --bind -o ro "$work/models" "$work/root/models"
-mount -o remount,bind,ro "$work/root/models"
+mount --bind -o ro "$work/models" "$work/rootfs/models"
+mount -o remount,bind,ro "$work/rootfs/models"
 
 entry=$(field ENTRYPOINT | tr -d '[]"')
 # Its environment, its user, nothing of this machine's but the network.
 # shellcheck disable=SC2207
-inside=(env -i $(field ENV) PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin chroot "--userspec=$(field USER)" "$work/root" "$entry")
+inside=(env -i $(field ENV) PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin chroot "--userspec=$(field USER)" "$work/rootfs" "$entry")
 run() { "${inside[@]}" "$@"; }
 run version | grep -F "prm image, commit "
 run devices

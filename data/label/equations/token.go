@@ -60,11 +60,13 @@ var latexNothing = map[string]bool{
 }
 
 var runes = map[rune]kind{
-	'+': plus, '-': minus, '−': minus, '–': minus, '*': times, '×': times, '·': times, '⋅': times, '∗': times, '/': divide, '÷': divide,
+	'+': plus, '-': minus, '−': minus, '–': minus, '*': times, '×': times, '·': times, '⋅': times, '∗': times, '/': divide,
+	'÷': divide,
 	'⁄': divide, '^': power,
 	'(': open, '[': open, '{': open, ')': closing, ']': closing, '}': closing, '%': percent, '!': factorial, '=': equals, '≈': about,
 	'≅': about,
-	'<': cut, '>': cut, '≤': cut, '≥': cut, '≠': cut, '≡': cut, ',': cut, ';': cut, '→': cut, '⇒': cut, '⟹': cut, '∴': cut, '\n': cut, 'π': pi,
+	'<': cut, '>': cut, '≤': cut, '≥': cut, '≠': cut, '≡': cut, ',': cut, ';': cut, '→': cut, '⇒': cut, '⟹': cut, '∴': cut,
+	'\n': cut, 'π': pi,
 	'√': root,
 }
 
