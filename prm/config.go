@@ -139,7 +139,7 @@ type LoRAConfig struct {
 type LossConfig struct {
 	Kind        loss.Kind `yaml:"kind"`         // mse (default), bce, or ce (two-class heads)
 	LambdaStep  *float64  `yaml:"lambda_step"`  // weight of the steps' part, from 0; 1
-	LambdaFinal *Lambda   `yaml:"lambda_final"` // weight of the trajectories' part, from 0; balanced: divided by the share that has that label; 1
+	LambdaFinal *Lambda   `yaml:"lambda_final"` // weight of the trajectories' part, from 0; balanced: divided by the share with that label; 1
 }
 
 // Batch sizes an optimizer step.

@@ -19,7 +19,7 @@ import (
 )
 
 type labelCommand struct {
-	Run    labelRunCommand    `cmd:"" name:"trajectories" default:"withargs" help:"Label trajectories, or go on where a run stopped (the default)."`
+	Run    labelRunCommand    `cmd:"" name:"trajectories" default:"withargs" help:"Label trajectories, or go on with a run (the default)."`
 	Status labelStatusCommand `cmd:"" help:"Say what an output folder holds, what is open and what was spent."`
 	Report labelReportCommand `cmd:"" help:"Write a self-contained HTML report of an output folder."`
 	Merge  labelMergeCommand  `cmd:"" help:"Join the output folders of all shards."`

@@ -83,7 +83,7 @@ type openFlags struct {
 	Format    string `help:"Public format of a model folder that fits several, one of ${formats}."`
 	Reference string `help:"Folder of the language model that an implicit reward (format eurus) is relative to."`
 	LowMemory bool   `help:"Hold one matrix of the model in memory at a time: slower; automatic from half of the memory on."`
-	DType     string `name:"dtype" default:"auto" help:"Arithmetic: auto, f32, f64, bf16 on a GPU or a CPU with AVX512_BF16, or int8 on the CPU (other scores)."`
+	DType     string `name:"dtype" default:"auto" help:"Arithmetic: auto, f32, f64, bf16 (GPU, AVX512_BF16) or int8 (CPU; other scores)."`
 	machineFlags
 }
 

@@ -25,8 +25,8 @@ func pairs(words string) map[string]string {
 var (
 	// dropped commands say nothing about the value.
 	dropped = setOf(`quad qquad displaystyle textstyle scriptstyle limits nolimits hline mathstrut strut hfill
-		thinspace enspace space normalsize large Large LARGE huge Huge tiny footnotesize scriptsize small smallskip medskip rm bf it middle nonumber notag
-		phantom`)
+		thinspace enspace space normalsize large Large LARGE huge Huge tiny footnotesize scriptsize small smallskip medskip rm bf it
+		middle nonumber notag phantom`)
 	textCommands = setOf(`text textbf textit textrm textsf texttt textnormal mbox hbox emph textup`)
 	fontCommands = setOf(`mathrm mathbf mathit mathsf mathtt boldsymbol bm mathnormal mathbb mathcal mathfrak operatorname variable
 		boxed fbox ensuremath underline uline`)
