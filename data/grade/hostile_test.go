@@ -71,3 +71,12 @@ func TestBoxInABox(t *testing.T) {
 		require.Equal(t, want, got, text)
 	}
 }
+
+// Dashes behind an answer begin no remark where no word follows them.
+func TestOnlyDashes(t *testing.T) {
+	for _, dashes := range []string{" -- -", " ---  -", " - - -"} {
+		answer, ok := Extract("The answer is 5" + dashes)
+		require.True(t, ok)
+		require.Equal(t, "5"+dashes, answer)
+	}
+}

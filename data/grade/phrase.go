@@ -108,9 +108,9 @@ func startsRemark(s string) bool {
 	next := strings.TrimLeft(s[len(w):min(len(s), len(w)+64)], " .")
 	switch {
 	case w == "":
-		return (strings.HasPrefix(s, "- ") || strings.HasPrefix(s, "-- ") || strings.HasPrefix(s,
-			"--- ")) && len(s) > 2 && isLetter(strings.TrimLeft(s, "- ")[0]) &&
-			!mathStart(strings.TrimLeft(s, "- "))
+		dash := strings.HasPrefix(s, "- ") || strings.HasPrefix(s, "-- ") || strings.HasPrefix(s, "--- ")
+		rest := strings.TrimLeft(s, "- ")
+		return dash && rest != "" && isLetter(rest[0]) && !mathStart(rest)
 	case len(s) > 2 && s[1] == '.' && (strings.EqualFold(s[:3], "i.e") || strings.EqualFold(s[:3], "e.g")):
 		return true
 	case len(w) == 1 && w != "I":
