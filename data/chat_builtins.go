@@ -22,9 +22,8 @@ var chatFilters = strings.Fields(`abs attr capitalize d default dictsort e escap
 	map max min reject rejectattr replace reverse round safe select selectattr sort string sum title tojson trim unique upper`)
 
 // chatMethods are the engine's methods of strings, taken as they are. As in transformers' sandbox no list or dict can be changed.
-var chatMethods = strings.Fields(`capitalize casefold count
-	endswith find isalnum isalpha isascii isdecimal isdigit islower isnumeric isspace
-	istitle isupper lower partition removeprefix removesuffix rfind rpartition splitlines startswith swapcase title upper`)
+var chatMethods = strings.Fields(`capitalize casefold count endswith find isalnum isalpha isascii isdecimal isdigit islower isnumeric
+	isspace istitle isupper lower partition removeprefix removesuffix rfind rpartition splitlines startswith swapcase title upper`)
 
 func chatEnvironment(now time.Time) (*exec.Environment, error) {
 	tags, err := chatTags()

@@ -53,11 +53,13 @@ func (p *ParquetWriter) Write(t *Trajectory) error {
 			extra[k] = v
 		}
 	}
-	row := rowfile.Trajectory{ID: t.ID, Problem: t.Problem, Thinking: t.Thinking, Response: t.Response, Steps: t.Steps,
-		ResponseSteps: t.ResponseSteps,
-		Labels: rowfile.Labels{Steps: t.Labels.Steps, Trajectory: t.Labels.Trajectory, Weights: t.Labels.Weights,
-			TrajectoryWeight: t.Labels.TrajectoryWeight},
-		Source: t.Source, Answer: t.Answer}
+	row := rowfile.Trajectory{
+		ID: t.ID, Problem: t.Problem, Thinking: t.Thinking, Response: t.Response, Steps: t.Steps, ResponseSteps: t.ResponseSteps,
+		Labels: rowfile.Labels{
+			Steps: t.Labels.Steps, Trajectory: t.Labels.Trajectory, Weights: t.Labels.Weights, TrajectoryWeight: t.Labels.TrajectoryWeight,
+		},
+		Source: t.Source, Answer: t.Answer,
+	}
 	for _, f := range []struct {
 		object map[string]json.RawMessage
 		into   *string

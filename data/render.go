@@ -124,9 +124,8 @@ func (r *Renderer) Warnings(examples []*Example) []string {
 		}
 	}
 	if n > 0 {
-		return []string{fmt.Sprintf("%d trajectories have a label for their last step and one for the whole read at the same token: one head "+
-			"cannot fit both. "+
-			"Set text.final to a token of its own (now %s), or head.final: own", n, r.opt.Final)}
+		return []string{fmt.Sprintf("%d trajectories have a label for their last step and one for the whole read at the same token: "+
+			"one head cannot fit both. Set text.final to a token of its own (now %s), or head.final: own", n, r.opt.Final)}
 	}
 	return nil
 }

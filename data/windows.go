@@ -62,8 +62,8 @@ func WindowsWithin(ctx context.Context, n int, limits RenderLimits, tokens func(
 				if err != nil {
 					return nil, err
 				}
-				return nil, tooLong(size,
-					limit, fmt.Sprintf("step %d alone has %d tokens with the problem, at most %d fit into a window", read, size, limit))
+				return nil, tooLong(size, limit,
+					fmt.Sprintf("step %d alone has %d tokens with the problem, at most %d fit into a window", read, size, limit))
 			}
 			to, size, err = s.last(from, read, limit)
 		}

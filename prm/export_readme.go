@@ -69,13 +69,14 @@ func quoted(text string) string {
 }
 
 func (x *export) snippet() string {
+	const softmax = "scores = model(input_ids).logits.softmax(-1)[..., 1]  # read at each step's last token"
 	switch x.To {
 	case ToPEFT:
-		return "from peft import AutoPeftModelForTokenClassification\nmodel = AutoPeftModelForTokenClassification.from_" +
-			"pretrained(\".\")\nscores = model(input_ids).logits.softmax(-1)[..., 1]  # read at each step's last token"
+		return "from peft import AutoPeftModelForTokenClassification\n" +
+			"model = AutoPeftModelForTokenClassification.from_pretrained(\".\")\n" + softmax
 	case ToProcessReward:
 		return "# vllm serve . --runner pooling; POST /pooling gives [p_wrong, p_right] at each <extra_0>"
 	}
-	return "from transformers import AutoModelForTokenClassification\nmodel = AutoModelForTokenClassification.from_pret" +
-		"rained(\".\")\nscores = model(input_ids).logits.softmax(-1)[..., 1]  # read at each step's last token"
+	return "from transformers import AutoModelForTokenClassification\n" +
+		"model = AutoModelForTokenClassification.from_pretrained(\".\")\n" + softmax
 }

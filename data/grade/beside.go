@@ -14,8 +14,8 @@ var (
 		`\quad`, `\qquad`, `\equiv`, `\pmod`, `\bmod`, `\mod`, `\text`, `\begin`, `\end`, `\therefore`, `\because`, "。", "，", "：", "**", `\boxed`,
 		`\fbox`, `\framebox`, "</", "<|", "answer>", "think>"}
 	layoutOnly = strings.NewReplacer(`\left`, "", `\right`, "", `\displaystyle`, "", `\!`, "", `\,`, "", `\;`, "", `\:`, "", `\ `, "",
-		`\blacksquare`, "", `\checkmark`, "", `\square`, "", `\Box`, "", `\qed`, "", "✓", "", "✔", "", "■", "", "□", "", "{", "", "}", "", ".",
-		"", "!", "!", "*", "", "_", "", "~", "", `"`, "", "`", "")
+		`\blacksquare`, "", `\checkmark`, "", `\square`, "", `\Box`, "", `\qed`, "", "✓", "", "✔", "", "■", "", "□", "", "{", "", "}", "",
+		".", "", "!", "!", "*", "", "_", "", "~", "", `"`, "", "`", "")
 	bullet     = regexp.MustCompile(`(?:^|\n)\s*[-+*]\s+$`) // of a Markdown list
 	moreDigits = regexp.MustCompile(`^(?:(?:,|\{,\})\d{3})+`)
 	unitBeside = regexp.MustCompile(`^\s*(?:\\[,;!: ]|~|\s)*(?:\\(?:text|mathrm|mbox|textrm)\s*\{[^{}]*\}(?:\^\{?\d\}?)?|` +

@@ -7,9 +7,8 @@ import (
 
 var (
 	// subordinate begins a clause that only explains the one behind it: since a = 2, x = 8.
-	subordinate = regexp.MustCompile(`(?i)^(?:(?:so|thus|hence|therefore|now|and|but),?\s+)?(?:since|because|as|when|if|given|o` +
-		`nce|while|although|` +
-		`though)\s`)
+	subordinate = regexp.MustCompile(`(?i)^(?:(?:so|thus|hence|therefore|now|and|but),?\s+)?(?:since|because|as|when|if|given|` +
+		`once|while|although|though)\s`)
 	// assignment is a name with its value.
 	assignment = regexp.MustCompile(`^(?:\$|\\\(|\\\[)?\s*\\?[A-Za-z]{1,2}(?:_\{?\w+\}?)?\s*=`)
 	clauseEnd  = regexp.MustCompile(`,\s+|\s+then\s+`)

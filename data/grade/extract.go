@@ -136,8 +136,8 @@ func inside(content string) finding {
 }
 
 // introduction are words before an answer that say nothing: it is, a total of.
-var introduction = regexp.MustCompile(`(?i)^(?:(?:it|this|that|he|she|which) (?:is|was|equals)|it's|they are|there (?:is|are)|we ` +
-	`(?:get|have|obtain|find)|` +
+var introduction = regexp.MustCompile(`(?i)^(?:(?:it|this|that|he|she|which) (?:is|was|equals)|it's|they are|there (?:is|are)|` +
+	`we (?:get|have|obtain|find)|` +
 	`(?:a|the) (?:grand )?total (?:number )?of|exactly|altogether|(?:the|its|our) (?:[a-z]+ ){0,4}?(?:total|value|sum|number|result|area|` +
 	`volume|length|distance|price|cost|probability|average|mean|median|perimeter|speed)(?: of (?:[a-z]+ ){0,3}[a-z]+)? (?:is|was|equals))\s+`)
 

@@ -10,8 +10,8 @@ import (
 var marker = regexp.MustCompile(`(?i)####` +
 	`|\bfinal\s+(?:answer|result)\b(?:\s*(?:is|are|equals)\b(?:n't\b)?)?` +
 	`|\banswers?\b(?:\s+(?:to|of|for|in)\b[^.:\n$\\\d]{0,60}?)?` +
-	`(?:\s+(?:is|are|should be|must be|will be|would be|equals|comes out to be|turns out to be)\b|\s*\([^()\n]{0,40}\)\s*[:：]|\*{0,` +
-	`2}\s*[:=：]|\*{0,2}\s+[—–-]\s)` +
+	`(?:\s+(?:is|are|should be|must be|will be|would be|equals|comes out to be|turns out to be)\b|` +
+	`\s*\([^()\n]{0,40}\)\s*[:：]|\*{0,2}\s*[:=：]|\*{0,2}\s+[—–-]\s)` +
 	`|\b(?:correct|right|best)\s+(?:option|choice|answer|one)\b(?:\s+(?:is\b|should be\b|would be\b)|\s*[:：])` +
 	`|\b(?:ans|final)\.?\s*[:：]` +
 	`|\b(?:option|choice|solution|result)\s*(?:is\b|:)|\b(?:result|solution)s?\s+(?:are|equals)\b` +
@@ -57,10 +57,9 @@ func marked(s string) (finding, bool) {
 
 var (
 	// filler may stand between a marker and the answer.
-	filler = regexp.MustCompile(`(?i)^(?:(?:is|are|be|indeed|thus|therefore|then|clearly|definitely|certainly|surely` +
-		`|obviously|evidently|actually|simply|just|exactly|precisely|hence|so|given by|` +
-		`equal to|equals|to be|that|found to be|option|choice|now|also|still|only|the (?:value|number|option|` +
-		`choice|expression|set|interval|integer|fraction|total|sum)(?: of)?|it is|we (?:get|have|obtain)|it's|` +
+	filler = regexp.MustCompile(`(?i)^(?:(?:is|are|be|indeed|thus|therefore|then|clearly|definitely|certainly|surely|` +
+		`obviously|evidently|actually|simply|just|exactly|precisely|hence|so|given by|equal to|equals|to be|that|found to be|` +
+		`option|choice|now|also|still|only|the (?:value|number|option|choice|expression|set|interval|integer|fraction|total|sum)(?: of)?|it is|we (?:get|have|obtain)|it's|` +
 		`approximately|about|roughly|around)(?:\s+|\s*:\s*|[,，]\s+)|是|为|应该|：|应)`)
 	// denial are words right behind a marker that leave no value: what follows is not the answer, or bounds it.
 	denial = regexp.MustCompile(`(?i)^(?:(?:is\s+|are\s+)?(?:not|never|neither|isn't|aren't|wasn't|won't|cannot|can't)\b|n't\b|不是|并非)`)
@@ -68,12 +67,11 @@ var (
 		`other) than|no (?:less|more|fewer|greater) than|not (?:less|more|greater) than|between|up to|over|under|` +
 		`below|above|beyond|somewhere|either|within|nearly|almost|close to|大于|小于|至少|至多|不超过|不少于)(?:\s|\b)`)
 	// refusal behind a value or an option takes it back: D is incorrect.
-	refusal = regexp.MustCompile(`(?i)^\W*(?:(?:does\s+not|doesn't|do\s+not|don't|cannot|can't|can\s+not)\s+(?:work|f` +
-		`it|satisfy|hold|count|be)|fails?)\b|` +
-		`^\W*(?:is|are|was|were|seems?|looks?|(?:can|must|should|may) be|(?:has|have) been)\s+(?:(?:also|clearly|` +
-		`obviously|therefore|thus)\s+)?(?:(?:not|n't)\s+(?:it|true|possible|correct|right|the\b|an?\b|what)|incorrect|wrong|false|inv` +
-		`alid|impossible|` +
-		`ruled\s+out|eliminated|rejected|excluded|discarded|extraneous|too\s+(?:large|small|big))\b`)
+	refusal = regexp.MustCompile(`(?i)^\W*(?:(?:does\s+not|doesn't|do\s+not|don't|cannot|can't|can\s+not)\s+` +
+		`(?:work|fit|satisfy|hold|count|be)|fails?)\b|` +
+		`^\W*(?:is|are|was|were|seems?|looks?|(?:can|must|should|may) be|(?:has|have) been)\s+` +
+		`(?:(?:also|clearly|obviously|therefore|thus)\s+)?(?:(?:not|n't)\s+(?:it|true|possible|correct|right|the\b|an?\b|what)|` +
+		`incorrect|wrong|false|invalid|impossible|ruled\s+out|eliminated|rejected|excluded|discarded|extraneous|too\s+(?:large|small|big))\b`)
 	// exclaimed is a fraction or a decimal before an exclamation mark, which is no factorial.
 	exclaimed = regexp.MustCompile(`^-?(?:\d+/\d+|\d*\.\d+)!$`)
 	// instead is what a denial may settle on: not 5, it is 6.

@@ -214,14 +214,13 @@ func (p *parser) named(name string) (*node, bool) {
 			depth++
 		case t.kind == tPunct && (t.text == ")" || t.text == "]"):
 			depth--
-		case t.kind == tPunct && (slices.Contains(relations,
-			t.text) || t.text == "|" || t.text == `\mid` || t.text == `\cup` || t.text == `\cap` || t.text == "'"):
+		case t.kind == tPunct && (slices.Contains(relations, t.text) || slices.Contains([]string{"|", `\mid`, `\cup`, `\cap`, "'"}, t.text)):
 			plain = false
 		}
 		text.WriteString(t.text)
 		if depth == 0 {
-			if next := p.tokens[min(i+1,
-				len(p.tokens)-1)]; plain || i+1 == len(p.tokens) || next.kind != tPunct || next.text != "=" && next.text != "≈" {
+			next := p.tokens[min(i+1, len(p.tokens)-1)]
+			if plain || i+1 == len(p.tokens) || next.kind != tPunct || next.text != "=" && next.text != "≈" {
 				return nil, false
 			}
 			p.at = i + 1
@@ -250,8 +249,8 @@ func (p *parser) letter(name string) *node {
 		return raw
 	}
 	isFunction := slices.Contains([]string{"f", "g", "F", "G"}, name[:1]) && len(name) <= 3 || primes != "" ||
-		(p.ahead(1).kind == tLetter || p.ahead(1).kind == tNumber && name < "a") && p.ahead(2).text == ")" &&
-			p.ahead(3).text == "=" // W(n) = 1, P(2) = 15
+		// W(n) = 1, P(2) = 15
+		(p.ahead(1).kind == tLetter || p.ahead(1).kind == tNumber && name < "a") && p.ahead(2).text == ")" && p.ahead(3).text == "="
 	if isFunction && p.isPunct("(") {
 		p.at++
 		inner := p.brackets("(")

@@ -14,8 +14,8 @@ const (
 // √a·√b and √(ab) agree wherever both mean something. The points depend on the names of the variables only.
 func (g *grader) points(gold, pred *node, variables map[string]bool, f func(a, b value) bool) {
 	whole := func(m *node) bool {
-		return m.kind == series || m.kind == function && (m.name == "!" || m.name == "binom" || m.name == "mod" || m.name == "gcd" ||
-			m.name == "lcm")
+		return m.kind == series ||
+			m.kind == function && (m.name == "!" || m.name == "binom" || m.name == "mod" || m.name == "gcd" || m.name == "lcm")
 	}
 	integers := gold.any(whole) || pred.any(whole)
 	defer func() { g.point = nil }()

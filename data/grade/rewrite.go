@@ -22,8 +22,8 @@ var rewritings = []rewriting{
 	{"+", regexp.MustCompile(`^\+\s?-\s?(\d|\\)`), `\pm $1`},
 	{"minus", regexp.MustCompile(`(?i)\bplus or minus\s+`), `\pm `},
 	{`\ `, regexp.MustCompile(`(\d)\\\s+(\d+/\d)`), "$1 $2"},
-	{" ", regexp.MustCompile(`^(\d[\d.,]*)\s*(kg|km|min|m|t|L)\s+(\d[\d.]*)\s*(g|m|s|h|min|cm|mL|mm|kg)$`), `$1\text{ $2 }$3\text{ $4}`},
 	// 1 kg 500 g
+	{" ", regexp.MustCompile(`^(\d[\d.,]*)\s*(kg|km|min|m|t|L)\s+(\d[\d.]*)\s*(g|m|s|h|min|cm|mL|mm|kg)$`), `$1\text{ $2 }$3\text{ $4}`},
 	{"er", regexp.MustCompile(`(?i)\bper\s+cent\b`), "percent"},
 	{"$", regexp.MustCompile(`\bU\.?S\.?\s*(\\?\$)`), "$1"},
 	{"x", regexp.MustCompile(`(\d)\s+x\s+(\d)|(\d)\s*x\s*(10\s*\^)`), `$1$3\times $2$4`},

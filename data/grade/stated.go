@@ -45,12 +45,11 @@ func stated(text string) finding {
 }
 
 var (
-	realsExcept = regexp.MustCompile(`(?i)^(?:all|any|every) real (?:numbers?|values?)(?: (?:of )?\$?[a-z]\$?)?(?: except| other than| ` +
-		`but(?: not)?| excluding) ` +
-		`(?:for )?(?:\$?[a-z]\s*=)?\s*([^a-zA-Z.]+(?:(?:,? and|,? or|,) [^a-zA-Z.]+)*)\.?$`)
+	realsExcept = regexp.MustCompile(`(?i)^(?:all|any|every) real (?:numbers?|values?)(?: (?:of )?\$?[a-z]\$?)?` +
+		`(?: except| other than| but(?: not)?| excluding) (?:for )?(?:\$?[a-z]\s*=)?\s*([^a-zA-Z.]+(?:(?:,? and|,? or|,) [^a-zA-Z.]+)*)\.?$`)
 	values   = regexp.MustCompile(`\s*(?:,?\s*\band\b|,?\s*\bor\b|,)\s*`)
-	isAnswer = regexp.MustCompile(`(?i)\s+(?:is|would be|must be) (?:the|my|our) (?:correct |right |best |final |required |desired ` +
-		`)?(?:answer|choice|option|one|result|solution)\.?$`)
+	isAnswer = regexp.MustCompile(`(?i)\s+(?:is|would be|must be) (?:the|my|our) ` +
+		`(?:correct |right |best |final |required |desired )?(?:answer|choice|option|one|result|solution)\.?$`)
 	purpose = regexp.MustCompile(`\s+to (?:do|make|get|choose|arrange|reach|finish|complete|form|select|pay|win|have|go|seat|order|assign|` +
 		`distribute|pick|travel|spell|tile|color|divide|split|buy|read|fill|place|build|walk|drive)\b.*$`)
 )
@@ -207,9 +206,8 @@ var (
 	// unsure before a verb denies or doubts what follows it.
 	unsure = regexp.MustCompile(`(?i)(?:\b(?:cannot|can\s+not|not|never|could|may|might|can)|n't|不|可能|至少|至多|最多|最少|大于|小于|多于|少于|超过|接近)\s*$`)
 	// improbable in the same clause does so too.
-	improbable = regexp.MustCompile(`(?i)\b(?:impossible|unlikely|doubtful|not\s+(?:possible|true|correct|likely)|no\s+w` +
-		`ay|(?:do\s+not|don't)\s+` +
-		`(?:think|believe)|doubt)\b`)
+	improbable = regexp.MustCompile(`(?i)\b(?:impossible|unlikely|doubtful|not\s+(?:possible|true|correct|likely)|no\s+way|` +
+		`(?:do\s+not|don't)\s+(?:think|believe)|doubt)\b`)
 	// turning words before an expression make another value of it: root of 12, not 12, divided by 12.
 	turning = regexp.MustCompile(`(?i)\b(?:not|than|least|most|over|under|about|between|by|times|minus|plus|from|to|except|without|until|` +
 		`before|after|unless|if|even|never|nor|below|above|half|twice|double|triple|or|and|vs|versus|per|` +

@@ -9,10 +9,9 @@ import (
 var (
 	textBraces = regexp.MustCompile(`\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|operatorname)\s*\{([^{}]*)\}`)
 	sizes      = regexp.MustCompile(`\\(?:left|right|[bB]igg?[lr]?)([^A-Za-z]|$)`)
-	layout     = strings.NewReplacer(`\dfrac`, `\frac`, `\tfrac`, `\frac`, `\cfrac`, `\frac`, `\displaystyle`, "", `\!`, "", `\,`, " ", `\;`,
-		" ",
-		`\:`, " ", `\ `, " ", `\quad`, " ", `\qquad`, " ", "~", " ", `\$`, "", "$", "", `\%`, "%", `\(`, "", `\)`, "", `\[`, "", `\]`, "", "−",
-		"-", "\u00a0", " ")
+	layout     = strings.NewReplacer(`\dfrac`, `\frac`, `\tfrac`, `\frac`, `\cfrac`, `\frac`, `\displaystyle`, "", `\!`, "", `\,`, " ",
+		`\;`, " ", `\:`, " ", `\ `, " ", `\quad`, " ", `\qquad`, " ", "~", " ", `\$`, "", "$", "", `\%`, "%", `\(`, "", `\)`, "",
+		`\[`, "", `\]`, "", "−", "-", "\u00a0", " ")
 	blanks = regexp.MustCompile(`\s+`)
 )
 
@@ -52,10 +51,9 @@ func sameText(a, b string) bool {
 }
 
 // label is a noun before the letter or Roman numeral that it names: Quadrant IV.
-var label = regexp.MustCompile(`^(?i:(?:the )?(?:quadrant|statements?|graph|figure|equation|item|row|column|curve|list|table|d` +
-	`iagram|group|plan|` +
-	`method|set|line|point|angle|triangle|circle|side|vertex|player|team|model|type|class|box|door|route|machine|section|part|region) ` +
-	`)([IVX]+|[A-Z])$`)
+var label = regexp.MustCompile(`^(?i:(?:the )?(?:quadrant|statements?|graph|figure|equation|item|row|column|curve|list|table|` +
+	`diagram|group|plan|method|set|line|point|angle|triangle|circle|side|vertex|player|team|model|type|class|box|door|route|` +
+	`machine|section|part|region) )([IVX]+|[A-Z])$`)
 
 // sameLabel tells whether one answer is a letter or Roman numeral that the other names with a noun before it.
 func sameLabel(a, b string) bool {
@@ -72,9 +70,8 @@ func sameLabel(a, b string) bool {
 }
 
 // infinite are the ways to say infinitely many.
-var infinite = regexp.MustCompile(`^(?:there are |there is )?(?:an )?(?:infinite(?:ly many)?)(?: (?:number|amount) of)?(?: (?:real ` +
-	`|integer |possible )?` +
-	`(?:solutions?|values?|roots?|answers?|triples|pairs|points))?$|^无穷多个?解?$|^无数个?解?$`)
+var infinite = regexp.MustCompile(`^(?:there are |there is )?(?:an )?(?:infinite(?:ly many)?)(?: (?:number|amount) of)?` +
+	`(?: (?:real |integer |possible )?(?:solutions?|values?|roots?|answers?|triples|pairs|points))?$|^无穷多个?解?$|^无数个?解?$`)
 
 // nonexistent are the ways to say that a limit or a value does not exist.
 var nonexistent = regexp.MustCompile(`^(?:(?:it|the limit|the value) )?(?:does not exist|doesn't exist|dne|d\.n\.e)$`)

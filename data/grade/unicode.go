@@ -8,23 +8,20 @@ import (
 )
 
 // unicodeMath maps characters to the LaTeX that means the same.
-var unicodeMath = strings.NewReplacer("−", "-", "–", "-", "—", "-", "‐", "-", "‑", "-", "×", `\times `, "·", `\cdot `, "⋅",
-	`\cdot `, "∗", "*", "÷", `\div `, "∕", "/", "⁄", "/",
+var unicodeMath = strings.NewReplacer("−", "-", "–", "-", "—", "-", "‐", "-", "‑", "-", "×", `\times `, "·", `\cdot `,
+	"⋅", `\cdot `, "∗", "*", "÷", `\div `, "∕", "/", "⁄", "/",
 	"π", `\pi `, "∞", `\infty `, "≤", `\le `, "≥", `\ge `, "⩽", `\le `, "⩾", `\ge `, "≠", `\ne `, "±", `\pm `, "∓", `\mp `,
-	"∪",
-	`\cup `, "∩", `\cap `, "∖", `\setminus `,
+	"∪", `\cup `, "∩", `\cap `, "∖", `\setminus `,
 	"∈", `\in `, "∉", `\notin `, "∅", `\emptyset `, "ℝ", `\mathbb{R}`, "ℤ", `\mathbb{Z}`, "ℕ", `\mathbb{N}`, "ℚ", `\mathbb{Q}`,
 	"≡", `\equiv `, "→", `\to `, "⇒", `\implies `, "⟨", `\langle `, "⟩", `\rangle `,
 	"α", `\alpha `, "β", `\beta `, "γ", `\gamma `, "δ", `\delta `, "ε", `\epsilon `, "θ", `\theta `, "λ", `\lambda `, "μ", `\mu `,
 	"ρ", `\rho `, "σ", `\sigma `, "τ", `\tau `, "φ", `\phi `, "ϕ", `\phi `, "ω", `\omega `, "Δ", `\Delta `, "Ω", `\Omega `,
-	"º", "°", "′", "'", "’", "'", "﹣", "-", "˚", "°", "ₓ", "_x", "⟺", `\iff `, "⟹", `\implies `, "⊂", `\subset `, "⊆",
-	`\subseteq `, "≈", "≈", "∠", `\angle `, "△", `\triangle `, "∧", `\wedge `, "∨", `\vee `, "ℂ", `\mathbb{C}`, "η", `\eta `,
-	"ψ",
-	`\psi `, "χ", `\chi `, "ζ", `\zeta `, "ξ", `\xi `, "κ", `\kappa `, "ν", `\nu `, "Γ", `\Gamma `, "Σ", `\Sigma `, "Φ", `\Phi `,
+	"º", "°", "′", "'", "’", "'", "﹣", "-", "˚", "°", "ₓ", "_x", "⟺", `\iff `, "⟹", `\implies `, "⊂", `\subset `,
+	"⊆", `\subseteq `, "≈", "≈", "∠", `\angle `, "△", `\triangle `, "∧", `\wedge `, "∨", `\vee `, "ℂ", `\mathbb{C}`, "η", `\eta `,
+	"ψ", `\psi `, "χ", `\chi `, "ζ", `\zeta `, "ξ", `\xi `, "κ", `\kappa `, "ν", `\nu `, "Γ", `\Gamma `, "Σ", `\Sigma `, "Φ", `\Phi `,
 	"Λ", `\Lambda `, "µ", `\mu `, "ε", `\epsilon `, "ϵ", `\epsilon `, "ϑ", `\theta `,
-	"、", ", ", "℃", `^\circ C`, "℉", `^\circ F`, "￥", "¥", "￡", "£", "∙", `\cdot `, "•", `\cdot `, "✕", `\times `, "╳",
-	`\times `,
-	"≦", `\le `, "≧", `\ge `, "≮", `\ge `, "＜", "<", "＞", ">",
+	"、", ", ", "℃", `^\circ C`, "℉", `^\circ F`, "￥", "¥", "￡", "£", "∙", `\cdot `, "•", `\cdot `, "✕", `\times `,
+	"╳", `\times `, "≦", `\le `, "≧", `\ge `, "≮", `\ge `, "＜", "<", "＞", ">",
 	"\u00a0", " ", "\u2009", " ", "\u202f", " ", "\u3000", " ", "\u200b", "", "\ufeff", "", "。", ".", "।", ".", "…", `\dots `,
 	"⌊", `\lfloor `, "⌋", `\rfloor `, "⌈", `\lceil `, "⌉", `\rceil `, "∑", `\sum `, "∏", `\prod `, "∫", `\int `)
 
@@ -101,8 +98,7 @@ func halfWidth(s string) string {
 
 // vulgar fractions; behind a digit they make a mixed number.
 var vulgar = map[rune]string{'½': "12", '⅓': "13", '⅔': "23", '¼': "14", '¾': "34", '⅕': "15", '⅖': "25", '⅗': "35",
-	'⅘': "45",
-	'⅙': "16", '⅚': "56", '⅛': "18", '⅜': "38", '⅝': "58", '⅞': "78"}
+	'⅘': "45", '⅙': "16", '⅚': "56", '⅛': "18", '⅜': "38", '⅝': "58", '⅞': "78"}
 
 var numberSigns = func() *strings.Replacer {
 	var all []string

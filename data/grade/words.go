@@ -24,10 +24,8 @@ var (
 		question problem exam class lesson grade vote score mark item object thing unit figure shape color colour gift present
 		photo picture song movie video message call job task project order meal dinner lunch serving portion spoon drop field
 		farm garden row column stack pile bunch bundle tank bucket 人 个 种 本 只 名 条 件 张 次 棵 辆 头 位 岁 块 支 对 组
-		套 双 题 页 步 根 间 台 朵 颗 粒 份
-		箱 袋 瓶 杯 班 枝 片 户 座 盒 排 种方法 个人 名学生 种不同的方法 单位 cheese soldier monkey mango peach
-		grape lemon berry strawberry tomato potato
-		carrot onion bean nut peanut donut doughnut muffin cupcake brownie lollipop gumball farmer nurse doctor dancer singer
+		套 双 题 页 步 根 间 台 朵 颗 粒 份 箱 袋 瓶 杯 班 枝 片 户 座 盒 排 种方法 个人 名学生 种不同的方法 单位 cheese soldier
+		monkey mango peach grape lemon berry strawberry tomato potato carrot onion bean nut peanut donut doughnut muffin cupcake brownie lollipop gumball farmer nurse doctor dancer singer
 		runner tourist camper cyclist driver gardener baker painter artist musician kitten puppy puppies kitty fox frog turtle
 		butterfly pet kite puzzle balloon lamp light bulb computer phone laptop tablet battery tire key ring necklace bracelet
 		earring scarf glove jacket coat pant painting poster magazine newspaper envelope postcard folder binder ruler eraser
@@ -37,8 +35,7 @@ var (
 		bought used eaten read shared apiece passed red blue green yellow white black orange purple pink brown gray grey golden silver small large
 		big little tiny huge fresh new young gummy bear square-foot rectangular circular triangular round wooden plastic glass paper
 		album almond apartment app appointment apricot article attendee baby badge bagel balcony bale bandage bank barrel batch battalion
-		beaker bed
-		bedroom blouse blueberry board bolt bookcase boot branch brother browny brownie bug burger burrito business cactus cage camel camera
+		beaker bed bedroom blouse blueberry board bolt bookcase boot branch brother browny brownie bug burger burrito business cactus cage camel camera
 		candle canoe castle cell chandelier check cheerleader cherry chip client cloth cloud cluster coach company container corn coupon cousin
 		cow crab crate croissant cube cubes cucumber cup customer cycle daughter deck delegate designer device diamond diaper die dish doe
 		donkey dot download dragon dress drink dumpling ear eagle eggplant elephant email emerald engine engineer entry envelope error
@@ -79,8 +76,7 @@ func sameWords(a, b []string) bool {
 // isCounted tells whether a Chinese word begins with a measure word and bounds nothing: 种情况.
 func isCounted(w string) bool {
 	r := []rune(w)
-	const counters = "个种本只名条件张次棵辆头位块支对组套双题页间台朵颗粒份" +
-		"箱袋瓶杯枝片户盒排人"
+	const counters = "个种本只名条件张次棵辆头位块支对组套双题页间台朵颗粒份箱袋瓶杯枝片户盒排人"
 	return len(r) > 1 && strings.ContainsRune(counters, r[0]) && !strings.ContainsAny(w, "以多余半")
 }
 

@@ -54,8 +54,8 @@ func halfLineOf(sign string) *node {
 	return named(tuple, "(]", newNode(negative, infinity), zero)
 }
 
-var allReal = regexp.MustCompile(`^(?:[a-z] (?:is|can be|may be) )?(?:all|any|every)(?: possible)? real(?: numbers?| values?)?(?: ` +
-	`(?:of )?[a-z])?$`)
+var allReal = regexp.MustCompile(`^(?:[a-z] (?:is|can be|may be) )?(?:all|any|every)(?: possible)? real(?: numbers?| values?)?` +
+	`(?: (?:of )?[a-z])?$`)
 
 var realNumbers, emptySets = phrases("all real numbers|all reals|all real|real numbers|reals|any real number|every real number|" +
 	"all real values|all numbers|the real line|real line|entire real line|全体实数|所有实数|实数集|任意实数|一切实数|" +

@@ -106,10 +106,9 @@ var (
 		logical ok okay pass passed pos positive preferred proper right satisfactory solved sound success successful supported true
 		valid verified win winner y yes 正确 对 верно правильно richtig correcto`)
 	badWords = words(`- -- − – -1 ✗ ✘ ❌ 👎 bad contradiction defective error erroneous errors fail failed failure false fault
-		faulty flawed
-		illogical inaccurate inconsistent incorrect invalid lose loser mistake mistaken n neg negative no refuted reject rejected unacceptable
-		unhelpful unsatisfactory unsolved unsound unsuccessful unsupported untrue unverified wrong 错误 错 неверно
-		неправильно falsch incorrecto`)
+		faulty flawed illogical inaccurate inconsistent incorrect invalid lose loser mistake mistaken n neg negative no refuted reject
+		rejected unacceptable unhelpful unsatisfactory unsolved unsound unsuccessful unsupported untrue unverified wrong
+		错误 错 неверно неправильно falsch incorrecto`)
 	noise    = words(`a an answer answers class has have is label prediction reasoning solution step steps the token this with`)
 	negation = words(`not non no isn't never without un`)
 )

@@ -172,10 +172,8 @@ func (p *parser) substack() (node, error) {
 var fences = map[string]string{
 	`\{`: "{", `\}`: "}", `\|`: "‖", `\lbrace`: "{", `\rbrace`: "}", `\lbrack`: "[", `\rbrack`: "]", `\langle`: "⟨", `\rangle`: "⟩",
 	`\lfloor`: "⌊", `\rfloor`: "⌋", `\lceil`: "⌈", `\rceil`: "⌉", `\vert`: "|", `\lvert`: "|", `\rvert`: "|", `\Vert`: "‖",
-	`\lVert`: "‖",
-	`\rVert`: "‖", "<": "⟨", ">": "⟩", "(": "(", ")": ")", "[": "[", "]": "]", "|": "|", "/": "/", ".": "", `\uparrow`: "↑",
-	`\downarrow`: "↓",
-	`\backslash`: `\`,
+	`\lVert`: "‖", `\rVert`: "‖", "<": "⟨", ">": "⟩", "(": "(", ")": ")", "[": "[", "]": "]", "|": "|", "/": "/", ".": "",
+	`\uparrow`: "↑", `\downarrow`: "↓", `\backslash`: `\`,
 }
 
 func (p *parser) delimiter() (string, error) {

@@ -68,6 +68,6 @@ var dropped = map[string]int{
 
 var spaces = map[string]string{
 	",": "0.17em", ":": "0.22em", ">": "0.22em", ";": "0.28em", "!": "-0.17em", " ": "0.33em", "quad": "1em", "qquad": "2em",
-	"enspace": "0.5em", "thinspace": "0.17em", "\n": "0.33em", "space": "0.33em", "thickspace": "0.28em",
-	"medspace": "0.22em", "negthinspace": "-0.17em",
+	"enspace": "0.5em", "thinspace": "0.17em", "\n": "0.33em", "space": "0.33em", "thickspace": "0.28em", "medspace": "0.22em",
+	"negthinspace": "-0.17em",
 }

@@ -195,7 +195,7 @@ func (c *call) labelOf(s Score, activated bool) float64 {
 	return s.Reward
 }
 
-// rows are a text's scores as vLLM pools them, or the logits that they are made of. A score that is the sigmoid of one logit z is the
+// rowsOf are a text's scores as vLLM pools them, or the logits that they are made of. A score that is the sigmoid of one logit z is the
 // softmax of [0, z].
 func rowsOf(i Info, s Score, activated bool) ([][]float64, error) {
 	values := s.Steps
@@ -218,7 +218,7 @@ func rowsOf(i Info, s Score, activated bool) ([][]float64, error) {
 	return rows, nil
 }
 
-// row is a score as the classes' probabilities.
+// rowOf is a score as the classes' probabilities.
 func rowOf(i Info, score float64) []float64 {
 	switch i.Range {
 	case Symmetric:

@@ -42,8 +42,7 @@ func (e *engine) newPage(locked bool) (page, error) {
 	err = pageTemplate.Execute(&text, map[string]any{
 		"Name": e.info.Name, "Steps": e.info.Steps, "Trajectory": e.info.Trajectory, "Alpha": e.info.Alpha, "Locked": locked,
 		"Threshold": fmt.Sprint(e.scale().Threshold), "Tools": tools, "Style": template.CSS(style),
-		"Browser": template.JS(report.Script()),
-		"Script":  template.JS(pageScript),
+		"Browser": template.JS(report.Script()), "Script": template.JS(pageScript),
 	})
 	return page{text.Bytes(), report.ServedPolicy(style, report.Script(), pageScript)}, err
 }

@@ -154,8 +154,7 @@ func plainChannels(answer string) string {
 // controlToken finds what templates alone write: in a problem it means that the prompt's form was not understood.
 var controlToken = regexp.MustCompile(strings.Join([]string{
 	`<\|[^\s|<>]{1,40}\|>`, `<｜[^\s｜<>]{1,40}｜>`, `</?s>`, `<(?:bos|eos|pad|unk|sop|eop)>`, `<</?SYS>>`, `<(?:start|end)_of_turn>`,
-	`<seed:\w+>`,
-	`<\|turn>`, `<turn\|>`, `\[/?(?:INST|gMASK|MASK|SYSTEM_PROMPT)\]`, `\]~b\]`, `\[e~\[`,
+	`<seed:\w+>`, `<\|turn>`, `<turn\|>`, `\[/?(?:INST|gMASK|MASK|SYSTEM_PROMPT)\]`, `\]~b\]`, `\[e~\[`,
 }, "|"))
 
 // trajectory is a problem with what a policy answered.

@@ -192,7 +192,7 @@ func steps(c *call) (any, error) {
 	}
 	t := &data.Trajectory{}
 	if err := t.UnmarshalJSON(c.body); err != nil {
-		return nil, withStatus(400, err)
+		return nil, bad("%w", err)
 	}
 	scores, _, err := c.score([]*data.Trajectory{t})
 	if err != nil {

@@ -55,19 +55,15 @@ var latexSymbols = map[string]kind{
 // latexNothing are commands that only change how a formula looks.
 var latexNothing = map[string]bool{
 	"left": true, "right": true, "big": true, "Big": true, "bigg": true, "Bigg": true, "bigl": true, "bigr": true, "displaystyle": true,
-	",": true, ";": true, ":": true,
-	"!": true, " ": true, "$": true, "limits": true, "nonumber": true, "hline": true,
+	",": true, ";": true, ":": true, "!": true, " ": true, "$": true, "limits": true, "nonumber": true, "hline": true,
 }
 
 var runes = map[rune]kind{
 	'+': plus, '-': minus, '−': minus, '–': minus, '*': times, '×': times, '·': times, '⋅': times, '∗': times, '/': divide,
-	'÷': divide,
-	'⁄': divide, '^': power,
+	'÷': divide, '⁄': divide, '^': power,
 	'(': open, '[': open, '{': open, ')': closing, ']': closing, '}': closing, '%': percent, '!': factorial, '=': equals, '≈': about,
-	'≅': about,
-	'<': cut, '>': cut, '≤': cut, '≥': cut, '≠': cut, '≡': cut, ',': cut, ';': cut, '→': cut, '⇒': cut, '⟹': cut, '∴': cut,
-	'\n': cut, 'π': pi,
-	'√': root,
+	'≅': about, '<': cut, '>': cut, '≤': cut, '≥': cut, '≠': cut, '≡': cut, ',': cut, ';': cut, '→': cut, '⇒': cut,
+	'⟹': cut, '∴': cut, '\n': cut, 'π': pi, '√': root,
 }
 
 var superscripts = map[rune]string{'²': "2", '³': "3", '⁴': "4", '⁵': "5", '⁶': "6", '⁷': "7", '⁸': "8", '⁹': "9"}

@@ -10,8 +10,8 @@ import (
 
 var (
 	// numberField is the name of a field that nobody asked for and that says which step a verdict is of.
-	numberField = regexp.MustCompile(`(?i)^(?:(?:step|thought|paragraph)?[ _-]?(?:index|idx|id|number|num|no|positio` +
-		`n|i|n)|step|thought|paragraph)$`)
+	numberField = regexp.MustCompile(`(?i)^(?:(?:step|thought|paragraph)?[ _-]?` +
+		`(?:index|idx|id|number|num|no|position|i|n)|step|thought|paragraph)$`)
 	// stepNumber is its value: 3, "3", "Step 3".
 	stepNumber = regexp.MustCompile(`^"?(?i:step|thought|paragraph|no\.?)?\s*[#(\[]?(\d{1,9})[)\].:]?"?$`)
 )

@@ -162,9 +162,13 @@ var ownOptions = map[string]string{
 	"response_format":       "schema (auto, json_schema, json_object or none) says how a judge's JSON is asked for",
 	"max_tokens":            "max_tokens stands beside extra",
 	"max_completion_tokens": "max_tokens stands beside extra; the server's limit_field names the field",
-	"model":                 "model stands beside extra", "messages": "prompt names a file of its own", "n": "samples stands beside extra",
-	"temperature": "temperature stands beside extra (null here leaves it out)", "seed": "seed is the labelling's (null here leaves it out)",
-	"top_p": "top_p stands beside extra", "stream": "answers are read whole",
+	"model":                 "model stands beside extra",
+	"messages":              "prompt names a file of its own",
+	"n":                     "samples stands beside extra",
+	"temperature":           "temperature stands beside extra (null here leaves it out)",
+	"seed":                  "seed is the labelling's (null here leaves it out)",
+	"top_p":                 "top_p stands beside extra",
+	"stream":                "answers are read whole",
 }
 
 func (s Sampling) validateExtra() error {

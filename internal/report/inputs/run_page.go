@@ -39,8 +39,9 @@ func (c *runCurves) facts() report.Facts {
 		loss := c.training.values("loss")
 		facts = append(facts, report.Fact{Name: "training loss", Value: shown(loss[n-1]), Note: "from " + shown(loss[0])})
 	}
-	for _, m := range []struct{ metric, name string }{{"loss", "held-out loss"}, {"step_auroc", "step AUROC"},
-		{"within_auroc", "AUROC within trajectories"}} {
+	for _, m := range []struct{ metric, name string }{
+		{"loss", "held-out loss"}, {"step_auroc", "step AUROC"}, {"within_auroc", "AUROC within trajectories"},
+	} {
 		if list := c.metric(m.metric); list != nil {
 			note := ""
 			if depth := c.metric("depth/" + m.metric); depth != nil && !math.IsNaN(depth[len(depth)-1]) {
