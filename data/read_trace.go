@@ -71,7 +71,6 @@ func readTrace(r row, c traceColumns) (*Trajectory, error) {
 	if err := take(r, "", c.thinking, &x.thinking); err != nil {
 		return nil, err
 	}
-	x.last = assistantTurn
 	if err := x.askedWith(r, c); err != nil {
 		return nil, err
 	}
@@ -95,14 +94,13 @@ func (x *exchange) takeColumn(r row, column string, who speaker) error {
 		if err := x.add(r, column); err != nil {
 			return err
 		}
-		if x.last != who || x.turns == 0 {
-			return fieldErr(column, "its last turn is not the %s's", map[speaker]string{userTurn: "user", assistantTurn: "assistant"}[who])
+		if x.last != who {
+			return fieldErr(column, "its last turn is not the %s's", who)
 		}
 		return nil
 	}
 	x.last = who
-	x.turns++
-	return take(r, "", column, map[speaker]*string{userTurn: &x.user, assistantTurn: &x.text}[who])
+	return take(r, "", column, x.turn(who))
 }
 
 // askedWith appends what the question refers to.

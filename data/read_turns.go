@@ -10,30 +10,38 @@ import (
 // speaker is whose turn of a conversation it is.
 type speaker int
 
+// The speakers, in the order of their turns.
 const (
-	systemTurn speaker = iota
+	nobody speaker = iota
+	systemTurn
 	userTurn
 	assistantTurn
 )
 
+func (s speaker) String() string { return [...]string{"nobody", "system", "user", "assistant"}[s] }
+
 // speakerOf knows OpenAI's roles and ShareGPT's.
-func speakerOf(role string) (speaker, bool) {
+func speakerOf(role string) speaker {
 	switch role {
 	case "system", "developer":
-		return systemTurn, true
+		return systemTurn
 	case "user", "human":
-		return userTurn, true
+		return userTurn
 	case "assistant", "gpt", "model":
-		return assistantTurn, true
+		return assistantTurn
 	}
-	return 0, false
+	return nobody
 }
 
 // exchange is a conversation of one question and one answer, perhaps behind a system's turn.
 type exchange struct {
 	system, user, text, thinking string // thinking: where it has a field of its own
 	last                         speaker
-	turns                        int
+}
+
+// turn is where a speaker's text goes.
+func (x *exchange) turn(of speaker) *string {
+	return [...]*string{systemTurn: &x.system, userTurn: &x.user, assistantTurn: &x.text}[of]
 }
 
 // add reads a list of turns. A turn has role and content, or from and value.
@@ -59,11 +67,11 @@ func (x *exchange) addTurn(turn row, prefix string) error {
 	if err := take(turn, prefix, roleName, &role); err != nil {
 		return err
 	}
-	who, known := speakerOf(role)
+	who := speakerOf(role)
 	switch {
-	case !known:
+	case who == nobody:
 		return fieldErr(prefix+roleName, "%q is none of system, user, assistant", clip(role, 40))
-	case x.turns > 0 && who <= x.last:
+	case who <= x.last:
 		return fieldErr(prefix+roleName, "a further turn of %s: a trajectory is one question and one answer, perhaps behind a system's turn",
 			role)
 	}
@@ -74,9 +82,8 @@ func (x *exchange) addTurn(turn row, prefix string) error {
 	if thinking != "" && who != assistantTurn {
 		return fieldErr(prefix+roleName, "thinking in a turn of %s", role)
 	}
-	*[]*string{&x.system, &x.user, &x.text}[who] = content
+	*x.turn(who) = content
 	x.thinking, x.last = thinking, who
-	x.turns++
 	return nil
 }
 
