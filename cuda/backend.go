@@ -35,8 +35,9 @@ type backend struct {
 	functions map[string]driver.Function
 	owned     map[driver.Ptr]int     // bytes
 	lent      map[uintptr]int        // host memory that kernels use, bytes
-	scratch   driver.Ptr             // what kernels of one op leave for each other; an outgrown one stays until Close, for recorded launches
-	room      int                    // of scratch
+	scratch   driver.Ptr             // what kernels of one op leave for each other
+	room      int                    // of scratch, bytes
+	recorded  map[driver.Ptr]int     // open recordings, by where scratch lay
 	fault     driver.Ptr             // the first fault of the launches since the last Sync, see Bound in gpu.h
 	found     unsafe.Pointer         // page-locked, where Sync reads it
 	copies    map[driver.Ptr]*copied // bf16, of f32 weights, by where these lie
@@ -82,8 +83,11 @@ func (b *backend) Compile(c engine.Call) (engine.Launch, error) {
 	}
 	b.calls = append(b.calls, c)
 	var steps []step
+	builder := &builder{backend: b, Call: c, compute: compute, number: len(b.calls) - 1}
 	if err := b.do(func() (err error) {
-		steps, err = build(&builder{backend: b, Call: c, compute: compute, number: len(b.calls) - 1})
+		if steps, err = build(builder); err == nil {
+			err = b.reserve(builder.temporaries)
+		}
 		return err
 	}); err != nil {
 		return nil, fmt.Errorf("%s: %w", c.Op, err)
@@ -93,6 +97,9 @@ func (b *backend) Compile(c engine.Call) (engine.Launch, error) {
 			return fmt.Errorf("%s: %w", c.Op, err)
 		}
 		defer b.context.Leave()
+		if err := b.reserve(builder.temporaries); err != nil { // there, unless more was wanted in vain since
+			return fmt.Errorf("%s: %w", c.Op, err)
+		}
 		for _, s := range steps {
 			if err := s.launch(); err != nil {
 				return fmt.Errorf("%s %v > %v: %w", c.Op, c.In, c.Out, err)
@@ -117,18 +124,6 @@ func (b *backend) function(name string) (driver.Function, error) {
 		failed = err
 	}
 	return 0, fmt.Errorf("kernel %s: %w", name, failed)
-}
-
-// temporary is memory for what kernels of one call leave for each other.
-func (b *backend) temporary(bytes int) (driver.Ptr, error) {
-	if bytes > b.room {
-		p, err := b.take(max(bytes, 2*b.room))
-		if err != nil {
-			return 0, err
-		}
-		b.scratch, b.room = p, max(bytes, 2*b.room)
-	}
-	return b.scratch, nil
 }
 
 // Sync waits, though not for ever, and then tells what the launches found wrong with their input.

@@ -43,9 +43,12 @@ func (c clear) launch() error {
 	return c.prepared.Do()
 }
 
+// place is where a parameter points to, which each launch asks anew.
+type place interface{ address() driver.Ptr }
+
 type tensorParam struct {
 	word int
-	of   interface{ address() driver.Ptr }
+	of   place
 }
 
 // mapParam is a tensor map, made anew when its tensor has moved.
@@ -85,6 +88,8 @@ type builder struct {
 	engine.Call
 	compute tensor.Dtype
 	number  int // of the call
+
+	temporaries int // bytes of scratch memory that it needs
 }
 
 // suffix names the storage types of a kernel's instance.
@@ -131,12 +136,6 @@ func (k *kernel) add(b *builder, p any) int {
 	switch p := p.(type) {
 	case *engine.Tensor:
 		return k.tensor(p, 0)
-	case part:
-		return k.tensor(p.tensor, p.offset)
-	case roundedWeight:
-		return k.at(p)
-	case roundedCopy:
-		return k.at(p)
 	case driver.Ptr:
 		k.words = append(k.words, uint64(p))
 	case nil:
@@ -185,6 +184,8 @@ func (k *kernel) add(b *builder, p any) int {
 	case heads:
 		k.words = append(k.words, pair(p.heads, p.kvHeads), pair(p.dim, 0))
 		return 16
+	case place:
+		return k.at(p)
 	default:
 		panic(fmt.Sprintf("cuda: a kernel's parameter of type %T", p)) // a slip in the table, which every test would meet
 	}
@@ -203,7 +204,7 @@ func (k *kernel) tensor(t *engine.Tensor, offset int) int {
 	return k.at(part{t, offset})
 }
 
-func (k *kernel) at(of interface{ address() driver.Ptr }) int {
+func (k *kernel) at(of place) int {
 	k.tensors = append(k.tensors, tensorParam{len(k.words), of})
 	k.words = append(k.words, 0)
 	return 8

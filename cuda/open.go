@@ -59,7 +59,7 @@ func openWith(d Device, kernels string) (*backend, error) {
 			d.Name, d.Model, d.Capability)
 	}
 	b := &backend{model: d, functions: map[string]driver.Function{}, owned: map[driver.Ptr]int{}, lent: map[uintptr]int{},
-		copies: map[driver.Ptr]*copied{}, tables: map[ops.RoPE]driver.Ptr{}, limit: hangLimit}
+		copies: map[driver.Ptr]*copied{}, tables: map[ops.RoPE]driver.Ptr{}, recorded: map[driver.Ptr]int{}, limit: hangLimit}
 	b.model.Kernels = kernels
 	b.name = d.Name + "/" + kernels
 	var err error

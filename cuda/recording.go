@@ -11,14 +11,15 @@ import (
 
 // recording is a CUDA graph. Kernels read the live counts from memory, so one graph serves every batch of its capacity.
 type recording struct {
-	b     *backend
-	graph driver.Graph
+	b       *backend
+	graph   driver.Graph
+	scratch driver.Ptr // where it lay
 }
 
 // Record implements engine.Recorder by capturing the stream.
 func (b *backend) Record(launches func() error) (engine.Recording, error) {
-	r := &recording{b: b}
-	return r, b.do(func() error { // on one thread, as the driver wants it
+	r := &recording{b: b, scratch: b.scratch}
+	err := b.do(func() error { // on one thread, as the driver wants it
 		if err := b.stream.BeginCapture(); err != nil {
 			return err
 		}
@@ -30,6 +31,11 @@ func (b *backend) Record(launches func() error) (engine.Recording, error) {
 		r.graph = graph
 		return errors.Join(failed, err)
 	})
+	if err != nil {
+		return nil, err
+	}
+	b.recorded[r.scratch]++
+	return r, nil
 }
 
 func (r *recording) Replay() error {
@@ -45,5 +51,7 @@ func (r *recording) Close() error {
 	if r.b.closed || r.b.hung {
 		return nil
 	}
-	return r.b.do(r.graph.Destroy)
+	err := r.b.do(r.graph.Destroy)
+	r.b.unrecord(r.scratch)
+	return err
 }

@@ -57,14 +57,14 @@ func (r roundedCopy) address() driver.Ptr {
 type roundedWeight struct {
 	b       *backend
 	t       *engine.Tensor
-	scratch driver.Ptr
+	scratch place // nil: it had a copy when its product was compiled
 }
 
 func (r roundedWeight) address() driver.Ptr {
 	if c := r.b.copies[addressOf(r.t)]; c != nil {
 		return c.at
 	}
-	return r.scratch
+	return r.scratch.address()
 }
 
 // rounding rounds a weight that has no copy to scratch memory.
@@ -77,7 +77,7 @@ func (r rounding) launch() error {
 	switch {
 	case r.weight.b.copies[addressOf(r.weight.t)] != nil:
 		return nil
-	case r.weight.scratch == 0:
+	case r.weight.scratch == nil:
 		return fmt.Errorf("a weight that had a bf16 copy when its product was compiled has none now")
 	}
 	return r.kernel.launch()

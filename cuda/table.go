@@ -93,13 +93,6 @@ func (p *plan) add(name string, gridX, gridY, threads, shared int, params ...any
 	p.do(k, err)
 }
 
-// temporary is scratch memory of the plan.
-func (p *plan) temporary(bytes int) driver.Ptr {
-	t, err := p.backend.temporary(max(1, bytes))
-	p.failed = errors.Join(p.failed, err)
-	return t
-}
-
 func (p *plan) done() ([]step, error) { return p.steps, p.failed }
 
 func (b *builder) one(name string, gridX, gridY, threads, shared int, params ...any) ([]step, error) {
@@ -164,8 +157,7 @@ func rmsnormDW(b *builder) ([]step, error) {
 	capacity, width := b.In[0].Shape()[0], b.Out.Size()
 	heads := b.In[0].Shape()[1] / width
 	p := b.plan()
-	inverse := p.temporary(8 * (capacity*heads + heads*width)) // a number for each head, then for each of a row's features
-	parts := inverse + driver.Ptr(8*capacity*heads)
+	inverse, parts := p.temporary(8*capacity*heads), p.temporary(8*heads*width) // numbers of each head, and of each of a row's features
 	p.add("inverse_rms"+suffix(b.compute), capacity*heads, 1, rowThreads, 8*rowThreads/32,
 		inverse, b.In[0], bound{}, capacity, heads, width, b.Attr.(ops.RMSNorm).Eps)
 	p.add("rmsnorm_dw"+suffix(b.compute), ceilDiv(heads*width, columns), 1, columnThreads, 8*columnThreads,

@@ -7,7 +7,6 @@ import (
 	"math"
 	"slices"
 
-	"github.com/goprm/goprm/cuda/internal/driver"
 	"github.com/goprm/goprm/internal/engine"
 )
 
@@ -45,24 +44,13 @@ func linearSwiGLU(b *builder) ([]step, error) {
 
 // rounded are weights as tensor cores take them: f32 ones, which are those that are trained, by their bf16 copies.
 func (p *plan) rounded(weights ...*engine.Tensor) []any {
-	bytes, at := 0, make([]int, len(weights))
-	for i, w := range weights {
-		at[i] = bytes
-		if w.Dtype() == engine.F32 && p.copies[addressOf(w)] == nil {
-			bytes += (2*w.Size() + 255) &^ 255
-		}
-	}
-	var scratch driver.Ptr
-	if bytes > 0 {
-		scratch = p.temporary(bytes)
-	}
 	taken := make([]any, len(weights))
 	for i, w := range weights {
 		taken[i] = w
 		if w.Dtype() == engine.F32 {
-			r := roundedWeight{p.backend, w, 0}
+			r := roundedWeight{p.backend, w, nil}
 			if p.copies[addressOf(w)] == nil {
-				r.scratch = scratch + driver.Ptr(at[i])
+				r.scratch = p.temporary(2 * w.Size())
 			}
 			k, err := p.kernel("round_bf16", ceilDiv(w.Size(), each), 1, eachThreads, 0, r, w, uint64(w.Size()))
 			p.do(rounding{r, k}, err)
@@ -234,12 +222,7 @@ func (a *attentionCall) tensorBackward(packed, dout *engine.Tensor, dk, dv part)
 	if err != nil {
 		return nil, err
 	}
-	deltas := (4*a.tokens*a.Heads + 255) &^ 255
-	parts := 0
-	if a.hopper() { // of the gradients of keys and values, by heads of queries
-		parts = 8 * a.tokens * a.Heads * a.HeadDim
-	}
-	delta := a.temporary(deltas + parts)
+	delta := a.temporary(4 * a.tokens * a.Heads)
 	few := map[int]int{64: 32, 128: 16}[dim] // queries at a time of the gradient of keys
 	a.add("attention_delta_bf16", a.tokens, 1, attentionThreads, 0, delta, packed, dout, keys{}, bound{}, a.heads)
 	slow, err := a.kernel(fmt.Sprintf("attention_dq_bf16_%d", dim), tiles, a.Heads, attentionThreads, 4*tileRows*dim*2+tileRows*keyNote,
@@ -251,7 +234,7 @@ func (a *attentionCall) tensorBackward(packed, dout *engine.Tensor, dk, dv part)
 			dk, dv, delta, packed, dout, a.In[0], a.In[1], a.In[2], keys{}, bound{}, a.heads, a.scale)
 		return a.done()
 	}
-	sums := delta + driver.Ptr(deltas)
+	sums := a.temporary(8 * a.tokens * a.Heads * a.HeadDim) // of the gradients of keys and values, by heads of queries
 	slow, err = a.kernel(fmt.Sprintf("attention_dkv_parts_bf16_%d", dim), tiles, a.Heads, attentionThreads, memory,
 		sums, delta, packed, dout, a.In[0], a.In[1], a.In[2], keys{}, bound{}, a.heads, a.scale)
 	a.attend(slow, err, "attention_dkv", 4+2*hopperKeys, sums, delta, packed, a.operands(dout), keys{}, bound{}, a.heads, a.scale)
