@@ -25,7 +25,7 @@ go test -c -o "$work/cpu.test" ./internal/cpu
 	echo "Load average before: $(load)."
 	echo
 	echo '```'
-	(cd internal/cpu && "$work/cpu.test" -test.v -test.timeout 60m -test.run 'Compliance|Instances|Assembly|GEMM|Attention|RowKernels|BF16|Bits|Exp|GELU') >"$work/tests" 2>&1 || failed=1
+	(cd internal/cpu && "$work/cpu.test" -test.v -test.timeout 60m -test.run 'Compliance|Instances|Assembly|GEMM|Attention|RowKernels|BF16|Int8|Bits|Exp|GELU|FasterTiles') >"$work/tests" 2>&1 || failed=1
 	grep -E '^(--- |FAIL|PASS)|^    --- ' "$work/tests" || true
 	echo '```'
 	echo
@@ -57,7 +57,7 @@ go test -c -o "$work/cpu.test" ./internal/cpu
 	echo "| benchmark | by the clock | per core |"
 	echo "|---|---|---|"
 	for filter in 'MicroKernel' 'GEMM$/(NT-bf16|NN-bf16|TN-f32)/(M2048-N4864-K896|M2048-N896-K4864|M240-N4864-K896|M4864-N896-K2048)/workers2/' \
-		'GEMMBF16/M/workers2' 'Attention/ward/T2048/workers2/'; do
+		'GEMM(BF16|Int8)/M/workers2' 'Attention/ward/T2048/workers2/'; do
 		${BENCH_WITH:-} "$work/cpu.test" -test.run '^$' -test.bench "$filter" -test.benchtime 0.3s -test.count 3 || true
 	done | awk '/GFLOPS\/core/ {
 		if (!($1 in best)) order[++n] = $1

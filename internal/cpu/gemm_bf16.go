@@ -13,16 +13,12 @@ import (
 // writes them. The order of an element's sum is productBF16's.
 type gemmBF16 struct {
 	*scratchBF16
-	m, n, k int // k in elements
-	a, b    matrix
-	c       unsafe.Pointer // [m, n], bf16 or f32
-	rounds  bool           // C is bf16
-	bias    *float32       // [n] or nil
-
-	row0, rows, tileRows, tileColumns int
-
-	crew               *crew
-	packWork, tileWork func(worker, piece int)
+	tasks
+	k      int // in elements
+	a, b   matrix
+	c      unsafe.Pointer // [m, n], bf16 or f32
+	rounds bool           // C is bf16
+	bias   *float32       // [n] or nil
 }
 
 // scratchBF16 is the memory that a backend's products in bf16 share.
@@ -59,31 +55,12 @@ func (s *scratchBF16) reserve(k, workers int) {
 
 func newGEMMBF16(p *pool, s *scratchBF16, k int) *gemmBF16 {
 	s.reserve(k, p.helpers+1)
-	g := &gemmBF16{scratchBF16: s, crew: newCrew(p)}
-	g.packWork, g.tileWork = g.pack, g.tileOfC
+	g := &gemmBF16{scratchBF16: s}
+	g.tasks = tasks{crew: newCrew(p), packWork: g.pack, tileWork: g.tileOfC}
 	return g
 }
 
-func (g *gemmBF16) run() error {
-	if g.m == 0 || g.n == 0 {
-		return nil
-	}
-	workers, mr := g.crew.pool.helpers+1, g.set.mr
-	g.tileColumns = columnsOfTask(g.n, workers, g.set.nr)
-	tiles, words := ceilDiv(g.n, g.tileColumns), ceilDiv(g.k, 2)
-	chunk := max(mr, len(g.packed)/max(1, words)/mr*mr)
-	for g.row0 = 0; g.row0 < g.m; g.row0 += chunk {
-		g.rows = min(chunk, g.m-g.row0)
-		g.tileRows = rowsOfTask(g.rows, tiles, workers, mr)
-		if err := g.crew.run(ceilDiv(g.rows, packRowsAtATime), g.packWork); err != nil {
-			return err
-		}
-		if err := g.crew.run(tiles*ceilDiv(g.rows, g.tileRows), g.tileWork); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+func (g *gemmBF16) run() error { return g.tasks.run(g.set, len(g.packed), ceilDiv(g.k, 2)) }
 
 func (g *gemmBF16) pack(worker, piece int) {
 	padded, from := roundUp(g.rows, g.set.mr), piece*packRowsAtATime
@@ -107,7 +84,7 @@ func (g *gemmBF16) tileOfC(worker, piece int) {
 	for block := from; block < end; block += rowBlock {
 		height := min(rowBlock, end-block)
 		if words == 0 {
-			g.start(w, column, columns, height)
+			startSums(w.sums, g.bias, column, columns, height)
 		}
 		for k := 0; k < words; k += kBlock {
 			g.strips(w, k, min(kBlock, words-k), block, height, column, columns)
@@ -132,17 +109,6 @@ func (g *gemmBF16) strips(w *workspaceBF16, k, kc, block, height, column, column
 				add, ldadd = sums, columnTile
 			}
 			g.tile(kc, word(&g.packed[k*padded+(block+i)*kc]), word(&w.panels[k*width+j*kc]), sums, columnTile, add, ldadd)
-		}
-	}
-}
-
-// start writes the sums of no products.
-func (g *gemmBF16) start(w *workspaceBF16, column, columns, height int) {
-	for i := range height {
-		row := w.sums[i*columnTile:][:columns]
-		clear(row)
-		if g.bias != nil {
-			copy(row, unsafe.Slice(offset(g.bias, column), columns))
 		}
 	}
 }

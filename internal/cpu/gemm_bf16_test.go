@@ -60,9 +60,7 @@ func TestProductsInBF16HaveThePortableBits(t *testing.T) {
 			var got []byte
 			for _, b := range []*backend{fast, slow} {
 				copy(c.Out.Bytes(), bytes)
-				launch, err := b.Compile(c)
-				require.NoError(t, err)
-				require.NoError(t, launch())
+				launchAll(t, b, c)
 				if got == nil {
 					got = append(got, c.Out.Bytes()...)
 				}

@@ -3,6 +3,7 @@
 package cpu
 
 import (
+	"math"
 	"unsafe"
 
 	"github.com/goprm/goprm/internal/engine"
@@ -19,20 +20,16 @@ type int8Set struct {
 }
 
 // gemmInt8 is a compiled linear_int8. A task has B packed as deep as it goes, and sums a block of rows before it writes them. The order
-// of an element's sum is portableInt8's.
+// of an element's sum is linearInt8's.
 type gemmInt8 struct {
 	*scratchInt8
-	m, n, k int
-	x       *float32
-	w       *int8
-	byRow   *float32 // scales of w, [n, blocks]
-	c       *float32
-	bias    *float32 // or nil
-
-	row0, rows, tileRows, tileColumns int
-
-	crew               *crew
-	packWork, tileWork func(worker, piece int)
+	tasks
+	k     int
+	x     *float32
+	w     *int8
+	byRow *float32 // scales of w, [n, blocks]
+	c     *float32
+	bias  *float32 // or nil
 }
 
 // scratchInt8 is the memory that a backend's products of int8 share.
@@ -87,8 +84,8 @@ func (s *scratchInt8) reserve(k, workers int) {
 func (s *scratchInt8) linear(b *backend, c engine.Call) (engine.Launch, error) {
 	k, capacity := c.In[1].Shape()[1], c.In[0].Shape()[0]
 	s.reserve(k, b.pool.helpers+1)
-	g := &gemmInt8{scratchInt8: s, n: c.In[1].Shape()[0], k: k, crew: newCrew(b.pool)}
-	g.packWork, g.tileWork = g.pack, g.tileOfC
+	g := &gemmInt8{scratchInt8: s, k: k}
+	g.tasks = tasks{n: c.In[1].Shape()[0], crew: newCrew(b.pool), packWork: g.pack, tileWork: g.tileOfC}
 	return func() error {
 		var err error
 		if g.m, err = live(c, c.Rows, capacity); err != nil {
@@ -98,29 +95,8 @@ func (s *scratchInt8) linear(b *backend, c engine.Call) (engine.Launch, error) {
 		if len(c.In) > 3 {
 			g.bias = (*float32)(c.In[3].Ptr)
 		}
-		return g.run()
+		return g.run(s.set.instructionSet, len(s.packed), s.set.wordsOf(k))
 	}, nil
-}
-
-func (g *gemmInt8) run() error {
-	if g.m == 0 || g.n == 0 {
-		return nil
-	}
-	workers, mr := g.crew.pool.helpers+1, g.set.mr
-	g.tileColumns = columnsOfTask(g.n, workers, g.set.nr)
-	tiles := ceilDiv(g.n, g.tileColumns)
-	chunk := max(mr, len(g.packed)/max(1, g.set.wordsOf(g.k))/mr*mr)
-	for g.row0 = 0; g.row0 < g.m; g.row0 += chunk {
-		g.rows = min(chunk, g.m-g.row0)
-		g.tileRows = rowsOfTask(g.rows, tiles, workers, mr)
-		if err := g.crew.run(ceilDiv(g.rows, packRowsAtATime), g.packWork); err != nil {
-			return err
-		}
-		if err := g.crew.run(tiles*ceilDiv(g.rows, g.tileRows), g.tileWork); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // int8Block is a block of K: its number, its first element, how many it has, the words before it and its own.
@@ -170,7 +146,7 @@ func (s *int8Set) roundRow(w *workspaceInt8, dst []uint8, x []float32) float32 {
 	}
 	largest := w.largest
 	for _, v := range x[n:] {
-		largest = max(largest, bitsOf(v))
+		largest = max(largest, math.Float32bits(v)&math.MaxInt32)
 	}
 	scale, inverse := ops.Int8Scale(largest)
 	if n > 0 {
@@ -233,25 +209,13 @@ func (g *gemmInt8) tileOfC(worker, piece int) {
 	}
 	for row := from; row < end; row += rowBlock {
 		height := min(rowBlock, end-row)
-		g.begin(w, column, columns, height)
+		startSums(w.sums, g.bias, column, columns, height)
 		for number := range ops.Int8Blocks(g.k) {
 			g.strips(w, g.block(number), row, height, columns)
 		}
 		for i := range height {
 			copy(unsafe.Slice(offset(g.c, (g.row0+row+i)*g.n+column), columns), w.sums[i*columnTile:])
 		}
-	}
-}
-
-// begin writes the bias, or zeros, where the sums of some rows are going to be.
-func (g *gemmInt8) begin(w *workspaceInt8, column, columns, height int) {
-	for i := range height {
-		row := w.sums[i*columnTile:][:columns]
-		if g.bias == nil {
-			clear(row)
-			continue
-		}
-		copy(row, unsafe.Slice(offset(g.bias, column), columns))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/goprm/goprm/internal/engine"
@@ -54,21 +55,16 @@ func TestProductsOfInt8HaveThePortableBits(t *testing.T) {
 			}
 			engine.Slice[int8](c.In[1])[i] = int8(127 - 254*(round%2))
 		}
-		launch, err := slow.Compile(c)
-		require.NoError(t, err)
-		require.NoError(t, launch())
-		want := append([]byte{}, c.Out.Bytes()...)
+		launchAll(t, slow, c)
+		want := slices.Clone(engine.Slice[float32](c.Out))
 		for _, k := range instances() {
 			if !k.runs() {
 				continue
 			}
 			clear(c.Out.Bytes())
-			launch, err := backendWith(t, k.name, 1+round%3).Compile(c)
-			require.NoError(t, err)
-			require.NoError(t, launch())
-			for i, v := range engine.Slice[float32](engine.FromSlice(engine.Slice[float32](c.Out), tokens*n)) {
-				exact := math.Float32frombits(uint32(want[4*i]) | uint32(want[4*i+1])<<8 | uint32(want[4*i+2])<<16 | uint32(want[4*i+3])<<24)
-				if bits(v) != bits(exact) && !(v != v && exact != exact) {
+			launchAll(t, backendWith(t, k.name, 1+round%3), c)
+			for i, v := range engine.Slice[float32](c.Out) {
+				if exact := want[i]; bits(v) != bits(exact) && !(v != v && exact != exact) {
 					t.Fatalf("round %d, %s: %d tokens, %d, %d: row %d, column %d: %g, want %g", round, k.name, tokens, c.In[1].Shape()[1], n,
 						i/n, i%n, v, exact)
 				}
@@ -82,9 +78,7 @@ func TestInt8ShowsWhatIsNotFinite(t *testing.T) {
 	for _, name := range []string{"portable", "auto"} {
 		c := int8Call(rand.New(rand.NewPCG(1, 2)), 5, 700, 9)
 		engine.Slice[float32](c.In[0])[2*700+600] = float32(math.Inf(1))
-		launch, err := backendWith(t, name, 2).Compile(c)
-		require.NoError(t, err)
-		require.NoError(t, launch())
+		launchAll(t, backendWith(t, name, 2), c)
 		for i, v := range engine.Slice[float32](c.Out) {
 			require.Equal(t, i/9 == 2, v != v, "%s: row %d", name, i/9)
 		}

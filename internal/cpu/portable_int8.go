@@ -1,8 +1,6 @@
 package cpu
 
 import (
-	"math"
-
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/ops"
 )
@@ -53,6 +51,3 @@ func dotInt8(x, y []int8) (sum int32) {
 	}
 	return sum
 }
-
-// bitsOf are those of |x|.
-func bitsOf(x float32) uint32 { return math.Float32bits(x) & math.MaxInt32 }

@@ -46,7 +46,7 @@ func softmax(c *vector.Constants) {
 		"sum = sum·shrink + Σ s (lane j%8 first, upwards, then across lanes); max = top. While top is −Inf all of them are 0.")
 	s := Load(Param("s"), GP64())
 	state := Load(Param("state"), GP64())
-	scale := broadcastParam("scale")
+	scale := vector.Broadcast("scale", set.New())
 	row := GP64()
 	XORQ(row, row)
 	Label("row")
@@ -107,16 +107,6 @@ func softmax(c *vector.Constants) {
 	RET()
 }
 
-func broadcastParam(name string) reg.VecVirtual {
-	v := set.New()
-	p, err := Param(name).Resolve()
-	if err != nil {
-		panic(err)
-	}
-	VBROADCASTSS(p.Addr, v)
-	return v
-}
-
 // slopes turns scores and dout·value into probabilities and their gradients.
 func slopes(c *vector.Constants, name string, byRow bool) {
 	name += fmt.Sprint(set.MR)
@@ -132,7 +122,7 @@ func slopes(c *vector.Constants, name string, byRow bool) {
 	dp := Load(Param("dp"), GP64())
 	lse := Load(Param("lse"), GP64())
 	delta := Load(Param("delta"), GP64())
-	scale := broadcastParam("scale")
+	scale := vector.Broadcast("scale", set.New())
 	row := GP64()
 	XORQ(row, row)
 	Label("row")

@@ -62,13 +62,7 @@ func microKernel(name string, kStride, rowStride, unroll int, layout string) {
 			ADDQ(ldc, line)
 		}
 	}
-	acc := make([][2]reg.VecVirtual, mr)
-	for i := range acc {
-		for j := range acc[i] {
-			acc[i][j] = set.New()
-			set.Zero(acc[i][j])
-		}
-	}
+	acc := set.Sums(func(_ int, sum reg.VecVirtual) { set.Zero(sum) })
 	b0, b1, t0, t1 := set.New(), set.New(), set.New(), set.New()
 	column := func(u int) {
 		VMOVUPS(Mem{Base: b, Disp: u * 4 * nr}, b0)

@@ -140,16 +140,6 @@ func swigluBackward(in, _ []reg.VecVirtual) []reg.VecVirtual {
 	return []reg.VecVirtual{up, dy}
 }
 
-func broadcast(name string) reg.VecVirtual {
-	v := YMM()
-	p, err := Param(name).Resolve()
-	if err != nil {
-		panic(err)
-	}
-	VBROADCASTSS(p.Addr, v)
-	return v
-}
-
 // elementwise emits a loop over vectors of eight.
 func elementwise(name, what string, out, in, scalars []string, body func(in, scalars []reg.VecVirtual) []reg.VecVirtual) {
 	signature := "func("
@@ -173,26 +163,22 @@ func elementwise(name, what string, out, in, scalars []string, body func(in, sca
 	n := Load(Param("n8"), GP64())
 	var s []reg.VecVirtual
 	for _, p := range scalars {
-		s = append(s, broadcast(p))
+		s = append(s, vector.Broadcast(p, YMM()))
 	}
 	at := GP64()
 	XORQ(at, at)
-	TESTQ(n, n)
-	JZ(LabelRef("done"))
-	Label("loop")
-	var v []reg.VecVirtual
-	for _, p := range from {
-		x := YMM()
-		VMOVUPS(Mem{Base: p, Index: at, Scale: 1}, x)
-		v = append(v, x)
-	}
-	for i, x := range body(v, s) {
-		VMOVUPS(x, Mem{Base: to[i], Index: at, Scale: 1})
-	}
-	ADDQ(Imm(32), at)
-	DECQ(n)
-	JNZ(LabelRef("loop"))
-	Label("done")
+	vector.Loop(n, func() {
+		var v []reg.VecVirtual
+		for _, p := range from {
+			x := YMM()
+			VMOVUPS(Mem{Base: p, Index: at, Scale: 1}, x)
+			v = append(v, x)
+		}
+		for i, x := range body(v, s) {
+			VMOVUPS(x, Mem{Base: to[i], Index: at, Scale: 1})
+		}
+		ADDQ(Imm(32), at)
+	})
 	VZEROUPPER()
 	RET()
 }
@@ -218,33 +204,29 @@ func adamw() {
 	keep, beta1, rest1, beta2, rest2, step, root, eps, scale := h[0], h[1], h[2], h[3], h[4], h[5], h[6], h[7], h[8]
 	at := GP64()
 	XORQ(at, at)
-	TESTQ(n, n)
-	JZ(LabelRef("done"))
-	Label("loop")
-	g, m, v, t := YMM(), YMM(), YMM(), YMM()
-	element := func(base reg.Register) Mem { return Mem{Base: base, Index: at, Scale: 1} }
-	VMULPS(element(grad), scale, g)
-	VMULPS(element(mp), beta1, m)
-	VMULPS(g, rest1, t)
-	VADDPS(t, m, m)
-	VMOVUPS(m, element(mp))
-	VMULPS(element(vp), beta2, v)
-	VMULPS(g, rest2, t)
-	VMULPS(g, t, t)
-	VADDPS(t, v, v)
-	VMOVUPS(v, element(vp))
-	VSQRTPS(v, v)
-	VDIVPS(root, v, v)
-	VADDPS(eps, v, v)
-	VDIVPS(v, m, m)
-	VMULPS(step, m, m)
-	VMULPS(element(param), keep, t)
-	VSUBPS(m, t, t)
-	VMOVUPS(t, element(out))
-	ADDQ(Imm(32), at)
-	DECQ(n)
-	JNZ(LabelRef("loop"))
-	Label("done")
+	vector.Loop(n, func() {
+		g, m, v, t := YMM(), YMM(), YMM(), YMM()
+		element := func(base reg.Register) Mem { return Mem{Base: base, Index: at, Scale: 1} }
+		VMULPS(element(grad), scale, g)
+		VMULPS(element(mp), beta1, m)
+		VMULPS(g, rest1, t)
+		VADDPS(t, m, m)
+		VMOVUPS(m, element(mp))
+		VMULPS(element(vp), beta2, v)
+		VMULPS(g, rest2, t)
+		VMULPS(g, t, t)
+		VADDPS(t, v, v)
+		VMOVUPS(v, element(vp))
+		VSQRTPS(v, v)
+		VDIVPS(root, v, v)
+		VADDPS(eps, v, v)
+		VDIVPS(v, m, m)
+		VMULPS(step, m, m)
+		VMULPS(element(param), keep, t)
+		VSUBPS(m, t, t)
+		VMOVUPS(t, element(out))
+		ADDQ(Imm(32), at)
+	})
 	VZEROUPPER()
 	RET()
 }
@@ -266,27 +248,23 @@ func rotate() {
 	LEAQ(Mem{Base: out, Index: at, Scale: 1}, outHigh)
 	LEAQ(Mem{Base: x, Index: at, Scale: 1}, xHigh)
 	XORQ(at, at)
-	TESTQ(n, n)
-	JZ(LabelRef("done"))
-	Label("loop")
-	element := func(base reg.Register) Mem { return Mem{Base: base, Index: at, Scale: 1} }
-	u, v, co, si, a, b := YMM(), YMM(), YMM(), YMM(), YMM(), YMM()
-	VMOVUPS(element(x), u)
-	VMOVUPS(element(xHigh), v)
-	VMOVUPS(element(cos), co)
-	VMOVUPS(element(sin), si)
-	VMULPS(co, u, a)
-	VMULPS(si, v, b)
-	VSUBPS(b, a, a)
-	VMOVUPS(a, element(out))
-	VMULPS(co, v, a)
-	VMULPS(si, u, b)
-	VADDPS(b, a, a)
-	VMOVUPS(a, element(outHigh))
-	ADDQ(Imm(32), at)
-	DECQ(n)
-	JNZ(LabelRef("loop"))
-	Label("done")
+	vector.Loop(n, func() {
+		element := func(base reg.Register) Mem { return Mem{Base: base, Index: at, Scale: 1} }
+		u, v, co, si, a, b := YMM(), YMM(), YMM(), YMM(), YMM(), YMM()
+		VMOVUPS(element(x), u)
+		VMOVUPS(element(xHigh), v)
+		VMOVUPS(element(cos), co)
+		VMOVUPS(element(sin), si)
+		VMULPS(co, u, a)
+		VMULPS(si, v, b)
+		VSUBPS(b, a, a)
+		VMOVUPS(a, element(out))
+		VMULPS(co, v, a)
+		VMULPS(si, u, b)
+		VADDPS(b, a, a)
+		VMOVUPS(a, element(outHigh))
+		ADDQ(Imm(32), at)
+	})
 	VZEROUPPER()
 	RET()
 }
@@ -310,32 +288,28 @@ func sumProducts(name, what string, factors []string) {
 	VXORPD(high, high, high)
 	at := GP64()
 	XORQ(at, at)
-	TESTQ(n, n)
-	JZ(LabelRef("done"))
-	Label("loop")
-	for half, acc := range []reg.VecVirtual{low, high} {
-		element := func(base reg.Register) Mem { return Mem{Base: base, Index: at, Scale: 1, Disp: 16 * half} }
-		x := YMM()
-		VCVTPS2PD(element(p[0]), x)
-		if len(p) == 1 {
-			VFMADD231PD(x, x, acc)
-			continue
-		}
-		t, y := XMM(), YMM()
-		if len(p) == 2 {
-			VCVTPS2PD(element(p[1]), y)
+	vector.Loop(n, func() {
+		for half, acc := range []reg.VecVirtual{low, high} {
+			element := func(base reg.Register) Mem { return Mem{Base: base, Index: at, Scale: 1, Disp: 16 * half} }
+			x := YMM()
+			VCVTPS2PD(element(p[0]), x)
+			if len(p) == 1 {
+				VFMADD231PD(x, x, acc)
+				continue
+			}
+			t, y := XMM(), YMM()
+			if len(p) == 2 {
+				VCVTPS2PD(element(p[1]), y)
+				VFMADD231PD(y, x, acc)
+				continue
+			}
+			VMOVUPS(element(p[1]), t)
+			VMULPS(element(p[2]), t, t)
+			VCVTPS2PD(t, y)
 			VFMADD231PD(y, x, acc)
-			continue
 		}
-		VMOVUPS(element(p[1]), t)
-		VMULPS(element(p[2]), t, t)
-		VCVTPS2PD(t, y)
-		VFMADD231PD(y, x, acc)
-	}
-	ADDQ(Imm(32), at)
-	DECQ(n)
-	JNZ(LabelRef("loop"))
-	Label("done")
+		ADDQ(Imm(32), at)
+	})
 	returnSum(low, high)
 }
 
@@ -375,22 +349,18 @@ func sumCentred() {
 		low, high, v := YMM(), YMM(), YMM()
 		VXORPD(low, low, low)
 		VXORPD(high, high, high)
-		TESTQ(n, n)
-		JZ(LabelRef("done"))
-		Label("loop")
-		for half, acc := range []reg.VecVirtual{low, high} {
-			VCVTPS2PD(Mem{Base: x, Disp: 16 * half}, v)
-			if square {
-				VSUBPD(centre, v, v)
-				VFMADD231PD(v, v, acc)
-			} else {
-				VADDPD(v, acc, acc)
+		vector.Loop(n, func() {
+			for half, acc := range []reg.VecVirtual{low, high} {
+				VCVTPS2PD(Mem{Base: x, Disp: 16 * half}, v)
+				if square {
+					VSUBPD(centre, v, v)
+					VFMADD231PD(v, v, acc)
+				} else {
+					VADDPD(v, acc, acc)
+				}
 			}
-		}
-		ADDQ(Imm(32), x)
-		DECQ(n)
-		JNZ(LabelRef("loop"))
-		Label("done")
+			ADDQ(Imm(32), x)
+		})
 		returnSum(low, high)
 	}
 }

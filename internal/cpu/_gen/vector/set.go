@@ -46,6 +46,18 @@ func (s Set) New() reg.VecVirtual {
 	return YMM()
 }
 
+// Sums are registers for the sums of a tile, two for each of its rows, which begin fills.
+func (s Set) Sums(begin func(j int, sum reg.VecVirtual)) [][2]reg.VecVirtual {
+	sums := make([][2]reg.VecVirtual, s.MR)
+	for i := range sums {
+		for j := range sums[i] {
+			sums[i][j] = s.New()
+			begin(j, sums[i][j])
+		}
+	}
+	return sums
+}
+
 // Zero clears v.
 func (s Set) Zero(v reg.VecVirtual) {
 	if s.Lanes == 16 {
@@ -53,6 +65,16 @@ func (s Set) Zero(v reg.VecVirtual) {
 		return
 	}
 	VXORPS(v, v, v)
+}
+
+// Broadcast fills v with a parameter of the function.
+func Broadcast(name string, v reg.VecVirtual) reg.VecVirtual {
+	p, err := Param(name).Resolve()
+	if err != nil {
+		panic(err)
+	}
+	VBROADCASTSS(p.Addr, v)
+	return v
 }
 
 // Round rounds v to the nearest integers, ties to even.
