@@ -126,9 +126,9 @@ func releaseRun(lock *filelock.Lock) error {
 	return lock.Release()
 }
 
-// interruptedBefore turns cancellation before the first step into an empty result.
+// interruptedBefore turns cancellation before the first step, of any rank, into an empty result.
 func interruptedBefore(ctx context.Context, c TrainConfig, err error) (*TrainResult, error) {
-	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) || c.ranks != nil && errors.Is(err, context.Canceled) {
 		return &TrainResult{Out: c.Out, Interrupted: true}, nil
 	}
 	return nil, err

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"time"
 
@@ -127,21 +126,14 @@ func (s *session) sharedOut() error {
 	return s.c.ranks.Agree(err)
 }
 
-// dealTokens gives examples to so many ranks: the longest first, each to the rank that has fewest tokens by then. The lists are indices, in
-// order.
+// dealTokens gives examples to so many ranks by their tokens. The lists are indices, in order.
 func dealTokens(list []*data.Example, ranks int) [][]int {
-	order, load, dealt := make([]int, len(list)), make([]int, ranks), make([][]int, ranks)
-	for i := range order {
-		order[i] = i
+	tokens, dealt := make([]int64, len(list)), make([][]int, ranks)
+	for i, e := range list {
+		tokens[i] = int64(len(e.Tokens))
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return len(list[b].Tokens) - len(list[a].Tokens) })
-	for _, i := range order {
-		to := slices.Index(load, slices.Min(load))
-		load[to] += len(list[i].Tokens)
-		dealt[to] = append(dealt[to], i)
-	}
-	for _, share := range dealt {
-		slices.Sort(share)
+	for i, rank := range dist.Deal(tokens, ranks) {
+		dealt[rank] = append(dealt[rank], i)
 	}
 	return dealt
 }

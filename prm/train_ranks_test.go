@@ -219,6 +219,30 @@ func TestRanksResumeToTheBit(t *testing.T) {
 	}
 }
 
+// A signal to one rank while the hidden states are computed, or before, ends all in good order; the run can be started again.
+func TestRanksInterruptedBeforeTheFirstStep(t *testing.T) {
+	base := tiny(t, tinymodel.Options{})
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, mode := range []string{"head", "full"} {
+		c := config(t, base)
+		c.Train, c.Optim.Epochs = mode, 1
+		for signalled := range 3 {
+			results, errs := trainOn(t, again(c), 3, func(rank int, ctx context.Context, _ *TrainConfig) context.Context {
+				if rank == signalled {
+					return over
+				}
+				return ctx
+			})
+			for rank, err := range errs {
+				require.NoError(t, err, "%s, rank %d", mode, rank)
+				require.Equal(t, []any{true, 0}, []any{results[rank].Interrupted, results[rank].Steps}, "%s, rank %d", mode, rank)
+			}
+		}
+		requireTrained(t, again(c), 3)
+	}
+}
+
 // What is wrong with one rank ends all: another configuration, a run folder that is not shared, a step that overflows.
 func TestOneRankEndsAll(t *testing.T) {
 	base := tiny(t, tinymodel.Options{})

@@ -3,9 +3,12 @@ package main
 import (
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
+	"github.com/goprm/goprm/internal/dist"
+	"github.com/goprm/goprm/internal/runlog"
 	"github.com/goprm/goprm/prm"
 )
 
@@ -29,6 +32,16 @@ func (trainCommand) Help() string {
 }
 
 func (c trainCommand) Run(p *program) error {
+	launch, err := dist.FromEnv(os.Getenv)
+	if err != nil {
+		return err
+	}
+	if launch.Rank > 0 { // rank 0 speaks for all
+		if c.PrintConfig || c.DryRun {
+			return nil
+		}
+		p.console = runlog.NewConsole(p.stderr, true)
+	}
 	config, err := c.config(p)
 	if err != nil {
 		return err

@@ -1,29 +1,47 @@
 package dist
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 )
 
-// Agree returns an error on every rank if any has one: its own where it has one, else that of the lowest rank that has.
+// What Agree's messages begin with: an error, or that the rank's context was cancelled.
+const (
+	failed   = '!'
+	canceled = '~'
+)
+
+// Agree returns an error on every rank if any has one: its own where it has one, else that of the lowest rank that has. Of another rank's
+// error there is the text alone, but [context.Canceled] is itself on every rank.
 func (g *Group) Agree(err error) error {
 	if g == nil {
 		return err
 	}
-	text := ""
-	if err != nil {
-		text = "!" + err.Error()
+	var mine []byte
+	switch {
+	case errors.Is(err, context.Canceled):
+		mine = []byte{canceled}
+	case err != nil:
+		mine = append([]byte{failed}, err.Error()...)
 	}
-	all, failed := g.Gather([]byte(text))
-	if failed != nil {
-		return errors.Join(err, failed)
+	all, lost := g.Gather(mine)
+	if lost != nil {
+		return errors.Join(err, lost)
+	}
+	if agreed := new(RankError); errors.As(err, &agreed) {
+		return err // it names its rank already
 	}
 	if err != nil {
 		return &RankError{g.Rank, g.World, err}
 	}
 	for rank, message := range all {
-		if len(message) > 0 {
+		switch {
+		case len(message) == 0:
+		case message[0] == canceled:
+			return &RankError{rank, g.World, context.Canceled}
+		default:
 			return &RankError{rank, g.World, errors.New(string(message[1:]))}
 		}
 	}

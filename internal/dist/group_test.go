@@ -1,6 +1,7 @@
 package dist
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/big"
@@ -143,6 +144,16 @@ func TestErrorsOfOneRankAreEverybodys(t *testing.T) {
 	for rank, of := range []int{1, 1, 2} {
 		require.EqualError(t, errs[rank], fmt.Sprintf("rank %d of 3: no room on %d", of, of))
 	}
+	errs = onRanks(t, 2, time.Minute, func(g *Group) error {
+		var err error
+		if g.Rank == 1 {
+			err = fmt.Errorf("reading: %w", context.Canceled)
+		}
+		return g.Agree(g.Agree(err))
+	})
+	require.EqualError(t, errs[0], "rank 1 of 2: context canceled")
+	require.EqualError(t, errs[1], "rank 1 of 2: reading: context canceled")
+	require.ErrorIs(t, errs[0], context.Canceled)
 	errs = onRanks(t, 2, time.Minute, func(g *Group) error { return g.First(func() error { return fmt.Errorf("from %d", g.Rank) }) })
 	require.EqualError(t, errs[1], "rank 0 of 2: from 0")
 	requireAll(t, onRanks(t, 3, time.Minute, func(g *Group) error {

@@ -85,11 +85,7 @@ func (l *local) Exchange(send []byte, sendCounts []int, recv []byte, _ []int) er
 	return l.meet(part{"exchange", send, sendCounts}, func(parts []part) {
 		at := 0
 		for _, p := range parts {
-			from := 0
-			for _, n := range p.counts[:l.rank] {
-				from += n
-			}
-			at += copy(recv[at:], p.send[from:from+p.counts[l.rank]])
+			at += copy(recv[at:], cut(p.send, p.counts, l.rank))
 		}
 	})
 }

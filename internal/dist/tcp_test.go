@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// onTCP runs f on every rank of a world that meets on loopback; ranks that first names come later, on their own.
+// onTCP runs f on every rank of a world that meets on loopback, and returns their errors.
 func onTCP(t testing.TB, world int, timeout time.Duration, f func(g *Group) error) []error {
 	t.Helper()
 	free, err := net.Listen("tcp", "127.0.0.1:0")

@@ -48,7 +48,7 @@ func (r *ranks) prepare(o *optimizer) {
 	for i, name := range o.names {
 		sizes[i] = int64(o.net.tensors[name].Size())
 	}
-	r.owner, r.owned = deal(sizes, r.group.World), make([][]int, r.group.World)
+	r.owner, r.owned = dist.Deal(sizes, r.group.World), make([][]int, r.group.World)
 	for i, owner := range r.owner {
 		r.owned[owner] = append(r.owned[owner], i)
 	}

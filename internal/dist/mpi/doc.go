@@ -1,3 +1,3 @@
-// Package mpi is the engine of ranks that mpirun or srun started: libmpi, loaded at run time without cgo. Open MPI 4 and 5 and libraries
-// with MPICH's ABI are told apart by their symbols.
+// Package mpi is the engine of ranks that mpirun or srun started: libmpi, loaded at run time without cgo. Open MPI's ABI and
+// MPICH's are told apart by the library's symbols. docs/scale.md says which versions were run.
 package mpi

@@ -3,6 +3,8 @@ package nnet
 import (
 	"slices"
 	"strings"
+
+	"github.com/goprm/goprm/internal/dist"
 )
 
 // Shares says how the parameters of a network are shared out.
@@ -30,29 +32,9 @@ func SharesOf(spec Spec, ranks int) (Shares, error) {
 		}
 	}
 	load := make([]int64, ranks)
-	for i, owner := range deal(sizes, ranks) {
+	for i, owner := range dist.Deal(sizes, ranks) {
 		load[owner] += sizes[i]
 	}
 	s.Largest = slices.Max(load)
 	return s, nil
-}
-
-// deal gives parameters to ranks, the largest first, each to the rank that has least by then.
-func deal(sizes []int64, ranks int) []int {
-	order, owner, load := make([]int, len(sizes)), make([]int, len(sizes)), make([]int64, ranks)
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int { return int(min(1, max(-1, sizes[b]-sizes[a]))) })
-	for _, i := range order {
-		to := 0
-		for r := range load {
-			if load[r] < load[to] {
-				to = r
-			}
-		}
-		owner[i] = to
-		load[to] += sizes[i]
-	}
-	return owner
 }
