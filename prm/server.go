@@ -25,7 +25,7 @@ import (
 	"github.com/goprm/goprm/internal/served"
 )
 
-// ServerOptions say how a Server answers; zero fields take what stands behind them.
+// ServerOptions say how a Server answers. Zero fields have the defaults that their comments name.
 type ServerOptions struct {
 	Name  string   // of the model, in requests and answers: the name of its folder
 	Alpha *float64 // weight of the trajectory's score in the reward r̂: the model's
@@ -37,13 +37,19 @@ type ServerOptions struct {
 	// Verifier tells outcomes: [grade.Verifier]. Where it has a method CheckGold(gold string) error that finds nothing wrong with the
 	// gold answer, an error of Verify is the answer's, whose outcome is then 0.
 	Verifier label.Verifier
-	Ungraded string // what a label does that cannot be read: error, or prm-only (answered as if there were none): error
-	TooLong  string // what a text does that is longer than the model was trained for: window or error: window
-	Unscored string // what trainers are told of a text without a reward: error, null or a number, as prm serve says it: error
+	// Ungraded says what a label does that the verifier cannot compare: error (status 422; the default), or prm-only (the text is answered
+	// as one without a label, and extra_logs say so).
+	Ungraded string
+	// TooLong says what a text does that is longer than the model was trained for: window (it is read in windows over whole steps; the
+	// default) or error (status 422).
+	TooLong string
+	// Unscored says what trainers are told of a text without a reward (it cannot be taken apart, has no step, is too long, or its label
+	// cannot be compared, each where the other policies make an error of it): error (status 422 or 413; the default), null, or a number.
+	Unscored string
 
-	BatchTokens int           // most tokens scored at once: 8192
+	BatchTokens int           // most tokens scored at once, more only where one text has more: 8192
 	CacheTokens *int          // the model's cache from now on, as OpenOptions has it: what the model was opened with, else 16384
-	MaxWait     time.Duration // longest that a text waits for company: 2ms
+	MaxWait     time.Duration // longest that a text waits for others to share its batch; it may wait longer for earlier batches: 2ms
 	Queue       int           // most requests at a time, and most texts that wait; status 429 beyond: 4096
 	MaxBody     int64         // bytes of a request; status 413 beyond: 16 MiB
 	MaxTokens   int           // of one text, in all its windows; status 413 beyond: 131072
@@ -52,7 +58,7 @@ type ServerOptions struct {
 	Memory      int64         // bytes that all requests may be reckoned to take; status 429 beyond: 512 MiB
 	Unread      int           // most requests whose body is still arriving; beyond it the oldest is given up: 2048
 	ReadTimeout time.Duration // for a request's body: 30s
-	Timeout     time.Duration // for an answer; status 504 beyond: 170s
+	Timeout     time.Duration // for an answer; status 504 beyond: 170s, less than the 180s that OpenRLHF waits
 	Token       string        // that requests must bring as Authorization: Bearer; "": none
 	Tokens      []ServerToken // further ones, with names and limits; see ReadServerTokens
 	// HostNames are those by which requests may call the server where no token is asked for, beside loopback's names and addresses;

@@ -28,12 +28,11 @@ type bestofnCommand struct {
 
 func (bestofnCommand) Help() string {
 	return `A row is {"problem","answer","samples":[{"text","pred","correct","scores":[...],"trajectory"}]}, or one of search-and-learn ` +
-		"(completions, scores) or of Qwen2.5-Math's evaluation (code, pred, score, pred_score). " +
-		"Each accuracy is the mean over the problems and over all subsets of n of a problem's samples: by formula, or, for votes, by " +
-		"counting up to 20,000 subsets and drawing 4,000 where there are more. " +
-		"A sample without \"correct\" is graded against the gold answer, one without \"pred\" votes for the answer that its text ends with, " +
-		"both as prm grade does. " +
-		"Ties go to the earliest sample; intervals are 95 %, by bootstrap over the problems. Example:\n\n" +
+		"(completions, scores) or of Qwen2.5-Math's evaluation (code, pred, score, pred_score). Each accuracy is the mean over the " +
+		"problems and over all subsets of n of a problem's samples: by formula, or, for votes, by counting up to 20,000 subsets and " +
+		"drawing 4,000 where there are more. A sample without \"correct\" is graded against the gold answer, one without \"pred\" votes " +
+		"for the answer that its text ends with, both as prm grade does. Ties go to the earliest sample; intervals are 95 %, by " +
+		"bootstrap over the problems. Example:\n\n" +
 		"  prm bestofn --model runs/one/model --in samples.jsonl --n 1,2,4,8 --keep scores.jsonl"
 }
 

@@ -30,7 +30,7 @@ var compatKinds = []string{
 	"head",                             // a model whose base lies elsewhere
 	"scores.jsonl", "rows.scores.part", // stored scores, whole and unfinished
 	"labels",      // labels as JSON and parquet, manifest, card, store of paid results
-	"label.yaml",  //
+	"label.yaml",  // what they were made with
 	"audit.jsonl", // of a server
 	"cache",       // tokens of a data file
 }

@@ -19,8 +19,8 @@ type exportCommand struct {
 }
 
 func (exportCommand) Help() string {
-	return "Writes the model as transformers, vLLM or PEFT load it, with a model card, and says how far its scores are from the " +
-		"original's. Example:\n\n" +
+	return "Writes the model as transformers, vLLM or PEFT load it, with a model card, " +
+		"and says how far its scores are from the original's. Example:\n\n" +
 		"  prm export --model runs/one/model --to hf-token-classification --merge --out exported"
 }
 

@@ -38,9 +38,8 @@ type scoreCommand struct {
 
 func (scoreCommand) Help() string {
 	return "A line of output: id, steps (each with its place in the text and its score), trajectory (the score of the whole, or null) " +
-		"and reward. " +
-		"Unfinished output lies beside --out under the name OUT.part; --resume keeps its whole lines, scores the last few again, and goes on " +
-		"if they come out the same. Example:\n\n" +
+		"and reward. Unfinished output lies beside --out under the name OUT.part; --resume keeps its whole lines, scores the last few " +
+		"again, and goes on if they come out the same. Example:\n\n" +
 		"  prm score --model runs/one/model --in traj.jsonl --out scores.jsonl"
 }
 

@@ -17,8 +17,7 @@ func (uiCommand) watchesContext() {}
 
 func (uiCommand) Help() string {
 	return "A page of training runs: it follows those under way, lays up to six over each other and lists the hyperparameters in which " +
-		"they differ. It reads the run folders and nothing else. Example:\n\n" +
-		"  prm ui runs"
+		"they differ. It reads the run folders and nothing else. Example:\n\n  prm ui runs"
 }
 
 func (c uiCommand) Run(p *program) error {

@@ -94,11 +94,9 @@ func (f *Folder) Release() error {
 
 // Close unmaps the weights.
 func (f *Folder) Close() error {
+	f.stop()
+	_, _ = f.rootSum() // which may be at work
 	var failed []error
-	if f.stop != nil {
-		f.stop()
-		_, _ = f.rootSum() // which may be at work
-	}
 	for _, c := range f.files {
 		failed = append(failed, c.Close())
 	}
@@ -172,8 +170,7 @@ func (f *Folder) open() error {
 		return nil
 	}
 	go func() { _, _ = f.rootSum() }() // Verify has what comes of it
-	err := f.openPart()
-	if err != nil {
+	if err := f.openPart(); err != nil {
 		return cmp.Or(f.Verify(), err) // parts that do not fit a wrong base are no news
 	}
 	return nil

@@ -23,65 +23,29 @@ const (
 	UnscoredNull  = "null"
 )
 
-// Options are the server's; zero fields take what stands behind them.
+// Options are those of prm.ServerOptions that the server itself reads, under the same names. What they mean, and what zero stands for, is
+// said there.
 type Options struct {
-	Beta       *float64 // weight of the model's reward beside the outcome, in [0,1]: 0.75
-	BlendScale string   // what the blend takes of the model: paper (r̂) or unit (r̂ divided by the most that it can be): paper
-	Verifier   label.Verifier
-	// Ungraded says what a label does that the verifier cannot compare: error (status 422), or prm-only (the text is answered as one
-	// without a label, and extra_logs say so): error.
-	Ungraded string
-	// TooLong says what a text does that is longer than the model was trained for: window (it is read in windows over whole steps) or
-	// error (status 422): window.
-	TooLong string
-	// Unscored says what trainers are told of a text without a reward (it cannot be taken apart, has no step, is too long, or its label
-	// cannot be compared, each where the other policies make an error of it): error (status 422 or 413), null, or a number: error.
-	Unscored string
-
-	BatchTokens int           // most tokens scored at once, more only where one text has more: 8192
-	MaxWait     time.Duration // longest that a text waits for others to share its batch; it may wait longer for earlier batches: 2ms
-	Queue       int           // most requests at a time, and most texts that wait; status 429 beyond: 4096
-	MaxBody     int64         // bytes of a request; status 413 beyond: 16 MiB
-	MaxTokens   int           // of one text, in all its windows; status 413 beyond: 131072
-	MaxText     int           // bytes of one text, with its problem; status 413 beyond: 8 for each of MaxTokens
-	MaxSteps    int           // of one text; status 413 beyond: 16384
-	Memory      int64         // bytes that all requests may be reckoned to take; status 429 beyond: 512 MiB
-	Unread      int           // most requests whose body is still arriving; beyond it the oldest is given up: 2048
-	ReadTimeout time.Duration // for a request's body: 30s
-	Timeout     time.Duration // for an answer; status 504 beyond: 170s, less than the 180s that OpenRLHF waits
-	Token       string        // that requests must bring as Authorization: Bearer; "": none
-	Tokens      []Token       // further ones
-	HostNames   []string      // by which requests may call the server where no token is asked for, beside loopback's and addresses; "*": any
-	Logger      *slog.Logger  // of warnings; nil: slog.Default
-	AccessLog   *slog.Logger  // of each request's answer, without texts; nil: none
+	Beta                                                     *float64
+	BlendScale, Ungraded, TooLong, Unscored                  string
+	Verifier                                                 label.Verifier
+	BatchTokens, Queue, MaxTokens, MaxText, MaxSteps, Unread int
+	MaxBody, Memory                                          int64
+	MaxWait, ReadTimeout, Timeout                            time.Duration
+	Token                                                    string
+	Tokens                                                   []Token
+	HostNames                                                []string
+	Logger, AccessLog                                        *slog.Logger
 }
 
-// Filled has what stands behind its fields in those that are zero.
+// Filled has the defaults in its zero fields.
 func (o Options) Filled() Options {
-	for _, f := range []struct {
-		field *string
-		value string
-	}{{&o.Ungraded, UngradedError}, {&o.TooLong, TooLongWindow}, {&o.Unscored, UnscoredError}} {
-		if *f.field == "" {
-			*f.field = f.value
-		}
-	}
-	for _, f := range []struct {
-		field *int
-		value int
-	}{{&o.BatchTokens, 8192}, {&o.Queue, 4096}, {&o.MaxTokens, 131072}, {&o.MaxSteps, 16384}, {&o.Unread, 2048}} {
-		if *f.field == 0 {
-			*f.field = f.value
-		}
-	}
-	for _, f := range []struct {
-		field *time.Duration
-		value time.Duration
-	}{{&o.MaxWait, 2 * time.Millisecond}, {&o.ReadTimeout, 30 * time.Second}, {&o.Timeout, 170 * time.Second}} {
-		if *f.field == 0 {
-			*f.field = f.value
-		}
-	}
+	o.Ungraded, o.TooLong = cmp.Or(o.Ungraded, UngradedError), cmp.Or(o.TooLong, TooLongWindow)
+	o.Unscored = cmp.Or(o.Unscored, UnscoredError)
+	o.BatchTokens, o.Queue, o.Unread = cmp.Or(o.BatchTokens, 8192), cmp.Or(o.Queue, 4096), cmp.Or(o.Unread, 2048)
+	o.MaxTokens, o.MaxSteps = cmp.Or(o.MaxTokens, 131072), cmp.Or(o.MaxSteps, 16384)
+	o.MaxWait = cmp.Or(o.MaxWait, 2*time.Millisecond)
+	o.ReadTimeout, o.Timeout = cmp.Or(o.ReadTimeout, 30*time.Second), cmp.Or(o.Timeout, 170*time.Second)
 	o.Logger = cmp.Or(o.Logger, slog.Default())
 	o.MaxText = cmp.Or(o.MaxText, 8*o.MaxTokens)
 	o.MaxBody, o.Memory = cmp.Or(o.MaxBody, 16<<20), cmp.Or(o.Memory, 512<<20)

@@ -69,9 +69,9 @@ func (names Names) mistyped(key string) string {
 	return ""
 }
 
-func joined(key string) string {
-	return strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(key))
-}
+var joints = strings.NewReplacer("_", "", "-", "")
+
+func joined(key string) string { return strings.ToLower(joints.Replace(key)) }
 
 // nearest is a key of the same section that is only a few letters away, "" if there is none.
 func nearest(siblings, path []string) string {
