@@ -6,8 +6,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
+	"github.com/goprm/goprm/cuda/internal/conformance"
 	"github.com/goprm/goprm/cuda/internal/emulator"
 	"github.com/stretchr/testify/require"
 )
@@ -37,6 +40,25 @@ func firstContact(t *testing.T, steps string, planted ...string) (lines, report 
 	table, err := os.ReadFile(files[0])
 	require.NoError(t, err)
 	return string(text), string(table)
+}
+
+// The script has a step for each primitive and each PTX file.
+func TestFirstContactIsWhole(t *testing.T) {
+	script, err := os.ReadFile(filepath.Join("..", "scripts", "first_contact.sh"))
+	require.NoError(t, err)
+	var steps, want []string
+	for _, list := range regexp.MustCompile(`for name in ([a-z0-9_ ]+); do`).FindAllStringSubmatch(string(script), -1) {
+		steps = append(steps, strings.Fields(list[1])...)
+	}
+	for _, c := range conformance.Cases {
+		want = append(want, strings.TrimPrefix(c.Name, "conform_"))
+	}
+	files, err := ptx.ReadDir("ptx")
+	require.NoError(t, err)
+	for _, f := range files {
+		want = append(want, strings.TrimSuffix(f.Name(), ".ptx"))
+	}
+	require.ElementsMatch(t, want, steps)
 }
 
 // A kernel that hangs, and Hopper's blocks that take a wrong second tile, cost their own steps and are named; the device has as many

@@ -15,7 +15,6 @@ import (
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/ops"
 	"github.com/goprm/goprm/internal/rng"
-	"gorgonia.org/tensor"
 )
 
 // trialLimit is how long an op of a trial may take on the device; all of them are some milliseconds of work.
@@ -45,9 +44,9 @@ func openTried(d Device) (*backend, error) {
 }
 
 // trial runs every op that sm90a has kernels for with those and with sm80's, on tiles, stages and segments that end within
-// their capacity, and compares. Their sums are in the same order, but the hardware's within 16 terms may not be. It does so with the
-// blocks of two multiprocessors, so that a block takes several tiles and its ring of stages comes around as with real sizes, and
-// with those of all.
+// their capacity, and compares. Their sums are in the same order, but the hardware's within 16 terms may not be. It makes products with
+// the blocks of two multiprocessors, so that a block takes several tiles and its ring of stages comes around as with real sizes, and
+// with those of all. Attention's blocks take one tile each, whatever the device.
 func (b *backend) trial(limit time.Duration) error {
 	t := &trial{b: b, limit: limit, stream: rng.New(1, "trial")}
 	all := b.model.Multiprocessors
@@ -63,12 +62,12 @@ func (b *backend) trial(limit time.Duration) error {
 	for _, n := range slices.Compact([]int{min(fewMultiprocessors, all), all}) {
 		b.model.Multiprocessors = n
 		t.products()
-		for _, dim := range []int{64, 128} {
-			t.attention(dim, 150, []int32{0, 100, 139}, ops.BufferBatch, 0, 100, ops.MaskCausal, 0,
-				ops.BufferCache, 7, 80, ops.MaskFull, 0, ops.BufferBatch, 10, 35, ops.MaskFull, 0, ops.BufferBatch, 100, 139, ops.MaskWindow, 20)
-		}
-		t.attention(128, 340, []int32{0, 330}, ops.BufferBatch, 0, 330, ops.MaskCausal, 0) // six blocks of keys for four stages
 	}
+	for _, dim := range []int{64, 128} {
+		t.attention(dim, 150, []int32{0, 100, 139}, ops.BufferBatch, 0, 100, ops.MaskCausal, 0,
+			ops.BufferCache, 7, 80, ops.MaskFull, 0, ops.BufferBatch, 10, 35, ops.MaskFull, 0, ops.BufferBatch, 100, 139, ops.MaskWindow, 20)
+	}
+	t.attention(128, 340, []int32{0, 330}, ops.BufferBatch, 0, 330, ops.MaskCausal, 0) // six blocks of keys for four stages
 	return t.failed
 }
 
@@ -87,13 +86,25 @@ func (t *trial) products() {
 	t.compare("linear_add", engine.AddAttr{Scale: 0.5}, result(results), a, x, w)
 	t.compare("linear_add", engine.AddAttr{Scale: 0.5}, result(results), a, few, up)
 	t.compare("linear_dx", nil, result(terms), y, w)
-	for _, columns := range []int{128, 192, 512} { // of which each tile width takes one, see hopperWidth
-		sum, right := t.rows(live, tokens, columns), t.random(columns, terms)
-		t.compare("linear_add", engine.AddAttr{Scale: 0.5}, result(columns), sum, x, right)
-		t.compare("linear_dx", nil, result(columns), y, t.random(results, columns))
-	}
 	t.compare("linear_dw", nil, t.zeros(engine.F32, results, terms), y, x)
 	t.compare("linear_swiglu", nil, result(results), x, w, v)
+	if t.b.model.Multiprocessors <= fewMultiprocessors { // with more, all of them are of the least width
+		t.widths(live, x, y)
+	}
+}
+
+// widths are products of x and of y that tiles of each width suit best, see hopperWidth, with tiles inside of the result, and a gradient of
+// weights with some of those.
+func (t *trial) widths(live int, x, y *engine.Tensor) {
+	tokens, terms, results := x.Shape()[0], x.Shape()[1], y.Shape()[1]
+	for _, columns := range []int{128, 192, 512} {
+		sum, right := t.rows(live, tokens, columns), t.random(columns, terms)
+		out := func() *engine.Tensor { return t.zeros(engine.BFloat16, tokens, columns) }
+		t.compare("linear", nil, out(), x, right, t.bias(columns))
+		t.compare("linear_add", engine.AddAttr{Scale: 0.5}, out(), sum, x, right)
+		t.compare("linear_dx", nil, out(), y, t.random(results, columns))
+	}
+	t.compare("linear_dw", nil, t.zeros(engine.F32, results, 512), y, t.rows(live, tokens, 512))
 }
 
 // attention is forward and backward of two heads; the segments begin and end at cu, and the first of several takes the first key
@@ -126,40 +137,6 @@ type trial struct {
 	failed error
 
 	want, got []float64 // what the last comparison read
-}
-
-// placed copies a host tensor to the device.
-func (t *trial) placed(host *engine.Tensor) *engine.Tensor {
-	if t.failed != nil {
-		return host
-	}
-	x, err := engine.CopyTo(t.b, host)
-	if t.failed = err; x == nil {
-		return host
-	}
-	t.owned = append(t.owned, x.Ptr)
-	return x
-}
-
-func (t *trial) zeros(dtype tensor.Dtype, shape ...int) *engine.Tensor {
-	return t.placed(engine.FromDType(dtype, shape...))
-}
-
-func (t *trial) integers(v ...int32) *engine.Tensor { return t.placed(engine.FromSlice(v, len(v))) }
-
-func (t *trial) random(rows, width int) *engine.Tensor { return t.rows(rows, rows, width) }
-
-// rows are random, and past the live ones NaN, which must go nowhere.
-func (t *trial) rows(live, rows, width int) *engine.Tensor {
-	v := make([]engine.BF16, rows*width)
-	for i := range v {
-		v[i] = engine.ToBF16(float32(math.NaN()))
-		if i < live*width {
-			v[i] = engine.ToBF16(float32(2*t.stream.Float64(t.drawn) - 1))
-			t.drawn++
-		}
-	}
-	return t.placed(engine.FromSlice(v, rows, width))
 }
 
 // compare launches the call with both families and returns sm80's result; got has zeros where nothing is written.

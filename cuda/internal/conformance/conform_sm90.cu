@@ -31,9 +31,8 @@ KERNEL(64, 1) conform_mbarrier(u32 *out, const u32 *in) {
 }
 EXPORT(conform_mbarrier)
 
-// A box as the copy engine leaves it in shared memory: swizzled, zeros outside.
-KERNEL(64, 1) conform_box(u32 *out, const u32 *in, TensorMap m) {
-  DYNAMIC_SHARED(memory);
+// Two boxes of 64 columns from the columns and rows on, as the copy engine leaves them in shared memory: swizzled, zeros outside.
+DEVFN void boxes(u32 *out, const TensorMap *m, unsigned char *memory, int column0, int row0, int column1, int row1) {
   saddr at = shared_address(memory), ready = at + 2 * 64 * 128;
   if (thread() == 0) {
     barrier_init(ready, 1);
@@ -42,30 +41,22 @@ KERNEL(64, 1) conform_box(u32 *out, const u32 *in, TensorMap m) {
   sync_block();
   if (thread() == 0) {
     barrier_expect(ready, 2 * 64 * 128);
-    load_box(at, PARAM_AT(conform_box, 2, m), 16, -3, ready);
-    load_box(at + 64 * 128, PARAM_AT(conform_box, 2, m), 48, 40, ready);
+    load_box(at, m, column0, row0, ready);
+    load_box(at + 64 * 128, m, column1, row1, ready);
   }
   barrier_wait(ready, 0);
   for (int i = thread(); i < 2 * 64 * 32; i += 64) out[i] = ((u32 *)memory)[i];
 }
+KERNEL(64, 1) conform_box(u32 *out, const u32 *in, TensorMap m) {
+  DYNAMIC_SHARED(memory);
+  boxes(out, PARAM_AT(conform_box, 2, m), memory, 16, -3, 48, 40);
+}
 EXPORT(conform_box)
 
-// Boxes of 64 columns of a matrix that has 16: zeros beyond them, and the full count of bytes.
+// Of a matrix that has 16 columns: zeros beyond them, and the full count of bytes.
 KERNEL(64, 1) conform_box_narrow(u32 *out, const u32 *in, TensorMap m) {
   DYNAMIC_SHARED(memory);
-  saddr at = shared_address(memory), ready = at + 2 * 64 * 128;
-  if (thread() == 0) {
-    barrier_init(ready, 1);
-    barrier_publish();
-  }
-  sync_block();
-  if (thread() == 0) {
-    barrier_expect(ready, 2 * 64 * 128);
-    load_box(at, PARAM_AT(conform_box_narrow, 2, m), 0, 0, ready);
-    load_box(at + 64 * 128, PARAM_AT(conform_box_narrow, 2, m), 0, 30, ready);
-  }
-  barrier_wait(ready, 0);
-  for (int i = thread(); i < 2 * 64 * 32; i += 64) out[i] = ((u32 *)memory)[i];
+  boxes(out, PARAM_AT(conform_box_narrow, 2, m), memory, 0, 0, 0, 30);
 }
 EXPORT(conform_box_narrow)
 
@@ -138,6 +129,7 @@ template <int N, bool A_ACROSS, bool B_ACROSS, bool HELD> DEVFN void multiplied(
   EXPORT(name)
 MULTIPLIED(conform_product_along, 256, false, false, false)
 MULTIPLIED(conform_product_across, 256, false, true, false)
+MULTIPLIED(conform_product_192, 192, false, true, false)
 MULTIPLIED(conform_product_128, 128, true, false, false)
 MULTIPLIED(conform_product_64, 64, true, true, false)
 MULTIPLIED(conform_weighted_128, 128, false, true, true)

@@ -72,6 +72,7 @@ var Cases = []Case{
 	{Name: "conform_lines", Threads: 32, Shared: 4112, In: 50 * 96 / 2, Out: 1024, Hopper: true, Maps: []Matrix{{0, 50, 96, 1}}},
 	product("conform_product_along", 256, false),
 	product("conform_product_across", 256, true),
+	product("conform_product_192", 192, true),
 	product("conform_product_128", 128, false),
 	product("conform_product_64", 64, true),
 	product("conform_weighted_128", 128, true),
