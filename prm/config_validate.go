@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/runlog"
 )
 
@@ -84,8 +85,8 @@ func (c *TrainConfig) validateModel() error {
 	case c.Head.Init == "ridge" && !positive(*c.Head.Ridge):
 		return fmt.Errorf("head.ridge: %v is not a number above 0", *c.Head.Ridge)
 	}
-	if c.DType == "int8" {
-		return errors.New("dtype: int8 is for scoring, not for training")
+	if c.DType == engine.Int8 {
+		return engine.ErrInt8Training
 	}
 	return oneOf(
 		choice{"train", c.Train, []string{"head", "lora", "full"}},

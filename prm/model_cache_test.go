@@ -145,8 +145,8 @@ func TestServerReusesPrefixes(t *testing.T) {
 	}
 	ask := func(i int) {
 		var line json.RawMessage
-		post(t, http.DefaultClient, url+"/v1/steps", map[string]any{"id": "long", "problem": list[i].Problem, "steps": list[i].Steps, "r" +
-			"esponse_steps": list[i].ResponseSteps}, &line)
+		post(t, http.DefaultClient, url+"/v1/steps", map[string]any{"id": "long", "problem": list[i].Problem, "steps": list[i].Steps,
+			"response_steps": list[i].ResponseSteps}, &line)
 		assert.Equal(t, want[i], string(line))
 	}
 	var wait sync.WaitGroup

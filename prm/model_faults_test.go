@@ -156,8 +156,8 @@ func longSum() *data.Trajectory {
 func TestFaultYarnAtTheUnscaledLength(t *testing.T) {
 	for _, key := range []string{"type", "rope_type"} {
 		scaling := map[string]any{key: "yarn", "factor": 4.0, "original_max_position_embeddings": 4096}
-		dir := goldenHead(t, "qwen_math_prm", configKeys(map[string]any{"max_position_embeddings": 4096, "rope_scaling": scaling, "r" +
-			"ope_parameters": remove{}}))
+		dir := goldenHead(t, "qwen_math_prm", configKeys(map[string]any{"max_position_embeddings": 4096, "rope_scaling": scaling,
+			"rope_parameters": remove{}}))
 		scores := stepScores(t, dir, longSum(), OpenOptions{MaxTokens: 16384})
 		require.InDeltaSlice(t, []float64{0.889389, 0.911014, 0.915289}, scores[len(scores)-3:], figures)
 		require.ErrorContains(t, openFails(t, dir, OpenOptions{MaxTokens: 16385}), "not from 1 to the model's 16384")

@@ -124,37 +124,35 @@ func (t *trainer) restore(from *checkpoint.Checkpoint) error {
 }
 
 // restoreWeights restores the weights and optimizer state of a checkpoint, not the step.
-func (t *trainer) restoreWeights(from *checkpoint.Checkpoint, updates int) error {
+func (t *trainer) restoreWeights(from *checkpoint.Checkpoint, updates int) (err error) {
 	var files []*safetensors.File // of all ranks that saved it
-	var paths []string
-	var err error
+	defer func() {
+		for _, file := range files {
+			err = errors.Join(err, file.Close())
+		}
+	}()
 	for _, name := range slices.Sorted(maps.Keys(from.Files())) {
-		if !strings.HasSuffix(name, ".safetensors") || err != nil {
+		if !strings.HasSuffix(name, ".safetensors") {
 			continue
 		}
-		var path string
-		var file *safetensors.File
-		if path, err = from.Path(name); err == nil {
-			file, err = safetensors.Open(path)
+		path, err := from.Path(name)
+		if err != nil {
+			return err
 		}
-		if err == nil {
-			files, paths = append(files, file), append(paths, path)
+		file, err := safetensors.Open(path)
+		if err != nil {
+			return err
 		}
+		files = append(files, file)
 	}
-	if err == nil {
-		err = t.network.Restore(func(name string) (nnet.StoredTensor, bool) {
-			for i, file := range files {
-				if info, ok := file.Info(name); ok {
-					return nnet.StoredTensor{File: paths[i], Info: info, Data: file.Bytes(name)}, true
-				}
+	return t.network.Restore(func(name string) (nnet.StoredTensor, bool) {
+		for _, file := range files {
+			if info, ok := file.Info(name); ok {
+				return nnet.StoredTensor{File: file.Path(), Info: info, Data: file.Bytes(name)}, true
 			}
-			return nnet.StoredTensor{}, false
-		}, updates)
-	}
-	for _, file := range files {
-		err = errors.Join(err, file.Close())
-	}
-	return err
+		}
+		return nnet.StoredTensor{}, false
+	}, updates)
 }
 
 // run takes the remaining steps, then writes the model.

@@ -47,8 +47,8 @@ func (o PlanOptions) Validate() error {
 		return fmt.Errorf("memory: %d is negative", o.Memory)
 	case o.Device == "cpu" && o.Offload:
 		return fmt.Errorf("offload: moments lie in the host's memory already on a CPU")
-	case o.DType == "int8":
-		return errors.New("dtype: int8 is for scoring, not for training")
+	case o.DType == engine.Int8:
+		return engine.ErrInt8Training
 	}
 	if err := o.validateRanks(); err != nil {
 		return err
@@ -299,7 +299,7 @@ func (s *session) explain(err error, tokens, microBatches int) error {
 	if failed != nil {
 		return err
 	}
-	return fmt.Errorf("%w; planned for micro-batches of %d tokens: weights %s, gradients %s, moments %s, activations %s, rounded weights "+
-		"%s; %s", err,
-		tokens, bytesText(m.Weights), bytesText(m.Gradients), bytesText(m.Moments), bytesText(m.Activations), bytesText(m.Rounded), advice)
+	return fmt.Errorf("%w; planned for micro-batches of %d tokens: weights %s, gradients %s, moments %s, activations %s, "+
+		"rounded weights %s; %s", err, tokens, bytesText(m.Weights), bytesText(m.Gradients), bytesText(m.Moments),
+		bytesText(m.Activations), bytesText(m.Rounded), advice)
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"reflect"
@@ -64,6 +65,9 @@ func ParseDType(name string) (tensor.Dtype, error) {
 
 // Int8 is the arithmetic of scoring whose frozen projections multiply int8: everything else is f32.
 const Int8 = "int8"
+
+// ErrInt8Training refuses to train in Int8.
+var ErrInt8Training = errors.New("dtype: int8 is for scoring, not for training")
 
 // ResolveDType names the dtype that a backend computes in: "" and auto are bf16 where it prefers that, else f32.
 func ResolveDType(name string, b Backend) (string, error) {

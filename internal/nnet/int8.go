@@ -30,7 +30,7 @@ func (g *Graph) Int8Matrix(name string, out, in int) (w, scales *gorgonia.Node) 
 func (s Spec) validateInt8() error {
 	switch {
 	case s.Int8 && s.Train != TrainNothing:
-		return errors.New("dtype: int8 is for scoring, not for training")
+		return engine.ErrInt8Training
 	case s.Int8 && s.DType != engine.F32:
 		return fmt.Errorf("dtype: int8 computes in f32 besides, not in %s", engine.DTypeName(s.DType))
 	}

@@ -1,7 +1,6 @@
 package nnet
 
 import (
-	"context"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -21,7 +20,8 @@ type ranks struct {
 	owned [][]int // by rank: trained parameters, in graph order
 	piece int     // bytes for each rank in one call
 
-	send, all, own []byte
+	staging []byte // pieces of all ranks
+	own     []byte // this rank's
 }
 
 // stagingBytes is about what all ranks' pieces of one call take together.
@@ -53,8 +53,7 @@ func (r *ranks) prepare(o *optimizer) {
 		r.owned[owner] = append(r.owned[owner], i)
 	}
 	r.piece = max(1<<12, stagingBytes/r.group.World&^0xfff)
-	r.send, r.own = make([]byte, r.piece*r.group.World), make([]byte, r.piece)
-	r.all = r.send // never in use at the same time
+	r.staging, r.own = make([]byte, r.piece*r.group.World), make([]byte, r.piece)
 }
 
 // owns reports whether this rank keeps the state of a parameter; one process alone keeps all.
@@ -116,7 +115,7 @@ func (r *ranks) reduce(b engine.Backend, grads []*engine.Tensor, adds bool) erro
 	return r.eachPiece(grads, func(at int, counts []int) error {
 		end := 0
 		for owner, n := range counts {
-			to := r.send[end : end+n]
+			to := r.staging[end : end+n]
 			if end += n; !adds {
 				clear(to)
 				continue
@@ -126,7 +125,7 @@ func (r *ranks) reduce(b engine.Backend, grads []*engine.Tensor, adds bool) erro
 			}
 		}
 		sum := r.own[:counts[r.group.Rank]]
-		if err := r.group.ReduceScatter(sum, r.send[:end], counts, kind); err != nil {
+		if err := r.group.ReduceScatter(sum, r.staging[:end], counts, kind); err != nil {
 			return err
 		}
 		return r.span(grads, r.group.Rank, at, sum, func(from []byte, part *engine.Tensor) error { return b.Upload(part, from) })
@@ -166,12 +165,12 @@ func (r *ranks) spreadPieces(b engine.Backend, parameters []*engine.Tensor) erro
 		for _, n := range counts {
 			end += n
 		}
-		if err := r.group.AllGather(mine, r.all[:end], counts); err != nil {
+		if err := r.group.AllGather(mine, r.staging[:end], counts); err != nil {
 			return err
 		}
 		end = 0
 		for owner, n := range counts {
-			from := r.all[end : end+n]
+			from := r.staging[end : end+n]
 			if end += n; owner == r.group.Rank {
 				continue
 			}
@@ -220,57 +219,6 @@ func (r *ranks) most(n int) (int, error) {
 		n = max(n, int(binary.LittleEndian.Uint64(b)))
 	}
 	return n, err
-}
-
-// allGradients sums over the micro-batches of all ranks; the gradients of parameters that other ranks own are not valid.
-func (n *Network) allGradients(ctx context.Context, batches []MicroBatch) (StepResult, []*engine.Tensor, error) {
-	r, b := n.optim.ranks, n.backend
-	if r == nil {
-		return n.gradients(ctx, batches)
-	}
-	most, err := r.most(len(batches))
-	if err != nil {
-		return StepResult{}, nil, err
-	}
-	if r.stage == 1 || most == 1 {
-		result, grads, err := n.gradients(ctx, batches)
-		if err == nil {
-			err = r.share(&result)
-		}
-		if err == nil {
-			err = r.reduce(b, grads, true)
-		}
-		return result, grads, err
-	}
-	return n.shardedGradients(ctx, batches, most)
-}
-
-// shardedGradients is allGradients of ZeRO stage 2: each micro-batch's gradients are summed at the owners, which alone keep the sums.
-func (n *Network) shardedGradients(ctx context.Context, batches []MicroBatch, most int) (
-	result StepResult, sum []*engine.Tensor, err error) {
-	if err := n.reserve(batches); err != nil {
-		return result, nil, err
-	}
-	var grads []*engine.Tensor
-	total := &n.optim.total
-	total.added = 0
-	for i := range most {
-		if i < len(batches) {
-			if grads, err = n.backward(ctx, batches[i], &result); err == nil {
-				err = n.optim.allocate()
-			}
-			if err != nil {
-				return result, nil, err
-			}
-		}
-		if err := n.optim.ranks.reduce(n.backend, grads, i < len(batches)); err != nil {
-			return result, nil, err
-		}
-		if err := total.add(grads); err != nil {
-			return result, nil, fmt.Errorf("micro-batch %d: %w", i, err)
-		}
-	}
-	return result, total.sum, n.optim.ranks.share(&result)
 }
 
 // Broadcast makes the trained parameters of every rank those of rank 0, to the bit.

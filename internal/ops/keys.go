@@ -23,9 +23,8 @@ func CheckKeys(cuSeqlens, rangeOffsets, keyRanges []int32, tokens, cache int) er
 			buffer, start, end, mask, window := r[0], r[1], r[2], r[3], r[4]
 			if buffer < 0 || buffer > 1 || start < 0 || start > end || end > rows[buffer] || mask < MaskFull || mask > MaskWindow ||
 				mask == MaskWindow && window < 1 {
-				return fmt.Errorf("segment %d: key range %d is {buffer %d, start %d, end %d, mask %d, window %d}; the batch has %d tokens, the "+
-					"cache %d rows",
-					i, j, buffer, start, end, mask, window, tokens, cache)
+				return fmt.Errorf("segment %d: key range %d is {buffer %d, start %d, end %d, mask %d, window %d}; "+
+					"the batch has %d tokens, the cache %d rows", i, j, buffer, start, end, mask, window, tokens, cache)
 			}
 		}
 	}

@@ -43,7 +43,7 @@ func (o Options) Validate() error {
 	case !slices.Contains([]string{"", "auto", "f32", "f64", "bf16", engine.Int8}, o.DType):
 		return fmt.Errorf("dtype: %q is none of auto, f32, f64, bf16, int8", o.DType)
 	case o.DType == engine.Int8 && o.Mode != "score":
-		return errors.New("dtype: int8 is for scoring, not for training")
+		return engine.ErrInt8Training
 	case o.Tokens < 1 || o.Tokens > 1<<20:
 		return fmt.Errorf("tokens: %d is not from 1 to %d", o.Tokens, 1<<20)
 	case o.ReadEvery < 1:
