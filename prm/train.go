@@ -69,17 +69,7 @@ func Train(ctx context.Context, cfg TrainConfig) (*TrainResult, error) {
 	if len(c.Seeds) > 0 {
 		return trainSeeds(ctx, c)
 	}
-	var state runState
-	var lock *filelock.Lock
-	err := c.ranks.First(func() (err error) { // before anything expensive is opened
-		if state, err = inspectRun(c.Out, c.Resume); err == nil && state == runBegun {
-			lock, err = lockRun(c.Out)
-		}
-		return err
-	})
-	if err == nil {
-		state, err = dist.Told(c.ranks, state)
-	}
+	state, lock, err := c.takeRun() // before anything expensive is opened
 	if err != nil {
 		return nil, errors.Join(err, releaseRun(lock))
 	}
@@ -108,6 +98,20 @@ func Train(ctx context.Context, cfg TrainConfig) (*TrainResult, error) {
 		return interruptedBefore(ctx, c, err)
 	}
 	return result, nil
+}
+
+// takeRun says on every rank what the run folder holds; if that is a run, rank 0 becomes its owner.
+func (c *TrainConfig) takeRun() (state runState, lock *filelock.Lock, err error) {
+	err = c.ranks.First(func() (err error) {
+		if state, err = inspectRun(c.Out, c.Resume); err == nil && state == runBegun {
+			lock, err = lockRun(c.Out)
+		}
+		return err
+	})
+	if err == nil {
+		state, err = dist.Told(c.ranks, state)
+	}
+	return state, lock, err
 }
 
 // lockRun makes this process the owner of the run folder.

@@ -89,7 +89,7 @@ type PlanReport struct {
 	Fits       bool   `json:"fits"`             // false also when the device's memory is not known
 	MostTokens int    `json:"most_tokens"`      // of a micro-batch that would fit
 	Advice     string `json:"advice,omitempty"`
-	// Ranks is nil for a single process.
+	// Ranks is nil for a single process whose TFLOPS are not given.
 	Ranks *PlanRanks `json:"ranks,omitempty"`
 }
 
@@ -159,7 +159,7 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 	for _, c := range list {
 		r.Choices, r.MostTokens = append(r.Choices, c.PlanChoice), max(r.MostTokens, c.MostTokens)
 	}
-	if opt.World > 1 {
+	if opt.World > 1 || opt.TFLOPS > 0 {
 		if r.Ranks, err = opt.ranks(c.spec, int64(spec.Params().Size())); err != nil {
 			return PlanReport{}, err
 		}

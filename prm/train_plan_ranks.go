@@ -7,7 +7,7 @@ import (
 	"github.com/goprm/goprm/internal/nnet"
 )
 
-// PlanRanks is what a plan says of a run of several ranks.
+// PlanRanks is what a plan says of an optimizer step of every rank.
 type PlanRanks struct {
 	World        int   `json:"world"`
 	Zero         int   `json:"zero"` // ZeRO stage

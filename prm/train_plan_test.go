@@ -95,6 +95,24 @@ func TestPlan(t *testing.T) {
 	require.False(t, plan(t, "7B", "lora", long.MostTokens*21/20, 80).Fits, "and not much more does")
 }
 
+// A step's time is that of four passes (forward, again for the backward one, to activations, to weights) over the numbers that tokens are
+// multiplied with, at two operations each, and of the bytes that a rank sends.
+func TestPlanOfTheTimeOfAStep(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "model")
+	require.NoError(t, os.MkdirAll(dir, 0o777))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "config.json"), []byte(planned["7B"].config), 0o666))
+	const nonEmbedding = 6.53e9 // as the model's card says
+	for _, world := range []int{1, 4} {
+		r, err := Plan(PlanOptions{Model: dir, Train: "full", Recompute: "layer", DType: "bf16", Tokens: 8192, MicroBatches: 16, World: world,
+			Bandwidth: 25, TFLOPS: 300})
+		require.NoError(t, err)
+		require.InEpsilon(t, 4*2*nonEmbedding*8192*16/float64(world)/300e12, r.Ranks.Computing, 0.001)
+		sent := 2 * 4 * float64(r.Trained) * float64(world-1) / float64(world)
+		require.InDelta(t, sent/25e9, r.Ranks.Communicating, 1e-9)
+		require.InDelta(t, r.Ranks.Computing/(r.Ranks.Computing+sent/25e9), r.Ranks.Efficiency, 1e-9)
+	}
+}
+
 func TestPlanBadOptions(t *testing.T) {
 	for want, o := range map[string]PlanOptions{
 		"no folder": {}, "no such folder": {Model: "/nowhere"}, `train: "all"`: {Model: "m", Train: "all"},

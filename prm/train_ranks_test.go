@@ -284,16 +284,15 @@ func TestOneRankEndsAll(t *testing.T) {
 	}
 }
 
-// A rank that cannot write its part leaves no checkpoint behind, and the run can be resumed from the one before.
-func TestAPartThatCannotBeWritten(t *testing.T) {
+// A checkpoint that rank 0 cannot make is an error of every rank.
+func TestACheckpointThatCannotBeMade(t *testing.T) {
 	base := tiny(t, tinymodel.Options{})
 	c := config(t, base)
 	c.Optim.Epochs, c.Eval.Every = 1, new(0)
 	_, errs := trainOn(t, c, 2, func(rank int, ctx context.Context, c *TrainConfig) context.Context {
 		if rank == 0 {
 			c.OnStep = func(s StepMetrics) {
-				if s.Step == 6 { // the second checkpoint's folder cannot be made
-					require.NoError(t, os.RemoveAll(filepath.Join(c.Out, checkpointsName, "step-00000003")))
+				if s.Step == 6 {
 					require.NoError(t, os.RemoveAll(filepath.Join(c.Out, checkpointsName)))
 					require.NoError(t, os.WriteFile(filepath.Join(c.Out, checkpointsName), nil, 0o666))
 				}
@@ -304,6 +303,27 @@ func TestAPartThatCannotBeWritten(t *testing.T) {
 	for rank, err := range errs {
 		require.ErrorContains(t, err, "checkpoint of step 6: ", "rank %d", rank)
 	}
+}
+
+// A rank that cannot write its part leaves nothing of the checkpoint behind.
+func TestAPartThatCannotBeWritten(t *testing.T) {
+	out, groups := t.TempDir(), dist.Local(2, time.Minute)
+	root := filepath.Join(out, checkpointsName)
+	first := &trainer{session: &session{c: TrainConfig{Out: out, ranks: groups[0]}}}
+	second := &trainer{session: &session{c: TrainConfig{Out: filepath.Join(out, "absent"), ranks: groups[1]}}}
+	failed := make(chan error)
+	go func() { failed <- second.savePart(nil) }()
+	together := func(dir string, own func() error) (map[string]checkpoint.Entry, error) {
+		return first.gatherParts(filepath.Base(dir), own)
+	}
+	err := checkpoint.SaveTogether(root, 3, nil, nil, checkpoint.Keep{}, together)
+	for _, err := range []error{err, <-failed} {
+		require.ErrorContains(t, err, "rank 1 of 2: ")
+		require.ErrorContains(t, err, "state-00001-of-00002.safetensors")
+	}
+	left, err := os.ReadDir(root)
+	require.NoError(t, err)
+	require.Empty(t, left)
 }
 
 func TestDealTokens(t *testing.T) {

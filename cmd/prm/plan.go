@@ -102,6 +102,9 @@ func (c planCommand) Run(p *program) error {
 func describeRanks(r *prm.PlanRanks) string {
 	text := fmt.Sprintf("each of %d ranks (ZeRO stage %d) has %d micro-batches a step and sends %.2f GiB", r.World, r.Zero, r.MicroBatches,
 		gib(r.Bytes))
+	if r.World == 1 {
+		text = fmt.Sprintf("a step has %d micro-batches", r.MicroBatches)
+	}
 	if r.Communicating > 0 {
 		text += fmt.Sprintf(" in %.2f s", r.Communicating)
 	}

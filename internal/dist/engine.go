@@ -35,37 +35,45 @@ type Opener func(context.Context, Launch) (Engine, error)
 // ErrNotHere is what an Opener returns whose engine is not installed or not meant.
 var ErrNotHere = errors.New("not here")
 
-var registry struct {
-	sync.Mutex
-	names   []string
-	openers []Opener
+// kind is a kind of engine.
+type kind struct {
+	name string
+	open Opener
 }
 
-// Register makes a kind of engine available, as database/sql drivers do; called from init functions. The first that can join is taken.
+// registry is a global, as that of the compute backends is: MPI links a program to libc, so only programs that import package mpi hold it,
+// and this package cannot name it.
+var registry struct {
+	sync.Mutex
+	kinds []kind
+}
+
+// Register makes a kind of engine available besides TCP, as database/sql drivers do; called from init functions. The first that can join is
+// taken, TCP before all others.
 func Register(name string, open Opener) {
 	registry.Lock()
 	defer registry.Unlock()
-	registry.names, registry.openers = append(registry.names, name), append(registry.openers, open)
+	registry.kinds = append(registry.kinds, kind{name, open})
 }
 
 // open makes the engine of a launch.
 func open(ctx context.Context, launch Launch) (Engine, error) {
 	registry.Lock()
-	names, openers := registry.names, registry.openers
+	registered := registry.kinds
 	registry.Unlock()
 	var reasons []string
-	for i, open := range openers {
-		engine, err := open(ctx, launch)
+	for _, k := range append([]kind{{"TCP", joinTCP}}, registered...) {
+		engine, err := k.open(ctx, launch)
 		if err == nil {
 			return engine, check(engine, launch)
 		}
 		if !errors.Is(err, ErrNotHere) {
-			return nil, fmt.Errorf("%s: %w", names[i], err)
+			return nil, fmt.Errorf("%s: %w", k.name, err)
 		}
-		reasons = append(reasons, fmt.Sprintf("%s: %v", names[i], err))
+		reasons = append(reasons, fmt.Sprintf("%s: %v", k.name, err))
 	}
-	if len(reasons) == 0 {
-		reasons = []string{`this program has none; it needs: import _ "github.com/goprm/goprm/mpi"`}
+	if len(registered) == 0 {
+		reasons = append(reasons, `MPI: this program does not import _ "github.com/goprm/goprm/mpi"`)
 	}
 	return nil, fmt.Errorf("no engine joins these ranks: %s", strings.Join(reasons, "; "))
 }

@@ -70,6 +70,8 @@ func TestTCPRanksThatDoNotCome(t *testing.T) {
 	require.ErrorContains(t, err, "rank 1 of 2: join")
 	_, err = Join(Launch{Launcher: "torchrun", Rank: 1, World: 2}, time.Second)
 	require.ErrorContains(t, err, "MASTER_ADDR and MASTER_PORT are not both set")
+	_, err = Join(Launch{Launcher: "Open MPI", Rank: 1, World: 2}, time.Second)
+	require.ErrorContains(t, err, `import _ "github.com/goprm/goprm/mpi"`)
 }
 
 // Callers that are no ranks of the job are sent away, and do not keep it from starting.

@@ -12,8 +12,6 @@ import (
 	"time"
 )
 
-func init() { Register("TCP", joinTCP) }
-
 // hello is the first line that a rank sends on a connection; peers is the answer of rank 0.
 type hello struct {
 	Job   string `json:"job"`

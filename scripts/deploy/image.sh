@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds what the Dockerfile describes without a container engine, and runs it: scripts/deploy/image.sh [ROOTFS]
 # The program is built by the Dockerfile's own RUN line, from a copy of the committed tree; its base image is made by debootstrap (minbase of
-# the release that FROM names) or taken from ROOTFS; COPY, ENV, USER and ENTRYPOINT hold. In a chroot as that user it says its version, scores
+# the release that FROM names) or taken from ROOTFS; COPY, ENV, USER and ENTRYPOINT are followed. In a chroot as that user it says its version, scores
 # with a model that is mounted read-only, and serves: health, readiness, a score, SIGTERM. Needs root, Go, git, curl and, without ROOTFS,
 # debootstrap and Debian's mirror.
 set -euo pipefail
