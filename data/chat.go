@@ -74,8 +74,7 @@ func parseChat(source string) (*chatTemplate, error) {
 func checkTags(source string, cfg *config.Config) error {
 	var before tokens.Type
 	operators, start, startLine := 0, 0, 0
-	for s := tokens.LexAll(source, cfg); !s.End(); {
-		t := s.Next()
+	return lex(source, cfg, func(t *tokens.Token) error {
 		switch t.Type {
 		case tokens.BlockBegin, tokens.VariableBegin:
 			operators, start, startLine = 0, t.Pos, t.Line
@@ -94,8 +93,36 @@ func checkTags(source string, cfg *config.Config) error {
 			}
 		}
 		before = t.Type
+		return nil
+	})
+}
+
+// lex visits the source's tokens. Where a letter beyond ASCII follows a number like "2.", the lexer steps back by too much and may find
+// tokens for ever. After more than a source can have it is left alone: it waits then, and takes no time and no more memory.
+func lex(source string, cfg *config.Config, visit func(*tokens.Token) error) (err error) {
+	lexer := tokens.NewLexer(source, cfg)
+	var failed any
+	go func() {
+		defer func() {
+			if failed = recover(); failed != nil {
+				close(lexer.Tokens)
+			}
+		}()
+		lexer.Run()
+	}()
+	count := 0
+	for t := range lexer.Tokens {
+		if count++; count > 2*len(source)+16 { // of two neighbors one has a byte
+			return fmt.Errorf("line %d, byte %d: the template engine cannot read this", t.Line, t.Pos)
+		}
+		if err == nil {
+			err = visit(t)
+		}
 	}
-	return nil
+	if failed != nil {
+		return fmt.Errorf("the template engine failed: %v", failed)
+	}
+	return err
 }
 
 // render renders a conversation without a generation prompt. special holds the special tokens by name (bos_token, ...).
