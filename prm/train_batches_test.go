@@ -49,7 +49,7 @@ func TestTreesTrainWhatTextsTrain(t *testing.T) {
 	}
 }
 
-// Grouped runs are the same for any number of ranks, with dropout, and a resumed one has the bits of one that was not interrupted.
+// Grouped runs are the same for any number of ranks and any micro-batches, with dropout, and a resumed one has the bits of one that was not interrupted.
 func TestGroupedRunsOverRanksAndResumed(t *testing.T) {
 	c := config(t, tiny(t, tinymodel.Options{}))
 	c.Train, c.DType, c.LoRA.Dropout, c.Optim.Epochs = "lora", "f64", 0.2, 2
@@ -63,6 +63,10 @@ func TestGroupedRunsOverRanksAndResumed(t *testing.T) {
 		requireTrained(t, several, world)
 		requireNear(t, want, lastState(t, several.Out), 1e-12)
 	}
+	apart := c
+	apart.Out, apart.Batch.Tokens = filepath.Join(t.TempDir(), "run"), 1
+	require.Greater(t, train(t, apart).Tokens, alone.Tokens)
+	requireNear(t, want, lastState(t, apart.Out), 1e-12)
 	stopped := c
 	stopped.Out = filepath.Join(t.TempDir(), "run")
 	interrupt(t, stopped, alone.TotalSteps/2)
