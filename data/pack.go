@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/goprm/goprm/loss"
 )
@@ -31,6 +32,7 @@ type PackOptions struct {
 	N           int     // trajectories of a full optimizer step (batch.trajectories), also when fewer are left
 	LambdaStep  float64 // of the step objective
 	LambdaFinal float64 // of the trajectory objective
+	Tree        bool    // a beginning that several examples share is stored once, as PackTree does
 }
 
 // Validate checks ranges: Tokens >= 0, N >= 1, finite factors of at least 0.
@@ -52,7 +54,8 @@ func (o PackOptions) Validate() error {
 // labelled steps weighs LambdaStep/(N*T_b), a trajectory's read-out LambdaFinal/N, each times its label's weight.
 // Read-outs without a label are left out, and so are examples without any label: they add nothing to the loss.
 // Each example goes into the first batch with room, in order, so the result depends on nothing but the arguments. Examples
-// of one Group share a batch, which a group of more than opt.Tokens has to itself.
+// of one Group share a batch, which a group of more than opt.Tokens has to itself. With opt.Tree the order is that of PackTree, and
+// examples of a Group are refused.
 func Pack(examples []*Example, opt PackOptions) ([]*Batch, error) {
 	if err := opt.Validate(); err != nil {
 		return nil, err
@@ -61,7 +64,14 @@ func Pack(examples []*Example, opt PackOptions) ([]*Batch, error) {
 		return nil, fmt.Errorf("%d examples for an optimizer step of %d trajectories", len(examples), opt.N)
 	}
 	weights := loss.WeightOptions{Trajectories: opt.N, LambdaStep: opt.LambdaStep, LambdaFinal: opt.LambdaFinal}
-	return firstFit(examples, opt.Tokens, func(e *Example) []float64 { return e.LossWeights(weights) })
+	pack := firstFit
+	if opt.Tree {
+		if i := slices.IndexFunc(examples, func(e *Example) bool { return e.Group != "" }); i >= 0 {
+			return nil, fmt.Errorf("example %q of group %q: a prefix tree keeps no groups together", examples[i].ID, examples[i].Group)
+		}
+		pack = packTree
+	}
+	return pack(examples, opt.Tokens, func(e *Example) []float64 { return e.LossWeights(weights) })
 }
 
 // PackAll lays the examples into batches for scoring: every read-out is kept, with weight 0.

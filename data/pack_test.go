@@ -88,6 +88,46 @@ func TestPackBudgetChangesNothing(t *testing.T) {
 	require.Len(t, want, 4)
 }
 
+// A tree has the weights and targets of separate texts, and each read-out at the end of its own text's beginning.
+func TestPackedTreesHaveTheSameLabels(t *testing.T) {
+	examples := threeExamples()
+	shared := &Example{ID: "d", Tokens: append(slices.Clone(examples[0].Tokens), 7, 8), Reads: []ReadOut{
+		step(0, 0, Float(0.25), 2), step(int32(len(examples[0].Tokens)), 1, nil, 1), step(int32(len(examples[0].Tokens)+1), 2, Float(1), 1)}}
+	examples = append(examples, shared, &Example{ID: "unlabelled", Tokens: []int32{9}, Reads: []ReadOut{step(0, 0, nil, 1)}})
+	type label struct {
+		trajectory, read int32
+		target, weight   float64
+		kind             Kind
+	}
+	labels := func(tree bool, tokens int) map[label]int {
+		batches, err := Pack(examples, PackOptions{Tokens: tokens, N: 5, LambdaStep: 1, LambdaFinal: 0.5, Tree: tree})
+		require.NoError(t, err)
+		all := map[label]int{}
+		for _, b := range batches {
+			require.NoError(t, b.Validate())
+			for i, at := range b.Reads {
+				all[label{b.Trajectory[i], b.Read[i], b.Target[i], b.Weight[i], b.Kind[i]}]++
+				e := examples[b.Trajectory[i]]
+				segment, exact := slices.BinarySearch(b.CuSeqlens, at)
+				if !exact {
+					segment--
+				}
+				text, _ := expand(b, int32(segment), at)
+				require.Equal(t, e.Tokens[:e.Reads[b.Read[i]].Pos+1], text)
+			}
+		}
+		return all
+	}
+	want := labels(false, 0)
+	require.Len(t, want, 6)
+	for _, tokens := range []int{0, 1, 6} {
+		require.Equal(t, want, labels(true, tokens))
+	}
+	examples[1].Group = "pair"
+	_, err := Pack(examples, PackOptions{N: 5, Tree: true})
+	require.ErrorContains(t, err, "a prefix tree keeps no groups together")
+}
+
 func TestPackRefuses(t *testing.T) {
 	ex := threeExamples()
 	for _, c := range []struct {

@@ -14,6 +14,11 @@ func PackTree(examples []*Example, tokens int) ([]*Batch, error) {
 	if tokens < 0 {
 		return nil, fmt.Errorf("tokens of a batch: %d is negative", tokens)
 	}
+	return packTree(examples, tokens, func(*Example) []float64 { return nil })
+}
+
+// packTree is PackTree with weights, as firstFit has them.
+func packTree(examples []*Example, tokens int, weights func(*Example) []float64) ([]*Batch, error) {
 	if tokens == 0 {
 		tokens = math.MaxInt32
 	}
@@ -25,8 +30,11 @@ func PackTree(examples []*Example, tokens int) ([]*Batch, error) {
 		if err := e.check(); err != nil {
 			return nil, err
 		}
-		for _, w := range e.windows() {
-			texts = append(texts, treeText{i, w, e.Tokens[w.from:w.to]})
+		w := weights(e)
+		for _, part := range e.windows() {
+			if w == nil || !allNaN(w[part.firstRead:part.lastRead]) {
+				texts = append(texts, treeText{i, part, e.Tokens[part.from:part.to], w})
+			}
 		}
 	}
 	slices.SortStableFunc(texts, func(a, b treeText) int { return slices.Compare(a.tokens, b.tokens) })
@@ -52,7 +60,8 @@ func PackTree(examples []*Example, tokens int) ([]*Batch, error) {
 type treeText struct {
 	example int
 	window
-	tokens []int32
+	tokens  []int32
+	weights []float64 // of the example's read-outs; nil: 0
 }
 
 // branch is a run of texts that share their first depth tokens, which are already laid out.
@@ -101,12 +110,19 @@ func tree(examples []*Example, texts []treeText) *Batch {
 	}
 	for i, text := range texts {
 		for j := text.firstRead; j < text.lastRead; j++ {
+			w := 0.0
+			if text.weights != nil {
+				w = text.weights[j]
+			}
+			if math.IsNaN(w) {
+				continue
+			}
 			r := examples[text.example].Reads[j]
 			at, k := r.Pos-int32(text.from), len(places[i])-1
 			for places[i][k][0] > at {
 				k--
 			}
-			b.addRead(places[i][k][1]+at-places[i][k][0], 0, int32(text.example), int32(j), r)
+			b.addRead(places[i][k][1]+at-places[i][k][0], w, int32(text.example), int32(j), r)
 		}
 	}
 	return b

@@ -146,6 +146,9 @@ type LossConfig struct {
 type Batch struct {
 	Trajectories int `yaml:"trajectories"` // of one optimizer step; 16
 	Tokens       int `yaml:"tokens"`       // of one packed micro-batch, which bounds memory and changes no number beyond rounding; 8192
+	// Group is none (default: any trajectories share a step) or problem: those of a problem are in one step, which computes their common
+	// beginnings once. Steps are then made of fewer problems, and LoRA dropout drops alike where texts are alike; see docs/performance.md.
+	Group string `yaml:"group"`
 }
 
 // Optim is AdamW and its schedule.
@@ -195,7 +198,7 @@ func DefaultTrainConfig() TrainConfig {
 		LoRA: LoRAConfig{Rank: 16, Alpha: 32, Targets: []string{
 			"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}},
 		Loss:  LossConfig{LambdaStep: new(1.0), LambdaFinal: &Lambda{Value: 1}},
-		Batch: Batch{Trajectories: 16, Tokens: 8192},
+		Batch: Batch{Trajectories: 16, Tokens: 8192, Group: "none"},
 		Optim: Optim{
 			LR: new(1e-4), HeadLR: new(1e-3), Betas: []float64{0.9, 0.999}, Eps: new(1e-8), WeightDecay: new(0.01), Clip: new(1.0),
 			Schedule: ScheduleCosine, Warmup: new(0.05), Epochs: 1, Moments: "f32",

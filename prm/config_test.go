@@ -93,7 +93,7 @@ func TestConfigValues(t *testing.T) {
 	require.Empty(t, changedKeys(c, back))
 	require.Equal(t, flatten(c), flatten(back))
 	require.Equal(t, "0", flatten(c)["optim.clip"])
-	require.Len(t, flatten(c), 71, "a key was added: decide whether it may change on resumption")
+	require.Len(t, flatten(c), 72, "a key was added: decide whether it may change on resumption")
 
 	literal := TrainConfig{Optim: Optim{Clip: new(2.0)}, Text: data.TextOptions{ThinkTags: []string{}}}.filled()
 	require.Equal(t, 2.0, *literal.Optim.Clip)
@@ -133,6 +133,7 @@ func TestConfigRefuses(t *testing.T) {
 		"loss: {kind: hinge}":                        "hinge",
 		"batch: {trajectories: 0}":                   "batch.trajectories: 0",
 		"batch: {tokens: -1}":                        "batch.tokens",
+		"batch: {group: row}":                        `batch.group: "row" is none of none, problem`,
 		"optim: {betas: [0.9]}":                      "optim.betas",
 		"optim: {betas: [0.9, 1]}":                   "optim.betas",
 		"optim: {eps: 0}":                            "optim.eps",

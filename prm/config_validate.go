@@ -1,6 +1,7 @@
 package prm
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -17,6 +18,7 @@ import (
 func (c TrainConfig) filled() TrainConfig {
 	fill(reflect.ValueOf(&c).Elem(), reflect.ValueOf(DefaultTrainConfig()), c.explicit)
 	c.explicit = true
+	c.Batch.Group = cmp.Or(c.Batch.Group, "none")
 	return c
 }
 
@@ -128,6 +130,7 @@ func (c *TrainConfig) validateOptim() error {
 		}
 	}
 	if err := oneOf(
+		choice{"batch.group", c.Batch.Group, []string{"none", groupProblem}},
 		choice{"optim.moments", o.Moments, []string{"f32", "bf16"}},
 		choice{"optim.schedule", string(o.Schedule), []string{string(ScheduleCosine), string(ScheduleLinear), string(ScheduleConstant)}},
 	); err != nil {

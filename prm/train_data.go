@@ -28,8 +28,8 @@ type dataset struct {
 	parts       []string // what has labels that weigh something in training: thinking, response, trajectory
 	warnings    []string
 
-	epoch int // the one that order is of
-	order []int
+	epoch int     // the one that steps is of
+	steps [][]int // see epochOf
 }
 
 // about is what the metrics ask of a trajectory besides its tokens.
@@ -372,28 +372,4 @@ func (d *dataset) warn(c *TrainConfig, r *data.Renderer) {
 // weights are the numbers that weigh labels in the loss of n trajectories.
 func (d *dataset) weights(c *TrainConfig, n int) loss.WeightOptions {
 	return loss.WeightOptions{Trajectories: n, LambdaStep: *c.Loss.LambdaStep, LambdaFinal: d.lambdaFinal}
-}
-
-// pack says how the examples of an optimizer step are laid out and weighed.
-func (d *dataset) pack(c *TrainConfig) data.PackOptions {
-	return data.PackOptions{Tokens: c.Batch.Tokens, N: c.Batch.Trajectories, LambdaStep: *c.Loss.LambdaStep, LambdaFinal: d.lambdaFinal}
-}
-
-// stepsPerEpoch counts optimizer steps; the last one of an epoch may have fewer trajectories.
-func (d *dataset) stepsPerEpoch(c *TrainConfig) int {
-	return (len(d.train) + c.Batch.Trajectories - 1) / c.Batch.Trajectories
-}
-
-// batch lists the examples of optimizer step s, counted from 0.
-func (d *dataset) batch(c *TrainConfig, s int) []*data.Example {
-	n := c.Batch.Trajectories
-	epoch, at := s/d.stepsPerEpoch(c), s%d.stepsPerEpoch(c)
-	if d.order == nil || d.epoch != epoch {
-		d.order, d.epoch = data.Order(*c.Seed, epoch, len(d.train)), epoch
-	}
-	var list []*data.Example
-	for _, i := range d.order[at*n : min((at+1)*n, len(d.order))] {
-		list = append(list, d.train[i])
-	}
-	return list
 }

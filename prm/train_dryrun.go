@@ -19,6 +19,7 @@ type DryRunReport struct {
 	Counts        Counts        `json:"counts"`
 	Steps         int           `json:"steps"` // optimizer steps in all
 	StepsPerEpoch int           `json:"steps_per_epoch"`
+	StepTokens    float64       `json:"step_tokens"` // that an optimizer step computes, the mean of the first 64 or fewer
 	Backend       string        `json:"backend"`
 	DType         string        `json:"dtype"`
 	LambdaFinal   float64       `json:"lambda_final"`
@@ -80,6 +81,10 @@ func (s *session) dryRun(ctx context.Context) (*DryRunReport, error) {
 		Counts: s.data.counts, Steps: s.newSteps, StepsPerEpoch: s.data.stepsPerEpoch(&s.c), Backend: s.backend.Name(), DType: s.c.DType,
 		LambdaFinal: s.data.lambdaFinal, Warnings: append([]string{}, s.data.warnings...),
 	}
+	var err error
+	if r.StepTokens, err = s.data.tokensPerStep(&s.c); err != nil {
+		return nil, err
+	}
 	for _, e := range s.data.train[:min(dryRunTexts, len(s.data.train))] {
 		marked, err := s.renderer.Marked(e)
 		if err != nil {
@@ -138,7 +143,7 @@ func (s *session) timeMicroBatch(ctx context.Context, r *DryRunReport, network *
 		if err := network.InitHead(s.data.meanTarget(&s.c), *s.c.Seed); err != nil {
 			return err
 		}
-		tokens = int(float64(s.data.counts.Tokens) / float64(s.data.stepsPerEpoch(&s.c)) * float64(s.newSteps))
+		tokens = int(r.StepTokens * float64(s.newSteps))
 	}
 	var began time.Time
 	for range 2 {

@@ -6,9 +6,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/metrics"
@@ -36,26 +38,10 @@ func TestLearnReal(t *testing.T) {
 	if model == "" {
 		t.Skip("GOPRM_SMOLLM2 is not set: `make learn-real` does")
 	}
-	shared := shareddata.Dir(t)
-	raw, err := os.ReadFile(filepath.Join(shared, "bench", "prm800k_target.json"))
-	require.NoError(t, err)
-	var want target
-	require.NoError(t, json.Unmarshal(raw, &want))
-	dir := t.TempDir()
-	rows := filepath.Join(shared, "data", "steps", "prm800k", "phase1_train_plus_steps.jsonl.gz")
-	train, val := filepath.Join(dir, "train.jsonl"), filepath.Join(dir, "val.jsonl")
-	pick(t, rows, map[string][][]int{train: want.Train, val: want.Val})
-
-	config := prm.DefaultTrainConfig()
-	config.Model, config.Train, config.Cache = model, "head", filepath.Join(dir, "cache")
-	config.Data.Train, config.Data.Eval = []string{train}, []string{val}
-	config.Text.Template = "<|im_start|>user\n{problem}<|im_end|>\n<|im_start|>assistant\n"
-	config.Text.ThinkTags, config.Text.Tokenize = []string{}, "pieces"
-	config.Batch.Trajectories = 64
-	config.Progress = os.Stderr
+	want, config, val := realTarget(t, model)
 
 	ridge := config
-	ridge.Out = filepath.Join(dir, "ridge")
+	ridge.Out = filepath.Join(t.TempDir(), "ridge")
 	ridge.Head.Init, ridge.Head.Activation, ridge.Head.Ridge = "ridge", "identity", new(3.0)
 	ridge.Optim.HeadLR, ridge.Optim.LR, ridge.Optim.Steps, ridge.Optim.WeightDecay = new(0.0), new(0.0), 1, new(0.0)
 	got := learn(t, ridge, val)
@@ -64,11 +50,8 @@ func TestLearnReal(t *testing.T) {
 	require.InDelta(t, want.Ridge.Val.MSE, got.MSE, 0.002)
 
 	head := config
-	head.Out = filepath.Join(dir, "head")
-	head.Optim = prm.Optim{
-		HeadLR: new(0.003), WeightDecay: new(0.0), Clip: new(0.0), Warmup: new(0.0), Epochs: 10, Schedule: prm.ScheduleLinear,
-		Betas: config.Optim.Betas, Moments: config.Optim.Moments,
-	}
+	head.Out = filepath.Join(t.TempDir(), "head")
+	head.Optim = headOptim(config.Optim)
 	got = learn(t, head, val)
 	low, high := 1.0, 0.0
 	for _, r := range want.Head.BySeed {
@@ -77,6 +60,70 @@ func TestLearnReal(t *testing.T) {
 	fmt.Printf("head: AUC %.4f (PyTorch's seeds %.4f to %.4f), MSE %.4f\n", got.AUC, low, high, got.MSE)
 	require.GreaterOrEqual(t, got.AUC, low-0.01)
 	require.LessOrEqual(t, got.AUC, high+0.01)
+}
+
+// realTarget is the small real target, a configuration that trains heads on it, and the file of its validation rows.
+func realTarget(t *testing.T, model string) (want target, config prm.TrainConfig, val string) {
+	shared := shareddata.Dir(t)
+	raw, err := os.ReadFile(filepath.Join(shared, "bench", "prm800k_target.json"))
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(raw, &want))
+	dir := t.TempDir()
+	rows := filepath.Join(shared, "data", "steps", "prm800k", "phase1_train_plus_steps.jsonl.gz")
+	train, val := filepath.Join(dir, "train.jsonl"), filepath.Join(dir, "val.jsonl")
+	pick(t, rows, map[string][][]int{train: want.Train, val: want.Val})
+
+	config = prm.DefaultTrainConfig()
+	config.Model, config.Train, config.Cache = model, "head", filepath.Join(dir, "cache")
+	config.Data.Train, config.Data.Eval = []string{train}, []string{val}
+	config.Text.Template = "<|im_start|>user\n{problem}<|im_end|>\n<|im_start|>assistant\n"
+	config.Text.ThinkTags, config.Text.Tokenize = []string{}, "pieces"
+	config.Batch.Trajectories = 64
+	config.Progress = os.Stderr
+	return want, config, val
+}
+
+// headOptim is how PyTorch trained the target's heads.
+func headOptim(defaults prm.Optim) prm.Optim {
+	return prm.Optim{
+		HeadLR: new(0.003), WeightDecay: new(0.0), Clip: new(0.0), Warmup: new(0.0), Epochs: 10, Schedule: prm.ScheduleLinear,
+		Betas: defaults.Betas, Moments: defaults.Moments,
+	}
+}
+
+// TestLearnGrouped compares the orders of batch.group on the same target: tokens, what heads of three seeds learn, and with
+// GOPRM_GROUPED=lora what an epoch of LoRA learns and takes.
+func TestLearnGrouped(t *testing.T) {
+	model, how := os.Getenv("GOPRM_SMOLLM2"), os.Getenv("GOPRM_GROUPED")
+	if model == "" || how == "" {
+		t.Skip("GOPRM_SMOLLM2 and GOPRM_GROUPED are not set: `make learn-grouped` does")
+	}
+	_, config, val := realTarget(t, model)
+	for _, group := range []string{"none", "problem"} {
+		config.Batch.Group = group
+		lora := config
+		lora.Train, lora.LoRA.Rank, lora.Out = "lora", 16, filepath.Join(t.TempDir(), "lora")
+		plan, err := prm.DryRun(t.Context(), lora)
+		require.NoError(t, err)
+		tokens := int(math.Round(plan.StepTokens * float64(plan.StepsPerEpoch)))
+		fmt.Printf("%s: %d steps an epoch, %d tokens of %d\n", group, plan.StepsPerEpoch, tokens, plan.Counts.Tokens)
+		if group == "problem" {
+			require.LessOrEqual(t, tokens, 66_225, "as many as trees of all problems have")
+		}
+		for seed := range uint64(3) {
+			head := config
+			head.Out, head.Seed = filepath.Join(t.TempDir(), "head"), new(seed+1)
+			head.Optim = headOptim(config.Optim)
+			got := learn(t, head, val)
+			fmt.Printf("%s: head, seed %d: AUC %.4f, MSE %.4f\n", group, seed+1, got.AUC, got.MSE)
+		}
+		if how == "lora" {
+			lora.Optim.HeadLR = new(0.003)
+			began := time.Now()
+			got := learn(t, lora, val)
+			fmt.Printf("%s: LoRA, an epoch: AUC %.4f, MSE %.4f, %.0f s\n", group, got.AUC, got.MSE, time.Since(began).Seconds())
+		}
+	}
 }
 
 // learn trains, opens the result and scores the validation rows: AUC of rating 1 against −1, squared error of all.

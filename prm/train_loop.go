@@ -319,9 +319,12 @@ func (t *trainer) stepError(step int, err error) error {
 func (t *trainer) micros(list []*data.Example) ([]nnet.MicroBatch, error) {
 	opt := t.data.pack(&t.c)
 	if t.features != nil {
-		opt.Tokens = 0 // no tokens are run
+		opt.Tokens, opt.Tree = 0, false // no tokens are run
 	}
-	share := t.c.share(list)
+	share, err := t.data.share(&t.c, list)
+	if err != nil {
+		return nil, err
+	}
 	batches, err := data.Pack(pick(list, share), opt)
 	if err != nil {
 		return nil, err
@@ -343,8 +346,12 @@ func (t *trainer) micros(list []*data.Example) ([]nnet.MicroBatch, error) {
 	}
 	micros[0].Idle = idle
 	if c := &t.c; c.Train == nnet.TrainLoRA && c.LoRA.Dropout > 0 {
+		keys := nnet.DropoutKeys
+		if opt.Tree {
+			keys = nnet.PrefixDropoutKeys
+		}
 		for i, b := range batches {
-			micros[i].DropoutKeys = nnet.DropoutKeys(b, *c.Seed, t.meta.Step)
+			micros[i].DropoutKeys = keys(b, *c.Seed, t.meta.Step)
 		}
 	}
 	return micros, nil

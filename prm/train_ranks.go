@@ -143,9 +143,9 @@ func (c *TrainConfig) share(list []*data.Example) []int {
 	return dealTokens(list, c.ranks.Size())[c.ranks.Number()]
 }
 
-// pick lists examples by index.
-func pick(list []*data.Example, indices []int) []*data.Example {
-	picked := make([]*data.Example, len(indices))
+// pick lists examples, or what else, by index.
+func pick[T any](list []T, indices []int) []T {
+	picked := make([]T, len(indices))
 	for i, at := range indices {
 		picked[i] = list[at]
 	}

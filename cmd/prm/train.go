@@ -129,8 +129,8 @@ func writeDryRun(p *program, r *prm.DryRunReport) error {
 		n.Trajectories, n.Steps, n.StepLabels, n.TrajectoryLabels, n.Tokens, n.LongestTokens, n.EvalTrajectories)
 	fmt.Fprintf(&b, "too long: %d truncated, %d dropped; %d step labels and %d trajectory labels lost\n",
 		n.Truncated, n.DroppedTrajectories, n.DroppedStepLabels, n.DroppedTrajectoryLabels)
-	fmt.Fprintf(&b, "%d optimizer steps (%d an epoch), lambda_final %g, %s in %s\n",
-		r.Steps, r.StepsPerEpoch, r.LambdaFinal, r.Backend, r.DType)
+	fmt.Fprintf(&b, "%d optimizer steps (%d an epoch, of about %.0f tokens), lambda_final %g, %s in %s\n",
+		r.Steps, r.StepsPerEpoch, r.StepTokens, r.LambdaFinal, r.Backend, r.DType)
 	fmt.Fprintf(&b, "memory: %d MB of weights, mapped; %d MB beyond them, of which %d MB are trained values, gradients and moments\n",
 		r.Memory.Weights>>20, r.Memory.Measured>>20, r.Memory.Trained>>20)
 	fmt.Fprintf(&b, "time: about %.0f s of training here (%.0f tokens a second), and %d evaluations of %.0f s, from one micro-batch\n",
