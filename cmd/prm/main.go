@@ -31,8 +31,8 @@ type commands struct {
 	Serve    serveCommand    `cmd:"" help:"Answer the reward requests of trainers and inference engines over HTTP."`
 	Convert  convertCommand  `cmd:"" help:"Turn PyTorch's .bin and .pt weights into safetensors, safely."`
 	BestOfN  bestofnCommand  `cmd:"" name:"bestofn" help:"Judge ways of picking one of N samples: by score, by vote, and without a model."`
-	Select   selectCommand   `cmd:"" help:"Keep the best trajectories of a pool, to train on."`
-	Eval     evalCommand     `cmd:"" help:"Run a model or stored scores against a benchmark."`
+	Select   selectCommands  `cmd:"" help:"Keep the best trajectories of a pool, to train on."`
+	Eval     evalCommands    `cmd:"" help:"Run a model or stored scores against a benchmark."`
 	Grade    gradeCommand    `cmd:"" help:"Tell whether answers equal their gold answers."`
 	Inspect  inspectCommand  `cmd:"" help:"Say what a model, checkpoint, safetensors file or tokenizer holds, and whether it is sound."`
 	Tokenize tokenizeCommand `cmd:"" help:"Turn texts into token ids."`

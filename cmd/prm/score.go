@@ -73,9 +73,12 @@ func (c scoreCommand) Run(p *program) error {
 	if err := (prm.ScoreOptions{Alpha: c.Alpha, Parts: c.Parts}).Validate(); err != nil {
 		return usageError(err.Error())
 	}
-	part, err := c.part(toFile)
+	part, err := newShard(c.Shard)
 	if err != nil {
 		return err
+	}
+	if part != nil && (!toFile || len(c.Replay) > 0 || slices.Contains(c.In, "-")) {
+		return usageError("--shard needs --out, and files as input: they are read twice")
 	}
 	target, err := outputTarget(c.Out, c.In)
 	if err != nil {
@@ -93,7 +96,9 @@ func (c scoreCommand) Run(p *program) error {
 	if len(c.Replay) > 0 {
 		return c.replay(p, model)
 	}
-	s := &scoring{program: p, command: c, model: model}
+	s := &scoring{program: p, command: c, model: model, source: func() iter.Seq2[*data.Trajectory, error] {
+		return data.Read(c.In, data.ReadOptions{Stdin: p.stdin})
+	}}
 	switch {
 	case part != nil:
 		return s.shard(target, part)
@@ -108,8 +113,8 @@ type scoring struct {
 	*program
 	command scoreCommand
 	model   *prm.Model
-	source  func() iter.Seq2[*data.Trajectory, error] // nil: the command's input
-	total   int                                       // trajectories of the source; 0: unknown
+	source  func() iter.Seq2[*data.Trajectory, error]
+	total   int // trajectories of the source; 0: unknown
 	resumed unfinished
 
 	scored, bad int
@@ -120,13 +125,8 @@ type scoring struct {
 
 // run writes a line for each trajectory after those that an unfinished output holds, in the order of the input.
 func (s *scoring) run(w io.Writer) error {
-	if s.source == nil {
-		s.source = func() iter.Seq2[*data.Trajectory, error] {
-			return data.Read(s.command.In, data.ReadOptions{Stdin: s.stdin})
-		}
-		if !s.quiet { // counting reads the input once more
-			s.total = countRows(s.command.In)
-		}
+	if s.total == 0 && len(s.command.In) > 0 && !s.quiet { // counting reads the input once more
+		s.total = countRows(s.command.In)
 	}
 	s.console.Start("score", len(s.resumed.ids), s.total)
 	s.scored = len(s.resumed.ids)
