@@ -10,8 +10,8 @@ type evalMergeCommand struct {
 }
 
 func (evalMergeCommand) Help() string {
-	return "What is evaluated, and how, is what the shards were told. The result is that of one run without shards, byte for byte. Example:\n\n" +
-		"  prm eval merge parts-*.jsonl --out result.json"
+	return "What is evaluated, and how, is what the shards were told. The result is that of one run without shards, byte for byte. " +
+		"Example:\n\n  prm eval merge parts-*.jsonl --out result.json"
 }
 
 func (evalMergeCommand) watchesContext() {}

@@ -15,11 +15,13 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/goprm/goprm/internal/formats"
+	"github.com/goprm/goprm/internal/remote"
 	"github.com/goprm/goprm/internal/runlog"
 	"github.com/goprm/goprm/internal/speed"
 	"github.com/goprm/goprm/prm"
 
 	_ "github.com/goprm/goprm/data/parquet"
+	_ "github.com/goprm/goprm/data/s3"
 	_ "github.com/goprm/goprm/internal/cpu"
 	_ "github.com/goprm/goprm/prm/server"
 )
@@ -180,7 +182,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		console: runlog.NewConsole(stderr, c.Quiet), quiet: c.Quiet, threads: c.Threads,
 	}
 	parsed.Bind(parsed)
-	err = p.execute(parsed)
+	forget := remote.Begin(ctx)
+	err = errors.Join(p.execute(parsed), forget())
 	p.console.Finish()
 	name := commandName(parsed.Selected())
 	var usage usageError

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/remote"
 	"github.com/goprm/goprm/prm"
 )
 
@@ -86,7 +87,11 @@ func (c scoreCommand) Run(p *program) error {
 	}
 	options := p.openOptions(c.openFlags, c.MaxTokens)
 	options.VerifyLater = true // no line is written before
-	model, err := prm.Open(c.Model, options)
+	folder, err := remote.Folder(c.Model)
+	if err != nil {
+		return err
+	}
+	model, err := prm.Open(folder, options)
 	if err != nil {
 		return err
 	}
@@ -103,7 +108,8 @@ func (c scoreCommand) Run(p *program) error {
 	case part != nil:
 		return s.shard(target, part)
 	case toFile:
-		return s.toFile(target)
+		_, err := s.toFile(target)
+		return err
 	}
 	return p.output(c.Out, c.In, s.run)
 }
@@ -258,7 +264,11 @@ func (s *scoring) input(yield func(*data.Trajectory, error) bool) {
 func countRows(paths []string) int {
 	files, err := data.Files(paths)
 	if err != nil || slices.ContainsFunc(files, func(file string) bool {
-		info, err := os.Stat(file)
+		local, err := remote.Path(file)
+		if err != nil {
+			return true
+		}
+		info, err := os.Stat(local)
 		return err != nil || !info.Mode().IsRegular()
 	}) {
 		return 0

@@ -1,10 +1,6 @@
 package main
 
-import (
-	"io"
-
-	"github.com/goprm/goprm/internal/atomicfile"
-)
+import "io"
 
 type scoreMergeCommand struct {
 	Shards []string `arg:"" help:"The outputs of all shards, in any order; each shard's OUT.shard.json lies beside it."`
@@ -25,7 +21,7 @@ func (c scoreMergeCommand) Run(p *program) error {
 		return err
 	}
 	scored, skipped := 0, 0
-	err = atomicfile.WriteFile(target, func(w io.Writer) error {
+	err = writeTarget(target, func(w io.Writer) error {
 		for _, part := range parts {
 			scored, skipped = scored+part.Scored, skipped+part.Skipped
 			if err := part.copyTo(w); err != nil {

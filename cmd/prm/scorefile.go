@@ -8,6 +8,7 @@ import (
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/atomicfile"
+	"github.com/goprm/goprm/internal/remote"
 	"github.com/goprm/goprm/prm"
 )
 
@@ -55,7 +56,7 @@ func (p *program) scored(f *scorerFlags, out string, inputs []string, source fun
 	keep := f.Keep
 	if keep == "" {
 		beside := out
-		if out == "" || out == "-" {
+		if out == "" || out == "-" || remote.Is(out) {
 			beside = filepath.Join(os.TempDir(), "prm")
 		}
 		dir, err := atomicfile.Scratch(beside)
@@ -88,13 +89,18 @@ func (p *program) scoreTo(path string, f *scorerFlags, source func() iter.Seq2[*
 	if f.Keep == "" {
 		s.command.Out = "" // nothing to go on with
 	}
-	return &info, s.toFile(path)
+	_, err = s.toFile(path)
+	return &info, err
 }
 
 func (p *program) openScorer(f *scorerFlags) (*prm.Model, error) {
 	options := p.openOptions(f.openFlags, f.MaxTokens)
 	options.VerifyLater = true // no score is read before
-	model, err := prm.Open(f.Model, options)
+	folder, err := remote.Folder(f.Model)
+	if err != nil {
+		return nil, err
+	}
+	model, err := prm.Open(folder, options)
 	if err != nil {
 		return nil, err
 	}

@@ -26,12 +26,13 @@ func TestSelectAndEvalShards(t *testing.T) {
 	tune := write(t, filepath.Join(dir, "tune.jsonl"), strings.NewReplacer(`"id":"`, `"id":"t`, `"p `, `"q `).Replace(good))
 
 	for command, c := range map[string]struct{ args, merge, files []string }{
-		"select": {[]string{"--in", pool, "--top", "5", "--unique", "exact", "--per-domain", "3", "--alpha", "0.3", "--to", "chat", "--on-bad", "skip"},
-			nil, []string{"", ".card.md", ".report.json"}},
+		"select": {[]string{"--in", pool, "--top", "5", "--unique", "exact", "--per-domain", "3", "--alpha", "0.3", "--to", "chat",
+			"--on-bad", "skip"}, nil, []string{"", ".card.md", ".report.json"}},
 		"eval": {[]string{"--bench", "steps", "--data", steps, "--tune", tune, "--seed", "7"}, nil, []string{""}},
 	} {
 		call := func(out string, more ...string) (int, string) {
-			code, _, stderr := prmCommand(append(append([]string{command, "--model", model, "--out", filepath.Join(dir, out)}, c.args...), more...)...)
+			args := append([]string{command, "--model", model, "--out", filepath.Join(dir, out)}, c.args...)
+			code, _, stderr := prmCommand(append(args, more...)...)
 			return code, stderr
 		}
 		code, stderr := call(command)

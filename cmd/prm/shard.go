@@ -12,9 +12,10 @@ import (
 	"iter"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/goprm/goprm/data"
-	"github.com/goprm/goprm/internal/atomicfile"
+	"github.com/goprm/goprm/internal/remote"
 )
 
 // shardManifest lies beside the scores of a shard, as OUT.shard.json: what the commands that merge must know of them.
@@ -80,17 +81,14 @@ func (s *scoring) shard(target string, m *shardManifest) error {
 		s.console.Infof("%s: shard %d of %d is finished, nothing is to be done", s.command.Out, m.Shard, m.Shards)
 		return nil
 	}
-	if err := os.Remove(manifestOf(target)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := removeTarget(manifestOf(target)); err != nil {
 		return err
 	}
-	if err := s.toFile(target); err != nil {
+	if m.SHA256, err = s.toFile(target); err != nil {
 		return err
 	}
 	m.Scored, m.Skipped = s.scored, s.bad
-	if m.SHA256, err = copyFiles(io.Discard, target); err != nil {
-		return err
-	}
-	return atomicfile.WriteFile(manifestOf(target), func(w io.Writer) error { return jsonLines(w).Encode(m) })
+	return writeTarget(manifestOf(target), func(w io.Writer) error { return jsonLines(w).Encode(m) })
 }
 
 // finished tells whether the shard's output is there already: made of the same input, by the same model and settings, and unchanged.
@@ -145,7 +143,11 @@ func (s *scoring) cut(m *shardManifest) error {
 func copyFiles(w io.Writer, paths ...string) (string, error) {
 	sum := sha256.New()
 	for _, path := range paths {
-		f, err := os.Open(path)
+		local, err := remote.Path(path)
+		if err != nil {
+			return "", err
+		}
+		f, err := os.Open(local)
 		if err != nil {
 			return "", err
 		}
@@ -165,7 +167,7 @@ type shardFile struct {
 
 func readShard(path string) (shardFile, error) {
 	part := shardFile{path: path}
-	text, err := os.ReadFile(manifestOf(path))
+	text, err := readTarget(manifestOf(path))
 	if errors.Is(err, fs.ErrNotExist) {
 		return part, fmt.Errorf("%s: %w; the shard is not finished, or was moved without it", path, err)
 	}
@@ -183,6 +185,10 @@ func readShard(path string) (shardFile, error) {
 
 // readShards checks that the files are all shards of one run, and gives them in order.
 func readShards(paths []string) ([]shardFile, error) {
+	paths, err := shardPaths(paths)
+	if err != nil {
+		return nil, err
+	}
 	var parts []shardFile
 	for _, path := range paths {
 		part, err := readShard(path)
@@ -209,6 +215,18 @@ func readShards(paths []string) ([]shardFile, error) {
 		return nil, fmt.Errorf("shard %d of %d is missing", len(parts), first.Shards)
 	}
 	return parts, nil
+}
+
+// shardPaths are the outputs that the paths stand for, of which addresses may be patterns: what lies beside the outputs matches too.
+func shardPaths(paths []string) ([]string, error) {
+	all, err := remote.Expand(paths)
+	beside := func(path string) bool {
+		return strings.HasSuffix(path, manifestOf("")) || strings.HasSuffix(path, partEnding)
+	}
+	if slices.ContainsFunc(all, func(path string) bool { return !beside(path) }) {
+		all = slices.DeleteFunc(all, beside)
+	}
+	return all, err
 }
 
 func (m shardManifest) sameRun(o shardManifest) bool {
