@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"math/rand/v2"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/goprm/goprm/internal/remote"
 	"github.com/goprm/goprm/internal/s3test"
@@ -237,6 +239,56 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	_, err = get(t, &Store{}, "s3://bucket/key")
 	require.ErrorContains(t, err, "AWS_ENDPOINT_URL says where the store is")
 	require.False(t, errors.Is(err, fs.ErrNotExist))
+}
+
+// A real server, which scripts/s3.sh starts, takes and gives the same bytes, in one part and in several, and leaves no parts behind.
+func TestRealServer(t *testing.T) {
+	bucket := os.Getenv("GOPRM_S3_BUCKET")
+	if bucket == "" {
+		t.Skip("make s3 runs it: GOPRM_S3_BUCKET is not set")
+	}
+	s := &Store{PartBytes: 5 << 20} // S3's smallest
+	for _, n := range []int{0, 1, 5 << 20, 23<<20 + 5} {
+		url, want := fmt.Sprintf("%s/store/a file of %d+bytes", bucket, n), content(n)
+		require.NoError(t, s.Put(t.Context(), url, file(t, want)))
+		got, err := get(t, s, url)
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(want, got), url)
+	}
+	list, err := s.List(t.Context(), bucket+"/store/")
+	require.NoError(t, err)
+	require.Len(t, list, 4)
+
+	url := bucket + "/store/interrupted"
+	ctx, interrupt := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer interrupt()
+	require.Error(t, s.Put(ctx, url, file(t, content(200<<20))))
+	_, err = s.Stat(t.Context(), url)
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	p, err := s.object(url)
+	require.NoError(t, err)
+	for u := range p.ListIncompleteUploads(t.Context(), p.bucket, "", true) {
+		require.NoError(t, u.Err)
+		require.Fail(t, "parts are left", "%v", u)
+	}
+	for _, o := range list {
+		require.NoError(t, s.Remove(t.Context(), o.URL))
+	}
+	_, err = s.Stat(t.Context(), strings.Replace(bucket, "s3://", "s3://no-", 1)+"/key")
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+	_, err = (&Store{}).List(t.Context(), bucket+"/store/")
+	require.ErrorContains(t, err, "SignatureDoesNotMatch")
+	require.NotContains(t, err.Error(), "wrong")
+}
+
+// A server whose certificate nobody vouches for is refused.
+func TestRealServerOfNoAuthority(t *testing.T) {
+	if os.Getenv("GOPRM_S3_DISTRUSTED") == "" {
+		t.Skip("make s3 runs it: GOPRM_S3_DISTRUSTED is not set")
+	}
+	_, err := (&Store{}).Stat(t.Context(), os.Getenv("GOPRM_S3_BUCKET")+"/key")
+	require.ErrorContains(t, err, "certificate signed by unknown authority")
 }
 
 var _ remote.Store = &Store{}
