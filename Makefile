@@ -7,7 +7,7 @@ COMMIT   := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-long notices sbom vulncheck lint race noasm arm64 fuzz fuzz-grade verify-peer generate tokenizers tokenizers-check goldens learn-real learn-grouped bench bench-go exports faults-peer vllm attack serve-bench minilm label-real ptx ptxas gpu gpu-check gpu-bench gpu-tools gorgonia-cu emulated cpu-check kills tokens-scale plan-peak docs first-hour release release-check wheel cross trackers deploy-check pages vulncheck-check image-check mpi int8-real
+.PHONY: help build demo test test-long notices sbom vulncheck lint race noasm arm64 fuzz fuzz-grade verify-peer generate tokenizers tokenizers-check goldens learn-real learn-grouped bench bench-go exports faults-peer vllm attack serve-bench minilm label-real ptx ptxas gpu gpu-check gpu-bench gpu-tools gorgonia-cu emulated cpu-check kills tokens-scale plan-peak docs first-hour release release-check wheel cross trackers deploy-check pages vulncheck-check image-check mpi int8-real s3
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -98,6 +98,9 @@ mpi: ## collectives and training under mpirun: 1, 2 and 4 ranks beside one proce
 	command -v mpirun.openmpi >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends openmpi-bin; }
 	GOPRM_MPI_TESTS=required go test -count=1 -timeout 10m ./internal/dist/...
 	GOPRM_MPI_TESTS=required GOPRM_MPI_KILLS=$${KILLS:-3} go test -count=1 -timeout 90m -v -run TestMPI ./prm
+
+s3: ## arrays of eight over a real S3 server on loopback, one task killed (builds VersityGW from the module proxy; VERSITYGW=program: one that is there)
+	scripts/s3.sh
 
 tokens-scale: ## first, killed and second start on ROWS (11400) trajectories of 8,000 tokens (needs ../shared; 3 GB)
 	scripts/tokens_scale.sh

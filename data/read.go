@@ -53,7 +53,8 @@ func (e *RowError) Unwrap() error { return e.Err }
 // Read yields the trajectories of the paths one by one, holding one row in memory (of parquet, a page of each column). A path
 // is a file, a folder (its data files in the order of their names, see Files) or "-". Files hold JSON lines, which may be compressed with
 // gzip or Zstandard, or parquet, in a program that imports _ "github.com/goprm/goprm/data/parquet"; their first bytes tell. The kind of a
-// file's rows is decided by the fields of its first row.
+// file's rows is decided by the fields of its first row. In a program that imports _ "github.com/goprm/goprm/data/s3" a path may be an
+// address s3://bucket/key too, whose object is copied to the user's cache while the program runs.
 //
 // A row without an id gets "file-stem:line"; where a row holds several trajectories each has its name appended after a slash.
 // Ids need not be unique. Blank lines are passed over.

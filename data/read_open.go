@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/goprm/goprm/internal/hub"
+	"github.com/goprm/goprm/internal/remote"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -21,7 +22,8 @@ import (
 var dataEndings = []string{".jsonl", ".ndjson", ".json", ".parquet"}
 
 // Files lists the files that Read reads for the paths: a folder stands for its files (not those of its folders)
-// that end in .jsonl, .ndjson or .json, compressed or not, or .parquet, sorted by name, hidden ones left out.
+// that end in .jsonl, .ndjson or .json, compressed or not, or .parquet, sorted by name, hidden ones left out. So does an address
+// s3://bucket/folder; the last element of an address may be a pattern, as in s3://bucket/traces-*.jsonl.
 func Files(paths []string) ([]string, error) {
 	if len(paths) == 0 {
 		return nil, errors.New("no input files")
@@ -30,6 +32,14 @@ func Files(paths []string) ([]string, error) {
 	for _, path := range paths {
 		if path == "-" {
 			files = append(files, path)
+			continue
+		}
+		if remote.Is(path) {
+			objects, err := remoteFiles(path)
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, objects...)
 			continue
 		}
 		info, err := os.Stat(path)
@@ -49,16 +59,34 @@ func Files(paths []string) ([]string, error) {
 		}
 		before := len(files)
 		for _, e := range entries {
-			bare := strings.TrimSuffix(strings.TrimSuffix(e.Name(), ".gz"), ".zst")
-			if !e.IsDir() && !strings.HasPrefix(bare, ".") && slices.Contains(dataEndings, filepath.Ext(bare)) {
+			if !e.IsDir() && isData(e.Name()) {
 				files = append(files, filepath.Join(path, e.Name()))
 			}
 		}
 		if len(files) == before {
-			return nil, fmt.Errorf("%s: no data files in this folder (%s, plain, .gz or .zst)", path, strings.Join(dataEndings, ", "))
+			return nil, noData(path)
 		}
 	}
 	return files, nil
+}
+
+// isData tells whether a file of that name is read from a folder.
+func isData(name string) bool {
+	bare := strings.TrimSuffix(strings.TrimSuffix(name, ".gz"), ".zst")
+	return !strings.HasPrefix(bare, ".") && slices.Contains(dataEndings, filepath.Ext(bare))
+}
+
+func noData(folder string) error {
+	return fmt.Errorf("%s: no data files in this folder (%s, plain, .gz or .zst)", folder, strings.Join(dataEndings, ", "))
+}
+
+// remoteFiles lists the files that an address in a store of objects stands for.
+func remoteFiles(url string) ([]string, error) {
+	files, err := remote.Files(url, isData)
+	if err == nil && len(files) == 0 {
+		err = noData(url)
+	}
+	return files, err
 }
 
 type readCloser struct {
@@ -86,7 +114,11 @@ func open(file string, opt ReadOptions) (string, io.ReadCloser, error) {
 			raw = os.Stdin
 		}
 	} else {
-		f, err := os.Open(file)
+		local, err := remote.Path(file)
+		if err != nil {
+			return name, nil, err
+		}
+		f, err := os.Open(local)
 		if err != nil {
 			return name, nil, err
 		}

@@ -7,19 +7,24 @@ import (
 	"os"
 	"strings"
 
+	"github.com/goprm/goprm/internal/remote"
 	"github.com/goprm/goprm/internal/rowfile"
 )
 
 // isParquet tells whether the path is a file that is named .parquet or begins as one. What is not a regular file can be read
 // but once, from its beginning, and a parquet file is read from its end.
 func isParquet(file string) bool {
-	if info, err := os.Stat(file); file == "-" || err != nil || !info.Mode().IsRegular() {
+	local, err := remote.Path(file)
+	if err != nil {
+		return false // opening it says why
+	}
+	if info, err := os.Stat(local); file == "-" || err != nil || !info.Mode().IsRegular() {
 		return false
 	}
 	if strings.HasSuffix(file, ".parquet") {
 		return true
 	}
-	f, err := os.Open(file)
+	f, err := os.Open(local)
 	if err != nil {
 		return false
 	}
@@ -35,7 +40,11 @@ func readParquet(file string, limit int, yield func(Line, error) bool) bool {
 		yield(Line{}, err)
 		return false
 	}
-	in, err := os.Open(file)
+	local, err := remote.Path(file)
+	if err != nil {
+		return fail(err)
+	}
+	in, err := os.Open(local)
 	if err != nil {
 		return fail(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/goprm/goprm/data/tokenizer"
 	"github.com/goprm/goprm/internal/filememo"
 	"github.com/goprm/goprm/internal/modelfolder"
+	"github.com/goprm/goprm/internal/remote"
 	"github.com/goprm/goprm/internal/tokenshard"
 	"github.com/goprm/goprm/loss"
 )
@@ -139,11 +140,15 @@ func (k *tokenCache) folder(paths []string) (string, error) {
 	sum := sha256.New()
 	modelfolder.WriteString(sum, fmt.Sprint(k.text, k.rows, shardBytes))
 	for _, file := range files {
-		if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() { // a pipe can be read once
+		local, err := remote.Path(file)
+		if err != nil {
 			return "", err
 		}
-		content, err := k.files.Of(file, "sha256", func() (string, error) {
-			b, err := modelfolder.HashFile(file)
+		if info, err := os.Stat(local); err != nil || !info.Mode().IsRegular() { // a pipe can be read once
+			return "", err
+		}
+		content, err := k.files.Of(local, "sha256", func() (string, error) {
+			b, err := modelfolder.HashFile(local)
 			return hex.EncodeToString(b), err
 		})
 		if err != nil {

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/goprm/goprm/data"
@@ -12,7 +14,19 @@ import (
 	"github.com/goprm/goprm/prm"
 )
 
+type evalCommands struct {
+	Run   evalCommand      `cmd:"" name:"benchmark" default:"withargs" help:"Run a model or stored scores against a benchmark (the default)."`
+	Merge evalMergeCommand `cmd:"" help:"Compute the metrics of a benchmark that was scored in shards."`
+}
+
 type evalCommand struct {
+	evalFlags
+	evalOutputs
+	scorerFlags
+}
+
+// evalFlags say what is evaluated, and how.
+type evalFlags struct {
 	Bench     string   `required:"" help:"processbench, prmbench, deltabench, pairs or steps."`
 	Data      []string `required:"" sep:"none" help:"Files of the benchmark as published, JSON lines; for steps: labelled trajectories."`
 	Threshold *float64 `help:"A step that scores below it counts as wrong; by default the one saved with the model, else 0.5."`
@@ -21,12 +35,27 @@ type evalCommand struct {
 	Alpha     *float64 `help:"Weight of the trajectory's score in the reward, for pairs; the model's, else 1, by default."`
 	Split     string   `default:"\n\n" help:"Cuts traces that are not in steps."`
 	Seed      uint64   `default:"1" help:"Seed of the intervals."`
-	As        string   `enum:"json,table,markdown,html" default:"json" help:"What is printed: json, table, markdown or html."`
-	JSON      bool     `help:"Print JSON, as by default."`
-	Out       string   `help:"File for what is printed; stdout by default."`
-	Markdown  string   `help:"File for the result as Markdown, besides."`
-	HTML      string   `name:"html" help:"File for the result as a page, besides."`
-	scorerFlags
+}
+
+type evalOutputs struct {
+	As       string `enum:"json,table,markdown,html" default:"json" help:"What is printed: json, table, markdown or html."`
+	JSON     bool   `help:"Print JSON, as by default."`
+	Out      string `help:"File for what is printed; stdout by default."`
+	Markdown string `help:"File for the result as Markdown, besides."`
+	HTML     string `name:"html" help:"File for the result as a page, besides."`
+}
+
+func (o evalOutputs) validate() error {
+	if o.JSON && o.As != "json" {
+		return usageError("--json and --as " + o.As + " exclude each other")
+	}
+	return nil
+}
+
+// evalPlan is what the shards of an evaluation must have in common.
+type evalPlan struct {
+	evalFlags
+	OnBad string
 }
 
 func (evalCommand) Help() string {
@@ -50,27 +79,17 @@ func (c evalCommand) validate() error {
 		return usageError("--label-cut is not a number")
 	case c.Bench == "pairs" && (c.Threshold != nil || len(c.Tune) > 0):
 		return usageError("pairs have no threshold")
-	case c.JSON && c.As != "json":
-		return usageError("--json and --as " + c.As + " exclude each other")
 	}
-	return c.scorerFlags.validate()
+	return errors.Join(c.evalOutputs.validate(), c.scorerFlags.validate())
 }
 
 func (c evalCommand) Run(p *program) error {
 	if err := c.validate(); err != nil {
 		return err
 	}
-	set, err := bench.Read(c.Bench, c.Data, c.readOptions(p))
+	sets, err := c.read(p)
 	if err != nil {
 		return err
-	}
-	sets := []*bench.Set{set}
-	if len(c.Tune) > 0 {
-		tune, err := c.readTune(p, set)
-		if err != nil {
-			return err
-		}
-		sets = append(sets, tune)
 	}
 	total := 0
 	for _, s := range sets {
@@ -87,10 +106,29 @@ func (c evalCommand) Run(p *program) error {
 			}
 		}
 	}
-	return p.scored(&c.scorerFlags, c.Out, append(c.Data, c.Tune...), source, total,
+	inputs := slices.Concat(c.Data, c.Tune)
+	if shard, err := newShard(c.Shard); err != nil || shard != nil {
+		if err == nil {
+			one := scorerShard{shard, &c.scorerFlags, c.Out, inputs, inputs, source,
+				c.Markdown != "" || c.HTML != "" || c.As != "json"}
+			err = one.run(p, "eval", evalPlan{c.evalFlags, c.OnBad})
+		}
+		return err
+	}
+	return p.scored(&c.scorerFlags, c.Out, inputs, source, total,
 		func(scores func() iter.Seq2[*prm.StoredScore, error], info *prm.ModelInfo) error {
 			return c.judge(p, sets, scores(), info)
 		})
+}
+
+// read reads the data, and what the threshold is tuned on.
+func (c evalCommand) read(p *program) ([]*bench.Set, error) {
+	set, err := bench.Read(c.Bench, c.Data, c.readOptions(p))
+	if err != nil || len(c.Tune) == 0 {
+		return []*bench.Set{set}, err
+	}
+	tune, err := c.readTune(p, set)
+	return []*bench.Set{set, tune}, err
 }
 
 func (c evalCommand) readOptions(p *program) bench.ReadOptions {

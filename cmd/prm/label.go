@@ -8,13 +8,13 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/goprm/goprm/data/label"
+	"github.com/goprm/goprm/internal/remote"
 	"github.com/goprm/goprm/prm"
 )
 
@@ -65,9 +65,13 @@ func (c labelRunCommand) Run(p *program) error {
 	if p.threads > 0 {
 		config.Threads = p.threads
 	}
-	config.In, config.Out, config.Shard, config.Shards, config.SkipBad = c.In, c.Out, shard, shards, c.OnBad == "skip"
+	folder, err := p.openLabelFolder(c.Out)
+	if err != nil {
+		return err
+	}
+	config.In, config.Out, config.Shard, config.Shards, config.SkipBad = c.In, folder.local, shard, shards, c.OnBad == "skip"
 	if len(c.Check) > 0 {
-		return c.check(p, config)
+		return errors.Join(c.check(p, config), folder.keep(false))
 	}
 	if c.Plan {
 		return c.plan(p, config)
@@ -78,6 +82,10 @@ func (c labelRunCommand) Run(p *program) error {
 	p.watchLabels(&config, "label", countRows(c.In)/shards)
 	report, err := prm.Label(p.ctx, config)
 	p.console.Finish()
+	kept := folder.keep(err == nil)
+	if kept != nil {
+		return errors.Join(err, kept)
+	}
 	if errors.Is(err, context.Canceled) {
 		return errors.New("interrupted; run it again to go on, what was answered is stored")
 	}
@@ -87,7 +95,7 @@ func (c labelRunCommand) Run(p *program) error {
 	if c.JSON {
 		err = p.printJSON(report)
 	} else {
-		err = writeLabelling(p.stdout, report, c.Out)
+		err = writeLabelling(p.stdout, report, folder.object(label.LabelsFile))
 	}
 	return errors.Join(err, c.outcome(p, report))
 }
@@ -156,7 +164,7 @@ func parseShard(text string) (shard, shards int, err error) {
 	return shard, shards, nil
 }
 
-func writeLabelling(w io.Writer, r label.Report, out string) error {
+func writeLabelling(w io.Writer, r label.Report, labels string) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d trajectories, %d thinking steps: %d step labels, %d trajectory labels\n", r.Trajectories, r.Steps, r.StepLabels,
 		r.TrajectoryLabels)
@@ -174,7 +182,7 @@ func writeLabelling(w io.Writer, r label.Report, out string) error {
 	}
 	writeReasons(&b, "open", r.Open)
 	writeReasons(&b, "none", r.None)
-	fmt.Fprintf(&b, "labels: %s\n", filepath.Join(out, label.LabelsFile))
+	fmt.Fprintf(&b, "labels: %s\n", labels)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -217,7 +225,21 @@ func (labelMergeCommand) Help() string {
 func (labelMergeCommand) watchesContext() {}
 
 func (c labelMergeCommand) Run(p *program) error {
-	m, err := label.Merge(p.ctx, c.Shards, c.Out)
+	folders, err := labelFolders(c.Shards)
+	if err != nil {
+		return err
+	}
+	out := labelFolder{local: c.Out}
+	if remote.Is(c.Out) {
+		out.url = strings.TrimSuffix(c.Out, "/")
+		if out.local, err = scratchFile(out.url); err != nil {
+			return err
+		}
+	}
+	m, err := label.Merge(p.ctx, folders, out.local)
+	if err == nil {
+		err = out.keep(true)
+	}
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/goprm/goprm/data/label"
 	"github.com/goprm/goprm/data/label/store"
+	"github.com/goprm/goprm/internal/remote"
 	"github.com/goprm/goprm/prm"
 )
 
@@ -94,6 +95,9 @@ func (labelRepairCommand) Help() string {
 }
 
 func (c labelRepairCommand) Run(p *program) error {
+	if remote.Is(c.Out) {
+		return fmt.Errorf("%s: only a local folder can be repaired: copy it to a disk, and back when it is whole", c.Out)
+	}
 	r, err := store.Repair(label.StorePath(c.Out))
 	if err != nil {
 		return err

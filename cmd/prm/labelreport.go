@@ -11,6 +11,7 @@ import (
 	"github.com/goprm/goprm/data/label"
 	"github.com/goprm/goprm/data/label/store"
 	"github.com/goprm/goprm/internal/labelreport"
+	"github.com/goprm/goprm/internal/remote"
 )
 
 type labelStatusCommand struct {
@@ -19,7 +20,11 @@ type labelStatusCommand struct {
 }
 
 func (c labelStatusCommand) Run(p *program) error {
-	st, err := label.ReadStatus(c.Dir)
+	dir, err := remote.Folder(c.Dir)
+	if err != nil {
+		return err
+	}
+	st, err := label.ReadStatus(dir)
 	if errors.Is(err, store.ErrDamaged) {
 		err = fmt.Errorf("%w; prm label repair --out %s keeps what can be read", err, c.Dir)
 	}
@@ -56,19 +61,26 @@ type labelReportCommand struct {
 }
 
 func (c labelReportCommand) Run(p *program) error {
-	st, err := label.ReadStatus(c.Dir)
+	dir, err := remote.Folder(c.Dir)
 	if err != nil {
 		return err
 	}
-	in := labelreport.Input{Dir: c.Dir, Spend: st.Spend}
+	st, err := label.ReadStatus(dir)
+	if err != nil {
+		return err
+	}
+	in := labelreport.Input{Dir: dir, Spend: st.Spend}
 	for _, s := range st.Stages {
 		in.Stages = append(in.Stages, labelreport.Stage(s))
 	}
 	out := c.Out
 	if out == "" {
 		out = filepath.Join(c.Dir, "report.html")
+		if remote.Is(c.Dir) {
+			out = strings.TrimSuffix(c.Dir, "/") + "/report.html"
+		}
 	}
-	if err := p.output(out, []string{filepath.Join(c.Dir, label.LabelsFile)},
+	if err := p.output(out, []string{filepath.Join(dir, label.LabelsFile)},
 		func(w io.Writer) error { return labelreport.Write(w, in) }); err != nil {
 		return err
 	}

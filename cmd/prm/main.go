@@ -15,11 +15,13 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/goprm/goprm/internal/formats"
+	"github.com/goprm/goprm/internal/remote"
 	"github.com/goprm/goprm/internal/runlog"
 	"github.com/goprm/goprm/internal/speed"
 	"github.com/goprm/goprm/prm"
 
 	_ "github.com/goprm/goprm/data/parquet"
+	_ "github.com/goprm/goprm/data/s3"
 	_ "github.com/goprm/goprm/internal/cpu"
 	_ "github.com/goprm/goprm/prm/server"
 )
@@ -31,8 +33,8 @@ type commands struct {
 	Serve    serveCommand    `cmd:"" help:"Answer the reward requests of trainers and inference engines over HTTP."`
 	Convert  convertCommand  `cmd:"" help:"Turn PyTorch's .bin and .pt weights into safetensors, safely."`
 	BestOfN  bestofnCommand  `cmd:"" name:"bestofn" help:"Judge ways of picking one of N samples: by score, by vote, and without a model."`
-	Select   selectCommand   `cmd:"" help:"Keep the best trajectories of a pool, to train on."`
-	Eval     evalCommand     `cmd:"" help:"Run a model or stored scores against a benchmark."`
+	Select   selectCommands  `cmd:"" help:"Keep the best trajectories of a pool, to train on."`
+	Eval     evalCommands    `cmd:"" help:"Run a model or stored scores against a benchmark."`
 	Grade    gradeCommand    `cmd:"" help:"Tell whether answers equal their gold answers."`
 	Inspect  inspectCommand  `cmd:"" help:"Say what a model, checkpoint, safetensors file or tokenizer holds, and whether it is sound."`
 	Tokenize tokenizeCommand `cmd:"" help:"Turn texts into token ids."`
@@ -180,7 +182,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		console: runlog.NewConsole(stderr, c.Quiet), quiet: c.Quiet, threads: c.Threads,
 	}
 	parsed.Bind(parsed)
-	err = p.execute(parsed)
+	forget := remote.Begin(ctx)
+	err = errors.Join(p.execute(parsed), forget())
 	p.console.Finish()
 	name := commandName(parsed.Selected())
 	var usage usageError

@@ -11,15 +11,17 @@ import (
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/atomicfile"
+	"github.com/goprm/goprm/internal/remote"
 )
 
 // output writes results to a file, which appears when it is whole, or to stdout for "" and "-".
 func (p *program) output(path string, inputs []string, write func(io.Writer) error) error {
 	if path != "" && path != "-" {
-		if _, err := outputTarget(path, inputs); err != nil {
+		target, err := outputTarget(path, inputs)
+		if err != nil {
 			return err
 		}
-		return atomicfile.WriteFile(path, write)
+		return writeTarget(target, write)
 	}
 	w := bufio.NewWriter(p.stdout)
 	return flush(w, write(w))
@@ -35,6 +37,7 @@ type side struct {
 func (p *program) outputs(path string, inputs []string, write func(io.Writer) error, sides ...side) (err error) {
 	files := atomicfile.NewBatch()
 	defer func() { err = errors.Join(err, files.Abort()) }()
+	uploads := []upload{}
 	if path == "" || path == "-" {
 		if err := p.output(path, inputs, write); err != nil {
 			return err
@@ -49,11 +52,26 @@ func (p *program) outputs(path string, inputs []string, write func(io.Writer) er
 		if _, err := outputTarget(f.path, inputs); err != nil {
 			return err
 		}
-		if err := files.WriteFile(f.path, f.write); err != nil {
+		local := f.path
+		if remote.Is(f.path) {
+			if local, err = scratchFile(f.path); err != nil {
+				return err
+			}
+			uploads = append(uploads, upload{f.path, local})
+		}
+		if err := files.WriteFile(local, f.write); err != nil {
 			return err
 		}
 	}
-	return files.Commit()
+	if err := files.Commit(); err != nil {
+		return err
+	}
+	for _, u := range uploads {
+		if err := remote.Put(u.url, u.local, false); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // flush writes what w still holds and joins what goes wrong to err, once: a writer that has failed keeps its error.
@@ -70,6 +88,9 @@ func outputTarget(path string, inputs []string) (string, error) {
 	if path == "" || path == "-" {
 		return path, nil
 	}
+	if remote.Is(path) {
+		return path, notAnInput(path, inputs)
+	}
 	info, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return path, nil
@@ -85,7 +106,7 @@ func outputTarget(path string, inputs []string) (string, error) {
 		return "", err
 	}
 	for _, file := range files {
-		if in, err := os.Stat(file); err == nil && os.SameFile(in, info) {
+		if in, err := os.Stat(file); err == nil && !remote.Is(file) && os.SameFile(in, info) {
 			return "", fmt.Errorf("%s: is an input too; it is not replaced", path)
 		}
 	}

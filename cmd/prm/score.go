@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/remote"
 	"github.com/goprm/goprm/prm"
 )
 
@@ -73,9 +74,12 @@ func (c scoreCommand) Run(p *program) error {
 	if err := (prm.ScoreOptions{Alpha: c.Alpha, Parts: c.Parts}).Validate(); err != nil {
 		return usageError(err.Error())
 	}
-	part, err := c.part(toFile)
+	part, err := newShard(c.Shard)
 	if err != nil {
 		return err
+	}
+	if part != nil && (!toFile || len(c.Replay) > 0 || slices.Contains(c.In, "-")) {
+		return usageError("--shard needs --out, and files as input: they are read twice")
 	}
 	target, err := outputTarget(c.Out, c.In)
 	if err != nil {
@@ -83,7 +87,11 @@ func (c scoreCommand) Run(p *program) error {
 	}
 	options := p.openOptions(c.openFlags, c.MaxTokens)
 	options.VerifyLater = true // no line is written before
-	model, err := prm.Open(c.Model, options)
+	folder, err := remote.Folder(c.Model)
+	if err != nil {
+		return err
+	}
+	model, err := prm.Open(folder, options)
 	if err != nil {
 		return err
 	}
@@ -93,12 +101,15 @@ func (c scoreCommand) Run(p *program) error {
 	if len(c.Replay) > 0 {
 		return c.replay(p, model)
 	}
-	s := &scoring{program: p, command: c, model: model}
+	s := &scoring{program: p, command: c, model: model, source: func() iter.Seq2[*data.Trajectory, error] {
+		return data.Read(c.In, data.ReadOptions{Stdin: p.stdin})
+	}}
 	switch {
 	case part != nil:
 		return s.shard(target, part)
 	case toFile:
-		return s.toFile(target)
+		_, err := s.toFile(target)
+		return err
 	}
 	return p.output(c.Out, c.In, s.run)
 }
@@ -108,8 +119,8 @@ type scoring struct {
 	*program
 	command scoreCommand
 	model   *prm.Model
-	source  func() iter.Seq2[*data.Trajectory, error] // nil: the command's input
-	total   int                                       // trajectories of the source; 0: unknown
+	source  func() iter.Seq2[*data.Trajectory, error]
+	total   int // trajectories of the source; 0: unknown
 	resumed unfinished
 
 	scored, bad int
@@ -120,13 +131,8 @@ type scoring struct {
 
 // run writes a line for each trajectory after those that an unfinished output holds, in the order of the input.
 func (s *scoring) run(w io.Writer) error {
-	if s.source == nil {
-		s.source = func() iter.Seq2[*data.Trajectory, error] {
-			return data.Read(s.command.In, data.ReadOptions{Stdin: s.stdin})
-		}
-		if !s.quiet { // counting reads the input once more
-			s.total = countRows(s.command.In)
-		}
+	if s.total == 0 && len(s.command.In) > 0 && !s.quiet { // counting reads the input once more
+		s.total = countRows(s.command.In)
 	}
 	s.console.Start("score", len(s.resumed.ids), s.total)
 	s.scored = len(s.resumed.ids)
@@ -258,7 +264,11 @@ func (s *scoring) input(yield func(*data.Trajectory, error) bool) {
 func countRows(paths []string) int {
 	files, err := data.Files(paths)
 	if err != nil || slices.ContainsFunc(files, func(file string) bool {
-		info, err := os.Stat(file)
+		local, err := remote.Path(file)
+		if err != nil {
+			return true
+		}
+		info, err := os.Stat(local)
 		return err != nil || !info.Mode().IsRegular()
 	}) {
 		return 0

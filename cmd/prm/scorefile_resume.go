@@ -11,9 +11,9 @@ import (
 	"github.com/goprm/goprm/internal/atomicfile"
 )
 
-// toFile writes to target's name with .part behind it, which is renamed when whole.
-func (s *scoring) toFile(target string) (err error) {
-	part := target + ".part"
+// grow writes to target's name with .part behind it, which is renamed when whole.
+func (s *scoring) grow(target string) (err error) {
+	part := target + partEnding
 	if s.command.Resume {
 		err = s.resume(target, part)
 	} else if err = os.Remove(part); errors.Is(err, os.ErrNotExist) {

@@ -11,20 +11,40 @@ import (
 	"github.com/goprm/goprm/prm"
 )
 
+type selectCommands struct {
+	Run   selectCommand      `cmd:"" name:"pool" default:"withargs" help:"Keep the best trajectories of a pool (the default)."`
+	Merge selectMergeCommand `cmd:"" help:"Select from a pool that was scored in shards."`
+}
+
 type selectCommand struct {
+	selectFlags
+	selectOutputs
+	scorerFlags
+}
+
+// selectFlags say what is kept.
+type selectFlags struct {
 	In            []string `required:"" sep:"none" help:"Pool of trajectories: files or folders of any kind that prm train reads."`
 	Top           int      `required:"" help:"How many to keep."`
 	Alpha         *float64 `help:"Weight of the trajectory's score in the reward; the model's, else 1, by default."`
 	To            string   `enum:"goprm,openthoughts,s1k,sharegpt,chat" default:"goprm" help:"Form of the output: ${enum}."`
-	Out           string   `help:"File for the selected trajectories, best first, one a line; stdout by default."`
-	Card          string   `help:"File for a data set card; OUT.card.md by default."`
-	Report        string   `help:"File for the counts and the dropped ids, JSON; OUT.report.json by default."`
 	Licence       string   `help:"Licence that the card names; that of the pool is not known here."`
 	PerDomain     int      `help:"Most trajectories of one domain (the row's domain, else its source); 0: no limit."`
 	Unique        string   `enum:"exact,near," default:"" help:"Drop problems that repeat a better one: exact (by words) or near (MinHash)."`
 	Similarity    float64  `default:"0.8" help:"Share of common runs of three words from which on --unique near sees a repetition."`
 	Decontaminate []string `sep:"none" help:"Benchmark files: drop problems equal to one by words, or sharing 8 words in a row."`
-	scorerFlags
+}
+
+type selectOutputs struct {
+	Out    string `help:"File for the selected trajectories, best first, one a line; stdout by default."`
+	Card   string `help:"File for a data set card; OUT.card.md by default."`
+	Report string `help:"File for the counts and the dropped ids, JSON; OUT.report.json by default."`
+}
+
+// selectPlan is what the shards of a selection must have in common.
+type selectPlan struct {
+	selectFlags
+	OnBad string
 }
 
 func (selectCommand) Help() string {
@@ -34,7 +54,8 @@ func (selectCommand) Help() string {
 		"--decontaminate math500.jsonl --to chat --out selected.jsonl"
 }
 
-func (selectCommand) watchesContext() {}
+func (selectCommand) watchesContext()      {}
+func (selectMergeCommand) watchesContext() {}
 
 func (c selectCommand) options() prm.SelectOptions {
 	return prm.SelectOptions{Top: c.Top, Alpha: c.Alpha, PerDomain: c.PerDomain, Unique: c.Unique, Similarity: c.Similarity}
@@ -63,6 +84,22 @@ func (c selectCommand) Run(p *program) error {
 			return err
 		}
 	}
+	pool := func() iter.Seq2[*data.Trajectory, error] { return data.Read(c.In, data.ReadOptions{}) }
+	if shard, err := newShard(c.Shard); err != nil || shard != nil {
+		if err == nil {
+			one := scorerShard{shard, &c.scorerFlags, c.Out, c.In, inputs, pool, c.Card != "" || c.Report != ""}
+			err = one.run(p, "select", selectPlan{c.selectFlags, c.OnBad})
+		}
+		return err
+	}
+	return c.pick(p, inputs, pool, func(rows int, use scoresUse) error {
+		return p.scored(&c.scorerFlags, c.Out, inputs, pool, rows, use)
+	})
+}
+
+// pick selects by the scores that scored hands on.
+func (c selectCommand) pick(p *program, inputs []string, pool func() iter.Seq2[*data.Trajectory, error],
+	scored func(rows int, use scoresUse) error) error {
 	opt := c.options()
 	if len(c.Decontaminate) > 0 {
 		held, err := prm.ReadContamination(c.Decontaminate)
@@ -76,9 +113,7 @@ func (c selectCommand) Run(p *program) error {
 	if !p.quiet {
 		rows = countRows(c.In)
 	}
-	pool := func() iter.Seq2[*data.Trajectory, error] { return data.Read(c.In, data.ReadOptions{}) }
-	return p.scored(&c.scorerFlags, c.Out, inputs, pool, rows, func(
-		scores func() iter.Seq2[*prm.StoredScore, error], info *prm.ModelInfo) error {
+	return scored(rows, func(scores func() iter.Seq2[*prm.StoredScore, error], info *prm.ModelInfo) error {
 		if info != nil && info.HasTrajectory && opt.Alpha == nil {
 			opt.Alpha = &info.Alpha
 		}

@@ -131,15 +131,15 @@ func TestServeBlends(t *testing.T) {
 		for label, outcome := range map[string]float64{"2": 1, "3": 0} {
 			want, err := prm.Blend(outcome, steps+c.alpha**score.Trajectory, prm.BlendOptions{Beta: &beta, Scale: c.scale, Alpha: c.alpha})
 			require.NoError(t, err)
-			require.Equal(t, want, remote(t, url, `{"prompt":"p","response":"One.\n\n\\boxed{2}","label":"`+label+`"}`))
+			require.Equal(t, want, told(t, url, `{"prompt":"p","response":"One.\n\n\\boxed{2}","label":"`+label+`"}`))
 		}
-		require.Equal(t, -2.0, remote(t, url, `{"prompt":"p","response":"","label":"2"}`))
+		require.Equal(t, -2.0, told(t, url, `{"prompt":"p","response":"","label":"2"}`))
 		stop()
 	}
 }
 
-// remote is the reward that slime would be told.
-func remote(t *testing.T, url, body string) (reward float64) {
+// told is the reward that slime would be told.
+func told(t *testing.T, url, body string) (reward float64) {
 	t.Helper()
 	r, err := http.Post(url+"/reward/remote_rm", "application/json", strings.NewReader(body))
 	require.NoError(t, err)
