@@ -82,6 +82,10 @@ func (o *optimizer) forget() error {
 	o.updates, o.launches = nil, nil
 	if o.ranks != nil {
 		o.ranks.overlaps = nil // machines drop their sequences themselves
+		for _, s := range o.ranks.plain {
+			errs = append(errs, s.Forget())
+		}
+		o.ranks.plain = nil
 	}
 	return errors.Join(errs...)
 }
@@ -404,7 +408,11 @@ func (o *optimizer) update(grads []*engine.Tensor, by Update) (float64, error) {
 		return 0, err
 	}
 	o.steps++
-	if o.ranks != nil {
+	switch {
+	case o.ranks == nil:
+	case o.ranks.peers != nil: // the update has spread them
+		o.ranks.group.Sent += o.ranks.spreadBytes(o.parameters())
+	default:
 		err = o.ranks.spread(o.net.backend, o.parameters())
 	}
 	return norm, err
@@ -455,6 +463,13 @@ func (o *optimizer) updateOf(grads []*engine.Tensor) (*update, error) {
 		if err := add(o.rule.Op, w, append(in, o.hyper[i], o.clipped)...); err != nil {
 			return nil, fmt.Errorf("updating %s: %w", name, err)
 		}
+	}
+	if o.ranks != nil && o.ranks.peers != nil {
+		launches, err := o.ranks.launchSpread(o.net.backend, o.parameters())
+		if err != nil {
+			return nil, err
+		}
+		u.Launches = append(u.Launches, launches...)
 	}
 	if o.updates == nil {
 		o.updates = map[*engine.Tensor]*update{}

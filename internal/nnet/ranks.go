@@ -27,8 +27,10 @@ type ranks struct {
 	own     []byte // this rank's
 
 	overlaps map[overlapKey]*overlapped
-	early    int64 // of the rounds of all steps, those that began before the backward pass was over
-	reduced  int64 // rounds of all steps
+	peers    engine.Peers                        // nil: what is exchanged goes through the host's memory
+	plain    map[*engine.Tensor]*engine.Sequence // rounds by the first gradient, where no backward pass has them
+	early    int64                               // of the rounds of all steps, those that began before the backward pass was over
+	reduced  int64                               // rounds of all steps
 }
 
 // stagingBytes is about what all ranks' pieces of one call take together.
@@ -123,6 +125,9 @@ func (r *ranks) span(tensors []*engine.Tensor, owner, at int, b []byte, visit fu
 // reduce sums every rank's gradients in the owner's; those of other parameters are left as they are. A rank that has nothing to add adds
 // zeros.
 func (r *ranks) reduce(b engine.Backend, grads []*engine.Tensor, adds bool) error {
+	if r.peers != nil {
+		return r.reduceOnDevices(b, grads, adds)
+	}
 	if err := b.Sync(); err != nil {
 		return err
 	}

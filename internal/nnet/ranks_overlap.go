@@ -18,6 +18,7 @@ type overlapKey struct {
 type overlapped struct {
 	sequence *engine.Sequence
 	tensors  []*engine.Tensor // what is summed over the ranks: the gradients, or their sums over micro-batches
+	early    int64            // rounds that are due before the last launch of the pass
 	now      *exchanging
 }
 
@@ -29,11 +30,11 @@ type exchanging struct {
 	over  chan struct{}
 }
 
-// canOverlap reports whether rounds are exchanged while the backward pass goes on: by a goroutine where kernels and host share memory. A
-// custom head's gradients come when the pass is over.
+// canOverlap reports whether rounds are exchanged while the backward pass goes on: by a goroutine where kernels and host share memory, or by
+// the devices. A custom head's gradients come when the pass is over.
 func (n *Network) canOverlap() bool {
 	_, shares := n.backend.(engine.SharesHostMemory)
-	return shares && n.custom == nil
+	return (shares || n.optim.ranks.peers != nil) && n.custom == nil
 }
 
 // reducedBackward runs a micro-batch, adds its gradients to the sum over micro-batches if that is asked for, and sums the result over all
@@ -96,12 +97,26 @@ func (n *Network) overlapOf(machine *engine.Machine, adds bool) (*overlapped, er
 			inserts = append(inserts, engine.Insert{After: machine.Ready(n.graph.Grads[i]), Launch: add})
 		}
 	}
-	for _, round := range r.rounds {
+	all := machine.Stats().Steps
+	for i, round := range r.rounds {
 		after := 0
 		for _, i := range r.order[:round.upto] {
 			after = max(after, machine.Ready(n.graph.Grads[i]))
 		}
-		inserts = append(inserts, engine.Insert{After: after, Launch: func() error { return o.now.next() }})
+		if after < all {
+			o.early++
+		}
+		due := func() error { return o.now.next() }
+		if r.peers != nil {
+			var err error
+			if due, err = r.launchRound(i, o.tensors); err != nil {
+				return nil, err
+			}
+		}
+		inserts = append(inserts, engine.Insert{After: after, Launch: due})
+	}
+	if r.peers != nil {
+		inserts = append(inserts, engine.Insert{After: all, Launch: r.peers.Wait})
 	}
 	var err error
 	if o.sequence, err = machine.Interleave(inserts); err != nil {
@@ -126,6 +141,11 @@ func (e *exchanging) next() error {
 // runOverlapped runs the backward pass and, beside it, the rounds.
 func (n *Network) runOverlapped(ctx context.Context, machine *engine.Machine, o *overlapped) error {
 	r := n.optim.ranks
+	if r.peers != nil {
+		r.group.Sent += r.reductionBytes()
+		r.early, r.reduced = r.early+o.early, r.reduced+int64(len(r.rounds))
+		return machine.RunInterleaved(ctx, o.sequence)
+	}
 	e := &exchanging{due: make(chan struct{}, len(r.rounds)), over: make(chan struct{})}
 	o.now = e
 	go func() {

@@ -42,6 +42,9 @@ func (r *ranks) arrange(o *optimizer, order []int) error {
 		owners[at] = r.owner[i]
 	}
 	r.rounds = roundsOf(owners, sizes, r.group.World, r.piece)
+	if r.peers != nil {
+		return r.peers.Reserve(r.piece + partAlign*len(all))
+	}
 	return nil
 }
 
