@@ -43,6 +43,7 @@ type backend struct {
 	copies    map[driver.Ptr]*copied // bf16, of f32 weights, by where these lie
 	tables    map[ops.RoPE]driver.Ptr
 	calls     []engine.Call // by the number that faults carry
+	peers     *peers        // nil: no other ranks, or they are not reached from here
 	closed    bool
 	launched  map[string]*kernel // a test's: every kernel that was compiled
 }

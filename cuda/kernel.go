@@ -90,6 +90,8 @@ type builder struct {
 	number  int // of the call
 
 	temporaries int // bytes of scratch memory that it needs
+
+	on driver.Stream // of its kernels; 0: the backend's
 }
 
 // suffix names the storage types of a kernel's instance.
@@ -124,7 +126,11 @@ func (b *builder) kernel(name string, gridX, gridY, threads, shared int, params 
 	for _, at := range starts {
 		k.params = append(k.params, unsafe.Pointer(&k.words[at]))
 	}
-	k.prepared = f.Prepare(gridX, gridY, threads, shared, b.stream, k.params, k.sizes)
+	stream := b.stream
+	if b.on != 0 {
+		stream = b.on
+	}
+	k.prepared = f.Prepare(gridX, gridY, threads, shared, stream, k.params, k.sizes)
 	if b.launched != nil {
 		b.launched[name] = k
 	}

@@ -135,6 +135,9 @@ func (b *backend) destroy() error {
 			return failed[0]
 		}
 	}
+	if b.peers != nil {
+		failed = append(failed, b.peers.Leave(nil))
+	}
 	for p := range b.owned {
 		failed = append(failed, driver.Free(p))
 	}

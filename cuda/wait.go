@@ -15,7 +15,11 @@ const hangLimit = 15 * time.Minute
 
 // reach waits for an event of the stream; after a wait in vain nothing is asked of the driver any more.
 func (b *backend) reach(e driver.Event) error {
-	err := e.Await(b.limit)
+	await := func(e driver.Event) error { return e.Await(b.limit) }
+	if b.peers != nil {
+		await = b.peers.reach
+	}
+	err := await(e)
 	b.hung = b.hung || errors.Is(err, driver.ErrHung)
 	return err
 }

@@ -115,6 +115,17 @@ func (g *Group) do(name string, bytes int, call func() error) error {
 	return g.failure
 }
 
+// Timeout is how long a call may take.
+func (g *Group) Timeout() time.Duration { return g.timeout }
+
+// Lost is an error once another rank is known to have ended, where the engine can tell without a call.
+func (g *Group) Lost() error {
+	if e, ok := g.engine.(interface{ Lost() error }); ok {
+		return e.Lost()
+	}
+	return nil
+}
+
 // Fail makes the group useless for a reason of this rank's own: the others are not waited for.
 func (g *Group) Fail(err error) {
 	if g == nil || g.failure != nil {

@@ -27,16 +27,17 @@ type Plan struct {
 
 // Machine executes a compiled graph. It implements gorgonia.VM; it is not safe for concurrent use.
 type Machine struct {
-	backend Backend
-	steps   []*step
-	inputs  map[*gorgonia.Node]*step
-	outputs map[*gorgonia.Node]*step
-	launch  Sequence
-	rest    Sequence // what follows the loss, where the plan is split
-	live    *Tensor
-	owned   []unsafe.Pointer
-	arena   *Arena // what Close gives back; nil: nothing was taken
-	stats   Stats
+	backend     Backend
+	steps       []*step
+	inputs      map[*gorgonia.Node]*step
+	outputs     map[*gorgonia.Node]*step
+	launch      Sequence
+	rest        Sequence    // what follows the loss, where the plan is split
+	interleaved []*Sequence // of launch, with others among them
+	live        *Tensor
+	owned       []unsafe.Pointer
+	arena       *Arena // what Close gives back; nil: nothing was taken
+	stats       Stats
 }
 
 var _ gorgonia.VM = (*Machine)(nil)
@@ -73,6 +74,7 @@ func Compile(plan Plan, backend Backend) (*Machine, error) {
 		if plan.Split && (st.pass > 0 || st.node.ID() > plan.Loss.ID()) {
 			sequence = &m.rest
 		}
+		st.ready = len(sequence.Launches)
 		if st.op.view || st.op.marker {
 			continue
 		}
@@ -85,6 +87,7 @@ func Compile(plan Plan, backend Backend) (*Machine, error) {
 			return nil, errors.Join(fmt.Errorf("%s on %s: %w", st.op.Kernel, backend.Name(), err), m.Close())
 		}
 		sequence.Launches = append(sequence.Launches, launch)
+		st.ready++
 	}
 	m.stats.Steps = len(m.launch.Launches) + len(m.rest.Launches)
 	return m, nil
@@ -227,7 +230,7 @@ func (m *Machine) Bind(n *gorgonia.Node, t *Tensor) error {
 		if err := st.tensor.Point(t); err != nil {
 			return fmt.Errorf("input %s: %w", n.Name(), err)
 		}
-		return m.launch.Forget()
+		return m.forget()
 	}
 	return nil
 }
@@ -247,7 +250,7 @@ func (m *Machine) Upload(n *gorgonia.Node, data []byte) error {
 			return err
 		}
 		st.tensor.Ptr = ptr
-		if err := m.launch.Forget(); err != nil {
+		if err := m.forget(); err != nil {
 			return err
 		}
 	}
@@ -277,15 +280,22 @@ func (m *Machine) RunAllContext(ctx context.Context) error {
 
 // RunForward runs the steps up to the loss of a plan that is split, else all of them.
 func (m *Machine) RunForward(ctx context.Context) error {
-	for _, in := range m.inputs {
-		if in.tensor.Ptr == nil {
-			return fmt.Errorf("input %s has no memory: bind or upload it first", in.node.Name())
-		}
+	if err := m.hasInputs(); err != nil {
+		return err
 	}
 	if err := m.launch.RunContext(ctx); err != nil {
 		return err
 	}
 	return m.backend.Sync()
+}
+
+func (m *Machine) hasInputs() error {
+	for _, in := range m.inputs {
+		if in.tensor.Ptr == nil {
+			return fmt.Errorf("input %s has no memory: bind or upload it first", in.node.Name())
+		}
+	}
+	return nil
 }
 
 // RunBackward runs the steps that RunForward left, whose inputs may have been uploaded since.
@@ -304,7 +314,7 @@ func (m *Machine) Reset() {}
 
 // Close frees the machine's memory; the backend stays open.
 func (m *Machine) Close() error {
-	err := errors.Join(m.launch.Forget(), m.rest.Forget())
+	err := m.forget()
 	for _, ptr := range m.owned {
 		m.backend.Free(ptr)
 	}

@@ -22,6 +22,7 @@ type step struct {
 	bytes    int
 	pinned   bool // inputs and outputs: memory of their own, outside the arena
 	arenaAt  int
+	ready    int // launches of the machine after which it is done
 	tensor   *Tensor
 }
 

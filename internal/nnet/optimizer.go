@@ -80,6 +80,13 @@ func (o *optimizer) forget() error {
 		errs = append(errs, u.squares.Forget(), u.Forget())
 	}
 	o.updates, o.launches = nil, nil
+	if o.ranks != nil {
+		o.ranks.overlaps = nil // machines drop their sequences themselves
+		for _, s := range o.ranks.plain {
+			errs = append(errs, s.Forget())
+		}
+		o.ranks.plain = nil
+	}
 	return errors.Join(errs...)
 }
 
@@ -248,14 +255,16 @@ func (n *Network) backward(ctx context.Context, b MicroBatch, result *StepResult
 	if err != nil {
 		return nil, err
 	}
+	return n.gradsOf(machine), n.account(machine, b, result)
+}
+
+// account adds the losses of a micro-batch that a machine has run to the result.
+func (n *Network) account(machine *engine.Machine, b MicroBatch, result *StepResult) error {
 	scores, err := n.scores(machine, len(b.Reads))
-	if err != nil {
-		return nil, err
-	}
-	if !b.Idle {
+	if err == nil && !b.Idle {
 		result.add(n.spec.Loss, b, scores)
 	}
-	return n.gradsOf(machine), nil
+	return err
 }
 
 func (n *Network) gradsOf(machine *engine.Machine) []*engine.Tensor {
@@ -282,24 +291,33 @@ func (n *Network) gradients(ctx context.Context, batches []MicroBatch) (StepResu
 	if err := n.reserve(batches); err != nil {
 		return result, nil, err
 	}
-	total := &n.optim.total
-	total.added = 0
+	n.optim.total.added = 0
+	if len(batches) == 1 {
+		grads, err := n.backward(ctx, batches[0], &result)
+		if err == nil {
+			err = n.optim.allocate() // not before: a custom head's parameters are known now
+		}
+		return result, grads, err
+	}
+	err := n.addGradients(ctx, batches, &result)
+	return result, n.optim.total.sum, err
+}
+
+// addGradients adds the gradients of micro-batches to their sum.
+func (n *Network) addGradients(ctx context.Context, batches []MicroBatch, result *StepResult) error {
 	for i, b := range batches {
-		grads, err := n.backward(ctx, b, &result)
+		grads, err := n.backward(ctx, b, result)
 		if err != nil {
-			return result, nil, err
+			return err
 		}
-		if err := n.optim.allocate(); err != nil { // not before: a custom head's parameters are known now
-			return result, nil, err
+		if err := n.optim.allocate(); err != nil {
+			return err
 		}
-		if len(batches) == 1 {
-			return result, grads, nil
-		}
-		if err := total.add(grads); err != nil {
-			return result, nil, fmt.Errorf("micro-batch %d: %w", i, err)
+		if err := n.optim.total.add(grads); err != nil {
+			return fmt.Errorf("micro-batch %d: %w", i, err)
 		}
 	}
-	return result, total.sum, nil
+	return nil
 }
 
 // add accounts a micro-batch's part of the loss, from its read-outs and in float64.
@@ -390,7 +408,11 @@ func (o *optimizer) update(grads []*engine.Tensor, by Update) (float64, error) {
 		return 0, err
 	}
 	o.steps++
-	if o.ranks != nil {
+	switch {
+	case o.ranks == nil:
+	case o.ranks.peers != nil: // the update has spread them
+		o.ranks.group.Sent += o.ranks.spreadBytes(o.parameters())
+	default:
 		err = o.ranks.spread(o.net.backend, o.parameters())
 	}
 	return norm, err
@@ -441,6 +463,13 @@ func (o *optimizer) updateOf(grads []*engine.Tensor) (*update, error) {
 		if err := add(o.rule.Op, w, append(in, o.hyper[i], o.clipped)...); err != nil {
 			return nil, fmt.Errorf("updating %s: %w", name, err)
 		}
+	}
+	if o.ranks != nil && o.ranks.peers != nil {
+		launches, err := o.ranks.launchSpread(o.net.backend, o.parameters())
+		if err != nil {
+			return nil, err
+		}
+		u.Launches = append(u.Launches, launches...)
 	}
 	if o.updates == nil {
 		o.updates = map[*engine.Tensor]*update{}

@@ -17,15 +17,27 @@ type ranks struct {
 	group *dist.Group
 	stage int     // 2: the sum over micro-batches is kept by the owner alone too
 	owner []int   // of each trained parameter
-	owned [][]int // by rank: trained parameters, in graph order
-	piece int     // bytes for each rank in one call
+	owned [][]int // by rank: trained parameters, in the order in which their gradients are done
+	piece int     // bytes for each rank in one call, at most
+
+	order  []int   // of the gradients, as they are done
+	rounds []round // in which they are summed
 
 	staging []byte // pieces of all ranks
 	own     []byte // this rank's
+
+	overlaps map[overlapKey]*overlapped
+	peers    engine.Peers                        // nil: what is exchanged goes through the host's memory
+	plain    map[*engine.Tensor]*engine.Sequence // rounds by the first gradient, where no backward pass has them
+	early    int64                               // of the rounds of all steps, those that began before the backward pass was over
+	reduced  int64                               // rounds of all steps
 }
 
 // stagingBytes is about what all ranks' pieces of one call take together.
 const stagingBytes = 16 << 20
+
+// minPiece is the least that is worth a message.
+const minPiece = 4 << 10
 
 // Join makes optimizer steps those of a group: every rank trains on micro-batches of its own, whose gradients are summed, and holds the
 // optimizer state of its share of the parameters. To be called before the first step and before Restore; a nil group changes nothing.
@@ -52,8 +64,21 @@ func (r *ranks) prepare(o *optimizer) {
 	for i, owner := range r.owner {
 		r.owned[owner] = append(r.owned[owner], i)
 	}
-	r.piece = max(1<<12, stagingBytes/r.group.World&^0xfff)
+	largest := 0
+	for _, bytes := range r.totals(o.parameters()) {
+		largest = max(largest, bytes)
+	}
+	r.piece = max(minPiece, min(stagingBytes/r.group.World, largest/16)&^(minPiece-1))
 	r.staging, r.own = make([]byte, r.piece*r.group.World), make([]byte, r.piece)
+}
+
+// totals are the bytes of each rank's tensors.
+func (r *ranks) totals(tensors []*engine.Tensor) []int {
+	totals := make([]int, r.group.World)
+	for i, owner := range r.owner {
+		totals[owner] += int(tensors[i].MemSize())
+	}
+	return totals
 }
 
 // owns reports whether this rank keeps the state of a parameter; one process alone keeps all.
@@ -61,12 +86,7 @@ func (o *optimizer) owns(i int) bool { return o.ranks == nil || o.ranks.owner[i]
 
 // eachPiece visits pieces of every rank's parameters together: counts are how many bytes of each rank's follow from at on.
 func (r *ranks) eachPiece(tensors []*engine.Tensor, visit func(at int, counts []int) error) error {
-	totals := make([]int, r.group.World)
-	for owner, list := range r.owned {
-		for _, i := range list {
-			totals[owner] += int(tensors[i].MemSize())
-		}
-	}
+	totals := r.totals(tensors)
 	for at := 0; at < slices.Max(totals); at += r.piece {
 		counts := make([]int, len(totals))
 		for rank, total := range totals {
@@ -105,31 +125,42 @@ func (r *ranks) span(tensors []*engine.Tensor, owner, at int, b []byte, visit fu
 // reduce sums every rank's gradients in the owner's; those of other parameters are left as they are. A rank that has nothing to add adds
 // zeros.
 func (r *ranks) reduce(b engine.Backend, grads []*engine.Tensor, adds bool) error {
-	kind := dist.F32
-	if len(grads) > 0 && grads[0].Dtype() == engine.F64 {
-		kind = dist.F64
+	if r.peers != nil {
+		return r.reduceOnDevices(b, grads, adds)
 	}
 	if err := b.Sync(); err != nil {
 		return err
 	}
-	return r.eachPiece(grads, func(at int, counts []int) error {
-		end := 0
-		for owner, n := range counts {
-			to := r.staging[end : end+n]
-			if end += n; !adds {
-				clear(to)
-				continue
-			}
-			if err := r.span(grads, owner, at, to, b.Download); err != nil {
-				return err
-			}
-		}
-		sum := r.own[:counts[r.group.Rank]]
-		if err := r.group.ReduceScatter(sum, r.staging[:end], counts, kind); err != nil {
+	for _, round := range r.rounds {
+		if err := r.exchange(b, round, grads, adds); err != nil {
 			return err
 		}
-		return r.span(grads, r.group.Rank, at, sum, func(from []byte, part *engine.Tensor) error { return b.Upload(part, from) })
-	})
+	}
+	return nil
+}
+
+// exchange is one round of reduce.
+func (r *ranks) exchange(b engine.Backend, round round, grads []*engine.Tensor, adds bool) error {
+	kind, end := dist.F32, 0
+	if grads != nil && grads[0].Dtype() == engine.F64 {
+		kind = dist.F64
+	}
+	for owner, n := range round.counts {
+		to := r.staging[end : end+n]
+		if end += n; !adds {
+			clear(to)
+			continue
+		}
+		if err := r.span(grads, owner, round.from[owner], to, b.Download); err != nil {
+			return err
+		}
+	}
+	me := r.group.Rank
+	sum := r.own[:round.counts[me]]
+	if err := r.group.ReduceScatter(sum, r.staging[:end], round.counts, kind); err != nil {
+		return err
+	}
+	return r.span(grads, me, round.from[me], sum, func(from []byte, part *engine.Tensor) error { return b.Upload(part, from) })
 }
 
 // spread copies every owner's parameters to all ranks.

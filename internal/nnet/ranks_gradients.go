@@ -9,7 +9,7 @@ import (
 
 // allGradients sums over the micro-batches of all ranks; the gradients of parameters that other ranks own are not valid.
 func (n *Network) allGradients(ctx context.Context, batches []MicroBatch) (StepResult, []*engine.Tensor, error) {
-	r, b := n.optim.ranks, n.backend
+	r := n.optim.ranks
 	if r == nil {
 		return n.gradients(ctx, batches)
 	}
@@ -17,43 +17,60 @@ func (n *Network) allGradients(ctx context.Context, batches []MicroBatch) (StepR
 	if err != nil {
 		return StepResult{}, nil, err
 	}
-	if r.stage == 1 || most == 1 {
-		result, grads, err := n.gradients(ctx, batches)
-		if err == nil {
-			err = r.share(&result)
-		}
-		if err == nil {
-			err = r.reduce(b, grads, true)
-		}
-		return result, grads, err
+	if err := n.reserve(batches); err != nil {
+		return StepResult{}, nil, err
 	}
-	return n.shardedGradients(ctx, batches, most)
+	if n.custom == nil {
+		if err := r.arrange(n.optim, n.doneOrder(n.machines[outGradients])); err != nil {
+			return StepResult{}, nil, err
+		}
+	}
+	gradients := n.wholeGradients
+	if r.stage == 2 && most > 1 {
+		gradients = func(ctx context.Context, batches []MicroBatch) (StepResult, []*engine.Tensor, error) {
+			return n.shardedGradients(ctx, batches, most)
+		}
+	}
+	result, grads, err := gradients(ctx, batches)
+	if err == nil {
+		err = r.share(&result)
+	}
+	return result, grads, err
+}
+
+// wholeGradients is allGradients of ZeRO stage 1: this rank's sum over micro-batches is summed over the ranks as its last backward pass
+// completes it.
+func (n *Network) wholeGradients(ctx context.Context, batches []MicroBatch) (result StepResult, grads []*engine.Tensor, err error) {
+	last := len(batches) - 1
+	n.optim.total.added = 0
+	if err := n.addGradients(ctx, batches[:last], &result); err != nil {
+		return result, nil, err
+	}
+	grads, err = n.reducedBackward(ctx, batches[last], &result, last > 0)
+	return result, grads, err
 }
 
 // shardedGradients is allGradients of ZeRO stage 2: each micro-batch's gradients are summed at the owners, which alone keep the sums.
 func (n *Network) shardedGradients(ctx context.Context, batches []MicroBatch, most int) (
 	result StepResult, sum []*engine.Tensor, err error) {
-	if err := n.reserve(batches); err != nil {
-		return result, nil, err
-	}
 	var grads []*engine.Tensor
 	total := &n.optim.total
 	total.added = 0
 	for i := range most {
 		if i < len(batches) {
-			if grads, err = n.backward(ctx, batches[i], &result); err == nil {
-				err = n.optim.allocate()
-			}
-			if err != nil {
-				return result, nil, err
-			}
+			grads, err = n.reducedBackward(ctx, batches[i], &result, false)
+		} else {
+			err = n.optim.ranks.reduce(n.backend, grads, false)
 		}
-		if err := n.optim.ranks.reduce(n.backend, grads, i < len(batches)); err != nil {
+		if err == nil {
+			err = n.optim.allocate()
+		}
+		if err != nil {
 			return result, nil, err
 		}
 		if err := total.add(grads); err != nil {
 			return result, nil, fmt.Errorf("micro-batch %d: %w", i, err)
 		}
 	}
-	return result, total.sum, n.optim.ranks.share(&result)
+	return result, total.sum, nil
 }

@@ -25,6 +25,8 @@ type trained struct {
 	values  map[string][]float64
 	state   map[string][]byte // as it is stored
 	sent    int64
+	early   int64 // exchanges of gradients that began before a backward pass was over
+	rounds  int64 // of all
 	err     error
 }
 
@@ -48,6 +50,23 @@ func onRanks(t *testing.T, spec nnet.Spec, world, stage, steps int, damage func(
 	return out
 }
 
+// share are the micro-batches of a rank.
+func share(t *testing.T, rank, world int) []nnet.MicroBatch {
+	var mine []*data.Example
+	for i, e := range examples(10) {
+		if i%world == rank {
+			mine = append(mine, e)
+		}
+	}
+	batches, err := data.Pack(mine, data.PackOptions{Tokens: 60, N: 10, LambdaStep: 1, LambdaFinal: 0.5})
+	require.NoError(t, err)
+	var list []nnet.MicroBatch
+	for _, b := range batches {
+		list = append(list, nnet.MicroBatch{Batch: b})
+	}
+	return list
+}
+
 func oneRank(t *testing.T, o *opener, spec nnet.Spec, g *dist.Group, stage, steps int,
 	damage func(rank, step int, n *nnet.Network)) trained {
 	n := o.open(spec)
@@ -56,18 +75,7 @@ func oneRank(t *testing.T, o *opener, spec nnet.Spec, g *dist.Group, stage, step
 		return out
 	}
 	for step := range steps {
-		var mine []*data.Example
-		for i, e := range examples(10) {
-			if i%g.Size() == g.Number() {
-				mine = append(mine, e)
-			}
-		}
-		batches, err := data.Pack(mine, data.PackOptions{Tokens: 60, N: 10, LambdaStep: 1, LambdaFinal: 0.5})
-		require.NoError(t, err)
-		var list []nnet.MicroBatch
-		for _, b := range batches {
-			list = append(list, nnet.MicroBatch{Batch: b})
-		}
+		list := share(t, g.Number(), g.Size())
 		if damage != nil {
 			damage(g.Number(), step, n)
 		}
@@ -91,6 +99,7 @@ func oneRank(t *testing.T, o *opener, spec nnet.Spec, g *dist.Group, stage, step
 		require.NoError(t, s.Write(&b))
 		out.state[s.Name] = b.Bytes()
 	}
+	out.early, out.rounds = n.Overlap()
 	if g != nil {
 		out.sent = g.Sent
 	}

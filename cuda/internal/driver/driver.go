@@ -117,6 +117,7 @@ var (
 	cuTensorMapEncodeTiled      = optional("cuTensorMapEncodeTiled") // of CUDA 12
 	cuStreamCreate              = entry("cuStreamCreate")
 	cuStreamDestroy             = entry("cuStreamDestroy_v2")
+	cuStreamWaitEvent           = entry("cuStreamWaitEvent")
 	cuStreamSynchronize         = entry("cuStreamSynchronize")
 	cuStreamBeginCapture        = entry("cuStreamBeginCapture_v2")
 	cuStreamEndCapture          = entry("cuStreamEndCapture")
@@ -386,6 +387,9 @@ func (m *TensorMap) Encode(at Ptr) error {
 	m.encode.args[3] = uintptr(at)
 	return m.encode.Do()
 }
+
+// WaitFor makes what follows on the stream wait for where the event was recorded last, on another stream.
+func (s Stream) WaitFor(e Event) error { return cuStreamWaitEvent.do(uintptr(s), uintptr(e), 0) }
 
 // NewTimer makes an event that remembers when it was reached, which takes the device a little longer than other events.
 func NewTimer() (Event, error) {

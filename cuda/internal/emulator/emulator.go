@@ -1,7 +1,7 @@
 //go:build linux && (amd64 || arm64) && !nocuda
 
-// Package emulator builds a stand-in for libcuda.so.1 whose device is this processor: the kernels' own sources, compiled by
-// g++ against emu.h. Tests point the driver at it; nothing that is shipped uses it.
+// Package emulator builds a stand-in for libcuda.so.1 whose devices are this processor: the kernels' own sources, compiled by
+// g++ against emu.h; and for libnccl.so.2, in the same library. Tests point the driver at it; nothing that is shipped uses it.
 package emulator
 
 import (
@@ -22,6 +22,7 @@ import (
 
 	"github.com/ebitengine/purego"
 	"github.com/goprm/goprm/cuda/internal/driver"
+	"github.com/goprm/goprm/cuda/internal/nccl"
 )
 
 // flags of the compiler. Sums are fused only where a kernel says so, as in PTX.
@@ -31,7 +32,7 @@ var flags = []string{"-std=c++17", "-O2", "-fPIC", "-DGPU_EMU", "-ffp-contract=o
 // userCache is the user's, not what testcache puts in its place later.
 var userCache, errUserCache = os.UserCacheDir()
 
-// Use makes the process's CUDA driver the emulator, which it builds first unless it is there. Without g++ the test is
+// Use makes the process's CUDA driver and NCCL the emulator, which it builds first unless it is there. Without g++ the test is
 // skipped with one line, or fails if GOPRM_EMULATED is set (required, or all). Call it before anything opens a device: a
 // process loads one driver.
 func Use(t testing.TB) {
@@ -47,8 +48,10 @@ func Use(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Setenv(driver.LibraryEnv, library); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{driver.LibraryEnv, nccl.LibraryEnv} {
+		if err := os.Setenv(name, library); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -161,7 +164,7 @@ func build(emulator, kernels string) (string, error) {
 	}
 	made := filepath.Join(work, "libcuda.so.1")
 	link := []string{"-shared", "-Wl,-soname,libcuda.so.1", "-Wl,-z,defs", "-Wl,-Bsymbolic", "-o", made}
-	if err := compiler(slices.Concat(options, link, objects, []string{"-lpthread"})); err != nil {
+	if err := compiler(slices.Concat(options, link, objects, []string{"-lpthread", "-lrt"})); err != nil {
 		return "", err
 	}
 	return library, os.Rename(made, library)

@@ -1,5 +1,5 @@
-// driver.cc: a stand-in for libcuda.so.1 whose one device is the emulator. Work is queued on its stream and done when
-// somebody waits, so that a program that reads too early or frees too early is found out. It takes kernels by the names in
+// driver.cc: a stand-in for libcuda.so.1 whose devices are the emulator. Work is queued on its stream and done when
+// somebody waits for that stream, so that a program that reads too early or frees too early is found out. It takes kernels by the names in
 // the PTX it is given, and their code from the same sources built for the CPU.
 #include "gpu.h"
 #include "launch.h"
@@ -16,10 +16,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-typedef int Result;
+using emu::Result;
+using emu::Work;
 enum {
   INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_CONTEXT = 201, INVALID_PTX = 218,
-  NOT_FOUND = 500, NOT_READY = 600, LAUNCH_FAILED = 719, CAPTURE_UNSUPPORTED = 900, CAPTURE_INVALIDATED = 901
+  NOT_FOUND = 500, NOT_READY = emu::NOT_READY, LAUNCH_FAILED = 719, CAPTURE_UNSUPPORTED = 900, CAPTURE_INVALIDATED = 901,
+  CAPTURE_UNJOINED = 904, CAPTURE_ISOLATION = 905
 };
 
 static std::recursive_mutex mutex;
@@ -48,20 +50,32 @@ struct Module {
   std::string ptx;
   std::map<std::string, std::unique_ptr<Function>> functions;
 };
-typedef std::function<Result()> Work;
+struct Step { // of a captured stream: work, or a wait for so many steps of a lane
+  Work work;
+  int lane = -1;
+  u64 at = 0;
+};
+struct Capture { // by the streams that take part, the first of which began it
+  std::vector<std::vector<Step>> lanes;
+  std::vector<struct Stream *> streams;
+};
 struct Stream {
+  int device = 0;
   std::deque<Work> queue;
-  std::vector<Work> captured;
-  bool capturing = false;
+  std::shared_ptr<Capture> capture; // null: it does what it is given
+  int lane = 0;
   u64 taken = 0; // from the queue so far
 };
 struct Event {
   Stream *stream = nullptr;
-  u64 at = 0; // how much of the queue must have been taken
+  std::shared_ptr<Capture> capture; // in which it was recorded last, on a lane
+  int lane = 0;
+  u64 at = 0; // how much of the queue must have been taken, or of the lane
   std::shared_ptr<double> reached; // in milliseconds; of events that have the time
 };
 struct Graph {
-  std::vector<Work> work;
+  std::vector<std::vector<Step>> lanes;
+  std::vector<std::shared_ptr<Stream>> streams; // of an executable one, for all lanes but the first
 };
 
 struct Allocation {
@@ -73,13 +87,16 @@ static u64 allocated;
 static u64 launched, fails_at; // kernels so far, and which one fails; 0: none
 static Result sticky; // after a failed kernel the context is lost
 static std::string message;
-static int context;
-static thread_local void *current;
+static const int most_devices = 16;
+static int contexts[most_devices];
+static thread_local int *current;
+static int device() { return current - contexts; }
+static int devices() { return std::min<u64>(setting("GOPRM_EMU_DEVICES", 1), most_devices); }
 static const u64 page = 4096;
 
 static Result enqueue(Stream *s, Work w) {
   if (sticky) return sticky;
-  if (s->capturing) s->captured.push_back(std::move(w));
+  if (s->capture) s->capture->lanes[s->lane].push_back({std::move(w)});
   else s->queue.push_back(std::move(w));
   return 0;
 }
@@ -87,25 +104,41 @@ static bool hung; // what is first on a stream does not end
 static double now() {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
-// finish does what is queued, for at most so many milliseconds where somebody only asks.
+// finish does what is queued, for at most so many milliseconds where somebody only asks. What is not ready stays first; who waits for ever
+// lets others call the driver meanwhile, as it may need work of theirs.
 static Result finish(Stream *s, u64 until = ~0ull, double patience = INFINITY) {
   double begin = now();
   while (!s->queue.empty() && s->taken < until && now() - begin < patience) {
     while (hung && patience == INFINITY) pause(); // as the driver's caller would, for ever
     if (hung) break;
-    Work w = std::move(s->queue.front());
-    if (!sticky) sticky = w();
-    if (hung) {
-      s->queue.front() = std::move(w);
+    Result r = sticky ? sticky : s->queue.front()();
+    if (hung) continue;
+    if (r == NOT_READY) {
+      if (patience != INFINITY) break;
+      mutex.unlock();
+      usleep(200);
+      mutex.lock();
       continue;
     }
+    if (!sticky) sticky = r;
     s->queue.pop_front(), s->taken++;
   }
   return sticky;
 }
+// after is a wait for what another stream does.
+static Work after(Stream *other, u64 at) {
+  return [=]() -> Result {
+    Result r = finish(other, at, 5);
+    return r ? r : other->taken >= at ? 0 : NOT_READY;
+  };
+}
 static std::map<Stream *, std::unique_ptr<Stream>> streams;
-static Result finish_all() {
-  for (auto &s : streams) finish(s.first);
+static Result finish_all() { // of the current device
+  std::vector<Stream *> all;
+  for (auto &s : streams)
+    if (!current || s.first->device == device()) all.push_back(s.first);
+  for (Stream *s : all)
+    if (streams.count(s)) finish(s);
   return sticky;
 }
 static bool page_locked(const void *p, size_t n) {
@@ -117,6 +150,21 @@ static bool inside(u64 p, size_t n) {
   if (i == allocations.begin()) return false;
   --i;
   return p + n <= i->first + i->second.bytes;
+}
+
+// What the stand-in NCCL asks of the driver.
+Result emu::enqueue(void *stream, Work w) {
+  LOCK;
+  return enqueue((Stream *)stream, std::move(w));
+}
+int emu::current_device() { return current ? device() : -1; }
+bool emu::in_memory(const void *p, size_t n) {
+  LOCK;
+  return inside((u64)p, n);
+}
+Result emu::failed(const std::string &why) {
+  message = why;
+  return LAUNCH_FAILED;
 }
 
 extern "C" {
@@ -135,7 +183,7 @@ const char *emu_message() { return message.c_str(); }
 void emu_revive() {
   LOCK;
   if (hung)
-    for (auto &s : streams) s.first->queue.clear();
+    for (auto &s : streams) s.first->taken += s.first->queue.size(), s.first->queue.clear();
   hung = false;
   finish_all();
   sticky = 0, message.clear();
@@ -147,12 +195,12 @@ Result cuDriverGetVersion(int *v) {
   return 0;
 }
 Result cuDeviceGetCount(int *n) {
-  *n = 1;
+  *n = devices();
   return 0;
 }
 Result cuDeviceGet(int *d, int ordinal) {
-  *d = 0;
-  return ordinal ? INVALID_DEVICE : 0;
+  *d = ordinal;
+  return ordinal < 0 || ordinal >= devices() ? INVALID_DEVICE : 0;
 }
 Result cuDeviceGetName(char *name, int n, int) {
   snprintf(name, n, "emulated sm_%d", capability());
@@ -176,13 +224,13 @@ Result cuDeviceTotalMem_v2(size_t *n, int) {
   *n = memory();
   return 0;
 }
-Result cuDevicePrimaryCtxRetain(void **c, int) {
-  *c = &context;
+Result cuDevicePrimaryCtxRetain(void **c, int d) {
+  *c = &contexts[d];
   return 0;
 }
 Result cuDevicePrimaryCtxRelease_v2(int) { return 0; }
 Result cuCtxSetCurrent(void *c) {
-  current = c;
+  current = (int *)c;
   return 0;
 }
 #define CONTEXT \
@@ -196,7 +244,7 @@ Result cuMemGetInfo_v2(size_t *free, size_t *total) {
 }
 static bool any_capture() {
   for (auto &s : streams)
-    if (s.first->capturing) return true;
+    if (s.first->capture && s.first->device == device()) return true;
   return false;
 }
 // Memory is poisoned, and ends at a page that nobody may touch; a small piece ends at a canary, looked at when it is freed.
@@ -259,7 +307,7 @@ Result cuMemFreeHost(void *p) {
 Result cuMemcpyHtoDAsync_v2(u64 to, const void *from, size_t n, Stream *s) {
   CONTEXT;
   if (!inside(to, n)) return INVALID_VALUE;
-  if (s->capturing) return CAPTURE_UNSUPPORTED;
+  if (s->capture) return CAPTURE_UNSUPPORTED;
   if (page_locked(from, n))
     return enqueue(s, [=] {
       memcpy((void *)to, from, n);
@@ -274,7 +322,7 @@ Result cuMemcpyHtoDAsync_v2(u64 to, const void *from, size_t n, Stream *s) {
 Result cuMemcpyDtoHAsync_v2(void *to, u64 from, size_t n, Stream *s) {
   CONTEXT;
   if (!inside(from, n)) return INVALID_VALUE;
-  if (s->capturing) return CAPTURE_UNSUPPORTED;
+  if (s->capture) return CAPTURE_UNSUPPORTED;
   return enqueue(s, [=] {
     memcpy(to, (void *)from, n);
     return 0;
@@ -373,6 +421,7 @@ Result cuTensorMapEncodeTiled(void *map, int type, u32 rank, u64 base, const u64
 Result cuStreamCreate(Stream **s, u32) {
   CONTEXT;
   *s = new Stream;
+  (*s)->device = device();
   streams[*s].reset(*s);
   return 0;
 }
@@ -384,7 +433,7 @@ Result cuStreamDestroy_v2(Stream *s) {
 }
 Result cuStreamSynchronize(Stream *s) {
   CONTEXT;
-  if (s->capturing) return CAPTURE_UNSUPPORTED;
+  if (s->capture) return CAPTURE_UNSUPPORTED;
   return finish(s);
 }
 Result cuEventCreate(Event **e, u32 flags) {
@@ -395,7 +444,12 @@ Result cuEventCreate(Event **e, u32 flags) {
 }
 Result cuEventRecord(Event *e, Stream *s) {
   CONTEXT;
-  if (s->capturing) return CAPTURE_UNSUPPORTED;
+  if (s->capture) {
+    if (e->reached) return CAPTURE_UNSUPPORTED;
+    e->capture = s->capture, e->lane = s->lane, e->at = s->capture->lanes[s->lane].size();
+    return sticky;
+  }
+  e->capture = nullptr;
   if (e->reached)
     enqueue(s, [reached = e->reached] {
       *reached = now();
@@ -404,8 +458,25 @@ Result cuEventRecord(Event *e, Stream *s) {
   e->stream = s, e->at = s->taken + s->queue.size();
   return sticky;
 }
+// A stream that waits for a captured event takes part in that capture from there on.
+Result cuStreamWaitEvent(Stream *s, Event *e, u32) {
+  CONTEXT;
+  if (e->capture) {
+    if (s->capture && s->capture != e->capture) return CAPTURE_ISOLATION;
+    if (!s->capture) {
+      s->capture = e->capture, s->lane = s->capture->lanes.size();
+      s->capture->lanes.emplace_back();
+      s->capture->streams.push_back(s);
+    }
+    s->capture->lanes[s->lane].push_back({nullptr, e->lane, e->at});
+    return sticky;
+  }
+  if (s->capture) return CAPTURE_ISOLATION;
+  return e->stream && e->stream != s ? enqueue(s, after(e->stream, e->at)) : sticky;
+}
 Result cuEventQuery(Event *e) { // some work is done with each question, as nothing else does any
   CONTEXT;
+  if (e->capture) return CAPTURE_UNSUPPORTED;
   if (!e->stream || e->stream->taken >= e->at) return sticky;
   Result r = finish(e->stream, e->at, 5);
   return r ? r : e->stream->taken >= e->at ? 0 : NOT_READY;
@@ -430,27 +501,44 @@ Result cuEventDestroy_v2(Event *e) {
 }
 Result cuStreamBeginCapture_v2(Stream *s, int) {
   CONTEXT;
-  if (s->capturing) return CAPTURE_UNSUPPORTED;
-  s->capturing = true;
+  if (s->capture) return CAPTURE_UNSUPPORTED;
+  s->capture = std::make_shared<Capture>();
+  s->capture->lanes.resize(1), s->capture->streams = {s}, s->lane = 0;
   return 0;
 }
+// What other streams did must be waited for by the one that began.
 Result cuStreamEndCapture(Stream *s, Graph **g) {
   CONTEXT;
-  if (!s->capturing) return CAPTURE_INVALIDATED;
-  s->capturing = false;
-  *g = new Graph{std::move(s->captured)};
-  s->captured.clear();
+  if (!s->capture || s->lane) return CAPTURE_INVALIDATED;
+  auto c = s->capture;
+  for (Stream *each : c->streams) each->capture = nullptr;
+  for (size_t lane = 1; lane < c->lanes.size(); lane++) {
+    u64 joined = 0;
+    for (Step &step : c->lanes[0])
+      if (step.lane == (int)lane) joined = step.at;
+    if (joined < c->lanes[lane].size()) return CAPTURE_UNJOINED;
+  }
+  *g = new Graph{std::move(c->lanes), {}};
   return 0;
 }
 Result cuGraphInstantiateWithFlags(Graph **executable, Graph *g, u64) {
   CONTEXT;
   *executable = new Graph(*g);
+  for (size_t lane = 1; lane < g->lanes.size(); lane++) (*executable)->streams.push_back(std::make_shared<Stream>());
   return 0;
 }
 Result cuGraphLaunch(Graph *g, Stream *s) {
   CONTEXT;
   if (sticky) return sticky;
-  for (Work &w : g->work) enqueue(s, w);
+  std::vector<Stream *> on{s};
+  std::vector<u64> first{s->taken + s->queue.size()};
+  for (auto &lane : g->streams) { // begins where the stream is now
+    enqueue(lane.get(), after(s, first[0]));
+    on.push_back(lane.get());
+    first.push_back(lane->taken + lane->queue.size());
+  }
+  for (size_t lane = 0; lane < on.size(); lane++)
+    for (Step &step : g->lanes[lane]) enqueue(on[lane], step.lane < 0 ? step.work : after(on[step.lane], first[step.lane] + step.at));
   return 0;
 }
 Result cuGraphExecDestroy(Graph *g) {
@@ -469,6 +557,7 @@ static const std::map<Result, const char *> names{
     {INVALID_VALUE, "CUDA_ERROR_INVALID_VALUE"}, {OUT_OF_MEMORY, "CUDA_ERROR_OUT_OF_MEMORY"}, {NO_DEVICE, "CUDA_ERROR_NO_DEVICE"},
     {INVALID_DEVICE, "CUDA_ERROR_INVALID_DEVICE"}, {INVALID_CONTEXT, "CUDA_ERROR_INVALID_CONTEXT"}, {INVALID_PTX, "CUDA_ERROR_INVALID_PTX"},
     {NOT_FOUND, "CUDA_ERROR_NOT_FOUND"}, {LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED"},
+    {CAPTURE_UNJOINED, "CUDA_ERROR_STREAM_CAPTURE_UNJOINED"}, {CAPTURE_ISOLATION, "CUDA_ERROR_STREAM_CAPTURE_ISOLATION"},
     {CAPTURE_UNSUPPORTED, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"}, {CAPTURE_INVALIDATED, "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED"}};
 Result cuGetErrorName(Result r, const char **s) {
   auto i = names.find(r);

@@ -1,5 +1,6 @@
-// launch.h: what the stand-in driver uses of the emulator.
+// launch.h: what the stand-in driver uses of the emulator, and the stand-in NCCL of the driver.
 #pragma once
+#include <functional>
 #include <map>
 #include <string>
 
@@ -18,5 +19,14 @@ std::map<std::string, const Entry *> &entries();
 
 // launch runs a grid to its end and says what went wrong, or nothing.
 std::string launch(const Entry *entry, unsigned gx, unsigned gy, unsigned threads, size_t bytes, void **params);
+
+typedef int Result;
+enum { NOT_READY = 600 };
+// Work is what a stream does when its turn comes; what is not ready is asked again.
+typedef std::function<Result()> Work;
+Result enqueue(void *stream, Work w);
+int current_device(); // -1: the thread has none
+bool in_memory(const void *p, size_t n); // of a device
+Result failed(const std::string &why); // what a work returns that loses the context
 
 } // namespace emu
