@@ -93,6 +93,22 @@ DEVFN void barrier_wait(saddr b, u32 parity) {
 DEVFN void load_box(saddr to, const TensorMap *m, int x, int y, saddr barrier) {
   asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];" ::"r"(to), "l"(m), "r"(x), "r"(y), "r"(barrier) : "memory");
 }
+// store_matrices is the reverse of load_matrices.
+DEVFN void store_matrices(saddr a, const u32 *r) {
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(a), "r"(r[0]), "r"(r[1]), "r"(r[2]), "r"(r[3]) : "memory");
+}
+// store_shared8 is for all threads of a warp at once: the emulator looks for bank conflicts.
+DEVFN void store_shared8(saddr to, float x, float y) { asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(to), "f"(x), "f"(y) : "memory"); }
+// publish_shared: what this thread has written to shared memory may be read by the copy engine.
+DEVFN void publish_shared() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+// store_box begins to write the map's box at column x and row y, and leaves out what lies past the matrix. It belongs to its
+// thread's open group, which stores_commit closes; the emulator wants a warp's first lane.
+DEVFN void store_box(const TensorMap *m, int x, int y, saddr from) {
+  asm volatile("cp.async.bulk.tensor.2d.global.shared::cta.tile.bulk_group [%0, {%1, %2}], [%3];" ::"l"(m), "r"(x), "r"(y), "r"(from) : "memory");
+}
+DEVFN void stores_commit() { asm volatile("cp.async.bulk.commit_group;" ::: "memory"); }
+// stores_read waits until shared memory has been read by all but N of this thread's groups.
+template <int N> DEVFN void stores_read() { asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(N) : "memory"); }
 DEVFN void products_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 DEVFN void products_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 template <int N> DEVFN void products_wait() { asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory"); }
