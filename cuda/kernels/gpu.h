@@ -133,12 +133,11 @@ template <int N, bool ADD, bool A_ACROSS, bool B_ACROSS> DEVFN void product(floa
   if constexpr (N == 192) asm volatile(WGMMA(192) "{" D96 "}, %96, %97, %100, 1, 1, %98, %99;" : R96(d) : "l"(a), "l"(b), "n"((int)A_ACROSS), "n"((int)B_ACROSS), "n"((int)ADD));
   if constexpr (N == 256) asm volatile(WGMMA(256) "{" D128 "}, %128, %129, %132, 1, 1, %130, %131;" : R128(d) : "l"(a), "l"(b), "n"((int)A_ACROSS), "n"((int)B_ACROSS), "n"((int)ADD));
 }
-// weighted begins to add to d the product of a 64 × 16 matrix that the threads hold, a as mma's first operand, and a 16 × N
-// matrix of shared memory whose rows are the terms.
-template <int N> DEVFN void weighted(float *d, const u32 *a, u64 b) {
+// weighted is product where the threads hold the first operand, a as mma's.
+template <int N, bool ADD, bool ACROSS> DEVFN void weighted(float *d, const u32 *a, u64 b) {
   static_assert(N == 64 || N == 128, "");
-  if constexpr (N == 64) asm volatile(WGMMA(64) "{" D32 "}, {%32,%33,%34,%35}, %36, 1, 1, 1, 1;" : R32(d, 0) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
-  if constexpr (N == 128) asm volatile(WGMMA(128) "{" D64 "}, {%64,%65,%66,%67}, %68, 1, 1, 1, 1;" : R64(d) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+  if constexpr (N == 64) asm volatile(WGMMA(64) "{" D32 "}, {%32,%33,%34,%35}, %36, %38, 1, 1, %37;" : R32(d, 0) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "n"((int)ACROSS), "n"((int)ADD));
+  if constexpr (N == 128) asm volatile(WGMMA(128) "{" D64 "}, {%64,%65,%66,%67}, %68, %70, 1, 1, %69;" : R64(d) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "n"((int)ACROSS), "n"((int)ADD));
 }
 // fresh keeps the compiler from holding in registers, for a whole loop, what it can make of x in a moment.
 DEVFN u32 fresh(u32 x) {

@@ -162,7 +162,7 @@ template <int N, bool A_ACROSS, bool B_ACROSS, bool HELD> DEVFN void multiplied(
   for (int kk = 0; kk < 4; kk++) {
     u64 x = A_ACROSS ? matrix_at(at + kk * 2048, PANEL, 1024) : matrix_at(at + kk * 32, 16, 1024);
     u64 y = B_ACROSS ? matrix_at(at + A_BYTES + kk * 2048, PANEL, 1024) : matrix_at(at + A_BYTES + kk * 32, 16, 1024);
-    if constexpr (HELD) weighted<N>(sum, held + kk * 4, y);
+    if constexpr (HELD) weighted<N, true, B_ACROSS>(sum, held + kk * 4, y);
     else product<N, true, A_ACROSS, B_ACROSS>(sum, x, y);
   }
   products_commit();
@@ -184,3 +184,4 @@ MULTIPLIED(conform_product_128, 128, true, false, false)
 MULTIPLIED(conform_product_64, 64, true, true, false)
 MULTIPLIED(conform_weighted_128, 128, false, true, true)
 MULTIPLIED(conform_weighted_64, 64, false, true, true)
+MULTIPLIED(conform_weighted_along, 64, false, false, true)

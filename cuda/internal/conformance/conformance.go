@@ -89,6 +89,7 @@ var Cases = []Case{
 	product("conform_product_64", 64, true),
 	product("conform_weighted_128", 128, true),
 	product("conform_weighted_64", 64, true),
+	product("conform_weighted_along", 64, false),
 }
 
 // product is the case of a product of 64 × 64 and 64 × n, whose rows lie across if they are the terms.

@@ -242,7 +242,7 @@ template <int N> DEVFN void products_wait() { emu::group_wait(N); }
 template <int N> DEVFN void more_registers() {}
 template <int N> DEVFN void fewer_registers() {}
 template <int N, bool ADD, bool A_ACROSS, bool B_ACROSS> DEVFN void product(float *d, u64 a, u64 b) { emu::group_product({d, nullptr, a, b, N, ADD, A_ACROSS, B_ACROSS}); }
-template <int N> DEVFN void weighted(float *d, const u32 *a, u64 b) { emu::group_product({d, a, 0, b, N, true, false, true}); }
+template <int N, bool ADD, bool ACROSS> DEVFN void weighted(float *d, const u32 *a, u64 b) { emu::group_product({d, a, 0, b, N, ADD, false, ACROSS}); }
 DEVFN u32 fresh(u32 x) { return x; }
 template <int N> DEVFN void settle(float (&)[N]) {}
 DEVFN void mma(float *d, const u32 *a, const u32 *b) {
