@@ -10,11 +10,13 @@ template <class T, int N> struct alignas(N * sizeof(T) < 16 ? N * sizeof(T) : 16
 template <class T, int N> DEVFN bool chunked(const T *p) { return ((u64)p & (sizeof(Chunk<T, N>) < 16 ? sizeof(Chunk<T, N>) - 1 : 15)) == 0; }
 
 // each_chunk calls chunk(at) for this thread's N elements from `at` on where all are below n and `whole` says that they may be taken
-// at once, else one(i) for each. A block has EACH elements, of bf16 twice as many.
+// at once, else one(i) for each. A block has EACH elements, with chunks of 8 twice as many.
 template <int N, class F, class G> DEVFN void each_chunk(u64 n, bool whole, F one, G chunk) {
+  enum { CHUNKS = N < 4 ? 4 / N : 1 };
+  static_assert(EACH == 4 * EACH_THREADS, "");
 #pragma unroll
-  for (int i = 0; i < (N < 8 ? EACH / EACH_THREADS / N : 1); i++) {
-    u64 at = (((u64)block_x() * (N < 8 ? EACH / EACH_THREADS / N : 1) + i) * EACH_THREADS + thread()) * N;
+  for (int i = 0; i < CHUNKS; i++) {
+    u64 at = (((u64)block_x() * CHUNKS + i) * EACH_THREADS + thread()) * N;
     if (whole && at + N <= n) chunk(at);
     else
       for (u64 j = at; j < n && j < at + N; j++) one(j);
