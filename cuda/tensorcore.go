@@ -245,16 +245,11 @@ func (a *attentionCall) tensorBackward(packed, dout *engine.Tensor, dk, dv part)
 		a.Out, delta, packed, dout, a.In[0], a.In[1], a.In[2], a.cacheK, a.cacheV, keys{}, bound{}, a.heads, a.scale)
 	a.attend(slow, err, "attention_dq", 4+2*hopperKeys, a.Out, delta, packed, a.operands(dout), keys{}, bound{}, a.heads, a.scale)
 	memory := 2*tileRows*dim*2 + 2*few*dim*2 + 2*few*4
-	if !a.hopper() {
-		a.add(fmt.Sprintf("attention_dkv_bf16_%d", dim), tiles, a.KVHeads, attentionThreads, memory,
-			dk, dv, delta, packed, dout, a.In[0], a.In[1], a.In[2], keys{}, bound{}, a.heads, a.scale)
-		return a.done()
-	}
 	sums := a.temporary(8 * a.tokens * a.Heads * a.HeadDim) // of the gradients of keys and values, by heads of queries
-	slow, err = a.kernel(fmt.Sprintf("attention_dkv_parts_bf16_%d", dim), tiles, a.Heads, attentionThreads, memory,
+	slow, err = a.kernel(fmt.Sprintf("attention_dkv_bf16_%d", dim), tiles, a.Heads, attentionThreads, memory,
 		sums, delta, packed, dout, a.In[0], a.In[1], a.In[2], keys{}, bound{}, a.heads, a.scale)
 	a.attend(slow, err, "attention_dkv", 4+2*hopperKeys, sums, delta, packed, a.operands(dout), keys{}, bound{}, a.heads, a.scale)
-	a.add("attention_dkv_sum", ceilDiv(a.tokens*a.KVHeads*a.HeadDim/4, eachThreads), 1, eachThreads, 0,
+	a.add("attention_dkv_sum", ceilDiv(a.tokens*a.KVHeads*a.HeadDim/2, eachThreads), 1, eachThreads, 0,
 		dk, dv, sums, keys{}, bound{}, a.heads, a.scale)
 	return a.done()
 }
