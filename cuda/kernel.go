@@ -54,7 +54,7 @@ type tensorParam struct {
 // mapParam is a tensor map, made anew when its tensor has moved.
 type mapParam struct {
 	word int
-	of   operand
+	of   place
 	made *driver.TensorMap
 	at   driver.Ptr // of which it was made
 }
@@ -158,8 +158,16 @@ func (k *kernel) add(b *builder, p any) int {
 		return 4
 	case operand:
 		for _, box := range []int{p.box, 1} {
-			k.maps = append(k.maps, mapParam{word: len(k.words), of: p, made: driver.NewTensorMap(p.rows, p.columns, box)})
-			k.words = append(k.words, make([]uint64, 16)...)
+			k.describe(p, p.rows, p.columns, box, 2)
+		}
+		return 256
+	case written:
+		for _, t := range []*engine.Tensor{p.out, p.addend} {
+			if t == nil || p.columns%8 != 0 { // the kernel does not ask for it
+				k.words = append(k.words, make([]uint64, 16)...)
+				continue
+			}
+			k.describe(part{t, 0}, p.rows, p.columns, panelRows, int(t.Dtype().Size()))
 		}
 		return 256
 	case []operand:
@@ -198,6 +206,12 @@ func (k *kernel) add(b *builder, p any) int {
 	return 8
 }
 
+// describe adds a map of rows × columns numbers of so many bytes.
+func (k *kernel) describe(of place, rows, columns, box, bytes int) {
+	k.maps = append(k.maps, mapParam{word: len(k.words), of: of, made: driver.NewTensorMap(rows, columns, box, bytes)})
+	k.words = append(k.words, make([]uint64, 16)...)
+}
+
 // optional is a null pointer where there is no tensor.
 func optional(t *engine.Tensor) any {
 	if t == nil {
@@ -230,6 +244,10 @@ type (
 	operand struct { // a matrix that the copy engine brings, box rows or one at a time: a Brought
 		where              any // a tensor or a roundedWeight
 		rows, columns, box int
+	}
+	written struct { // what the copy engine writes, and what is added to it (nil: nothing): a Written
+		out, addend   *engine.Tensor
+		rows, columns int
 	}
 	heads    struct{ heads, kvHeads, dim int }
 	epilogue struct { // of a product; nil: none

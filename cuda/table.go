@@ -43,10 +43,10 @@ var table = map[string]func(b *builder) ([]step, error){
 	"rope":               rope,
 	"attention":          attention,
 	"attention_backward": attentionBackward,
-	"swiglu":             func(b *builder) ([]step, error) { return b.elementwise() },
-	"swiglu_backward":    func(b *builder) ([]step, error) { return b.elementwise() },
-	"add":                func(b *builder) ([]step, error) { return b.elementwise(b.factor()) },
-	"scale":              func(b *builder) ([]step, error) { return b.elementwise(b.factor()) },
+	"swiglu":             func(b *builder) ([]step, error) { return b.mapped() },
+	"swiglu_backward":    func(b *builder) ([]step, error) { return b.mapped() },
+	"add":                func(b *builder) ([]step, error) { return b.mapped(b.factor()) },
+	"scale":              func(b *builder) ([]step, error) { return b.mapped(b.factor()) },
 	"sigmoid":            func(b *builder) ([]step, error) { return b.unary() },
 	"sigmoid_dx":         func(b *builder) ([]step, error) { return b.elementwise() },
 	"relu":               func(b *builder) ([]step, error) { return b.unary() },
@@ -250,10 +250,17 @@ func (b *backend) frequencies(a ops.RoPE) (table driver.Ptr, amplitude float64, 
 }
 
 // elementwise kernels take every live row's elements by themselves.
-func (b *builder) elementwise(more ...any) ([]step, error) {
+func (b *builder) elementwise(more ...any) ([]step, error) { return b.perElement(each, more) }
+
+// mapped kernels (chunks.h) are elementwise, with 16 bytes of each operand a thread: of bf16 8 numbers.
+func (b *builder) mapped(more ...any) ([]step, error) {
+	return b.perElement(max(each, 16/int(b.compute.Size())*eachThreads), more)
+}
+
+func (b *builder) perElement(block int, more []any) ([]step, error) {
 	capacity := leading(b.Call)
 	width := b.In[0].Size() / max(1, capacity)
-	return b.one(b.Op+suffix(b.compute), ceilDiv(b.In[0].Size(), each), 1, eachThreads, 0,
+	return b.one(b.Op+suffix(b.compute), ceilDiv(b.In[0].Size(), block), 1, eachThreads, 0,
 		b.outAndIn(b.In, append([]any{bound{}, capacity, width}, more...)...)...)
 }
 

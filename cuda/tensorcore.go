@@ -16,7 +16,8 @@ const (
 	tileRows         = 64
 	keyNote          = 16 // bytes of a Key
 
-	hopperThreads, ringPlace = 384, 16 // hopper.h
+	hopperThreads, hopperConsumers, ringPlace = 384, 256, 16 // hopper.h
+	panelRows                                 = 16           // panels.h
 	// attention_sm90.cu: rows of a tile, stages, bytes of the larger note
 	hopperTile, hopperKeys, hopperNote    = 128, 4, 552
 	hopperRows, hopperDepth, hopperStages = 128, 64, 4 // gemm_sm90.cu
@@ -121,15 +122,30 @@ func (p *plan) hopper(g gemm) (step, error) {
 			return nil, nil
 		}
 	}
+	var addend *engine.Tensor
+	for _, m := range g.more {
+		if e, ok := m.(epilogue); ok {
+			addend = e.addend
+		}
+	}
 	blocks := min(p.model.Multiprocessors, ceilDiv(g.n*len(g.right), width)*ceilDiv(g.m, hopperRows))
-	memory := hopperStages * ((hopperRows+width)*hopperDepth*2 + ringPlace)
+	memory := hopperStages*((hopperRows+width)*hopperDepth*2+ringPlace) + panelMemory(width/len(g.right)*int(p.Out.Dtype().Size()))
 	fast, err := p.kernel(fmt.Sprintf("gemm_%s_hopper_%d", g.form, width), blocks, 1, hopperThreads, memory,
-		slices.Concat([]any{p.Out}, operands, g.more, []any{blocks})...)
+		slices.Concat([]any{p.Out, written{p.Out, addend, g.m, g.n}}, operands, g.more, []any{blocks})...)
 	if err != nil {
 		return nil, err
 	}
 	slow, err := p.ampere(g, 64)
 	return aligned{fast, slow}, err
+}
+
+// panelMemory is what panels.h has of shared memory, for tiles of so many bytes a row.
+func panelMemory(width int) int {
+	held := 2
+	if width == 3*128 {
+		held = 3
+	}
+	return hopperConsumers / 32 * held * (panelRows*128 + 8)
 }
 
 // hopperWidth is how many columns a tile has: as many as give the multiprocessors the least to do in turn. Narrow tiles read more of
@@ -229,16 +245,11 @@ func (a *attentionCall) tensorBackward(packed, dout *engine.Tensor, dk, dv part)
 		a.Out, delta, packed, dout, a.In[0], a.In[1], a.In[2], a.cacheK, a.cacheV, keys{}, bound{}, a.heads, a.scale)
 	a.attend(slow, err, "attention_dq", 4+2*hopperKeys, a.Out, delta, packed, a.operands(dout), keys{}, bound{}, a.heads, a.scale)
 	memory := 2*tileRows*dim*2 + 2*few*dim*2 + 2*few*4
-	if !a.hopper() {
-		a.add(fmt.Sprintf("attention_dkv_bf16_%d", dim), tiles, a.KVHeads, attentionThreads, memory,
-			dk, dv, delta, packed, dout, a.In[0], a.In[1], a.In[2], keys{}, bound{}, a.heads, a.scale)
-		return a.done()
-	}
 	sums := a.temporary(8 * a.tokens * a.Heads * a.HeadDim) // of the gradients of keys and values, by heads of queries
-	slow, err = a.kernel(fmt.Sprintf("attention_dkv_parts_bf16_%d", dim), tiles, a.Heads, attentionThreads, memory,
+	slow, err = a.kernel(fmt.Sprintf("attention_dkv_bf16_%d", dim), tiles, a.Heads, attentionThreads, memory,
 		sums, delta, packed, dout, a.In[0], a.In[1], a.In[2], keys{}, bound{}, a.heads, a.scale)
 	a.attend(slow, err, "attention_dkv", 4+2*hopperKeys, sums, delta, packed, a.operands(dout), keys{}, bound{}, a.heads, a.scale)
-	a.add("attention_dkv_sum", ceilDiv(a.tokens*a.KVHeads*a.HeadDim/4, eachThreads), 1, eachThreads, 0,
+	a.add("attention_dkv_sum", ceilDiv(a.tokens*a.KVHeads*a.HeadDim/2, eachThreads), 1, eachThreads, 0,
 		dk, dv, sums, keys{}, bound{}, a.heads, a.scale)
 	return a.done()
 }

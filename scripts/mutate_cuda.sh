@@ -16,7 +16,7 @@ for GOPRM_EMU_SMS in $counts; do seen[$GOPRM_EMU_SMS]=0; done
 [ -z "${TRIAL:-}" ] || unset GOPRM_EMU_RACES # a device that takes a trial does not watch for races
 
 # fails TEST: whether the test fails with the bug.
-fails() { ! (cd cuda && GOPRM_EMU_KERNELS=$work/kernels "$work/cuda.test" -test.timeout 10m -test.run "$1" >"$work/out" 2>&1); }
+fails() { ! (cd cuda && GOPRM_EMU_KERNELS=$work/kernels "$work/cuda.test" -test.failfast -test.timeout 10m -test.run "$1" >"$work/out" 2>&1); }
 
 while IFS=$'\t' read -r name file edit run; do
   case $name in '#'* | '') continue ;; esac

@@ -197,26 +197,22 @@ template <class T> DEVFN void attention_dkv(T *dk, T *dv, const T *delta, const 
 DEFINE(f32, float)
 DEFINE(f64, double)
 
-// attention_dkv_sum adds what attention_sm90.cu found for the heads of a key/value head's queries, from the first to the last. A thread has four numbers.
-struct alignas(16) Four {
-  float x, y, z, w;
-};
-DEVFN void sum_parts(bf16 *to, const Four *part, int heads, u64 step, float factor) {
-  Four s = *part;
+// attention_dkv_sum makes the gradients of keys and values of what the heads of a key/value head's queries gave for them, from the
+// first head to the last. A thread has two numbers.
+DEVFN void sum_parts(bf16 *to, const Pair *part, int heads, u64 step, float factor) {
+  Pair s = *part;
   for (int h = 1; h < heads; h++) {
-    Four more = part[h * step];
-    s = {s.x + more.x, s.y + more.y, s.z + more.z, s.w + more.w};
+    Pair more = part[h * step];
+    s = {s.x + more.x, s.y + more.y};
   }
-  bool aligned = ((u64)to & 3) == 0;
-  store2(to, s.x * factor, s.y * factor, true, aligned);
-  store2(to + 2, s.z * factor, s.w * factor, true, aligned);
+  store2(to, s.x * factor, s.y * factor, true, ((u64)to & 3) == 0);
 }
 KERNEL(EACH_THREADS, 1) attention_dkv_sum(bf16 *dk, bf16 *dv, const float *parts, Keys keys, Bound b, Heads a, double scale) {
   if (faulty(b)) return;
-  int heads = a.heads / a.kv_heads, fours = a.dim / 4, i = block_x() * EACH_THREADS + thread(), group = i / fours;
+  int heads = a.heads / a.kv_heads, pairs = a.dim / 2, i = block_x() * EACH_THREADS + thread(), group = i / pairs;
   if (group / a.kv_heads >= live_of(b, TOKENS, keys.tokens)) return;
-  const Four *k = (const Four *)parts + (u64)group * heads * fours + i % fours, *v = k + (u64)keys.tokens * a.heads * fours;
-  sum_parts(dk + (u64)i * 4, k, heads, fours, (float)scale);
-  sum_parts(dv + (u64)i * 4, v, heads, fours, 1);
+  const Pair *k = (const Pair *)parts + (u64)group * heads * pairs + i % pairs, *v = k + (u64)keys.tokens * a.heads * pairs;
+  sum_parts(dk + (u64)i * 2, k, heads, pairs, (float)scale);
+  sum_parts(dv + (u64)i * 2, v, heads, pairs, 1);
 }
 EXPORT(attention_dkv_sum)

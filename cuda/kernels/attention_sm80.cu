@@ -268,17 +268,16 @@ template <int D> DEVFN void attention_dq(bf16 *dq, const float *delta, const bf1
   store_rows<D>(sum, row, span.rows, a.dim, factor, [&](int r) { return dq + first + r * step; });
 }
 
-// attention_dkv: dk = scale·Σ_queries ds·query and dv = Σ_queries p·dout of a tile of keys and one key/value head. The
-// sums run over the segments that see the keys, their ranges, the heads of the group and their queries in ascending order.
-// FEW queries at a time: as many as the registers allow. With PARTS it is what attention_sm90.cu's does, where that cannot read
-// its operands: the sums of one head's queries.
-template <int D, int FEW, bool PARTS> DEVFN void attention_dkv(bf16 *dk, bf16 *dv, float *parts, const float *delta, const bf16 *packed, const bf16 *dout, const bf16 *q, const bf16 *k, const bf16 *v, Keys keys, Bound b, Heads a, double scale) {
+// attention_dkv: Σ_queries ds·query and Σ_queries p·dout of a tile of keys and one head's queries, which attention_dkv_sum makes dk
+// and dv of. The sums run over the segments that see the keys, their ranges and their queries in ascending order. FEW queries at a
+// time: as many as the registers allow.
+template <int D, int FEW> DEVFN void attention_dkv(float *parts, const float *delta, const bf16 *packed, const bf16 *dout, const bf16 *q, const bf16 *k, const bf16 *v, Keys keys, Bound b, Heads a, double scale) {
   typedef Tile<D> T;
   enum { BYTES = BLOCK * D * 2, FEW_BYTES = FEW * D * 2 };
   DYNAMIC_SHARED(memory);
   saddr ks = shared_address(memory), vs = ks + BYTES, qs = vs + BYTES, ds = qs + FEW_BYTES;
   float *bases = (float *)(memory + 2 * BYTES + 2 * FEW_BYTES), *means = bases + FEW;
-  int group = a.heads / a.kv_heads, head = PARTS ? block_y() / group : block_y(), lane = thread() % 32, row = thread() / 32 * 16;
+  int h = block_y(), head = h * a.kv_heads / a.heads, lane = thread() % 32, row = thread() / 32 * 16;
   if (faulty(b)) return;
   Segments s = segments_of(keys, b);
   Span span = span_of<QUERIES>(s, block_x());
@@ -298,51 +297,45 @@ template <int D, int FEW, bool PARTS> DEVFN void attention_dkv(bf16 *dk, bf16 *d
       int from = r.start > key0 ? r.start : key0, to = r.end < key1 ? r.end : key1;
       if (r.buffer != 0 || from >= to) continue;
       int start = s.starts[segment], length = s.starts[segment + 1] - start;
-      for (int h = PARTS ? block_y() : head * group; h < (PARTS ? block_y() + 1 : (head + 1) * group); h++)
-        for (int q0 = 0; q0 < length; q0 += FEW) {
-          int q1 = q0 + FEW < length ? q0 + FEW : length;
-          if (key_of(r, from - r.start).first >= q1 || key_of(r, to - 1 - r.start).last < q0) continue;
-          u64 at = ((u64)(start + q0) * a.heads + h) * a.dim, next = (u64)a.heads * a.dim;
-          T::load(qs, FEW, a.dim, aligned, [&](int i) { return q0 + i < q1 ? q + at + i * next : (const bf16 *)0; });
-          T::load(ds, FEW, a.dim, aligned, [&](int i) { return q0 + i < q1 ? dout + at + i * next : (const bf16 *)0; });
-          if (thread() < FEW) {
-            u64 i = (u64)(start + q0 + thread()) * a.heads + h;
-            bases[thread()] = q0 + thread() < q1 ? lse[i] * LOG2E : 0;
-            means[thread()] = q0 + thread() < q1 ? delta[i] : 0;
-          }
-          copy_commit();
-          copy_wait<0>();
-          sync_block();
-          float p[FEW / 8][4], dp[FEW / 8][4];
-          zero<FEW / 8>(p);
-          zero<FEW / 8>(dp);
-          rows_by_rows<D, FEW / 8>(p, ks, row, qs, 0);
-          rows_by_rows<D, FEW / 8>(dp, vs, row, ds, 0);
-#pragma unroll
-          for (int n = 0; n < FEW / 8; n++)
-#pragma unroll
-            for (int x = 0; x < 4; x++) {
-              int key = key0 + row + lane / 4 + x / 2 * 8, i = n * 8 + lane % 4 * 2 + x % 2;
-              bool seen = key >= from && key < to && q0 + i < q1 && sees(key_of(r, key - r.start), q0 + i);
-              p[n][x] = seen ? exp2_fast(p[n][x] * to_log2 - bases[i]) : 0;
-              dp[n][x] = seen ? p[n][x] * (dp[n][x] - means[i]) : 0;
-            }
-          weights_by_rows<D, FEW / 8>(sum_v, p, ds);
-          weights_by_rows<D, FEW / 8>(sum_k, dp, qs);
-          sync_block();
+      for (int q0 = 0; q0 < length; q0 += FEW) {
+        int q1 = q0 + FEW < length ? q0 + FEW : length;
+        if (key_of(r, from - r.start).first >= q1 || key_of(r, to - 1 - r.start).last < q0) continue;
+        u64 at = ((u64)(start + q0) * a.heads + h) * a.dim, next = (u64)a.heads * a.dim;
+        T::load(qs, FEW, a.dim, aligned, [&](int i) { return q0 + i < q1 ? q + at + i * next : (const bf16 *)0; });
+        T::load(ds, FEW, a.dim, aligned, [&](int i) { return q0 + i < q1 ? dout + at + i * next : (const bf16 *)0; });
+        if (thread() < FEW) {
+          u64 i = (u64)(start + q0 + thread()) * a.heads + h;
+          bases[thread()] = q0 + thread() < q1 ? lse[i] * LOG2E : 0;
+          means[thread()] = q0 + thread() < q1 ? delta[i] : 0;
         }
+        copy_commit();
+        copy_wait<0>();
+        sync_block();
+        float p[FEW / 8][4], dp[FEW / 8][4];
+        zero<FEW / 8>(p);
+        zero<FEW / 8>(dp);
+        rows_by_rows<D, FEW / 8>(p, ks, row, qs, 0);
+        rows_by_rows<D, FEW / 8>(dp, vs, row, ds, 0);
+#pragma unroll
+        for (int n = 0; n < FEW / 8; n++)
+#pragma unroll
+          for (int x = 0; x < 4; x++) {
+            int key = key0 + row + lane / 4 + x / 2 * 8, i = n * 8 + lane % 4 * 2 + x % 2;
+            bool seen = key >= from && key < to && q0 + i < q1 && sees(key_of(r, key - r.start), q0 + i);
+            p[n][x] = seen ? exp2_fast(p[n][x] * to_log2 - bases[i]) : 0;
+            dp[n][x] = seen ? p[n][x] * (dp[n][x] - means[i]) : 0;
+          }
+        weights_by_rows<D, FEW / 8>(sum_v, p, ds);
+        weights_by_rows<D, FEW / 8>(sum_k, dp, qs);
+        sync_block();
+      }
     }
   copy_commit();
   copy_wait<0>();
-  if constexpr (PARTS) {
-    u64 next = (u64)a.heads * a.dim;
-    float *to = parts + key0 * next + block_y() * a.dim;
-    store_part<D>(to, next, sum_k, row, span.rows, a.dim);
-    return store_part<D>(to + keys.tokens * next, next, sum_v, row, span.rows, a.dim);
-  }
-  float factor[2] = {(float)scale, (float)scale}, one[2] = {1, 1};
-  store_rows<D>(sum_k, row, span.rows, a.dim, factor, [&](int r) { return dk + first + r * step; });
-  store_rows<D>(sum_v, row, span.rows, a.dim, one, [&](int r) { return dv + first + r * step; });
+  u64 next = (u64)a.heads * a.dim;
+  float *to = parts + key0 * next + h * a.dim;
+  store_part<D>(to, next, sum_k, row, span.rows, a.dim);
+  store_part<D>(to + keys.tokens * next, next, sum_v, row, span.rows, a.dim);
 }
 
 #define DEFINE(D, FEW) \
@@ -350,9 +343,7 @@ template <int D, int FEW, bool PARTS> DEVFN void attention_dkv(bf16 *dk, bf16 *d
   EXPORT(attention_bf16_##D) \
   KERNEL(THREADS, 1) attention_dq_bf16_##D(bf16 *dq, const float *delta, const bf16 *packed, const bf16 *dout, const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *ck, const bf16 *cv, Keys keys, Bound b, Heads a, double scale) { attention_dq<D>(dq, delta, packed, dout, q, k, v, ck, cv, keys, b, a, scale); } \
   EXPORT(attention_dq_bf16_##D) \
-  KERNEL(THREADS, 1) attention_dkv_bf16_##D(bf16 *dk, bf16 *dv, const float *delta, const bf16 *packed, const bf16 *dout, const bf16 *q, const bf16 *k, const bf16 *v, Keys keys, Bound b, Heads a, double scale) { attention_dkv<D, FEW, false>(dk, dv, 0, delta, packed, dout, q, k, v, keys, b, a, scale); } \
-  EXPORT(attention_dkv_bf16_##D) \
-  KERNEL(THREADS, 1) attention_dkv_parts_bf16_##D(float *parts, const float *delta, const bf16 *packed, const bf16 *dout, const bf16 *q, const bf16 *k, const bf16 *v, Keys keys, Bound b, Heads a, double scale) { attention_dkv<D, FEW, true>(0, 0, parts, delta, packed, dout, q, k, v, keys, b, a, scale); } \
-  EXPORT(attention_dkv_parts_bf16_##D)
+  KERNEL(THREADS, 1) attention_dkv_bf16_##D(float *parts, const float *delta, const bf16 *packed, const bf16 *dout, const bf16 *q, const bf16 *k, const bf16 *v, Keys keys, Bound b, Heads a, double scale) { attention_dkv<D, FEW>(parts, delta, packed, dout, q, k, v, keys, b, a, scale); } \
+  EXPORT(attention_dkv_bf16_##D)
 DEFINE(64, 32)
 DEFINE(128, 16)

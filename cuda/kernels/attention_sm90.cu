@@ -43,6 +43,22 @@ template <int D> DEVFN void rows_by_rows(float (&sum)[BLOCK / 2], saddr x, saddr
   for (int k = 1; k < D / 16; k++) product<BLOCK, true, false, false>(sum, along(x, k), along(y, k));
 }
 
+// Held are a warp's 16 rows of a tile in registers, so that products read shared memory once for it and not with every block.
+template <int D> struct Held {
+  u32 part[D / 16][4];
+};
+template <int D> DEVFN void hold(Held<D> &x, saddr tile) {
+  int lane = thread() % 32;
+  saddr row = tile + thread() % GROUP / 32 * 16 * LINE + lane % 16 * LINE + ((lane / 16 ^ lane % 8) << 4);
+#pragma unroll
+  for (int k = 0; k < D / 16; k++) load_matrices(x.part[k], (row + k / 4 * PANEL) ^ k % 4 << 5);
+}
+template <int D> DEVFN void rows_by_rows(float (&sum)[BLOCK / 2], const Held<D> &x, saddr y) {
+  weighted<BLOCK, false, false>(sum, x.part[0], along(y, 0));
+#pragma unroll
+  for (int k = 1; k < D / 16; k++) weighted<BLOCK, true, false>(sum, x.part[k], along(y, k));
+}
+
 // round_weights rounds 64 × 64 accumulators to what weights_by_rows takes.
 struct Weights {
   u32 part[BLOCK / 16][4];
@@ -56,7 +72,7 @@ DEVFN void round_weights(Weights &w, const float (&x)[BLOCK / 2]) {
 // weights_by_rows begins to add to sum [64 × D] the product of the weights with the rows of y.
 template <int D> DEVFN void weights_by_rows(float (&sum)[D / 2], const Weights &w, saddr y) {
 #pragma unroll
-  for (int k = 0; k < BLOCK / 16; k++) weighted<D>(sum, w.part[k], across(y, k));
+  for (int k = 0; k < BLOCK / 16; k++) weighted<D, true, true>(sum, w.part[k], across(y, k));
 }
 
 template <int N> DEVFN void zero(float (&x)[N]) {
@@ -224,18 +240,19 @@ template <int D> DEVFN void attention(bf16 *packed, const Inputs *in, Keys keys,
     return;
   }
   consumer_registers<24>();
-  saddr mine = qs + (group - 1) * BYTES;
+  Held<D> queries;
   int row = (group - 1) * BLOCK + my_row(), i = span.first + row;
   float out[D / 2], score[BLOCK / 2], to_log2 = (float)scale * LOG2E;
   Softmax m = {{-INFINITE, -INFINITE}, {0, 0}, {1, 1}};
   zero(out);
   barrier_wait(ready, 0);
+  hold(queries, qs + (group - 1) * BYTES);
   R::wait_full(key_ring, 0);
   if (notes[0].kind != END) {
     Weights weights;
     settle(score);
     products_begin();
-    rows_by_rows<D>(score, mine, ks);
+    rows_by_rows(score, queries, ks);
     products_commit();
     products_wait<0>();
     settle(score);
@@ -248,7 +265,7 @@ template <int D> DEVFN void attention(bf16 *packed, const Inputs *in, Keys keys,
       if (notes[(use + 1) % STAGES].kind == END) break;
       settle(score);
       products_begin();
-      rows_by_rows<D>(score, mine, ks + (use + 1) % STAGES * BYTES);
+      rows_by_rows(score, queries, ks + (use + 1) % STAGES * BYTES);
       products_commit();
       R::wait_full(value_ring, use);
       settle(out);

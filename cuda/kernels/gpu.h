@@ -93,6 +93,22 @@ DEVFN void barrier_wait(saddr b, u32 parity) {
 DEVFN void load_box(saddr to, const TensorMap *m, int x, int y, saddr barrier) {
   asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];" ::"r"(to), "l"(m), "r"(x), "r"(y), "r"(barrier) : "memory");
 }
+// store_matrices is the reverse of load_matrices.
+DEVFN void store_matrices(saddr a, const u32 *r) {
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(a), "r"(r[0]), "r"(r[1]), "r"(r[2]), "r"(r[3]) : "memory");
+}
+// store_shared8 is for all threads of a warp at once: the emulator looks for bank conflicts.
+DEVFN void store_shared8(saddr to, float x, float y) { asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(to), "f"(x), "f"(y) : "memory"); }
+// publish_shared: what this thread has written to shared memory may be read by the copy engine.
+DEVFN void publish_shared() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+// store_box begins to write the map's box at column x and row y, and leaves out what lies past the matrix. It belongs to its
+// thread's open group, which stores_commit closes; the emulator wants a warp's first lane.
+DEVFN void store_box(const TensorMap *m, int x, int y, saddr from) {
+  asm volatile("cp.async.bulk.tensor.2d.global.shared::cta.tile.bulk_group [%0, {%1, %2}], [%3];" ::"l"(m), "r"(x), "r"(y), "r"(from) : "memory");
+}
+DEVFN void stores_commit() { asm volatile("cp.async.bulk.commit_group;" ::: "memory"); }
+// stores_read waits until shared memory has been read by all but N of this thread's groups.
+template <int N> DEVFN void stores_read() { asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(N) : "memory"); }
 DEVFN void products_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 DEVFN void products_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 template <int N> DEVFN void products_wait() { asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory"); }
@@ -117,12 +133,11 @@ template <int N, bool ADD, bool A_ACROSS, bool B_ACROSS> DEVFN void product(floa
   if constexpr (N == 192) asm volatile(WGMMA(192) "{" D96 "}, %96, %97, %100, 1, 1, %98, %99;" : R96(d) : "l"(a), "l"(b), "n"((int)A_ACROSS), "n"((int)B_ACROSS), "n"((int)ADD));
   if constexpr (N == 256) asm volatile(WGMMA(256) "{" D128 "}, %128, %129, %132, 1, 1, %130, %131;" : R128(d) : "l"(a), "l"(b), "n"((int)A_ACROSS), "n"((int)B_ACROSS), "n"((int)ADD));
 }
-// weighted begins to add to d the product of a 64 × 16 matrix that the threads hold, a as mma's first operand, and a 16 × N
-// matrix of shared memory whose rows are the terms.
-template <int N> DEVFN void weighted(float *d, const u32 *a, u64 b) {
+// weighted is product where the threads hold the first operand, a as mma's.
+template <int N, bool ADD, bool ACROSS> DEVFN void weighted(float *d, const u32 *a, u64 b) {
   static_assert(N == 64 || N == 128, "");
-  if constexpr (N == 64) asm volatile(WGMMA(64) "{" D32 "}, {%32,%33,%34,%35}, %36, 1, 1, 1, 1;" : R32(d, 0) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
-  if constexpr (N == 128) asm volatile(WGMMA(128) "{" D64 "}, {%64,%65,%66,%67}, %68, 1, 1, 1, 1;" : R64(d) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+  if constexpr (N == 64) asm volatile(WGMMA(64) "{" D32 "}, {%32,%33,%34,%35}, %36, %38, 1, 1, %37;" : R32(d, 0) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "n"((int)ACROSS), "n"((int)ADD));
+  if constexpr (N == 128) asm volatile(WGMMA(128) "{" D64 "}, {%64,%65,%66,%67}, %68, %70, 1, 1, %69;" : R64(d) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "n"((int)ACROSS), "n"((int)ADD));
 }
 // fresh keeps the compiler from holding in registers, for a whole loop, what it can make of x in a moment.
 DEVFN u32 fresh(u32 x) {

@@ -1,6 +1,6 @@
 // optimizer.cu: one update of AdamW or of SGD with momentum, in PyTorch's order of operations, sums of squares in a fixed order,
 // and the factor that bounds the gradients' norm. Nothing of a step waits for the host.
-#include "gpu.h"
+#include "chunks.h"
 
 // The hyper tensors of adamw and of sgd, as internal/ops lists them.
 enum { LR, BETA1, BETA2, EPS, WEIGHT_DECAY, SALT, CORRECTION1, CORRECTION2 };
@@ -32,14 +32,33 @@ template <class T, class M> DEVFN void adamw(T *out, const T *param, const T *gr
   T keep = 1 - hyper[LR] * hyper[WEIGHT_DECAY], beta1 = hyper[BETA1], rest1 = 1 - hyper[BETA1], beta2 = hyper[BETA2], rest2 = 1 - hyper[BETA2];
   T step = hyper[LR] / hyper[CORRECTION1], correction = root(hyper[CORRECTION2]), eps = hyper[EPS], scale = clipped[FACTOR];
   u64 salt = (u64)hyper[SALT];
-  each(n, [&](u64 i) {
-    T g = scale * grad[i], p = keep * param[i];
-    T first = beta1 * (T)number(m[i]) + rest1 * g, second = beta2 * (T)number(v[i]) + rest2 * g * g;
-    keep_moments(&m[i], &v[i], first, second, mix(salt + i));
-    T now = p - step * (first / (root(second) / correction + eps));
-    out[i] = now;
-    if (copy) copy[i] = to_bf16((float)now);
-  });
+  auto update = [&](u64 i, T before, T slope, M &m, M &v) {
+    T g = scale * slope, p = keep * before;
+    T first = beta1 * (T)number(m) + rest1 * g, second = beta2 * (T)number(v) + rest2 * g * g;
+    keep_moments(&m, &v, first, second, mix(salt + i));
+    return p - step * (first / (root(second) / correction + eps));
+  };
+  bool whole = chunked<T, 4>(out) && chunked<T, 4>(param) && chunked<T, 4>(grad) && chunked<M, 4>(m) && chunked<M, 4>(v) && chunked<bf16, 4>(copy);
+  each_chunk<4>(
+      n, whole,
+      [&](u64 i) {
+        T now = update(i, param[i], grad[i], m[i], v[i]);
+        out[i] = now;
+        if (copy) copy[i] = to_bf16((float)now);
+      },
+      [&](u64 at) {
+        Chunk<T, 4> p = *(const Chunk<T, 4> *)(param + at), g = *(const Chunk<T, 4> *)(grad + at);
+        Chunk<M, 4> first = *(const Chunk<M, 4> *)(m + at), second = *(const Chunk<M, 4> *)(v + at);
+        Chunk<bf16, 4> rounded;
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+          p.v[j] = update(at + j, p.v[j], g.v[j], first.v[j], second.v[j]);
+          rounded.v[j] = to_bf16((float)p.v[j]);
+        }
+        *(Chunk<M, 4> *)(m + at) = first, *(Chunk<M, 4> *)(v + at) = second;
+        *(Chunk<T, 4> *)(out + at) = p;
+        if (copy) *(Chunk<bf16, 4> *)(copy + at) = rounded;
+      });
 }
 #define DEFINE(suffix, T, M) \
   KERNEL(EACH_THREADS, 1) adamw_##suffix(T *out, const T *param, const T *grad, M *m, M *v, const double *hyper, const double *clipped, u64 n, bf16 *copy) { adamw(out, param, grad, m, v, hyper, clipped, n, copy); } \

@@ -1,4 +1,5 @@
 // rows.cu: ops over rows and elements. Sums are in the wide type of the storage type and in one fixed order.
+#include "chunks.h"
 #include "functions.h"
 
 #define FOR_ALL(DEFINE) DEFINE(f32, float) DEFINE(f64, double) DEFINE(bf16, bf16)
@@ -200,18 +201,18 @@ FOR_ALL(DEFINE)
 // swiglu is g·σ(g)·up; backward, with s = σ(g): dgate = dy·up·s·(1 + g·(1−s)), dup = dy·g·s.
 #define DEFINE(suffix, S) \
   KERNEL(EACH_THREADS, 1) swiglu_##suffix(S *out, const S *gate, const S *up, Bound b, int capacity, int width) { \
-    each((u64)rows_of(b, capacity) * width, [&](u64 i) { \
-      Of<S>::wide g = number(gate[i]); \
-      out[i] = Rounded<S>::from(g * logistic(g) * number(up[i])); \
+    mapped<S, 1, 2>((u64)rows_of(b, capacity) * width, {out}, {gate, up}, [&](S *o, const S *in) { \
+      Of<S>::wide g = number(in[0]); \
+      o[0] = Rounded<S>::from(g * logistic(g) * number(in[1])); \
     }); \
   } \
   EXPORT(swiglu_##suffix) \
   KERNEL(EACH_THREADS, 1) swiglu_backward_##suffix(S *out, const S *gate, const S *up, const S *dy, Bound b, int capacity, int width) { \
     S *dup = out + (u64)capacity * width; \
-    each((u64)rows_of(b, capacity) * width, [&](u64 i) { \
-      Of<S>::wide g = number(gate[i]), d = number(dy[i]), s = logistic(g); \
-      out[i] = Rounded<S>::from(d * number(up[i]) * s * (1 + g * (1 - s))); \
-      dup[i] = Rounded<S>::from(d * g * s); \
+    mapped<S, 2, 3>((u64)rows_of(b, capacity) * width, {out, dup}, {gate, up, dy}, [&](S *o, const S *in) { \
+      Of<S>::wide g = number(in[0]), d = number(in[2]), s = logistic(g); \
+      o[0] = Rounded<S>::from(d * number(in[1]) * s * (1 + g * (1 - s))); \
+      o[1] = Rounded<S>::from(d * g * s); \
     }); \
   } \
   EXPORT(swiglu_backward_##suffix)
@@ -222,12 +223,12 @@ FOR_ALL(DEFINE)
 #define DEFINE(suffix, S) \
   KERNEL(EACH_THREADS, 1) add_##suffix(S *out, const S *x, const S *y, Bound b, int capacity, int width, double factor) { \
     Of<S>::wide f = factor; \
-    each((u64)rows_of(b, capacity) * width, [&](u64 i) { out[i] = Rounded<S>::from(number(x[i]) + f * number(y[i])); }); \
+    mapped<S, 1, 2>((u64)rows_of(b, capacity) * width, {out}, {x, y}, [&](S *o, const S *in) { o[0] = Rounded<S>::from(number(in[0]) + f * number(in[1])); }); \
   } \
   EXPORT(add_##suffix) \
   KERNEL(EACH_THREADS, 1) scale_##suffix(S *out, const S *x, Bound b, int capacity, int width, double factor) { \
     Of<S>::wide f = factor; \
-    each((u64)rows_of(b, capacity) * width, [&](u64 i) { out[i] = Rounded<S>::from(f * number(x[i])); }); \
+    mapped<S, 1, 1>((u64)rows_of(b, capacity) * width, {out}, {x}, [&](S *o, const S *in) { o[0] = Rounded<S>::from(f * number(in[0])); }); \
   } \
   EXPORT(scale_##suffix)
 FOR_ALL(DEFINE)
@@ -235,6 +236,14 @@ FOR_ALL(DEFINE)
 
 // round_bf16 makes the bf16 copy of an f32 matrix that the tensor-core products read.
 KERNEL(EACH_THREADS, 1) round_bf16(bf16 *out, const float *x, u64 n) {
-  each(n, [&](u64 i) { out[i] = to_bf16(x[i]); });
+  each_chunk<4>(
+      n, chunked<bf16, 4>(out) && chunked<float, 4>(x), [&](u64 i) { out[i] = to_bf16(x[i]); },
+      [&](u64 at) {
+        Chunk<float, 4> in = *(const Chunk<float, 4> *)(x + at);
+        Chunk<bf16, 4> rounded;
+#pragma unroll
+        for (int j = 0; j < 4; j++) rounded.v[j] = to_bf16(in.v[j]);
+        *(Chunk<bf16, 4> *)(out + at) = rounded;
+      });
 }
 EXPORT(round_bf16)

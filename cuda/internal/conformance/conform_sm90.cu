@@ -76,6 +76,56 @@ KERNEL(32, 1) conform_lines(u32 *out, const u32 *in, TensorMap m) {
 }
 EXPORT(conform_lines)
 
+// Four matrices of 8 × 8 from registers, in rows of 64 bytes that are swizzled so that no two of a matrix share a bank.
+KERNEL(32, 1) conform_store_matrices(u32 *out, const u32 *in) {
+  DYNAMIC_SHARED(memory);
+  int lane = thread(), row = lane % 8;
+  u32 r[4];
+  for (int i = 0; i < 4; i++) r[i] = in[i * 32 + lane];
+  store_matrices(shared_address(memory) + row * 64 + (lane / 8 ^ row / 2 % 4) * 16, r);
+  sync_warp();
+  for (int i = lane; i < 128; i += 32) out[i] = ((u32 *)memory)[i];
+}
+EXPORT(conform_store_matrices)
+
+// Boxes of 16 rows into a matrix that ends within some of them and before others, through two places that are filled anew as soon as
+// they have been read; of f32 with the stores of 8 bytes that gradients take.
+template <bool SINGLE> DEVFN void stored(const u32 *in, const TensorMap *m, unsigned char *memory) {
+  saddr at = shared_address(memory);
+  int lane = thread();
+  for (int i = 0; i < 6; i++) {
+    saddr box = at + i % 2 * 2048;
+    if (lane == 0) stores_read<1>();
+    sync_warp();
+    for (int r = 0; r < 16; r += 8)
+      for (int j = 0; j < 4; j++) {
+        const u32 *v = in + ((i * 2 + r / 8) * 4 + j) * 64 + lane * 2;
+        if (SINGLE) store_shared8(box + (r + lane / 4) * 128 + ((j * 2 + lane % 4 / 2 ^ lane / 4 ^ (lane & 4)) << 4) + lane % 2 * 8, bits_as<float>(v[0]), bits_as<float>(v[1]));
+        else {
+          u32 held[4] = {v[0], v[1], v[0] ^ v[1], ~v[0]};
+          if (j % 2 == 0) store_matrices(box + (r + lane % 8) * 128 + ((j / 2 * 4 + lane / 8 ^ lane % 8) << 4), held);
+        }
+      }
+    publish_shared();
+    sync_warp();
+    if (lane == 0) {
+      store_box(m, i % 3 * (SINGLE ? 32 : 64), i / 3 * 16 + i % 2 * 8, box);
+      stores_commit();
+    }
+  }
+  if (lane == 0) stores_read<0>();
+}
+KERNEL(32, 1) conform_store_box(u32 *out, const u32 *in, TensorMap m) {
+  DYNAMIC_SHARED(memory);
+  stored<false>(in, PARAM_AT(conform_store_box, 2, m), memory);
+}
+EXPORT(conform_store_box)
+KERNEL(32, 1) conform_store_box_f32(u32 *out, const u32 *in, TensorMap m) {
+  DYNAMIC_SHARED(memory);
+  stored<true>(in, PARAM_AT(conform_store_box_f32, 2, m), memory);
+}
+EXPORT(conform_store_box_f32)
+
 // A warpgroup's product of 64 × 64 and 64 × N, brought by the copy engine, an operand's rows its terms where ACROSS says so, or
 // the first one HELD by the threads: what each thread has of it. 384 threads, as the kernels have them, so that registers
 // change hands as there.
@@ -112,7 +162,7 @@ template <int N, bool A_ACROSS, bool B_ACROSS, bool HELD> DEVFN void multiplied(
   for (int kk = 0; kk < 4; kk++) {
     u64 x = A_ACROSS ? matrix_at(at + kk * 2048, PANEL, 1024) : matrix_at(at + kk * 32, 16, 1024);
     u64 y = B_ACROSS ? matrix_at(at + A_BYTES + kk * 2048, PANEL, 1024) : matrix_at(at + A_BYTES + kk * 32, 16, 1024);
-    if constexpr (HELD) weighted<N>(sum, held + kk * 4, y);
+    if constexpr (HELD) weighted<N, true, B_ACROSS>(sum, held + kk * 4, y);
     else product<N, true, A_ACROSS, B_ACROSS>(sum, x, y);
   }
   products_commit();
@@ -134,3 +184,4 @@ MULTIPLIED(conform_product_128, 128, true, false, false)
 MULTIPLIED(conform_product_64, 64, true, true, false)
 MULTIPLIED(conform_weighted_128, 128, false, true, true)
 MULTIPLIED(conform_weighted_64, 64, false, true, true)
+MULTIPLIED(conform_weighted_along, 64, false, false, true)

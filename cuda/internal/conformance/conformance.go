@@ -39,8 +39,11 @@ type Case struct {
 	Group, Singles int
 }
 
-// Matrix is a matrix of bf16 in the input that the copy engine brings by boxes.
-type Matrix struct{ Word, Rows, Columns, BoxRows int }
+// Matrix is a matrix in the input that the copy engine brings by boxes, or in the output where it stores them.
+type Matrix struct {
+	Word, Rows, Columns, BoxRows int
+	Output, Single               bool // Single: of f32, else of bf16
+}
 
 // Cases is every one. ex2.approx and lg2.approx are said to be within 2^-22; sums of products are rounded as the hardware
 // likes, of 16 terms of one sign.
@@ -63,13 +66,22 @@ var Cases = []Case{
 	{Name: "conform_mma", Threads: 32, In: 320, Out: 128},
 	{Name: "conform_mma_rounded", Threads: 32, In: 192, Out: 128, Near: 0x1p-20},
 	{Name: "conform_mbarrier", Threads: 64, Shared: 320, In: 32, Out: 160, Hopper: true},
-	{Name: "conform_box", Threads: 64, Shared: 16400, In: 50 * 96 / 2, Out: 4096, Hopper: true, Maps: []Matrix{{0, 50, 96, 64}}},
+	{Name: "conform_box", Threads: 64, Shared: 16400, In: 50 * 96 / 2, Out: 4096, Hopper: true,
+		Maps: []Matrix{{Rows: 50, Columns: 96, BoxRows: 64}}},
 	// at an address that is a multiple of 16 bytes, and of no more
 	{Name: "conform_box_offset", Kernel: "conform_box", Threads: 64, Shared: 16400, In: 4 + 50*96/2, Out: 4096, Hopper: true,
-		Maps: []Matrix{{4, 50, 96, 64}}},
+		Maps: []Matrix{{Word: 4, Rows: 50, Columns: 96, BoxRows: 64}}},
 	// of 16 columns, as an adapter's matrices have, where a box has 64
-	{Name: "conform_box_narrow", Threads: 64, Shared: 16400, In: 50 * 16 / 2, Out: 4096, Hopper: true, Maps: []Matrix{{0, 50, 16, 64}}},
-	{Name: "conform_lines", Threads: 32, Shared: 4112, In: 50 * 96 / 2, Out: 1024, Hopper: true, Maps: []Matrix{{0, 50, 96, 1}}},
+	{Name: "conform_box_narrow", Threads: 64, Shared: 16400, In: 50 * 16 / 2, Out: 4096, Hopper: true,
+		Maps: []Matrix{{Rows: 50, Columns: 16, BoxRows: 64}}},
+	{Name: "conform_lines", Threads: 32, Shared: 4112, In: 50 * 96 / 2, Out: 1024, Hopper: true,
+		Maps: []Matrix{{Rows: 50, Columns: 96, BoxRows: 1}}},
+	{Name: "conform_store_matrices", Threads: 32, Shared: 512, In: 128, Out: 128, Hopper: true},
+	// the boxes of the last columns lie beyond, those before them end within
+	{Name: "conform_store_box", Threads: 32, Shared: 4096, In: 3072, Out: 36 * 88 / 2, Hopper: true,
+		Maps: []Matrix{{Rows: 36, Columns: 88, BoxRows: 16, Output: true}}},
+	{Name: "conform_store_box_f32", Threads: 32, Shared: 4096, In: 3072, Out: 36 * 44, Hopper: true,
+		Maps: []Matrix{{Rows: 36, Columns: 44, BoxRows: 16, Output: true, Single: true}}},
 	product("conform_product_along", 256, false),
 	product("conform_product_across", 256, true),
 	product("conform_product_192", 192, true),
@@ -77,16 +89,17 @@ var Cases = []Case{
 	product("conform_product_64", 64, true),
 	product("conform_weighted_128", 128, true),
 	product("conform_weighted_64", 64, true),
+	product("conform_weighted_along", 64, false),
 }
 
 // product is the case of a product of 64 × 64 and 64 × n, whose rows lie across if they are the terms.
 func product(name string, n int, across bool) Case {
-	second := Matrix{64 * 32, n, 64, 64}
+	second := Matrix{Word: 64 * 32, Rows: n, Columns: 64, BoxRows: 64}
 	if across {
 		second.Rows, second.Columns = 64, n
 	}
 	return Case{Name: name, Threads: 384, Shared: 64*128 + n*128 + 1024, In: 64*32 + n*32, Out: 64 * n, Hopper: true,
-		Maps: []Matrix{{0, 64, 64, 64}, second}}
+		Maps: []Matrix{{Rows: 64, Columns: 64, BoxRows: 64}, second}}
 }
 
 // words is a case's input: the same everywhere.
@@ -150,8 +163,15 @@ func Run(c Case, s driver.Stream, limit time.Duration) (out []uint32, err error)
 	}
 	params, sizes := []unsafe.Pointer{unsafe.Pointer(&to), unsafe.Pointer(&from)}, []int{8, 8}
 	for _, m := range c.Maps {
-		described := driver.NewTensorMap(m.Rows, m.Columns, m.BoxRows)
-		if err := described.Encode(from + driver.Ptr(4*m.Word)); err != nil {
+		where, bytes := from, 2
+		if m.Output {
+			where = to
+		}
+		if m.Single {
+			bytes = 4
+		}
+		described := driver.NewTensorMap(m.Rows, m.Columns, m.BoxRows, bytes)
+		if err := described.Encode(where + driver.Ptr(4*m.Word)); err != nil {
 			return nil, err
 		}
 		params, sizes = append(params, unsafe.Pointer(described.Words)), append(sizes, 128)

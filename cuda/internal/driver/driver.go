@@ -359,7 +359,7 @@ func (p *Prepared) SetTarget(dst Ptr) { p.args[0] = uintptr(dst) }
 // HasTensorMaps tells whether the driver knows the copy engine's descriptions of matrices.
 func HasTensorMaps() bool { return cuTensorMapEncodeTiled.address != 0 }
 
-// TensorMap describes a matrix of bf16 to Hopper's copy engine, in boxes of 64 columns.
+// TensorMap describes a matrix of bf16 or f32 to Hopper's copy engine, in boxes whose rows have 128 bytes.
 type TensorMap struct {
 	Words       *[16]uint64 // what a kernel takes
 	dims, pitch [2]uint64
@@ -367,17 +367,21 @@ type TensorMap struct {
 	encode      *Prepared
 }
 
-// NewTensorMap readies a map of rows × columns, whose rows follow each other.
-func NewTensorMap(rows, columns, boxRows int) *TensorMap {
+// NewTensorMap readies a map of rows × columns numbers of 2 bytes (bf16) or 4 (f32), whose rows follow each other.
+func NewTensorMap(rows, columns, boxRows, bytes int) *TensorMap {
 	raw := make([]uint64, 16+7) // the driver wants 64 bytes' alignment; the heap does not move
 	for uintptr(unsafe.Pointer(&raw[0]))%64 != 0 {
 		raw = raw[1:]
 	}
-	m := &TensorMap{Words: (*[16]uint64)(raw), dims: [2]uint64{uint64(columns), uint64(rows)}, pitch: [2]uint64{2 * uint64(columns)},
-		box: [2]uint32{64, uint32(boxRows)}, step: [2]uint32{1, 1}}
-	const bfloat16, swizzle128, promote256 = 9, 3, 3
+	m := &TensorMap{Words: (*[16]uint64)(raw), dims: [2]uint64{uint64(columns), uint64(rows)}, pitch: [2]uint64{uint64(bytes * columns)},
+		box: [2]uint32{uint32(128 / bytes), uint32(boxRows)}, step: [2]uint32{1, 1}}
+	const float32s, bfloat16, swizzle128, promote256 = 7, 9, 3, 3
+	kind := uintptr(bfloat16)
+	if bytes == 4 {
+		kind = float32s
+	}
 	m.encode = &Prepared{call: cuTensorMapEncodeTiled, args: []uintptr{
-		uintptr(unsafe.Pointer(m.Words)), bfloat16, 2, 0, uintptr(unsafe.Pointer(&m.dims)), uintptr(unsafe.Pointer(&m.pitch)),
+		uintptr(unsafe.Pointer(m.Words)), kind, 2, 0, uintptr(unsafe.Pointer(&m.dims)), uintptr(unsafe.Pointer(&m.pitch)),
 		uintptr(unsafe.Pointer(&m.box)), uintptr(unsafe.Pointer(&m.step)), 0, swizzle128, promote256, 0}, keep: m}
 	return m
 }

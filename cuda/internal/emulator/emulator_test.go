@@ -77,6 +77,9 @@ func TestMisuseIsAnError(t *testing.T) {
 			{"shared_write_beyond", 32, "shared memory was written past its end"},
 			{"misaligned_copy", 32, "cp.async of 16 bytes"},
 			{"bank_conflict", 32, "bank conflict"},
+			{"conflict_of_eights", 32, "bank conflict: 8 bytes"},
+			{"store_never_waited_for", 32, "ended before its copies"},
+			{"store_of_another_lane", 32, "not its warp's first"},
 			{"global_address_beyond", 32, "bad global address"},
 		} {
 			_, err := m.run(c.kernel, c.threads)
@@ -110,6 +113,9 @@ func TestRacesAreErrors(t *testing.T) {
 			{"copy_of_another", ", which a copy of thread"},
 			{"copy_over_a_read", "a copy of thread"},
 			{"different_words", "writes shared address 0, which thread"},
+			{"store_without_fence", "without a fence of the proxies"},
+			{"store_before_others", "a store of warp 0 reads"},
+			{"write_over_a_store", "a store of warp 0 reads"},
 		} {
 			mode.Races = true
 			require.NoError(t, Configure(mode))
@@ -120,7 +126,7 @@ func TestRacesAreErrors(t *testing.T) {
 			require.Contains(t, why, "race: ", "%s %+v", c.kernel, mode)
 			require.Contains(t, why, c.want, "%s %+v", c.kernel, mode)
 		}
-		for _, kernel := range []string{"ordered", "same_word"} {
+		for _, kernel := range []string{"ordered", "same_word", "ordered_stores"} {
 			_, err := m.run(kernel, 64)
 			require.NoError(t, err, "%s %+v", kernel, mode)
 		}

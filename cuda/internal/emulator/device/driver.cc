@@ -408,11 +408,12 @@ Result cuLaunchKernel(Function *f, u32 gx, u32 gy, u32 gz, u32 bx, u32 by, u32 b
   });
 }
 
-// Two dimensions of bf16, lines of 128 bytes, zeros outside: what the kernels use.
+// Two dimensions of bf16 or f32, lines of 128 bytes, zeros outside: what the kernels use.
 Result cuTensorMapEncodeTiled(void *map, int type, u32 rank, u64 base, const u64 *dims, const u64 *pitch, const u32 *box, const u32 *step, int interleave, int swizzle, int, int outside) {
   LOCK;
-  if (type != 9 || rank != 2 || interleave || swizzle != 3 || outside || (u64)map % 64 || base % 16 || pitch[0] % 16 || box[0] != 64 || !box[1] || box[1] > 256 || step[0] != 1 || step[1] != 1) return INVALID_VALUE;
-  emu::Map m{emu::map_magic, base, dims[0], dims[1], pitch[0], box[0], box[1]};
+  u32 element = type == 9 ? 2 : 4;
+  if ((type != 9 && type != 7) || rank != 2 || interleave || swizzle != 3 || outside || (u64)map % 64 || base % 16 || pitch[0] % 16 || box[0] * element != 128 || !box[1] || box[1] > 256 || step[0] != 1 || step[1] != 1) return INVALID_VALUE;
+  emu::Map m{emu::map_magic, base, dims[0], dims[1], pitch[0], box[1], element};
   memset(map, 0, 128);
   memcpy(map, &m, sizeof m);
   return 0;

@@ -86,6 +86,8 @@ struct Fiber : Place {
   bool done = false;
   std::vector<std::vector<Copy>> groups;
   std::vector<Copy> open;
+  std::vector<std::vector<std::function<void()>>> stores; // of boxes, by groups
+  std::vector<std::function<void()>> storing;
 };
 struct Warp {
   int n = 0;
@@ -200,17 +202,21 @@ void reads(int thread, saddr a, size_t n) {
   at(a, n, 1);
   scheduler->races.read(thread, a, n);
 }
-void store16(saddr to, const u32 *v) {
-  memcpy(at(to, 16, 16), v, 16);
+void wrote(int thread, saddr a, size_t n) {
   if (!tracing) return;
   scheduler->races.disputed = -1;
-  scheduler->races.write(here->thread, to, 16);
-  if (scheduler->races.disputed >= 0) race(here->thread, true, to, scheduler->races.disputed, "writes");
+  scheduler->races.write(thread, a, n);
+  if (scheduler->races.disputed >= 0) race(thread, true, a, scheduler->races.disputed, "writes");
+}
+void store16(saddr to, const u32 *v) {
+  memcpy(at(to, 16, 16), v, 16);
+  wrote(here->thread, to, 16);
 }
 static std::string name(int actor) {
   if (actor < Races::COPIES) return "thread " + std::to_string(actor);
   if (actor < Races::PRODUCTS) return "a copy of thread " + std::to_string(actor - Races::COPIES);
-  if (actor < Races::ENGINE) return "a product of warpgroup " + std::to_string(actor - Races::PRODUCTS);
+  if (actor < Races::STORES) return "a product of warpgroup " + std::to_string(actor - Races::PRODUCTS);
+  if (actor < Races::ENGINE) return "a store of warp " + std::to_string(actor - Races::STORES);
   return "the copy engine";
 }
 void race(int actor, bool writes, u32 a, int other, const char *what) {
@@ -289,6 +295,8 @@ void conflict_free(const saddr *rows) {
       if (rows[i] != rows[j] && rows[i] / 16 % 8 == rows[j] / 16 % 8) die("bank conflict: ldmatrix rows at %u and %u", rows[j], rows[i]);
 }
 
+void conflict(saddr one, saddr other) { die("bank conflict: 8 bytes at %u and %u", one, other); }
+
 static Barrier &barrier_at(saddr b) {
   at(b, 8, 8);
   Barrier &m = scheduler->barriers[b];
@@ -327,32 +335,70 @@ void barrier_wait(saddr b, u32 parity) {
 }
 static u64 draw(u64 &x);
 static u32 swizzled(u32 a) { return a ^ (a >> 7 & 7) << 4; }
-void load_box(saddr to, const void *map, int x, int y, saddr barrier) {
+static Map described(const void *map, saddr box, int x) {
   Map m;
   memcpy(&m, map, sizeof m);
   if (m.magic != map_magic) die("a box of what is no tensor map");
   // The swizzle follows the address, so that a line may lie anywhere in a tile.
   u32 alignment = m.box_rows == 1 ? 128 : 1024;
-  if (to % alignment) die("a box for shared address %u, which is not a multiple of %u", to, alignment);
-  if (x % 8) die("a box from column %d, which is not a multiple of 8", x);
-  at(to, m.box_rows * 128, alignment);
+  if (box % alignment) die("a box at shared address %u, which is not a multiple of %u", box, alignment);
+  if (x * (int)m.element % 16) die("a box from column %d, which is not at a multiple of 16 bytes", x);
+  at(box, m.box_rows * 128, alignment);
+  return m;
+}
+// each_chunk calls f with the place in shared memory and in the matrix of every 16 bytes of a box, and how many of them are inside.
+template <class F> static void each_chunk(const Map &m, saddr box, int x, int y, F f) {
+  long per = 16 / m.element;
+  for (u32 r = 0; r < m.box_rows; r++)
+    for (u32 c = 0; c < 8; c++) {
+      long row = y + (long)r, column = x + c * per, inside = std::max(0L, std::min(per, (long)m.columns - column));
+      if (row < 0 || row >= (long)m.rows || column < 0) inside = 0;
+      f(scheduler->memory + swizzled(box + r * 128 + c * 16), (char *)m.base + row * m.pitch + column * m.element, inside * m.element);
+    }
+}
+void load_box(saddr to, const void *map, int x, int y, saddr barrier) {
+  Map m = described(map, to, x);
   Barrier *b = &barrier_at(barrier);
   if (tracing) scheduler->races.box(here->thread, b->number, to, m.box_rows * 128);
   auto arrive = [=] {
-    for (u32 r = 0; r < m.box_rows; r++)
-      for (u32 c = 0; c < m.box_columns; c += 8) {
-        long row = y + (long)r, column = x + (long)c, inside = row < 0 || row >= (long)m.rows ? 0 : std::max(0L, std::min(8L, (long)m.columns - column));
-        if (column < 0) inside = 0;
-        unsigned char *chunk = scheduler->memory + swizzled(to + r * 128 + c * 2);
-        memset(chunk, 0, 16);
-        if (inside) memcpy(chunk, (const char *)m.base + row * m.pitch + column * 2, inside * 2);
-      }
-    b->bytes -= (long)m.box_rows * m.box_columns * 2;
+    each_chunk(m, to, x, y, [](unsigned char *chunk, const char *from, long inside) {
+      memset(chunk, 0, 16);
+      if (inside) memcpy(chunk, from, inside);
+    });
+    b->bytes -= (long)m.box_rows * 128;
     check(*b);
   };
   // In no order, some are there before what is late otherwise.
   if (mode.late && (!mode.seed || draw(scheduler->random) % 2)) scheduler->boxes.push_back(arrive);
   else arrive();
+}
+void publish_shared() {
+  if (tracing) scheduler->races.fence(here->thread);
+}
+void store_box(const void *map, int x, int y, saddr from) {
+  Map m = described(map, from, x);
+  if (here->thread % 32) die("a box is stored by a lane that is not its warp's first");
+  if (tracing) scheduler->races.store(here->thread, from, m.box_rows * 128);
+  auto leave = [=] {
+    each_chunk(m, from, x, y, [](const unsigned char *chunk, char *to, long inside) {
+      if (inside) memcpy(to, chunk, inside);
+    });
+  };
+  if (mode.late && (!mode.seed || draw(scheduler->random) % 2)) me()->storing.push_back(leave);
+  else leave(), me()->storing.push_back([] {});
+}
+void stores_commit() {
+  me()->stores.push_back(std::move(me()->storing));
+  me()->storing.clear();
+  if (tracing) scheduler->races.stores_committed(here->thread);
+}
+void stores_read(int n) {
+  auto &stores = me()->stores;
+  while ((int)stores.size() > n) {
+    for (auto &leave : stores.front()) leave();
+    stores.erase(stores.begin());
+    if (tracing) scheduler->races.stores_done(here->thread);
+  }
 }
 static void group_meet(const char *what, void *mine, void (*last)(Group &g)) {
   Fiber *f = me();
@@ -521,9 +567,10 @@ static void run_block(Scheduler &s, int x, int y, int threads) {
     here = nullptr;
     if (!s.error.empty()) break;
     if (f->done) {
-      if (!f->open.empty() || !f->groups.empty()) {
-        bool waiting = !f->open.empty();
+      if (!f->open.empty() || !f->groups.empty() || !f->storing.empty() || !f->stores.empty()) {
+        bool waiting = !f->open.empty() || !f->storing.empty();
         for (auto &g : f->groups) waiting = waiting || !g.empty();
+        for (auto &g : f->stores) waiting = waiting || !g.empty();
         if (waiting) {
           s.error = "thread " + std::to_string(f->thread) + " ended before its copies";
           break;

@@ -53,17 +53,23 @@ void copy(saddr to, const void *from, int bytes);
 void copy_commit();
 void copy_wait(int n);
 void conflict_free(const saddr *rows); // of the eight rows of a matrix
+void conflict(saddr one, saddr other); // ends the kernel
 
-// Map is what the stand-in driver puts in a TensorMap: rows of `columns` bf16, `pitch` bytes apart, and the box.
+// Map is what the stand-in driver puts in a TensorMap: rows of `columns` numbers, `pitch` bytes apart, and the box.
 struct Map {
   u64 magic, base, columns, rows, pitch;
-  u32 box_columns, box_rows;
+  u32 box_rows, element; // a row of the box has 128 bytes; element: bytes of a number
 };
 static const u64 map_magic = 0x70616d726f736e65;
 void barrier_init(saddr b, u32 count);
 void barrier_arrive(saddr b, u32 bytes);
 void barrier_wait(saddr b, u32 parity);
 void load_box(saddr to, const void *map, int x, int y, saddr barrier);
+void store_box(const void *map, int x, int y, saddr from);
+void stores_commit();
+void stores_read(int n);
+void publish_shared();
+void wrote(int thread, saddr a, size_t bytes); // noted by races.h
 // A Multiply is a warpgroup's product of 64 × 16 and 16 × n: what each thread brings to it.
 struct Multiply {
   float *d;
@@ -117,6 +123,33 @@ template <bool TRANSPOSED> UNTRACED void matrices(void **all) {
       u32 lo = TRANSPOSED ? v[column][row] : v[row][column], hi = TRANSPOSED ? v[column + 1][row] : v[row][column + 1];
       ((Matrices *)all[l])->r[m] = lo | hi << 16;
     }
+  }
+}
+
+UNTRACED static inline void put_matrices(void **all) {
+  for (int m = 0; m < 4; m++) {
+    saddr rows[8];
+    for (int i = 0; i < 8; i++) {
+      rows[i] = ((Matrices *)all[m * 8 + i])->a;
+      u32 v[4];
+      for (int t = 0; t < 4; t++) v[t] = ((Matrices *)all[i * 4 + t])->r[m];
+      memcpy(at(rows[i], 16, 16), v, 16);
+      wrote(here->thread / 32 * 32 + m * 8 + i, rows[i], 16);
+    }
+    conflict_free(rows);
+  }
+}
+struct Eight {
+  saddr to;
+  float v[2];
+};
+UNTRACED static inline void put_eights(void **all) { // half a warp at a time, whose 128 bytes lie in as many banks
+  for (int l = 0; l < 32; l++) {
+    Eight *e = (Eight *)all[l];
+    for (int o = l / 16 * 16; o < l; o++)
+      if (((Eight *)all[o])->to / 8 % 16 == e->to / 8 % 16) conflict(((Eight *)all[o])->to, e->to);
+    memcpy(at(e->to, 8, 8), e->v, 8);
+    wrote(here->thread / 32 * 32 + l, e->to, 8);
   }
 }
 
@@ -191,13 +224,25 @@ DEVFN void barrier_expect(saddr b, u32 bytes) { emu::barrier_arrive(b, bytes); }
 DEVFN void barrier_arrive(saddr b) { emu::barrier_arrive(b, 0); }
 DEVFN void barrier_wait(saddr b, u32 parity) { emu::barrier_wait(b, parity); }
 DEVFN void load_box(saddr to, const TensorMap *m, int x, int y, saddr barrier) { emu::load_box(to, m, x, y, barrier); }
+DEVFN void store_matrices(saddr a, const u32 *r) {
+  emu::Matrices m{(u32 *)r, a};
+  emu::warp_meet("stmatrix", &m, emu::put_matrices);
+}
+DEVFN void store_shared8(saddr to, float x, float y) {
+  emu::Eight e{to, {x, y}};
+  emu::warp_meet("st.shared.v2", &e, emu::put_eights);
+}
+DEVFN void publish_shared() { emu::publish_shared(); }
+DEVFN void store_box(const TensorMap *m, int x, int y, saddr from) { emu::store_box(m, x, y, from); }
+DEVFN void stores_commit() { emu::stores_commit(); }
+template <int N> DEVFN void stores_read() { emu::stores_read(N); }
 DEVFN void products_begin() { emu::group_begin(); }
 DEVFN void products_commit() { emu::group_commit(); }
 template <int N> DEVFN void products_wait() { emu::group_wait(N); }
 template <int N> DEVFN void more_registers() {}
 template <int N> DEVFN void fewer_registers() {}
 template <int N, bool ADD, bool A_ACROSS, bool B_ACROSS> DEVFN void product(float *d, u64 a, u64 b) { emu::group_product({d, nullptr, a, b, N, ADD, A_ACROSS, B_ACROSS}); }
-template <int N> DEVFN void weighted(float *d, const u32 *a, u64 b) { emu::group_product({d, a, 0, b, N, true, false, true}); }
+template <int N, bool ADD, bool ACROSS> DEVFN void weighted(float *d, const u32 *a, u64 b) { emu::group_product({d, a, 0, b, N, ADD, false, ACROSS}); }
 DEVFN u32 fresh(u32 x) { return x; }
 template <int N> DEVFN void settle(float (&)[N]) {}
 DEVFN void mma(float *d, const u32 *a, const u32 *b) {

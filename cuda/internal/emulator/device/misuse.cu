@@ -179,3 +179,59 @@ KERNEL(64, 1) ordered(float *out) {
   }
 }
 EXPORT(ordered)
+
+// What the copy engine stores: a matrix of 16 rows of 32 numbers, from shared memory that its threads have written.
+struct Stored {
+  emu::Map map;
+  TensorMap described;
+  Stored(float *out) : map{emu::map_magic, (u64)out, 32, 2, 128, 1, 4} { memcpy(&described, &map, sizeof map); }
+};
+DEVFN void stored_line(float *out, bool fence, bool meet, bool wait, int lane) {
+  DYNAMIC_SHARED(memory);
+  Stored s(out);
+  ((float *)memory)[thread()] = 1;
+  if (fence) publish_shared();
+  if (meet) sync_warp();
+  if (thread() == lane) {
+    store_box(&s.described, 0, 0, 0);
+    stores_commit();
+    if (wait) stores_read<0>();
+  }
+}
+KERNEL(32, 1) store_never_waited_for(float *out) { stored_line(out, true, true, false, 0); }
+EXPORT(store_never_waited_for)
+KERNEL(32, 1) store_of_another_lane(float *out) { stored_line(out, true, true, true, 1); }
+EXPORT(store_of_another_lane)
+KERNEL(64, 1) store_without_fence(float *out) {
+  if (thread() < 32) stored_line(out, false, true, true, 0);
+}
+EXPORT(store_without_fence)
+KERNEL(64, 1) store_before_others(float *out) {
+  if (thread() < 32) stored_line(out, true, false, true, 0);
+}
+EXPORT(store_before_others)
+KERNEL(64, 1) write_over_a_store(float *out) {
+  DYNAMIC_SHARED(memory);
+  if (thread() >= 32) return;
+  stored_line(out, true, true, false, 0);
+  ((float *)memory)[thread()] = 2;
+  if (thread() == 0) stores_read<0>();
+}
+EXPORT(write_over_a_store)
+KERNEL(64, 1) ordered_stores(float *out) {
+  DYNAMIC_SHARED(memory);
+  if (thread() >= 32) return;
+  for (int i = 0; i < 2; i++) {
+    stored_line(out, true, true, true, 0);
+    sync_warp();
+    ((float *)memory)[thread()] = 2;
+    sync_warp();
+  }
+}
+EXPORT(ordered_stores)
+// Eight bytes of four rows of 128.
+KERNEL(32, 1) conflict_of_eights(float *out) {
+  DYNAMIC_SHARED(memory);
+  store_shared8(shared_address(memory) + thread() / 4 * 128 + thread() % 4 * 8, 1, 2);
+}
+EXPORT(conflict_of_eights)

@@ -13,7 +13,7 @@ void Races::begin(int n, size_t bytes) {
   if (cells.size() < bytes / 4 + 1) cells.resize(bytes / 4 + 1);
   clock.assign(n, 1), fenced.assign(n, 0);
   begun.assign(n, 0), copied.assign(n, 0);
-  issued.assign((n + 127) / 128, 0), finished = issued;
+  issued.assign(ENGINE - PRODUCTS, 0), finished = issued;
   base.assign(ACTORS, 0);
   own.resize(n);
   for (Clocks &o : own) o.clear();
@@ -26,6 +26,7 @@ u32 Races::known(int t, int actor) const {
   u32 k = base[actor];
   if (actor == COPIES + t) k = std::max(k, copied[t]);
   if (actor == PRODUCTS + t / 128) k = std::max(k, finished[t / 128]);
+  if (actor == STORES + t / 32 && t % 32 == 0) k = std::max(k, finished[stores(t)]);
   if (!own[t].empty()) k = std::max(k, own[t][actor]);
   return k;
 }
@@ -55,6 +56,7 @@ void Races::warp_met(int first) {
     met[t] = clock[t]++;
   }
   met[PRODUCTS + first / 128] = std::max(met[PRODUCTS + first / 128], finished[first / 128]);
+  met[STORES + first / 32] = std::max(met[STORES + first / 32], finished[stores(first)]);
   for (int t = first; t < first + 32; t++) raise(owned(t), met);
 }
 
@@ -73,6 +75,7 @@ void Races::arrived(int t, int b) {
   if (!own[t].empty()) raise(n, own[t]);
   n[COPIES + t] = std::max(n[COPIES + t], copied[t]);
   n[PRODUCTS + t / 128] = std::max(n[PRODUCTS + t / 128], finished[t / 128]);
+  if (t % 32 == 0) n[STORES + t / 32] = std::max(n[STORES + t / 32], finished[stores(t)]);
   n[t] = clock[t]++;
 }
 void Races::phase_done(int b) {

@@ -10,13 +10,13 @@ namespace emu {
 extern bool tracing __attribute__((visibility("hidden"))); // whether anybody looks
 
 // Whoever touches shared memory is an actor: a thread; the asynchronous copies of a thread, which are its own only after it
-// has waited; the products of a warpgroup; and what the copy engine brings for an mbarrier. An actor's accesses carry its
+// has waited; the products of a warpgroup; the boxes that a warp's first lane stores; and what the copy engine brings for an mbarrier. An actor's accesses carry its
 // clock, which goes on where it may tell others of them. A thread knows an access if it knows the actor up to that clock: from
 // the last barrier of the block, by its own waits, and by mbarriers. A read of what it does not know to be written, or a
 // write over what it does not know to be written or read, is a race: what the memory holds by luck is of no interest.
 struct Races {
   typedef std::vector<u32> Clocks; // by actor
-  enum { MOST = 1024, COPIES = MOST, PRODUCTS = 2 * MOST, ENGINE = PRODUCTS + MOST / 128, BARRIERS = 64, ACTORS = ENGINE + BARRIERS, NOBODY = 0xffff };
+  enum { MOST = 1024, COPIES = MOST, PRODUCTS = 2 * MOST, STORES = PRODUCTS + MOST / 128, ENGINE = STORES + MOST / 32, BARRIERS = 64, ACTORS = ENGINE + BARRIERS, NOBODY = 0xffff };
 
   void begin(int threads, size_t bytes);
   // What a thread does itself. An access of another actor is checked with what `view` knows; -1: what all of its
@@ -32,6 +32,9 @@ struct Races {
   void products_read(int group, u32 a, u32 bytes) { access(PRODUCTS + group, issued[group] + 1, -1, a, bytes, false); }
   void products_committed(int group) { issued[group]++; }
   void products_done(int group); // the oldest group of products
+  void store(int thread, u32 a, u32 bytes) { access(STORES + thread / 32, issued[stores(thread)] + 1, thread, a, bytes, false); }
+  void stores_committed(int thread) { issued[stores(thread)]++; }
+  void stores_done(int thread) { finished[stores(thread)]++; } // the oldest group has read
   void box(int thread, int barrier, u32 a, u32 bytes) { access(ENGINE + barrier, phases[barrier] + 1, thread, a, bytes, true); }
   void fence(int thread) { fenced[thread] = clock[thread]++; } // what it wrote may be read by the copy engine and products
   void arrived(int thread, int barrier);
@@ -61,7 +64,7 @@ private:
     Clocks at; // by slot
   };
   std::vector<List> lists;
-  Clocks clock, fenced, begun, copied, issued, finished, phases; // of threads; groups of copies; groups of products; barriers
+  Clocks clock, fenced, begun, copied, issued, finished, phases; // of threads; groups of copies; groups of products and of stores; barriers
   Clocks base;                                           // what all know since the last barrier of the block
   std::vector<Clocks> own;                               // what a thread knows beyond it; empty: nothing
   std::vector<Clocks> told, next;                        // what a barrier tells of its last whole phase, and of this one
@@ -70,6 +73,7 @@ private:
   void access(int actor, u32 now, int view, u32 a, u32 bytes, bool writes);
   bool knows(int view, int actor, u32 at) const;
   u32 known(int thread, int actor) const;
+  static int stores(int thread) { return STORES - PRODUCTS + thread / 32; } // their place in issued and finished
   int slot(int actor) const { return actor < MOST ? actor : threads + (actor - PRODUCTS); } // of readers
   Clocks &owned(int thread);
 };
