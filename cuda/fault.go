@@ -62,6 +62,11 @@ func (b *backend) diagnose(c engine.Call) error {
 		if ids := in(1); err == nil {
 			err = ops.CheckIDs(what, ids[:n], bound)
 		}
+	case "cache_write":
+		tokens := count(engine.Tokens, c.In[0].Shape()[0])
+		if kept := in(1); err == nil {
+			err = ops.CheckKept(kept, tokens, c.Out.Shape()[0])
+		}
 	case "attention", "attention_backward":
 		tokens, segments := count(engine.Tokens, c.In[0].Shape()[0]), count(engine.Segments, c.In[3].Size()-1)
 		cache := 0

@@ -43,6 +43,7 @@ var table = map[string]func(b *builder) ([]step, error){
 	"rope":               rope,
 	"attention":          attention,
 	"attention_backward": attentionBackward,
+	"cache_write":        cacheWrite,
 	"swiglu":             func(b *builder) ([]step, error) { return b.mapped() },
 	"swiglu_backward":    func(b *builder) ([]step, error) { return b.mapped() },
 	"add":                func(b *builder) ([]step, error) { return b.mapped(b.factor()) },

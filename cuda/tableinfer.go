@@ -49,6 +49,12 @@ func pool(b *builder) ([]step, error) {
 	return b.one("pool"+suffix(b.compute), capacity, 1, rowThreads, 0, b.outAndIn(b.In, bound{}, capacity, width, tokens, greatest)...)
 }
 
+// cacheWrite's pairs are all launched; those that are none end at once.
+func cacheWrite(b *builder) ([]step, error) {
+	tokens, width, pairs, rows := b.In[0].Shape()[0], b.In[0].Shape()[1], b.In[1].Shape()[0], b.Out.Shape()[0]
+	return b.one("cache_write"+suffix(b.compute), pairs, 1, rowThreads, 0, b.outAndIn(b.In, bound{}, pairs, width, tokens, rows)...)
+}
+
 func logProbBlock(b *builder) ([]step, error) {
 	var state any
 	if len(b.In) == 3 {

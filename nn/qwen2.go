@@ -126,8 +126,7 @@ func (g *network) attention(i int, x *gorgonia.Node) *gorgonia.Node {
 	if c.Window(i) > 0 {
 		keys = g.Sliding
 	}
-	keys.CachedK, keys.CachedV = g.CachedKeysValues(i)
-	g.KeysValues = append(g.KeysValues, k, v)
+	keys.CachedK, keys.CachedV = g.CacheKeysValues(i, k, v)
 	return g.Attention(q, k, v, keys, ops.Attention{Heads: c.NumAttentionHeads, KVHeads: c.NumKeyValueHeads, HeadDim: c.HeadDim}) // [T, H·Dh]
 }
 

@@ -3,6 +3,7 @@ package prm
 import (
 	"fmt"
 
+	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/mmap"
 	"github.com/goprm/goprm/internal/prefix"
 )
@@ -80,6 +81,12 @@ func (m *Model) sizeCache(want *int) (CacheInfo, error) {
 		return CacheInfo{Off: off}, nil
 	}
 	tokens, each, available := defaultCacheTokens, int64(m.network.CacheBytes()), mmap.Available()
+	if device, ok := m.backend.(engine.ReportsMemory); ok {
+		var err error
+		if available, err = device.FreeMemory(); err != nil {
+			return CacheInfo{}, err
+		}
+	}
 	if want != nil {
 		tokens = *want
 		if available > 0 && int64(tokens) > available/each {

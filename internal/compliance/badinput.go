@@ -61,7 +61,13 @@ func badInput(t *testing.T, d device) {
 	}
 	beyond := &call{op: "gather", rows: engine.Reads, live: [engine.NumDims]int32{4, 1, 2},
 		in: []value{m.fixed(m.dtype, 1, 6, 3), {dtype: engine.I32, shape: []int{2}, ints: []int32{3, 4}}}, out: m.result(2, 3)}
-	launchError(beyond, "gather", "row 1", "4") // a dead token
+	launchError(beyond, "gather", "row 1", "4")                        // a dead token
+	for _, bad := range [][2]int32{{4, 0}, {-2, 0}, {0, 9}, {0, -1}} { // the first is a dead token
+		keep := m.cacheWrite(6, 3, 9, 2)
+		keep.live[engine.Tokens] = 4
+		copy(keep.in[1].ints, []int32{1, 1, bad[0], bad[1]})
+		launchError(keep, "cache_write", "row 1", "of a cache of 9")
+	}
 	tooLive := m.linear(m.perRow(1, 4, 3), m.fixed(m.dtype, 1, 2, 3), 4)
 	tooLive.live[engine.Tokens] = 5
 	launchError(tooLive, "linear", "5", "4")

@@ -39,7 +39,8 @@ type call struct {
 	out       value            // floats are not used
 	want      func() []float64 // NaN where nothing is specified
 	inPlace   bool
-	separable int // rows of the result that may be computed alone, each from the perRow inputs' rows
+	partial   bool // what is not specified of the result stays as it was
+	separable int  // rows of the result that may be computed alone, each from the perRow inputs' rows
 	// single gives the last of the single ops that have the call's bits; run gives the results of those before.
 	single func(run func(*call) value) *call
 }

@@ -48,6 +48,8 @@ func (b *backend) compileNarrow(c engine.Call) (engine.Launch, error) {
 		return b.narrow.products[c.Op](b, c)
 	case slices.Contains(byRow, c.Op):
 		return b.narrowRows(c)
+	case c.Op == "cache_write": // which copies, whatever the numbers are
+		return cacheWrite(b, c)
 	}
 	return b.narrowWhole(c)
 }

@@ -16,6 +16,7 @@ var portable = map[string]compile{
 	"rope":               floats(rope[float32], rope[float64]),
 	"attention":          floats(attention[float32], attention[float64]),
 	"attention_backward": floats(attentionBackward[float32], attentionBackward[float64]),
+	"cache_write":        cacheWrite,
 	"swiglu":             floats(swiglu[float32], swiglu[float64]),
 	"swiglu_backward":    floats(swigluBackward[float32], swigluBackward[float64]),
 	"dropout":            floats(dropout[float32], dropout[float64]),

@@ -185,6 +185,9 @@ func (m *Machine) allocate(shared *Arena, bound map[*gorgonia.Node]*Tensor) erro
 	for _, st := range m.steps {
 		var ptr unsafe.Pointer
 		switch {
+		case st.op.Into: // wherever that is bound to
+			st.tensor = st.root.tensor
+			continue
 		case st.root != st && st.root.at < 0:
 			return fmt.Errorf("%s: a view of an input", st.op.Kernel)
 		case st.root != st:

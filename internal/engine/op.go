@@ -19,6 +19,7 @@ type Op struct {
 	Attr    any    // everything the kernel depends on besides shapes and dtypes
 	Rows    Dim    // the live count that bounds the rows
 	InPlace bool   // the result may use the first input's memory
+	Into    bool   // the last input, one of the graph's, is where the result is written: the kernel is not given it besides
 	// Differentiable says for each input whether a gradient flows to it; nil: to none.
 	Differentiable []bool
 	// Gradient builds the gradients of the inputs; nil entries where Differentiable is false.

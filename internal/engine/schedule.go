@@ -105,6 +105,13 @@ func (s *scheduler) visit(n *gorgonia.Node, pass int, backward bool) (*step, err
 		}
 		st.inputs = append(st.inputs, in)
 	}
+	if op.Into {
+		last := len(st.inputs) - 1
+		if st.root = st.inputs[last]; st.root.at >= 0 {
+			return nil, fmt.Errorf("%s: it writes into %s, which is no input of the graph", op.Kernel, st.root.node.Name())
+		}
+		st.inputs = st.inputs[:last]
+	}
 	if op.view || op.marker {
 		st.root, st.rootByte = st.inputs[0].root, st.inputs[0].rootByte+op.viewFrom*int(n.Dtype().Size())
 	}

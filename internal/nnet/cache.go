@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
-	"unsafe"
 
 	"github.com/goprm/goprm/internal/engine"
 )
@@ -23,28 +22,41 @@ func (n *Network) SetCache(rows int) error {
 	if err := n.CanCache(); err != nil && rows > 0 {
 		return err
 	}
+	n.freeCache()
+	failed := n.allocCache(rows)
+	if failed != nil {
+		n.freeCache()
+	}
+	return errors.Join(failed, n.compile(n.capacity))
+}
+
+func (n *Network) freeCache() {
 	for _, t := range n.cache {
 		n.backend.Free(t.Ptr)
 	}
-	n.cache, n.spec.Cache = nil, rows
-	if rows > 0 {
-		shape := []int{rows, n.spec.Config.NumKeyValueHeads * n.spec.Config.HeadDim}
-		for range 2 * n.spec.Config.NumHiddenLayers {
-			t := engine.NewTensor(nil, n.spec.DType, shape, nil)
-			ptr, err := n.backend.Alloc(int(t.MemSize()))
-			if err != nil {
-				return fmt.Errorf("a cache of %d tokens: %w", rows, err)
-			}
-			t.Ptr = ptr
-			n.cache = append(n.cache, t)
-		}
+	n.cache, n.spec.Cache = nil, 0
+}
+
+func (n *Network) allocCache(rows int) error {
+	n.spec.Cache = rows
+	if rows == 0 {
+		return nil
 	}
-	return n.compile(n.capacity)
+	shape := []int{rows, n.spec.Config.NumKeyValueHeads * n.spec.Config.HeadDim}
+	for range 2 * n.spec.Config.NumHiddenLayers {
+		t := engine.NewTensor(nil, n.spec.DType, shape, nil)
+		ptr, err := n.backend.Alloc(int(t.MemSize()))
+		if err != nil {
+			return fmt.Errorf("a cache of %d tokens: %w", rows, err)
+		}
+		t.Ptr = ptr
+		n.cache = append(n.cache, t)
+	}
+	return nil
 }
 
 // CanCache tells why the network can have no cache.
 func (n *Network) CanCache() error {
-	_, shares := n.backend.(engine.SharesHostMemory)
 	switch {
 	case n.spec.Train != TrainNothing:
 		return errors.New("a cache of keys and values is for scoring, not for training")
@@ -52,8 +64,6 @@ func (n *Network) CanCache() error {
 		return errors.New("the head is an expression, which reads whole batches")
 	case n.spec.Config.SlidingWindow > 0:
 		return errors.New("the model has a sliding window")
-	case !shares:
-		return fmt.Errorf("%s keeps no keys and values", n.backend.Name())
 	}
 	return nil
 }
@@ -64,31 +74,16 @@ func (n *Network) CacheBytes() int {
 	return 2 * c.NumHiddenLayers * c.NumKeyValueHeads * c.HeadDim * int(n.spec.DType.Size())
 }
 
-// keep copies rows of a run's keys and values into the cache. The machine shares the host's memory, see SetCache.
-func (n *Network) keep(m *engine.Machine, list []Kept) error {
-	if len(list) == 0 { // only a machine for scores has keys and values among its outputs
-		return nil
+// keptPairs are the tokens and rows of a list, and then none.
+func keptPairs(list []Kept, capacity int) []int32 {
+	pairs := make([]int32, 0, 2*capacity)
+	for _, k := range list {
+		pairs = append(pairs, k.Token, k.Row)
 	}
-	for i, to := range n.cache {
-		from := m.Output(n.graph.KeysValues[i])
-		for at := 0; at < len(list); {
-			end := at + 1 // of a run of neighbours
-			for end < len(list) && list[end].Token == list[end-1].Token+1 && list[end].Row == list[end-1].Row+1 {
-				end++
-			}
-			if err := n.backend.Upload(rowsOf(to, list[at].Row, end-at), rowsOf(from, list[at].Token, end-at).Bytes()); err != nil {
-				return err
-			}
-			at = end
-		}
+	for len(pairs) < 2*capacity {
+		pairs = append(pairs, -1)
 	}
-	return nil
-}
-
-// rowsOf are rows of a matrix.
-func rowsOf(t *engine.Tensor, first int32, count int) *engine.Tensor {
-	width := t.Shape()[1]
-	return engine.NewTensor(unsafe.Add(t.Ptr, int(first)*width*int(t.Dtype().Size())), t.Dtype(), []int{count, width}, t)
+	return pairs
 }
 
 // checkCache refuses rows that are not of the cache, and tokens that are not of the batch.
@@ -96,10 +91,14 @@ func (n *Network) checkCache(b MicroBatch) error {
 	if b.Cached != nil && len(b.Cached) != len(b.CuSeqlens)-1 {
 		return fmt.Errorf("cached beginnings of %d segments, there are %d", len(b.Cached), len(b.CuSeqlens)-1)
 	}
+	taken := make([]bool, n.spec.Cache)
 	for s, list := range b.Cached {
 		for _, r := range list {
 			if r.From < 0 || r.From > r.To || int(r.To) > n.spec.Cache {
 				return fmt.Errorf("segment %d: rows %d to %d of a cache of %d", s, r.From, r.To, n.spec.Cache)
+			}
+			for row := r.From; row < r.To; row++ {
+				taken[row] = true
 			}
 		}
 	}
@@ -107,9 +106,13 @@ func (n *Network) checkCache(b MicroBatch) error {
 		if k.Token < 0 || int(k.Token) >= len(b.Tokens) || k.Row < 0 || int(k.Row) >= n.spec.Cache {
 			return fmt.Errorf("token %d of %d for row %d of a cache of %d", k.Token, len(b.Tokens), k.Row, n.spec.Cache)
 		}
+		if taken[k.Row] {
+			return fmt.Errorf("token %d for row %d of the cache, which another token has or the batch reads", k.Token, k.Row)
+		}
+		taken[k.Row] = true
 	}
 	return nil
 }
 
-// roomForRanges rounds up, so that a graph with a cache, whose pieces are more with every text, is seldom compiled again.
-func roomForRanges(n int) int { return max(64, 1<<bits.Len(uint(n-1))) }
+// roomFor rounds up, so that a graph with a cache, whose pieces are more with every text, is seldom compiled again.
+func roomFor(n int) int { return max(64, 1<<bits.Len(uint(max(0, n-1)))) }

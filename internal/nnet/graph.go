@@ -35,7 +35,8 @@ type Graph struct {
 	Keys, Sliding  ops.Keys       // of all layers; of those with a window, where some have one
 	DropKeys       *gorgonia.Node // i32 [T, 2], nil without dropout
 	Cached         gorgonia.Nodes // [C, G·Dh], keys and values of each layer, where there is a cache
-	KeysValues     gorgonia.Nodes // [T, G·Dh], the batch's own, in the same order
+	Kept           *gorgonia.Node // i32 [M, 2], what the cache takes of the batch; nil without one
+	written        gorgonia.Nodes // Cached, with the batch's own
 	Reads, Column  *gorgonia.Node // i32 [R]; column is a head's own row, or the token that is the label
 	Target, Weight *gorgonia.Node // [R]
 
@@ -161,14 +162,19 @@ func (g *Graph) parameter(name string) *gorgonia.Node {
 	return nil
 }
 
-// CachedKeysValues are the inputs for the cache of keys and values of a layer, in the order of the network's tensors; nil without one.
-func (g *Graph) CachedKeysValues(layer int) (k, v *gorgonia.Node) {
+// CacheKeysValues adds the cache of a layer's keys and values k and v [T, G·Dh], in the order of the network's tensors, and what brings
+// the batch's own into it; nil where there is no cache.
+func (g *Graph) CacheKeysValues(layer int, k, v *gorgonia.Node) (cachedK, cachedV *gorgonia.Node) {
 	if g.Spec.Cache == 0 || g.Err() != nil {
 		return nil, nil
 	}
+	if g.Kept == nil {
+		g.Kept = g.Input("kept", engine.I32, g.Cap.Kept, 2)
+	}
 	width := g.Spec.Config.NumKeyValueHeads * g.Spec.Config.HeadDim
-	k = g.Input(fmt.Sprintf("cached_k.%d", layer), g.Spec.DType, g.Spec.Cache, width)
-	v = g.Input(fmt.Sprintf("cached_v.%d", layer), g.Spec.DType, g.Spec.Cache, width)
-	g.Cached = append(g.Cached, k, v)
-	return k, v
+	cachedK = g.Input(fmt.Sprintf("cached_k.%d", layer), g.Spec.DType, g.Spec.Cache, width)
+	cachedV = g.Input(fmt.Sprintf("cached_v.%d", layer), g.Spec.DType, g.Spec.Cache, width)
+	g.Cached = append(g.Cached, cachedK, cachedV)
+	g.written = append(g.written, g.CacheWrite(k, g.Kept, cachedK), g.CacheWrite(v, g.Kept, cachedV))
+	return cachedK, cachedV
 }

@@ -24,7 +24,8 @@ type MicroBatch struct {
 	// Inputs are what a custom head reads by name.
 	Inputs map[string]*tensor.Dense
 	// Cached [B] is where each segment's keys and values from the beginning of its text on lie in the cache, end to end; its batch holds
-	// none of the tokens that all descendants of a segment find there. Keep says what of the batch the cache takes after the run.
+	// none of the tokens that all descendants of a segment find there. Keep says what of the batch the cache takes in the run: into other
+	// rows than those of Cached.
 	Cached [][]RowRange
 	Keep   []Kept
 }
@@ -85,7 +86,7 @@ func New(spec Spec, backend engine.Backend, source Source) (*Network, error) {
 			return nil, err
 		}
 	}
-	if err := n.compile(Capacity{Tokens: 1, Segments: 1, Ranges: 1, Reads: 1}); err != nil {
+	if err := n.compile(Capacity{Tokens: 1, Segments: 1, Ranges: 1, Reads: 1, Kept: 1}); err != nil {
 		return nil, err
 	}
 	if err := n.files.Do(n.load); err != nil {
@@ -168,10 +169,7 @@ func (n *Network) closeMachines() error {
 
 // Close frees the compiled machines; weights belong to the backend.
 func (n *Network) Close() error {
-	for _, t := range n.cache {
-		n.backend.Free(t.Ptr)
-	}
-	n.cache = nil
+	n.freeCache()
 	return errors.Join(n.closeMachines(), n.optim.forget())
 }
 
@@ -194,11 +192,7 @@ func (m *Graph) plan(what output) engine.Plan {
 		}
 		return plan
 	}
-	outputs := gorgonia.Nodes{m.Logits, m.Values}
-	if m.Spec.Cache > 0 {
-		outputs = append(outputs, m.KeysValues...)
-	}
-	return engine.Plan{Outputs: outputs}
+	return engine.Plan{Outputs: append(gorgonia.Nodes{m.Logits, m.Values}, m.written...)}
 }
 
 // machine returns a compiled machine for the output and at least the capacity.
@@ -243,7 +237,7 @@ func (n *Network) run(ctx context.Context, what output, b MicroBatch) (*engine.M
 	if err := machine.RunAllContext(ctx); err != nil {
 		return nil, err
 	}
-	return machine, n.keep(machine, b.Keep)
+	return machine, nil
 }
 
 // Scores are a batch's read-outs, in its order.

@@ -180,14 +180,17 @@ func (s Spec) Adapted(layer int, module string) bool {
 }
 
 // Capacity is what a graph is compiled for; live counts may be anything up to it.
-type Capacity struct{ Tokens, Segments, Ranges, Reads int }
+type Capacity struct {
+	Tokens, Segments, Ranges, Reads int
+	Kept                            int // tokens of which the cache takes keys and values
+}
 
 // Covers reports whether a graph of capacity c can run something of size o.
 func (c Capacity) Covers(o Capacity) bool {
-	return c.Tokens >= o.Tokens && c.Segments >= o.Segments && c.Ranges >= o.Ranges && c.Reads >= o.Reads
+	return c.Tokens >= o.Tokens && c.Segments >= o.Segments && c.Ranges >= o.Ranges && c.Reads >= o.Reads && c.Kept >= o.Kept
 }
 
 // Union is the smallest capacity that covers both.
 func (c Capacity) Union(o Capacity) Capacity {
-	return Capacity{max(c.Tokens, o.Tokens), max(c.Segments, o.Segments), max(c.Ranges, o.Ranges), max(c.Reads, o.Reads)}
+	return Capacity{max(c.Tokens, o.Tokens), max(c.Segments, o.Segments), max(c.Ranges, o.Ranges), max(c.Reads, o.Reads), max(c.Kept, o.Kept)}
 }

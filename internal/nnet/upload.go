@@ -24,6 +24,9 @@ func (n *Network) upload(what output, b MicroBatch) (*engine.Machine, error) {
 	if n.spec.Train == TrainHead {
 		tokens, segments = 0, 0
 	}
+	if kept := n.graph.Kept; kept != nil {
+		inputs = append(inputs, input{kept, bytesOf(keptPairs(b.Keep, n.graph.Cap.Kept))})
+	}
 	if keys := n.graph.DropKeys; keys != nil {
 		inputs = append(inputs, input{keys, bytesOf(halves(b.DropoutKeys, tokens))})
 	}
@@ -106,7 +109,7 @@ func (n *Network) need(b MicroBatch) Capacity {
 	need := Capacity{Tokens: max(1, len(b.Tokens)), Segments: max(1, len(b.CuSeqlens)-1), Ranges: max(1, len(ranges)/ops.RangeLen),
 		Reads: max(1, len(b.Reads))}
 	if n.spec.Cache > 0 {
-		need.Ranges = roomForRanges(need.Ranges)
+		need.Ranges, need.Kept = roomFor(need.Ranges), roomFor(len(b.Keep))
 	}
 	return need
 }

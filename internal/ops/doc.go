@@ -25,6 +25,8 @@
 //	                                  key_ranges i32 [n, 5] [, cached k [C, G·D], cached v [C, G·D]]
 //	                                  → packed [T·H·D | T·H]: output, then log-sum-exp of each row
 //	attention_backward Attention      the same six (or eight), packed, do [T, H·D] → packed [T·H·D | T·G·D | T·G·D]: dq, dk, dv
+//	cache_write                       x [T, K], kept i32 [M, 2] → [C, K]: of each pair of kept, a token and a row, the row becomes the
+//	                                  token's; a token of −1 is none, no row stands twice, and other rows stay what they were
 //	swiglu                            gate [T, N], up [T, N] → silu(gate)·up
 //	swiglu_backward                   gate, up, dy → packed [T·N | T·N]: dgate, dup
 //	dropout            Dropout        x [T, K], keys i32 [T, 2] (halves of a 64-bit key, the lower first) → [T, K]; may overwrite x

@@ -31,6 +31,16 @@ func CheckKeys(cuSeqlens, rangeOffsets, keyRanges []int32, tokens, cache int) er
 	return nil
 }
 
+// CheckKept finds a pair of a token and a row of the cache of which one is not there; a token of −1 is none.
+func CheckKept(kept []int32, tokens, rows int) error {
+	for i := 0; i < len(kept); i += 2 {
+		if token, row := kept[i], kept[i+1]; token != -1 && (token < 0 || int(token) >= tokens || row < 0 || int(row) >= rows) {
+			return fmt.Errorf("row %d: token %d of %d for row %d of a cache of %d", i/2, token, tokens, row, rows)
+		}
+	}
+	return nil
+}
+
 // CheckSegments checks that the live part of cu_seqlens leads nowhere outside of the tokens.
 func CheckSegments(cuSeqlens []int32, tokens int) error {
 	for i, from := range cuSeqlens[:len(cuSeqlens)-1] {

@@ -140,6 +140,17 @@ type Keys struct {
 	CachedK, CachedV                *gorgonia.Node // [C, G·D], or both nil
 }
 
+// CacheWrite brings rows of x [T, K] into cache [C, K], an input, whose memory is the result's: kept i32 [M, 2] says which token's goes
+// into which row. What reads the cache in the same run must not read those rows.
+func (b *Builder) CacheWrite(x, kept, cache *gorgonia.Node) *gorgonia.Node {
+	if !b.hasShape("cache_write", "x", x, -1, -1) || !b.hasShape("cache_write", "kept", kept, -1, 2) ||
+		!b.hasShape("cache_write", "cache", cache, -1, x.Shape()[1]) {
+		return nil
+	}
+	op := &engine.Op{Kernel: "cache_write", Rows: engine.Tokens, Into: true}
+	return b.apply(op, x.Dtype(), cache.Shape(), x, kept, cache)
+}
+
 // LinearInt8 is x·wᵀ + bias for x [T, K] in f32, w [N, K] in int8 with its scales, and bias [N] or nil. No gradient flows through it.
 func (b *Builder) LinearInt8(rows engine.Dim, x, w, scales, bias *gorgonia.Node) *gorgonia.Node {
 	if !b.hasShape("linear_int8", "x", x, -1, -1) || !b.hasShape("linear_int8", "w", w, -1, x.Shape()[1]) ||

@@ -42,6 +42,7 @@ var signatures = map[string]signature{
 		[]string{"f:TQ f:TG f:TG i:S i:S i:N5 > f:P", "f:TQ f:TG f:TG i:S i:S i:N5 f:CG f:CG > f:P"}},
 	"attention_backward": {reflect.TypeFor[Attention](),
 		[]string{"f:TQ f:TG f:TG i:S i:S i:N5 f:P f:TQ > f:B", "f:TQ f:TG f:TG i:S i:S i:N5 f:CG f:CG f:P f:TQ > f:B"}},
+	"cache_write":      {nil, []string{"f:TK i:M2 > f:CK"}},
 	"swiglu":           {nil, []string{"f:TN f:TN > f:TN"}},
 	"swiglu_backward":  {nil, []string{"f:TN f:TN f:TN > f:P"}},
 	"dropout":          {reflect.TypeFor[Dropout](), []string{"f:TK i:T2 > f:TK"}},
