@@ -57,7 +57,9 @@ type workspace struct {
 // gemm is a compiled product C = A·B + bias; its fields are set anew at each launch.
 type gemm struct {
 	set    *instructionSet
-	packed []float32    // of A, shared by all workers
+	packed []float32 // of A, shared by all workers
+	holds  *packedOperand
+	same   bool         // A is what it was when it was packed last
 	spaces []*workspace // one for each worker
 
 	m, n, k int
@@ -75,7 +77,7 @@ type gemm struct {
 }
 
 func newGEMM(p *pool, s *scratch, packed []float32) *gemm {
-	g := &gemm{set: s.set, crew: newCrew(p), packed: packed, spaces: s.spaces(p.helpers + 1)}
+	g := &gemm{set: s.set, crew: newCrew(p), packed: packed, holds: &s.holds, spaces: s.spaces(p.helpers + 1)}
 	g.packWork, g.tileWork = g.pack, g.tile
 	return g
 }
@@ -92,13 +94,23 @@ func (g *gemm) run() error {
 	workers := len(g.spaces)
 	g.tileColumns = columnsOfTask(g.n, workers, g.set.nr)
 	chunk, span := blockOfA(g.m, g.k)
+	whole := packedOperand{g.a, g.m, g.k}
+	packed := g.same && *g.holds == whole
+	if !packed {
+		*g.holds = packedOperand{}
+	}
 	for g.row0 = 0; g.row0 < g.m; g.row0 += chunk {
 		g.rows = min(chunk, g.m-g.row0)
 		g.tileRows = rowsOfTask(g.rows, ceilDiv(g.n, g.tileColumns), workers, g.set.mr)
 		for g.k0 = 0; g.k0 < g.k; g.k0 += span {
 			g.span = min(span, g.k-g.k0)
-			if err := g.crew.run(ceilDiv(g.rows, packRowsAtATime), g.packWork); err != nil {
-				return err
+			if !packed {
+				if err := g.crew.run(ceilDiv(g.rows, packRowsAtATime), g.packWork); err != nil {
+					return err
+				}
+			}
+			if g.rows == g.m && g.span == g.k {
+				*g.holds = whole
 			}
 			if err := g.crew.run(ceilDiv(g.n, g.tileColumns)*ceilDiv(g.rows, g.tileRows), g.tileWork); err != nil {
 				return err
