@@ -60,7 +60,7 @@ func TestProductsOfOneLeftOperand(t *testing.T) {
 						c.SameFirst = i > 0 && left == x || i == 8
 						calls = append(calls, c)
 					}
-					calls[2].Live, calls[7].Live = engine.FromSlice([]int32{int32(rows - 1), 1, 1}, int(engine.NumDims)), calls[2].Live
+					calls[2].Live, calls[7].Live = engine.FromSlice([]int32{int32(rows / 2), 1, 1}, int(engine.NumDims)), calls[2].Live
 					b, other := backendWith(t, kernels, 1+round%2), backendWith(t, kernels, 2)
 					for i, c := range calls {
 						launchAll(t, b, c)
@@ -88,8 +88,9 @@ func TestPartsOfAnOperandAreNoOperand(t *testing.T) {
 	c := sameFirst(r, "f32", x, 5)
 	c.SameFirst = true
 	launchAll(t, b, c)
-	before := slices.Clone(c.Out.Bytes())
-	engine.Slice[float32](x)[0]++
+	want := slices.Clone(c.Out.Bytes())
 	launchAll(t, b, c)
-	require.NotEqual(t, before, c.Out.Bytes())
+	require.Equal(t, want, c.Out.Bytes())
+	launchAll(t, backendWith(t, "avx2", 1), c)
+	require.Equal(t, want, c.Out.Bytes())
 }
