@@ -49,7 +49,8 @@ func TestTreesTrainWhatTextsTrain(t *testing.T) {
 	}
 }
 
-// Grouped runs are the same for any number of ranks and any micro-batches, with dropout, and a resumed one has the bits of one that was not interrupted.
+// Grouped runs are the same for any number of ranks and any micro-batches, with dropout, and a resumed one has the bits of one that was
+// not interrupted.
 func TestGroupedRunsOverRanksAndResumed(t *testing.T) {
 	c := config(t, tiny(t, tinymodel.Options{}))
 	c.Train, c.DType, c.LoRA.Dropout, c.Optim.Epochs = "lora", "f64", 0.2, 2

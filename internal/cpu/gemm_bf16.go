@@ -26,6 +26,7 @@ type scratchBF16 struct {
 	set     *instructionSet
 	tile    func(k int, a, b *uint32, c *float32, ldc int, add *float32, ldadd int)
 	packed  []float32 // words of A
+	holds   packedOperand
 	spaces  []*workspaceBF16
 	rounded []engine.BF16 // a weight that is stored as f32
 }
@@ -39,7 +40,7 @@ type workspaceBF16 struct {
 func (s *scratchBF16) reserve(k, workers int) {
 	words := ceilDiv(k, 2)
 	if room := max(packedRoom, words*s.set.mr); len(s.packed) < room {
-		s.packed = alignedFloats(room)
+		s.packed, s.holds = alignedFloats(room), packedOperand{}
 	}
 	for len(s.spaces) < workers {
 		w := &workspaceBF16{sums: alignedFloats(rowBlock * columnTile)}
@@ -60,7 +61,9 @@ func newGEMMBF16(p *pool, s *scratchBF16, k int) *gemmBF16 {
 	return g
 }
 
-func (g *gemmBF16) run() error { return g.tasks.run(g.set, len(g.packed), ceilDiv(g.k, 2)) }
+func (g *gemmBF16) run() error {
+	return g.tasks.run(g.set, packedOperand{g.a, g.m, g.k}, ceilDiv(g.k, 2), len(g.packed), &g.holds)
+}
 
 func (g *gemmBF16) pack(worker, piece int) {
 	padded, from := roundUp(g.rows, g.set.mr), piece*packRowsAtATime

@@ -36,6 +36,7 @@ type gemmInt8 struct {
 type scratchInt8 struct {
 	set    *int8Set
 	packed []float32 // words of A
+	holds  packedOperand
 	scales []float32 // of A: [block][row]
 	spaces []*workspaceInt8
 }
@@ -61,10 +62,10 @@ func (s *int8Set) wordsOf(k int) int { return roundUp(ceilDiv(k, s.perWord), 4) 
 func (s *scratchInt8) reserve(k, workers int) {
 	words, blocks, mr, nr := s.set.wordsOf(k), ops.Int8Blocks(k), s.set.mr, s.set.nr
 	if room := max(packedRoom, words*mr); len(s.packed) < room {
-		s.packed = alignedFloats(room)
+		s.packed, s.holds = alignedFloats(room), packedOperand{}
 	}
 	if room := len(s.packed) / max(1, words) * blocks; len(s.scales) < room {
-		s.scales = alignedFloats(room)
+		s.scales, s.holds = alignedFloats(room), packedOperand{}
 	}
 	for len(s.spaces) < workers {
 		s.spaces = append(s.spaces, &workspaceInt8{rows: make([]unsafe.Pointer, nr), sums: alignedFloats(rowBlock * columnTile),
@@ -85,7 +86,7 @@ func (s *scratchInt8) linear(b *backend, c engine.Call) (engine.Launch, error) {
 	k, capacity := c.In[1].Shape()[1], c.In[0].Shape()[0]
 	s.reserve(k, b.pool.helpers+1)
 	g := &gemmInt8{scratchInt8: s, k: k}
-	g.tasks = tasks{n: c.In[1].Shape()[0], crew: newCrew(b.pool), packWork: g.pack, tileWork: g.tileOfC}
+	g.tasks = tasks{n: c.In[1].Shape()[0], crew: newCrew(b.pool), packWork: g.pack, tileWork: g.tileOfC, same: c.SameFirst}
 	return func() error {
 		var err error
 		if g.m, err = live(c, c.Rows, capacity); err != nil {
@@ -95,7 +96,8 @@ func (s *scratchInt8) linear(b *backend, c engine.Call) (engine.Launch, error) {
 		if len(c.In) > 3 {
 			g.bias = (*float32)(c.In[3].Ptr)
 		}
-		return g.run(s.set.instructionSet, len(s.packed), s.set.wordsOf(k))
+		a := packedOperand{matrix{ptr: c.In[0].Ptr, ld: k, alongK: true}, g.m, k}
+		return g.run(s.set.instructionSet, a, s.set.wordsOf(k), len(s.packed), &s.holds)
 	}, nil
 }
 

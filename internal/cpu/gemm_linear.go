@@ -55,6 +55,7 @@ func (s *scratch) product(b *backend, c engine.Call, set func(g *gemm, rows int)
 		return nil, err
 	}
 	g := newGEMM(b.pool, s, packed)
+	g.same = c.SameFirst
 	capacity := c.In[0].Shape()[0]
 	return func() error {
 		rows, err := live(c, c.Rows, capacity)

@@ -53,6 +53,7 @@ func (s *scratchBF16) linearDW(b *backend, c engine.Call) (engine.Launch, error)
 func (s *scratchBF16) product(b *backend, c engine.Call, depth int, right *engine.Tensor,
 	set func(g *gemmBF16, rows int)) (engine.Launch, error) {
 	g := newGEMMBF16(b.pool, s, depth)
+	g.same = c.SameFirst
 	capacity, stored := c.In[0].Shape()[0], right.Dtype() == engine.F32
 	if stored && len(s.rounded) < right.Size() {
 		s.rounded = make([]engine.BF16, right.Size())

@@ -8,14 +8,15 @@ import "unsafe"
 // and a task computes some rows of some columns of a chunk.
 type tasks struct {
 	m, n                              int
-	row0, rows, tileRows, tileColumns int // of the chunk in work
+	row0, rows, tileRows, tileColumns int  // of the chunk in work
+	same                              bool // A is what it was when it was packed last
 
 	crew               *crew
 	packWork, tileWork func(worker, piece int)
 }
 
-// run computes the product; there is room for so many words of A, of which a row has some.
-func (g *tasks) run(set *instructionSet, room, words int) error {
+// run computes the product with an A, of which a row has so many words; there is room for some of it, and what that holds.
+func (g *tasks) run(set *instructionSet, a packedOperand, words, room int, holds *packedOperand) error {
 	if g.m == 0 || g.n == 0 {
 		return nil
 	}
@@ -23,11 +24,20 @@ func (g *tasks) run(set *instructionSet, room, words int) error {
 	g.tileColumns = columnsOfTask(g.n, workers, set.nr)
 	tiles := ceilDiv(g.n, g.tileColumns)
 	chunk := max(set.mr, room/max(1, words)/set.mr*set.mr)
+	packed := g.same && *holds == a
+	if !packed {
+		*holds = packedOperand{}
+	}
 	for g.row0 = 0; g.row0 < g.m; g.row0 += chunk {
 		g.rows = min(chunk, g.m-g.row0)
 		g.tileRows = rowsOfTask(g.rows, tiles, workers, set.mr)
-		if err := g.crew.run(ceilDiv(g.rows, packRowsAtATime), g.packWork); err != nil {
-			return err
+		if !packed {
+			if err := g.crew.run(ceilDiv(g.rows, packRowsAtATime), g.packWork); err != nil {
+				return err
+			}
+		}
+		if g.rows == g.m {
+			*holds = a
 		}
 		if err := g.crew.run(tiles*ceilDiv(g.rows, g.tileRows), g.tileWork); err != nil {
 			return err

@@ -56,6 +56,7 @@ func (b *backend) compileNarrow(c engine.Call) (engine.Launch, error) {
 
 // compileWide prepares a call in f32, which has been checked in its narrow form.
 func (b *backend) compileWide(c engine.Call) (engine.Launch, error) {
+	c.SameFirst = false // operands are widened to memory that calls share
 	for _, table := range b.tables {
 		if kernel := table[c.Op]; kernel != nil {
 			if launch, err := kernel(b, c); launch != nil || err != nil {

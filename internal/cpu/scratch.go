@@ -8,8 +8,15 @@ import "unsafe"
 type scratch struct {
 	set       *instructionSet
 	packed    []float32
+	holds     packedOperand
 	work      []*workspace
 	attention []*attentionSpace
+}
+
+// packedOperand says what a buffer of packed A holds; zero: a part of an operand, or nothing.
+type packedOperand struct {
+	a    matrix
+	m, k int
 }
 
 // packedA has room for the part of A that a product packs at a time. It lies outside of the Go heap, which would let as much garbage lie.

@@ -28,6 +28,9 @@ type Call struct {
 	In   []*Tensor // addresses may change between launches (weight slots); dtypes and shapes do not
 	Out  *Tensor   // may be an input's memory where the op allows it
 	Live *Tensor   // i32 [NumDims]
+	// SameFirst: In[0] is that of an earlier call of the sequence, of the same op and dtypes, and no launch between the two writes to its
+	// memory. What the kernel prepared of it then, packed or rounded, is still right.
+	SameFirst bool
 }
 
 // Launch runs a compiled call. It allocates nothing. Input that leads outside of the tensors is an error of the launch, or

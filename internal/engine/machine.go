@@ -69,10 +69,12 @@ func Compile(plan Plan, backend Backend) (*Machine, error) {
 	if err := m.allocate(plan.Arena, plan.Bound); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
-	sequence := &m.launch
+	sequence, firsts := &m.launch, firstInputs{}
 	for _, st := range m.steps {
 		if plan.Split && (st.pass > 0 || st.node.ID() > plan.Loss.ID()) {
-			sequence = &m.rest
+			if sequence != &m.rest {
+				sequence, firsts = &m.rest, firstInputs{} // who knows what runs in between
+			}
 		}
 		st.ready = len(sequence.Launches)
 		if st.op.view || st.op.marker {
@@ -82,6 +84,7 @@ func Compile(plan Plan, backend Backend) (*Machine, error) {
 		for _, in := range st.inputs {
 			call.In = append(call.In, in.tensor)
 		}
+		call.SameFirst = firsts.take(st)
 		launch, err := backend.Compile(call)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("%s on %s: %w", st.op.Kernel, backend.Name(), err), m.Close())
