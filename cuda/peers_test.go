@@ -259,6 +259,13 @@ func twoPeers(t *testing.T, limit time.Duration, lost func() error) (both [2]*pe
 // What an exchange reads is done before it, what follows waits for it, launched and replayed: y = 2x, its sum over the ranks at rank 0, and
 // z = 3y of what both have of it then, x being another in each run.
 func TestEmulatedExchange(t *testing.T) {
+	for _, eager := range []string{"0", "1"} { // streams run when they are waited for, or as soon as they can
+		t.Setenv("GOPRM_EMU_EAGER", eager)
+		exchangeThrice(t)
+	}
+}
+
+func exchangeThrice(t *testing.T) {
 	both, _ := twoPeers(t, time.Minute, nil)
 	errs := onRanks(dist.Local(2, time.Minute), func(r int) error {
 		p, b := both[r], both[r].b
