@@ -7,7 +7,7 @@ COMMIT   := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-long notices sbom vulncheck lint race noasm arm64 fuzz fuzz-grade verify-peer generate tokenizers tokenizers-check goldens learn-real learn-grouped bench bench-go exports faults-peer vllm attack serve-bench minilm label-real ptx ptxas gpu gpu-check gpu-bench gpu-tools gorgonia-cu emulated cpu-check kills tokens-scale plan-peak docs first-hour release release-check wheel cross trackers deploy-check pages vulncheck-check image-check mpi int8-real s3
+.PHONY: help build demo test test-long notices sbom vulncheck lint race noasm arm64 fuzz fuzz-grade verify-peer generate tokenizers tokenizers-check goldens learn-real learn-grouped bench bench-go exports faults-peer vllm attack serve-bench minilm label-real ptx ptxas gpu gpu-check gpu-bench gpu-tools gorgonia-cu emulated cpu-check kills tokens-scale plan-peak docs first-hour release release-check wheel cross trackers deploy-check pages vulncheck-check image-check mpi int8-real s3 mpi-scaling
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -94,13 +94,16 @@ learn-grouped: ## the orders of batch.group on the same rows: tokens, heads of t
 kills: ## start processes together on one run folder and one cache, KILLS (200) of them killed for each mode
 	GOPRM_KILLS=$${KILLS:-200} go test -count=1 -timeout 60m -v -run TestKilledTogether ./prm
 
-mpi: ## collectives and training under mpirun: 1, 2 and 4 ranks beside one process, KILLS (3) ranks killed (installs Debian's openmpi-bin)
+mpi: ## collectives and training under mpirun: 1, 2 and 4 ranks beside one process, KILLS (3; long form: 100) ranks killed (installs Debian's openmpi-bin)
 	command -v mpirun.openmpi >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends openmpi-bin; }
 	GOPRM_MPI_TESTS=required go test -count=1 -timeout 10m ./internal/dist/...
 	GOPRM_MPI_TESTS=required GOPRM_MPI_KILLS=$${KILLS:-3} go test -count=1 -timeout 90m -v -run TestMPI ./prm
 
 s3: ## arrays of eight over a real S3 server on loopback, one task killed (builds VersityGW from the module proxy; VERSITYGW=program: one that is there)
 	scripts/s3.sh
+
+mpi-scaling: ## two ranks with a thread each beside one rank with one thread, the same batch: at least 0.9 (two cores, nothing else running)
+	GOPRM_SCALING=1 go test -count=1 -timeout 30m -v -run TestScaling ./prm
 
 tokens-scale: ## first, killed and second start on ROWS (11400) trajectories of 8,000 tokens (needs ../shared; 3 GB)
 	scripts/tokens_scale.sh

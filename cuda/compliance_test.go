@@ -206,6 +206,7 @@ func TestEmulatedSM80Compliance(t *testing.T) {
 		return b
 	}, opt)
 	hopper(t, launched)
+	sumsOfRanks(t, launched)
 	if !testing.Short() && !t.Failed() && !strings.Contains(flag.Lookup("test.run").Value.String(), "/") {
 		checkLaunches(t, launched)
 	}

@@ -327,6 +327,9 @@ func (p *peers) Zero(t *engine.Tensor) error {
 
 // Leave is part of engine.Peers.
 func (p *peers) Leave(reason error) error {
+	if p.b.peers != p { // it has left
+		return nil
+	}
 	p.b.peers = nil
 	if reason != nil {
 		_ = p.failed(0, reason) // which is known

@@ -4,17 +4,25 @@ package cuda
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
 
+	"github.com/goprm/goprm/cuda/internal/driver"
 	"github.com/goprm/goprm/cuda/internal/emulator"
+	"github.com/goprm/goprm/cuda/internal/nccl"
 	"github.com/goprm/goprm/internal/dist"
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/nnet"
+	"github.com/goprm/goprm/internal/rng"
 	"github.com/stretchr/testify/require"
 )
 
@@ -153,5 +161,233 @@ func TestEmulatedPeers(t *testing.T) {
 				require.Greater(t, met[r].rounds, met[r].early)
 			}
 		})
+	}
+}
+
+// sumsOfRanks launches the kernels of an exchange on parts that are there, and compares with sums in the order of ranks.
+func sumsOfRanks(t *testing.T, launched map[string]*kernel) {
+	b := openEmulated(t).(*backend)
+	defer func() { require.NoError(t, b.Close()) }()
+	b.launched = launched
+	p := &peers{b: b, world: 3}
+	require.NoError(t, p.Reserve(4096))
+	build := &builder{backend: b}
+	const n = 301
+	pitch := p.room / 8
+	for p.rank = range p.world {
+		own, others := make([]float64, n), make([]float64, 2*pitch)
+		narrow, narrowOthers := make([]float32, n), make([]float32, 4*pitch)
+		stream := rng.New(uint64(p.rank), "parts")
+		all := [3][]float64{}
+		for r := range all {
+			for i := range n {
+				all[r] = append(all[r], math.Ldexp(stream.Float64(uint64(r*n+i))-0.5, 40*((i+r)%3)))
+			}
+		}
+		for i := range n {
+			own[i], narrow[i] = all[p.rank][i], float32(all[p.rank][i])
+			for at, r := range [][]int{{1, 2}, {0, 2}, {0, 1}}[p.rank] {
+				others[at*pitch+i], narrowOthers[at*2*pitch+i] = all[r][i], float32(all[r][i])
+			}
+		}
+		for _, c := range []struct{ sum, parts *engine.Tensor }{
+			{engine.FromSlice(own, n), engine.FromSlice(others, 2*pitch)}, {engine.FromSlice(narrow, n), engine.FromSlice(narrowOthers, 4*pitch)},
+		} {
+			sum, err := engine.CopyTo(b, c.sum)
+			require.NoError(t, err)
+			require.NoError(t, b.Upload(engine.NewTensor(pointer(p.parts), c.parts.Dtype(), c.parts.Shape(), nil), c.parts.Bytes()))
+			width := int(c.sum.Dtype().Size())
+			k, err := build.kernel("sum_ranks"+suffix(c.sum.Dtype()), ceilDiv(n, each), 1, eachThreads, 0, sum, p.parts, uint64(n),
+				uint64(p.room/width), p.world, p.rank)
+			require.NoError(t, err)
+			require.NoError(t, k.launch())
+			require.NoError(t, b.Sync())
+			require.NoError(t, b.Download(c.sum.Bytes(), sum))
+		}
+		for i := range n {
+			want, narrowWant := 0.0, 0.0
+			for r := range all {
+				want, narrowWant = want+all[r][i], narrowWant+float64(float32(all[r][i]))
+			}
+			require.Equal(t, want, own[i])
+			require.Equal(t, float32(narrowWant), narrow[i])
+		}
+	}
+	word, err := b.AllocHost(8)
+	require.NoError(t, err)
+	k, err := build.kernel("reached", 1, 1, 32, 0, driver.Ptr(uintptr(word)), uint64(7))
+	require.NoError(t, err)
+	require.NoError(t, k.launch())
+	require.NoError(t, b.Sync())
+	require.EqualValues(t, 7, *(*uint64)(word))
+}
+
+// Sums over ranks are taken in the order of ranks, in float64, and rounded once, whichever rank takes them.
+func TestEmulatedSumsOfRanks(t *testing.T) { sumsOfRanks(t, nil) }
+
+// twoPeers is two ranks that have met, each with a tensor and its reduction at rank 0.
+func twoPeers(t *testing.T, limit time.Duration, lost func() error) (both [2]*peers, reduce [2]engine.Launch) {
+	t.Helper()
+	list := openRanks(t, 2)
+	id, err := list[0].(*backend).PeerID()
+	require.NoError(t, err)
+	for _, err := range onRanks(dist.Local(2, time.Minute), func(r int) error {
+		own := list[r].(*backend)
+		p, err := own.JoinPeers(id, r, 2, limit, lost)
+		if err != nil {
+			return err
+		}
+		both[r] = p.(*peers)
+		ones := make([]float32, 100)
+		for i := range ones {
+			ones[i] = float32(r + 1)
+		}
+		x, err := engine.CopyTo(own, engine.FromSlice(ones, 100))
+		if err == nil {
+			err = p.Reserve(1024)
+		}
+		if err == nil {
+			reduce[r], err = p.Reduce("a reduction", []engine.Part{{Tensor: x}})
+		}
+		return err
+	}) {
+		require.NoError(t, err)
+	}
+	return both, reduce
+}
+
+// What an exchange reads is done before it, what follows waits for it, launched and replayed: y = 2x, its sum over the ranks at rank 0, and
+// z = 3y of what both have of it then, x being another in each run.
+func TestEmulatedExchange(t *testing.T) {
+	for _, eager := range []string{"0", "1"} { // streams run when they are waited for, or as soon as they can
+		t.Setenv("GOPRM_EMU_EAGER", eager)
+		exchangeThrice(t)
+	}
+}
+
+func exchangeThrice(t *testing.T) {
+	both, _ := twoPeers(t, time.Minute, nil)
+	errs := onRanks(dist.Local(2, time.Minute), func(r int) error {
+		p, b := both[r], both[r].b
+		place := func() *engine.Tensor {
+			x, err := engine.CopyTo(b, engine.FromSlice(make([]float32, 300), 300))
+			require.NoError(t, err)
+			return x
+		}
+		x, y, z, host := place(), place(), place(), make([]float32, 300)
+		scaled := func(out, in *engine.Tensor, by float64) engine.Launch {
+			launch, err := b.Compile(engine.Call{Op: "scale", Attr: engine.AddAttr{Scale: by}, Rows: engine.Fixed, In: []*engine.Tensor{in}, Out: out,
+				Live: place()})
+			require.NoError(t, err)
+			return launch
+		}
+		head := engine.NewTensor(y.Ptr, engine.F32, []int{77}, y)
+		tail := engine.NewTensor(unsafe.Add(y.Ptr, 4*77), engine.F32, []int{223}, y)
+		require.NoError(t, p.Reserve(2000))
+		reduce, err := p.Reduce("sum", []engine.Part{{Tensor: head}, {Tensor: tail}})
+		require.NoError(t, err)
+		spread, err := p.Spread("copy", []engine.Part{{Tensor: y}})
+		require.NoError(t, err)
+		s := engine.Sequence{Backend: b, Launches: []engine.Launch{scaled(y, x, 2), reduce, spread, p.Wait, scaled(z, y, 3)}}
+		for run := range 4 {
+			for i := range host {
+				host[i] = float32(run*1000 + i*(r+1))
+			}
+			if err := errors.Join(b.Upload(x, engine.FromSlice(host, 300).Bytes()), s.Run(), b.Sync(),
+				b.Download(engine.FromSlice(host, 300).Bytes(), z)); err != nil {
+				return err
+			}
+			for i, v := range host {
+				if want := float32(6 * (2*run*1000 + 3*i)); v != want {
+					return fmt.Errorf("run %d: number %d is %v, not %v", run, i, v, want)
+				}
+			}
+		}
+		return b.Close()
+	})
+	require.Equal(t, []error{nil, nil}, errs)
+}
+
+// A rank whose peer does something else ends with an error that names rank, call and size: as soon as NCCL or the group knows of it, or
+// when the time is over. Its device can be closed.
+func TestEmulatedPeersThatFail(t *testing.T) {
+	var gone atomic.Bool
+	lost := func() error {
+		if gone.Load() {
+			return errors.New("rank 1: it has ended")
+		}
+		return nil
+	}
+	for _, c := range []struct {
+		limit time.Duration
+		other func(p *peers) error
+		want  string
+	}{
+		{time.Second, func(*peers) error { return nil }, dist.ErrTimeout.Error()},
+		{time.Minute, func(p *peers) error { return p.Leave(errors.New("gave up")) }, "remote process exited"},
+		{time.Minute, func(*peers) error { gone.Store(true); return nil }, "it has ended"},
+		{time.Minute, func(p *peers) error {
+			less, err := p.Reduce("less", []engine.Part{{Tensor: engine.NewTensor(pointer(p.parts), engine.F32, []int{99}, nil)}})
+			return errors.Join(err, less(), p.Wait(), p.b.Sync())
+		}, "rank 1 sends rank 0 396 bytes"},
+	} {
+		gone.Store(false)
+		both, reduce := twoPeers(t, c.limit, lost)
+		began := time.Now()
+		require.NoError(t, c.other(both[1]))
+		err := errors.Join(reduce[0](), both[0].Wait(), both[0].b.Sync())
+		require.ErrorContains(t, err, c.want)
+		if !strings.Contains(c.want, "sends") {
+			require.ErrorContains(t, err, "rank 0 of 2: a reduction of 400 bytes: ")
+			require.Error(t, reduce[0](), "nothing more is exchanged")
+		}
+		require.Less(t, time.Since(began), 10*time.Second)
+		_, revived := emulator.Revive()
+		require.NoError(t, revived)
+		for _, p := range both {
+			_ = p.Leave(errors.New("over"))
+			_ = p.b.Close() // which tells of the same error again
+		}
+	}
+}
+
+// What an exchange leaves out is seen by the stand-ins: it sends before the gradient is done, what follows does not wait for it, a capture
+// does not end with it, a stream is the wrong one, a communicator has not settled.
+func TestEmulatedPeersMisused(t *testing.T) {
+	both, reduce := twoPeers(t, 2*time.Second, nil)
+	p := both[0]
+	x := engine.NewTensor(pointer(p.parts), engine.F32, []int{16}, nil)
+	t.Run("two ranks on one GPU", func(t *testing.T) {
+		list := []engine.Backend{openEmulated(t), openEmulated(t)}
+		id, err := list[0].(*backend).PeerID()
+		require.NoError(t, err)
+		errs := onRanks(dist.Local(2, time.Minute), func(r int) error {
+			_, err := list[r].(*backend).JoinPeers(id, r, 2, time.Minute, nil)
+			return err
+		})
+		require.Error(t, errs[0])
+		require.Error(t, errs[1])
+		require.ErrorContains(t, errors.Join(errs...), "two ranks on one GPU") // the other is told that one has aborted
+	})
+	t.Run("a capture that does not wait", func(t *testing.T) {
+		require.NoError(t, reduce[1]())
+		_, err := p.b.Record(reduce[0])
+		require.ErrorContains(t, err, "UNJOINED")
+	})
+	t.Run("a communicator that has not settled", func(t *testing.T) {
+		require.NoError(t, p.b.do(func() error {
+			require.NoError(t, p.comm.Send(uintptr(x.Ptr), 1, nccl.F32, 1, uintptr(p.stream)))
+			require.ErrorContains(t, p.comm.Send(uintptr(x.Ptr), 1, nccl.F32, 1, uintptr(p.stream)), "has not settled")
+			return nil
+		}))
+	})
+	t.Run("host memory", func(t *testing.T) {
+		host := make([]float32, 4)
+		require.NoError(t, p.settle(0))
+		require.ErrorContains(t, p.comm.Send(uintptr(unsafe.Pointer(&host[0])), 4, nccl.F32, 1, uintptr(p.stream)), "outside of the device")
+	})
+	for _, p := range both {
+		_ = p.Leave(errors.New("over"))
+		_ = p.b.Close()
 	}
 }

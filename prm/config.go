@@ -208,7 +208,7 @@ func DefaultTrainConfig() TrainConfig {
 		Reward:      RewardConfig{Over: "trained", Alpha: new(1.0)},
 		Eval:        EvalConfig{Every: new(100), Best: "within_auroc"},
 		Checkpoint:  CheckpointConfig{Every: new(100), Keep: new(3)},
-		Dist:        DistConfig{Zero: 1, Timeout: 1800},
+		Dist:        DistConfig{Zero: 1, NCCL: "auto", Timeout: 1800},
 		OnNonFinite: "stop", NonFiniteBudget: new(10),
 		Save: "last",
 		Seed: new(uint64(1)), Device: "auto", Backend: "auto", SaveDType: "base", DType: "auto",

@@ -73,7 +73,7 @@ func withoutValue(v reflect.Value, prefix string) string {
 var freeKeys = []string{
 	"model", "base", "data.train", "data.eval", "data.on_bad", "out", "cache", "threads", "device", "recompute", "optim.offload",
 	"checkpoint.every", "checkpoint.keep", "on_nonfinite", "nonfinite_budget", "eval.every", "eval.best", "eval.max", "save", "tracking",
-	"dist.zero", "dist.timeout",
+	"dist.zero", "dist.nccl", "dist.timeout",
 }
 
 // lengthKeys may differ too: they extend the run.

@@ -191,6 +191,7 @@ func (c *TrainConfig) validateRun() error {
 		choice{"reward.over", c.Reward.Over, []string{"trained", "thinking", "response", "all"}},
 		choice{"eval.best", c.Eval.Best, bestNames()},
 		choice{"on_nonfinite", c.OnNonFinite, []string{"stop", "skip", "rollback"}},
+		choice{"dist.nccl", c.Dist.NCCL, []string{"auto", "off", "required"}},
 		choice{"save", c.Save, []string{"last", "best"}},
 	)
 }

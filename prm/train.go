@@ -165,6 +165,9 @@ func (s *session) train(ctx context.Context, state runState) (*TrainResult, erro
 	if err := errors.Join(network.Join(s.c.ranks, s.c.Dist.Zero), network.Broadcast(s.c.ranks)); err != nil {
 		return nil, err
 	}
+	if err := s.meet(network); err != nil {
+		return nil, err
+	}
 	if err := s.beginRanks(from); err != nil {
 		return nil, err
 	}

@@ -13,9 +13,11 @@ type PlanRanks struct {
 	Zero         int   `json:"zero"` // ZeRO stage
 	MicroBatches int   `json:"micro_batches"`
 	Bytes        int64 `json:"bytes"` // that a rank sends, and receives, in an optimizer step, on average
-	// Seconds of an optimizer step; 0: not asked for. Communication does not overlap with computing.
+	// Seconds of an optimizer step; 0: not asked for. Of communication as much as Hidden goes on beside the backward pass: a step takes
+	// Computing + Communicating - Hidden.
 	Communicating float64 `json:"communicating_s,omitempty"`
 	Computing     float64 `json:"computing_s,omitempty"`
+	Hidden        float64 `json:"hidden_s,omitempty"`
 	// Efficiency is the share of the time that is computing: how much of the ranks' speed-up is left.
 	Efficiency float64 `json:"efficiency,omitempty"`
 }
@@ -63,8 +65,14 @@ func (o PlanOptions) ranks(spec nnet.Spec, width int64) (*PlanRanks, error) {
 		shares.Trained = int64(spec.Config.HiddenSize) + 1
 	}
 	r.Bytes = int64(times * float64(width*shares.Trained) * float64(o.World-1) / float64(o.World))
-	if o.Bandwidth > 0 {
-		r.Communicating = float64(r.Bytes) / (o.Bandwidth * 1e9)
+	reductions, early := 1.0, 0.0
+	if o.Zero == 2 {
+		reductions = float64(r.MicroBatches)
+	}
+	if o.Bandwidth > 0 { // what the fullest rank gets decides
+		second := o.Bandwidth * 1e9 / float64(width*int64(o.World-1))
+		r.Communicating = (reductions*float64(max(shares.Reduced, shares.Trained/int64(o.World))) + float64(shares.Largest)) / second
+		early = reductions * float64(shares.Early) / second
 	}
 	if o.TFLOPS > 0 && spec.Train != nnet.TrainNothing {
 		passes := 2.0 // forward, and backward to the activations
@@ -76,7 +84,9 @@ func (o PlanOptions) ranks(spec nnet.Spec, width int64) (*PlanRanks, error) {
 		}
 		tokens := float64(o.Tokens * r.MicroBatches)
 		r.Computing = tokens * passes * 2 * float64(shares.Multiplied) / (o.TFLOPS * 1e12)
-		r.Efficiency = r.Computing / (r.Computing + r.Communicating)
+		backward := (passes - 1) / passes * r.Computing / float64(max(1, r.MicroBatches)) // of one micro-batch
+		r.Hidden = min(early, reductions*backward)
+		r.Efficiency = r.Computing / (r.Computing + r.Communicating - r.Hidden)
 	}
 	return r, nil
 }

@@ -96,7 +96,7 @@ func TestPlan(t *testing.T) {
 }
 
 // A step's time is that of four passes (forward, again for the backward one, to activations, to weights) over the numbers that tokens are
-// multiplied with, at two operations each, and of the bytes that a rank sends.
+// multiplied with, at two operations each, and of what the fullest rank exchanges, less what goes on beside the backward pass.
 func TestPlanOfTheTimeOfAStep(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "model")
 	require.NoError(t, os.MkdirAll(dir, 0o777))
@@ -108,9 +108,25 @@ func TestPlanOfTheTimeOfAStep(t *testing.T) {
 		require.NoError(t, err)
 		require.InEpsilon(t, 4*2*nonEmbedding*8192*16/float64(world)/300e12, r.Ranks.Computing, 0.001)
 		sent := 2 * 4 * float64(r.Trained) * float64(world-1) / float64(world)
-		require.InDelta(t, sent/25e9, r.Ranks.Communicating, 1e-9)
-		require.InDelta(t, r.Ranks.Computing/(r.Ranks.Computing+sent/25e9), r.Ranks.Efficiency, 1e-9)
+		require.InDelta(t, sent, float64(r.Ranks.Bytes), 1)
+		require.GreaterOrEqual(t, r.Ranks.Communicating, sent/25e9)
+		require.Less(t, r.Ranks.Communicating, 1.05*sent/25e9+1e-9, "four ranks have nearly the same shares")
+		require.LessOrEqual(t, r.Ranks.Hidden, 0.55*sent/25e9, "only reductions are hidden, half of the bytes")
+		require.InDelta(t, r.Ranks.Computing/(r.Ranks.Computing+r.Ranks.Communicating-r.Ranks.Hidden), r.Ranks.Efficiency, 1e-9)
+		if world == 1 {
+			continue
+		}
+		require.Greater(t, r.Ranks.Hidden, 0.3*sent/25e9)
+		slow, err := Plan(PlanOptions{Model: dir, Train: "full", Recompute: "layer", DType: "bf16", Tokens: 8192, MicroBatches: 16, World: world,
+			Bandwidth: 1, TFLOPS: 300})
+		require.NoError(t, err)
+		require.InEpsilon(t, 3*2*nonEmbedding*8192/300e12, slow.Ranks.Hidden, 1e-3, "no more than the backward pass that completes the sum")
 	}
+	// A tensor is summed by one rank: among many the embedding's decides, which gets it from all others and gives it to them.
+	r, err := Plan(PlanOptions{Model: dir, Train: "full", World: 64, MicroBatches: 512, Bandwidth: 25, TFLOPS: 300})
+	require.NoError(t, err)
+	require.Greater(t, r.Ranks.Communicating, 2*4*152064*3584*63/25e9)
+	require.Less(t, r.Ranks.Communicating, 2*2*4*152064*3584*63/25e9)
 }
 
 func TestPlanBadOptions(t *testing.T) {

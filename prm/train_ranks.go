@@ -1,6 +1,7 @@
 package prm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,14 +15,18 @@ import (
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/dist"
 	"github.com/goprm/goprm/internal/engine"
+	"github.com/goprm/goprm/internal/nnet"
 )
 
 // DistConfig says how the ranks of a distributed run share it; see docs/scale.md. A single process ignores it.
 type DistConfig struct {
 	// Zero is the ZeRO stage: 1 (default), the optimizer's state is shared out among the ranks; or 2, the sum of the gradients too, for one
 	// exchange each micro-batch instead of one each step. Their bits differ by rounding.
-	Zero    int `yaml:"zero"`
-	Timeout int `yaml:"timeout"` // seconds that a rank waits for the others before the run ends; 1800
+	Zero int `yaml:"zero"`
+	// NCCL is whether gradients and parameters of GPUs go from device to device: auto (default), where the library is and every rank can;
+	// off, through the host's memory; or required. The bits are the same.
+	NCCL    string `yaml:"nccl"`
+	Timeout int    `yaml:"timeout"` // seconds that a rank waits for the others before the run ends; 1800
 }
 
 // trainJoined makes the run that of all processes of the launch.
@@ -59,6 +64,25 @@ func trainAsRank(ctx context.Context, c TrainConfig) (*TrainResult, error) {
 		return nil, err
 	}
 	return result, nil
+}
+
+// meet lets the GPUs of the ranks exchange gradients by themselves, where they can and may, and notes it for run.json.
+func (s *session) meet(network *nnet.Network) error {
+	if s.c.Dist.NCCL == "off" || s.c.ranks == nil {
+		return nil
+	}
+	by, why, err := network.Meet()
+	if err != nil {
+		return err
+	}
+	if by == "" && s.c.Dist.NCCL == "required" {
+		return fmt.Errorf("dist.nccl is required, but %s", cmp.Or(why, s.backend.Name()+" computes in the host's memory"))
+	}
+	if why != "" {
+		s.log.warnf("gradients go through the host's memory: %s", why)
+	}
+	s.gradientsBy, s.noNCCL = by, why
+	return nil
 }
 
 // openRankBackend opens the device of this rank: with device auto the GPU of its number on this machine, and its share of the threads.

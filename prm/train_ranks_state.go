@@ -12,12 +12,15 @@ import (
 
 // ranksRecord says in run.json which processes trained from a step on.
 type ranksRecord struct {
-	FromStep int        `json:"from_step"`
-	World    int        `json:"world"`
-	Launcher string     `json:"launcher,omitempty"`
-	Engine   string     `json:"engine,omitempty"` // by which they communicated
-	Zero     int        `json:"zero,omitempty"`
-	Ranks    []rankWork `json:"ranks,omitempty"` // in order; what they did is filled in when the session ends in good order
+	FromStep int    `json:"from_step"`
+	World    int    `json:"world"`
+	Launcher string `json:"launcher,omitempty"`
+	Engine   string `json:"engine,omitempty"` // by which they communicated
+	// GradientsBy is what GPUs exchange gradients and parameters by, such as NCCL 2.27.3; "": through the host's memory. NoNCCL says why.
+	GradientsBy string     `json:"gradients_by,omitempty"`
+	NoNCCL      string     `json:"no_nccl,omitempty"`
+	Zero        int        `json:"zero,omitempty"`
+	Ranks       []rankWork `json:"ranks,omitempty"` // in order; what they did is filled in when the session ends in good order
 }
 
 // rankWork is what one rank did.
@@ -28,6 +31,9 @@ type rankWork struct {
 	Tokens       int    `json:"tokens"`       // of them
 	Evaluated    int    `json:"evaluated"`    // trajectories, in all evaluations
 	BytesSent    int64  `json:"bytes_sent"`
+	// Exchanges of gradients, and those of them that were due before the backward pass was over.
+	Exchanges  int64 `json:"exchanges"`
+	Overlapped int64 `json:"overlapped"`
 }
 
 // beginRanks records who will train.
@@ -48,8 +54,13 @@ func (s *session) beginRanks(from *checkpoint.Checkpoint) error {
 	}
 	s.record.Ranks = append(s.record.Ranks, ranksRecord{
 		FromStep: step, World: g.World, Launcher: g.Launcher, Engine: g.EngineName(), Zero: s.c.Dist.Zero, Ranks: ranks,
+		GradientsBy: s.gradientsBy, NoNCCL: s.noNCCL,
 	})
-	s.log.infof("%d ranks, started by %s, over %s; ZeRO stage %d", g.World, g.Launcher, g.EngineName(), s.c.Dist.Zero)
+	by := g.EngineName()
+	if s.gradientsBy != "" {
+		by += ", gradients by " + s.gradientsBy
+	}
+	s.log.infof("%d ranks, started by %s, over %s; ZeRO stage %d", g.World, g.Launcher, by, s.c.Dist.Zero)
 	return nil
 }
 
@@ -79,6 +90,7 @@ func (t *trainer) endRanks() error {
 	if t.c.ranks == nil {
 		return nil
 	}
+	t.work.Overlapped, t.work.Exchanges = t.network.Overlap()
 	list, err := t.gatherWork(t.work)
 	if err != nil {
 		return err

@@ -41,6 +41,8 @@ type session struct {
 	lock         *filelock.Lock // of the run folder; nil before there is one
 	readOnly     bool           // the cache is not written
 	recompute    string         // what recompute: auto means here
+	gradientsBy  string         // as run.json says it
+	noNCCL       string         // likewise
 }
 
 // prepare opens the model and the data of a configuration. It writes nothing but the cache, and with readOnly not even that.

@@ -111,6 +111,9 @@ func describeRanks(r *prm.PlanRanks) string {
 	if r.Computing > 0 {
 		text += fmt.Sprintf("; computing takes %.2f s", r.Computing)
 	}
+	if r.Hidden > 0 {
+		text += fmt.Sprintf(", beside which %.2f s of the communication go on", r.Hidden)
+	}
 	if r.Computing > 0 && r.Communicating > 0 {
 		text += fmt.Sprintf(", %.0f %% of the step", 100*r.Efficiency)
 	}

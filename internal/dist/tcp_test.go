@@ -102,3 +102,30 @@ func TestTCPStrangers(t *testing.T) {
 	_, _, err = m.accept(listener)
 	require.ErrorContains(t, err, "rank 1 of 2, which is not expected")
 }
+
+// A rank that ends is known to the others without a call; while all are there, whatever they have sent, nothing is lost.
+func TestTCPLost(t *testing.T) {
+	if _, ok := any(&tcp{}).(interface{ Lost() error }); !ok {
+		t.Skip("this system does not tell")
+	}
+	ended := make(chan struct{})
+	requireAll(t, onTCP(t, 3, time.Minute, func(g *Group) error {
+		if err := errors.Join(g.Lost(), g.Barrier(), g.Lost(), g.Barrier()); err != nil || g.Rank == 1 {
+			if g.Rank == 1 {
+				g.Fail(errors.New("over"))
+				close(ended)
+			}
+			return err
+		}
+		<-ended
+		for begin := time.Now(); time.Since(begin) < 10*time.Second; time.Sleep(time.Millisecond) {
+			if err := g.Lost(); err != nil {
+				if err.Error() != "rank 1: it has ended" {
+					return err
+				}
+				return nil
+			}
+		}
+		return errors.New("nothing was noticed")
+	}))
+}

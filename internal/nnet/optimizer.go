@@ -226,7 +226,11 @@ func (n *Network) TrainStep(ctx context.Context, batches []MicroBatch, u Update)
 	if err := n.optim.use(u.Rule()); err != nil {
 		return StepResult{}, err
 	}
-	return reading(n, func() (StepResult, error) { return n.trainStep(ctx, batches, u) })
+	result, err := reading(n, func() (StepResult, error) { return n.trainStep(ctx, batches, u) })
+	if bad := new(NonFiniteError); err != nil && !errors.As(err, &bad) && n.optim.ranks != nil && n.optim.ranks.peers != nil {
+		err = errors.Join(err, n.optim.ranks.peers.Leave(err)) // the others need not wait; of a number that is not finite all know
+	}
+	return result, err
 }
 
 func (n *Network) trainStep(ctx context.Context, batches []MicroBatch, u Update) (StepResult, error) {

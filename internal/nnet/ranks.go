@@ -64,12 +64,13 @@ func (r *ranks) prepare(o *optimizer) {
 	for i, owner := range r.owner {
 		r.owned[owner] = append(r.owned[owner], i)
 	}
-	largest := 0
-	for _, bytes := range r.totals(o.parameters()) {
-		largest = max(largest, bytes)
-	}
-	r.piece = max(minPiece, min(stagingBytes/r.group.World, largest/16)&^(minPiece-1))
+	r.piece = pieceOf(slices.Max(r.totals(o.parameters())), r.group.World)
 	r.staging, r.own = make([]byte, r.piece*r.group.World), make([]byte, r.piece)
+}
+
+// pieceOf is how much an exchange takes for each rank, the fullest of which has so much: enough exchanges to overlap with computing.
+func pieceOf(largest, world int) int {
+	return max(minPiece, min(stagingBytes/world, largest/16)&^(minPiece-1))
 }
 
 // totals are the bytes of each rank's tensors.

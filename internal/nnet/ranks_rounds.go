@@ -49,7 +49,8 @@ func (r *ranks) arrange(o *optimizer, order []int) error {
 }
 
 // roundsOf shares the bytes of gradients, listed as they are done with the rank that sums each, into rounds of at most piece bytes for each
-// rank. A round is due when it is half full, as what it takes is what the fullest rank receives; what is left when all are done follows.
+// rank. A round is due when it is seven eighths full, as what the fullest rank receives is how long it takes; what is left when all are done
+// follows.
 func roundsOf(owners, sizes []int, world, piece int) []round {
 	waiting, at := make([]int, world), make([]int, world)
 	var rounds []round
@@ -63,7 +64,7 @@ func roundsOf(owners, sizes []int, world, piece int) []round {
 	}
 	for i, owner := range owners {
 		waiting[owner] += sizes[i]
-		for 2*fill(waiting, piece) >= piece*world {
+		for 8*fill(waiting, piece) >= 7*piece*world {
 			take(i + 1)
 		}
 	}

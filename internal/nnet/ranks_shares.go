@@ -12,6 +12,9 @@ type Shares struct {
 	Multiplied int64 // numbers of matrices that every token is multiplied with
 	Trained    int64 // numbers that are trained
 	Largest    int64 // of them those that the rank with most owns
+	// Reduced are the numbers that the fullest rank of each exchange gets from each other rank, of all exchanges of a reduction, and Early
+	// those of exchanges that are due before the backward pass is over. Gradients count as done in the reverse order of the model.
+	Reduced, Early int64
 }
 
 // SharesOf counts for so many ranks.
@@ -31,10 +34,19 @@ func SharesOf(spec Spec, ranks int) (Shares, error) {
 			sizes, s.Trained = append(sizes, numbers), s.Trained+numbers
 		}
 	}
-	load := make([]int64, ranks)
-	for i, owner := range dist.Deal(sizes, ranks) {
+	load, owners := make([]int64, ranks), dist.Deal(sizes, ranks)
+	reversed := make([]int, len(sizes))
+	for i, owner := range owners {
 		load[owner] += sizes[i]
+		reversed[len(sizes)-1-i] = int(sizes[i])
 	}
 	s.Largest = slices.Max(load)
+	slices.Reverse(owners)
+	for _, r := range roundsOf(owners, reversed, ranks, pieceOf(int(s.Largest), ranks)) {
+		fullest := int64(slices.Max(r.counts))
+		if s.Reduced += fullest; r.upto < len(owners) {
+			s.Early += fullest
+		}
+	}
 	return s, nil
 }

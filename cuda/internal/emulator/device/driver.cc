@@ -101,6 +101,8 @@ static Result enqueue(Stream *s, Work w) {
   return 0;
 }
 static bool hung; // what is first on a stream does not end
+static std::map<Stream *, std::shared_ptr<Stream>> streams;
+static void run_others(Stream *s);
 static double now() {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
@@ -111,6 +113,7 @@ static Result finish(Stream *s, u64 until = ~0ull, double patience = INFINITY) {
   while (!s->queue.empty() && s->taken < until && now() - begin < patience) {
     while (hung && patience == INFINITY) pause(); // as the driver's caller would, for ever
     if (hung) break;
+    run_others(s);
     Result r = sticky ? sticky : s->queue.front()();
     if (hung) continue;
     if (r == NOT_READY) {
@@ -132,7 +135,17 @@ static Work after(Stream *other, u64 at) {
     return r ? r : other->taken >= at ? 0 : NOT_READY;
   };
 }
-static std::map<Stream *, std::unique_ptr<Stream>> streams;
+// run_others does what other streams of the device have ready first: GOPRM_EMU_EAGER is 1 for programs that must not need a certain order.
+static void run_others(Stream *s) {
+  static bool running;
+  if (running || !setting("GOPRM_EMU_EAGER", 0)) return;
+  running = true;
+  std::vector<Stream *> all;
+  for (auto &other : streams)
+    if (other.first != s && other.first->device == s->device) all.push_back(other.first);
+  for (Stream *other : all) finish(other, ~0ull, 5);
+  running = false;
+}
 static Result finish_all() { // of the current device
   std::vector<Stream *> all;
   for (auto &s : streams)
@@ -525,7 +538,12 @@ Result cuStreamEndCapture(Stream *s, Graph **g) {
 Result cuGraphInstantiateWithFlags(Graph **executable, Graph *g, u64) {
   CONTEXT;
   *executable = new Graph(*g);
-  for (size_t lane = 1; lane < g->lanes.size(); lane++) (*executable)->streams.push_back(std::make_shared<Stream>());
+  for (size_t lane = 1; lane < g->lanes.size(); lane++) {
+    auto s = std::make_shared<Stream>();
+    s->device = device();
+    streams[s.get()] = s;
+    (*executable)->streams.push_back(s);
+  }
   return 0;
 }
 Result cuGraphLaunch(Graph *g, Stream *s) {
@@ -545,6 +563,7 @@ Result cuGraphLaunch(Graph *g, Stream *s) {
 Result cuGraphExecDestroy(Graph *g) {
   CONTEXT;
   finish_all();
+  for (auto &s : g->streams) streams.erase(s.get());
   delete g;
   return 0;
 }
