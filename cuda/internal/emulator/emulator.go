@@ -244,6 +244,24 @@ func FailAt(n int) (int, error) {
 	return int(before), nil
 }
 
+// FailOn makes the n-th kernel of a device from now fail, none for 0.
+func FailOn(device, n int) error {
+	f, err := symbol("emu_fail_on")
+	if err == nil {
+		_, _, _ = purego.SyscallN(f, uintptr(device), uintptr(n))
+	}
+	return err
+}
+
+// SetDevices makes the machine one of so many devices; 0: as the environment says.
+func SetDevices(n int) error {
+	f, err := symbol("emu_set_devices")
+	if err == nil {
+		_, _, _ = purego.SyscallN(f, uintptr(n))
+	}
+	return err
+}
+
 // Revive makes a context usable again that a failed kernel has lost, and returns what was wrong with it.
 func Revive() (string, error) {
 	f, err := symbol("emu_message")

@@ -1,4 +1,5 @@
-// driver.cc: a stand-in for libcuda.so.1 whose one device is the emulator. Work is queued on its stream and done when
+// driver.cc: a stand-in for libcuda.so.1 whose devices are the emulator: GOPRM_EMU_DEVICES of them (1), each with its own memory and its own
+// context to lose. Work is queued on its stream and done when
 // somebody waits, so that a program that reads too early or frees too early is found out. It takes kernels by the names in
 // the PTX it is given, and their code from the same sources built for the CPU.
 #include "gpu.h"
@@ -39,6 +40,15 @@ static bool planted(const char *name, const std::string &kernel) {
 }
 static u64 memory() { return setting("GOPRM_EMU_MEMORY", 4ull << 30); }
 
+struct Device { // its primary context too
+  Result sticky = 0; // after a failed kernel the context is lost
+  u64 allocated = 0;
+};
+static Device devices[8];
+static int forced_devices; // by a test
+static int device_count() { return forced_devices ? forced_devices : (int)setting("GOPRM_EMU_DEVICES", 1); }
+static thread_local Device *current;
+
 struct Function {
   const emu::Entry *entry;
   u32 max_shared = 48 << 10, max_threads = 1024;
@@ -50,6 +60,7 @@ struct Module {
 };
 typedef std::function<Result()> Work;
 struct Stream {
+  Device *device;
   std::deque<Work> queue;
   std::vector<Work> captured;
   bool capturing = false;
@@ -66,19 +77,17 @@ struct Graph {
 
 struct Allocation {
   size_t bytes, mapped;
+  Device *device;
 };
 static std::map<u64, Allocation> allocations; // by address
 static std::map<u64, size_t> pinned; // page-locked host memory
-static u64 allocated;
-static u64 launched, fails_at; // kernels so far, and which one fails; 0: none
-static Result sticky; // after a failed kernel the context is lost
+static u64 launched, fails_at;     // kernels so far, and which one fails; 0: none
+static Device *fails_on;           // of this device alone; null: of any
 static std::string message;
-static int context;
-static thread_local void *current;
 static const u64 page = 4096;
 
 static Result enqueue(Stream *s, Work w) {
-  if (sticky) return sticky;
+  if (s->device->sticky) return s->device->sticky;
   if (s->capturing) s->captured.push_back(std::move(w));
   else s->queue.push_back(std::move(w));
   return 0;
@@ -89,6 +98,7 @@ static double now() {
 }
 // finish does what is queued, for at most so many milliseconds where somebody only asks.
 static Result finish(Stream *s, u64 until = ~0ull, double patience = INFINITY) {
+  Result &sticky = s->device->sticky;
   double begin = now();
   while (!s->queue.empty() && s->taken < until && now() - begin < patience) {
     while (hung && patience == INFINITY) pause(); // as the driver's caller would, for ever
@@ -106,7 +116,7 @@ static Result finish(Stream *s, u64 until = ~0ull, double patience = INFINITY) {
 static std::map<Stream *, std::unique_ptr<Stream>> streams;
 static Result finish_all() {
   for (auto &s : streams) finish(s.first);
-  return sticky;
+  return current->sticky;
 }
 static bool page_locked(const void *p, size_t n) {
   auto i = pinned.upper_bound((u64)p);
@@ -127,9 +137,15 @@ void emu_configure(int late, u64 seed, int jobs, int races) { emu::configure({la
 u64 emu_fail_at(u64 n) {
   LOCK;
   u64 before = launched;
-  launched = 0, fails_at = n;
+  launched = 0, fails_at = n, fails_on = nullptr;
   return before;
 }
+// The same of the kernels of one device.
+void emu_fail_on(int device, u64 n) {
+  LOCK;
+  launched = 0, fails_at = n, fails_on = &devices[device];
+}
+void emu_set_devices(int n) { forced_devices = n; }
 void emu_set_capability(int c) { forced_capability = c; }
 const char *emu_message() { return message.c_str(); }
 void emu_revive() {
@@ -137,8 +153,9 @@ void emu_revive() {
   if (hung)
     for (auto &s : streams) s.first->queue.clear();
   hung = false;
-  finish_all();
-  sticky = 0, message.clear();
+  for (auto &s : streams) finish(s.first);
+  for (Device &d : devices) d.sticky = 0;
+  message.clear();
 }
 
 Result cuInit(u32) { return setting("GOPRM_EMU_NO_DEVICE", 0) ? NO_DEVICE : 0; }
@@ -147,12 +164,12 @@ Result cuDriverGetVersion(int *v) {
   return 0;
 }
 Result cuDeviceGetCount(int *n) {
-  *n = 1;
+  *n = device_count();
   return 0;
 }
 Result cuDeviceGet(int *d, int ordinal) {
-  *d = 0;
-  return ordinal ? INVALID_DEVICE : 0;
+  *d = ordinal;
+  return ordinal < device_count() ? 0 : INVALID_DEVICE;
 }
 Result cuDeviceGetName(char *name, int n, int) {
   snprintf(name, n, "emulated sm_%d", capability());
@@ -176,13 +193,13 @@ Result cuDeviceTotalMem_v2(size_t *n, int) {
   *n = memory();
   return 0;
 }
-Result cuDevicePrimaryCtxRetain(void **c, int) {
-  *c = &context;
+Result cuDevicePrimaryCtxRetain(void **c, int device) {
+  *c = &devices[device];
   return 0;
 }
 Result cuDevicePrimaryCtxRelease_v2(int) { return 0; }
 Result cuCtxSetCurrent(void *c) {
-  current = c;
+  current = (Device *)c;
   return 0;
 }
 #define CONTEXT \
@@ -191,7 +208,7 @@ Result cuCtxSetCurrent(void *c) {
 
 Result cuMemGetInfo_v2(size_t *free, size_t *total) {
   CONTEXT;
-  *total = memory(), *free = memory() - allocated;
+  *total = memory(), *free = memory() - current->allocated;
   return 0;
 }
 static bool any_capture() {
@@ -207,7 +224,7 @@ Result cuMemAlloc_v2(u64 *p, size_t n) {
   if (any_capture()) return CAPTURE_UNSUPPORTED;
   if (!n) return INVALID_VALUE;
   size_t used = (n + 255) / 256 * 256, mapped = (used + page - 1) / page * page + page;
-  if (allocated + used > memory()) return OUT_OF_MEMORY;
+  if (current->allocated + used > memory()) return OUT_OF_MEMORY;
   if (n < small) {
     *p = (u64)aligned_alloc(256, used + canary);
     if (!*p) return OUT_OF_MEMORY;
@@ -220,9 +237,9 @@ Result cuMemAlloc_v2(u64 *p, size_t n) {
     memset(at, poison, mapped - page);
     *p = (u64)(at + mapped - page - used);
   }
-  allocations[*p] = {n, mapped};
-  allocated += used;
-  return sticky;
+  allocations[*p] = {n, mapped, current};
+  current->allocated += used;
+  return current->sticky;
 }
 Result cuMemFree_v2(u64 p) {
   CONTEXT;
@@ -234,26 +251,26 @@ Result cuMemFree_v2(u64 p) {
   if (mapped) munmap((void *)(p + used + page - mapped), mapped);
   else {
     for (size_t k = n; k < used + canary; k++)
-      if (((unsigned char *)p)[k] != poison && !sticky) sticky = LAUNCH_FAILED, message = "memory was written past its end";
+      if (((unsigned char *)p)[k] != poison && !current->sticky) current->sticky = LAUNCH_FAILED, message = "memory was written past its end";
     free((void *)p);
   }
-  allocated -= used;
+  i->second.device->allocated -= used;
   allocations.erase(i);
-  return sticky;
+  return current->sticky;
 }
 Result cuMemHostAlloc(void **p, size_t n, u32) {
   CONTEXT;
   *p = aligned_alloc(4096, (n + 4095) / 4096 * 4096);
   if (!*p) return OUT_OF_MEMORY;
   pinned[(u64)*p] = n;
-  return sticky;
+  return current->sticky;
 }
 Result cuMemFreeHost(void *p) {
   CONTEXT;
   finish_all();
   if (!pinned.erase((u64)p)) return INVALID_VALUE;
   free(p);
-  return sticky;
+  return current->sticky;
 }
 // Page-locked memory is read when the copy's turn comes; other memory before the call returns.
 Result cuMemcpyHtoDAsync_v2(u64 to, const void *from, size_t n, Stream *s) {
@@ -307,13 +324,13 @@ Result cuModuleLoadDataEx(Module **m, const char *ptx, u32 n, int *options, void
   if (refuse && *refuse && strstr(ptx, (".entry " + std::string(refuse) + "(").c_str()))
     return refused("line 77; error   : Not a name of any known instruction: 'planted'", n, options, values);
   *m = new Module{ptx, {}};
-  return sticky;
+  return current->sticky;
 }
 Result cuModuleUnload(Module *m) {
   CONTEXT;
   finish_all();
   delete m;
-  return sticky;
+  return current->sticky;
 }
 Result cuModuleGetFunction(Function **f, Module *m, const char *name) {
   CONTEXT;
@@ -340,12 +357,13 @@ Result cuFuncSetAttribute(Function *f, int attribute, int v) {
 }
 Result cuLaunchKernel(Function *f, u32 gx, u32 gy, u32 gz, u32 bx, u32 by, u32 bz, u32 bytes, Stream *s, void **params, void **) {
   CONTEXT;
-  if (sticky) return sticky;
+  if (current->sticky) return current->sticky;
   if (!gx || !gy || gy > 65535 || gz != 1 || by != 1 || bz != 1 || !bx || bx > f->max_threads || bytes > f->max_shared) return INVALID_VALUE;
   auto values = std::make_shared<std::vector<std::vector<char>>>();
   for (size_t i = 0; i < f->entry->sizes.size(); i++) values->emplace_back((char *)params[i], (char *)params[i] + f->entry->sizes[i]);
   if (f->name.rfind("gemm_", 0) == 0 && f->name.find("_hopper") != std::string::npos && planted("GOPRM_EMU_FIRST_TILE", "1"))
     *(int *)values->back().data() = 1 << 30; // the number of blocks, which is how far the next tile is
+  Device *device = s->device;
   return enqueue(s, [=] {
     if (planted("GOPRM_EMU_HANG", f->name)) {
       hung = true;
@@ -353,7 +371,8 @@ Result cuLaunchKernel(Function *f, u32 gx, u32 gy, u32 gz, u32 bx, u32 by, u32 b
     }
     std::vector<void *> p;
     for (auto &v : *values) p.push_back(v.data());
-    std::string error = ++launched == fails_at ? "made to fail" : emu::launch(f->entry, gx, gy, bx, bytes, p.data());
+    bool counts = !fails_on || fails_on == device;
+    std::string error = counts && ++launched == fails_at ? "made to fail" : emu::launch(f->entry, gx, gy, bx, bytes, p.data());
     if (error.empty()) return 0;
     message = f->name + ": " + error;
     return (int)LAUNCH_FAILED;
@@ -372,7 +391,7 @@ Result cuTensorMapEncodeTiled(void *map, int type, u32 rank, u64 base, const u64
 
 Result cuStreamCreate(Stream **s, u32) {
   CONTEXT;
-  *s = new Stream;
+  *s = new Stream{current};
   streams[*s].reset(*s);
   return 0;
 }
@@ -391,7 +410,7 @@ Result cuEventCreate(Event **e, u32 flags) {
   CONTEXT;
   *e = new Event;
   if (!(flags & 2)) (*e)->reached = std::make_shared<double>(0);
-  return sticky;
+  return current->sticky;
 }
 Result cuEventRecord(Event *e, Stream *s) {
   CONTEXT;
@@ -402,11 +421,11 @@ Result cuEventRecord(Event *e, Stream *s) {
       return 0;
     });
   e->stream = s, e->at = s->taken + s->queue.size();
-  return sticky;
+  return current->sticky;
 }
 Result cuEventQuery(Event *e) { // some work is done with each question, as nothing else does any
   CONTEXT;
-  if (!e->stream || e->stream->taken >= e->at) return sticky;
+  if (!e->stream || e->stream->taken >= e->at) return current->sticky;
   Result r = finish(e->stream, e->at, 5);
   return r ? r : e->stream->taken >= e->at ? 0 : NOT_READY;
 }
@@ -417,11 +436,11 @@ Result cuEventElapsedTime(float *ms, Event *from, Event *to) {
     if (e->stream->taken < e->at) return NOT_READY;
   }
   *ms = (float)(*to->reached - *from->reached);
-  return sticky;
+  return current->sticky;
 }
 Result cuEventSynchronize(Event *e) {
   CONTEXT;
-  return e->stream ? finish(e->stream, e->at) : sticky;
+  return e->stream ? finish(e->stream, e->at) : current->sticky;
 }
 Result cuEventDestroy_v2(Event *e) {
   CONTEXT;
@@ -449,7 +468,7 @@ Result cuGraphInstantiateWithFlags(Graph **executable, Graph *g, u64) {
 }
 Result cuGraphLaunch(Graph *g, Stream *s) {
   CONTEXT;
-  if (sticky) return sticky;
+  if (current->sticky) return current->sticky;
   for (Work &w : g->work) enqueue(s, w);
   return 0;
 }
