@@ -343,8 +343,8 @@ func (m *Model) hasTrajectory() bool {
 }
 
 // Err is a *LostError when a file of the weights was cut short or changed while the model was open, a *DeviceLostError when the device, or
-// each of several, computes nothing any more, or says that its base is not the one it was made with, see OpenOptions.VerifyLater. Every call
-// returns it from then on; only Close is of use. nil: the model works.
+// each of several, computes nothing any more, or says that its base is not the one it was made with, see OpenOptions.VerifyLater. Every
+// call returns it from then on; only Close is of use. nil: the model works.
 func (m *Model) Err() error {
 	var first error
 	for _, d := range m.devices() {

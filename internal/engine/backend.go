@@ -87,7 +87,7 @@ func Prefer(device string) {
 // Open opens a device by name: "cpu", "cuda:0"; "" and "auto" take the preferred kind if it opens, else cpu.
 func Open(device string, opt Options) (Backend, error) {
 	if strings.Contains(device, ",") {
-		return nil, fmt.Errorf("device %q: this takes one device at a time; training takes several by ranks, a process each (docs/scale.md)", device)
+		return nil, fmt.Errorf("device %q: one device at a time; training takes several by ranks, a process each (docs/scale.md)", device)
 	}
 	kind, index := device, 0
 	if kind == "" || kind == "auto" {

@@ -114,7 +114,8 @@ func (m *metrics) batch(device string, texts, tokens int, took time.Duration) {
 
 var (
 	deviceUp    = prometheus.NewDesc("goprm_device_up", "1 while a device scores, 0 when it is lost.", []string{"device"}, nil)
-	deviceQueue = prometheus.NewDesc("goprm_device_queue_tokens", "Tokens that wait for a device or are being scored.", []string{"device"}, nil)
+	deviceQueue = prometheus.NewDesc("goprm_device_queue_tokens", "Tokens that wait for a device or are being scored.",
+		[]string{"device"}, nil)
 )
 
 // deviceGauges are of the devices of the model that is served.

@@ -38,11 +38,15 @@ static bool planted(const char *name, const std::string &kernel) {
   const char *v = getenv(name);
   return v && kernel == v;
 }
-static u64 memory() { return setting("GOPRM_EMU_MEMORY", 4ull << 30); }
+static u64 forced_memory; // by a test
+static u64 memory() { return forced_memory ? forced_memory : setting("GOPRM_EMU_MEMORY", 4ull << 30); }
+// Of a device that is to be as large as a real one, what it allocates is counted and has addresses, but no memory behind them from `small`
+// bytes on: copies leave it out, and kernels do nothing.
+static bool unbacked;
 
 struct Device { // its primary context too
   Result sticky = 0; // after a failed kernel the context is lost
-  u64 allocated = 0;
+  u64 allocated = 0, peak = 0;
 };
 static Device devices[8];
 static int forced_devices; // by a test
@@ -122,6 +126,10 @@ static bool page_locked(const void *p, size_t n) {
   auto i = pinned.upper_bound((u64)p);
   return i != pinned.begin() && (--i, (u64)p + n <= i->first + i->second);
 }
+static bool absent(u64 p) { // memory that is counted alone
+  auto i = allocations.upper_bound(p);
+  return unbacked && i != allocations.begin() && (--i)->second.mapped;
+}
 static bool inside(u64 p, size_t n) {
   auto i = allocations.upper_bound(p);
   if (i == allocations.begin()) return false;
@@ -144,6 +152,14 @@ u64 emu_fail_at(u64 n) {
 void emu_fail_on(int device, u64 n) {
   LOCK;
   launched = 0, fails_at = n, fails_on = &devices[device];
+}
+void emu_set_memory(u64 bytes, int without) { forced_memory = bytes, unbacked = without; }
+// The most bytes of a device that were allocated at once since the last call.
+u64 emu_peak(int device) {
+  LOCK;
+  u64 peak = devices[device].peak;
+  devices[device].peak = devices[device].allocated;
+  return peak;
 }
 void emu_set_devices(int n) { forced_devices = n; }
 void emu_set_capability(int c) { forced_capability = c; }
@@ -231,14 +247,16 @@ Result cuMemAlloc_v2(u64 *p, size_t n) {
     memset((void *)*p, poison, used + canary);
     mapped = 0;
   } else {
-    char *at = (char *)mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *at = (char *)mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (at == MAP_FAILED) return OUT_OF_MEMORY;
     mprotect(at + mapped - page, page, PROT_NONE);
-    memset(at, poison, mapped - page);
+    if (unbacked) mprotect(at, mapped, PROT_NONE);
+    else memset(at, poison, mapped - page);
     *p = (u64)(at + mapped - page - used);
   }
   allocations[*p] = {n, mapped, current};
   current->allocated += used;
+  if (current->peak < current->allocated) current->peak = current->allocated;
   return current->sticky;
 }
 Result cuMemFree_v2(u64 p) {
@@ -277,6 +295,7 @@ Result cuMemcpyHtoDAsync_v2(u64 to, const void *from, size_t n, Stream *s) {
   CONTEXT;
   if (!inside(to, n)) return INVALID_VALUE;
   if (s->capturing) return CAPTURE_UNSUPPORTED;
+  if (absent(to)) return 0;
   if (page_locked(from, n))
     return enqueue(s, [=] {
       memcpy((void *)to, from, n);
@@ -292,6 +311,10 @@ Result cuMemcpyDtoHAsync_v2(void *to, u64 from, size_t n, Stream *s) {
   CONTEXT;
   if (!inside(from, n)) return INVALID_VALUE;
   if (s->capturing) return CAPTURE_UNSUPPORTED;
+  if (absent(from)) return enqueue(s, [=] {
+    memset(to, 0, n);
+    return 0;
+  });
   return enqueue(s, [=] {
     memcpy(to, (void *)from, n);
     return 0;
@@ -300,6 +323,7 @@ Result cuMemcpyDtoHAsync_v2(void *to, u64 from, size_t n, Stream *s) {
 Result cuMemsetD8Async(u64 to, unsigned char v, size_t n, Stream *s) {
   CONTEXT;
   if (!inside(to, n)) return INVALID_VALUE;
+  if (absent(to)) return 0;
   return enqueue(s, [=] {
     memset((void *)to, v, n);
     return 0;
@@ -364,6 +388,7 @@ Result cuLaunchKernel(Function *f, u32 gx, u32 gy, u32 gz, u32 bx, u32 by, u32 b
   if (f->name.rfind("gemm_", 0) == 0 && f->name.find("_hopper") != std::string::npos && planted("GOPRM_EMU_FIRST_TILE", "1"))
     *(int *)values->back().data() = 1 << 30; // the number of blocks, which is how far the next tile is
   Device *device = s->device;
+  if (unbacked) return enqueue(s, [] { return 0; });
   return enqueue(s, [=] {
     if (planted("GOPRM_EMU_HANG", f->name)) {
       hung = true;
