@@ -20,6 +20,20 @@ func (e *LostError) Error() string { return e.Err.Error() }
 // Unwrap returns what happened to the file.
 func (e *LostError) Unwrap() error { return e.Err }
 
+// DeviceLostError says that a device computes nothing any more in this process, since a kernel failed there or never ended, or the
+// hardware did. A model on several devices goes on with the others.
+type DeviceLostError struct {
+	Device string // e.g. cuda:1
+	Err    error
+}
+
+func (e *DeviceLostError) Error() string {
+	return fmt.Sprintf("device %s is lost, for this process: %v", e.Device, e.Err)
+}
+
+// Unwrap returns what the driver said.
+func (e *DeviceLostError) Unwrap() error { return e.Err }
+
 // TooLongError says that a text, or one step of it with its problem, has more tokens than the model reads at once.
 type TooLongError = data.TooLongError
 

@@ -23,7 +23,9 @@ import (
 
 // OpenOptions say how to open a model for scoring; the zero value chooses everything.
 type OpenOptions struct {
-	Device  string // auto, cpu, cuda:0
+	// Device is auto, cpu, cuda:0, or several GPUs, as cuda:0,cuda:1: each holds the whole model, and texts go to the one with the fewest
+	// tokens to read.
+	Device  string
 	Backend string // auto, portable, avx2, avx512, avx512bf16, ...
 	Threads int    // 0: as many as Go uses; changes no score
 	// DType is of the arithmetic: auto, f32, f64, bf16 on a GPU or a CPU with AVX512_BF16, or int8 on the CPU, whose projections multiply
@@ -79,6 +81,7 @@ type Model struct {
 	badWeights      func() error // names a tensor that holds NaN or Inf; it reads all weights, once
 	info            ModelInfo
 	queue           textQueue
+	replicas        []*Model   // on further devices
 	hashing         sync.Mutex // of the folder's content, which is remembered
 	closing         sync.Once
 	closed          error // of Close
@@ -142,7 +145,27 @@ func (m *Model) open(opt OpenOptions) error {
 	if err := m.setText(opt.MaxTokens); err != nil {
 		return err
 	}
-	var err error
+	devices, err := deviceList(opt.Device)
+	if err != nil {
+		return err
+	}
+	opt.Device = devices[0]
+	if err := m.bringTo(opt); err != nil {
+		return err
+	}
+	if err := m.replicate(devices[1:], opt); err != nil || opt.CacheTokens == nil {
+		return err
+	}
+	for _, d := range m.devices() {
+		if _, err := d.keepPrefixes(opt.CacheTokens); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bringTo brings the model to the device of the options.
+func (m *Model) bringTo(opt OpenOptions) (err error) {
 	if m.backend, err = openBackend(opt.Device, opt.Backend, opt.DType, opt.Threads); err != nil {
 		return err
 	}
@@ -197,10 +220,7 @@ func (m *Model) open(opt OpenOptions) error {
 		Alpha: m.card.Alpha, Threshold: m.card.Threshold, MaxTokens: m.card.Text.MaxTokens,
 		HiddenSize: m.folder.Config.HiddenSize, Layers: m.folder.Config.NumHiddenLayers, HasTrajectory: m.hasTrajectory(),
 	}
-	if opt.CacheTokens != nil {
-		_, err = m.keepPrefixes(opt.CacheTokens)
-	}
-	return err
+	return nil
 }
 
 // recognise finds the format, and what a public format stands for.
@@ -322,37 +342,60 @@ func (m *Model) hasTrajectory() bool {
 	return slices.Contains(m.card.Parts, modelfolder.PartTrajectory)
 }
 
-// Err is a *LostError when a file of the weights was cut short or changed while the model was open, or says that its base is not the one
-// it was made with, see OpenOptions.VerifyLater. Every call returns it from then on;
-// only Close is of use. nil: the model works.
+// Err is a *LostError when a file of the weights was cut short or changed while the model was open, a *DeviceLostError when the device, or
+// each of several, computes nothing any more, or says that its base is not the one it was made with, see OpenOptions.VerifyLater. Every
+// call returns it from then on; only Close is of use. nil: the model works.
 func (m *Model) Err() error {
+	var first error
+	for _, d := range m.devices() {
+		err := d.lost()
+		if err == nil {
+			return nil
+		}
+		first = cmp.Or(first, err)
+	}
+	return first
+}
+
+// lost is why the model is of no more use on the device that m itself is on.
+func (m *Model) lost() error {
 	m.queue.mu.Lock()
 	defer m.queue.mu.Unlock()
 	return m.queue.lost
 }
 
-// Close waits for the run at hand, then unmaps the weights and releases the device. Calls that wait, and all later ones, fail with
+// Close waits for the run at hand, then unmaps the weights and releases the devices. Calls that wait, and all later ones, fail with
 // ErrClosed. It may be called several times.
 func (m *Model) Close() error {
 	m.closing.Do(func() {
-		m.queue.close()
-		m.closed = m.release()
+		var failed []error
+		for _, d := range m.devices() {
+			d.queue.close()
+		}
+		for _, d := range m.devices() {
+			failed = append(failed, d.leave())
+		}
+		if m.referenceFolder != nil {
+			failed = append(failed, m.referenceFolder.Close())
+		}
+		m.closed = errors.Join(append(failed, m.folder.Close())...)
 	})
 	return m.closed
 }
 
-func (m *Model) release() error {
+// leave gives up the device.
+func (m *Model) leave() error {
 	var failed []error
 	for _, n := range []*nnet.Network{m.network, m.reference} {
 		if n != nil {
 			failed = append(failed, n.Close())
 		}
 	}
-	if m.referenceFolder != nil {
-		failed = append(failed, m.referenceFolder.Close())
-	}
 	if m.backend != nil {
 		failed = append(failed, m.backend.Close())
 	}
-	return errors.Join(append(failed, m.folder.Close())...)
+	if err := errors.Join(failed...); m.lost() == nil { // of a lost device nothing can be given back
+		return err
+	}
+	return nil
 }

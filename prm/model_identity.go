@@ -4,7 +4,7 @@ package prm
 func (m *Model) ContentHash() (string, error) {
 	m.hashing.Lock()
 	defer m.hashing.Unlock()
-	if err := m.queue.check(); err != nil {
+	if err := m.usable(); err != nil {
 		return "", err
 	}
 	return m.folder.ContentHash()

@@ -28,6 +28,7 @@ type textQueue struct {
 	waiting  []*call // those with texts that wait, in the order in which they came
 	now      float64 // virtual time, in tokens
 	draining bool    // a goroutine takes what waits
+	reading  int     // tokens of the run at hand
 	closed   bool
 	lost     error // why texts are not read any more
 }
@@ -245,8 +246,21 @@ func (q *textQueue) take() (batch []piece) {
 	if calls > 0 {
 		q.now += float64(tokens) / float64(calls)
 	}
-	q.draining = len(batch) > 0
+	q.draining, q.reading = len(batch) > 0, tokens
 	return batch
+}
+
+// load is how many tokens are read or wait.
+func (q *textQueue) load() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	tokens := q.reading
+	for _, c := range q.waiting {
+		for _, t := range c.texts {
+			tokens += t.tokens
+		}
+	}
+	return tokens
 }
 
 // first is the place of the call whose next run would end first; of several it is the one that came first.

@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/mmap"
 	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/prefix"
@@ -15,7 +16,7 @@ import (
 func (m *Model) readTexts(ctx context.Context, texts []*queued) {
 	err := m.readTogether(ctx, texts)
 	for i, t := range texts {
-		if t.err = err; err == nil || len(texts) == 1 || m.Err() != nil {
+		if t.err = err; err == nil || len(texts) == 1 || m.lost() != nil {
 			continue
 		}
 		if t.err = t.call.ctx.Err(); t.err == nil {
@@ -25,9 +26,9 @@ func (m *Model) readTexts(ctx context.Context, texts []*queued) {
 }
 
 // readTogether runs the network over the texts. A panic is an error: it concerns these texts, and others may do without what broke. A
-// weight file that is lost concerns all texts.
+// weight file or a device that is lost concerns all texts.
 func (m *Model) readTogether(ctx context.Context, texts []*queued) error {
-	if err := m.Err(); err != nil {
+	if err := m.lost(); err != nil {
 		return err
 	}
 	err := m.tryTogether(ctx, texts)
@@ -35,12 +36,16 @@ func (m *Model) readTogether(ctx context.Context, texts []*queued) error {
 		m.queue.lose(other)
 		return other
 	}
-	if !mmap.Lost(err) {
+	switch {
+	case mmap.Lost(err):
+		err = &LostError{err}
+	case engine.DeviceLost(err):
+		err = &DeviceLostError{m.device(), err}
+	default:
 		return err
 	}
-	lost := &LostError{err}
-	m.queue.lose(lost)
-	return lost
+	m.queue.lose(err)
+	return err
 }
 
 func (m *Model) tryTogether(ctx context.Context, texts []*queued) (err error) {

@@ -23,8 +23,10 @@ func (m *Model) openReference(dir string, spec nnet.Spec) (err error) {
 	case !implicit:
 		return nil
 	}
-	if m.referenceFolder, err = modelfolder.Open(dir, ""); err != nil {
-		return err
+	if m.referenceFolder == nil { // else that of the first device
+		if m.referenceFolder, err = modelfolder.Open(dir, ""); err != nil {
+			return err
+		}
 	}
 	config := m.referenceFolder.Config
 	if config.VocabSize != m.folder.Config.VocabSize {

@@ -108,7 +108,7 @@ func (m *Model) Tokens(t *data.Trajectory) (int, error) {
 // The sequence ends after an error.
 func (m *Model) ScoreAll(ctx context.Context, trajectories iter.Seq2[*data.Trajectory, error], opt ScoreOptions) iter.Seq2[*Score, error] {
 	return func(yield func(*Score, error) bool) {
-		if err := cmp.Or(m.queue.check(), opt.Validate()); err != nil {
+		if err := cmp.Or(m.usable(), opt.Validate()); err != nil {
 			yield(nil, err)
 			return
 		}
@@ -138,7 +138,7 @@ func (m *Model) ScoreAll(ctx context.Context, trajectories iter.Seq2[*data.Traje
 				}
 				return
 			}
-			if (b.tokens+text.tokens > opt.Tokens || len(b.trajectories) == scoreChunk) && !b.flush(ctx, yield) {
+			if (b.tokens+text.tokens > opt.Tokens*len(m.devices()) || len(b.trajectories) == scoreChunk) && !b.flush(ctx, yield) {
 				return
 			}
 			b.add(t, text)
@@ -170,7 +170,7 @@ func (b *scoreBatch) add(t *data.Trajectory, text *queued) {
 
 // flush scores what was added and reports whether to go on. Nothing of the model is held while the scores are taken.
 func (b *scoreBatch) flush(ctx context.Context, yield func(*Score, error) bool) bool {
-	if err := b.model.queue.do(ctx, b.texts, b.opt.Tokens); err != nil {
+	if err := b.model.read(ctx, b.texts, b.opt.Tokens); err != nil {
 		yield(nil, err)
 		return false
 	}

@@ -19,6 +19,7 @@ import (
 // A session is a few strings and may be dropped at any time. It is safe for concurrent use: appends take turns, in no certain order.
 type Session struct {
 	model *Model
+	home  *Model        // on the device that has the session's keys and values
 	turn  chan struct{} // holds a value while a step is appended
 
 	mu             sync.Mutex
@@ -29,21 +30,18 @@ type Session struct {
 // Session begins a trajectory of the problem, without steps. The first session of a model brings the cache that OpenOptions.CacheTokens
 // describes.
 func (m *Model) Session(problem string) (*Session, error) {
-	if err := m.queue.check(); err != nil {
+	if err := m.usable(); err != nil {
 		return nil, err
 	}
 	t := data.Trajectory{Problem: problem}
 	if err := t.Validate(); err != nil {
 		return nil, err
 	}
-	if err := m.planCache(); err != nil {
+	home := m.leastLoaded()
+	if err := home.planCache(); err != nil {
 		return nil, err
 	}
-	return newSession(m, t, 0, 0), nil
-}
-
-func newSession(m *Model, t data.Trajectory, tokens, reused int) *Session {
-	return &Session{model: m, turn: make(chan struct{}, 1), trajectory: t, tokens: tokens, reused: reused}
+	return &Session{model: m, home: home, turn: make(chan struct{}, 1), trajectory: t}, nil
 }
 
 // Append adds thinking steps and scores the trajectory as it is then. After an error the session is as it was before.
@@ -65,7 +63,15 @@ func (s *Session) add(ctx context.Context, change func(*data.Trajectory)) (*Scor
 	}
 	m, next := s.model, s.Trajectory()
 	change(next)
-	if err := m.queue.check(); err != nil {
+	if s.home.lost() != nil { // for good: another device takes over, if there is one
+		s.mu.Lock()
+		s.home = m.leastLoaded()
+		s.mu.Unlock()
+	}
+	if err := s.home.queue.check(); err != nil {
+		return nil, err
+	}
+	if err := s.home.planCache(); err != nil {
 		return nil, err
 	}
 	bare, text, err := m.text(ctx, next, 0)
@@ -73,7 +79,7 @@ func (s *Session) add(ctx context.Context, change func(*data.Trajectory)) (*Scor
 		return nil, err
 	}
 	text.session = true
-	if err := m.queue.do(ctx, []*queued{text}, defaultScoreTokens); err != nil {
+	if err := s.home.queue.do(ctx, []*queued{text}, defaultScoreTokens); err != nil {
 		return nil, err
 	}
 	if text.err != nil {
@@ -89,7 +95,8 @@ func (s *Session) add(ctx context.Context, change func(*data.Trajectory)) (*Scor
 func (s *Session) Fork() *Session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return newSession(s.model, copied(s.trajectory), s.tokens, s.reused)
+	return &Session{model: s.model, home: s.home, turn: make(chan struct{}, 1), trajectory: copied(s.trajectory), tokens: s.tokens,
+		reused: s.reused}
 }
 
 // Trajectory is a copy of what was appended.
@@ -119,4 +126,8 @@ func (s *Session) Reused() int {
 }
 
 // Cache says what the model keeps of texts, or why it keeps nothing.
-func (s *Session) Cache() CacheInfo { return s.model.Cache() }
+func (s *Session) Cache() CacheInfo {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.home.Cache()
+}

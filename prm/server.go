@@ -238,11 +238,21 @@ func (m *Model) serving(opt ServerOptions) (*servedModel, error) {
 			s.info.Mark, s.mark = mark, id
 		}
 	}
-	return s, m.queue.exclusive(func() error {
-		if s.cache = m.Cache(); opt.CacheTokens == nil && s.cache.Tokens > 0 {
+	for _, d := range slices.Backward(m.devices()) { // the first one's is told
+		if s.cache, err = d.serveCache(opt.CacheTokens); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// serveCache gives the model's device the cache that a server is to have.
+func (m *Model) serveCache(want *int) (info CacheInfo, err error) {
+	return info, m.queue.exclusive(func() error {
+		if info = m.Cache(); want == nil && info.Tokens > 0 {
 			return m.startCache()
 		}
-		s.cache, err = m.keepPrefixes(cmp.Or(opt.CacheTokens, m.cache.want))
+		info, err = m.keepPrefixes(cmp.Or(want, m.cache.want))
 		return err
 	})
 }
@@ -302,12 +312,18 @@ func tooLarge(err error) error {
 	return &served.RequestError{Status: http.StatusRequestEntityTooLarge, Err: err}
 }
 
-// lost marks an error by which the server knows that its model is of no more use.
-func lost(err error) error {
+// lost marks an error by which the server knows that its model is of no more use, and that of a device beside which others go on.
+func (s *servedModel) lost(err error) error {
 	if gone := new(LostError); errors.As(err, &gone) {
 		return fmt.Errorf("%w: %w", served.ErrLost, err)
 	}
-	return err
+	if gone := new(DeviceLostError); !errors.As(err, &gone) {
+		return err
+	}
+	if s.model.Err() != nil {
+		return fmt.Errorf("%w: %w", served.ErrLost, err)
+	}
+	return &served.RequestError{Status: http.StatusServiceUnavailable, Err: err}
 }
 
 func (s *servedModel) RenderTokens(ids []int32) (served.Text, error) {
@@ -357,7 +373,35 @@ func (s *servedModel) Surround() (before, after []int32, err error) {
 	return tokenizer.Surround(s.model.folder.TextDir)
 }
 
+// Devices is part of served.Spread.
+func (s *servedModel) Devices() (list []served.Device) {
+	for _, d := range s.model.devices() {
+		list = append(list, servedDevice{s, d})
+	}
+	return list
+}
+
+// servedDevice is a model on one of its devices.
+type servedDevice struct {
+	*servedModel
+	on *Model
+}
+
+// Device is its name.
+func (d servedDevice) Device() string { return d.on.device() }
+
+// Lost is part of served.Losable.
+func (d servedDevice) Lost() error { return d.on.lost() }
+
+func (d servedDevice) Score(ctx context.Context, texts []served.Text) ([]served.Score, error) {
+	return d.scoreOn(ctx, d.on, texts)
+}
+
 func (s *servedModel) Score(ctx context.Context, texts []served.Text) ([]served.Score, error) {
+	return s.scoreOn(ctx, s.model.leastLoaded(), texts)
+}
+
+func (s *servedModel) scoreOn(ctx context.Context, device *Model, texts []served.Text) ([]served.Score, error) {
 	list, given := make([]*queued, len(texts)), make([]*data.Trajectory, len(texts))
 	for i, t := range texts {
 		alone, uncached := t.(served.Uncached)
@@ -368,12 +412,12 @@ func (s *servedModel) Score(ctx context.Context, texts []served.Text) ([]served.
 		list[i], given[i] = newQueued(r.examples), r.trajectory // a text may be asked for again while a former call still has it
 		list[i].uncached = uncached
 	}
-	if err := s.model.queue.share(ctx, list, s.opt.Tokens, served.LongText); err != nil {
-		return nil, lost(err)
+	if err := device.queue.share(ctx, list, s.opt.Tokens, served.LongText); err != nil {
+		return nil, s.lost(err)
 	}
 	out := make([]served.Score, len(texts))
 	for i, text := range list {
-		if out[i] = (served.Score{Err: lost(text.err), Cached: text.reused}); text.err != nil {
+		if out[i] = (served.Score{Err: s.lost(text.err), Cached: text.reused}); text.err != nil {
 			continue
 		}
 		if given[i] == nil {

@@ -48,10 +48,18 @@ func TestServerRefusesTooMuch(t *testing.T) {
 
 // The two branches of a lost model's error meet here.
 func TestLostModelIsToldToTheServer(t *testing.T) {
-	err := lost(&LostError{errors.New("model.safetensors: cut at 12 bytes")})
+	s := &servedModel{model: &Model{}}
+	err := s.lost(&LostError{errors.New("model.safetensors: cut at 12 bytes")})
 	require.ErrorIs(t, err, served.ErrLost)
 	require.ErrorAs(t, err, new(*LostError))
 	require.ErrorContains(t, err, "model.safetensors: cut at 12 bytes")
-	require.NotErrorIs(t, lost(ErrClosed), served.ErrLost)
-	require.NoError(t, lost(nil))
+	require.NotErrorIs(t, s.lost(ErrClosed), served.ErrLost)
+	require.NoError(t, s.lost(nil))
+	gone := &DeviceLostError{"cuda:1", errors.New("a kernel failed")}
+	err = s.lost(gone)
+	require.ErrorContains(t, err, "device cuda:1 is lost, for this process: a kernel failed")
+	require.NotErrorIs(t, err, served.ErrLost, "another device goes on")
+	require.Equal(t, 503, err.(*served.RequestError).Status)
+	s.model.queue.lose(gone)
+	require.ErrorIs(t, s.lost(gone), served.ErrLost, "none does")
 }

@@ -32,10 +32,10 @@ func (s *servedModel) NextToken(ctx context.Context, texts [][]int32, labels []i
 	}
 	states, err := m.lastStates(ctx, list, s.opt.Tokens)
 	if err != nil {
-		return nil, lost(err)
+		return nil, s.lost(err)
 	}
 	logits, err := m.labelLogits(ctx, states, labels, all)
-	return logits, lost(err)
+	return logits, s.lost(err)
 }
 
 func checkIDs(what string, ids []int32, vocabulary int) error {
@@ -58,9 +58,10 @@ func (m *Model) lastStates(ctx context.Context, list []*data.Example, tokens int
 	width := m.folder.Config.HiddenSize
 	for _, batch := range batches {
 		var values []float64
-		err := m.queue.exclusive(func() (err error) { // others have their turn between two
+		device := m.leastLoaded()
+		err := device.queue.exclusive(func() (err error) { // others have their turn between two
 			if err = ctx.Err(); err == nil {
-				values, err = m.network.FeatureValues(ctx, batch)
+				values, err = device.network.FeatureValues(ctx, batch)
 			}
 			return err
 		})

@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"unsafe"
 )
@@ -87,6 +89,9 @@ func Prefer(device string) {
 
 // Open opens a device by name: "cpu", "cuda:0"; "" and "auto" take the preferred kind if it opens, else cpu.
 func Open(device string, opt Options) (Backend, error) {
+	if strings.Contains(device, ",") {
+		return nil, fmt.Errorf("device %q: one device at a time; training takes several by ranks, a process each (docs/scale.md)", device)
+	}
 	kind, index := device, 0
 	if kind == "" || kind == "auto" {
 		registry.Lock()
@@ -168,6 +173,12 @@ type MemoryError struct {
 
 func (e *MemoryError) Error() string {
 	return fmt.Sprintf("out of memory on %s: %d bytes wanted, %d of %d free, %d held here", e.Device, e.Wanted, e.Free, e.Total, e.Held)
+}
+
+// DeviceLost tells of an error whether the device answers nothing any more in this process.
+func DeviceLost(err error) bool {
+	var lost interface{ DeviceLost() bool }
+	return errors.As(err, &lost) && lost.DeviceLost()
 }
 
 // HostMemory marks backends whose kernels also read and write memory that lies on the host, more slowly.

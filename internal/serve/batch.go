@@ -11,14 +11,14 @@ import (
 	"time"
 
 	"github.com/goprm/goprm/internal/anyctx"
+	"github.com/goprm/goprm/internal/served"
 )
 
-// batcher collects texts and scores them in batches, in the order in which they came. Long texts are scored beside the batches, which
-// the model shares fairly.
+// batcher collects the texts of one device and scores them in batches, in the order in which they came. Long texts are scored beside the
+// batches, which the device shares fairly.
 type batcher struct {
-	model   Model
+	device  served.Device
 	tokens  int
-	limit   int
 	wait    time.Duration
 	metrics *metrics
 	wake    chan struct{} // holds a value when there is something to look at
@@ -26,10 +26,13 @@ type batcher struct {
 
 	mu     sync.Mutex
 	queue  []item
-	queued int // tokens
+	queued int // tokens that wait, and of long texts
+	active int // tokens of the batch at hand
 	closed bool
 	speed  float64 // tokens a second, lately
 	long   int     // long texts that are being scored
+
+	pass func([]item) bool // takes what waits for a device that is lost, if there is another
 
 	ctx  context.Context // of what is being scored; ends when close has lost its patience
 	stop context.CancelFunc
@@ -56,35 +59,12 @@ type job struct {
 // batchTexts bounds the texts of a batch, whatever their tokens.
 const batchTexts = 512
 
-func newBatcher(model Model, opt Options) *batcher {
+func newBatcher(device served.Device, opt Options) *batcher {
 	b := &batcher{
-		model: model, tokens: opt.BatchTokens, limit: opt.Queue, wait: opt.MaxWait, wake: make(chan struct{}, 1), ended: make(chan struct{}),
+		device: device, tokens: opt.BatchTokens, wait: opt.MaxWait, wake: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
 	b.ctx, b.stop = context.WithCancel(context.Background())
 	return b
-}
-
-// score has the texts scored; the errors name the text.
-func (b *batcher) score(ctx context.Context, texts []Text) ([]Score, error) {
-	if len(texts) == 0 {
-		return nil, nil
-	}
-	j := &job{ctx: ctx, texts: texts, scores: make([]Score, len(texts)), errors: make([]error, len(texts)), done: make(chan struct{})}
-	j.left.Store(int64(len(texts)))
-	if err := b.put(j); err != nil {
-		return nil, err
-	}
-	select {
-	case <-j.done:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	for i, err := range j.errors {
-		if err != nil {
-			return nil, at(i, len(texts), err)
-		}
-	}
-	return j.scores, nil
 }
 
 // at names a request's text by its number, if it has several.
@@ -95,25 +75,21 @@ func at(i, n int, err error) error {
 	return fmt.Errorf("text %d: %w", i, err)
 }
 
-func (b *batcher) put(j *job) error {
+// add takes texts, unless the batcher is closed.
+func (b *batcher) add(list []item) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	switch {
-	case b.closed:
-		return withStatus(http.StatusServiceUnavailable, errDraining)
-	case len(j.texts) > b.limit:
-		return withStatus(http.StatusRequestEntityTooLarge, fmt.Errorf("%d texts, at most %d are taken at once", len(j.texts), b.limit))
-	case len(b.queue)+b.long+len(j.texts) > b.limit:
-		return withStatus(http.StatusTooManyRequests, fmt.Errorf("%d texts are waiting; ask again", len(b.queue)+b.long))
+	if b.closed {
+		return false
 	}
-	now := time.Now()
 	var long []item
-	for i, t := range j.texts {
-		b.queued += t.Tokens()
-		if t.Tokens() > LongText {
-			long = append(long, item{j, i, now})
+	for _, i := range list {
+		n := i.job.texts[i.at].Tokens()
+		b.queued += n
+		if n > LongText {
+			long = append(long, i)
 		} else {
-			b.queue = append(b.queue, item{j, i, now})
+			b.queue = append(b.queue, i)
 		}
 	}
 	if len(long) > 0 {
@@ -121,7 +97,7 @@ func (b *batcher) put(j *job) error {
 		b.all.Go(func() { b.beside(long) })
 	}
 	b.signal()
-	return nil
+	return true
 }
 
 func (b *batcher) signal() {
@@ -161,7 +137,12 @@ func (b *batcher) run() {
 		if batch == nil {
 			return
 		}
-		b.do(batch)
+		if b.device.Lost() == nil || !b.pass(batch) {
+			b.do(batch)
+		}
+		b.mu.Lock()
+		b.active = 0
+		b.mu.Unlock()
 	}
 }
 
@@ -215,7 +196,7 @@ func (b *batcher) take() (batch []item, wait time.Duration, closed bool) {
 	}
 	batch = append(batch, b.queue[:n]...)
 	b.queue = append(b.queue[:0], b.queue[n:]...)
-	b.queued -= tokens
+	b.queued, b.active = b.queued-tokens, tokens
 	return batch, 0, false
 }
 
@@ -258,7 +239,7 @@ func (b *batcher) guarded(ctx context.Context, texts []Text) (scores []Score, er
 			err = fmt.Errorf("internal error: %v", r)
 		}
 	}()
-	scores, err = b.model.Score(ctx, texts)
+	scores, err = b.device.Score(ctx, texts)
 	if err == nil && len(scores) != len(texts) {
 		err = errors.New("internal error: the model lost a text")
 	}
@@ -266,7 +247,7 @@ func (b *batcher) guarded(ctx context.Context, texts []Text) (scores []Score, er
 }
 
 func (b *batcher) measured(texts, tokens int, took time.Duration) {
-	b.metrics.batch(texts, tokens, took)
+	b.metrics.batch(b.device.Device(), texts, tokens, took)
 	speed := float64(tokens) / max(took.Seconds(), 1e-6)
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -274,6 +255,13 @@ func (b *batcher) measured(texts, tokens int, took time.Duration) {
 		b.speed = speed
 	}
 	b.speed += (speed - b.speed) / 8
+}
+
+// load is how many tokens wait or are being scored.
+func (b *batcher) load() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.queued + b.active
 }
 
 // retryAfter is how many seconds what waits will take, from 1 to 60.

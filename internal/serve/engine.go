@@ -16,7 +16,7 @@ type engine struct {
 	info    Info
 	unit    unitScale
 	blend   struct{ outcome, process float64 }
-	batches *batcher
+	batches *lanes
 	page    page
 
 	// The server's lock guards these.
@@ -38,9 +38,7 @@ func (s *Server) newEngine(model Model) (*engine, error) {
 	if e.page, err = e.newPage(!s.tokens.none()); err != nil {
 		return nil, err
 	}
-	e.batches = newBatcher(model, s.opt)
-	e.batches.metrics = s.metrics
-	go e.batches.run()
+	e.batches = newLanes(model, s.opt, s.metrics)
 	return e, nil
 }
 

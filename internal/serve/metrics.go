@@ -31,6 +31,8 @@ type metrics struct {
 	batches  prometheus.Histogram
 	inBatch  prometheus.Histogram
 	running  prometheus.Histogram
+
+	deviceBatches, deviceTexts, deviceTokens, deviceSeconds *prometheus.CounterVec
 }
 
 func newMetrics(s *Server) *metrics {
@@ -73,6 +75,11 @@ func newMetrics(s *Server) *metrics {
 	m.inBatch = histogram("goprm_batch_texts", "Texts of a batch.", 1, 2, 10)
 	m.batches = histogram("goprm_batch_tokens", "Tokens of a batch.", 64, 2, 12)
 	m.running = histogram("goprm_batch_seconds", "Time that a batch takes.", 0.001, 2, 18)
+	m.deviceBatches = counters("goprm_device_batches_total", "Batches that a device scored, or failed to.", "device")
+	m.deviceTexts = counters("goprm_device_texts_total", "Texts of a device's batches.", "device")
+	m.deviceTokens = counters("goprm_device_tokens_total", "Tokens of a device's batches.", "device")
+	m.deviceSeconds = counters("goprm_device_seconds_total", "Time that a device's batches took.", "device")
+	m.registry.MustRegister(deviceGauges{s})
 	gauge := func(name, help string, value func() int64) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value()) }))
 	}
@@ -95,10 +102,38 @@ func newMetrics(s *Server) *metrics {
 	return m
 }
 
-func (m *metrics) batch(texts, tokens int, took time.Duration) {
+func (m *metrics) batch(device string, texts, tokens int, took time.Duration) {
+	m.deviceBatches.WithLabelValues(device).Inc()
+	m.deviceTexts.WithLabelValues(device).Add(float64(texts))
+	m.deviceTokens.WithLabelValues(device).Add(float64(tokens))
+	m.deviceSeconds.WithLabelValues(device).Add(took.Seconds())
 	m.inBatch.Observe(float64(texts))
 	m.batches.Observe(float64(tokens))
 	m.running.Observe(took.Seconds())
+}
+
+var (
+	deviceUp    = prometheus.NewDesc("goprm_device_up", "1 while a device scores, 0 when it is lost.", []string{"device"}, nil)
+	deviceQueue = prometheus.NewDesc("goprm_device_queue_tokens", "Tokens that wait for a device or are being scored.",
+		[]string{"device"}, nil)
+)
+
+// deviceGauges are of the devices of the model that is served.
+type deviceGauges struct{ server *Server }
+
+// Describe is part of prometheus.Collector.
+func (deviceGauges) Describe(c chan<- *prometheus.Desc) { c <- deviceUp; c <- deviceQueue }
+
+// Collect is part of prometheus.Collector.
+func (g deviceGauges) Collect(c chan<- prometheus.Metric) {
+	for _, b := range g.server.current().batches.list {
+		up := 1.0
+		if b.device.Lost() != nil {
+			up = 0
+		}
+		c <- prometheus.MustNewConstMetric(deviceUp, prometheus.GaugeValue, up, b.device.Device())
+		c <- prometheus.MustNewConstMetric(deviceQueue, prometheus.GaugeValue, float64(b.load()), b.device.Device())
+	}
 }
 
 func (m *metrics) scored(texts []Text, scores []Score) {

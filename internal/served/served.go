@@ -119,6 +119,18 @@ type Losable interface {
 	Lost() error
 }
 
+// Spread is a model on several devices, each with a queue of its own.
+type Spread interface {
+	Devices() []Device
+}
+
+// Device is a model on one device. Lost says why it computes nothing there any more.
+type Device interface {
+	Losable
+	Device() string // its name, e.g. cuda:0
+	Score(ctx context.Context, texts []Text) ([]Score, error)
+}
+
 // RequestError is an error with the HTTP status that it is answered with.
 type RequestError struct {
 	Status int

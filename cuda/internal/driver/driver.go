@@ -84,6 +84,17 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s: %s (%d): %s", e.Call, e.Name, e.Code, e.Text)
 }
 
+// lostCodes are those of cuda.h after which a context answers nothing any more, and all its memory is gone.
+var lostCodes = []int{
+	46,            // DEVICE_UNAVAILABLE
+	214, 220, 226, // ECC, NVLINK and CONTAINED: hardware
+	700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 721, // what a kernel did, LAUNCH_FAILED among it, or a limit of its time
+	999, // UNKNOWN
+}
+
+// DeviceLost is what engine.DeviceLost asks.
+func (e *Error) DeviceLost() bool { return slices.Contains(lostCodes, e.Code) }
+
 // call is an entry point of the driver, found when the library is loaded.
 type call struct {
 	name    string

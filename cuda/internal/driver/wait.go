@@ -3,14 +3,20 @@
 package driver
 
 import (
-	"errors"
 	"fmt"
 	"runtime"
 	"time"
 )
 
 // ErrHung: the device does not come back, and neither would anything else that is asked of it. Its context goes with the process.
-var ErrHung = errors.New("the GPU does not answer: a kernel does not end; start a new process")
+var ErrHung error = hungError{}
+
+type hungError struct{}
+
+func (hungError) Error() string {
+	return "the GPU does not answer: a kernel does not end; start a new process"
+}
+func (hungError) DeviceLost() bool { return true }
 
 // busyWait is how long a wait asks without a pause: a pause takes the system some 50 µs.
 const busyWait = time.Millisecond

@@ -247,6 +247,44 @@ func FailAt(n int) (int, error) {
 	return int(before), nil
 }
 
+// FailOn makes the n-th kernel of a device from now fail, none for 0.
+func FailOn(device, n int) error {
+	f, err := symbol("emu_fail_on")
+	if err == nil {
+		_, _, _ = purego.SyscallN(f, uintptr(device), uintptr(n))
+	}
+	return err
+}
+
+// SetDevices makes the machine one of so many devices; 0: as the environment says.
+func SetDevices(n int) error {
+	f, err := symbol("emu_set_devices")
+	if err == nil {
+		_, _, _ = purego.SyscallN(f, uintptr(n))
+	}
+	return err
+}
+
+// SetMemory gives every device so many bytes of memory, 0: as the environment says, and says whether there is to be anything behind what is
+// allocated of it: without, allocations are counted, copies leave them out, and kernels do nothing.
+func SetMemory(bytes int, without bool) error {
+	f, err := symbol("emu_set_memory")
+	if err == nil {
+		_, _, _ = purego.SyscallN(f, uintptr(bytes), flag(without))
+	}
+	return err
+}
+
+// Peak is how many bytes of a device were allocated at once, at most, since it was called last.
+func Peak(device int) (int, error) {
+	f, err := symbol("emu_peak")
+	if err != nil {
+		return 0, err
+	}
+	peak, _, _ := purego.SyscallN(f, uintptr(device))
+	return int(peak), nil
+}
+
 // Revive makes a context usable again that a failed kernel has lost, and returns what was wrong with it.
 func Revive() (string, error) {
 	f, err := symbol("emu_message")

@@ -1,5 +1,6 @@
-// driver.cc: a stand-in for libcuda.so.1 whose devices are the emulator. Work is queued on its stream and done when
-// somebody waits for that stream, so that a program that reads too early or frees too early is found out. It takes kernels by the names in
+// driver.cc: a stand-in for libcuda.so.1 whose devices are the emulator: GOPRM_EMU_DEVICES of them (1), each with its own memory and its own
+// context to lose. Work is queued on its stream and done when somebody waits for that stream, so that a program that reads too early or frees
+// too early is found out. It takes kernels by the names in
 // the PTX it is given, and their code from the same sources built for the CPU.
 #include "gpu.h"
 #include "launch.h"
@@ -39,7 +40,20 @@ static bool planted(const char *name, const std::string &kernel) {
   const char *v = getenv(name);
   return v && kernel == v;
 }
-static u64 memory() { return setting("GOPRM_EMU_MEMORY", 4ull << 30); }
+static u64 forced_memory; // by a test
+static u64 memory() { return forced_memory ? forced_memory : setting("GOPRM_EMU_MEMORY", 4ull << 30); }
+// Of a device that is to be as large as a real one, what it allocates is counted and has addresses, but no memory behind them from `small`
+// bytes on: copies leave it out, and kernels do nothing.
+static bool unbacked;
+
+struct Device { // its primary context too
+  Result sticky = 0; // after a failed kernel the context is lost
+  u64 allocated = 0, peak = 0;
+};
+static Device devices[8];
+static int forced_devices; // by a test
+static int device_count() { return forced_devices ? forced_devices : (int)setting("GOPRM_EMU_DEVICES", 1); }
+static thread_local Device *current;
 
 struct Function {
   const emu::Entry *entry;
@@ -60,7 +74,7 @@ struct Capture { // by the streams that take part, the first of which began it
   std::vector<struct Stream *> streams;
 };
 struct Stream {
-  int device = 0;
+  Device *device;
   std::deque<Work> queue;
   std::shared_ptr<Capture> capture; // null: it does what it is given
   int lane = 0;
@@ -80,22 +94,17 @@ struct Graph {
 
 struct Allocation {
   size_t bytes, mapped;
+  Device *device;
 };
 static std::map<u64, Allocation> allocations; // by address
 static std::map<u64, size_t> pinned; // page-locked host memory
-static u64 allocated;
-static u64 launched, fails_at; // kernels so far, and which one fails; 0: none
-static Result sticky; // after a failed kernel the context is lost
+static u64 launched, fails_at;     // kernels so far, and which one fails; 0: none
+static Device *fails_on;           // of this device alone; null: of any
 static std::string message;
-static const int most_devices = 16;
-static int contexts[most_devices];
-static thread_local int *current;
-static int device() { return current - contexts; }
-static int devices() { return std::min<u64>(setting("GOPRM_EMU_DEVICES", 1), most_devices); }
 static const u64 page = 4096;
 
 static Result enqueue(Stream *s, Work w) {
-  if (sticky) return sticky;
+  if (s->device->sticky) return s->device->sticky;
   if (s->capture) s->capture->lanes[s->lane].push_back({std::move(w)});
   else s->queue.push_back(std::move(w));
   return 0;
@@ -109,6 +118,7 @@ static double now() {
 // finish does what is queued, for at most so many milliseconds where somebody only asks. What is not ready stays first; who waits for ever
 // lets others call the driver meanwhile, as it may need work of theirs.
 static Result finish(Stream *s, u64 until = ~0ull, double patience = INFINITY) {
+  Result &sticky = s->device->sticky;
   double begin = now();
   while (!s->queue.empty() && s->taken < until && now() - begin < patience) {
     while (hung && patience == INFINITY) pause(); // as the driver's caller would, for ever
@@ -149,14 +159,18 @@ static void run_others(Stream *s) {
 static Result finish_all() { // of the current device
   std::vector<Stream *> all;
   for (auto &s : streams)
-    if (!current || s.first->device == device()) all.push_back(s.first);
+    if (s.first->device == current) all.push_back(s.first);
   for (Stream *s : all)
     if (streams.count(s)) finish(s);
-  return sticky;
+  return current->sticky;
 }
 static bool page_locked(const void *p, size_t n) {
   auto i = pinned.upper_bound((u64)p);
   return i != pinned.begin() && (--i, (u64)p + n <= i->first + i->second);
+}
+static bool absent(u64 p) { // memory that is counted alone
+  auto i = allocations.upper_bound(p);
+  return unbacked && i != allocations.begin() && (--i)->second.mapped;
 }
 static bool inside(u64 p, size_t n) {
   auto i = allocations.upper_bound(p);
@@ -170,7 +184,7 @@ Result emu::enqueue(void *stream, Work w) {
   LOCK;
   return enqueue((Stream *)stream, std::move(w));
 }
-int emu::current_device() { return current ? device() : -1; }
+int emu::current_device() { return current ? current - devices : -1; }
 bool emu::in_memory(const void *p, size_t n) {
   LOCK;
   return inside((u64)p, n);
@@ -188,9 +202,23 @@ void emu_configure(int late, u64 seed, int jobs, int races) { emu::configure({la
 u64 emu_fail_at(u64 n) {
   LOCK;
   u64 before = launched;
-  launched = 0, fails_at = n;
+  launched = 0, fails_at = n, fails_on = nullptr;
   return before;
 }
+// The same of the kernels of one device.
+void emu_fail_on(int device, u64 n) {
+  LOCK;
+  launched = 0, fails_at = n, fails_on = &devices[device];
+}
+void emu_set_memory(u64 bytes, int without) { forced_memory = bytes, unbacked = without; }
+// The most bytes of a device that were allocated at once since the last call.
+u64 emu_peak(int device) {
+  LOCK;
+  u64 peak = devices[device].peak;
+  devices[device].peak = devices[device].allocated;
+  return peak;
+}
+void emu_set_devices(int n) { forced_devices = n; }
 void emu_set_capability(int c) { forced_capability = c; }
 const char *emu_message() { return message.c_str(); }
 void emu_revive() {
@@ -198,8 +226,9 @@ void emu_revive() {
   if (hung)
     for (auto &s : streams) s.first->taken += s.first->queue.size(), s.first->queue.clear();
   hung = false;
-  finish_all();
-  sticky = 0, message.clear();
+  for (auto &s : streams) finish(s.first);
+  for (Device &d : devices) d.sticky = 0;
+  message.clear();
 }
 
 Result cuInit(u32) { return setting("GOPRM_EMU_NO_DEVICE", 0) ? NO_DEVICE : 0; }
@@ -208,12 +237,12 @@ Result cuDriverGetVersion(int *v) {
   return 0;
 }
 Result cuDeviceGetCount(int *n) {
-  *n = devices();
+  *n = device_count();
   return 0;
 }
 Result cuDeviceGet(int *d, int ordinal) {
   *d = ordinal;
-  return ordinal < 0 || ordinal >= devices() ? INVALID_DEVICE : 0;
+  return ordinal < 0 || ordinal >= device_count() ? INVALID_DEVICE : 0;
 }
 Result cuDeviceGetName(char *name, int n, int) {
   snprintf(name, n, "emulated sm_%d", capability());
@@ -237,13 +266,13 @@ Result cuDeviceTotalMem_v2(size_t *n, int) {
   *n = memory();
   return 0;
 }
-Result cuDevicePrimaryCtxRetain(void **c, int d) {
-  *c = &contexts[d];
+Result cuDevicePrimaryCtxRetain(void **c, int device) {
+  *c = &devices[device];
   return 0;
 }
 Result cuDevicePrimaryCtxRelease_v2(int) { return 0; }
 Result cuCtxSetCurrent(void *c) {
-  current = (int *)c;
+  current = (Device *)c;
   return 0;
 }
 #define CONTEXT \
@@ -252,12 +281,12 @@ Result cuCtxSetCurrent(void *c) {
 
 Result cuMemGetInfo_v2(size_t *free, size_t *total) {
   CONTEXT;
-  *total = memory(), *free = memory() - allocated;
+  *total = memory(), *free = memory() - current->allocated;
   return 0;
 }
 static bool any_capture() {
   for (auto &s : streams)
-    if (s.first->capture && s.first->device == device()) return true;
+    if (s.first->capture && s.first->device == current) return true;
   return false;
 }
 // Memory is poisoned, and ends at a page that nobody may touch; a small piece ends at a canary, looked at when it is freed.
@@ -268,22 +297,24 @@ Result cuMemAlloc_v2(u64 *p, size_t n) {
   if (any_capture()) return CAPTURE_UNSUPPORTED;
   if (!n) return INVALID_VALUE;
   size_t used = (n + 255) / 256 * 256, mapped = (used + page - 1) / page * page + page;
-  if (allocated + used > memory()) return OUT_OF_MEMORY;
+  if (current->allocated + used > memory()) return OUT_OF_MEMORY;
   if (n < small) {
     *p = (u64)aligned_alloc(256, used + canary);
     if (!*p) return OUT_OF_MEMORY;
     memset((void *)*p, poison, used + canary);
     mapped = 0;
   } else {
-    char *at = (char *)mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *at = (char *)mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (at == MAP_FAILED) return OUT_OF_MEMORY;
     mprotect(at + mapped - page, page, PROT_NONE);
-    memset(at, poison, mapped - page);
+    if (unbacked) mprotect(at, mapped, PROT_NONE);
+    else memset(at, poison, mapped - page);
     *p = (u64)(at + mapped - page - used);
   }
-  allocations[*p] = {n, mapped};
-  allocated += used;
-  return sticky;
+  allocations[*p] = {n, mapped, current};
+  current->allocated += used;
+  if (current->peak < current->allocated) current->peak = current->allocated;
+  return current->sticky;
 }
 Result cuMemFree_v2(u64 p) {
   CONTEXT;
@@ -295,32 +326,33 @@ Result cuMemFree_v2(u64 p) {
   if (mapped) munmap((void *)(p + used + page - mapped), mapped);
   else {
     for (size_t k = n; k < used + canary; k++)
-      if (((unsigned char *)p)[k] != poison && !sticky) sticky = LAUNCH_FAILED, message = "memory was written past its end";
+      if (((unsigned char *)p)[k] != poison && !current->sticky) current->sticky = LAUNCH_FAILED, message = "memory was written past its end";
     free((void *)p);
   }
-  allocated -= used;
+  i->second.device->allocated -= used;
   allocations.erase(i);
-  return sticky;
+  return current->sticky;
 }
 Result cuMemHostAlloc(void **p, size_t n, u32) {
   CONTEXT;
   *p = aligned_alloc(4096, (n + 4095) / 4096 * 4096);
   if (!*p) return OUT_OF_MEMORY;
   pinned[(u64)*p] = n;
-  return sticky;
+  return current->sticky;
 }
 Result cuMemFreeHost(void *p) {
   CONTEXT;
   finish_all();
   if (!pinned.erase((u64)p)) return INVALID_VALUE;
   free(p);
-  return sticky;
+  return current->sticky;
 }
 // Page-locked memory is read when the copy's turn comes; other memory before the call returns.
 Result cuMemcpyHtoDAsync_v2(u64 to, const void *from, size_t n, Stream *s) {
   CONTEXT;
   if (!inside(to, n)) return INVALID_VALUE;
   if (s->capture) return CAPTURE_UNSUPPORTED;
+  if (absent(to)) return 0;
   if (page_locked(from, n))
     return enqueue(s, [=] {
       memcpy((void *)to, from, n);
@@ -336,6 +368,10 @@ Result cuMemcpyDtoHAsync_v2(void *to, u64 from, size_t n, Stream *s) {
   CONTEXT;
   if (!inside(from, n)) return INVALID_VALUE;
   if (s->capture) return CAPTURE_UNSUPPORTED;
+  if (absent(from)) return enqueue(s, [=] {
+    memset(to, 0, n);
+    return 0;
+  });
   return enqueue(s, [=] {
     memcpy(to, (void *)from, n);
     return 0;
@@ -344,6 +380,7 @@ Result cuMemcpyDtoHAsync_v2(void *to, u64 from, size_t n, Stream *s) {
 Result cuMemsetD8Async(u64 to, unsigned char v, size_t n, Stream *s) {
   CONTEXT;
   if (!inside(to, n)) return INVALID_VALUE;
+  if (absent(to)) return 0;
   return enqueue(s, [=] {
     memset((void *)to, v, n);
     return 0;
@@ -368,13 +405,13 @@ Result cuModuleLoadDataEx(Module **m, const char *ptx, u32 n, int *options, void
   if (refuse && *refuse && strstr(ptx, (".entry " + std::string(refuse) + "(").c_str()))
     return refused("line 77; error   : Not a name of any known instruction: 'planted'", n, options, values);
   *m = new Module{ptx, {}};
-  return sticky;
+  return current->sticky;
 }
 Result cuModuleUnload(Module *m) {
   CONTEXT;
   finish_all();
   delete m;
-  return sticky;
+  return current->sticky;
 }
 Result cuModuleGetFunction(Function **f, Module *m, const char *name) {
   CONTEXT;
@@ -401,12 +438,14 @@ Result cuFuncSetAttribute(Function *f, int attribute, int v) {
 }
 Result cuLaunchKernel(Function *f, u32 gx, u32 gy, u32 gz, u32 bx, u32 by, u32 bz, u32 bytes, Stream *s, void **params, void **) {
   CONTEXT;
-  if (sticky) return sticky;
+  if (current->sticky) return current->sticky;
   if (!gx || !gy || gy > 65535 || gz != 1 || by != 1 || bz != 1 || !bx || bx > f->max_threads || bytes > f->max_shared) return INVALID_VALUE;
   auto values = std::make_shared<std::vector<std::vector<char>>>();
   for (size_t i = 0; i < f->entry->sizes.size(); i++) values->emplace_back((char *)params[i], (char *)params[i] + f->entry->sizes[i]);
   if (f->name.rfind("gemm_", 0) == 0 && f->name.find("_hopper") != std::string::npos && planted("GOPRM_EMU_FIRST_TILE", "1"))
     *(int *)values->back().data() = 1 << 30; // the number of blocks, which is how far the next tile is
+  Device *device = s->device;
+  if (unbacked) return enqueue(s, [] { return 0; });
   return enqueue(s, [=] {
     if (planted("GOPRM_EMU_HANG", f->name)) {
       hung = true;
@@ -414,7 +453,8 @@ Result cuLaunchKernel(Function *f, u32 gx, u32 gy, u32 gz, u32 bx, u32 by, u32 b
     }
     std::vector<void *> p;
     for (auto &v : *values) p.push_back(v.data());
-    std::string error = ++launched == fails_at ? "made to fail" : emu::launch(f->entry, gx, gy, bx, bytes, p.data());
+    bool counts = !fails_on || fails_on == device;
+    std::string error = counts && ++launched == fails_at ? "made to fail" : emu::launch(f->entry, gx, gy, bx, bytes, p.data());
     if (error.empty()) return 0;
     message = f->name + ": " + error;
     return (int)LAUNCH_FAILED;
@@ -434,8 +474,7 @@ Result cuTensorMapEncodeTiled(void *map, int type, u32 rank, u64 base, const u64
 
 Result cuStreamCreate(Stream **s, u32) {
   CONTEXT;
-  *s = new Stream;
-  (*s)->device = device();
+  *s = new Stream{current};
   streams[*s].reset(*s);
   return 0;
 }
@@ -454,14 +493,14 @@ Result cuEventCreate(Event **e, u32 flags) {
   CONTEXT;
   *e = new Event;
   if (!(flags & 2)) (*e)->reached = std::make_shared<double>(0);
-  return sticky;
+  return current->sticky;
 }
 Result cuEventRecord(Event *e, Stream *s) {
   CONTEXT;
   if (s->capture) {
     if (e->reached) return CAPTURE_UNSUPPORTED;
     e->capture = s->capture, e->lane = s->lane, e->at = s->capture->lanes[s->lane].size();
-    return sticky;
+    return current->sticky;
   }
   e->capture = nullptr;
   if (e->reached)
@@ -470,7 +509,7 @@ Result cuEventRecord(Event *e, Stream *s) {
       return 0;
     });
   e->stream = s, e->at = s->taken + s->queue.size();
-  return sticky;
+  return current->sticky;
 }
 // A stream that waits for a captured event takes part in that capture from there on.
 Result cuStreamWaitEvent(Stream *s, Event *e, u32) {
@@ -483,15 +522,15 @@ Result cuStreamWaitEvent(Stream *s, Event *e, u32) {
       s->capture->streams.push_back(s);
     }
     s->capture->lanes[s->lane].push_back({nullptr, e->lane, e->at});
-    return sticky;
+    return current->sticky;
   }
   if (s->capture) return CAPTURE_ISOLATION;
-  return e->stream && e->stream != s ? enqueue(s, after(e->stream, e->at)) : sticky;
+  return e->stream && e->stream != s ? enqueue(s, after(e->stream, e->at)) : current->sticky;
 }
 Result cuEventQuery(Event *e) { // some work is done with each question, as nothing else does any
   CONTEXT;
   if (e->capture) return CAPTURE_UNSUPPORTED;
-  if (!e->stream || e->stream->taken >= e->at) return sticky;
+  if (!e->stream || e->stream->taken >= e->at) return current->sticky;
   Result r = finish(e->stream, e->at, 5);
   return r ? r : e->stream->taken >= e->at ? 0 : NOT_READY;
 }
@@ -502,11 +541,11 @@ Result cuEventElapsedTime(float *ms, Event *from, Event *to) {
     if (e->stream->taken < e->at) return NOT_READY;
   }
   *ms = (float)(*to->reached - *from->reached);
-  return sticky;
+  return current->sticky;
 }
 Result cuEventSynchronize(Event *e) {
   CONTEXT;
-  return e->stream ? finish(e->stream, e->at) : sticky;
+  return e->stream ? finish(e->stream, e->at) : current->sticky;
 }
 Result cuEventDestroy_v2(Event *e) {
   CONTEXT;
@@ -540,7 +579,7 @@ Result cuGraphInstantiateWithFlags(Graph **executable, Graph *g, u64) {
   *executable = new Graph(*g);
   for (size_t lane = 1; lane < g->lanes.size(); lane++) {
     auto s = std::make_shared<Stream>();
-    s->device = device();
+    s->device = current;
     streams[s.get()] = s;
     (*executable)->streams.push_back(s);
   }
@@ -548,7 +587,7 @@ Result cuGraphInstantiateWithFlags(Graph **executable, Graph *g, u64) {
 }
 Result cuGraphLaunch(Graph *g, Stream *s) {
   CONTEXT;
-  if (sticky) return sticky;
+  if (current->sticky) return current->sticky;
   std::vector<Stream *> on{s};
   std::vector<u64> first{s->taken + s->queue.size()};
   for (auto &lane : g->streams) { // begins where the stream is now
