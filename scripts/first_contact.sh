@@ -88,7 +88,7 @@ check() {
   for name in mbarrier box box_offset box_narrow lines store_matrices store_box store_box_f32 product_along product_across product_192 product_128 product_64 weighted_128 weighted_64 weighted_along; do
     tested "primitive/hopper/$name" 30 "^TestGPUConformance\$/^conform_$name\$" || hopper=1
   done
-  for name in attention attention_sm80 dropout encoder gemm_sm80 heads optimizer products rows vocabulary; do
+  for name in attention attention_sm80 dropout encoder gemm_sm80 heads optimizer products ranks rows vocabulary; do
     tested "ptx/$name" 40 "^TestGPUPTX\$/^$name\$" || refused=$name
   done
   for name in gemm_sm90 attention_sm90; do
