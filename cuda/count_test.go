@@ -82,11 +82,11 @@ func countedBlocks(tokens, heads int, cycles float64) float64 {
 }
 
 // countedAttention are the seconds of attention over heads of 128 and of its gradient. 128 × 64 × 128 are 512 cycles of the tensor cores,
-// and half of a warp's instructions is hidden behind them, of which two share a scheduler: 383 forward, some 330 in dq and in dkv.
+// and half of a warp's instructions is hidden behind them, of which two share a scheduler: 383 forward, 317 in dq, some 330 in dkv.
 func countedAttention(tokens, heads int) (forward, backward float64) {
 	forward = countedBlocks(tokens, heads, 2*512+383)
 	parts := 2 * 8 * float64(tokens*heads*128) // bytes
-	backward = countedBlocks(tokens, heads, 3*512+330) + countedBlocks(tokens, heads, 4*512+330) + parts/(0.75*countedBytes)
+	backward = countedBlocks(tokens, heads, 3*512+317) + countedBlocks(tokens, heads, 4*512+330) + parts/(0.75*countedBytes)
 	return forward, backward
 }
 
