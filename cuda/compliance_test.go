@@ -40,6 +40,8 @@ func hopper(t *testing.T, launched map[string]*kernel) {
 	for _, width := range []int{128, 192, 256} {
 		compile(engine.Call{Op: "linear", Rows: engine.Fixed, In: []*engine.Tensor{of(256, 72), of(width, 72)}, Out: of(256, width)})
 		compile(engine.Call{Op: "linear_dx", Rows: engine.Fixed, In: []*engine.Tensor{of(256, 72), of(72, width)}, Out: of(256, width)})
+		compile(engine.Call{Op: "linear_dw", Rows: engine.Fixed, In: []*engine.Tensor{of(72, 256), of(72, width)},
+			Out: typed(engine.F32, 256, width)})
 	}
 	for _, op := range []string{"linear", "linear_dx", "linear_dw"} {
 		out := of(72, 72)

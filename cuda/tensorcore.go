@@ -152,7 +152,7 @@ func panelMemory(width int) int {
 // shared memory for a product, by the shares of time here. The terms of a sum are in the same order in each.
 func (g gemm) hopperWidth(multiprocessors int) int {
 	best, least := 256, math.Inf(1)
-	if g.form == "tn" || g.form == "gated" {
+	if g.form == "gated" {
 		return best
 	}
 	for _, w := range []struct {

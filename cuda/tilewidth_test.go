@@ -9,20 +9,21 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Tiles are as wide as gives an H200's multiprocessors least to do, whatever the shape, and gradients of weights keep 256.
+// Tiles are as wide as gives an H200's multiprocessors least to do, whatever the shape.
 func TestHopperWidth(t *testing.T) {
 	for _, c := range []struct {
 		form    string
 		m, n, w int
 	}{
 		{"nt", 4096, 1536, 192}, {"nn", 4096, 1536, 192}, {"nt", 4096, 2048, 256}, {"nt", 4096, 8960, 256}, {"nt", 4096, 4608, 192},
-		{"nt", 4096, 3584, 128}, {"nt", 8192, 3584, 256}, {"nt", 128, 128, 128}, {"tn", 4096, 1536, 256}, {"gated", 4096, 1536, 256},
+		{"nt", 4096, 3584, 128}, {"nt", 8192, 3584, 256}, {"nt", 128, 128, 128},
+		{"tn", 2048, 1536, 192}, {"tn", 18944, 3584, 256}, {"gated", 4096, 1536, 256},
 	} {
 		require.Equal(t, c.w, gemm{form: c.form, layout: layout{m: c.m, n: c.n, k: 64}}.hopperWidth(132), "%+v", c)
 	}
 }
 
-// A row has the same bits in tiles of each width.
+// A row has the same bits in tiles of each width, and so have the gradients of a weight.
 func TestEmulatedTileWidths(t *testing.T) {
 	b := openHopper(t).(*backend)
 	defer func() { require.NoError(t, b.Close()) }()
@@ -38,7 +39,8 @@ func TestEmulatedTileWidths(t *testing.T) {
 		return d
 	}
 	x, w, addend := random(tokens, terms), random(results, terms), random(tokens, results)
-	var want []byte
+	dy, of := random(terms, tokens), random(terms, results) // of a gradient of as many numbers
+	var want, wantDW []byte
 	for _, multiprocessors := range []int{1, 6, 8} {
 		b.model.Multiprocessors = multiprocessors
 		out, got := random(tokens, results), make([]byte, 2*tokens*results)
@@ -52,8 +54,22 @@ func TestEmulatedTileWidths(t *testing.T) {
 			want = got
 		}
 		require.Equal(t, want, got, "%d multiprocessors", multiprocessors)
+		gradient, err := engine.CopyTo(b, engine.FromSlice(make([]float32, tokens*results), tokens, results))
+		require.NoError(t, err)
+		run, err = b.Compile(engine.Call{Op: "linear_dw", Rows: engine.Fixed, In: []*engine.Tensor{dy, of}, Out: gradient})
+		require.NoError(t, err)
+		require.NoError(t, run())
+		require.NoError(t, b.Sync())
+		gotDW := make([]byte, 4*tokens*results)
+		require.NoError(t, b.Download(gotDW, gradient))
+		if wantDW == nil {
+			wantDW = gotDW
+		}
+		require.Equal(t, wantDW, gotDW, "the gradient, %d multiprocessors", multiprocessors)
 	}
-	for _, kernel := range []string{"gemm_nt_hopper_128", "gemm_nt_hopper_192", "gemm_nt_hopper_256"} {
-		require.Contains(t, b.launched, kernel)
+	for _, form := range []string{"nt", "tn"} {
+		for _, width := range []string{"128", "192", "256"} {
+			require.Contains(t, b.launched, "gemm_"+form+"_hopper_"+width)
+		}
 	}
 }

@@ -82,7 +82,7 @@ without() { note SKIP 0 "$1" '' "$2"; left_out=1; }
 
 check() {
   local basic=0 hopper=0 hangs='' refused='' refused90='' name
-  for name in index shuffle barrier sum atomic convert exact larger functions exp2 log2 logistic copy matrices matrices_transposed mma mma_rounded; do
+  for name in index shuffle barrier sum atomic convert exact larger functions exp2 log2 logistic gated copy matrices matrices_transposed mma mma_rounded; do
     tested "primitive/$name" 30 "^TestGPUConformance\$/^conform_$name\$" || basic=1
   done
   for name in mbarrier box box_offset box_narrow lines store_matrices store_box store_box_f32 product_along product_across product_192 product_128 product_64 weighted_128 weighted_64 weighted_along; do

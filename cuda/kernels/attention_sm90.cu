@@ -345,7 +345,7 @@ template <int D> DEVFN void attention_dq(bf16 *dq, const float *delta, const bf1
     return;
   }
   consumer_registers<24>();
-  saddr offset = (group - 1) * BYTES;
+  Held<D> queries, slopes; // slopes: of dout
   int row = (group - 1) * BLOCK + my_row(), i = span.first + row;
   const float *lse = (const float *)(packed + (u64)keys.tokens * a.heads * D);
   float to_log2 = (float)scale * LOG2E, base[2], mean[2], sum[D / 2], score[BLOCK / 2], dp[BLOCK / 2];
@@ -357,6 +357,8 @@ template <int D> DEVFN void attention_dq(bf16 *dq, const float *delta, const bf1
   }
   zero(sum);
   barrier_wait(ready, 0);
+  hold(queries, qs + (group - 1) * BYTES);
+  hold(slopes, ds + (group - 1) * BYTES);
   for (int use = 0;; use++) {
     R::wait_full(ring, use);
     const Note &note = notes[use % STAGES];
@@ -365,8 +367,8 @@ template <int D> DEVFN void attention_dq(bf16 *dq, const float *delta, const bf1
     settle(score);
     settle(dp);
     products_begin();
-    rows_by_rows<D>(score, qs + offset, k);
-    rows_by_rows<D>(dp, ds + offset, v);
+    rows_by_rows(score, queries, k);
+    rows_by_rows(dp, slopes, v);
     products_commit();
     products_wait<0>();
     settle(score);

@@ -64,7 +64,24 @@ DEVFN double logistic(double x) {
   }
   return 1 / (1 + exponential(-x));
 }
-DEVFN float logistic(float x) { return 1 / (1 + exp2_fast(-1.44269504f * x)); }
+DEVFN float logistic_divisor(float x) { return 1 + exp2_fast(-1.44269504f * x); }
+DEVFN float logistic(float x) { return 1 / logistic_divisor(x); }
+// gated makes silu(g)·u of N numbers, whose reciprocals go side by side unless one is subnormal: division has a branch for each.
+template <int N> DEVFN void gated(float *out, const float *g, const float *u) {
+  float divisor[N], most = 0;
+#pragma unroll
+  for (int i = 0; i < N; i++) {
+    divisor[i] = logistic_divisor(g[i]);
+    most = larger(divisor[i], most);
+  }
+  if (most < 8.5070592e37f) { // 2^126
+#pragma unroll
+    for (int i = 0; i < N; i++) out[i] = g[i] * reciprocal(divisor[i]) * u[i];
+    return;
+  }
+#pragma unroll
+  for (int i = 0; i < N; i++) out[i] = g[i] * (1 / divisor[i]) * u[i];
+}
 
 // sine_cosine: the angle less a multiple of π/2 (in two parts), then Taylor series on |r| ≤ π/4.
 DEVFN void sine_cosine(double a, double &sine, double &cosine) {

@@ -111,7 +111,9 @@ DEFINE(nt_hopper_256, true, true, 256, bf16)
 DEFINE(nn_hopper_128, true, false, 128, bf16) // linear_dx
 DEFINE(nn_hopper_192, true, false, 192, bf16)
 DEFINE(nn_hopper_256, true, false, 256, bf16)
-DEFINE(tn_hopper_256, false, false, 256, float) // linear_dw
+DEFINE(tn_hopper_128, false, false, 128, float) // linear_dw
+DEFINE(tn_hopper_192, false, false, 192, float)
+DEFINE(tn_hopper_256, false, false, 256, float)
 KERNEL(HOPPER_THREADS, 1) gemm_gated_hopper_256(bf16 *c, Written to, Brought a, Brought gate, Brought up, Bound bound, int m, int n, int k, int blocks) { // linear_swiglu
   gemm<true, true, true, 256>(c, PARAM_AT(gemm_gated_hopper_256, 1, to), PARAM_AT(gemm_gated_hopper_256, 2, a), PARAM_AT(gemm_gated_hopper_256, 3, gate),
                               PARAM_AT(gemm_gated_hopper_256, 4, up), Epilogue{}, bound, m, n, k, blocks);

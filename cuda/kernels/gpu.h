@@ -40,6 +40,12 @@ DEVFN float log2_fast(float x) {
   asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
   return r;
 }
+// reciprocal of 1 to 2^126, with the bits of 1 / x: what the assembler makes of that, less its branch for other numbers.
+DEVFN float reciprocal(float x) {
+  float r;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
+  return __builtin_fmaf(r, -__builtin_fmaf(x, r, -1), r);
+}
 DEVFN u32 pack2(float lo, float hi) {
   u32 r;
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(hi), "f"(lo));

@@ -116,9 +116,11 @@ template <int WIDTH> DEVFN void write_panels(Panels<float, WIDTH> &w, const Writ
 // Gates and what they let through, half of the sums each.
 template <int WIDTH> DEVFN void write_gated(Panels<bf16, WIDTH> &w, const Written *to, int row, int column, int n, float *v) {
 #pragma unroll
-  for (int i = 0; i < WIDTH / 2; i++) {
-    float g = number(to_bf16(v[i])), u = number(to_bf16(v[WIDTH / 2 + i]));
-    v[i] = g * logistic(g) * u;
+  for (int i = 0; i < WIDTH / 2; i += 8) {
+    float g[8], u[8];
+#pragma unroll
+    for (int j = 0; j < 8; j++) g[j] = number(to_bf16(v[i + j])), u[j] = number(to_bf16(v[WIDTH / 2 + i + j]));
+    gated<8>(v + i, g, u);
   }
   write_panels<WIDTH, false, false>(w, to, row, column, n, v, Epilogue{});
 }

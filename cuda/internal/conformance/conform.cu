@@ -86,6 +86,23 @@ EXPORT(conform_log2)
 KERNEL(64, 1) conform_logistic(u32 *out, const u32 *in) { out[thread()] = bits(logistic(number_of(in[thread()]))); }
 EXPORT(conform_logistic)
 
+// Reciprocals from 1 to 2^126, whose bits are those of 1 / x, and which of eight gated numbers have other bits than by division: none, of
+// whatever size.
+KERNEL(64, 1) conform_gated(u32 *out, const u32 *in) {
+  float g[8], u[8], by_group[8];
+  u32 different = 0;
+  for (int i = 0; i < 8; i++) g[i] = number_of(in[(thread() + i) % 64]), u[i] = number_of(in[(thread() + 9 * i) % 64]);
+  gated<8>(by_group, g, u);
+  for (int i = 0; i < 8; i++) {
+    float one = g[i] * logistic(g[i]) * u[i];
+    if (bits(one) != bits(by_group[i]) && (one == one || by_group[i] == by_group[i])) different |= 1u << i;
+  }
+  u32 x = in[thread()];
+  out[thread()] = different;
+  out[64 + thread()] = bits(reciprocal(number_of((x & 0x7fffff) | (127 + (x >> 23) % 126) << 23)));
+}
+EXPORT(conform_gated)
+
 // Copies of 0 to 16 bytes in two groups, and a store of 16.
 KERNEL(32, 1) conform_copy(u32 *out, const u32 *in) {
   DYNAMIC_SHARED(memory);

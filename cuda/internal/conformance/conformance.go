@@ -60,6 +60,7 @@ var Cases = []Case{
 	{Name: "conform_exp2", Threads: 64, In: 64, Out: 64, Floats: true, Near: 0x1p-21},
 	{Name: "conform_log2", Threads: 64, In: 64, Out: 64, Floats: true, Near: 0x1p-21},
 	{Name: "conform_logistic", Threads: 64, In: 64, Out: 64, Floats: true, Near: 0x1p-20},
+	{Name: "conform_gated", Threads: 64, In: 64, Out: 128, Floats: true},
 	{Name: "conform_copy", Threads: 32, Shared: 1536, In: 128, Out: 384},
 	{Name: "conform_matrices", Threads: 32, Shared: 512, In: 128, Out: 128},
 	{Name: "conform_matrices_transposed", Threads: 32, Shared: 512, In: 128, Out: 128},

@@ -197,6 +197,10 @@ UNTRACED DEVFN void atomic_min(u64 *at, u64 v) {
 DEVFN float flushed(float x) { return std::fabs(x) < 0x1p-126f ? std::copysign(0.0f, x) : x; } // .ftz
 DEVFN float exp2_fast(float x) { return flushed(exp2f(flushed(x))); }
 DEVFN float log2_fast(float x) { return log2f(flushed(x)); }
+DEVFN float reciprocal(float x) {
+  float r = flushed(1 / x);
+  return fmaf(r, -fmaf(x, r, -1), r);
+}
 DEVFN u32 pack2(float lo, float hi) { return emu::narrow(lo) | (u32)emu::narrow(hi) << 16; }
 DEVFN bf16 to_bf16(float v) { return {emu::narrow(v)}; }
 DEVFN void copy16(saddr to, const void *from, int bytes) { emu::copy(to, from, bytes); }
