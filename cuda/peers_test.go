@@ -276,8 +276,9 @@ func exchangeThrice(t *testing.T) {
 		}
 		x, y, z, host := place(), place(), place(), make([]float32, 300)
 		scaled := func(out, in *engine.Tensor, by float64) engine.Launch {
-			launch, err := b.Compile(engine.Call{Op: "scale", Attr: engine.AddAttr{Scale: by}, Rows: engine.Fixed, In: []*engine.Tensor{in}, Out: out,
-				Live: place()})
+			call := engine.Call{Op: "scale", Attr: engine.AddAttr{Scale: by}, Rows: engine.Fixed, In: []*engine.Tensor{in}, Out: out}
+			call.Live = place()
+			launch, err := b.Compile(call)
 			require.NoError(t, err)
 			return launch
 		}

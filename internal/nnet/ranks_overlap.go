@@ -30,8 +30,8 @@ type exchanging struct {
 	over  chan struct{}
 }
 
-// canOverlap reports whether rounds are exchanged while the backward pass goes on: by a goroutine where kernels and host share memory, or by
-// the devices. A custom head's gradients come when the pass is over.
+// canOverlap reports whether rounds are exchanged while the backward pass goes on: by a goroutine where kernels and host share memory, or
+// by the devices. A custom head's gradients come when the pass is over.
 func (n *Network) canOverlap() bool {
 	_, shares := n.backend.(engine.SharesHostMemory)
 	return (shares || n.optim.ranks.peers != nil) && n.custom == nil

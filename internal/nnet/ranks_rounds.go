@@ -49,8 +49,8 @@ func (r *ranks) arrange(o *optimizer, order []int) error {
 }
 
 // roundsOf shares the bytes of gradients, listed as they are done with the rank that sums each, into rounds of at most piece bytes for each
-// rank. A round is due when it is seven eighths full, as what the fullest rank receives is how long it takes; what is left when all are done
-// follows.
+// rank. A round is due when it is seven eighths full, as what the fullest rank receives is how long it takes; what is left when all are
+// done follows.
 func roundsOf(owners, sizes []int, world, piece int) []round {
 	waiting, at := make([]int, world), make([]int, world)
 	var rounds []round
