@@ -157,7 +157,9 @@ func TestEmulatedPeers(t *testing.T) {
 				require.Equal(t, host[0].values, met[r].values)
 				require.Equal(t, met[r], launched[r])
 				require.Zero(t, host[r].early)
-				require.Greater(t, met[r].early, met[r].rounds/3)
+				if c.train == nnet.TrainFull { // adapters of so small a model are an exchange or two
+					require.Greater(t, met[r].early, met[r].rounds/3)
+				}
 				require.Greater(t, met[r].rounds, met[r].early)
 			}
 		})
