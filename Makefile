@@ -7,7 +7,7 @@ COMMIT   := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-long notices sbom vulncheck lint race noasm arm64 fuzz fuzz-grade verify-peer generate tokenizers tokenizers-check goldens learn-real learn-grouped bench bench-go exports faults-peer vllm attack serve-bench minilm label-real ptx ptxas gpu gpu-check gpu-bench gpu-tools gorgonia-cu emulated cpu-check kills tokens-scale plan-peak docs first-hour release release-check wheel cross trackers deploy-check pages vulncheck-check image-check mpi int8-real s3 mpi-scaling
+.PHONY: help build demo test test-long notices sbom vulncheck lint race noasm arm64 fuzz fuzz-grade verify-peer generate tokenizers tokenizers-check goldens learn-real learn-grouped bench bench-go exports faults-peer vllm attack serve-bench minilm label-real ptx ptxas gpu gpu-check gpu-bench gpu-tools gorgonia-cu emulated cpu-check kills tokens-scale plan-peak docs first-hour release release-check wheel cross trackers deploy-check pages vulncheck-check image-check mpi int8-real s3 mpi-scaling slurm netns
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -104,6 +104,12 @@ s3: ## arrays of eight over a real S3 server on loopback, one task killed (build
 
 mpi-scaling: ## two ranks with a thread each beside one rank with one thread, the same batch: at least 0.9 (two cores, nothing else running)
 	GOPRM_SCALING=1 go test -count=1 -timeout 30m -v -run TestScaling ./prm
+
+slurm: ## the recipes for Slurm on Debian's slurmctld and slurmd: an array, one task killed and one preempted; two ranks (must be root; installs them)
+	scripts/slurm.sh
+
+netns: ## bytes on the wire of 2 and 4 ranks over TCP, beside the formula, in a network namespace each (must be root; needs ip)
+	scripts/netns.sh
 
 tokens-scale: ## first, killed and second start on ROWS (11400) trajectories of 8,000 tokens (needs ../shared; 3 GB)
 	scripts/tokens_scale.sh
