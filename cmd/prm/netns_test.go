@@ -17,7 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A frame carries at most 1,448 bytes of a TCP stream: an MTU of 1,500 less 20 of IP and 32 of TCP with time stamps. Ethernet's header is 14.
+// A frame carries at most 1,448 bytes of a TCP stream: an MTU of 1,500 less 20 of IP and 32 of TCP with time stamps. Before it are 14 of
+// Ethernet.
 const (
 	frameData   = 1448.0
 	frameHeader = 66.0
