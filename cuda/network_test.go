@@ -43,7 +43,11 @@ type tiny struct {
 }
 
 func newTiny(t *testing.T, name string) *tiny {
-	dir := filepath.Join(unpack(t, name), "bf16")
+	return openTiny(t, filepath.Join(unpack(t, name), "bf16"))
+}
+
+// openTiny is the same of a folder.
+func openTiny(t *testing.T, dir string) *tiny {
 	m := &tiny{}
 	var err error
 	m.config, err = hfmodel.ReadConfig(dir)

@@ -23,25 +23,25 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// counted is a GPU whose large tensors are nowhere: it notes what is asked for.
-type counted struct {
+// unbacked is a GPU whose large tensors are nowhere: it notes what is asked for.
+type unbacked struct {
 	*backend
 	sizes []int // of allocations
 	host  int   // bytes of page-locked memory
 }
 
-func (c *counted) Alloc(bytes int) (unsafe.Pointer, error) {
+func (c *unbacked) Alloc(bytes int) (unsafe.Pointer, error) {
 	c.sizes = append(c.sizes, bytes)
 	return c.backend.Alloc(bytes)
 }
 
-func (c *counted) AllocHost(bytes int) (unsafe.Pointer, error) {
+func (c *unbacked) AllocHost(bytes int) (unsafe.Pointer, error) {
 	c.host += bytes
 	return addresses(bytes)
 }
 
 // Upload leaves out what would come from weights that are not there.
-func (c *counted) Upload(dst *engine.Tensor, src []byte) error {
+func (c *unbacked) Upload(dst *engine.Tensor, src []byte) error {
 	if len(src) > 1<<20 {
 		return nil
 	}
@@ -88,7 +88,7 @@ func TestEmulated7BTakesWhatIsPlanned(t *testing.T) {
 			Recompute: "layer", Memory: device}
 		plan, err := prm.Plan(opt)
 		require.NoError(t, err)
-		gpu := &counted{backend: openHopper(t).(*backend)} // whose kernels take the scratch memory that is planned
+		gpu := &unbacked{backend: openHopper(t).(*backend)} // whose kernels take the scratch memory that is planned
 		_, err = emulator.Peak(0)
 		require.NoError(t, err)
 		at, err := addresses(4 << 30)

@@ -109,6 +109,7 @@ type ModelInfo struct {
 	HiddenSize    int
 	Layers        int
 	HasTrajectory bool // it scores trajectories as a whole
+	Streamed      bool // the layers' weights do not fit in the device's memory, and are brought there for each batch
 }
 
 // Open opens a model folder: one that Train wrote, a checkpoint of a run, or one of the public formats that internal/formats
@@ -209,6 +210,9 @@ func (m *Model) bringTo(opt OpenOptions) (err error) {
 	} else if err := m.checkParts(spec.Head); err != nil {
 		return err
 	}
+	if err := m.chooseStreaming(&spec, opt.Reference != ""); err != nil {
+		return err
+	}
 	if m.network, err = nnet.New(spec, m.backend, nnet.Weights{heads, m.folder.Trunk}); err != nil {
 		return err
 	}
@@ -219,6 +223,7 @@ func (m *Model) bringTo(opt OpenOptions) (err error) {
 		Format: m.format, Backend: m.backend.Name(), DType: dtypeName, Parts: m.card.Parts,
 		Alpha: m.card.Alpha, Threshold: m.card.Threshold, MaxTokens: m.card.Text.MaxTokens,
 		HiddenSize: m.folder.Config.HiddenSize, Layers: m.folder.Config.NumHiddenLayers, HasTrajectory: m.hasTrajectory(),
+		Streamed: spec.Streamed,
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ import (
 // PlanOptions say what a training run would be.
 type PlanOptions struct {
 	Model        string // a folder with config.json; weights are not read
-	Train        string // head, lora (default) or full
+	Train        string // head, lora (default) or full; or score, which trains nothing
 	Tokens       int    // of a micro-batch; 8192
 	MicroBatches int    // of an optimizer step; batch.trajectories, 16; from 2 on their number changes nothing
 	DType        string // bf16, f32 or f64; bf16 is the default of a GPU, f32 of a CPU
@@ -54,13 +54,16 @@ func (o PlanOptions) Validate() error {
 		return err
 	}
 	return oneOf(
-		choice{"train", o.Train, []string{"", nnet.TrainHead, nnet.TrainLoRA, nnet.TrainFull}},
+		choice{"train", o.Train, []string{"", nnet.TrainHead, nnet.TrainLoRA, nnet.TrainFull, planScore}},
 		choice{"recompute", o.Recompute, []string{"", "auto", "layer", "none"}},
 		choice{"moments", o.Moments, []string{"", "f32", "bf16"}},
 		choice{"dtype", o.DType, []string{"", "bf16", "f32", "f64"}},
 		choice{"device", o.Device, []string{"", "cpu"}},
 	)
 }
+
+// planScore is a plan of scoring.
+const planScore = "score"
 
 // PlanMemory is what the parts of a run take, in bytes.
 type PlanMemory struct {
@@ -72,6 +75,9 @@ type PlanMemory struct {
 	Scratch     int64 `json:"scratch"`     // what kernels of one op leave for each other at most, where a GPU computes in bf16
 	Trained     int64 `json:"trained"`     // numbers that are trained, not bytes
 	Host        int64 `json:"host"`        // page-locked memory of the host: moments that are offloaded
+	// Streamed are bytes of layers that stay on the host and are brought to the device for each batch, where a model to score with does not
+	// fit otherwise; Weights then has room for two layers beside the rest.
+	Streamed int64 `json:"streamed"`
 }
 
 // PlanReport is what a run would take on its device.
@@ -139,6 +145,9 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 		Head: nnet.HeadSpec{Kind: nnet.Scalar, Activation: "sigmoid", Final: "shared"},
 		LoRA: nnet.LoRASpec{Rank: opt.LoRA.Rank, Alpha: opt.LoRA.Alpha, Targets: opt.LoRA.Targets, Layers: opt.LoRA.Layers},
 	}
+	if spec.Train == planScore {
+		spec.Train = nnet.TrainNothing
+	}
 	if err := spec.Validate(); err != nil {
 		return PlanReport{}, err
 	}
@@ -152,6 +161,16 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 		return PlanReport{}, err
 	}
 	c := choose(list)
+	if opt.Train == planScore && opt.Device != "cpu" && opt.Memory > 0 && !c.Fits { // as Open does
+		spec.Streamed = true
+		streamed, err := candidates(spec, share, opt.Recompute, opt.Tokens, microBatches, opt.Device, room)
+		if err != nil {
+			return PlanReport{}, err
+		}
+		if s := choose(streamed); s.Fits {
+			c, list = s, streamed
+		}
+	}
 	r := PlanReport{
 		Train: opt.Train, DType: opt.DType, Tokens: opt.Tokens, Recompute: c.Recompute, PlanMemory: PlanMemory(c.memory), Process: c.process,
 		Total: c.Total, Device: opt.Memory, Fits: c.Fits, MostTokens: c.MostTokens,

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/goprm/goprm/internal/tinymodel"
 	"github.com/stretchr/testify/require"
 )
 
@@ -139,4 +140,26 @@ func TestPlanBadOptions(t *testing.T) {
 		_, err := Plan(o)
 		require.ErrorContains(t, err, want)
 	}
+}
+
+// Scoring with a model that does not fit has room for all but its layers, and for two of those.
+func TestPlanStreamsLayers(t *testing.T) {
+	base := tiny(t, tinymodel.Options{Layers: 8, Intermediate: 512})
+	whole, err := Plan(PlanOptions{Model: base, Train: "score", DType: "f32", Tokens: 64, Memory: 1 << 30})
+	require.NoError(t, err)
+	require.True(t, whole.Fits)
+	require.Zero(t, whole.Streamed)
+	require.Zero(t, whole.Gradients+whole.Moments+whole.Trained)
+	r, err := Plan(PlanOptions{Model: base, Train: "score", DType: "f32", Tokens: 64, Memory: whole.Total * 3 / 4})
+	require.NoError(t, err)
+	require.True(t, r.Fits)
+	require.Equal(t, whole.Activations, r.Activations)
+	require.InDelta(t, whole.Weights-r.Streamed*6/8, r.Weights, 2*12*256, "tensors lie at multiples of 256 bytes")
+	r, err = Plan(PlanOptions{Model: base, Train: "score", DType: "f32", Tokens: 64, Memory: whole.Activations})
+	require.NoError(t, err)
+	require.False(t, r.Fits)
+	require.Zero(t, r.Streamed, "what does not help is not planned")
+	r, err = Plan(PlanOptions{Model: base, Train: "head", DType: "f32", Tokens: 64, Memory: whole.Total * 3 / 4})
+	require.NoError(t, err)
+	require.False(t, r.Fits, "training is not streamed")
 }

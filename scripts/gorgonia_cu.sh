@@ -32,5 +32,5 @@ run() { # TESTS: each must pass, none be skipped
   grep -E '^ *--- (PASS: [^/]*|SKIP.*)$' "$work/out"
   if grep -q -e '--- SKIP' "$work/out"; then exit 1; fi
 }
-run '^(TestEmulatedMemory|TestEmulatedStaging|TestEmulatedLostContext|TestEmulatedScores|TestEmulatedTrial|TestEmulatedSM90Products)$'
+run '^(TestEmulatedMemory|TestEmulatedStaging|TestEmulatedLostContext|TestEmulatedScores|TestEmulatedTrial|TestEmulatedSM90Products|TestEmulatedSM80Cache|TestEmulatedSM80Stream|TestEmulatedTwoDevices|TestEmulated7BTakesWhatIsPlanned)$'
 run '^TestEmulatedSM80Compliance$/^(f32|bf16)$/^(adamw|clip|linear)$'

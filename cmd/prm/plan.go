@@ -12,7 +12,7 @@ import (
 
 type planCommand struct {
 	modelFlag
-	Train        string  `default:"lora" help:"What is trained: head, lora or full."`
+	Train        string  `default:"lora" help:"What is trained: head, lora or full; score: nothing."`
 	Tokens       int     `default:"8192" help:"Tokens of a micro-batch."`
 	MicroBatches int     `default:"16" help:"Micro-batches of an optimizer step; from 2 on their number changes nothing."`
 	Recompute    string  `default:"auto" help:"auto (none if that fits), layer or none."`
@@ -69,6 +69,9 @@ func (c planCommand) Run(p *program) error {
 		{fmt.Sprintf("activations of %d tokens", r.Tokens), r.Activations},
 		{"rounded weights", r.Rounded}, {"scratch of kernels", r.Scratch},
 		{"the process itself", r.Process}, {"total", r.Total}, {"on the host, page-locked", r.Host}}
+	if r.Streamed > 0 {
+		rows = append(rows, row{"layers on the host, brought for each batch", r.Streamed})
+	}
 	for _, choice := range r.Choices {
 		if len(r.Choices) > 1 {
 			rows = append(rows, row{"total with recompute: " + choice.Recompute, choice.Total})
@@ -83,6 +86,12 @@ func (c planCommand) Run(p *program) error {
 		return err
 	}
 	verdict := fmt.Sprintf("%s in %s trains %d numbers", r.Train, r.DType, r.Trained)
+	switch {
+	case r.Train == "score" && r.Streamed > 0:
+		verdict = fmt.Sprintf("scoring in %s with streamed layers, as all weights do not fit", r.DType)
+	case r.Train == "score":
+		verdict = fmt.Sprintf("scoring in %s", r.DType)
+	}
 	if r.Recompute != "" {
 		verdict += "; recompute: " + r.Recompute
 	}

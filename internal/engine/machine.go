@@ -21,6 +21,8 @@ type Plan struct {
 	Split bool
 	// Bound is the memory of inputs that have some before the machine is compiled, as Bind gives it later.
 	Bound map[*gorgonia.Node]*Tensor
+	// Streamed brings some inputs while the machine runs; nil: all have memory of their own.
+	Streamed *Streamed
 	// Arena is shared with other machines; nil: the machine has its own.
 	Arena *Arena
 }
@@ -69,7 +71,8 @@ func Compile(plan Plan, backend Backend) (*Machine, error) {
 	if err := m.allocate(plan.Arena, plan.Bound); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
-	sequence, firsts := &m.launch, firstInputs{}
+	sequence, firsts, bring := &m.launch, firstInputs{}, m.newBringer(plan.Streamed)
+	m.launch.Unrecorded, m.rest.Unrecorded = plan.Streamed != nil, plan.Streamed != nil
 	for _, st := range m.steps {
 		if plan.Split && (st.pass > 0 || st.node.ID() > plan.Loss.ID()) {
 			if sequence != &m.rest {
@@ -79,6 +82,13 @@ func Compile(plan Plan, backend Backend) (*Machine, error) {
 		st.ready = len(sequence.Launches)
 		if st.op.view || st.op.marker {
 			continue
+		}
+		first, err := bring.before(m, st)
+		if err != nil {
+			return nil, errors.Join(err, m.Close())
+		}
+		if first != nil {
+			sequence.Launches = append(sequence.Launches, first)
 		}
 		call := Call{Op: st.op.Kernel, Attr: st.op.Attr, Rows: st.op.Rows, Out: st.tensor, Live: m.live}
 		for _, in := range st.inputs {
@@ -297,7 +307,7 @@ func (m *Machine) RunForward(ctx context.Context) error {
 
 func (m *Machine) hasInputs() error {
 	for _, in := range m.inputs {
-		if in.tensor.Ptr == nil {
+		if in.tensor.Ptr == nil && !in.streamed {
 			return fmt.Errorf("input %s has no memory: bind or upload it first", in.node.Name())
 		}
 	}

@@ -20,6 +20,7 @@ type step struct {
 	root     *step // the step whose memory this one lives in
 	rootByte int   // where in it
 	bytes    int
+	streamed bool // an input that is brought when it is needed
 	pinned   bool // inputs and outputs: memory of their own, outside the arena
 	arenaAt  int
 	ready    int // launches of the machine after which it is done

@@ -7,6 +7,8 @@ import "context"
 type Sequence struct {
 	Backend  Backend
 	Launches []Launch
+	// Unrecorded sequences hold launches that do more than launch: they are done one by one each time.
+	Unrecorded bool
 
 	runs      int // whole ones since Forget
 	recording Recording
@@ -22,7 +24,7 @@ func (s *Sequence) RunContext(ctx context.Context) error {
 		return err
 	}
 	recorder, ok := s.Backend.(Recorder)
-	if !ok || s.runs == 0 {
+	if !ok || s.Unrecorded || s.runs == 0 {
 		err := s.launchAll(ctx)
 		if err == nil {
 			s.runs++

@@ -39,6 +39,7 @@ type Network struct {
 	tensors map[string]*engine.Tensor // by parameter name, in the backend's memory
 	owned   map[string]bool           // those that are no mapping of a file
 	files   mmap.Reader               // of the others
+	layers  *streamedLayers           // nil: all weights are in the backend's memory
 
 	capacity Capacity
 	graph    *Graph
@@ -80,6 +81,12 @@ func New(spec Spec, backend engine.Backend, source Source) (*Network, error) {
 		return nil, fmt.Errorf("optim.offload: %s computes in the host's memory already", backend.Name())
 	}
 	n := &Network{spec: spec, backend: backend, source: source, tensors: map[string]*engine.Tensor{}, owned: map[string]bool{}}
+	if spec.Streamed {
+		var err error
+		if n.layers, err = newStreamedLayers(spec, backend); err != nil {
+			return nil, err
+		}
+	}
 	if spec.Expr != nil {
 		var err error
 		if n.custom, err = models.Custom(spec.Expr); err != nil {
@@ -91,6 +98,11 @@ func New(spec Spec, backend engine.Backend, source Source) (*Network, error) {
 	}
 	if err := n.files.Do(n.load); err != nil {
 		return nil, err
+	}
+	if n.layers != nil {
+		if err := n.layers.start(); err != nil {
+			return nil, err
+		}
 	}
 	n.optim = newOptimizer(n)
 	return n, nil
@@ -115,6 +127,10 @@ func (n *Network) load() error {
 		}
 		if err != nil {
 			return err
+		}
+		if n.layers.takes(p, host) {
+			n.files.Uses(host.Ptr)
+			continue
 		}
 		var placed *engine.Tensor
 		if p.Trained {
@@ -170,7 +186,7 @@ func (n *Network) closeMachines() error {
 // Close frees the compiled machines; weights belong to the backend.
 func (n *Network) Close() error {
 	n.freeCache()
-	return errors.Join(n.closeMachines(), n.optim.forget())
+	return errors.Join(n.closeMachines(), n.optim.forget(), n.layers.close())
 }
 
 // plan says what the machine for an output computes.
@@ -209,8 +225,11 @@ func (n *Network) machine(what output, need Capacity) (*engine.Machine, error) {
 	plan.Arena = &n.arena
 	plan.Bound = map[*gorgonia.Node]*engine.Tensor{}
 	for _, p := range n.graph.Params {
-		plan.Bound[p.Node] = n.tensors[p.Name]
+		if n.layers.host(p.Name) == nil {
+			plan.Bound[p.Node] = n.tensors[p.Name]
+		}
 	}
+	plan.Streamed = n.layers.of(n.graph)
 	for i, node := range n.graph.Cached {
 		plan.Bound[node] = n.cache[i]
 	}
@@ -335,6 +354,9 @@ func (n *Network) Parameters() []*Parameter {
 
 // Get reads a parameter's current value, widened.
 func (n *Network) Get(name string) ([]float64, error) {
+	if host := n.layers.host(name); host != nil {
+		return reading(n, func() ([]float64, error) { return download(onHost{}, host, host.Size()) })
+	}
 	t := n.tensors[name]
 	if t == nil {
 		return nil, fmt.Errorf("tensor %s: the network has none of that name", name)
@@ -348,6 +370,10 @@ func (n *Network) Get(name string) ([]float64, error) {
 // Set gives a parameter a value, rounded to the parameter's dtype. One whose memory is a file's gets memory of its own first.
 func (n *Network) Set(name string, v []float64) error {
 	t := n.tensors[name]
+	streamed := n.layers.host(name)
+	if streamed != nil {
+		t = streamed
+	}
 	if t == nil || t.Size() != len(v) || t.Dtype() == engine.I8 {
 		return fmt.Errorf("tensor %s: cannot take %d values", name, len(v))
 	}
@@ -356,6 +382,10 @@ func (n *Network) Set(name string, v []float64) error {
 	}
 	host := engine.FromDType(t.Dtype(), t.Shape()...)
 	copy(host.Bytes(), toDType(v, t.Dtype()))
+	if streamed != nil {
+		n.layers.tensors[name] = host
+		return n.compile(n.capacity)
+	}
 	own, err := engine.CopyTo(n.backend, host)
 	if err != nil {
 		return fmt.Errorf("tensor %s: %w", name, err)

@@ -17,6 +17,7 @@ type Memory struct {
 	Scratch     int64 `json:"scratch"`     // what kernels of one op leave for each other at most, where a GPU computes in bf16
 	Trained     int64 `json:"trained"`     // numbers that are trained
 	Host        int64 `json:"host"`        // page-locked memory of the host: moments that are offloaded
+	Streamed    int64 `json:"streamed"`    // of layers that stay on the host, and are brought for each batch; Weights has room for two
 }
 
 // Total is the sum of all parts on the device.
@@ -65,9 +66,15 @@ func Measure(spec Spec, capacity Capacity, bf16 bool, microBatches int) (Memory,
 	if microBatches > 1 { // see gradientSum
 		copies++
 	}
+	layers := map[int]int{} // bytes of each, where they are streamed
 	for _, p := range m.Params {
 		numbers := int64(p.Node.Shape().TotalSize())
 		bytes := numbers * int64(p.Node.Dtype().Size())
+		if layer := layerOf(p.Name); spec.Streamed && layer >= 0 {
+			layers[layer] += engine.GroupBytes(int(bytes))
+			memory.Streamed += bytes
+			continue
+		}
 		memory.Weights += bytes
 		if !p.Trained {
 			continue
@@ -83,5 +90,10 @@ func Measure(spec Spec, capacity Capacity, bf16 bool, microBatches int) (Memory,
 			memory.Rounded += 2 * numbers
 		}
 	}
+	largest := 0
+	for _, bytes := range layers {
+		largest = max(largest, bytes)
+	}
+	memory.Weights += int64(2 * largest)
 	return memory, launches, nil
 }

@@ -128,8 +128,8 @@ var (
 	cuTensorMapEncodeTiled      = optional("cuTensorMapEncodeTiled") // of CUDA 12
 	cuStreamCreate              = entry("cuStreamCreate")
 	cuStreamDestroy             = entry("cuStreamDestroy_v2")
-	cuStreamWaitEvent           = entry("cuStreamWaitEvent")
 	cuStreamSynchronize         = entry("cuStreamSynchronize")
+	cuStreamWaitEvent           = entry("cuStreamWaitEvent")
 	cuStreamBeginCapture        = entry("cuStreamBeginCapture_v2")
 	cuStreamEndCapture          = entry("cuStreamEndCapture")
 	cuGraphInstantiateWithFlags = entry("cuGraphInstantiateWithFlags")
