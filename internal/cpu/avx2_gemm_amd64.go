@@ -4,12 +4,12 @@
 
 package cpu
 
-// gemm6x16 computes a 6×16 tile: c[i*ldc+j] = add[i*ldadd+j] + Σ_kk a(i,kk)·b[kk*16+j],
+// gemm6x16 computes tiles of 6×16, at least one, one below the other: c[i*ldc+j] = add[i*ldadd+j] + Σ_kk a(i,kk)·b[kk*16+j],
 // the sum one chain of fused multiply-adds from 0 in the order of kk.
-// a holds k columns of 6 rows (a[kk*6+i]).
+// a holds k columns of 6 rows (a[kk*6+i]), for each tile.
 //
 //go:noescape
-func gemm6x16(k int, a *float32, b *float32, c *float32, ldc int, add *float32, ldadd int)
+func gemm6x16(tiles int, k int, a *float32, b *float32, c *float32, ldc int, add *float32, ldadd int)
 
 // gemm6x16Strip computes a 6×16 tile: c[i*ldc+j] = add[i*ldadd+j] + Σ_kk a(i,kk)·b[kk*16+j],
 // the sum one chain of fused multiply-adds from 0 in the order of kk.

@@ -4,31 +4,41 @@
 
 #include "textflag.h"
 
-// func gemm6x16Int8(k int, a *uint32, b *uint32, start *int32, sx *float32, sw *float32, c *float32, ldc int, add *float32, ldadd int)
+// func gemm6x16Int8(tiles int, k int, a *uint32, b *uint32, start *int32, sx *float32, sw *float32, c *float32, ldc int, add *float32, ldadd int)
 // Requires: AVX, AVX2
-TEXT ·gemm6x16Int8(SB), NOSPLIT, $0-80
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    b+16(FP), DX
-	MOVQ    start+24(FP), BX
-	VMOVUPS (BX), Y0
-	VMOVUPS 32(BX), Y1
-	VMOVUPS (BX), Y2
-	VMOVUPS 32(BX), Y3
-	VMOVUPS (BX), Y4
-	VMOVUPS 32(BX), Y5
-	VMOVUPS (BX), Y6
-	VMOVUPS 32(BX), Y7
-	VMOVUPS (BX), Y8
-	VMOVUPS 32(BX), Y9
-	VMOVUPS (BX), Y10
-	VMOVUPS 32(BX), Y11
-	TESTQ   AX, AX
+TEXT ·gemm6x16Int8(SB), NOSPLIT, $0-88
+	MOVQ tiles+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ sx+40(FP), DX
+	MOVQ c+56(FP), BX
+	MOVQ add+72(FP), SI
+	MOVQ ldc+64(FP), DI
+	MOVQ ldadd+80(FP), R8
+	SHLQ $0x02, DI
+	SHLQ $0x02, R8
+
+tile:
+	MOVQ    k+8(FP), R9
+	MOVQ    b+24(FP), R10
+	MOVQ    start+32(FP), R11
+	VMOVUPS (R11), Y0
+	VMOVUPS 32(R11), Y1
+	VMOVUPS (R11), Y2
+	VMOVUPS 32(R11), Y3
+	VMOVUPS (R11), Y4
+	VMOVUPS 32(R11), Y5
+	VMOVUPS (R11), Y6
+	VMOVUPS 32(R11), Y7
+	VMOVUPS (R11), Y8
+	VMOVUPS 32(R11), Y9
+	VMOVUPS (R11), Y10
+	VMOVUPS 32(R11), Y11
+	TESTQ   R9, R9
 	JZ      store
 
 block:
-	VMOVUPS      (DX), Y12
-	VMOVUPS      32(DX), Y13
+	VMOVUPS      (R10), Y12
+	VMOVUPS      32(R10), Y13
 	VPBROADCASTD (CX), Y14
 	VPMADDWD     Y14, Y12, Y15
 	VPADDD       Y15, Y0, Y0
@@ -59,8 +69,8 @@ block:
 	VPADDD       Y15, Y10, Y10
 	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y14, Y11, Y11
-	VMOVUPS      64(DX), Y12
-	VMOVUPS      96(DX), Y13
+	VMOVUPS      64(R10), Y12
+	VMOVUPS      96(R10), Y13
 	VPBROADCASTD 24(CX), Y14
 	VPMADDWD     Y14, Y12, Y15
 	VPADDD       Y15, Y0, Y0
@@ -91,8 +101,8 @@ block:
 	VPADDD       Y15, Y10, Y10
 	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y14, Y11, Y11
-	VMOVUPS      128(DX), Y12
-	VMOVUPS      160(DX), Y13
+	VMOVUPS      128(R10), Y12
+	VMOVUPS      160(R10), Y13
 	VPBROADCASTD 48(CX), Y14
 	VPMADDWD     Y14, Y12, Y15
 	VPADDD       Y15, Y0, Y0
@@ -123,8 +133,8 @@ block:
 	VPADDD       Y15, Y10, Y10
 	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y14, Y11, Y11
-	VMOVUPS      192(DX), Y12
-	VMOVUPS      224(DX), Y13
+	VMOVUPS      192(R10), Y12
+	VMOVUPS      224(R10), Y13
 	VPBROADCASTD 72(CX), Y14
 	VPMADDWD     Y14, Y12, Y15
 	VPADDD       Y15, Y0, Y0
@@ -156,95 +166,93 @@ block:
 	VPMADDWD     Y14, Y13, Y14
 	VPADDD       Y14, Y11, Y11
 	ADDQ         $0x00000060, CX
-	ADDQ         $0x00000100, DX
-	SUBQ         $0x04, AX
+	ADDQ         $0x00000100, R10
+	SUBQ         $0x04, R9
 	JNZ          block
 
 store:
-	MOVQ         sx+32(FP), AX
-	MOVQ         sw+40(FP), CX
-	MOVQ         c+48(FP), DX
-	MOVQ         add+64(FP), BX
-	MOVQ         ldc+56(FP), SI
-	MOVQ         ldadd+72(FP), DI
-	SHLQ         $0x02, SI
-	SHLQ         $0x02, DI
-	VBROADCASTSS (AX), Y14
+	MOVQ         sw+48(FP), R9
+	VBROADCASTSS (DX), Y14
 	VCVTDQ2PS    Y0, Y0
 	VMULPS       Y14, Y0, Y0
-	VMULPS       (CX), Y0, Y0
-	VADDPS       (BX), Y0, Y0
-	VMOVUPS      Y0, (DX)
+	VMULPS       (R9), Y0, Y0
+	VADDPS       (SI), Y0, Y0
+	VMOVUPS      Y0, (BX)
 	VCVTDQ2PS    Y1, Y1
 	VMULPS       Y14, Y1, Y1
-	VMULPS       32(CX), Y1, Y1
-	VADDPS       32(BX), Y1, Y1
-	VMOVUPS      Y1, 32(DX)
+	VMULPS       32(R9), Y1, Y1
+	VADDPS       32(SI), Y1, Y1
+	VMOVUPS      Y1, 32(BX)
+	ADDQ         R8, SI
 	ADDQ         DI, BX
-	ADDQ         SI, DX
-	VBROADCASTSS 4(AX), Y14
+	VBROADCASTSS 4(DX), Y14
 	VCVTDQ2PS    Y2, Y2
 	VMULPS       Y14, Y2, Y2
-	VMULPS       (CX), Y2, Y2
-	VADDPS       (BX), Y2, Y2
-	VMOVUPS      Y2, (DX)
+	VMULPS       (R9), Y2, Y2
+	VADDPS       (SI), Y2, Y2
+	VMOVUPS      Y2, (BX)
 	VCVTDQ2PS    Y3, Y3
 	VMULPS       Y14, Y3, Y3
-	VMULPS       32(CX), Y3, Y3
-	VADDPS       32(BX), Y3, Y3
-	VMOVUPS      Y3, 32(DX)
+	VMULPS       32(R9), Y3, Y3
+	VADDPS       32(SI), Y3, Y3
+	VMOVUPS      Y3, 32(BX)
+	ADDQ         R8, SI
 	ADDQ         DI, BX
-	ADDQ         SI, DX
-	VBROADCASTSS 8(AX), Y14
+	VBROADCASTSS 8(DX), Y14
 	VCVTDQ2PS    Y4, Y4
 	VMULPS       Y14, Y4, Y4
-	VMULPS       (CX), Y4, Y4
-	VADDPS       (BX), Y4, Y4
-	VMOVUPS      Y4, (DX)
+	VMULPS       (R9), Y4, Y4
+	VADDPS       (SI), Y4, Y4
+	VMOVUPS      Y4, (BX)
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y14, Y5, Y5
-	VMULPS       32(CX), Y5, Y5
-	VADDPS       32(BX), Y5, Y5
-	VMOVUPS      Y5, 32(DX)
+	VMULPS       32(R9), Y5, Y5
+	VADDPS       32(SI), Y5, Y5
+	VMOVUPS      Y5, 32(BX)
+	ADDQ         R8, SI
 	ADDQ         DI, BX
-	ADDQ         SI, DX
-	VBROADCASTSS 12(AX), Y14
+	VBROADCASTSS 12(DX), Y14
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       Y14, Y6, Y6
-	VMULPS       (CX), Y6, Y6
-	VADDPS       (BX), Y6, Y6
-	VMOVUPS      Y6, (DX)
+	VMULPS       (R9), Y6, Y6
+	VADDPS       (SI), Y6, Y6
+	VMOVUPS      Y6, (BX)
 	VCVTDQ2PS    Y7, Y7
 	VMULPS       Y14, Y7, Y7
-	VMULPS       32(CX), Y7, Y7
-	VADDPS       32(BX), Y7, Y7
-	VMOVUPS      Y7, 32(DX)
+	VMULPS       32(R9), Y7, Y7
+	VADDPS       32(SI), Y7, Y7
+	VMOVUPS      Y7, 32(BX)
+	ADDQ         R8, SI
 	ADDQ         DI, BX
-	ADDQ         SI, DX
-	VBROADCASTSS 16(AX), Y14
+	VBROADCASTSS 16(DX), Y14
 	VCVTDQ2PS    Y8, Y8
 	VMULPS       Y14, Y8, Y8
-	VMULPS       (CX), Y8, Y8
-	VADDPS       (BX), Y8, Y8
-	VMOVUPS      Y8, (DX)
+	VMULPS       (R9), Y8, Y8
+	VADDPS       (SI), Y8, Y8
+	VMOVUPS      Y8, (BX)
 	VCVTDQ2PS    Y9, Y9
 	VMULPS       Y14, Y9, Y9
-	VMULPS       32(CX), Y9, Y9
-	VADDPS       32(BX), Y9, Y9
-	VMOVUPS      Y9, 32(DX)
+	VMULPS       32(R9), Y9, Y9
+	VADDPS       32(SI), Y9, Y9
+	VMOVUPS      Y9, 32(BX)
+	ADDQ         R8, SI
 	ADDQ         DI, BX
-	ADDQ         SI, DX
-	VBROADCASTSS 20(AX), Y14
+	VBROADCASTSS 20(DX), Y14
 	VCVTDQ2PS    Y10, Y10
 	VMULPS       Y14, Y10, Y10
-	VMULPS       (CX), Y10, Y10
-	VADDPS       (BX), Y10, Y10
-	VMOVUPS      Y10, (DX)
+	VMULPS       (R9), Y10, Y10
+	VADDPS       (SI), Y10, Y10
+	VMOVUPS      Y10, (BX)
 	VCVTDQ2PS    Y11, Y11
 	VMULPS       Y14, Y11, Y11
-	VMULPS       32(CX), Y11, Y11
-	VADDPS       32(BX), Y11, Y11
-	VMOVUPS      Y11, 32(DX)
+	VMULPS       32(R9), Y11, Y11
+	VADDPS       32(SI), Y11, Y11
+	VMOVUPS      Y11, 32(BX)
+	ADDQ         R8, SI
+	ADDQ         DI, BX
+	ADDQ         $0x18, DX
+	DECQ         AX
+	JNZ          tile
 	VZEROUPPER
 	RET
 

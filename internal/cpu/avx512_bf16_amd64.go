@@ -4,11 +4,12 @@
 
 package cpu
 
-// gemm12x32BF16 computes a 12×32 tile: c[i*ldc+j] = add[i*ldadd+j] + Σ_kk a[kk*12+i]·b[kk*32+j] for kk < k,
+// gemm12x32BF16 computes tiles of 12×32, at least one, one below the other:
+// c[i*ldc+j] = add[i*ldadd+j] + Σ_kk a[kk*12+i]·b[kk*32+j] for kk < k,
 // where a word is a pair of bf16 and its product VDPBF16PS's: the sum is one chain from 0 in the order of kk.
 //
 //go:noescape
-func gemm12x32BF16(k int, a *uint32, b *uint32, c *float32, ldc int, add *float32, ldadd int)
+func gemm12x32BF16(tiles int, k int, a *uint32, b *uint32, c *float32, ldc int, add *float32, ldadd int)
 
 // packPairs32 joins pairs of rows: dst[kk*32+j] = src[2*kk*ld+j] | src[(2*kk+1)*ld+j]<<16 for kk < k.
 //

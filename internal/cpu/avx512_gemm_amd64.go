@@ -4,12 +4,12 @@
 
 package cpu
 
-// gemm12x32 computes a 12×32 tile: c[i*ldc+j] = add[i*ldadd+j] + Σ_kk a(i,kk)·b[kk*32+j],
+// gemm12x32 computes tiles of 12×32, at least one, one below the other: c[i*ldc+j] = add[i*ldadd+j] + Σ_kk a(i,kk)·b[kk*32+j],
 // the sum one chain of fused multiply-adds from 0 in the order of kk.
-// a holds k columns of 12 rows (a[kk*12+i]).
+// a holds k columns of 12 rows (a[kk*12+i]), for each tile.
 //
 //go:noescape
-func gemm12x32(k int, a *float32, b *float32, c *float32, ldc int, add *float32, ldadd int)
+func gemm12x32(tiles int, k int, a *float32, b *float32, c *float32, ldc int, add *float32, ldadd int)
 
 // gemm12x32Strip computes a 12×32 tile: c[i*ldc+j] = add[i*ldadd+j] + Σ_kk a(i,kk)·b[kk*32+j],
 // the sum one chain of fused multiply-adds from 0 in the order of kk.

@@ -4,43 +4,53 @@
 
 #include "textflag.h"
 
-// func gemm12x32Int8(k int, a *uint32, b *uint32, start *int32, sx *float32, sw *float32, c *float32, ldc int, add *float32, ldadd int)
+// func gemm12x32Int8(tiles int, k int, a *uint32, b *uint32, start *int32, sx *float32, sw *float32, c *float32, ldc int, add *float32, ldadd int)
 // Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·gemm12x32Int8(SB), NOSPLIT, $0-80
-	MOVQ    k+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    b+16(FP), DX
-	MOVQ    start+24(FP), BX
-	VMOVUPS (BX), Z0
-	VMOVUPS 64(BX), Z1
-	VMOVUPS (BX), Z2
-	VMOVUPS 64(BX), Z3
-	VMOVUPS (BX), Z4
-	VMOVUPS 64(BX), Z5
-	VMOVUPS (BX), Z6
-	VMOVUPS 64(BX), Z7
-	VMOVUPS (BX), Z8
-	VMOVUPS 64(BX), Z9
-	VMOVUPS (BX), Z10
-	VMOVUPS 64(BX), Z11
-	VMOVUPS (BX), Z12
-	VMOVUPS 64(BX), Z13
-	VMOVUPS (BX), Z14
-	VMOVUPS 64(BX), Z15
-	VMOVUPS (BX), Z16
-	VMOVUPS 64(BX), Z17
-	VMOVUPS (BX), Z18
-	VMOVUPS 64(BX), Z19
-	VMOVUPS (BX), Z20
-	VMOVUPS 64(BX), Z21
-	VMOVUPS (BX), Z22
-	VMOVUPS 64(BX), Z23
-	TESTQ   AX, AX
+TEXT ·gemm12x32Int8(SB), NOSPLIT, $0-88
+	MOVQ tiles+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ sx+40(FP), DX
+	MOVQ c+56(FP), BX
+	MOVQ add+72(FP), SI
+	MOVQ ldc+64(FP), DI
+	MOVQ ldadd+80(FP), R8
+	SHLQ $0x02, DI
+	SHLQ $0x02, R8
+
+tile:
+	MOVQ    k+8(FP), R9
+	MOVQ    b+24(FP), R10
+	MOVQ    start+32(FP), R11
+	VMOVUPS (R11), Z0
+	VMOVUPS 64(R11), Z1
+	VMOVUPS (R11), Z2
+	VMOVUPS 64(R11), Z3
+	VMOVUPS (R11), Z4
+	VMOVUPS 64(R11), Z5
+	VMOVUPS (R11), Z6
+	VMOVUPS 64(R11), Z7
+	VMOVUPS (R11), Z8
+	VMOVUPS 64(R11), Z9
+	VMOVUPS (R11), Z10
+	VMOVUPS 64(R11), Z11
+	VMOVUPS (R11), Z12
+	VMOVUPS 64(R11), Z13
+	VMOVUPS (R11), Z14
+	VMOVUPS 64(R11), Z15
+	VMOVUPS (R11), Z16
+	VMOVUPS 64(R11), Z17
+	VMOVUPS (R11), Z18
+	VMOVUPS 64(R11), Z19
+	VMOVUPS (R11), Z20
+	VMOVUPS 64(R11), Z21
+	VMOVUPS (R11), Z22
+	VMOVUPS 64(R11), Z23
+	TESTQ   R9, R9
 	JZ      store
 
 block:
-	VMOVUPS      (DX), Z24
-	VMOVUPS      64(DX), Z25
+	VMOVUPS      (R10), Z24
+	VMOVUPS      64(R10), Z25
 	VPBROADCASTD (CX), Z26
 	VPDPBUSD     Z24, Z26, Z0
 	VPDPBUSD     Z25, Z26, Z1
@@ -77,8 +87,8 @@ block:
 	VPBROADCASTD 44(CX), Z26
 	VPDPBUSD     Z24, Z26, Z22
 	VPDPBUSD     Z25, Z26, Z23
-	VMOVUPS      128(DX), Z24
-	VMOVUPS      192(DX), Z25
+	VMOVUPS      128(R10), Z24
+	VMOVUPS      192(R10), Z25
 	VPBROADCASTD 48(CX), Z26
 	VPDPBUSD     Z24, Z26, Z0
 	VPDPBUSD     Z25, Z26, Z1
@@ -115,8 +125,8 @@ block:
 	VPBROADCASTD 92(CX), Z26
 	VPDPBUSD     Z24, Z26, Z22
 	VPDPBUSD     Z25, Z26, Z23
-	VMOVUPS      256(DX), Z24
-	VMOVUPS      320(DX), Z25
+	VMOVUPS      256(R10), Z24
+	VMOVUPS      320(R10), Z25
 	VPBROADCASTD 96(CX), Z26
 	VPDPBUSD     Z24, Z26, Z0
 	VPDPBUSD     Z25, Z26, Z1
@@ -153,8 +163,8 @@ block:
 	VPBROADCASTD 140(CX), Z26
 	VPDPBUSD     Z24, Z26, Z22
 	VPDPBUSD     Z25, Z26, Z23
-	VMOVUPS      384(DX), Z24
-	VMOVUPS      448(DX), Z25
+	VMOVUPS      384(R10), Z24
+	VMOVUPS      448(R10), Z25
 	VPBROADCASTD 144(CX), Z26
 	VPDPBUSD     Z24, Z26, Z0
 	VPDPBUSD     Z25, Z26, Z1
@@ -192,173 +202,171 @@ block:
 	VPDPBUSD     Z24, Z26, Z22
 	VPDPBUSD     Z25, Z26, Z23
 	ADDQ         $0x000000c0, CX
-	ADDQ         $0x00000200, DX
-	SUBQ         $0x04, AX
+	ADDQ         $0x00000200, R10
+	SUBQ         $0x04, R9
 	JNZ          block
 
 store:
-	MOVQ         sx+32(FP), AX
-	MOVQ         sw+40(FP), CX
-	MOVQ         c+48(FP), DX
-	MOVQ         add+64(FP), BX
-	MOVQ         ldc+56(FP), SI
-	MOVQ         ldadd+72(FP), DI
-	SHLQ         $0x02, SI
-	SHLQ         $0x02, DI
-	VBROADCASTSS (AX), Z26
+	MOVQ         sw+48(FP), R9
+	VBROADCASTSS (DX), Z26
 	VCVTDQ2PS    Z0, Z0
 	VMULPS       Z26, Z0, Z0
-	VMULPS       (CX), Z0, Z0
-	VADDPS       (BX), Z0, Z0
-	VMOVUPS      Z0, (DX)
+	VMULPS       (R9), Z0, Z0
+	VADDPS       (SI), Z0, Z0
+	VMOVUPS      Z0, (BX)
 	VCVTDQ2PS    Z1, Z1
 	VMULPS       Z26, Z1, Z1
-	VMULPS       64(CX), Z1, Z1
-	VADDPS       64(BX), Z1, Z1
-	VMOVUPS      Z1, 64(DX)
+	VMULPS       64(R9), Z1, Z1
+	VADDPS       64(SI), Z1, Z1
+	VMOVUPS      Z1, 64(BX)
+	ADDQ         R8, SI
 	ADDQ         DI, BX
-	ADDQ         SI, DX
-	VBROADCASTSS 4(AX), Z26
+	VBROADCASTSS 4(DX), Z26
 	VCVTDQ2PS    Z2, Z2
 	VMULPS       Z26, Z2, Z2
-	VMULPS       (CX), Z2, Z2
-	VADDPS       (BX), Z2, Z2
-	VMOVUPS      Z2, (DX)
+	VMULPS       (R9), Z2, Z2
+	VADDPS       (SI), Z2, Z2
+	VMOVUPS      Z2, (BX)
 	VCVTDQ2PS    Z3, Z3
 	VMULPS       Z26, Z3, Z3
-	VMULPS       64(CX), Z3, Z3
-	VADDPS       64(BX), Z3, Z3
-	VMOVUPS      Z3, 64(DX)
+	VMULPS       64(R9), Z3, Z3
+	VADDPS       64(SI), Z3, Z3
+	VMOVUPS      Z3, 64(BX)
+	ADDQ         R8, SI
 	ADDQ         DI, BX
-	ADDQ         SI, DX
-	VBROADCASTSS 8(AX), Z26
+	VBROADCASTSS 8(DX), Z26
 	VCVTDQ2PS    Z4, Z4
 	VMULPS       Z26, Z4, Z4
-	VMULPS       (CX), Z4, Z4
-	VADDPS       (BX), Z4, Z4
-	VMOVUPS      Z4, (DX)
+	VMULPS       (R9), Z4, Z4
+	VADDPS       (SI), Z4, Z4
+	VMOVUPS      Z4, (BX)
 	VCVTDQ2PS    Z5, Z5
 	VMULPS       Z26, Z5, Z5
-	VMULPS       64(CX), Z5, Z5
-	VADDPS       64(BX), Z5, Z5
-	VMOVUPS      Z5, 64(DX)
+	VMULPS       64(R9), Z5, Z5
+	VADDPS       64(SI), Z5, Z5
+	VMOVUPS      Z5, 64(BX)
+	ADDQ         R8, SI
 	ADDQ         DI, BX
-	ADDQ         SI, DX
-	VBROADCASTSS 12(AX), Z26
+	VBROADCASTSS 12(DX), Z26
 	VCVTDQ2PS    Z6, Z6
 	VMULPS       Z26, Z6, Z6
-	VMULPS       (CX), Z6, Z6
-	VADDPS       (BX), Z6, Z6
-	VMOVUPS      Z6, (DX)
+	VMULPS       (R9), Z6, Z6
+	VADDPS       (SI), Z6, Z6
+	VMOVUPS      Z6, (BX)
 	VCVTDQ2PS    Z7, Z7
 	VMULPS       Z26, Z7, Z7
-	VMULPS       64(CX), Z7, Z7
-	VADDPS       64(BX), Z7, Z7
-	VMOVUPS      Z7, 64(DX)
+	VMULPS       64(R9), Z7, Z7
+	VADDPS       64(SI), Z7, Z7
+	VMOVUPS      Z7, 64(BX)
+	ADDQ         R8, SI
 	ADDQ         DI, BX
-	ADDQ         SI, DX
-	VBROADCASTSS 16(AX), Z26
+	VBROADCASTSS 16(DX), Z26
 	VCVTDQ2PS    Z8, Z8
 	VMULPS       Z26, Z8, Z8
-	VMULPS       (CX), Z8, Z8
-	VADDPS       (BX), Z8, Z8
-	VMOVUPS      Z8, (DX)
+	VMULPS       (R9), Z8, Z8
+	VADDPS       (SI), Z8, Z8
+	VMOVUPS      Z8, (BX)
 	VCVTDQ2PS    Z9, Z9
 	VMULPS       Z26, Z9, Z9
-	VMULPS       64(CX), Z9, Z9
-	VADDPS       64(BX), Z9, Z9
-	VMOVUPS      Z9, 64(DX)
+	VMULPS       64(R9), Z9, Z9
+	VADDPS       64(SI), Z9, Z9
+	VMOVUPS      Z9, 64(BX)
+	ADDQ         R8, SI
 	ADDQ         DI, BX
-	ADDQ         SI, DX
-	VBROADCASTSS 20(AX), Z26
+	VBROADCASTSS 20(DX), Z26
 	VCVTDQ2PS    Z10, Z10
 	VMULPS       Z26, Z10, Z10
-	VMULPS       (CX), Z10, Z10
-	VADDPS       (BX), Z10, Z10
-	VMOVUPS      Z10, (DX)
+	VMULPS       (R9), Z10, Z10
+	VADDPS       (SI), Z10, Z10
+	VMOVUPS      Z10, (BX)
 	VCVTDQ2PS    Z11, Z11
 	VMULPS       Z26, Z11, Z11
-	VMULPS       64(CX), Z11, Z11
-	VADDPS       64(BX), Z11, Z11
-	VMOVUPS      Z11, 64(DX)
+	VMULPS       64(R9), Z11, Z11
+	VADDPS       64(SI), Z11, Z11
+	VMOVUPS      Z11, 64(BX)
+	ADDQ         R8, SI
 	ADDQ         DI, BX
-	ADDQ         SI, DX
-	VBROADCASTSS 24(AX), Z26
+	VBROADCASTSS 24(DX), Z26
 	VCVTDQ2PS    Z12, Z12
 	VMULPS       Z26, Z12, Z12
-	VMULPS       (CX), Z12, Z12
-	VADDPS       (BX), Z12, Z12
-	VMOVUPS      Z12, (DX)
+	VMULPS       (R9), Z12, Z12
+	VADDPS       (SI), Z12, Z12
+	VMOVUPS      Z12, (BX)
 	VCVTDQ2PS    Z13, Z13
 	VMULPS       Z26, Z13, Z13
-	VMULPS       64(CX), Z13, Z13
-	VADDPS       64(BX), Z13, Z13
-	VMOVUPS      Z13, 64(DX)
+	VMULPS       64(R9), Z13, Z13
+	VADDPS       64(SI), Z13, Z13
+	VMOVUPS      Z13, 64(BX)
+	ADDQ         R8, SI
 	ADDQ         DI, BX
-	ADDQ         SI, DX
-	VBROADCASTSS 28(AX), Z26
+	VBROADCASTSS 28(DX), Z26
 	VCVTDQ2PS    Z14, Z14
 	VMULPS       Z26, Z14, Z14
-	VMULPS       (CX), Z14, Z14
-	VADDPS       (BX), Z14, Z14
-	VMOVUPS      Z14, (DX)
+	VMULPS       (R9), Z14, Z14
+	VADDPS       (SI), Z14, Z14
+	VMOVUPS      Z14, (BX)
 	VCVTDQ2PS    Z15, Z15
 	VMULPS       Z26, Z15, Z15
-	VMULPS       64(CX), Z15, Z15
-	VADDPS       64(BX), Z15, Z15
-	VMOVUPS      Z15, 64(DX)
+	VMULPS       64(R9), Z15, Z15
+	VADDPS       64(SI), Z15, Z15
+	VMOVUPS      Z15, 64(BX)
+	ADDQ         R8, SI
 	ADDQ         DI, BX
-	ADDQ         SI, DX
-	VBROADCASTSS 32(AX), Z26
+	VBROADCASTSS 32(DX), Z26
 	VCVTDQ2PS    Z16, Z16
 	VMULPS       Z26, Z16, Z16
-	VMULPS       (CX), Z16, Z16
-	VADDPS       (BX), Z16, Z16
-	VMOVUPS      Z16, (DX)
+	VMULPS       (R9), Z16, Z16
+	VADDPS       (SI), Z16, Z16
+	VMOVUPS      Z16, (BX)
 	VCVTDQ2PS    Z17, Z17
 	VMULPS       Z26, Z17, Z17
-	VMULPS       64(CX), Z17, Z17
-	VADDPS       64(BX), Z17, Z17
-	VMOVUPS      Z17, 64(DX)
+	VMULPS       64(R9), Z17, Z17
+	VADDPS       64(SI), Z17, Z17
+	VMOVUPS      Z17, 64(BX)
+	ADDQ         R8, SI
 	ADDQ         DI, BX
-	ADDQ         SI, DX
-	VBROADCASTSS 36(AX), Z26
+	VBROADCASTSS 36(DX), Z26
 	VCVTDQ2PS    Z18, Z18
 	VMULPS       Z26, Z18, Z18
-	VMULPS       (CX), Z18, Z18
-	VADDPS       (BX), Z18, Z18
-	VMOVUPS      Z18, (DX)
+	VMULPS       (R9), Z18, Z18
+	VADDPS       (SI), Z18, Z18
+	VMOVUPS      Z18, (BX)
 	VCVTDQ2PS    Z19, Z19
 	VMULPS       Z26, Z19, Z19
-	VMULPS       64(CX), Z19, Z19
-	VADDPS       64(BX), Z19, Z19
-	VMOVUPS      Z19, 64(DX)
+	VMULPS       64(R9), Z19, Z19
+	VADDPS       64(SI), Z19, Z19
+	VMOVUPS      Z19, 64(BX)
+	ADDQ         R8, SI
 	ADDQ         DI, BX
-	ADDQ         SI, DX
-	VBROADCASTSS 40(AX), Z26
+	VBROADCASTSS 40(DX), Z26
 	VCVTDQ2PS    Z20, Z20
 	VMULPS       Z26, Z20, Z20
-	VMULPS       (CX), Z20, Z20
-	VADDPS       (BX), Z20, Z20
-	VMOVUPS      Z20, (DX)
+	VMULPS       (R9), Z20, Z20
+	VADDPS       (SI), Z20, Z20
+	VMOVUPS      Z20, (BX)
 	VCVTDQ2PS    Z21, Z21
 	VMULPS       Z26, Z21, Z21
-	VMULPS       64(CX), Z21, Z21
-	VADDPS       64(BX), Z21, Z21
-	VMOVUPS      Z21, 64(DX)
+	VMULPS       64(R9), Z21, Z21
+	VADDPS       64(SI), Z21, Z21
+	VMOVUPS      Z21, 64(BX)
+	ADDQ         R8, SI
 	ADDQ         DI, BX
-	ADDQ         SI, DX
-	VBROADCASTSS 44(AX), Z26
+	VBROADCASTSS 44(DX), Z26
 	VCVTDQ2PS    Z22, Z22
 	VMULPS       Z26, Z22, Z22
-	VMULPS       (CX), Z22, Z22
-	VADDPS       (BX), Z22, Z22
-	VMOVUPS      Z22, (DX)
+	VMULPS       (R9), Z22, Z22
+	VADDPS       (SI), Z22, Z22
+	VMOVUPS      Z22, (BX)
 	VCVTDQ2PS    Z23, Z23
 	VMULPS       Z26, Z23, Z23
-	VMULPS       64(CX), Z23, Z23
-	VADDPS       64(BX), Z23, Z23
-	VMOVUPS      Z23, 64(DX)
+	VMULPS       64(R9), Z23, Z23
+	VADDPS       64(SI), Z23, Z23
+	VMOVUPS      Z23, 64(BX)
+	ADDQ         R8, SI
+	ADDQ         DI, BX
+	ADDQ         $0x30, DX
+	DECQ         AX
+	JNZ          tile
 	VZEROUPPER
 	RET
 

@@ -34,7 +34,7 @@ func TestAddPairHasTheProcessorsBits(t *testing.T) {
 		for i := range b {
 			b[i] = uint32(number(round/4)) | uint32(number(round/4+i))<<16
 		}
-		gemm12x32BF16(2, &a[0], &b[0], &c[0], nr, &sum[0], 0)
+		gemm12x32BF16(1, 2, &a[0], &b[0], &c[0], nr, &sum[0], 0)
 		for i := range mr {
 			for j := range nr {
 				var want float32

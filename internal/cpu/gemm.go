@@ -11,7 +11,6 @@ const (
 	rowBlock   = 192         // rows of A that stay in the second cache, kBlock deep: 192 KiB
 	columnTile = 128         // most columns a task takes; their packed B is 128 KiB
 	kSpan      = 20 * kBlock // most of K that A is packed for at a time
-	leastSpan  = 3 * kBlock  // of K, however many rows there are; 2,688 rows have room then
 	packedRoom = 2 << 20     // floats of packed A that all workers share: 8 MiB, at home in the third cache
 )
 
@@ -24,8 +23,10 @@ func PackedBytes(rows, columns int) int { return 4 * min(packedRoom, rows*min(co
 type instructionSet struct {
 	mr, nr int // rows and columns of the tile
 	lanes  int // float32 in a register
-	// tile computes c[i*ldc+j] = add[i*ldadd+j] + Σ_kk a[kk*mr+i]·b[kk*nr+j] for kk < k; stripTile reads a[i*keyBlock+kk].
-	tile, stripTile func(k int, a, b, c *float32, ldc int, add *float32, ldadd int)
+	// tile computes c[i*ldc+j] = add[i*ldadd+j] + Σ_kk a[kk*mr+i]·b[kk*nr+j] for kk < k, and as much for further tiles below, whose panels
+	// of a follow each other. stripTile computes one and reads a[i*keyBlock+kk].
+	tile      func(tiles, k int, a, b, c *float32, ldc int, add *float32, ldadd int)
+	stripTile func(k int, a, b, c *float32, ldc int, add *float32, ldadd int)
 	// packRowsA and packRowsB interleave mr or nr rows, 4·n4 elements from an index on, into a panel. packColumnsA and
 	// packColumnsB copy mr or nr columns of k rows that are ld elements apart.
 	packRowsA, packRowsB func(dst *float32, rows []unsafe.Pointer, bf16 bool, from, n4 int)
@@ -93,7 +94,7 @@ func (g *gemm) run() error {
 	}
 	workers := len(g.spaces)
 	g.tileColumns = columnsOfTask(g.n, workers, g.set.nr)
-	chunk, span := blockOfA(g.m, g.k)
+	chunk := max(g.set.mr, packedRoom/min(g.k, kSpan)/rowBlock*rowBlock)
 	whole := packedOperand{g.a, g.m, g.k}
 	packed := g.same && *g.holds == whole
 	if !packed {
@@ -102,8 +103,8 @@ func (g *gemm) run() error {
 	for g.row0 = 0; g.row0 < g.m; g.row0 += chunk {
 		g.rows = min(chunk, g.m-g.row0)
 		g.tileRows = rowsOfTask(g.rows, ceilDiv(g.n, g.tileColumns), workers, g.set.mr)
-		for g.k0 = 0; g.k0 < g.k; g.k0 += span {
-			g.span = min(span, g.k-g.k0)
+		for g.k0 = 0; g.k0 < g.k; g.k0 += kSpan {
+			g.span = min(kSpan, g.k-g.k0)
 			if !packed {
 				if err := g.crew.run(ceilDiv(g.rows, packRowsAtATime), g.packWork); err != nil {
 					return err
@@ -118,15 +119,6 @@ func (g *gemm) run() error {
 		}
 	}
 	return nil
-}
-
-// blockOfA is how many of m rows, and how much of K, A is packed for at a time. B is packed anew for each chunk of rows, so these are few
-// and alike; K, whose blocks add up in C one by one, is cut instead.
-func blockOfA(m, k int) (rows, span int) {
-	fits := packedRoom / roundUp(m, rowBlock) / kBlock * kBlock
-	span = min(kSpan, max(leastSpan, fits))
-	most := packedRoom / min(k, span) / rowBlock * rowBlock
-	return roundUp(ceilDiv(m, ceilDiv(m, most)), rowBlock), span
 }
 
 // columnsOfTask is how many of n columns one task takes, as many for one worker as for the other.
@@ -192,19 +184,19 @@ func (g *gemm) strip(w *workspace, k, kc, from, end, column, width int, a, b *fl
 			start = &w.bias[0]
 		}
 	}
-	for i := from; i < end; i += set.mr {
+	i := from
+	if whole := (end - from) / set.mr; whole > 0 && width == set.nr {
 		c := offset(g.c, (g.row0+i)*g.n+column)
-		panel := offset(a, (i-from)*kc)
-		height := min(set.mr, end-i)
-		switch {
-		case height < set.mr || width < set.nr:
-			set.tile(kc, panel, b, &w.tile[0], set.nr, start, 0)
-			g.copyEdge(w, c, height, width, first)
-		case first:
-			set.tile(kc, panel, b, c, g.n, start, 0)
-		default:
-			set.tile(kc, panel, b, c, g.n, c, g.n)
+		add, ldadd := c, g.n
+		if first {
+			add, ldadd = start, 0
 		}
+		set.tile(whole, kc, a, b, c, g.n, add, ldadd)
+		i += whole * set.mr
+	}
+	for ; i < end; i += set.mr {
+		set.tile(1, kc, offset(a, (i-from)*kc), b, &w.tile[0], set.nr, start, 0)
+		g.copyEdge(w, offset(g.c, (g.row0+i)*g.n+column), min(set.mr, end-i), width, first)
 	}
 }
 

@@ -24,7 +24,7 @@ type gemmBF16 struct {
 // scratchBF16 is the memory that a backend's products in bf16 share.
 type scratchBF16 struct {
 	set     *instructionSet
-	tile    func(k int, a, b *uint32, c *float32, ldc int, add *float32, ldadd int)
+	tile    func(tiles, k int, a, b *uint32, c *float32, ldc int, add *float32, ldadd int)
 	packed  []float32 // words of A
 	holds   packedOperand
 	spaces  []*workspaceBF16
@@ -106,13 +106,11 @@ func (g *gemmBF16) strips(w *workspaceBF16, k, kc, block, height, column, column
 			copy(w.bias, unsafe.Slice(offset(g.bias, column+j), min(nr, columns-j)))
 			start = &w.bias[0]
 		}
-		for i := 0; i < height; i += mr {
-			sums, add, ldadd := &w.sums[i*columnTile+j], start, 0
-			if k > 0 {
-				add, ldadd = sums, columnTile
-			}
-			g.tile(kc, word(&g.packed[k*padded+(block+i)*kc]), word(&w.panels[k*width+j*kc]), sums, columnTile, add, ldadd)
+		sums, add, ldadd := &w.sums[j], start, 0
+		if k > 0 {
+			add, ldadd = sums, columnTile
 		}
+		g.tile(ceilDiv(height, mr), kc, word(&g.packed[k*padded+block*kc]), word(&w.panels[k*width+j*kc]), sums, columnTile, add, ldadd)
 	}
 }
 

@@ -119,7 +119,7 @@ func BenchmarkMicroKernelBF16(b *testing.B) {
 	a, panel, c := alignedFloats(mr*kBlock), alignedFloats(nr*kBlock), alignedFloats(mr*nr)
 	reportRate(b, 4*float64(mr*nr)*kBlock*1000, func() error {
 		for range 1000 {
-			gemm12x32BF16(kBlock, word(&a[0]), word(&panel[0]), &c[0], nr, &zeros[0], 0)
+			gemm12x32BF16(1, kBlock, word(&a[0]), word(&panel[0]), &c[0], nr, &zeros[0], 0)
 		}
 		return nil
 	})

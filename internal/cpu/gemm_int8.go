@@ -14,7 +14,7 @@ import (
 type int8Set struct {
 	*instructionSet // of the tile, and of the panels
 	perWord         int
-	tile            func(k int, a, b *uint32, start *int32, sx, sw, c *float32, ldc int, add *float32, ldadd int)
+	tile            func(tiles, k int, a, b *uint32, start *int32, sx, sw, c *float32, ldc int, add *float32, ldadd int)
 	round           func(dst *uint8, x *float32, inverse float32, n8 int)
 	start           func(k int, b *uint32, start *int32) // what sums over a panel of B begin with; nil: zeros
 }
@@ -227,10 +227,8 @@ func (g *gemmInt8) strips(w *workspaceInt8, b int8Block, row, height, columns in
 	padded, width := roundUp(g.rows, mr), roundUp(columns, nr)
 	for j := 0; j < columns; j += nr {
 		panel, at := word(&w.panels[b.word*width+j*b.words]), b.number*columnTile+j
-		for i := 0; i < height; i += mr {
-			sums := &w.sums[i*columnTile+j]
-			g.set.tile(b.words, word(&g.packed[b.word*padded+(row+i)*b.words]), panel, &w.start[at], &g.scales[b.number*padded+row+i],
-				&w.scales[at], sums, columnTile, sums, columnTile)
-		}
+		sums := &w.sums[j]
+		g.set.tile(ceilDiv(height, mr), b.words, word(&g.packed[b.word*padded+row*b.words]), panel, &w.start[at],
+			&g.scales[b.number*padded+row], &w.scales[at], sums, columnTile, sums, columnTile)
 	}
 }

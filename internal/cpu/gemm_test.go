@@ -250,7 +250,7 @@ func BenchmarkMicroKernel(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			reportRate(b, 2*float64(set.mr*set.nr)*kBlock*1000, func() error {
 				for range 1000 {
-					set.tile(kBlock, &a[0], &panel[0], &c[0], set.nr, &zeros[0], 0)
+					set.tile(1, kBlock, &a[0], &panel[0], &c[0], set.nr, &zeros[0], 0)
 				}
 				return nil
 			})

@@ -142,7 +142,7 @@ func (a *tiledAttention) scores(dst, rows []float32, across []float32, n int, re
 	d, nr := a.HeadDim, a.set.nr
 	n = roundUp(n, nr)
 	for j := 0; j < n; j += nr {
-		a.set.tile(d, &rows[0], &across[j*d], &dst[j], keyBlock, &zeros[0], 0)
+		a.set.tile(1, d, &rows[0], &across[j*d], &dst[j], keyBlock, &zeros[0], 0)
 	}
 	if n < keyBlock {
 		for i := range a.set.mr {

@@ -32,16 +32,22 @@ func main() {
 
 func microKernel() {
 	name := fmt.Sprintf("gemm%sBF16", set.Tile())
-	TEXT(name, NOSPLIT, "func(k int, a, b *uint32, c *float32, ldc int, add *float32, ldadd int)")
+	TEXT(name, NOSPLIT, "func(tiles, k int, a, b *uint32, c *float32, ldc int, add *float32, ldadd int)")
 	Pragma("noescape")
-	Doc(fmt.Sprintf("%s computes a %d×%d tile: c[i*ldc+j] = add[i*ldadd+j] + Σ_kk a[kk*%d+i]·b[kk*%d+j] for kk < k,", name, mr, nr, mr, nr),
+	Doc(fmt.Sprintf("%s computes tiles of %d×%d, at least one, one below the other:", name, mr, nr),
+		fmt.Sprintf("c[i*ldc+j] = add[i*ldadd+j] + Σ_kk a[kk*%d+i]·b[kk*%d+j] for kk < k,", mr, nr),
 		"where a word is a pair of bf16 and its product VDPBF16PS's: the sum is one chain from 0 in the order of kk.")
-	k := Load(Param("k"), GP64())
+	tiles := Load(Param("tiles"), GP64())
 	a := Load(Param("a"), GP64())
-	b := Load(Param("b"), GP64())
 	c := Load(Param("c"), GP64())
 	ldc := Load(Param("ldc"), GP64())
 	SHLQ(Imm(2), ldc)
+	add := Load(Param("add"), GP64())
+	ldadd := Load(Param("ldadd"), GP64())
+	SHLQ(Imm(2), ldadd)
+	Label("tile")
+	k := Load(Param("k"), GP64())
+	b := Load(Param("b"), GP64())
 	acc := set.Sums(func(_ int, sum reg.VecVirtual) { set.Zero(sum) })
 	b0, b1, t0, t1 := ZMM(), ZMM(), ZMM(), ZMM()
 	column := func(u int) {
@@ -79,19 +85,16 @@ func microKernel() {
 	DECQ(k)
 	JNZ(LabelRef("one"))
 	Label("store")
-	add := Load(Param("add"), GP64())
-	ldadd := Load(Param("ldadd"), GP64())
-	SHLQ(Imm(2), ldadd)
 	for i := range mr {
 		for j := range 2 {
 			VADDPS(Mem{Base: add, Disp: 64 * j}, acc[i][j], acc[i][j])
 			VMOVUPS(acc[i][j], Mem{Base: c, Disp: 64 * j})
 		}
-		if i < mr-1 {
-			ADDQ(ldadd, add)
-			ADDQ(ldc, c)
-		}
+		ADDQ(ldadd, add)
+		ADDQ(ldc, c)
 	}
+	DECQ(tiles)
+	JNZ(LabelRef("tile"))
 	VZEROUPPER()
 	RET()
 }

@@ -18,9 +18,9 @@ var (
 
 func main() {
 	ConstraintExpr("amd64,!noasm")
-	microKernel("gemm"+set.Tile(), 4*mr, 4, 4,
-		fmt.Sprintf("a holds k columns of %d rows (a[kk*%d+i])", mr, mr))
-	microKernel("gemm"+set.Tile()+"Strip", 4, 4*64, 8,
+	microKernel("gemm"+set.Tile(), 4*mr, 4, 4, true,
+		fmt.Sprintf("a holds k columns of %d rows (a[kk*%d+i]), for each tile", mr, mr))
+	microKernel("gemm"+set.Tile()+"Strip", 4, 4*64, 8, false,
 		fmt.Sprintf("a holds %d rows of 64 elements (a[i*64+kk]), of which k are used", mr))
 	for _, bf16 := range []bool{false, true} {
 		packRows(8, nr, bf16)
@@ -37,19 +37,33 @@ func main() {
 }
 
 // microKernel writes c[i*ldc+j] = add[i*ldadd+j] + Σ_kk a(i,kk)·b[kk*nr+j]: the sum is one chain of fused
-// multiply-adds from 0 in the order of kk, add comes last.
-func microKernel(name string, kStride, rowStride, unroll int, layout string) {
-	TEXT(name, NOSPLIT, "func(k int, a, b, c *float32, ldc int, add *float32, ldadd int)")
+// multiply-adds from 0 in the order of kk, add comes last. With many it does so for tiles one below the other.
+func microKernel(name string, kStride, rowStride, unroll int, many bool, layout string) {
+	signature, what := "func(k int, a, b, c *float32, ldc int, add *float32, ldadd int)", fmt.Sprintf("a %d×%d tile", mr, nr)
+	if many {
+		signature = "func(tiles, k int, a, b, c *float32, ldc int, add *float32, ldadd int)"
+		what = fmt.Sprintf("tiles of %d×%d, at least one, one below the other", mr, nr)
+	}
+	TEXT(name, NOSPLIT, signature)
 	Pragma("noescape")
-	Doc(fmt.Sprintf("%s computes a %d×%d tile: c[i*ldc+j] = add[i*ldadd+j] + Σ_kk a(i,kk)·b[kk*%d+j],", name, mr, nr, nr),
+	Doc(fmt.Sprintf("%s computes %s: c[i*ldc+j] = add[i*ldadd+j] + Σ_kk a(i,kk)·b[kk*%d+j],", name, what, nr),
 		"the sum one chain of fused multiply-adds from 0 in the order of kk.",
 		layout+".")
-	k := Load(Param("k"), GP64())
 	a := Load(Param("a"), GP64())
-	b := Load(Param("b"), GP64())
 	c := Load(Param("c"), GP64())
 	ldc := Load(Param("ldc"), GP64())
 	SHLQ(Imm(2), ldc)
+	add := Load(Param("add"), GP64())
+	ldadd := Load(Param("ldadd"), GP64())
+	SHLQ(Imm(2), ldadd)
+	var tiles reg.GPVirtual
+	if many {
+		tiles = GP64()
+		Load(Param("tiles"), tiles)
+		Label("tile")
+	}
+	k := Load(Param("k"), GP64())
+	b := Load(Param("b"), GP64())
 	// The tile's lines arrive while the sum runs.
 	line := GP64()
 	MOVQ(c, line)
@@ -99,18 +113,19 @@ func microKernel(name string, kStride, rowStride, unroll int, layout string) {
 	DECQ(k)
 	JNZ(LabelRef("one"))
 	Label("store")
-	add := Load(Param("add"), GP64())
-	ldadd := Load(Param("ldadd"), GP64())
-	SHLQ(Imm(2), ldadd)
 	for i := range mr {
 		VADDPS(Mem{Base: add}, acc[i][0], acc[i][0])
 		VADDPS(Mem{Base: add, Disp: size}, acc[i][1], acc[i][1])
 		VMOVUPS(acc[i][0], Mem{Base: c})
 		VMOVUPS(acc[i][1], Mem{Base: c, Disp: size})
-		if i < mr-1 {
+		if many || i < mr-1 {
 			ADDQ(ldadd, add)
 			ADDQ(ldc, c)
 		}
+	}
+	if many {
+		DECQ(tiles)
+		JNZ(LabelRef("tile"))
 	}
 	VZEROUPPER()
 	RET()

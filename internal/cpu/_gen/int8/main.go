@@ -42,13 +42,21 @@ func main() {
 
 func microKernel() {
 	name := fmt.Sprintf("gemm%sInt8", set.Tile())
-	TEXT(name, NOSPLIT, "func(k int, a, b *uint32, start *int32, sx, sw, c *float32, ldc int, add *float32, ldadd int)")
+	TEXT(name, NOSPLIT, "func(tiles, k int, a, b *uint32, start *int32, sx, sw, c *float32, ldc int, add *float32, ldadd int)")
 	Pragma("noescape")
-	Doc(fmt.Sprintf("%s computes a %d×%d tile: c[i*ldc+j] = add[i*ldadd+j] + (sum·sx[i])·sw[j], rounded after each, where", name, mr, nr),
+	Doc(fmt.Sprintf("%s computes tiles of %d×%d, at least one, one below the other:", name, mr, nr),
+		"c[i*ldc+j] = add[i*ldadd+j] + (sum·sx[i])·sw[j], rounded after each, where",
 		fmt.Sprintf("sum = start[j] + Σ_kk a[kk*%d+i]·b[kk*%d+j] for kk < k, a multiple of 4, exactly: words are", mr, nr),
 		words()+" and their products added.")
-	k := Load(Param("k"), GP64())
+	tiles := Load(Param("tiles"), GP64())
 	a := Load(Param("a"), GP64())
+	sx := Load(Param("sx"), GP64())
+	c, add := Load(Param("c"), GP64()), Load(Param("add"), GP64())
+	ldc, ldadd := Load(Param("ldc"), GP64()), Load(Param("ldadd"), GP64())
+	SHLQ(Imm(2), ldc)
+	SHLQ(Imm(2), ldadd)
+	Label("tile")
+	k := Load(Param("k"), GP64())
 	b := Load(Param("b"), GP64())
 	from := Load(Param("start"), GP64())
 	acc := set.Sums(func(j int, sum reg.VecVirtual) { VMOVUPS(Mem{Base: from, Disp: j * size}, sum) })
@@ -81,11 +89,7 @@ func microKernel() {
 	SUBQ(Imm(4), k)
 	JNZ(LabelRef("block"))
 	Label("store")
-	sx, sw := Load(Param("sx"), GP64()), Load(Param("sw"), GP64())
-	c, add := Load(Param("c"), GP64()), Load(Param("add"), GP64())
-	ldc, ldadd := Load(Param("ldc"), GP64()), Load(Param("ldadd"), GP64())
-	SHLQ(Imm(2), ldc)
-	SHLQ(Imm(2), ldadd)
+	sw := Load(Param("sw"), GP64())
 	for i := range mr {
 		VBROADCASTSS(Mem{Base: sx, Disp: 4 * i}, t0)
 		for j := range 2 {
@@ -95,11 +99,12 @@ func microKernel() {
 			VADDPS(Mem{Base: add, Disp: j * size}, acc[i][j], acc[i][j])
 			VMOVUPS(acc[i][j], Mem{Base: c, Disp: j * size})
 		}
-		if i < mr-1 {
-			ADDQ(ldadd, add)
-			ADDQ(ldc, c)
-		}
+		ADDQ(ldadd, add)
+		ADDQ(ldc, c)
 	}
+	ADDQ(Imm(uint64(4*mr)), sx)
+	DECQ(tiles)
+	JNZ(LabelRef("tile"))
 	VZEROUPPER()
 	RET()
 }
