@@ -63,6 +63,8 @@ func TestShardsInABucket(t *testing.T) {
 		require.Equal(t, string(want), string(server.Get("/bucket/whole/"+name)))
 	}
 	require.NotEmpty(t, server.Get("/bucket/whole/select.card.md"))
+	command("train", "--model", local("model"), "--data", "s3://bucket/in", "--out", local("run-of-bucket"), "--quiet")
+	require.FileExists(t, filepath.Join(local("run-of-bucket"), "model", "goprm.json"))
 	for path, o := range server.Objects {
 		require.False(t, bytes.Contains(o.Content, []byte("secret-of-the-test")) || bytes.Contains(o.Content, []byte("key-of-the-test")), path)
 		require.False(t, strings.HasSuffix(path, partEnding), path)

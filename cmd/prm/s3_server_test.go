@@ -1,3 +1,5 @@
+//go:build unix
+
 package main
 
 import (
@@ -6,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -80,25 +83,50 @@ func (a arrayRun) cache(command string, i int) string {
 	return filepath.Join(a.dir, fmt.Sprintf("cache-%s-%d", command, i))
 }
 
-// run runs all tasks; the third is killed once it has written to its unfinished output, of which the pattern says how it ends.
+// run runs all tasks; the third is killed once it has written to its unfinished output, whose name ends so.
 func (a arrayRun) run(command, args, ending, unfinished string) {
 	const victim = 3
 	task := a.task(command, victim, args, ending)
 	require.NoError(a.t, task.Start())
-	pattern := filepath.Join(a.cache(command, victim), "goprm", "objects", "*", fmt.Sprintf("part-%d%s", victim, unfinished))
+	a.wait(command, victim, unfinished)
+	require.NoError(a.t, task.Process.Kill())
+	require.EqualError(a.t, task.Wait(), "signal: killed", "%s was faster than the test", command)
+	a.t.Logf("%s: task %d killed while it wrote", command, victim)
+	if ending != "" {
+		a.preempt(command, args, ending)
+	}
+	for i := range arrayTasks {
+		out, err := a.task(command, i, args, ending).CombinedOutput()
+		require.NoError(a.t, err, "%s %d: %s", command, i, out)
+		require.NotContains(a.t, string(out), os.Getenv("AWS_SECRET_ACCESS_KEY"))
+		there, err := remote.Exists(fmt.Sprintf("%s/%s/part-%d%s%s", a.bucket, command, i, ending, partEnding))
+		require.NoError(a.t, err)
+		require.False(a.t, there, "unfinished output is left in the bucket")
+	}
+}
+
+// preempt ends the fifth task with SIGTERM while it writes. What it has scored is then in the bucket, and its machine is lost.
+func (a arrayRun) preempt(command, args, ending string) {
+	const victim = 5
+	task := a.task(command, victim, args, ending)
+	require.NoError(a.t, task.Start())
+	a.wait(command, victim, ending+partEnding)
+	require.NoError(a.t, task.Process.Signal(syscall.SIGTERM))
+	require.EqualError(a.t, task.Wait(), "exit status 1", "%s was faster than the test", command)
+	there, err := remote.Exists(fmt.Sprintf("%s/%s/part-%d%s%s", a.bucket, command, victim, ending, partEnding))
+	require.NoError(a.t, err)
+	require.True(a.t, there)
+	require.NoError(a.t, os.RemoveAll(a.cache(command, victim)))
+}
+
+// wait waits until a task has written to its unfinished output.
+func (a arrayRun) wait(command string, task int, unfinished string) {
+	pattern := filepath.Join(a.cache(command, task), "goprm", "objects", "*", fmt.Sprintf("part-%d%s", task, unfinished))
 	require.Eventually(a.t, func() bool {
 		files, _ := filepath.Glob(pattern)
 		info, err := os.Stat(strings.Join(files, ""))
 		return err == nil && info.Size() > 0
 	}, time.Minute, time.Millisecond, "%s: no unfinished output", command)
-	require.NoError(a.t, task.Process.Kill())
-	require.EqualError(a.t, task.Wait(), "signal: killed", "%s was faster than the test", command)
-	a.t.Logf("%s: task %d killed while it wrote", command, victim)
-	for i := range arrayTasks {
-		out, err := a.task(command, i, args, ending).CombinedOutput()
-		require.NoError(a.t, err, "%s %d: %s", command, i, out)
-		require.NotContains(a.t, string(out), os.Getenv("AWS_SECRET_ACCESS_KEY"))
-	}
 }
 
 func (a arrayRun) must(args string) {

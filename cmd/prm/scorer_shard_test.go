@@ -12,7 +12,7 @@ import (
 
 // What select and eval make of the scores of all shards is, file by file, what they make in one run.
 func TestSelectAndEvalShards(t *testing.T) {
-	dir, model := trained(t)
+	dir, model := trained(t, "reward.alpha=0.25", "threshold=0.45")
 	var rows strings.Builder
 	for i := range 13 {
 		problem := i % 9 // some are repeated
@@ -25,38 +25,44 @@ func TestSelectAndEvalShards(t *testing.T) {
 	steps := write(t, filepath.Join(dir, "steps.jsonl"), good)
 	tune := write(t, filepath.Join(dir, "tune.jsonl"), strings.NewReplacer(`"id":"`, `"id":"t`, `"p `, `"q `).Replace(good))
 
-	for command, c := range map[string]struct{ args, merge, files []string }{
-		"select": {[]string{"--in", pool, "--top", "5", "--unique", "exact", "--per-domain", "3", "--alpha", "0.3", "--to", "chat",
+	for name, c := range map[string]struct{ args, merge, files []string }{
+		"select": {[]string{"--in", pool, "--top", "5", "--unique", "exact", "--per-domain", "3", "--to", "chat",
 			"--on-bad", "skip"}, nil, []string{"", ".card.md", ".report.json"}},
-		"eval": {[]string{"--bench", "steps", "--data", steps, "--tune", tune, "--seed", "7"}, nil, []string{""}},
+		"eval":       {[]string{"--bench", "steps", "--data", steps, "--seed", "7"}, nil, []string{""}},
+		"eval tuned": {[]string{"--bench", "steps", "--data", steps, "--tune", tune}, nil, []string{""}},
 	} {
+		command, _, _ := strings.Cut(name, " ")
+		name = strings.ReplaceAll(name, " ", "-")
 		call := func(out string, more ...string) (int, string) {
 			args := append([]string{command, "--model", model, "--out", filepath.Join(dir, out)}, c.args...)
 			code, _, stderr := prmCommand(append(args, more...)...)
 			return code, stderr
 		}
-		code, stderr := call(command)
+		code, stderr := call(name)
 		require.Equal(t, 0, code, stderr)
 		for _, n := range []int{2, 3, 40} { // some of forty are empty
 			var parts []string
 			for i := n - 1; i >= 0; i-- {
-				part := fmt.Sprintf("%s-%d-%d", command, n, i)
+				part := fmt.Sprintf("%s-%d-%d", name, n, i)
 				code, stderr := call(part, "--shard", fmt.Sprintf("%d/%d", i, n))
 				require.Equal(t, 0, code, stderr)
 				parts = append(parts, filepath.Join(dir, part))
 			}
-			merged := filepath.Join(dir, command+"-merged")
+			merged := filepath.Join(dir, name+"-merged")
 			code, _, stderr := prmCommand(append([]string{command, "merge", "--out", merged}, parts...)...)
 			require.Equal(t, 0, code, stderr)
 			for _, file := range c.files {
-				want, err := os.ReadFile(filepath.Join(dir, command) + file)
+				want, err := os.ReadFile(filepath.Join(dir, name) + file)
 				require.NoError(t, err)
 				got, err := os.ReadFile(merged + file)
 				require.NoError(t, err)
-				require.Equal(t, string(want), string(got), "%s%s of %d", command, file, n)
+				require.Equal(t, string(want), string(got), "%s%s of %d", name, file, n)
 			}
 		}
 	}
+	code, _, stderr := prmCommand("select", "--model", model, "--in", pool, "--top", "6", "--unique", "exact", "--per-domain", "3",
+		"--to", "chat", "--on-bad", "skip", "--out", filepath.Join(dir, "other-2-1"), "--shard", "1/2")
+	require.Equal(t, 0, code, stderr)
 	for _, c := range []struct {
 		code int
 		args string
@@ -64,6 +70,7 @@ func TestSelectAndEvalShards(t *testing.T) {
 	}{
 		{1, "select merge eval-2-0 eval-2-1 --out x", "is a shard of prm eval, not of prm select"},
 		{1, "select merge select-2-0 eval-2-1 --out x", "not shards of one run"},
+		{1, "select merge select-2-0 other-2-1 --out x", "not shards of one run"},
 		{1, "select merge select-2-0 select-2-1 --out x --in " + steps, "the shards were scored with other files"},
 		{1, "eval merge eval-2-0 eval-2-1 --out x --data nowhere.jsonl", "--data or --tune says where the files lie now"},
 		{1, "eval merge eval-2-0 --out x", "shard 1 of 2 is missing"},
@@ -76,7 +83,7 @@ func TestSelectAndEvalShards(t *testing.T) {
 	} {
 		args := strings.Fields(c.args)
 		for i, arg := range args {
-			if strings.Contains(arg, "-2-") || strings.HasSuffix(arg, "pool.jsonl") && !filepath.IsAbs(arg) {
+			if arg == "x" || strings.Contains(arg, "-2-") || strings.HasSuffix(arg, "pool.jsonl") && !filepath.IsAbs(arg) {
 				args[i] = filepath.Join(dir, arg)
 			}
 		}

@@ -3,6 +3,9 @@
 //
 //	import _ "github.com/goprm/goprm/data/s3"
 //
+// An object is copied to the user's cache when it is first read, once in a process; the next process that reads objects removes the copies
+// of those that have ended.
+//
 // The environment says where the store is (AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, AWS_REGION) and with which credentials it is used
 // (AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or the role of the machine or pod).
 package s3

@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 (cd ../../internal/tools/manifests && go run . "$OLDPWD"/kubernetes/*.yaml)
+(cd ../.. && GOPRM_DEPLOY=1 go test -count=1 -run TestKubernetes ./cmd/prm)
 if command -v systemd-analyze >/dev/null; then
 	work=$(mktemp -d)
 	trap 'rm -rf "$work"' EXIT
