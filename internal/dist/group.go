@@ -190,7 +190,7 @@ func (g *Group) AllGather(mine, all []byte, counts []int) error {
 	return g.do("all-gather", len(all), func() error { return g.engine.AllGather(mine, all, counts) })
 }
 
-// Exchange gives rank r the r-th part of send; recv gets what each rank has for this one, one behind the other. Counts are lengths in bytes.
+// Exchange gives rank r the r-th part of send; recv gets what each rank has for this one, one behind the other. Counts are bytes.
 func (g *Group) Exchange(send []byte, sendCounts []int, recv []byte, recvCounts []int) error {
 	if g == nil {
 		copy(recv, send)

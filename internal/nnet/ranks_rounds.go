@@ -8,8 +8,8 @@ import (
 	"github.com/goprm/goprm/internal/engine"
 )
 
-// round is one exchange of a reduction: of the gradients that each rank sums, which count as laid end to end, so many bytes from a place on.
-// A rank sums its own parameters' gradients; or, by slices, as much as every other of all gradients, and gives the sums to the owners.
+// round is one exchange of a reduction: of the gradients that each rank sums, which count as laid end to end, so many bytes from a place
+// on. A rank sums its own parameters' gradients; or, by slices, as much as every other of all gradients, and gives the sums to the owners.
 type round struct {
 	upto         int // gradients of the order that must be done before it
 	from, counts []int
