@@ -189,7 +189,8 @@ func sumsOfRanks(t *testing.T, launched map[string]*kernel) {
 		all := [3][]float64{}
 		for r := range all {
 			for i := range n {
-				all[r] = append(all[r], math.Ldexp(stream.Float64(uint64(r*n+i))-0.5, 40*((i+r)%3)))
+				large := math.Ldexp(1+math.Floor(100*stream.Float64(uint64(i))), 36)
+				all[r] = append(all[r], []float64{large, stream.Float64(uint64(n+i)) - 0.5, -large}[(i+r)%3]) // where the order shows
 			}
 		}
 		for i := range n {
