@@ -22,8 +22,8 @@ const (
 	countedPeer  = 790e12                     // flops a second of cuBLAS on a large square
 )
 
-// counted is a product's flops a second.
-func counted(form string, m, n, k int, addend bool) float64 {
+// countedSpeed is a product's flops a second.
+func countedSpeed(form string, m, n, k int, addend bool) float64 {
 	g := gemm{form: form, layout: layout{m: m, n: n, k: k}}
 	matrices := 1
 	if form == "gated" {
@@ -112,10 +112,10 @@ func (m countedModel) seconds(tokens int, adapters bool) (step, products, attent
 		if w.form == "gated" {
 			flops *= 2
 		}
-		products += flops / counted(w.form, tokens, w.n, w.k, w.addend)
-		products += flops / counted("nn", tokens, w.k, w.n, w.form == "gated")
+		products += flops / countedSpeed(w.form, tokens, w.n, w.k, w.addend)
+		products += flops / countedSpeed("nn", tokens, w.k, w.n, w.form == "gated")
 		if !adapters {
-			products += flops / counted("tn", w.n, w.k, tokens, false)
+			products += flops / countedSpeed("tn", w.n, w.k, tokens, false)
 		}
 	}
 	forward, backward := countedAttention(tokens, m.heads)
@@ -141,7 +141,7 @@ func TestCountIsInTheReadme(t *testing.T) {
 	var table strings.Builder
 	row := func(format string, v ...any) { _, _ = fmt.Fprintf(&table, format+"\n", v...) }
 	tera := func(form string, m, n, k int, addend bool) string {
-		v := counted(form, m, n, k, addend)
+		v := countedSpeed(form, m, n, k, addend)
 		return fmt.Sprintf("%.0f (%.2f)", v/1e12, v/countedPeer)
 	}
 	for _, s := range shapes {

@@ -295,6 +295,31 @@ func (p *peers) Reduce(what string, parts []engine.Part) (engine.Launch, error) 
 // from is where a part of the i-th other rank comes.
 func (p *peers) from(offset, i int) driver.Ptr { return p.parts + driver.Ptr(i*p.room+offset) }
 
+// Move is part of engine.Peers.
+func (p *peers) Move(what string, moves []engine.Move) (engine.Launch, error) {
+	bytes := 0
+	for _, m := range moves {
+		bytes += int(m.MemSize())
+	}
+	if err := p.b.enter(); err != nil {
+		return nil, err
+	}
+	defer p.b.context.Leave()
+	return p.launch(what, bytes, func() error {
+		var failed error
+		for _, m := range moves {
+			t, err := typeOf(m.Tensor)
+			switch failed = errors.Join(failed, err); p.rank {
+			case m.From:
+				failed = errors.Join(failed, p.comm.Send(uintptr(m.Ptr), m.Size(), t, m.To, uintptr(p.stream)))
+			case m.To:
+				failed = errors.Join(failed, p.comm.Receive(uintptr(m.Ptr), m.Size(), t, m.From, uintptr(p.stream)))
+			}
+		}
+		return failed
+	}, nil)
+}
+
 // Spread is part of engine.Peers.
 func (p *peers) Spread(what string, parts []engine.Part) (engine.Launch, error) {
 	bytes := 0

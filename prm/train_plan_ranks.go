@@ -71,7 +71,11 @@ func (o PlanOptions) ranks(spec nnet.Spec, width int64) (*PlanRanks, error) {
 	}
 	if o.Bandwidth > 0 { // what the fullest rank gets decides
 		second := o.Bandwidth * 1e9 / float64(width*int64(o.World-1))
-		r.Communicating = (reductions*float64(max(shares.Reduced, shares.Trained/int64(o.World))) + float64(shares.Largest)) / second
+		copies := float64(shares.Largest) // from their owner to each other rank
+		if o.Device != "cpu" {            // NCCL passes them on
+			copies = float64(shares.Trained) / float64(o.World)
+		}
+		r.Communicating = (reductions*float64(max(shares.Reduced, shares.Trained/int64(o.World))) + copies) / second
 		early = reductions * float64(shares.Early) / second
 	}
 	if o.TFLOPS > 0 && spec.Train != nnet.TrainNothing {

@@ -65,6 +65,9 @@ func (g *Group) exerciseSums(n int) error {
 			return fmt.Errorf("reduce-scatter: number %d is %v, not %v", i, v, want)
 		}
 	}
+	if err := g.exerciseExchange(n); err != nil {
+		return err
+	}
 	all := make([]float64, n)
 	for i := range all {
 		all[i] = float64(i * (g.Number() + 1))
@@ -76,6 +79,28 @@ func (g *Group) exerciseSums(n int) error {
 		if want := float64(i * times); v != want {
 			return fmt.Errorf("all-reduce: number %d is %v, not %v", i, v, want)
 		}
+	}
+	return nil
+}
+
+// exerciseExchange gives each rank as many bytes as the numbers of both ranks say.
+func (g *Group) exerciseExchange(n int) error {
+	size := func(from, to int) int { return n * (from + 2*to) % 1000 }
+	var send []byte
+	sendCounts, recvCounts, total := make([]int, g.Size()), make([]int, g.Size()), 0
+	for r := range sendCounts {
+		sendCounts[r], recvCounts[r] = size(g.Number(), r), size(r, g.Number())
+		send, total = append(send, bytes.Repeat([]byte{byte(16*g.Number() + r)}, sendCounts[r])...), total+recvCounts[r]
+	}
+	recv := make([]byte, total)
+	if err := g.Exchange(send, sendCounts, recv, recvCounts); err != nil {
+		return err
+	}
+	for r, count := range recvCounts {
+		if !bytes.Equal(recv[:count], bytes.Repeat([]byte{byte(16*r + g.Number())}, count)) {
+			return fmt.Errorf("exchange: others came from rank %d", r)
+		}
+		recv = recv[count:]
 	}
 	return nil
 }

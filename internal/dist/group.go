@@ -190,6 +190,27 @@ func (g *Group) AllGather(mine, all []byte, counts []int) error {
 	return g.do("all-gather", len(all), func() error { return g.engine.AllGather(mine, all, counts) })
 }
 
+// Exchange gives rank r the r-th part of send; recv gets what each rank has for this one, one behind the other. Counts are bytes.
+func (g *Group) Exchange(send []byte, sendCounts []int, recv []byte, recvCounts []int) error {
+	if g == nil {
+		copy(recv, send)
+		return nil
+	}
+	for _, c := range []struct {
+		b      []byte
+		counts []int
+	}{{send, sendCounts}, {recv, recvCounts}} {
+		if len(c.counts) != g.World || sendCounts[g.Rank] != recvCounts[g.Rank] {
+			return &CallError{g.Rank, g.World, "exchange", len(c.b), fmt.Errorf("parts of %v and %v bytes", sendCounts, recvCounts)}
+		}
+		if err := g.fits("exchange", len(c.b), c.counts, c.counts[g.Rank]); err != nil {
+			return err
+		}
+	}
+	g.Sent += int64(len(send) - sendCounts[g.Rank])
+	return g.do("exchange", len(send), func() error { return g.engine.Exchange(send, sendCounts, recv, recvCounts) })
+}
+
 // fits checks the lengths of a call before it reaches the engine.
 func (g *Group) fits(call string, size int, counts []int, mine int) error {
 	sum := 0

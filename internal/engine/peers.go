@@ -22,6 +22,8 @@ type Peers interface {
 	// Reduce sums each part over the ranks at its owner, in the order of ranks and in f64, rounded once; it is due when what was launched
 	// before is done. Other ranks' parts stay as they are.
 	Reduce(what string, parts []Part) (Launch, error)
+	// Move copies each part from one rank to another.
+	Move(what string, moves []Move) (Launch, error)
 	// Spread copies each part from its owner to all.
 	Spread(what string, parts []Part) (Launch, error)
 	// Wait makes what follows wait for all exchanges so far.
@@ -30,6 +32,12 @@ type Peers interface {
 	Zero(t *Tensor) error
 	// Leave ends it; with a reason, without the others.
 	Leave(reason error) error
+}
+
+// Move is a part of a tensor that one rank gives another.
+type Move struct {
+	*Tensor
+	From, To int
 }
 
 // Part is a part of a tensor of which one rank has charge.

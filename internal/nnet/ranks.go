@@ -21,6 +21,8 @@ type ranks struct {
 	piece int     // bytes for each rank in one call, at most
 
 	order  []int   // of the gradients, as they are done
+	all    []int   // likewise, or in the graph's order where that is not known
+	sliced bool    // rounds give each rank a slice, whoever owns it, see round
 	rounds []round // in which they are summed
 
 	staging []byte // pieces of all ranks
@@ -64,13 +66,21 @@ func (r *ranks) prepare(o *optimizer) {
 	for i, owner := range r.owner {
 		r.owned[owner] = append(r.owned[owner], i)
 	}
-	r.piece = pieceOf(slices.Max(r.totals(o.parameters())), r.group.World)
+	r.sliced, r.piece = sharesOut(r.totals(o.parameters()))
 	r.staging, r.own = make([]byte, r.piece*r.group.World), make([]byte, r.piece)
 }
 
-// pieceOf is how much an exchange takes for each rank, the fullest of which has so much: enough exchanges to overlap with computing.
-func pieceOf(largest, world int) int {
-	return max(minPiece, min(stagingBytes/world, largest/16)&^(minPiece-1))
+// sharesOut decides, from the bytes of each rank's parameters, whether gradients are summed by slices, as they are where one rank has much
+// more than the others; and how many bytes of each rank an exchange takes: few enough for several to overlap with computing.
+func sharesOut(totals []int) (sliced bool, piece int) {
+	largest, sum := slices.Max(totals), 0
+	for _, n := range totals {
+		sum += n
+	}
+	if sliced = 4*largest*len(totals) > 5*sum; sliced {
+		largest = sum / len(totals)
+	}
+	return sliced, max(minPiece, min(stagingBytes/len(totals), largest/16)&^(minPiece-1))
 }
 
 // totals are the bytes of each rank's tensors.
@@ -100,9 +110,9 @@ func (r *ranks) eachPiece(tensors []*engine.Tensor, visit func(at int, counts []
 	return nil
 }
 
-// span visits the parts of a rank's tensors, which count as laid end to end, that lie from at on in as many bytes as b has.
-func (r *ranks) span(tensors []*engine.Tensor, owner, at int, b []byte, visit func(b []byte, part *engine.Tensor) error) error {
-	for _, i := range r.owned[owner] {
+// span visits the parts of listed tensors, which count as laid end to end, that lie from at on in as many bytes as b has.
+func span(tensors []*engine.Tensor, list []int, at int, b []byte, visit func(i int, b []byte, part *engine.Tensor) error) error {
+	for _, i := range list {
 		t := tensors[i]
 		size := int(t.MemSize())
 		if at >= size {
@@ -115,7 +125,7 @@ func (r *ranks) span(tensors []*engine.Tensor, owner, at int, b []byte, visit fu
 		}
 		width := int(t.Dtype().Size())
 		part := engine.NewTensor(unsafe.Add(t.Ptr, at), t.Dtype(), tensor.Shape{n / width}, t)
-		if err := visit(b[:n], part); err != nil {
+		if err := visit(i, b[:n], part); err != nil {
 			return err
 		}
 		at, b = 0, b[n:]
@@ -152,7 +162,7 @@ func (r *ranks) exchange(b engine.Backend, round round, grads []*engine.Tensor, 
 			clear(to)
 			continue
 		}
-		if err := r.span(grads, owner, round.from[owner], to, b.Download); err != nil {
+		if err := span(grads, r.summedBy(owner), round.from[owner], to, downloadTo(b)); err != nil {
 			return err
 		}
 	}
@@ -161,7 +171,18 @@ func (r *ranks) exchange(b engine.Backend, round round, grads []*engine.Tensor, 
 	if err := r.group.ReduceScatter(sum, r.staging[:end], round.counts, kind); err != nil {
 		return err
 	}
-	return r.span(grads, me, round.from[me], sum, func(from []byte, part *engine.Tensor) error { return b.Upload(part, from) })
+	if r.sliced {
+		return r.deliver(b, round, grads, sum)
+	}
+	return span(grads, r.owned[me], round.from[me], sum, uploadFrom(b))
+}
+
+func downloadTo(b engine.Backend) func(int, []byte, *engine.Tensor) error {
+	return func(_ int, to []byte, part *engine.Tensor) error { return b.Download(to, part) }
+}
+
+func uploadFrom(b engine.Backend) func(int, []byte, *engine.Tensor) error {
+	return func(_ int, from []byte, part *engine.Tensor) error { return b.Upload(part, from) }
 }
 
 // spread copies every owner's parameters to all ranks.
@@ -191,7 +212,7 @@ func renew(b engine.Backend, weight *engine.Tensor) error {
 func (r *ranks) spreadPieces(b engine.Backend, parameters []*engine.Tensor) error {
 	return r.eachPiece(parameters, func(at int, counts []int) error {
 		mine, end := r.own[:counts[r.group.Rank]], 0
-		if err := r.span(parameters, r.group.Rank, at, mine, b.Download); err != nil {
+		if err := span(parameters, r.owned[r.group.Rank], at, mine, downloadTo(b)); err != nil {
 			return err
 		}
 		for _, n := range counts {
@@ -206,7 +227,7 @@ func (r *ranks) spreadPieces(b engine.Backend, parameters []*engine.Tensor) erro
 			if end += n; owner == r.group.Rank {
 				continue
 			}
-			if err := r.span(parameters, owner, at, from, func(from []byte, part *engine.Tensor) error { return b.Upload(part, from) }); err != nil {
+			if err := span(parameters, r.owned[owner], at, from, uploadFrom(b)); err != nil {
 				return err
 			}
 		}

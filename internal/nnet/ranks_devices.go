@@ -90,16 +90,31 @@ func gatherJSON[T any](g *dist.Group, mine T) ([]T, error) {
 func (r *ranks) launchRound(number int, grads []*engine.Tensor) (engine.Launch, error) {
 	round := r.rounds[number]
 	var parts []engine.Part
-	for owner, n := range round.counts {
-		add := func(_ []byte, part *engine.Tensor) error {
-			parts = append(parts, engine.Part{Tensor: part, Owner: owner})
+	var moves []engine.Move
+	for rank, n := range round.counts {
+		add := func(i int, _ []byte, part *engine.Tensor) error {
+			parts = append(parts, engine.Part{Tensor: part, Owner: rank})
+			if r.owner[i] != rank {
+				moves = append(moves, engine.Move{Tensor: part, From: rank, To: r.owner[i]})
+			}
 			return nil
 		}
-		if err := r.span(grads, owner, round.from[owner], r.staging[:n], add); err != nil {
+		if err := span(grads, r.summedBy(rank), round.from[rank], r.staging[:n], add); err != nil {
 			return nil, err
 		}
 	}
-	return r.peers.Reduce(fmt.Sprintf("reduction %d of %d of the gradients", number+1, len(r.rounds)), parts)
+	which := fmt.Sprintf("%d of %d of the gradients", number+1, len(r.rounds))
+	reduce, err := r.peers.Reduce("reduction "+which, parts)
+	if err != nil || len(moves) == 0 {
+		return reduce, err
+	}
+	move, err := r.peers.Move("sums "+which, moves)
+	return func() error {
+		if err := reduce(); err != nil {
+			return err
+		}
+		return move()
+	}, err
 }
 
 // reduceOnDevices is reduce by the devices; who adds nothing adds zeros, which take the place of its own gradients.
@@ -125,7 +140,7 @@ func (r *ranks) reduceOnDevices(b engine.Backend, grads []*engine.Tensor, adds b
 			return err
 		}
 	}
-	r.group.Sent += r.reductionBytes()
+	r.group.Sent += r.reductionBytes(grads)
 	if err := s.Run(); err != nil {
 		return err
 	}
@@ -157,13 +172,21 @@ func (r *ranks) launchSpread(b engine.Backend, parameters []*engine.Tensor) ([]e
 }
 
 // reductionBytes is what this rank sends in all rounds.
-func (r *ranks) reductionBytes() int64 {
-	sum := 0
+func (r *ranks) reductionBytes(grads []*engine.Tensor) int64 {
+	sum, me := 0, r.group.Rank
 	for _, round := range r.rounds {
 		for owner, n := range round.counts {
-			if owner != r.group.Rank {
+			if owner != me {
 				sum += n
 			}
+		}
+		if r.sliced {
+			_ = r.eachSum(round, me, grads, func(owner int, part *engine.Tensor) error { // which cannot fail
+				if owner != me {
+					sum += int(part.MemSize())
+				}
+				return nil
+			})
 		}
 	}
 	return int64(sum)

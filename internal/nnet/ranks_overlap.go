@@ -142,7 +142,7 @@ func (e *exchanging) next() error {
 func (n *Network) runOverlapped(ctx context.Context, machine *engine.Machine, o *overlapped) error {
 	r := n.optim.ranks
 	if r.peers != nil {
-		r.group.Sent += r.reductionBytes()
+		r.group.Sent += r.reductionBytes(o.tensors)
 		r.early, r.reduced = r.early+o.early, r.reduced+int64(len(r.rounds))
 		return machine.RunInterleaved(ctx, o.sequence)
 	}

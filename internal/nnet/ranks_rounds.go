@@ -8,7 +8,8 @@ import (
 	"github.com/goprm/goprm/internal/engine"
 )
 
-// round is one exchange of a reduction: of each rank's gradients, which count as laid end to end, so many bytes from a place on.
+// round is one exchange of a reduction: of the gradients that each rank sums, which count as laid end to end, so many bytes from a place
+// on. A rank sums its own parameters' gradients; or, by slices, as much as every other of all gradients, and gives the sums to the owners.
 type round struct {
 	upto         int // gradients of the order that must be done before it
 	from, counts []int
@@ -31,7 +32,7 @@ func (r *ranks) arrange(o *optimizer, order []int) error {
 			all = append(all, i)
 		}
 	}
-	r.order, r.owned = order, make([][]int, r.group.World)
+	r.order, r.all, r.owned = order, all, make([][]int, r.group.World)
 	sizes := make([]int, len(all))
 	for at, i := range all {
 		r.owned[r.owner[i]] = append(r.owned[r.owner[i]], i)
@@ -42,6 +43,9 @@ func (r *ranks) arrange(o *optimizer, order []int) error {
 		owners[at] = r.owner[i]
 	}
 	r.rounds = roundsOf(owners, sizes, r.group.World, r.piece)
+	if r.sliced {
+		r.rounds = slicedRounds(sizes, r.group.World, r.piece)
+	}
 	if r.peers != nil {
 		return r.peers.Reserve(r.piece + partAlign*len(all))
 	}

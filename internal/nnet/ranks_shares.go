@@ -42,8 +42,20 @@ func SharesOf(spec Spec, ranks int) (Shares, error) {
 	}
 	s.Largest = slices.Max(load)
 	slices.Reverse(owners)
-	for _, r := range roundsOf(owners, reversed, ranks, pieceOf(int(s.Largest), ranks)) {
+	totals := make([]int, ranks)
+	for rank, n := range load {
+		totals[rank] = int(n)
+	}
+	sliced, piece := sharesOut(totals)
+	rounds := roundsOf(owners, reversed, ranks, piece)
+	if sliced {
+		rounds = slicedRounds(reversed, ranks, piece)
+	}
+	for _, r := range rounds {
 		fullest := int64(slices.Max(r.counts))
+		if sliced { // and then one rank may own all of it
+			fullest += fullest * int64(ranks) / int64(ranks-1)
+		}
 		if s.Reduced += fullest; r.upto < len(owners) {
 			s.Early += fullest
 		}

@@ -131,7 +131,7 @@ func TestRanksTrainWhatOneProcessDoes(t *testing.T) {
 	} {
 		alone := onRanks(t, c.spec, 1, 1, 3, nil)[0]
 		require.NoError(t, alone.err)
-		for _, world := range []int{2, 4} {
+		for _, world := range []int{2, 4, 7} { // seven sum by slices, as one of them owns much more than the others
 			for _, stage := range []int{1, 2} {
 				what := fmt.Sprintf("%s in %v, %d ranks, stage %d", c.spec.Train, c.spec.DType, world, stage)
 				all := onRanks(t, c.spec, world, stage, 3, nil)
