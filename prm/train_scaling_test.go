@@ -24,7 +24,7 @@ func TestScaling(t *testing.T) {
 		t.Skip("make mpi-scaling runs it, with nothing else running")
 	}
 	base := filepath.Join(t.TempDir(), "base")
-	require.NoError(t, tinymodel.Write(base, tinymodel.Options{Hidden: 256, Intermediate: 768, Layers: 6}))
+	require.NoError(t, tinymodel.Write(base, tinymodel.Options{Hidden: 256, Intermediate: 768, Layers: 3}))
 	list := make([]*data.Trajectory, 16)
 	for i := range list {
 		list[i] = &data.Trajectory{ID: fmt.Sprint(i), Problem: "Add numbers."}
@@ -36,7 +36,7 @@ func TestScaling(t *testing.T) {
 	c := onFiles(t, list)
 	c.Model, c.Train, c.Threads = base, "full", 1
 	c.Batch, c.Data.EvalShare, c.Checkpoint.Every = Batch{Trajectories: len(list), Tokens: 512}, new(0.0), new(0)
-	c.Optim.Epochs, c.Optim.Steps = 0, 6
+	c.Optim.Epochs, c.Optim.Steps = 0, 4
 	run := func(name string, start func(c TrainConfig) []*exec.Cmd) float64 {
 		c.Out = filepath.Join(t.TempDir(), name)
 		for _, cmd := range start(c) {
