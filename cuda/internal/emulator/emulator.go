@@ -265,8 +265,8 @@ func SetDevices(n int) error {
 	return err
 }
 
-// SetMemory gives every device so many bytes of memory, 0: as the environment says, and says whether there is to be anything behind what is
-// allocated of it: without, allocations are counted, copies leave them out, and kernels do nothing.
+// SetMemory gives every device so many bytes of memory beyond what the first one holds now, 0: as the environment says. Without anything
+// behind it, allocations are counted, copies leave them out, and kernels do nothing.
 func SetMemory(bytes int, without bool) error {
 	f, err := symbol("emu_set_memory")
 	if err == nil {

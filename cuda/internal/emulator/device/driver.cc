@@ -210,7 +210,10 @@ void emu_fail_on(int device, u64 n) {
   LOCK;
   launched = 0, fails_at = n, fails_on = &devices[device];
 }
-void emu_set_memory(u64 bytes, int without) { forced_memory = bytes, unbacked = without; }
+void emu_set_memory(u64 bytes, int without) {
+  LOCK;
+  forced_memory = bytes ? bytes + devices[0].allocated : 0, unbacked = without;
+}
 // The most bytes of a device that were allocated at once since the last call.
 u64 emu_peak(int device) {
   LOCK;
