@@ -7,10 +7,10 @@ COMMIT   := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-long notices sbom vulncheck lint race noasm arm64 fuzz fuzz-grade verify-peer generate tokenizers tokenizers-check goldens learn-real learn-grouped bench bench-go exports faults-peer vllm attack serve-bench minilm label-real ptx ptxas gpu gpu-check gpu-bench gpu-tools gorgonia-cu emulated cpu-check kills tokens-scale plan-peak docs first-hour release release-check wheel cross trackers deploy-check pages vulncheck-check image-check mpi int8-real s3 mpi-scaling slurm netns
+.PHONY: help build demo test test-long notices sbom vulncheck lint race noasm arm64 fuzz fuzz-grade verify-peer generate tokenizers tokenizers-check goldens learn-real learn-real-1.5b learn-grouped bench bench-go exports faults-peer vllm attack serve-bench minilm label-real ptx ptxas gpu gpu-check gpu-bench gpu-tools gorgonia-cu emulated cpu-check kills tokens-scale plan-peak docs first-hour release release-check wheel cross trackers deploy-check pages vulncheck-check image-check mpi int8-real s3 mpi-scaling slurm netns
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 build: ## bin/prm, with its version and commit
 	go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o bin/prm ./cmd/prm
@@ -87,6 +87,9 @@ goldens: ## regenerate internal/parity/testdata with PyTorch (needs Python; 6 GB
 
 learn-real: ## train heads on SmolLM2-135M and PRM800K, compare with PyTorch's results (needs Python and ../shared)
 	scripts/learn_real.sh
+
+learn-real-1.5b: ## heads and LoRA on Qwen2.5-Coder-1.5B and PRM800K beside PyTorch and PEFT, of PROBLEMS (all) (needs Python and ../shared)
+	scripts/learn_real_15b.sh
 
 learn-grouped: ## the orders of batch.group on the same rows: tokens, heads of three seeds, with GROUPED=lora an epoch of LoRA (needs Python and ../shared)
 	GOPRM_GROUPED=$${GROUPED:-head} scripts/learn_real.sh TestLearnGrouped
