@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/remote"
 )
 
@@ -77,7 +78,7 @@ func (s *scoring) shard(target string, m *shardManifest) error {
 		alpha = fmt.Sprint(*s.command.Alpha)
 	}
 	m.Settings = fmt.Sprintf("prm %s, format %s, %s on %s, max_tokens %d, alpha %s, parts %q, on_bad %s", version, info.Format, info.DType,
-		info.Backend, info.MaxTokens, alpha, s.command.Parts, s.command.OnBad)
+		engine.BitsOf(info.Backend, info.DType), info.MaxTokens, alpha, s.command.Parts, s.command.OnBad)
 	if m.finished(target) {
 		s.console.Infof("%s: shard %d of %d is finished, nothing is to be done", s.command.Out, m.Shard, m.Shards)
 		return nil
