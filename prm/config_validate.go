@@ -18,7 +18,7 @@ import (
 func (c TrainConfig) filled() TrainConfig {
 	fill(reflect.ValueOf(&c).Elem(), reflect.ValueOf(DefaultTrainConfig()), c.explicit)
 	c.explicit = true
-	c.Batch.Group = cmp.Or(c.Batch.Group, "none")
+	c.Batch.Group = cmp.Or(c.Batch.Group, "none") // a Batch that a program makes anew
 	return c
 }
 

@@ -244,6 +244,7 @@ func TestSameBits(t *testing.T) {
 	}{
 		{"f32", "avx2", "avx512", true}, {"f64", "avx512", "avx2", true}, {"f32", "avx512bf16", "avx2", true},
 		{"f32", "portable", "avx2", false}, {"f32", "avx2", "sm80", false}, {"bf16", "avx512bf16", "avx2", false},
+		{"f32", "cuda:0,cuda:1/sm90a", "cuda:2/sm90a", true}, {"f32", "cuda:0/sm90a", "cuda:0/sm80", false},
 	} {
 		before, after := TrainConfig{DType: c.dtype, Backend: c.before}, TrainConfig{DType: c.dtype, Backend: c.after}
 		require.Equal(t, c.want, sameBits(before, after), c)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/goprm/goprm/internal/atomicfile"
+	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/modelfolder"
 	"github.com/goprm/goprm/internal/onekey"
 	"github.com/goprm/goprm/internal/strictyaml"
@@ -229,11 +230,9 @@ func (s *session) saveDescriptions() error {
 	return atomicfile.WriteFile(filepath.Join(s.c.Out, recordName), writeBytes(record))
 }
 
-// sameBits tells whether two kinds of kernels that differ in name alone compute two configurations: those of AVX-512 have AVX2's bits,
-// save in bf16. A run may so go on on another processor.
+// sameBits tells whether the kernels of two configurations differ in name at most. A run may so go on on another processor.
 func sameBits(a, b TrainConfig) bool {
-	wide := []string{"avx2", "avx512", "avx512bf16"}
-	return a.DType == b.DType && a.DType != "bf16" && slices.Contains(wide, a.Backend) && slices.Contains(wide, b.Backend)
+	return a.DType == b.DType && engine.BitsOf(a.Backend, a.DType) == engine.BitsOf(b.Backend, b.DType)
 }
 
 // continueRun compares the run in the folder with this session's, refuses what would change its numbers, and takes over its record.

@@ -38,7 +38,7 @@ func (bestofnCommand) Help() string {
 
 func (c bestofnCommand) Run(p *program) error {
 	opt := prm.BestOfNOptions{N: c.N, Aggregations: c.Aggregation, Methods: c.Method, Alphas: c.Alpha, Seed: c.Seed}
-	if err := errors.Join(opt.Validate(), c.validate()); err != nil {
+	if err := errors.Join(opt.Validate(), c.validate(false)); err != nil {
 		return usageError(oneLine(err))
 	}
 	opt.Verifier, opt.Extract = grade.Verifier{}, grade.Extract

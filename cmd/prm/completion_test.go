@@ -84,6 +84,15 @@ func TestSpellings(t *testing.T) {
 	code, out, _ = prmCommand("help")
 	require.Zero(t, code)
 	require.Contains(t, out, "Usage: prm <command>")
+	for group, want := range map[string][]string{
+		"select": {"--top=INT", "--shard", "Example:", "select merge"}, "eval": {"--bench=STRING", "--shard", "Example:", "eval merge"},
+		"score": {"[<paths> ...]", "--shard", "Example:", "score merge"}, "label": {"--config=STRING", "--shard", "Example:", "label merge"},
+	} {
+		_, out, _ := prmCommand(group, "--help")
+		for _, part := range want {
+			require.Contains(t, out, part, "the help of prm %s is that of what it runs", group)
+		}
+	}
 	for line, want := range map[string]string{
 		"label --plan": "prm label: missing flags: --config, --in or --check; see prm label --help",
 		"label status": "prm label status: the argument <dir> is missing; see", "label merge": "prm label merge: missing flags: --out; see",
@@ -93,6 +102,7 @@ func TestSpellings(t *testing.T) {
 		"train --steps 1.5":    `prm train: --steps: "1.5" is no whole number; see`, "score --alpha x": `prm score: --alpha: "x" is no number; see`,
 		"serve --timeout 5":    `prm serve: --timeout: "5" is no duration such as 30s; see`,
 		"export --to x m":      "prm export: missing flags: --out; see",
+		"bestofn --shard 0/2":  "prm bestofn: unknown flag --shard; see",
 		"-x":                   "prm: unknown flag -x; see",
 		"train --max_steps 5":  "prm train: unknown flag --max_steps: here it is optim.steps (in the configuration, or behind --set); see",
 		"train --zero-stage 2": "prm train: unknown flag --zero-stage: here it is dist.zero (in the configuration, or behind --set); see",

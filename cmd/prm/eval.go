@@ -22,6 +22,7 @@ type evalCommands struct {
 type evalCommand struct {
 	evalFlags
 	evalOutputs
+	shardFlag
 	scorerFlags
 }
 
@@ -80,7 +81,8 @@ func (c evalCommand) validate() error {
 	case c.Bench == "pairs" && (c.Threshold != nil || len(c.Tune) > 0):
 		return usageError("pairs have no threshold")
 	}
-	return errors.Join(c.evalOutputs.validate(), c.scorerFlags.validate())
+	shard, err := newShard(c.Shard)
+	return errors.Join(err, c.evalOutputs.validate(), c.scorerFlags.validate(shard != nil))
 }
 
 func (c evalCommand) Run(p *program) error {

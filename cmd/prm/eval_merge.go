@@ -34,7 +34,7 @@ func (c evalMergeCommand) Run(p *program) error {
 	if err := scores.of(slices.Concat(plan.Data, plan.Tune), "--data or --tune"); err != nil {
 		return err
 	}
-	whole := evalCommand{plan.evalFlags, c.evalOutputs, scorerFlags{Model: scores.Name, OnBad: plan.OnBad, Scores: c.Shards}}
+	whole := evalCommand{plan.evalFlags, c.evalOutputs, shardFlag{}, scorerFlags{Model: scores.Name, OnBad: plan.OnBad, Scores: c.Shards}}
 	sets, err := whole.read(p)
 	if err != nil {
 		return err

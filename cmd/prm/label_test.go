@@ -122,7 +122,7 @@ func TestLabelShards(t *testing.T) {
 	}
 	code, _, stderr = prmCommand(args[:len(args)-1]...)
 	require.Equal(t, 1, code)
-	require.Contains(t, stderr, "6 folders for 7 shards")
+	require.Contains(t, stderr, "shard 6 of 7 is missing")
 }
 
 func TestLabelPlan(t *testing.T) {

@@ -206,7 +206,16 @@ func newParser(c *commands, stdout, stderr io.Writer, exit func(int)) (*kong.Kon
 			"shapes":  strings.Join(speed.Shapes(), ","),
 			"parts":   "Steps that the reward averages: trained, thinking, response or all; the model's choice by default.",
 		},
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.ValueFormatter(valueHelp))
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.Help(printHelp), kong.ValueFormatter(valueHelp))
+}
+
+// printHelp prints with the help of a group of commands that of the default one, which is what the group's name alone runs.
+func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
+	if group := ctx.Selected(); group != nil && group.DefaultCmd != nil {
+		runs := group.DefaultCmd
+		group.Detail, group.Positional, group.Flags = runs.Detail, runs.Positional, slices.Concat(group.Flags, runs.Flags)
+	}
+	return kong.DefaultHelpPrinter(options, ctx)
 }
 
 // valueHelp says of a flag that may be given more than once that it may.

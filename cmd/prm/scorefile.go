@@ -18,15 +18,15 @@ type scorerFlags struct {
 	MaxTokens int      `help:"Most tokens read at once; longer texts are read in windows over whole steps. 0: as the model was trained."`
 	Parts     string   `enum:"trained,thinking,response,all," default:"" help:"${parts}"`
 	Keep      string   `help:"File that the model's scores are kept in, as prm score writes them; a later run may take it as --scores."`
-	Shard     string   `default:"0/1" help:"Score shard i of n alone, counted from 0, as 3/16, into --out; merge does the rest."`
-	Resume    bool     `help:"Go on with a --keep file, or a shard's --out, that was not finished."`
+	Resume    bool     `help:"Go on with scores that were not finished."`
 	OnBad     string   `enum:"error,skip" default:"error" help:"What a text that the model cannot score does: error or skip."`
 	Scores    []string `sep:"none" help:"Stored scores: lines of prm score, or {\"id\",\"scores\":[...]}."`
 	openFlags
 }
 
 // validate checks what kong cannot.
-func (f *scorerFlags) validate() error {
+// validate checks the flags; sharded: the scores are those of a shard, which go to --out.
+func (f *scorerFlags) validate(sharded bool) error {
 	switch {
 	case f.Model != "" && len(f.Scores) > 0:
 		return usageError("--model and --scores exclude each other")
@@ -34,7 +34,7 @@ func (f *scorerFlags) validate() error {
 		return usageError("--base and --good-class need --model")
 	case f.Model == "" && (f.Keep != "" || f.Resume):
 		return usageError("--keep and --resume need --model")
-	case f.Resume && f.Keep == "" && f.Shard == "0/1":
+	case f.Resume && f.Keep == "" && !sharded:
 		return usageError("--resume needs --keep")
 	}
 	return nil

@@ -11,6 +11,11 @@ import (
 	"github.com/goprm/goprm/prm"
 )
 
+// shardFlag is that of the commands whose scores may be computed in shards, besides prm score.
+type shardFlag struct {
+	Shard string `default:"0/1" help:"Score shard i of n alone, counted from 0, as 3/16, into --out; merge does the rest."`
+}
+
 // scorerShard is a shard of prm select or prm eval: the scores of its trajectories. What is made of the scores is left to the command's
 // merge, which has those of all shards.
 type scorerShard struct {

@@ -69,8 +69,8 @@ func TestSelectAndEvalShards(t *testing.T) {
 		want string
 	}{
 		{1, "select merge eval-2-0 eval-2-1 --out x", "is a shard of prm eval, not of prm select"},
-		{1, "select merge select-2-0 eval-2-1 --out x", "not shards of one run"},
-		{1, "select merge select-2-0 other-2-1 --out x", "not shards of one run"},
+		{1, "select merge select-2-0 eval-2-1 --out x", "not shards of one run: their commands differ: prm select, and prm eval"},
+		{1, "select merge select-2-0 other-2-1 --out x", "not shards of one run: their options differ: "},
 		{1, "select merge select-2-0 select-2-1 --out x --in " + steps, "the shards were scored with other files"},
 		{1, "eval merge eval-2-0 eval-2-1 --out x --data nowhere.jsonl", "--data or --tune says where the files lie now"},
 		{1, "eval merge eval-2-0 --out x", "shard 1 of 2 is missing"},
@@ -110,6 +110,9 @@ func TestFinishedShardIsNotDoneAgain(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, score(), done)
 	require.Contains(t, score("--resume"), done)
+	manifest, err := readShard(out)
+	require.NoError(t, err)
+	require.NotContains(t, manifest.Settings, "cpu", "scores depend on the kernels' bits, and on no device")
 	require.NotContains(t, score("--alpha", "0.5"), done)
 	require.NotContains(t, score(), done)
 	require.NoError(t, os.WriteFile(out, append(before, '\n'), 0o600))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -19,6 +20,7 @@ type selectCommands struct {
 type selectCommand struct {
 	selectFlags
 	selectOutputs
+	shardFlag
 	scorerFlags
 }
 
@@ -71,7 +73,8 @@ func (c selectCommand) validate() error {
 	if err := c.options().Validate(); err != nil {
 		return usageError(err.Error())
 	}
-	return c.scorerFlags.validate()
+	shard, err := newShard(c.Shard)
+	return errors.Join(err, c.scorerFlags.validate(shard != nil))
 }
 
 func (c selectCommand) Run(p *program) error {

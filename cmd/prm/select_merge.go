@@ -34,7 +34,7 @@ func (c selectMergeCommand) Run(p *program) error {
 	if err := scores.of(plan.In, "--in"); err != nil {
 		return err
 	}
-	whole := selectCommand{plan.selectFlags, c.selectOutputs, scorerFlags{Model: scores.Name, OnBad: plan.OnBad}}
+	whole := selectCommand{plan.selectFlags, c.selectOutputs, shardFlag{}, scorerFlags{Model: scores.Name, OnBad: plan.OnBad}}
 	inputs := slices.Concat(plan.In, c.Shards, plan.Decontaminate)
 	for _, path := range []string{c.Out, c.Card, c.Report} {
 		if _, err := outputTarget(path, inputs); err != nil {

@@ -12,9 +12,11 @@ import (
 	"iter"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/remote"
 )
 
@@ -76,7 +78,7 @@ func (s *scoring) shard(target string, m *shardManifest) error {
 		alpha = fmt.Sprint(*s.command.Alpha)
 	}
 	m.Settings = fmt.Sprintf("prm %s, format %s, %s on %s, max_tokens %d, alpha %s, parts %q, on_bad %s", version, info.Format, info.DType,
-		info.Backend, info.MaxTokens, alpha, s.command.Parts, s.command.OnBad)
+		engine.BitsOf(info.Backend, info.DType), info.MaxTokens, alpha, s.command.Parts, s.command.OnBad)
 	if m.finished(target) {
 		s.console.Infof("%s: shard %d of %d is finished, nothing is to be done", s.command.Out, m.Shard, m.Shards)
 		return nil
@@ -175,7 +177,7 @@ func readShard(path string) (shardFile, error) {
 		err = json.Unmarshal(text, &part.shardManifest)
 	}
 	if err == nil && part.Format != 1 {
-		err = fmt.Errorf("format %d is of a later version", part.Format)
+		err = fmt.Errorf("format %d is not known, only 1", part.Format)
 	}
 	if err != nil {
 		return part, fmt.Errorf("%s: %w", manifestOf(path), err)
@@ -200,10 +202,9 @@ func readShards(paths []string) ([]shardFile, error) {
 	slices.SortStableFunc(parts, func(a, b shardFile) int { return a.Shard - b.Shard })
 	first, row := parts[0], 0
 	for i, part := range parts {
-		switch {
-		case !part.sameRun(first.shardManifest):
-			return nil, fmt.Errorf("%s and %s are not shards of one run: their manifests differ in command, input, model or settings",
-				first.path, part.path)
+		switch other := first.unlike(part.shardManifest); {
+		case other != "":
+			return nil, fmt.Errorf("%s and %s are not shards of one run: %s", first.path, part.path, other)
 		case i > 0 && part.Shard == parts[i-1].Shard:
 			return nil, fmt.Errorf("%s and %s are both shard %d", parts[i-1].path, part.path, part.Shard)
 		case part.Shard != i || part.From != row:
@@ -229,9 +230,19 @@ func shardPaths(paths []string) ([]string, error) {
 	return all, err
 }
 
-func (m shardManifest) sameRun(o shardManifest) bool {
-	return m.Shards == o.Shards && m.Input == o.Input && m.Model == o.Model && m.Settings == o.Settings && m.Command == o.Command &&
-		bytes.Equal(m.Options, o.Options)
+// unlike says what is different that all shards of a run have in common; "": nothing is.
+func (m shardManifest) unlike(o shardManifest) string {
+	for _, c := range []struct{ what, a, b string }{
+		{"commands", "prm " + orScore(m.Command), "prm " + orScore(o.Command)},
+		{"numbers of shards", strconv.Itoa(m.Shards), strconv.Itoa(o.Shards)},
+		{"inputs (SHA-256)", m.Input, o.Input}, {"models (SHA-256)", m.Model, o.Model}, {"settings", m.Settings, o.Settings},
+		{"options", string(m.Options), string(o.Options)},
+	} {
+		if c.a != c.b {
+			return fmt.Sprintf("their %s differ: %s, and %s", c.what, c.a, c.b)
+		}
+	}
+	return ""
 }
 
 // copyTo writes the shard's scores, or fails where they are not what the manifest is of.

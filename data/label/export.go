@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"os"
 	"path/filepath"
 
 	"github.com/goprm/goprm/data"
@@ -184,4 +185,24 @@ func ReadManifest(dir string) (Manifest, error) {
 		return m, fmt.Errorf("%s: format %d is not known, only 1", path, m.Format)
 	}
 	return m, nil
+}
+
+// check compares a file of the folder with what the manifest says of it.
+func (m Manifest) check(dir, name string) error {
+	path := filepath.Join(dir, name)
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	got := hashed{Writer: io.Discard, hash: sha256.New()}
+	_, err = io.Copy(&got, f)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	want, sum := m.Files[name], hex.EncodeToString(got.hash.Sum(nil))
+	if got.bytes != want.Bytes || sum != want.SHA256 {
+		return fmt.Errorf("%s: has %d bytes with the SHA-256 %s, %s says %d and %s: it was changed, or a run ended while it wrote the folder; "+
+			"the same labelling command writes both again", path, got.bytes, sum, ManifestFile, want.Bytes, want.SHA256)
+	}
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"os"
 	"path/filepath"
@@ -99,6 +100,9 @@ func sameRun(dirs []string) (first Manifest, err error) {
 	seen := map[int]string{}
 	for i, dir := range dirs {
 		m, err := ReadManifest(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w; the shard is not finished", err)
+		}
 		if err != nil {
 			return first, err
 		}
@@ -115,16 +119,21 @@ func sameRun(dirs []string) (first Manifest, err error) {
 			return first, fmt.Errorf("%s and %s are not shards of one run: their manifests differ in input, settings or stages", dirs[0], dir)
 		}
 	}
-	if len(dirs) != first.Shards {
-		return first, fmt.Errorf("%d folders for %d shards", len(dirs), first.Shards)
+	for i := range first.Shards {
+		if _, there := seen[i]; !there {
+			return first, fmt.Errorf("shard %d of %d is missing", i, first.Shards)
+		}
 	}
 	return first, nil
 }
 
-// ReadRows reads the labelled rows of an output folder.
+// ReadRows reads the labelled rows of an output folder. It fails before the first one where they are not those that the manifest is of.
 func ReadRows(dir string) iter.Seq2[*Row, error] {
 	return func(yield func(*Row, error) bool) {
 		m, err := ReadManifest(dir)
+		if err == nil {
+			err = m.check(dir, LabelsFile)
+		}
 		if err != nil {
 			yield(nil, err)
 			return

@@ -282,10 +282,32 @@ func TestShardsGiveTheBytesOfOneRun(t *testing.T) {
 	if _, text := labelled(t, p, out, all); !bytes.Equal(text, whole) || len(silent.asked) > 0 {
 		t.Errorf("the joined store lacks %d verdicts", len(silent.asked))
 	}
-	for name, wrong := range map[string][]string{"one is missing": dirs[1:], "one twice": append(slices.Clone(dirs[1:]), dirs[1]), "none": nil,
-		"another run": append(slices.Clone(dirs[1:]), filepath.Join(root, "one"))} {
-		if _, err := Merge(t.Context(), wrong, filepath.Join(root, "wrong")); err == nil {
-			t.Errorf("%s: merged", name)
+	for want, wrong := range map[string][]string{"shard 6 of 7 is missing": dirs[1:], "both shard 5": append(slices.Clone(dirs[1:]), dirs[1]),
+		"no folders": nil, "not shards of one run": append(slices.Clone(dirs[:6]), filepath.Join(root, "one")), "is not finished": {root}} {
+		if _, err := Merge(t.Context(), wrong, filepath.Join(root, "wrong")); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, and not: %s", err, want)
+		}
+	}
+}
+
+// Labels that are not those of the manifest, down to one digit, are neither read nor merged.
+func TestChangedLabelsAreRefused(t *testing.T) {
+	dir := t.TempDir()
+	p := Pipeline{Encoder: &hashVectors{}, Judge: &scripted{id: "j/1", sees: SeesPrefix},
+		Coherence: Coherence{Negatives: 2, Tau: 0.1, Form: "log", Pool: 8}, Fusion: Paper}
+	_, text := labelled(t, p, dir, made(5))
+	for name, changed := range map[string][]byte{"a digit": bytes.Replace(text, []byte(`"row":3`), []byte(`"row":2`), 1),
+		"cut": text[:bytes.LastIndexByte(text[:len(text)-1], '\n')+1], "empty": nil} {
+		if err := os.WriteFile(filepath.Join(dir, LabelsFile), changed, 0o600); err != nil || bytes.Equal(text, changed) {
+			t.Fatalf("%s: %v", name, err)
+		}
+		next, stop := iter.Pull2(ReadRows(dir))
+		if row, err, _ := next(); row != nil || err == nil || !strings.Contains(err.Error(), "it was changed") {
+			t.Errorf("%s: %v", name, err)
+		}
+		stop()
+		if _, err := Merge(t.Context(), []string{dir}, t.TempDir()); err == nil || !strings.Contains(err.Error(), "it was changed") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

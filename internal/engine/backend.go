@@ -57,6 +57,16 @@ type Backend interface {
 	Close() error
 }
 
+// BitsOf stands for all backends with the same bits in a dtype, given the name of one, or of its kernels: devices of the same kernels have
+// the same bits, and the kernels of AVX-512 have those of AVX2, save in bf16.
+func BitsOf(name, dtype string) string {
+	kernels := name[strings.LastIndexByte(name, '/')+1:]
+	if dtype != "bf16" && (kernels == "avx512" || kernels == "avx512bf16") {
+		return "avx2"
+	}
+	return kernels
+}
+
 // Options select and configure a backend.
 type Options struct {
 	Kernels string // which kernels, e.g. "portable" or "avx2"; "" or "auto": the best this machine runs
