@@ -329,20 +329,30 @@ func TestEmulatedPeersThatFail(t *testing.T) {
 		return nil
 	}
 	for _, c := range []struct {
-		limit time.Duration
-		other func(p *peers) error
-		want  string
+		limit  time.Duration
+		before int // exchanges that both make
+		other  func(p *peers) error
+		want   string
 	}{
-		{time.Second, func(*peers) error { return nil }, dist.ErrTimeout.Error()},
-		{time.Minute, func(p *peers) error { return p.Leave(errors.New("gave up")) }, "remote process exited"},
-		{time.Minute, func(*peers) error { gone.Store(true); return nil }, "it has ended"},
-		{time.Minute, func(p *peers) error {
+		{time.Second, 0, func(*peers) error { return nil }, dist.ErrTimeout.Error()},
+		{time.Second, 1, func(*peers) error { return nil }, dist.ErrTimeout.Error()},
+		{time.Minute, 0, func(p *peers) error { return p.Leave(errors.New("gave up")) }, "remote process exited"},
+		{time.Minute, 0, func(*peers) error { gone.Store(true); return nil }, "it has ended"},
+		{time.Minute, 0, func(p *peers) error {
 			less, err := p.Reduce("less", []engine.Part{{Tensor: engine.NewTensor(pointer(p.parts), engine.F32, []int{99}, nil)}})
 			return errors.Join(err, less(), p.Wait(), p.b.Sync())
 		}, "rank 1 sends rank 0 396 bytes"},
 	} {
 		gone.Store(false)
 		both, reduce := twoPeers(t, c.limit, lost)
+		for range c.before {
+			for _, err := range onRanks(dist.Local(2, time.Minute), func(r int) error {
+				return errors.Join(reduce[r](), both[r].Wait(), both[r].b.Sync())
+			}) {
+				require.NoError(t, err)
+			}
+		}
+		both[0].b.limit = 5 * time.Second // by which the peers' limit has come
 		began := time.Now()
 		require.NoError(t, c.other(both[1]))
 		err := errors.Join(reduce[0](), both[0].Wait(), both[0].b.Sync())
