@@ -37,7 +37,7 @@ func (m *Model) Session(problem string) (*Session, error) {
 	if err := t.Validate(); err != nil {
 		return nil, err
 	}
-	home := m.leastLoaded()
+	home := m.newHome()
 	if err := home.planCache(); err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func (s *Session) add(ctx context.Context, change func(*data.Trajectory)) (*Scor
 	change(next)
 	if s.home.lost() != nil { // for good: another device takes over, if there is one
 		s.mu.Lock()
-		s.home = m.leastLoaded()
+		s.home = m.newHome()
 		s.mu.Unlock()
 	}
 	if err := s.home.queue.check(); err != nil {
