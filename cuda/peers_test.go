@@ -172,6 +172,36 @@ func TestEmulatedPeers(t *testing.T) {
 	}
 }
 
+// Ranks whose step ended between two launches take no further one: their recorded steps would go on without the sums of the others.
+func TestEmulatedPeersLeaveForGood(t *testing.T) {
+	groups, m := dist.Local(2, time.Minute), newTiny(t, "dim64")
+	list := openRanks(t, 2)
+	for _, err := range onRanks(groups, func(r int) error {
+		n := m.network(t, list[r], engine.BFloat16, nnet.TrainLoRA)
+		if err := n.Join(groups[r], 1); err != nil {
+			return err
+		}
+		if _, _, err := n.Meet(); err != nil {
+			return err
+		}
+		for range 3 {
+			if _, err := n.TrainStep(context.Background(), m.batches[r:r+1], update); err != nil {
+				return err
+			}
+		}
+		ended, end := context.WithCancel(context.Background())
+		end()
+		for _, ctx := range []context.Context{ended, context.Background()} {
+			if _, err := n.TrainStep(ctx, m.batches[r:r+1], update); !errors.Is(err, context.Canceled) {
+				return fmt.Errorf("the step ends by %v", err)
+			}
+		}
+		return nil
+	}) {
+		require.NoError(t, err)
+	}
+}
+
 // sumsOfRanks launches the kernels of an exchange on parts that are there, and compares with sums in the order of ranks.
 func sumsOfRanks(t *testing.T, launched map[string]*kernel) {
 	b := openEmulated(t).(*backend)
