@@ -16,6 +16,9 @@ import (
 // which something was put in: a thinking step that is appended after response steps, or a response step in a model that reads the
 // response first (see Model.ResponseFirst).
 //
+// On several devices a session stays with one of them, whose cache has its beginning; when that device is lost, the next append goes to
+// another.
+//
 // A session is a few strings and may be dropped at any time. It is safe for concurrent use: appends take turns, in no certain order.
 type Session struct {
 	model *Model
