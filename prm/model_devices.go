@@ -90,8 +90,8 @@ func (m *Model) leastLoaded() *Model {
 	return list[slices.Index(tokens, slices.Min(tokens))]
 }
 
-// newHome is the device that a session goes to: the one with the fewest tokens to read, and of several, such as those that are idle, the one
-// that was given the fewest sessions.
+// newHome is the device that a session goes to: the one with the fewest tokens to read, and of several, such as those that are idle, that
+// which was given the fewest sessions.
 func (m *Model) newHome() *Model {
 	list, tokens := m.loads()
 	best := 0
