@@ -28,10 +28,13 @@ type peers struct {
 
 	parts driver.Ptr // where those of other ranks come, one behind the other
 	room  int        // bytes of each
-	at    *[2]uint64 // page-locked: the exchange that the stream has begun last, and the one that it has done last
+	at    *uint64    // page-locked: the exchange that the stream has begun last, with exchanged when it is done
 	calls []exchange // number 1 comes first
 	ended error      // why there can be no further exchange
 }
+
+// exchanged marks the number of an exchange that is done: the same one may come again next.
+const exchanged = 1 << 63
 
 // exchange is what an error says of a call.
 type exchange struct {
@@ -70,13 +73,13 @@ func (b *backend) JoinPeers(id []byte, rank, world int, limit time.Duration, los
 		if p.join, err = driver.NewEvent(); err != nil {
 			return err
 		}
-		page, err := driver.AllocHost(16)
+		page, err := driver.AllocHost(8)
 		if err != nil {
 			return err
 		}
-		p.at = (*[2]uint64)(page)
-		*p.at = [2]uint64{}
-		b.lent[uintptr(page)] = 16
+		p.at = (*uint64)(page)
+		*p.at = 0
+		b.lent[uintptr(page)] = 8
 		if p.comm, err = nccl.Join(nccl.ID(id), world, rank); err != nil {
 			return p.failed(0, err)
 		}
@@ -157,19 +160,20 @@ func (p *peers) reach(e driver.Event) error {
 		if p.comm == nil {
 			return err
 		}
-		now, done := atomic.LoadUint64(&p.at[0]), atomic.LoadUint64(&p.at[1])
+		now := atomic.LoadUint64(p.at)
 		if now != begun {
 			begun, since = now, time.Now()
 		}
+		busy, call := now != 0 && now < exchanged, int(now&^exchanged)
 		_, failed := p.comm.State()
-		if failed == nil && now != done {
+		if failed == nil && busy {
 			failed = p.overdue(since)
 		}
 		switch {
 		case failed != nil:
-			return p.failed(int(now), failed)
-		case now == done && time.Since(begin) >= p.b.limit:
-			return err
+			return p.failed(call, failed)
+		case !busy && time.Since(begin) >= p.b.limit:
+			return fmt.Errorf("after %v: %w", p.b.limit, driver.ErrHung)
 		}
 	}
 }
@@ -196,9 +200,9 @@ func (p *peers) launch(what string, bytes int, calls func() error, after []*kern
 	p.calls = append(p.calls, exchange{what, bytes})
 	var marks [2]*kernel
 	build := &builder{backend: p.b, on: p.stream}
-	for i := range marks {
+	for i, at := range []uint64{uint64(number), uint64(number) | exchanged} {
 		var err error
-		if marks[i], err = build.kernel("reached", 1, 1, 32, 0, driver.Ptr(uintptr(unsafe.Pointer(&p.at[i]))), uint64(number)); err != nil {
+		if marks[i], err = build.kernel("reached", 1, 1, 32, 0, driver.Ptr(uintptr(unsafe.Pointer(p.at))), at); err != nil {
 			return nil, err
 		}
 	}

@@ -172,6 +172,36 @@ func TestEmulatedPeers(t *testing.T) {
 	}
 }
 
+// Ranks whose step ended between two launches take no further one: their recorded steps would go on without the sums of the others.
+func TestEmulatedPeersLeaveForGood(t *testing.T) {
+	groups, m := dist.Local(2, time.Minute), newTiny(t, "dim64")
+	list := openRanks(t, 2)
+	for _, err := range onRanks(groups, func(r int) error {
+		n := m.network(t, list[r], engine.BFloat16, nnet.TrainLoRA)
+		if err := n.Join(groups[r], 1); err != nil {
+			return err
+		}
+		if _, _, err := n.Meet(); err != nil {
+			return err
+		}
+		for range 3 {
+			if _, err := n.TrainStep(context.Background(), m.batches[r:r+1], update); err != nil {
+				return err
+			}
+		}
+		ended, end := context.WithCancel(context.Background())
+		end()
+		for _, ctx := range []context.Context{ended, context.Background()} {
+			if _, err := n.TrainStep(ctx, m.batches[r:r+1], update); !errors.Is(err, context.Canceled) {
+				return fmt.Errorf("the step ends by %v", err)
+			}
+		}
+		return nil
+	}) {
+		require.NoError(t, err)
+	}
+}
+
 // sumsOfRanks launches the kernels of an exchange on parts that are there, and compares with sums in the order of ranks.
 func sumsOfRanks(t *testing.T, launched map[string]*kernel) {
 	b := openEmulated(t).(*backend)
@@ -329,20 +359,30 @@ func TestEmulatedPeersThatFail(t *testing.T) {
 		return nil
 	}
 	for _, c := range []struct {
-		limit time.Duration
-		other func(p *peers) error
-		want  string
+		limit  time.Duration
+		before int // exchanges that both make
+		other  func(p *peers) error
+		want   string
 	}{
-		{time.Second, func(*peers) error { return nil }, dist.ErrTimeout.Error()},
-		{time.Minute, func(p *peers) error { return p.Leave(errors.New("gave up")) }, "remote process exited"},
-		{time.Minute, func(*peers) error { gone.Store(true); return nil }, "it has ended"},
-		{time.Minute, func(p *peers) error {
+		{time.Second, 0, func(*peers) error { return nil }, dist.ErrTimeout.Error()},
+		{time.Second, 1, func(*peers) error { return nil }, dist.ErrTimeout.Error()},
+		{time.Minute, 0, func(p *peers) error { return p.Leave(errors.New("gave up")) }, "remote process exited"},
+		{time.Minute, 0, func(*peers) error { gone.Store(true); return nil }, "it has ended"},
+		{time.Minute, 0, func(p *peers) error {
 			less, err := p.Reduce("less", []engine.Part{{Tensor: engine.NewTensor(pointer(p.parts), engine.F32, []int{99}, nil)}})
 			return errors.Join(err, less(), p.Wait(), p.b.Sync())
 		}, "rank 1 sends rank 0 396 bytes"},
 	} {
 		gone.Store(false)
 		both, reduce := twoPeers(t, c.limit, lost)
+		for range c.before {
+			for _, err := range onRanks(dist.Local(2, time.Minute), func(r int) error {
+				return errors.Join(reduce[r](), both[r].Wait(), both[r].b.Sync())
+			}) {
+				require.NoError(t, err)
+			}
+		}
+		both[0].b.limit = 5 * time.Second // by which the peers' limit has come
 		began := time.Now()
 		require.NoError(t, c.other(both[1]))
 		err := errors.Join(reduce[0](), both[0].Wait(), both[0].b.Sync())

@@ -104,7 +104,8 @@ func lex(source string, cfg *config.Config, visit func(*tokens.Token) error) (er
 	var failed any
 	go func() {
 		defer func() {
-			if failed = recover(); failed != nil {
+			if p := recover(); p != nil {
+				failed = p
 				close(lexer.Tokens)
 			}
 		}()

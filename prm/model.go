@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/data/tokenizer"
@@ -81,8 +82,9 @@ type Model struct {
 	badWeights      func() error // names a tensor that holds NaN or Inf; it reads all weights, once
 	info            ModelInfo
 	queue           textQueue
-	replicas        []*Model   // on further devices
-	hashing         sync.Mutex // of the folder's content, which is remembered
+	replicas        []*Model     // on further devices
+	sessions        atomic.Int64 // that were given to this device
+	hashing         sync.Mutex   // of the folder's content, which is remembered
 	closing         sync.Once
 	closed          error // of Close
 

@@ -29,16 +29,28 @@ func (m *Model) Cache() CacheInfo {
 
 // planCache decides about the cache at the first session, if nobody has; it has memory from the session's first text on.
 func (m *Model) planCache() error {
-	m.cache.Lock()
-	defer m.cache.Unlock()
-	if m.cache.info != nil {
+	if m.cachePlanned() {
 		return nil
 	}
-	info, err := m.sizeCache(m.cache.want)
-	if err == nil {
+	return m.queue.exclusive(func() error {
+		if m.cachePlanned() {
+			return nil
+		}
+		info, err := m.sizeCache(m.cache.want)
+		if err != nil {
+			return err
+		}
+		m.cache.Lock()
+		defer m.cache.Unlock()
 		m.cache.info = &info
-	}
-	return err
+		return nil
+	})
+}
+
+func (m *Model) cachePlanned() bool {
+	m.cache.Lock()
+	defer m.cache.Unlock()
+	return m.cache.info != nil
 }
 
 // startCache brings the cache that a session was promised. The caller has the queue's turn.
@@ -75,7 +87,8 @@ func (m *Model) setCache(info CacheInfo) error {
 	return nil
 }
 
-// sizeCache is the cache that so many tokens come to; nil: a default, less where a quarter of the memory would not hold it.
+// sizeCache is the cache that so many tokens come to; nil: a default, less where a quarter of the memory would not hold it. It asks the
+// network and the device, so the caller has the queue's turn.
 func (m *Model) sizeCache(want *int) (CacheInfo, error) {
 	if off := m.noCache(want); off != "" {
 		return CacheInfo{Off: off}, nil

@@ -90,6 +90,20 @@ func (m *Model) leastLoaded() *Model {
 	return list[slices.Index(tokens, slices.Min(tokens))]
 }
 
+// newHome is the device that a session goes to: the one with the fewest tokens to read, and of several, such as those that are idle, that
+// which was given the fewest sessions.
+func (m *Model) newHome() *Model {
+	list, tokens := m.loads()
+	best := 0
+	for i, d := range list {
+		if tokens[i] < tokens[best] || tokens[i] == tokens[best] && d.sessions.Load() < list[best].sessions.Load() {
+			best = i
+		}
+	}
+	list[best].sessions.Add(1)
+	return list[best]
+}
+
 // read has texts read, each on the device that has the fewest tokens to read by then. Its error is that of the call, see textQueue.do.
 func (m *Model) read(ctx context.Context, texts []*queued, budget int) error {
 	list, tokens := m.loads()

@@ -1,6 +1,7 @@
 package prm
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -19,4 +20,28 @@ func TestDeviceList(t *testing.T) {
 	}
 	_, err = openBackend("cpu,cuda:0", "", "", 0)
 	require.ErrorContains(t, err, "one device at a time")
+}
+
+// Sessions that begin while all devices are idle are shared out; a busy one gets none, nor does a lost one.
+func TestSessionsAreSharedOut(t *testing.T) {
+	a, b, c := &Model{}, &Model{}, &Model{}
+	a.replicas = []*Model{b, c}
+	homes := func(n int) (of [3]int) {
+		for range n {
+			switch a.newHome() {
+			case a:
+				of[0]++
+			case b:
+				of[1]++
+			case c:
+				of[2]++
+			}
+		}
+		return of
+	}
+	require.Equal(t, [3]int{2, 2, 2}, homes(6))
+	a.queue.reading = 1
+	require.Equal(t, [3]int{0, 2, 2}, homes(4))
+	b.queue.lose(errors.New("gone"))
+	require.Equal(t, [3]int{0, 0, 3}, homes(3))
 }

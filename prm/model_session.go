@@ -16,6 +16,9 @@ import (
 // which something was put in: a thinking step that is appended after response steps, or a response step in a model that reads the
 // response first (see Model.ResponseFirst).
 //
+// On several devices a session stays with one of them, whose cache has its beginning; when that device is lost, the next append goes to
+// another.
+//
 // A session is a few strings and may be dropped at any time. It is safe for concurrent use: appends take turns, in no certain order.
 type Session struct {
 	model *Model
@@ -37,7 +40,7 @@ func (m *Model) Session(problem string) (*Session, error) {
 	if err := t.Validate(); err != nil {
 		return nil, err
 	}
-	home := m.leastLoaded()
+	home := m.newHome()
 	if err := home.planCache(); err != nil {
 		return nil, err
 	}
@@ -65,7 +68,7 @@ func (s *Session) add(ctx context.Context, change func(*data.Trajectory)) (*Scor
 	change(next)
 	if s.home.lost() != nil { // for good: another device takes over, if there is one
 		s.mu.Lock()
-		s.home = m.leastLoaded()
+		s.home = m.newHome()
 		s.mu.Unlock()
 	}
 	if err := s.home.queue.check(); err != nil {

@@ -1,7 +1,6 @@
 package prm
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 
@@ -68,21 +67,7 @@ func (s *session) beginRanks(from *checkpoint.Checkpoint) error {
 func (s *session) gatherWork(mine rankWork) ([]rankWork, error) {
 	mine.Host, _ = os.Hostname() // "" where the system has no name
 	mine.Device, mine.BytesSent = s.backend.Name(), s.c.ranks.Sent
-	text, err := json.Marshal(mine)
-	if err != nil {
-		return nil, err
-	}
-	all, err := s.c.ranks.Gather(text)
-	if err != nil {
-		return nil, err
-	}
-	list := make([]rankWork, len(all))
-	for rank, text := range all {
-		if err := json.Unmarshal(text, &list[rank]); err != nil {
-			return nil, fmt.Errorf("rank %d: %w", rank, err)
-		}
-	}
-	return list, nil
+	return dist.GatherValues(s.c.ranks, mine)
 }
 
 // endRanks records what every rank did, at the end of a session.

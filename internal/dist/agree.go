@@ -103,3 +103,22 @@ func Told[T any](g *Group, value T) (T, error) {
 	err = json.Unmarshal(all[0], &told)
 	return told, err
 }
+
+// GatherValues returns every rank's value on every rank.
+func GatherValues[T any](g *Group, mine T) ([]T, error) {
+	text, err := json.Marshal(mine)
+	if err := g.Agree(err); err != nil {
+		return nil, err
+	}
+	texts, err := g.Gather(text)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]T, len(texts))
+	for rank, text := range texts {
+		if err := json.Unmarshal(text, &all[rank]); err != nil {
+			return nil, fmt.Errorf("rank %d: %w", rank, err)
+		}
+	}
+	return all, nil
+}

@@ -215,7 +215,8 @@ var wholeTensors = engine.FromSlice([]int32{-1, -1, -1}, int(engine.NumDims))
 
 // TrainStep runs the micro-batches of one optimizer batch, adds their gradients in a fixed chain, and updates
 // the trained parameters. When anything is NaN or Inf nothing is changed and the error is a *NonFiniteError.
-// When the context ends before the update, it stops between two launches with the context's error and changes nothing.
+// When the context ends before the update, it stops between two launches with the context's error and changes nothing. A rank
+// whose device exchanges gradients with those of others leaves them at any error but a *NonFiniteError, which all later steps return.
 func (n *Network) TrainStep(ctx context.Context, batches []MicroBatch, u Update) (StepResult, error) {
 	if len(batches) == 0 {
 		return StepResult{}, fmt.Errorf("an optimizer step without micro-batches")
@@ -226,9 +227,14 @@ func (n *Network) TrainStep(ctx context.Context, batches []MicroBatch, u Update)
 	if err := n.optim.use(u.Rule()); err != nil {
 		return StepResult{}, err
 	}
+	r := n.optim.ranks
+	if r != nil && r.left != nil {
+		return StepResult{}, r.left
+	}
 	result, err := reading(n, func() (StepResult, error) { return n.trainStep(ctx, batches, u) })
-	if bad := new(NonFiniteError); err != nil && !errors.As(err, &bad) && n.optim.ranks != nil && n.optim.ranks.peers != nil {
-		err = errors.Join(err, n.optim.ranks.peers.Leave(err)) // the others need not wait; of a number that is not finite all know
+	if bad := new(NonFiniteError); err != nil && !errors.As(err, &bad) && r != nil && r.peers != nil {
+		err = errors.Join(err, r.peers.Leave(err)) // the others need not wait; of a number that is not finite all know
+		r.left = err
 	}
 	return result, err
 }

@@ -30,6 +30,7 @@ type ranks struct {
 
 	overlaps map[overlapKey]*overlapped
 	peers    engine.Peers                        // nil: what is exchanged goes through the host's memory
+	left     error                               // why these have been left: what is recorded would exchange nothing
 	plain    map[*engine.Tensor]*engine.Sequence // rounds by the first gradient, where no backward pass has them
 	early    int64                               // of the rounds of all steps, those that began before the backward pass was over
 	reduced  int64                               // rounds of all steps

@@ -1,7 +1,6 @@
 package nnet
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"github.com/goprm/goprm/internal/dist"
@@ -34,7 +33,7 @@ func (n *Network) Meet() (by, why string, err error) {
 			mine.Why = err.Error()
 		}
 	}
-	all, err := gatherJSON(r.group, mine)
+	all, err := dist.GatherValues(r.group, mine)
 	if err != nil {
 		return "", "", err
 	}
@@ -65,25 +64,6 @@ func (n *Network) Meet() (by, why string, err error) {
 		return "", "", lost
 	}
 	return "", agreed.Error(), err
-}
-
-// gatherJSON lists what every rank has.
-func gatherJSON[T any](g *dist.Group, mine T) ([]T, error) {
-	text, err := json.Marshal(mine)
-	if err := g.Agree(err); err != nil {
-		return nil, err
-	}
-	texts, err := g.Gather(text)
-	if err != nil {
-		return nil, err
-	}
-	all := make([]T, len(texts))
-	for rank, text := range texts {
-		if err := json.Unmarshal(text, &all[rank]); err != nil {
-			return nil, fmt.Errorf("rank %d: %w", rank, err)
-		}
-	}
-	return all, nil
 }
 
 // launchRound makes the launch of a round on the devices.

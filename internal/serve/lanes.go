@@ -76,22 +76,20 @@ func (l *lanes) put(j *job) error {
 	if n > l.limit {
 		return withStatus(http.StatusRequestEntityTooLarge, fmt.Errorf("%d texts, at most %d are taken at once", n, l.limit))
 	}
-	if waiting := l.waiting(); waiting+n > l.limit {
-		return withStatus(http.StatusTooManyRequests, fmt.Errorf("%d texts are waiting; ask again", waiting))
-	}
 	items, now := make([]item, n), time.Now()
 	for i := range items {
 		items[i] = item{j, i, now}
 	}
 	l.turn.Lock()
 	defer l.turn.Unlock()
+	if waiting := l.waiting(); waiting+n > l.limit {
+		return withStatus(http.StatusTooManyRequests, fmt.Errorf("%d texts are waiting; ask again", waiting))
+	}
 	to := l.working()
 	if len(to) == 0 { // the first one's error says why
 		to = l.list[:1]
 	}
-	if !share(items, to) {
-		return withStatus(http.StatusServiceUnavailable, errDraining)
-	}
+	share(items, to)
 	return nil
 }
 
@@ -100,7 +98,11 @@ func (l *lanes) give(items []item) bool {
 	l.turn.Lock()
 	defer l.turn.Unlock()
 	to := l.working()
-	return len(to) > 0 && share(items, to)
+	if len(to) == 0 {
+		return false
+	}
+	share(items, to)
+	return true
 }
 
 // working are the batchers whose devices are not lost.
@@ -113,8 +115,8 @@ func (l *lanes) working() (list []*batcher) {
 	return list
 }
 
-// share gives each text to the batcher with the least to do, the first of several; false: they are closed.
-func share(items []item, to []*batcher) bool {
+// share gives each text to the batcher with the least to do, the first of several. Those of a batcher that is closed by then fail.
+func share(items []item, to []*batcher) {
 	loads, parts := make([]int, len(to)), make([][]item, len(to))
 	for i, b := range to {
 		loads[i] = b.load()
@@ -130,11 +132,13 @@ func share(items []item, to []*batcher) bool {
 		loads[least] += it.job.texts[it.at].Tokens()
 	}
 	for i, b := range to {
-		if len(parts[i]) > 0 && !b.add(parts[i]) {
-			return false
+		if len(parts[i]) == 0 || b.add(parts[i]) {
+			continue
+		}
+		for _, it := range parts[i] {
+			it.finish(Score{}, withStatus(http.StatusServiceUnavailable, errDraining))
 		}
 	}
-	return true
 }
 
 // close closes all, see batcher.close.

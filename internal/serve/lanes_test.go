@@ -139,3 +139,24 @@ func TestLostDeviceHandsOnWhatWaits(t *testing.T) {
 	_, err := l.score(context.Background(), []Text{sized(1)})
 	require.EqualError(t, err, "a is gone", "of none the first says why")
 }
+
+// What a lost device hands on ends once, even where one of the others has been closed by then.
+func TestLostDeviceHandsOnToAClosedOne(t *testing.T) {
+	l, a, b := twoLanes(t)
+	third := newBatcher(&lane{name: "c"}, Options{BatchTokens: 1, MaxWait: time.Nanosecond})
+	third.metrics = l.list[0].metrics
+	l.list = append(l.list, third)
+	go third.run()
+	third.close(context.Background())
+	b.lose()
+	close(a.let)
+	j := &job{ctx: context.Background(), texts: []Text{sized(4), sized(3), sized(2)}, scores: make([]Score, 3), errors: make([]error, 3),
+		done: make(chan struct{})}
+	j.left.Store(3)
+	require.True(t, l.give([]item{{j, 0, time.Now()}, {j, 1, time.Now()}, {j, 2, time.Now()}}))
+	<-j.done
+	require.NoError(t, j.errors[0])
+	require.ErrorIs(t, j.errors[1], errDraining)
+	require.ErrorIs(t, j.errors[2], errDraining)
+	require.Zero(t, b.batches())
+}
