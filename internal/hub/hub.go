@@ -74,6 +74,9 @@ func (missing) Unwrap() error   { return fs.ErrNotExist }
 // Missing is an error about a path that leads nowhere, where what ("folder", "file") was expected.
 func Missing(path string, kind Kind, what string) error {
 	said := path + ": no such " + what
+	if strings.HasPrefix(path, "s3://") {
+		return missing(said + " on this machine; a bucket is not read for this, copy it first")
+	}
 	if advice := Advice(path, kind); advice != "" {
 		said += "; " + advice
 	}

@@ -42,4 +42,5 @@ func TestAdvice(t *testing.T) {
 	require.EqualError(t, Missing("a/b", Dataset, "file"),
 		"a/b: no such file; if it is a dataset of the Hugging Face hub, fetch it with: hf download --repo-type dataset a/b --local-dir b")
 	require.EqualError(t, Missing("rows.jsonl", Dataset, "file"), "rows.jsonl: no such file")
+	require.ErrorContains(t, Missing("s3://b/x", Model, "folder"), "no such folder on this machine; a bucket is not read for this, copy it")
 }
