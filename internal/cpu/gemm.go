@@ -11,6 +11,7 @@ const (
 	rowBlock   = 192         // rows of A that stay in the second cache, kBlock deep: 192 KiB
 	columnTile = 128         // most columns a task takes; their packed B is 128 KiB
 	kSpan      = 20 * kBlock // most of K that A is packed for at a time
+	leastSpan  = 3 * kBlock  // of K, however many rows there are; 2,688 rows have room then
 	packedRoom = 2 << 20     // floats of packed A that all workers share: 8 MiB, at home in the third cache
 )
 
@@ -94,7 +95,7 @@ func (g *gemm) run() error {
 	}
 	workers := len(g.spaces)
 	g.tileColumns = columnsOfTask(g.n, workers, g.set.nr)
-	chunk := max(g.set.mr, packedRoom/min(g.k, kSpan)/rowBlock*rowBlock)
+	chunk, span := blockOfA(g.m, g.k)
 	whole := packedOperand{g.a, g.m, g.k}
 	packed := g.same && *g.holds == whole
 	if !packed {
@@ -103,8 +104,8 @@ func (g *gemm) run() error {
 	for g.row0 = 0; g.row0 < g.m; g.row0 += chunk {
 		g.rows = min(chunk, g.m-g.row0)
 		g.tileRows = rowsOfTask(g.rows, ceilDiv(g.n, g.tileColumns), workers, g.set.mr)
-		for g.k0 = 0; g.k0 < g.k; g.k0 += kSpan {
-			g.span = min(kSpan, g.k-g.k0)
+		for g.k0 = 0; g.k0 < g.k; g.k0 += span {
+			g.span = min(span, g.k-g.k0)
 			if !packed {
 				if err := g.crew.run(ceilDiv(g.rows, packRowsAtATime), g.packWork); err != nil {
 					return err
@@ -119,6 +120,15 @@ func (g *gemm) run() error {
 		}
 	}
 	return nil
+}
+
+// blockOfA is how many of m rows, and how much of K, A is packed for at a time. B is packed anew for each chunk of rows, so these are few
+// and alike; K, whose blocks add up in C one by one, is cut instead.
+func blockOfA(m, k int) (rows, span int) {
+	fits := packedRoom / roundUp(m, rowBlock) / kBlock * kBlock
+	span = min(kSpan, max(leastSpan, fits))
+	most := packedRoom / min(k, span) / rowBlock * rowBlock
+	return roundUp(ceilDiv(m, ceilDiv(m, most)), rowBlock), span
 }
 
 // columnsOfTask is how many of n columns one task takes, as many for one worker as for the other.
