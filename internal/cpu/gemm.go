@@ -2,7 +2,10 @@
 
 package cpu
 
-import "unsafe"
+import (
+	"math"
+	"unsafe"
+)
 
 // Blocking of a product. None of it depends on the number of rows, of workers or of live rows in the buffers, so that an
 // element's sum has one order for each length K: blocks of kBlock, one after the other, each a chain in the order of k.
@@ -131,13 +134,16 @@ func blockOfA(m, k int) (rows, span int) {
 	return roundUp(ceilDiv(m, ceilDiv(m, most)), rowBlock), span
 }
 
-// columnsOfTask is how many of n columns one task takes, as many for one worker as for the other.
+// columnsOfTask is how many of n columns one task takes: so many that the busiest worker has least, as many as that allows.
 func columnsOfTask(n, workers, nr int) int {
-	columns := min(columnTile, roundUp(ceilDiv(n, 2*workers), nr))
-	if tiles := ceilDiv(n, columns); tiles > workers {
-		return roundUp(ceilDiv(n, roundUp(tiles, workers)), nr)
+	most := min(columnTile, roundUp(ceilDiv(n, 2*workers), nr))
+	best, least := most, math.MaxInt
+	for columns := most; columns >= max(nr, most/2); columns -= nr {
+		if busiest := ceilDiv(ceilDiv(n, columns), workers) * columns; busiest < least {
+			best, least = columns, busiest
+		}
 	}
-	return columns
+	return best
 }
 
 // rowsOfTask is how many rows one task takes where the columns make a number of tiles: all, unless workers were idle.
