@@ -2,7 +2,10 @@
 
 package cpu
 
-import "unsafe"
+import (
+	"math"
+	"unsafe"
+)
 
 // Blocking of a product. None of it depends on the number of rows, of workers or of live rows in the buffers, so that an
 // element's sum has one order for each length K: blocks of kBlock, one after the other, each a chain in the order of k.
@@ -11,6 +14,7 @@ const (
 	rowBlock   = 192         // rows of A that stay in the second cache, kBlock deep: 192 KiB
 	columnTile = 128         // most columns a task takes; their packed B is 128 KiB
 	kSpan      = 20 * kBlock // most of K that A is packed for at a time
+	leastSpan  = 3 * kBlock  // of K, however many rows there are; 2,688 rows have room then
 	packedRoom = 2 << 20     // floats of packed A that all workers share: 8 MiB, at home in the third cache
 )
 
@@ -94,7 +98,7 @@ func (g *gemm) run() error {
 	}
 	workers := len(g.spaces)
 	g.tileColumns = columnsOfTask(g.n, workers, g.set.nr)
-	chunk := max(g.set.mr, packedRoom/min(g.k, kSpan)/rowBlock*rowBlock)
+	chunk, span := blockOfA(g.m, g.k)
 	whole := packedOperand{g.a, g.m, g.k}
 	packed := g.same && *g.holds == whole
 	if !packed {
@@ -103,8 +107,8 @@ func (g *gemm) run() error {
 	for g.row0 = 0; g.row0 < g.m; g.row0 += chunk {
 		g.rows = min(chunk, g.m-g.row0)
 		g.tileRows = rowsOfTask(g.rows, ceilDiv(g.n, g.tileColumns), workers, g.set.mr)
-		for g.k0 = 0; g.k0 < g.k; g.k0 += kSpan {
-			g.span = min(kSpan, g.k-g.k0)
+		for g.k0 = 0; g.k0 < g.k; g.k0 += span {
+			g.span = min(span, g.k-g.k0)
 			if !packed {
 				if err := g.crew.run(ceilDiv(g.rows, packRowsAtATime), g.packWork); err != nil {
 					return err
@@ -121,13 +125,25 @@ func (g *gemm) run() error {
 	return nil
 }
 
-// columnsOfTask is how many of n columns one task takes, as many for one worker as for the other.
+// blockOfA is how many of m rows, and how much of K, A is packed for at a time. B is packed anew for each chunk of rows, so these are few
+// and alike; K, whose blocks add up in C one by one, is cut instead.
+func blockOfA(m, k int) (rows, span int) {
+	fits := packedRoom / roundUp(m, rowBlock) / kBlock * kBlock
+	span = min(kSpan, max(leastSpan, fits))
+	most := packedRoom / min(k, span) / rowBlock * rowBlock
+	return roundUp(ceilDiv(m, ceilDiv(m, most)), rowBlock), span
+}
+
+// columnsOfTask is how many of n columns one task takes: so many that the busiest worker has least, as many as that allows.
 func columnsOfTask(n, workers, nr int) int {
-	columns := min(columnTile, roundUp(ceilDiv(n, 2*workers), nr))
-	if tiles := ceilDiv(n, columns); tiles > workers {
-		return roundUp(ceilDiv(n, roundUp(tiles, workers)), nr)
+	most := min(columnTile, roundUp(ceilDiv(n, 2*workers), nr))
+	best, least := most, math.MaxInt
+	for columns := most; columns >= max(nr, most/2); columns -= nr {
+		if busiest := ceilDiv(ceilDiv(n, columns), workers) * columns; busiest < least {
+			best, least = columns, busiest
+		}
 	}
-	return columns
+	return best
 }
 
 // rowsOfTask is how many rows one task takes where the columns make a number of tiles: all, unless workers were idle.
