@@ -102,17 +102,15 @@ def auroc(scores, good):
 
 
 def judge(rows, scores):
-    """AUROC of ratings 1 against -1: over all rows, and over the pairs within a problem."""
-    sided = [i for i, r in enumerate(rows) if r.label != 0.5]
-    good = np.array([rows[i].label == 1 for i in sided])
-    scores = np.array([scores[i] for i in sided])
+    """AUROC of labels of 0.5 and more against those below: over all rows, and over the pairs within a problem."""
+    scores, good = np.asarray(scores), np.array([r.label >= 0.5 for r in rows])
     up, pairs = auroc(scores, good)
     ups, within = 0.0, 0
-    problems = np.array([rows[i].problem for i in sided])
+    problems = np.array([r.problem for r in rows])
     for p in set(problems):
         u, n = auroc(scores[problems == p], good[problems == p])
         ups, within = ups + u, within + n
-    return {"auroc": 0.5 + up / pairs, "within_problem": 0.5 + ups / within, "rows": len(sided)}
+    return {"auroc": 0.5 + up / pairs, "within_problem": 0.5 + ups / within}
 
 
 def run(args, name, *command):
@@ -138,10 +136,10 @@ def config(args, name, **changes):
     return path
 
 
-def prm_scores(args, name):
-    out = args.work / (name + ".scores.jsonl")
-    took = run(args, name + "-score", "score", "--model", args.work / name / "model", "--in", args.work / "val.jsonl", "--out", out, "--dtype", "f32")
-    return [json.loads(line)["steps"][-1]["score"] for line in open(out)], took
+def evaluation(args, name):
+    """What the run measured on the validation rows at its end."""
+    last = [m["eval"] for m in map(json.loads, open(args.work / name / "metrics.jsonl")) if "eval" in m][-1]
+    return {"auroc": last["step_auroc"], "within_problem": last["within_problem_auroc"]}
 
 
 def cached_states(args, width):
@@ -253,19 +251,18 @@ def main():
     w, b = ridge(x, y)
     table = {"PyTorch, ridge": judge(flat["val"], reference["val"] @ w + b)}
     for name in ("ridge", "head"):
-        scores, score_took = prm_scores(args, name)
-        table["prm, " + name] = judge(flat["val"], scores)
+        table["prm, " + name] = evaluation(args, name)
     table["control: depth"] = judge(flat["val"], [r.depth for r in flat["val"]])
     table["control: length"] = judge(flat["val"], [r.length for r in flat["val"]])
     far = max(farthest(reference[part], cached_states(args, x.shape[1])) for part in ("train", "val"))
     ours, lora_took, theirs = lora(args, raws["train"][0])
 
-    print(f"{'':18} AUROC   within problems   rows")
+    print(f"{len(flat['val'])} rows to validate on, {len(flat['train'])} to train on\n{'':18} AUROC   within problems")
     for name, m in table.items():
-        print(f"{name:18} {m['auroc']:.4f}  {m['within_problem']:.4f}           {m['rows']}")
+        print(f"{name:18} {m['auroc']:.4f}  {m['within_problem']:.4f}")
     plain, packed = sum(len(r.ids) for part in flat.values() for r in part), int(reference["tokens"])
     print(f"tokens: {plain} in texts, {packed} as trees")
-    print(f"states: farthest {far:.2e}; prm {took}; head {head_took}; scoring {score_took}; "
+    print(f"states: farthest {far:.2e}; prm {took}; head {head_took}; "
           f"PyTorch {float(reference['seconds']):.1f} s, {int(reference['peak_mib'])} MiB")
     apart = max(abs(a / b - 1) for (a, _), (b, _) in zip(ours, theirs["curve"], strict=True))
     print("LoRA loss, gradient norm: prm", [(round(a, 6), round(n, 4)) for a, n in ours], lora_took)
