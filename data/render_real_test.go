@@ -49,7 +49,8 @@ func TestQwenDefaults(t *testing.T) {
 	s, err := r.Marked(e)
 	require.NoError(t, err)
 	require.Equal(t, "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"+
-		"<|im_start|>user\nWhat is 2+2?<|im_end|>\n<|im_start|>assistant\n<think>\nTwo and two.\n\n⟦thinking 0 = 0.999⟧That is 4\n\n⟦thinking "+
+		"<|im_start|>user\nWhat is 2+2?<|im_end|>\n<|im_start|>assistant\n<think>\nTwo and two.\n\n⟦thinking 0 = 0.999⟧"+
+		"That is 4\n\n⟦thinking "+
 		"1⟧</think>\n\n"+
 		"It is 4.\n\n⟦response 2 = 1⟧<|im_end|>⟦final = 0.7⟧\n", s)
 	var read []int32
@@ -62,7 +63,8 @@ func TestQwenDefaults(t *testing.T) {
 	require.False(t, ok)
 	require.Zero(t, id)
 
-	whole, _, err := tok.Encode(strings.NewReplacer("⟦thinking 0 = 0.999⟧", "", "⟦thinking 1⟧", "", "⟦response 2 = 1⟧", "", "⟦final = 0.7⟧",
+	whole, _, err := tok.Encode(strings.NewReplacer("⟦thinking 0 = 0.999⟧", "", "⟦thinking 1⟧", "",
+		"⟦response 2 = 1⟧", "", "⟦final = 0.7⟧",
 		"").Replace(s))
 	require.NoError(t, err)
 	require.Equal(t, whole, e.Tokens, "joined is the tokenizer's own view of the whole text")
@@ -89,7 +91,8 @@ func TestQwenStepMark(t *testing.T) {
 		require.NoError(t, err)
 		s, err := r.Marked(e)
 		require.NoError(t, err)
-		require.True(t, strings.HasSuffix(s, "<|im_start|>assistant\none<extra_0>⟦thinking 0⟧two<extra_0>⟦thinking 1⟧<|im_end|>⟦final⟧\n"), s)
+		require.True(t, strings.HasSuffix(s, "<|im_start|>assistant\none<extra_0>⟦thinking 0⟧two<extra_0>⟦thinking 1⟧"+
+			"<|im_end|>⟦final⟧\n"), s)
 		require.Equal(t, int32(151651), e.Tokens[e.Reads[0].Pos])
 		_, _, err = r.Render(&Trajectory{Problem: "P", Steps: []string{"one <extra_0>"}})
 		require.ErrorContains(t, err, "thinking step 0 contains the step mark")

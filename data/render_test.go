@@ -106,11 +106,14 @@ func TestTextKeys(t *testing.T) {
 		"defaults": {nil, "<s>user:P</s>\n<s>assistant:<t>a\n⟦thinking 0 = 0.999⟧bé\n⟦thinking 1⟧</t>c\n⟦response 2 = 0 × " +
 			"0.5⟧</s>⟦final = 0.25 × 2⟧\n"},
 		"final last": {func(o *TextOptions) { o.Final = "last_token" },
-			"<s>user:P</s>\n<s>assistant:<t>a\n⟦thinking 0 = 0.999⟧bé\n⟦thinking 1⟧</t>c\n⟦response 2 = 0 × 0.5⟧</s>\n⟦final = 0.25 × 2⟧"},
+			"<s>user:P</s>\n<s>assistant:<t>a\n⟦thinking 0 = 0.999⟧" +
+				"bé\n⟦thinking 1⟧</t>c\n⟦response 2 = 0 × 0.5⟧</s>\n⟦final = 0.25 × 2⟧"},
 		"turn end": {func(o *TextOptions) { o.Final = "turn_end"; o.Tokenize = "pieces" },
-			"<s>user:P</s>\n<s>assistant:<t>a\n⟦thinking 0 = 0.999⟧bé\n⟦thinking 1⟧</t>c\n⟦response 2 = 0 × 0.5⟧</s>⟦final = 0.25 × 2⟧\n"},
+			"<s>user:P</s>\n<s>assistant:<t>a\n⟦thinking 0 = 0.999⟧" +
+				"bé\n⟦thinking 1⟧</t>c\n⟦response 2 = 0 × 0.5⟧</s>⟦final = 0.25 × 2⟧\n"},
 		"response first": {func(o *TextOptions) { o.Order = "response_first" },
-			"<s>user:P</s>\n<s>assistant:c\n⟦response 2 = 0 × 0.5⟧<t>a\n⟦thinking 0 = 0.999⟧bé\n⟦thinking 1⟧</t></s>⟦final = 0.25 × 2⟧\n"},
+			"<s>user:P</s>\n<s>assistant:c\n⟦response 2 = 0 × 0.5⟧<t>a\n⟦thinking 0 = 0.999⟧" +
+				"bé\n⟦thinking 1⟧</t></s>⟦final = 0.25 × 2⟧\n"},
 		"template none": {func(o *TextOptions) { o.Template = "none" },
 			"P#<t>a\n⟦thinking 0 = 0.999⟧bé\n⟦thinking 1⟧</t>c\n⟦response 2 = 0 × 0.5⟧⟦final = 0.25 × 2⟧"},
 		"literal": {func(o *TextOptions) { o.Template = "Q {problem}: " },
@@ -124,9 +127,11 @@ func TestTextKeys(t *testing.T) {
 		"mark, last": {func(o *TextOptions) { o.Template = "none"; o.StepMark = "<m>" },
 			"P#<t>a\n⟦thinking 0 = 0.999⟧<m>bé\n⟦thinking 1⟧<m></t>c\n⟦response 2 = 0 × 0.5⟧<m>⟦final = 0.25 × 2⟧"},
 		"mark, mark": {func(o *TextOptions) { o.StepMark = "<m>"; o.Read = "mark" },
-			"<s>user:P</s>\n<s>assistant:<t>a\n<m>⟦thinking 0 = 0.999⟧bé\n<m>⟦thinking 1⟧</t>c\n<m>⟦response 2 = 0 × 0.5⟧</s>⟦final = 0.25 × 2⟧\n"},
+			"<s>user:P</s>\n<s>assistant:<t>a\n<m>⟦thinking 0 = 0.999⟧" +
+				"bé\n<m>⟦thinking 1⟧</t>c\n<m>⟦response 2 = 0 × 0.5⟧</s>⟦final = 0.25 × 2⟧\n"},
 		"final mark": {func(o *TextOptions) { o.StepMark = "<m>"; o.Final = "mark"; o.Tokenize = "pieces" },
-			"<s>user:P</s>\n<s>assistant:<t>a\n⟦thinking 0 = 0.999⟧<m>bé\n⟦thinking 1⟧<m></t>c\n⟦response 2 = 0 × 0.5⟧<m>⟦final = 0.25 × 2⟧</s>\n"},
+			"<s>user:P</s>\n<s>assistant:<t>a\n⟦thinking 0 = 0.999⟧<m>bé\n" +
+				"⟦thinking 1⟧<m></t>c\n⟦response 2 = 0 × 0.5⟧<m>⟦final = 0.25 × 2⟧</s>\n"},
 	} {
 		o := text(c.change)
 		require.Equal(t, c.want, marked(t, o, sample()), name)
@@ -137,7 +142,8 @@ func TestTextKeys(t *testing.T) {
 
 func TestTextSplitAndGivenSteps(t *testing.T) {
 	o := text(func(o *TextOptions) { o.Template, o.Split = "none", "," })
-	require.Equal(t, "P#<t>a\n⟦thinking 0⟧ b\n⟦thinking 1⟧</t>⟦final⟧", marked(t, o, &Trajectory{Problem: "P", Thinking: "a,, b, "}))
+	require.Equal(t, "P#<t>a\n⟦thinking 0⟧ b\n⟦thinking 1⟧</t>⟦final⟧",
+		marked(t, o, &Trajectory{Problem: "P", Thinking: "a,, b, "}))
 	require.Equal(t, "P#c\n⟦response 0⟧⟦final⟧", marked(t, o, &Trajectory{Problem: "P", Response: "c"}), "no thinking, no tags")
 	require.Equal(t, "P#<t>u,v\n⟦thinking 0 = 1⟧\n⟦thinking 1⟧</t>⟦final⟧",
 		marked(t, o, &Trajectory{Problem: "P", Thinking: "a,b", Steps: []string{"u,v", ""},
@@ -361,7 +367,8 @@ func TestTemplatesThatChangeText(t *testing.T) {
 	// A problem that holds the very text of the steps, or the stand-in, misleads nobody.
 	tr := sample()
 	tr.Problem = "<t>a\nbé\n</t>c\ngoprm-assistant-text"
-	require.Equal(t, "<s>user:"+tr.Problem+"</s>\n<s>assistant:<t>a\n⟦thinking 0 = 0.999⟧bé\n⟦thinking 1⟧</t>c\n⟦response 2 = 0 × "+
+	require.Equal(t, "<s>user:"+tr.Problem+"</s>\n<s>assistant:<t>a\n⟦thinking 0 = 0.999⟧"+
+		"bé\n⟦thinking 1⟧</t>c\n⟦response 2 = 0 × "+
 		"0.5⟧</s>⟦final = 0.25 × 2⟧\n", marked(t, text(nil), tr))
 }
 

@@ -191,8 +191,8 @@ func (r *Renderer) finalAt(l *laid) (int32, error) {
 		"text.final: last_token", name)
 }
 
-// Marked writes the example as text with its read-outs: after the token that a read-out reads stands ⟦thinking 0 = 0.5⟧, or ⟦final⟧ where
-// there is no target;
+// Marked writes the example as text with its read-outs: after the token that a read-out reads stands ⟦thinking 0 = 0.5⟧, or ⟦final⟧
+// where there is no target;
 // before each further window of a long text ⟦window 1⟧.
 func (r *Renderer) Marked(e *Example) (string, error) {
 	var b strings.Builder

@@ -74,7 +74,7 @@ type program struct {
 
 // machineFlags choose what computes.
 type machineFlags struct {
-	Device  string `default:"auto" help:"Where to compute: auto, cpu, or cuda:N for the NVIDIA GPU number N; scoring takes several, as cuda:0,cuda:1."`
+	Device  string `default:"auto" help:"Where to compute: auto, cpu, or cuda:N for NVIDIA GPU N; scoring takes several, as cuda:0,cuda:1."`
 	Backend string `default:"auto" help:"Which kernels: auto; portable, avx2, avx512 or avx512bf16 on the CPU, sm80 or sm90a on a GPU."`
 }
 

@@ -13,7 +13,8 @@ import (
 var costShapes = []string{
 	"x ", "1 ", "the answer is ", "the answer is 5. ", `\boxed{`, `\boxed{1} and `, `\boxed{1}`, `\boxed 1 `, "{", "}", "$", "$1$ ",
 	`\(`, `\[1\]`, "\\", `\\`, `\n`, "<think>", "<answer>", "</answer>", "<answer>1</answer>", "**", "#### ",
-	"(", "1,", "1+", "-", "is ", "is 5 ", "is not ", "not 5, ", "答案是", "。", "√", "１", "和", "é", "\xff", "a.m. ", ". ", ".\n", "\n\n",
+	"(", "1,", "1+", "-", "is ", "is 5 ", "is not ", "not 5, ", "答案是", "。", "√", "１", "和", "é", "\xff",
+	"a.m. ", ". ", ".\n", "\n\n",
 	"x=", ": ", "and ", `\text{`, `\text{a}`, `\frac`, "^", "_", "1 1/2 ", "Option A ", "A", "A ", "(A) ", "উত্তর A ",
 	"the answer is D. ", "the final answer is $5$. ", "answer: ", "Option D is wrong. ", "Yes, ", "No. ", "so 5. ", "wait, ", "it is 5 but ",
 	"((", "[", "|", `\left(`, `\sqrt{`, `\frac{1}{`, "10^", "10^{10^{10}} ", "9", "9,", "9 ", "999,", "½", "²", `\begin{pmatrix}`,

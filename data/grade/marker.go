@@ -15,7 +15,8 @@ var marker = regexp.MustCompile(`(?i)####` +
 	`|\b(?:correct|right|best)\s+(?:option|choice|answer|one)\b(?:\s+(?:is\b|should be\b|would be\b)|\s*[:：])` +
 	`|\b(?:ans|final)\.?\s*[:：]` +
 	`|\b(?:option|choice|solution|result)\s*(?:is\b|:)|\b(?:result|solution)s?\s+(?:are|equals)\b` +
-	`|答案(?:应该|应当|应|就|便)?(?:是|为|：|:)|答案选|故选|应选|因此选|所以选|正确选项(?:是|为|：|:)|答[：:]|共有|解为|结果(?:是|为|：|:)`)
+	`|答案(?:应该|应当|应|就|便)?(?:是|为|：|:)|答案选|故选|应选|因此选|所以选` +
+	`|正确选项(?:是|为|：|:)|答[：:]|共有|解为|结果(?:是|为|：|:)`)
 
 // markerKeys are in every marker, so that lines without one need no closer look.
 var markerKeys = []string{"nswer", "NSWER", "esult", "ESULT", "ption", "PTION", "hoice", "HOICE", "olution", "OLUTION", "orrect",
@@ -59,7 +60,8 @@ var (
 	// filler may stand between a marker and the answer.
 	filler = regexp.MustCompile(`(?i)^(?:(?:is|are|be|indeed|thus|therefore|then|clearly|definitely|certainly|surely|` +
 		`obviously|evidently|actually|simply|just|exactly|precisely|hence|so|given by|equal to|equals|to be|that|found to be|` +
-		`option|choice|now|also|still|only|the (?:value|number|option|choice|expression|set|interval|integer|fraction|total|sum)(?: of)?|it is|we (?:get|have|obtain)|it's|` +
+		`option|choice|now|also|still|only|the (?:value|number|option|choice|expression|set|interval|integer|fraction|total|sum)(?: of)?|` +
+		`it is|we (?:get|have|obtain)|it's|` +
 		`approximately|about|roughly|around)(?:\s+|\s*:\s*|[,，]\s+)|是|为|应该|：|应)`)
 	// denial are words right behind a marker that leave no value: what follows is not the answer, or bounds it.
 	denial = regexp.MustCompile(`(?i)^(?:(?:is\s+|are\s+)?(?:not|never|neither|isn't|aren't|wasn't|won't|cannot|can't)\b|n't\b|不是|并非)`)
@@ -75,8 +77,8 @@ var (
 	// exclaimed is a fraction or a decimal before an exclamation mark, which is no factorial.
 	exclaimed = regexp.MustCompile(`^-?(?:\d+/\d+|\d*\.\d+)!$`)
 	// instead is what a denial may settle on: not 5, it is 6.
-	instead = regexp.MustCompile(`(?i)(?:[,;.:，；]|—)\s*(?:but\s+)?(?:rather\s+|instead\s+)?(?:(?:it\s+is|it's|it\s+equals|it\s+should\s+be|` +
-		`is|rather|instead)\b|而是|应为)\s*|\bbut\s+(?:rather\s+|instead\s+|it\s+is\s+)?|而是`)
+	instead = regexp.MustCompile(`(?i)(?:[,;.:，；]|—)\s*(?:but\s+)?(?:rather\s+|instead\s+)?(?:(?:it\s+is|it's|it\s+equals|` +
+		`it\s+should\s+be|is|rather|instead)\b|而是|应为)\s*|\bbut\s+(?:rather\s+|instead\s+|it\s+is\s+)?|而是`)
 )
 
 // first is the first complete expression of what follows a marker, or what the sentence there states.

@@ -7,12 +7,13 @@ import (
 )
 
 var (
-	chineseDigits = map[rune]int64{'零': 0, '〇': 0, '一': 1, '二': 2, '两': 2, '三': 3, '四': 4, '五': 5, '六': 6, '七': 7, '八': 8, '九': 9}
+	chineseDigits = map[rune]int64{'零': 0, '〇': 0, '一': 1, '二': 2, '两': 2, '三': 3, '四': 4,
+		'五': 5, '六': 6, '七': 7, '八': 8, '九': 9}
 	chinesePlaces = map[rune]int64{'十': 10, '百': 100, '千': 1000}
 )
 
-// chineseNumber is a number in Chinese characters, below 10,000, or a fraction of two (三分之二, 百分之五), with a sign (负), decimals (点)
-// and a measure word (十二个) where there are some; nil for other texts.
+// chineseNumber is a number in Chinese characters, below 10,000, or a fraction of two (三分之二, 百分之五), with a sign (负),
+// decimals (点) and a measure word (十二个) where there are some; nil for other texts.
 func chineseNumber(text string) *big.Rat {
 	if text == "" || len(text) > 60 || text[0] < utf8.RuneSelf {
 		return nil

@@ -204,7 +204,8 @@ var multiple = regexp.MustCompile(`\d[A-Za-z](?:[^A-Za-z]|$)`)
 
 var (
 	// unsure before a verb denies or doubts what follows it.
-	unsure = regexp.MustCompile(`(?i)(?:\b(?:cannot|can\s+not|not|never|could|may|might|can)|n't|不|可能|至少|至多|最多|最少|大于|小于|多于|少于|超过|接近)\s*$`)
+	unsure = regexp.MustCompile(`(?i)(?:\b(?:cannot|can\s+not|not|never|could|may|might|can)|n't|不|可能|至少|至多` +
+		`|最多|最少|大于|小于|多于|少于|超过|接近)\s*$`)
 	// improbable in the same clause does so too.
 	improbable = regexp.MustCompile(`(?i)\b(?:impossible|unlikely|doubtful|not\s+(?:possible|true|correct|likely)|no\s+way|` +
 		`(?:do\s+not|don't)\s+(?:think|believe)|doubt)\b`)

@@ -11,51 +11,55 @@ var (
 	silent = setOf(`a an the in of is total each all altogether exactly about approximately approx roughly around respectively only just st
 		nd rd th equal equals is are was value answer square unit units cubic whole it its there are`)
 	// harmless words may be left out by one side: they name what is counted, which the question says.
-	harmless = setOf(`a.m p.m apple orange banana pear egg cookie cake pie pizza slice piece candy chocolate sandwich bottle glass bowl plate
-		box bag pack packet package basket jar can people person man woman men women child children kid boy girl student teacher
-		adult friend player team member employee worker visitor guest passenger customer voter family couple car bus truck train
-		bike bicycle boat plane ship seat ticket trip ride wheel book page word letter chapter line pencil pen crayon marker
-		notebook paper sheet card stamp sticker coin bill toy doll ball marble bead block brick tile stick stone rock flower
-		rose tree plant leaf leaves seed bush dog cat bird fish horse cow sheep pig chicken duck goat rabbit animal insect bee
-		ant house room floor window door table chair desk shelf shirt shoe sock hat dress pair button way time step point number
-		integer digit element solution root factor divisor multiple term prime side edge vertex vertice face triangle square
-		rectangle circle angle diagonal permutation combination arrangement choice outcome possibility case subset triple set
-		group value path route sequence function quadruple tuple game round match goal lap race move turn roll flip draw test
-		question problem exam class lesson grade vote score mark item object thing unit figure shape color colour gift present
-		photo picture song movie video message call job task project order meal dinner lunch serving portion spoon drop field
-		farm garden row column stack pile bunch bundle tank bucket 人 个 种 本 只 名 条 件 张 次 棵 辆 头 位 岁 块 支 对 组
-		套 双 题 页 步 根 间 台 朵 颗 粒 份 箱 袋 瓶 杯 班 枝 片 户 座 盒 排 种方法 个人 名学生 种不同的方法 单位 cheese soldier
-		monkey mango peach grape lemon berry strawberry tomato potato carrot onion bean nut peanut donut doughnut muffin cupcake brownie lollipop gumball farmer nurse doctor dancer singer
-		runner tourist camper cyclist driver gardener baker painter artist musician kitten puppy puppies kitty fox frog turtle
-		butterfly pet kite puzzle balloon lamp light bulb computer phone laptop tablet battery tire key ring necklace bracelet
-		earring scarf glove jacket coat pant painting poster magazine newspaper envelope postcard folder binder ruler eraser
-		clip city town country state school library building store shop stair street old long tall wide high deep away ago
-		arithmetic geometric consecutive independent unique distinguishable lattice zero intersection inversion real distinct
-		possible different positive ordered valid such required needed sold made left remaining earned spent saved collected
-		bought used eaten read shared apiece passed red blue green yellow white black orange purple pink brown gray grey golden silver small large
-		big little tiny huge fresh new young gummy bear square-foot rectangular circular triangular round wooden plastic glass paper
-		album almond apartment app appointment apricot article attendee baby badge bagel balcony bale bandage bank barrel batch battalion
-		beaker bed bedroom blouse blueberry board bolt bookcase boot branch brother browny brownie bug burger burrito business cactus cage camel camera
-		candle canoe castle cell chandelier check cheerleader cherry chip client cloth cloud cluster coach company container corn coupon cousin
-		cow crab crate croissant cube cubes cucumber cup customer cycle daughter deck delegate designer device diamond diaper die dish doe
-		donkey dot download dragon dress drink dumpling ear eagle eggplant elephant email emerald engine engineer entry envelope error
-		fan farm feather fence festival file film firework flag flight flashcard flavor flavour floor folder fork fountain fruit function
-		gallery gate gear gem gnome gun guest hamburger hamster handshake hat head helmet hen herd hexagon hole home hotdog hotel inhabitant
-		instrument intersection island jewel joke juice keychain kernel kind kiwi knight knife ladder lamb landlord lane lantern leg
-		lily lime lion litter loave loaf log lorry machine magnet manager mask mat measure medal meeting melon memory menu mile-marker
-		milkshake minion mirror mitten monitor monomial motorcycle mouse mushroom nail nation neighbor neighbour neighborhood nest night
-		novel octagon offer office olive onion orchid outfit owl pack pad pad paddle pail pan parent parrot party passport pastry
-		patient peach pebble penguin pentagon pepper petal phone photograph piano pigeon pilot pin pineapple pitcher plank planet plot plum
-		polygon pool popsicle post pot potato prize problem program project proof puddle pump pumpkin pupil quarterback quiz rabbit racer
-		raffle raisin raspberry razor recipe region report request resident restaurant rhombus rider road robot rod roll roof rope rug
-		sack sailor salad sausage scarve scene scientist scoop screw semester senator session shark shell shelve ship shovel sibling sign
-		signature sister skirt slide snack snowball sofa son speaker spider spot spring square squirrel stair star statue stem stitch stool
-		stop stripe stroke sub sum suit suitcase sunflower surfer sweet sweater swimmer symbol tadpole tail teammate term tent test theater
-		tile tin toothpick toothbrush tower towel tractor trail tray treat trophy tub tube tulip tunnel turkey twin umbrella unicorn user
-		vacation van vase vector vegetable vehicle video village villager violin volunteer waiter wall walnut warrior washer watch watermelon
-		weapon wedding whale wheat wolve wolf word worm zebra zero pixel proposal parallelogram trapezoid cylinder prism pyramid sphere cone
-		partition tiling coloring colouring string matrix matrice state node edge cycle digit codeword password pin-code plate seating
-		committee ordering rearrangement selection pairing divisors`)
+	harmless = setOf(`a.m p.m apple orange banana pear egg cookie cake pie pizza slice piece candy chocolate sandwich bottle
+		glass bowl plate box bag pack packet package basket jar can people person man woman men women child children kid boy
+		girl student teacher adult friend player team member employee worker visitor guest passenger customer voter family
+		couple car bus truck train bike bicycle boat plane ship seat ticket trip ride wheel book page word letter chapter line
+		pencil pen crayon marker notebook paper sheet card stamp sticker coin bill toy doll ball marble bead block brick tile
+		stick stone rock flower rose tree plant leaf leaves seed bush dog cat bird fish horse cow sheep pig chicken duck goat
+		rabbit animal insect bee ant house room floor window door table chair desk shelf shirt shoe sock hat dress pair button
+		way time step point number integer digit element solution root factor divisor multiple term prime side edge vertex
+		vertice face triangle square rectangle circle angle diagonal permutation combination arrangement choice outcome
+		possibility case subset triple set group value path route sequence function quadruple tuple game round match goal lap
+		race move turn roll flip draw test question problem exam class lesson grade vote score mark item object thing unit
+		figure shape color colour gift present photo picture song movie video message call job task project order meal dinner
+		lunch serving portion spoon drop field farm garden row column stack pile bunch bundle tank bucket 人 个 种 本 只
+		名 条 件 张 次 棵 辆 头 位 岁 块 支 对 组 套 双 题 页 步 根 间 台 朵 颗 粒 份 箱 袋 瓶 杯
+		班 枝 片 户 座 盒 排 种方法 个人 名学生 种不同的方法 单位 cheese soldier monkey mango peach grape
+		lemon berry strawberry tomato potato carrot onion bean nut peanut donut doughnut muffin cupcake brownie lollipop gumball
+		farmer nurse doctor dancer singer runner tourist camper cyclist driver gardener baker painter artist musician kitten
+		puppy puppies kitty fox frog turtle butterfly pet kite puzzle balloon lamp light bulb computer phone laptop tablet
+		battery tire key ring necklace bracelet earring scarf glove jacket coat pant painting poster magazine newspaper envelope
+		postcard folder binder ruler eraser clip city town country state school library building store shop stair street old
+		long tall wide high deep away ago arithmetic geometric consecutive independent unique distinguishable lattice zero
+		intersection inversion real distinct possible different positive ordered valid such required needed sold made left
+		remaining earned spent saved collected bought used eaten read shared apiece passed red blue green yellow white black
+		orange purple pink brown gray grey golden silver small large big little tiny huge fresh new young gummy bear square-foot
+		rectangular circular triangular round wooden plastic glass paper album almond apartment app appointment apricot article
+		attendee baby badge bagel balcony bale bandage bank barrel batch battalion beaker bed bedroom blouse blueberry board
+		bolt bookcase boot branch brother browny brownie bug burger burrito business cactus cage camel camera candle canoe
+		castle cell chandelier check cheerleader cherry chip client cloth cloud cluster coach company container corn coupon
+		cousin cow crab crate croissant cube cubes cucumber cup customer cycle daughter deck delegate designer device diamond
+		diaper die dish doe donkey dot download dragon dress drink dumpling ear eagle eggplant elephant email emerald engine
+		engineer entry envelope error fan farm feather fence festival file film firework flag flight flashcard flavor flavour
+		floor folder fork fountain fruit function gallery gate gear gem gnome gun guest hamburger hamster handshake hat head
+		helmet hen herd hexagon hole home hotdog hotel inhabitant instrument intersection island jewel joke juice keychain
+		kernel kind kiwi knight knife ladder lamb landlord lane lantern leg lily lime lion litter loave loaf log lorry machine
+		magnet manager mask mat measure medal meeting melon memory menu mile-marker milkshake minion mirror mitten monitor
+		monomial motorcycle mouse mushroom nail nation neighbor neighbour neighborhood nest night novel octagon offer office
+		olive onion orchid outfit owl pack pad pad paddle pail pan parent parrot party passport pastry patient peach pebble
+		penguin pentagon pepper petal phone photograph piano pigeon pilot pin pineapple pitcher plank planet plot plum polygon
+		pool popsicle post pot potato prize problem program project proof puddle pump pumpkin pupil quarterback quiz rabbit
+		racer raffle raisin raspberry razor recipe region report request resident restaurant rhombus rider road robot rod roll
+		roof rope rug sack sailor salad sausage scarve scene scientist scoop screw semester senator session shark shell shelve
+		ship shovel sibling sign signature sister skirt slide snack snowball sofa son speaker spider spot spring square squirrel
+		stair star statue stem stitch stool stop stripe stroke sub sum suit suitcase sunflower surfer sweet sweater swimmer
+		symbol tadpole tail teammate term tent test theater tile tin toothpick toothbrush tower towel tractor trail tray treat
+		trophy tub tube tulip tunnel turkey twin umbrella unicorn user vacation van vase vector vegetable vehicle video village
+		villager violin volunteer waiter wall walnut warrior washer watch watermelon weapon wedding whale wheat wolve wolf word
+		worm zebra zero pixel proposal parallelogram trapezoid cylinder prism pyramid sphere cone partition tiling coloring
+		colouring string matrix matrice state node edge cycle digit codeword password pin-code plate seating committee ordering
+		rearrangement selection pairing divisors`)
 )
 
 // sameWords tells whether the words beside two numbers say the same: they are the same, or one side has none and those of the

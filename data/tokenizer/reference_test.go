@@ -211,7 +211,8 @@ func standardNFC(s string) string {
 func small(t testing.TB, pre string) *bpe {
 	t.Helper()
 	merges := []string{
-		"a b", "b c", "ab c", "a bc", "Ġ a", "a a", "aa aa", "aa a", "Ġ Ġ", "ĠĠ ĠĠ", "Ċ Ċ", "Ã ©", "Ì ģ", "1 2", "e r", "Ġ t", "t h", "Ġt h",
+		"a b", "b c", "ab c", "a bc", "Ġ a", "a a", "aa aa", "aa a", "Ġ Ġ", "ĠĠ ĠĠ", "Ċ Ċ", "Ã ©", "Ì ģ", "1 2", "e r",
+		"Ġ t", "t h", "Ġt h",
 		"h e", "Ġth e", "' s",
 		"à ¦", "à §", "à§ ĩ", "i n", "in g",
 	}
@@ -230,11 +231,14 @@ func small(t testing.TB, pre string) *bpe {
 
 // pieces that generated texts are made of.
 var pieces = []string{
-	"a", "b", "c", "abc", "aaaa", " ", "  ", "\n", "\r\n", "\t", "\u00a0", "\u2003", "1", "12", "٣", "½", "Ⅷ", "'s", "'S", "'ſ", "'re", "'LL",
+	"a", "b", "c", "abc", "aaaa", " ", "  ", "\n", "\r\n", "\t", "\u00a0", "\u2003", "1", "12", "٣", "½", "Ⅷ",
+	"'s", "'S", "'ſ", "'re", "'LL",
 	"'", "the", " the", "thing",
-	"é", "e\u0301", "\u0301", "\u0323", "\u0344", "가", "\u1100\u1161", "\u11a8", "ক", "\u09c7", "\u09be", "\u0958", "\u212b", "🙂", "🙂é",
+	"é", "e\u0301", "\u0301", "\u0323", "\u0344", "가", "\u1100\u1161", "\u11a8", "ক", "\u09c7", "\u09be", "\u0958",
+	"\u212b", "🙂", "🙂é",
 	"🙂e\u0301", "<", "|", ">", "<x>", "<|im", "<|im_end|>", "ab<",
-	"x.", "!!", "...\n", "\x00", "\ufffd", "日本", "\\frac{1}{2}", strings.Repeat("\u0301\u0323", 17), "A\u0327" + strings.Repeat("\u0301", 40),
+	"x.", "!!", "...\n", "\x00", "\ufffd", "日本", "\\frac{1}{2}", strings.Repeat("\u0301\u0323", 17),
+	"A\u0327" + strings.Repeat("\u0301", 40),
 }
 
 func checkAgainstReference(t testing.TB, tok *bpe, cut func(string) []string, text string) {

@@ -40,7 +40,8 @@ var accents = map[string]string{
 }
 
 var stretchedAccents = map[string]string{
-	"overline": "‾", "widehat": "^", "widetilde": "~", "overrightarrow": "→", "overleftarrow": "←", "overleftrightarrow": "↔", "overarc": "⏜",
+	"overline": "‾", "widehat": "^", "widetilde": "~", "overrightarrow": "→", "overleftarrow": "←", "overleftrightarrow": "↔",
+	"overarc":   "⏜",
 	"wideparen": "⏜",
 }
 

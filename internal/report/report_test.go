@@ -184,7 +184,8 @@ func TestNumericColumns(t *testing.T) {
 	v := data.(tableView)
 	require.Equal(t, []cell{{"a", false}, {"b", true}, {"c", true}, {"d", false}}, v.Head)
 	require.Len(t, v.Rows[1], 4)
-	for text, want := range map[string]bool{"12": true, "-0.5": true, "0.1–0.3": true, "30.6 (22.5–39.4)": true, "-": true, "3 of 4": false,
+	for text, want := range map[string]bool{"12": true, "-0.5": true, "0.1–0.3": true, "30.6 (22.5–39.4)": true,
+		"-": true, "3 of 4": false,
 		"%": false, "a 1": false} {
 		require.Equal(t, want, isNumber(text), text)
 	}

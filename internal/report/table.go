@@ -60,8 +60,8 @@ func (t Table) view() (string, any) {
 	return "table", v
 }
 
-// isNumber takes what a table shows as a number: 12, −0.5, 93.0 %, an interval such as 0.1–0.3, a number with its interval in brackets, or
-// a dash for nothing.
+// isNumber takes what a table shows as a number: 12, −0.5, 93.0 %, an interval such as 0.1–0.3, a number with its interval in brackets,
+// or a dash for nothing.
 func isNumber(s string) bool {
 	switch s {
 	case "-", "–", "—":

@@ -408,7 +408,8 @@ func TestReportResults(t *testing.T) {
 	require.Equal(t, []float64{25, 100}, []float64{best.Low, best.High}, "charts share their range")
 	ways := find[report.Table](t, p, "Problems answered rightly, %")
 	require.Equal(t, []string{"method", "n = 1", "n = 4"}, ways.Columns)
-	require.Equal(t, [][]string{{"best min", "50.0 (25.0–75.0)", "87.5 (50.0–100.0)"}, {"best reward, alpha 0.5", "50.0 (25.0–75.0)", ""},
+	require.Equal(t, [][]string{{"best min", "50.0 (25.0–75.0)", "87.5 (50.0–100.0)"},
+		{"best reward, alpha 0.5", "50.0 (25.0–75.0)", ""},
 		{"majority", "50.0 (25.0–75.0)", "75.0 (50.0–100.0)"}, {"best mean", "50.0 (25.0–75.0)", "87.5 (50.0–100.0)"}}, ways.Rows)
 	require.Equal(t, report.Facts{{Name: "best min", Value: "87.5 %", Note: "right at n = 4"},
 		{Name: "majority", Value: "75.0 %", Note: "right at n = 4"}}, p.Sections[0].Blocks[0])
