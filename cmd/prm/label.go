@@ -65,19 +65,22 @@ func (c labelRunCommand) Run(p *program) error {
 	if p.threads > 0 {
 		config.Threads = p.threads
 	}
+	config.In, config.Shard, config.Shards, config.SkipBad = c.In, shard, shards, c.OnBad == "skip"
+	switch {
+	case len(c.Check) > 0 && (c.Plan || c.Shard != "0/1"):
+		return usageError("--check goes with neither --plan nor --shard")
+	case c.Plan:
+		return c.plan(p, config)
+	case c.Out == "" && len(c.Check) == 0:
+		return usageError("--out is needed")
+	}
 	folder, err := p.openLabelFolder(c.Out)
 	if err != nil {
 		return err
 	}
-	config.In, config.Out, config.Shard, config.Shards, config.SkipBad = c.In, folder.local, shard, shards, c.OnBad == "skip"
+	config.Out = folder.local
 	if len(c.Check) > 0 {
 		return errors.Join(c.check(p, config), folder.keep(false))
-	}
-	if c.Plan {
-		return c.plan(p, config)
-	}
-	if c.Out == "" {
-		return usageError("--out is needed")
 	}
 	p.watchLabels(&config, "label", countRows(c.In)/shards)
 	report, err := prm.Label(p.ctx, config)

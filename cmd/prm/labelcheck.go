@@ -17,9 +17,6 @@ import (
 
 // check compares the judge with gold labels.
 func (c labelRunCommand) check(p *program, config prm.LabelConfig) error {
-	if c.Plan || c.Shard != "0/1" {
-		return usageError("--check goes with neither --plan nor --shard")
-	}
 	config.In = c.Check
 	p.watchLabels(&config, "check", countRows(c.Check))
 	check, err := prm.CheckJudge(p.ctx, config)

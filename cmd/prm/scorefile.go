@@ -24,8 +24,7 @@ type scorerFlags struct {
 	openFlags
 }
 
-// validate checks what kong cannot.
-// validate checks the flags; sharded: the scores are those of a shard, which go to --out.
+// validate checks what kong cannot; sharded: the scores are those of a shard, which go to --out.
 func (f *scorerFlags) validate(sharded bool) error {
 	switch {
 	case f.Model != "" && len(f.Scores) > 0:
