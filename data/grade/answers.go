@@ -2,6 +2,7 @@ package grade
 
 import (
 	"regexp"
+	"strings"
 )
 
 // reading is one way to read an answer.
@@ -53,6 +54,9 @@ func (g *grader) answers(gold, pred string) Decision {
 	if d := g.dates(gold, pred); d != Undecided {
 		return d
 	}
+	if a, b := plainText(gold), plainText(pred); len(a) == 1 && strings.EqualFold(a, b) && strings.ToLower(a) <= "j" {
+		return g.undecided("a small letter is an option or a variable")
+	}
 	if differentRuns(gold, pred) {
 		return g.undecided("the answers are different runs of letters")
 	}
@@ -78,7 +82,7 @@ func (g *grader) answers(gold, pred string) Decision {
 func (g *grader) readings(gold, pred string, want, got reading) Decision {
 	switch {
 	case want.err == nil && got.err == nil:
-		return g.same(want.node, got.node)
+		return g.same(want.node, renamed(want.node, got.node))
 	case want.err != nil && isWords(gold) || got.err != nil && isWords(pred):
 		return g.differentWords(gold, pred)
 	case want.err != nil:

@@ -137,7 +137,7 @@ var withdrawal = regexp.MustCompile(`(?i)\b(?:is|was|seems|looks|that's|it's)\s+
 
 func withdrawn(rest string) bool {
 	rest = rest[:min(len(rest), maxSentence)]
-	return withdrawal.MatchString(rest)
+	return withdrawal.MatchString(rest) || takenBack.MatchString(rest)
 }
 
 // settled is what a text says that takes an answer back: a later answer, or none.

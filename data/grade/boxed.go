@@ -32,11 +32,20 @@ func boxed(text string) (finding, bool) {
 		return finding{}, false
 	}
 	last := len(boxes) - 1
-	for last > 0 && blank(boxes[last].content) {
+	led := func(i int) string { // the text that leads to a box
+		if i == 0 {
+			return text[:boxes[0].start]
+		}
+		return text[boxes[i-1].end:boxes[i].start]
+	}
+	for last > 0 && (blank(boxes[last].content) || disputed(led(last))) {
 		last--
 	}
-	if blank(boxes[last].content) {
+	switch {
+	case blank(boxes[last].content):
 		return inside(""), true
+	case disputed(led(last)):
+		return finding{reason: "the text denies or doubts the answer in the box"}, true
 	}
 	first := last
 	for first > 0 && last-first < maxElements && joined(text[boxes[first-1].end:boxes[first].start]) {

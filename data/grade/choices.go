@@ -8,7 +8,7 @@ import (
 
 var (
 	soleChoice  = regexp.MustCompile(`^\(?([A-Z])\)?[.:]?$`)
-	lowerChoice = regexp.MustCompile(`^\s*\(([a-j])\)\.?\s*$`)
+	lowerChoice = regexp.MustCompile(`^\s*(?:(?:[Oo]ption|[Cc]hoice)\s+\(?([a-j])\)?|\(?([a-j])\))\.?\s*$`)
 	firstChoice = regexp.MustCompile(`^(?:[Oo]ption|[Cc]hoice)?\s*(?:\(([A-Z])\)|([A-Z])(?:[.):]|\s*[—–]\s*[^A-Z]))\s*(\S.*)$`)
 	otherChoice = regexp.MustCompile(`(?:^|[\s,;(])(?:\([A-J]\)|[A-J][.)])|\b(?:and|or)\s*\(?[A-J]\b|^[=<>]`)
 )
@@ -37,7 +37,7 @@ func (g *grader) choices(gold, pred string) Decision {
 	a, textA := choiceOf(gold)
 	b, textB := choiceOf(pred)
 	if m := lowerChoice.FindStringSubmatch(pred); m != nil && a != "" {
-		b = strings.ToUpper(m[1])
+		b = strings.ToUpper(m[1] + m[2])
 	}
 	if p := plainText(pred); a != "" && textA == "" && b == "" && strings.HasPrefix(p, a+" ") && (a == "A" || a == "I") {
 		return g.no("a phrase, no choice")

@@ -39,7 +39,10 @@ func marked(s string) (finding, bool) {
 		all := markersIn(s[start:end])
 		for i := len(all) - 1; i >= 0 && tried < maxMarkers; i-- {
 			tried++
-			f := first(s[start+all[i][1]:])
+			f := finding{reason: "the text denies, doubts or supposes an answer instead of giving one"}
+			if at := start + all[i][0]; !doubted(s[start:at]) {
+				f = first(s[start+all[i][1]:])
+			}
 			switch {
 			case f.answer != "" && f.reason == "":
 				return f, true
@@ -68,12 +71,10 @@ var (
 	bounds = regexp.MustCompile(`(?i)^(?:at (?:least|most)|(?:strictly )?(?:less|more|fewer|greater|larger|smaller|bigger|higher|lower|` +
 		`other) than|no (?:less|more|fewer|greater) than|not (?:less|more|greater) than|between|up to|over|under|` +
 		`below|above|beyond|somewhere|either|within|nearly|almost|close to|大于|小于|至少|至多|不超过|不少于)(?:\s|\b)`)
-	// refusal behind a value or an option takes it back: D is incorrect.
+	// refusal behind a value or an option takes it back: D is incorrect; 5, which is too large.
 	refusal = regexp.MustCompile(`(?i)^\W*(?:(?:does\s+not|doesn't|do\s+not|don't|cannot|can't|can\s+not)\s+` +
-		`(?:work|fit|satisfy|hold|count|be)|fails?)\b|` +
-		`^\W*(?:is|are|was|were|seems?|looks?|(?:can|must|should|may) be|(?:has|have) been)\s+` +
-		`(?:(?:also|clearly|obviously|therefore|thus)\s+)?(?:(?:not|n't)\s+(?:it|true|possible|correct|right|the\b|an?\b|what)|` +
-		`incorrect|wrong|false|invalid|impossible|ruled\s+out|eliminated|rejected|excluded|discarded|extraneous|too\s+(?:large|small|big))\b`)
+		`(?:work|fit|satisfy|hold|count|be)|fails?)\b|^\W*(?:is|are|was|were|seems?|looks?)\s+(?:not|n't)\s+(?:the\b|an?\b|what)|` +
+		`^\W*(?:(?:which|but\s+(?:that|this|it))\s+)?(?:is|are|was|were|seems?|looks?|(?:can|must|should|may) be|(?:has|have) been)\s+` + rejects)
 	// exclaimed is a fraction or a decimal before an exclamation mark, which is no factorial.
 	exclaimed = regexp.MustCompile(`^-?(?:\d+/\d+|\d*\.\d+)!$`)
 	// instead is what a denial may settle on: not 5, it is 6.

@@ -71,6 +71,9 @@ func plainPhrase(s string, behind bool) string {
 		case ',', ';', ':':
 			rest := strings.TrimLeft(s[i+1:], " ")
 			spaced := len(rest) < len(s)-i-1 || rest != "" && rest[0] >= 0x80
+			if c == ':' && spacedRatio(s[:i], rest) {
+				continue
+			}
 			if depth <= 0 && braces == 0 && spaced && !continues(rest, s[:i]) || behind && depth <= 0 && i == 0 && !continues(rest, "") {
 				return strings.TrimRight(s[:i], " ")
 			}

@@ -1,8 +1,10 @@
 package grade
 
+import "math/big"
+
 // ratios compares a:b, in which a common factor does not matter, save in times of the day.
 func (g *grader) ratios(gold, pred *node) Decision {
-	if gold.kind != ratio || pred.kind != ratio {
+	if gold, pred = wholeHour(gold, pred), wholeHour(pred, gold); gold.kind != ratio || pred.kind != ratio {
 		if pred.kind == ratio && len(pred.args) == 2 && pred.args[0].kind == words { // Total: 15
 			if tells(readUnits(pred.args[0].name).words) {
 				return g.undecided("the words before the colon may change the value")
@@ -53,6 +55,14 @@ func isClock(n *node) bool {
 		}
 	}
 	return true
+}
+
+// wholeHour writes 7 a.m. as 7:00 a.m. beside a time with minutes.
+func wholeHour(n, beside *node) *node {
+	if _, half := minutes(newNode(list, n)); half == "" || n.kind != unit || beside.kind != ratio || !isClock(beside) {
+		return n
+	}
+	return newNode(ratio, n.args[0], named(unit, n.name, &node{kind: number, name: "00", value: new(big.Rat)}))
 }
 
 // clockTimes are two times of the day in minutes where one is written in the 24-hour form and the other with a.m. or p.m.

@@ -197,6 +197,8 @@ func (g *grader) sets(gold, pred *node) Decision {
 		return g.realSets(a, b)
 	}
 	switch {
+	case gold.holdsEmptySet() || pred.holdsEmptySet():
+		return g.no("one answer is a set that holds the empty set")
 	case gold.kind == set && len(gold.args) == 1 && pred.kind != set:
 		return g.same(gold.args[0], pred)
 	case pred.kind == set && len(pred.args) == 1 && gold.kind != set:
@@ -212,6 +214,10 @@ func (g *grader) sets(gold, pred *node) Decision {
 		}
 	}
 	return g.no("the answers are of different kinds")
+}
+
+func (n *node) holdsEmptySet() bool {
+	return n.kind == set && slices.ContainsFunc(n.args, func(a *node) bool { return a.is(symbol, `\emptyset`) })
 }
 
 // operands of a chain of one operation.

@@ -43,6 +43,14 @@ var rewritings = []rewriting{
 	{"R", regexp.MustCompile(`(?:\\mathbb\{R\}|\\R\b|^R)\s*(?:\\\s|\\backslash|-)\s*\\?\{([^{}\\]*)\\?\}`), `\mathbb{R}\setminus\{$1\}`},
 	{"to", regexp.MustCompile(`^(\d+(?:\.\d+)?)\s+to\s+(\d+(?:\.\d+)?)\s+to\s+(\d+(?:\.\d+)?)$`), `$1:$2:$3`},
 	{"to", regexp.MustCompile(`^(\d+(?:\.\d+)?)\s+to\s+(\d+(?:\.\d+)?)$`), `$1:$2`},
+	{"choose", regexp.MustCompile(`^(\d+)\s+choose\s+(\d+)$`), `\binom{$1}{$2}`},
+	{"factorial", regexp.MustCompile(`(\d)\s+factorial\b`), "$1!"},
+	{" of ", regexp.MustCompile(`^(\d+)\s+out\s+of\s+(?:every\s+)?(\d+)$`), "$1/$2"},
+	{" in ", regexp.MustCompile(`^(\d+)\s+in\s+(?:every\s+)?(\d+)$`), "$1/$2"},
+	{"log", regexp.MustCompile(`\\?\blog(2|10)\s*\(`), `\log_{$1}(`},
+	{"<", regexp.MustCompile(`^<\s*([^<>=]+,[^<>=]+)>$`), `\langle $1\rangle`},
+	{"{", regexp.MustCompile(`^\{\s*([A-Za-z]\b[^{}]*?[:|][^{}]*)\}$`), `\{$1\}`}, // a slip for \{x : x > 1\}
+	{"{", regexp.MustCompile(`^\\?\{\s*(?:∅|\\emptyset|\\varnothing)\s*\\?\}$`), `\{\emptyset\}`},
 	{"'", regexp.MustCompile(`^(\d+)\s*'\s*(\d{1,2}(?:\.\d+)?)\s*(?:"|''|”|″)?$`), `$1\text{ feet }$2\text{ inches}`},
 }
 

@@ -151,6 +151,9 @@ func states(s string) finding {
 			continue
 		}
 		name := strings.ToLower(s[v[0]:v[1]])
+		if spacedRatio(s[:v[0]], strings.TrimLeft(s[v[0]:], ": ")) && name[0] == ':' {
+			continue
+		}
 		if left := s[strings.LastIndexByte(s[:v[0]], '=')+1 : v[0]]; name == "=" && (!computed.MatchString(left) || multiple.MatchString(left)) {
 			continue // x = 2 and x = 9, 5x - 7y = 4
 		}
@@ -186,6 +189,12 @@ func states(s string) finding {
 	return words
 }
 
+// spacedRatio tells whether a colon between two texts, with a blank before it, is a ratio's: 2 : 3.
+func spacedRatio(before, after string) bool {
+	left := strings.TrimRight(before, " ")
+	return len(left) < len(before) && isDigit(lastByte(left)) && after != "" && isDigit(after[0])
+}
+
 // inClause tells whether the last of the places before end stands in the same clause.
 func inClause(s string, places [][]int, end int) bool {
 	for _, p := range slices.Backward(places) {
@@ -206,9 +215,6 @@ var (
 	// unsure before a verb denies or doubts what follows it.
 	unsure = regexp.MustCompile(`(?i)(?:\b(?:cannot|can\s+not|not|never|could|may|might|can)|n't|不|可能|至少|至多` +
 		`|最多|最少|大于|小于|多于|少于|超过|接近)\s*$`)
-	// improbable in the same clause does so too.
-	improbable = regexp.MustCompile(`(?i)\b(?:impossible|unlikely|doubtful|not\s+(?:possible|true|correct|likely)|no\s+way|` +
-		`(?:do\s+not|don't)\s+(?:think|believe)|doubt)\b`)
 	// turning words before an expression make another value of it: root of 12, not 12, divided by 12.
 	turning = regexp.MustCompile(`(?i)\b(?:not|than|least|most|over|under|about|between|by|times|minus|plus|from|to|except|without|until|` +
 		`before|after|unless|if|even|never|nor|below|above|half|twice|double|triple|or|and|vs|versus|per|` +
