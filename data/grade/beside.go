@@ -21,6 +21,9 @@ var (
 	moreDigits = regexp.MustCompile(`^(?:(?:,|\{,\})\d{3})+`)
 	unitBeside = regexp.MustCompile(`^\s*(?:\\[,;!: ]|~|\s)*(?:\\(?:text|mathrm|mbox|textrm)\s*\{[^{}]*\}(?:\^\{?\d\}?)?|` +
 		`\^\s*\{?\\circ\}?(?:\s*\\?[CF]\b)?|°[CF]?|\\?%)`)
+	// wordsBeside make another value of a box, out of its formula too: 5 million, 5 or more, 5 or 6.
+	wordsBeside = regexp.MustCompile(`^[\s$]*((?:hundred|thousand|million|billion|trillion|dozen|or\s+(?:more|fewer|less|greater|higher|` +
+		`lower|larger|smaller|above|below)|and\s+(?:a|one)\s+(?:half|third|quarter)|or\s+(?:\$|\\\()?-?\d+)\b)`)
 )
 
 // beside is the expression that a box is a part of, with its content in braces: -\boxed{5} is -{5}. It is empty where nothing
@@ -38,6 +41,9 @@ func beside(text string, from int, b box, answer string) string {
 	}
 	if m := unitBeside.FindString(after); m != "" {
 		right = m
+	}
+	if m := wordsBeside.FindStringSubmatch(after); m != nil {
+		right = `\text{ ` + m[1] + "}"
 	}
 	if !strings.ContainsAny(left, "([|") {
 		right = strings.TrimLeft(right, ")]|")

@@ -158,6 +158,12 @@ func TestRules(t *testing.T) {
 		{"a share in words", `\frac{3}{8}`, "3 out of 8", Yes},
 		{"is not its first number", "3", "3 out of 8", No},
 		{"angle brackets of the keyboard", `\langle 2,3\rangle`, "<2, 3>", Yes},
+		{"a scale word beside a box multiplies", "5000", `\boxed{5} thousand`, Yes},
+		{"its number alone is no answer", "5", `\boxed{5} thousand`, Undecided},
+		{"a bound beside a box counts", "5", `$\boxed{5}$ or more`, Undecided},
+		{"a second value beside a box counts", "5", `$\boxed{5}$ or 6`, Undecided},
+		{"what is said of a variable is the answer", `n \text{ is prime}`, "n is prime.", Yes},
+		{"something else of it is not", `n \text{ is prime}`, "n is composite.", Undecided},
 		{"nothing is different", "3", `\boxed{}`, No},
 	} {
 		if v := Equal(c.gold, c.pred); v.Equal != c.want {

@@ -181,6 +181,9 @@ func states(s string) finding {
 		if i := strings.LastIndex(s, chunk); i >= 0 && refusal.MatchString(s[i+len(chunk):]) {
 			return finding{reason: "the text denies an answer instead of giving one"}
 		}
+		if m := subject.FindStringSubmatch(s); m != nil && m[1] != "the" && m[1] != "correct" && m[1] != "right" {
+			return finding{answer: s}
+		}
 		return finding{answer: chunk}
 	}
 	if len(inFormula) > 0 || digits.MatchString(s) {
@@ -188,6 +191,9 @@ func states(s string) finding {
 	}
 	return words
 }
+
+// subject is a variable of which a sentence says something: n is prime.
+var subject = regexp.MustCompile(`^\$?[a-z]\$?\s+(?:is|are)\s+(?:not\s+)?([a-z]{3,})\b`)
 
 // spacedRatio tells whether a colon between two texts, with a blank before it, is a ratio's: 2 : 3.
 func spacedRatio(before, after string) bool {
