@@ -15,31 +15,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/goprm/goprm/internal/mpitest"
 	"github.com/stretchr/testify/require"
 
 	_ "github.com/goprm/goprm/internal/dist/mpi"
 )
-
-// mpiLaunchers are the mpirun programs that are here. GOPRM_MPI_TESTS=installed tests with those, required fails where there is none.
-func mpiLaunchers(t *testing.T) map[string][]string {
-	t.Helper()
-	wanted := os.Getenv("GOPRM_MPI_TESTS")
-	if wanted == "" {
-		t.Skip("make mpi runs it")
-	}
-	found := map[string][]string{}
-	for name, line := range map[string][]string{
-		"Open MPI": {"mpirun.openmpi", "--oversubscribe", "--allow-run-as-root", "--bind-to", "none"}, "MPICH": {"mpirun.mpich"},
-	} {
-		if _, err := exec.LookPath(line[0]); err == nil {
-			found[name] = line
-		}
-	}
-	if len(found) == 0 && wanted == "required" {
-		t.Fatal("no mpirun: install openmpi-bin or mpich")
-	}
-	return found
-}
 
 // underMPI is a run of so many processes.
 func underMPI(t *testing.T, launcher []string, world int, c TrainConfig) *exec.Cmd {
@@ -61,7 +41,7 @@ func onFilesF64(t *testing.T, mode string) TrainConfig {
 
 // Processes of mpirun train what goroutines train, to the bit, and what one process trains within 1e-12.
 func TestMPITrainsTheSameModel(t *testing.T) {
-	for name, launcher := range mpiLaunchers(t) {
+	for name, launcher := range mpitest.Launchers(t) {
 		for i, mode := range []string{"full", "lora", "head"} {
 			c := onFilesF64(t, mode)
 			requireTrained(t, c, 1)
@@ -92,7 +72,7 @@ func TestMPIRanksKilled(t *testing.T) {
 		kills, err = strconv.Atoi(text)
 		require.NoError(t, err)
 	}
-	for name, launcher := range mpiLaunchers(t) {
+	for name, launcher := range mpitest.Launchers(t) {
 		random := rand.New(rand.NewPCG(1, uint64(len(name))))
 		killed, complete := 0, 0
 		for killed < kills {
