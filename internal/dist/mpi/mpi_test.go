@@ -53,7 +53,9 @@ func rank(task string) error {
 			return err
 		}
 		fmt.Printf("rank %d of %d on %s\n", g.Rank, g.World, g.EngineName())
-		return g.Close()
+		err := g.Close()
+		time.Sleep(time.Duration(g.Rank) * 200 * time.Millisecond) // while it kills no rank, the launcher knows that the others have left
+		return err
 	case "hang":
 		if g.Rank == 1 {
 			time.Sleep(time.Hour)
