@@ -88,7 +88,7 @@ func TestMPIRanksKilled(t *testing.T) {
 					after = time.Duration(random.Int64N(int64(takes)))
 				}
 				cmd, began := underMPI(t, launcher, world, c), time.Now()
-				if ended = !runAndKill(t, cmd, after, random); !ended {
+				if ended = !runAndSignal(t, cmd, after, syscall.SIGKILL, random); !ended {
 					killed++
 				} else if takes == 0 {
 					takes = time.Since(began) // a run from its start to its end
@@ -102,8 +102,31 @@ func TestMPIRanksKilled(t *testing.T) {
 	}
 }
 
-// runAndKill starts ranks and kills one of them after a while; false: they had ended by then. When it returns no rank is left.
-func runAndKill(t *testing.T, cmd *exec.Cmd, after time.Duration, random *rand.Rand) bool {
+// A rank stands still: the others end once dist.timeout is over, which ends it too, and what is resumed has the bits of an undisturbed run.
+func TestMPIARankHangs(t *testing.T) {
+	for name, launcher := range mpitest.Launchers(t) {
+		random := rand.New(rand.NewPCG(2, 0))
+		c := onFilesF64(t, "full")
+		c.Optim.Epochs, c.Dist.Timeout = 3, 6
+		alone := c
+		alone.Out = c.Out + "-alone"
+		requireTrained(t, alone, 3)
+		for stopped := 0; stopped < 3; {
+			began := time.Now()
+			if !runAndSignal(t, underMPI(t, launcher, 3, c), time.Duration(random.IntN(1500))*time.Millisecond, syscall.SIGSTOP, random) {
+				break // it was too fast
+			}
+			stopped++
+			t.Logf("%s: a rank stopped, all ended %v after the start", name, time.Since(began).Round(time.Millisecond))
+		}
+		require.False(t, runAndSignal(t, underMPI(t, launcher, 3, c), time.Hour, syscall.SIGSTOP, random))
+		require.Equal(t, weights(t, alone.Out), weights(t, c.Out))
+		require.Equal(t, rows(t, alone.Out), rows(t, c.Out))
+	}
+}
+
+// runAndSignal starts ranks and sends one of them a signal after a while; false: they had ended by then. When it returns no rank is left.
+func runAndSignal(t *testing.T, cmd *exec.Cmd, after time.Duration, signal syscall.Signal, random *rand.Rand) bool {
 	t.Helper()
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -123,7 +146,7 @@ func runAndKill(t *testing.T, cmd *exec.Cmd, after time.Duration, random *rand.R
 	victim := 0
 	if len(ranks) > 0 {
 		victim = ranks[random.IntN(len(ranks))]
-		_ = syscall.Kill(victim, syscall.SIGKILL) // it may have ended since
+		_ = syscall.Kill(victim, signal) // it may have ended since
 	}
 	var failed error
 	select {
@@ -132,7 +155,7 @@ func runAndKill(t *testing.T, cmd *exec.Cmd, after time.Duration, random *rand.R
 		left := descendants(cmd.Process.Pid, cmd.Args[len(cmd.Args)-1])
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		if len(left) > 0 {
-			t.Fatalf("process %d of %v was killed after %v, and %v did not end: %s", victim, ranks, after, left, out.String())
+			t.Fatalf("process %d of %v got signal %v after %v, and %v did not end: %s", victim, ranks, signal, after, left, out.String())
 		}
 		// Open MPI 4.1.4's mpirun now and then hangs when a rank is killed in MPI_Init, after all ranks have ended.
 		t.Logf("all ranks ended, but not %s: %s", cmd.Args[0], out.String())

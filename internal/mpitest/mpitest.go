@@ -47,7 +47,7 @@ func launchers(t testing.TB, programs ...string) map[string][]string {
 		switch text := string(version); {
 		case err != nil:
 			t.Fatalf("%s --version: %v: %s", program, err, version)
-		case strings.Contains(text, "Open MPI"):
+		case strings.Contains(text, "Open MPI"), strings.Contains(text, "OpenRTE"): // of version 4
 			found["Open MPI"] = []string{program, "--oversubscribe", "--allow-run-as-root", "--bind-to", "none"}
 		case strings.Contains(text, "Intel(R) MPI Library"):
 			found["Intel(R) MPI Library"] = []string{program}
