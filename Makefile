@@ -97,10 +97,8 @@ learn-grouped: ## the orders of batch.group on the same rows: tokens, heads of t
 kills: ## start processes together on one run folder and one cache, KILLS (200) of them killed for each mode
 	GOPRM_KILLS=$${KILLS:-200} go test -count=1 -timeout 60m -v -run TestKilledTogether ./prm
 
-mpi: ## collectives and training under mpirun: 1, 2 and 4 ranks beside one process, KILLS (3; long form: 100) ranks killed (installs Debian's openmpi-bin)
-	command -v mpirun.openmpi >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends openmpi-bin; }
-	GOPRM_MPI_TESTS=required go test -count=1 -timeout 10m ./internal/dist/...
-	GOPRM_MPI_TESTS=required GOPRM_MPI_KILLS=$${KILLS:-3} go test -count=1 -timeout 90m -v -run TestMPI ./prm
+mpi: ## collectives and training under mpirun: 1, 2 and 4 ranks beside one process, KILLS (3; long form: 100) ranks killed (installs Debian's openmpi-bin; MPI=openmpi, mpich or impi-rt: of Python's index)
+	scripts/mpi.sh $(MPI)
 
 s3: ## arrays of eight over a real S3 server on loopback, one task killed (builds VersityGW from the module proxy; VERSITYGW=program: one that is there)
 	scripts/s3.sh

@@ -15,31 +15,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/goprm/goprm/internal/mpitest"
 	"github.com/stretchr/testify/require"
 
 	_ "github.com/goprm/goprm/internal/dist/mpi"
 )
-
-// mpiLaunchers are the mpirun programs that are here. GOPRM_MPI_TESTS=installed tests with those, required fails where there is none.
-func mpiLaunchers(t *testing.T) map[string][]string {
-	t.Helper()
-	wanted := os.Getenv("GOPRM_MPI_TESTS")
-	if wanted == "" {
-		t.Skip("make mpi runs it")
-	}
-	found := map[string][]string{}
-	for name, line := range map[string][]string{
-		"Open MPI": {"mpirun.openmpi", "--oversubscribe", "--allow-run-as-root", "--bind-to", "none"}, "MPICH": {"mpirun.mpich"},
-	} {
-		if _, err := exec.LookPath(line[0]); err == nil {
-			found[name] = line
-		}
-	}
-	if len(found) == 0 && wanted == "required" {
-		t.Fatal("no mpirun: install openmpi-bin or mpich")
-	}
-	return found
-}
 
 // underMPI is a run of so many processes.
 func underMPI(t *testing.T, launcher []string, world int, c TrainConfig) *exec.Cmd {
@@ -61,7 +41,7 @@ func onFilesF64(t *testing.T, mode string) TrainConfig {
 
 // Processes of mpirun train what goroutines train, to the bit, and what one process trains within 1e-12.
 func TestMPITrainsTheSameModel(t *testing.T) {
-	for name, launcher := range mpiLaunchers(t) {
+	for name, launcher := range mpitest.Launchers(t) {
 		for i, mode := range []string{"full", "lora", "head"} {
 			c := onFilesF64(t, mode)
 			requireTrained(t, c, 1)
@@ -92,36 +72,61 @@ func TestMPIRanksKilled(t *testing.T) {
 		kills, err = strconv.Atoi(text)
 		require.NoError(t, err)
 	}
-	for name, launcher := range mpiLaunchers(t) {
+	for name, launcher := range mpitest.Launchers(t) {
 		random := rand.New(rand.NewPCG(1, uint64(len(name))))
-		killed, complete := 0, 0
+		killed, complete, takes := 0, 0, time.Duration(0)
 		for killed < kills {
 			world := 2 + random.IntN(3)
 			c := onFilesF64(t, []string{"full", "head"}[random.IntN(2)])
-			c.Optim.Epochs = 3
+			c.Optim.Epochs, c.Dist.Timeout = 3, 15 // as Intel's mpirun lets the others be where a rank ends before MPI_Init
 			alone := c
 			alone.Out, alone.Cache = c.Out+"-alone", filepath.Join(t.TempDir(), "cache")
 			requireTrained(t, alone, world)
 			for ended := false; !ended; {
 				after := time.Hour
-				if killed < kills {
-					after = time.Duration(200+random.IntN(1300)) * time.Millisecond
+				if killed < kills && takes > 0 {
+					after = time.Duration(random.Int64N(int64(takes)))
 				}
-				cmd := underMPI(t, launcher, world, c)
-				if ended = !runAndKill(t, cmd, after, random); !ended {
+				cmd, began := underMPI(t, launcher, world, c), time.Now()
+				if ended = !runAndSignal(t, cmd, after, syscall.SIGKILL, random); !ended {
 					killed++
+				} else if takes == 0 {
+					takes = time.Since(began) // a run from its start to its end
 				}
 			}
 			complete++
 			require.Equal(t, weights(t, alone.Out), weights(t, c.Out))
 			require.Equal(t, rows(t, alone.Out), rows(t, c.Out))
 		}
-		t.Logf("%s: %d ranks killed, %d runs completed", name, killed, complete)
+		t.Logf("%s: %d ranks killed, %d runs of about %v completed", name, killed, complete, takes.Round(time.Millisecond))
 	}
 }
 
-// runAndKill starts ranks and kills one of them after a while; false: they had ended by then. When it returns no rank is left.
-func runAndKill(t *testing.T, cmd *exec.Cmd, after time.Duration, random *rand.Rand) bool {
+// A rank stands still: the others end once dist.timeout is over, which ends it too, and what is resumed has the bits of an undisturbed run.
+func TestMPIARankHangs(t *testing.T) {
+	for name, launcher := range mpitest.Launchers(t) {
+		random := rand.New(rand.NewPCG(2, 0))
+		c := onFilesF64(t, "full")
+		c.Optim.Epochs, c.Dist.Timeout = 3, 6
+		alone := c
+		alone.Out = c.Out + "-alone"
+		requireTrained(t, alone, 3)
+		for stopped := 0; stopped < 3; {
+			began := time.Now()
+			if !runAndSignal(t, underMPI(t, launcher, 3, c), time.Duration(random.IntN(1500))*time.Millisecond, syscall.SIGSTOP, random) {
+				break // it was too fast
+			}
+			stopped++
+			t.Logf("%s: a rank stopped, all ended %v after the start", name, time.Since(began).Round(time.Millisecond))
+		}
+		require.False(t, runAndSignal(t, underMPI(t, launcher, 3, c), time.Hour, syscall.SIGSTOP, random))
+		require.Equal(t, weights(t, alone.Out), weights(t, c.Out))
+		require.Equal(t, rows(t, alone.Out), rows(t, c.Out))
+	}
+}
+
+// runAndSignal starts ranks and sends one of them a signal after a while; false: they had ended by then. When it returns no rank is left.
+func runAndSignal(t *testing.T, cmd *exec.Cmd, after time.Duration, signal syscall.Signal, random *rand.Rand) bool {
 	t.Helper()
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -141,16 +146,16 @@ func runAndKill(t *testing.T, cmd *exec.Cmd, after time.Duration, random *rand.R
 	victim := 0
 	if len(ranks) > 0 {
 		victim = ranks[random.IntN(len(ranks))]
-		_ = syscall.Kill(victim, syscall.SIGKILL) // it may have ended since
+		_ = syscall.Kill(victim, signal) // it may have ended since
 	}
 	var failed error
 	select {
 	case failed = <-done:
-	case <-time.After(20 * time.Second):
+	case <-time.After(30 * time.Second):
 		left := descendants(cmd.Process.Pid, cmd.Args[len(cmd.Args)-1])
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		if len(left) > 0 {
-			t.Fatalf("process %d of %v was killed after %v, and %v did not end: %s", victim, ranks, after, left, out.String())
+			t.Fatalf("process %d of %v got signal %v after %v, and %v did not end: %s", victim, ranks, signal, after, left, out.String())
 		}
 		// Open MPI 4.1.4's mpirun now and then hangs when a rank is killed in MPI_Init, after all ranks have ended.
 		t.Logf("all ranks ended, but not %s: %s", cmd.Args[0], out.String())

@@ -8,9 +8,11 @@ import (
 	"net"
 	"os/exec"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/goprm/goprm/internal/dist"
 	"github.com/stretchr/testify/require"
 )
 
@@ -33,26 +35,38 @@ func startRanks(t *testing.T, c TrainConfig, world int) ([]*exec.Cmd, []*bytes.B
 	return commands, outputs
 }
 
-// Processes over TCP, one of which is killed: the others end by themselves, and the run that is resumed has the bits of an undisturbed one.
+// Processes over TCP, one of which is killed or stands still: the others end by themselves, at once or when dist.timeout is over, and the run
+// that is resumed has the bits of an undisturbed one. One that goes on when the others have ended does so too.
 func TestRankProcessesKilled(t *testing.T) {
 	c := onFiles(t, sums(28, 5))
 	c.Train, c.Optim.Epochs, c.Checkpoint.Every, c.Threads = "full", 4, new(1), 1
 	alone := c
 	alone.Out = c.Out + "-alone"
 	requireTrained(t, alone, 3)
-	for _, victim := range []int{2, 0} {
+	for _, end := range []struct {
+		victim  int
+		signal  syscall.Signal
+		timeout int
+		says    string
+	}{{2, syscall.SIGKILL, 1800, ""}, {0, syscall.SIGKILL, 1800, ""}, {0, syscall.SIGSTOP, 4, dist.ErrTimeout.Error()}} {
 		before := checkpoints(t, c.Out)
+		c.Dist.Timeout = end.timeout
 		commands, outputs := startRanks(t, c, 3)
 		require.Eventually(t, func() bool { return !slices.Equal(before, checkpoints(t, c.Out)) }, time.Minute, time.Millisecond)
-		require.NoError(t, commands[victim].Process.Kill())
-		killed := time.Now()
+		require.NoError(t, commands[end.victim].Process.Signal(end.signal))
+		began, said := time.Now(), ""
 		for r, cmd := range commands {
-			if err := cmd.Wait(); r != victim {
-				require.Error(t, err, "rank %d: %s", r, outputs[r])
-				require.Contains(t, outputs[r].String(), fmt.Sprintf("rank %d of 3: ", r))
+			if r == end.victim {
+				continue
 			}
+			require.Error(t, cmd.Wait(), "rank %d: %s", r, outputs[r])
+			require.Contains(t, outputs[r].String(), fmt.Sprintf("rank %d of 3: ", r))
+			said += outputs[r].String()
 		}
-		require.Less(t, time.Since(killed), 30*time.Second)
+		require.Contains(t, said, end.says)
+		require.Less(t, time.Since(began), 30*time.Second)
+		_ = commands[end.victim].Process.Signal(syscall.SIGCONT) // the others have ended
+		require.Error(t, commands[end.victim].Wait(), outputs[end.victim].String())
 	}
 	commands, outputs := startRanks(t, c, 3)
 	for r, cmd := range commands {

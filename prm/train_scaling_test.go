@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/mpitest"
 	"github.com/goprm/goprm/internal/tinymodel"
 	"github.com/stretchr/testify/require"
 )
@@ -53,12 +54,8 @@ func TestScaling(t *testing.T) {
 	ways := map[string]func(c TrainConfig) []*exec.Cmd{
 		"TCP": func(c TrainConfig) []*exec.Cmd { commands, _ := startRanks(t, c, 2); return commands },
 	}
-	for name, line := range map[string][]string{
-		"Open MPI": {"mpirun.openmpi", "--oversubscribe", "--allow-run-as-root", "--bind-to", "none"}, "MPICH": {"mpirun.mpich"},
-	} {
-		if _, err := exec.LookPath(line[0]); err == nil {
-			ways[name] = func(c TrainConfig) []*exec.Cmd { return started(underMPI(t, line, 2, c)) }
-		}
+	for name, line := range mpitest.Installed(t) {
+		ways[name] = func(c TrainConfig) []*exec.Cmd { return started(underMPI(t, line, 2, c)) }
 	}
 	for name, start := range ways {
 		for c.Dist.Zero = 1; c.Dist.Zero <= 2; c.Dist.Zero++ {

@@ -191,6 +191,11 @@ func (r *ranks) spread(b engine.Backend, parameters []*engine.Tensor) error {
 	if err := r.spreadPieces(b, parameters); err != nil {
 		return err
 	}
+	return r.renewOthers(b, parameters)
+}
+
+// renewOthers brings the rounded copies of what has come from other ranks up to date.
+func (r *ranks) renewOthers(b engine.Backend, parameters []*engine.Tensor) error {
 	for i, p := range parameters {
 		if r.owner[i] == r.group.Rank {
 			continue

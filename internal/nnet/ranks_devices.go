@@ -137,17 +137,7 @@ func (r *ranks) launchSpread(b engine.Backend, parameters []*engine.Tensor) ([]e
 	if err != nil {
 		return nil, err
 	}
-	renewed := func() error {
-		for i, p := range parameters {
-			if r.owner[i] == r.group.Rank {
-				continue
-			}
-			if err := renew(b, p); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
+	renewed := func() error { return r.renewOthers(b, parameters) }
 	return []engine.Launch{spread, r.peers.Wait, renewed}, nil
 }
 

@@ -102,7 +102,13 @@ func (e *engine) Barrier() error {
 	return e.check("MPI_Barrier", e.raw("MPI_Barrier", e.library.world))
 }
 
-func (e *engine) Close() error { return e.check("MPI_Finalize", e.raw("MPI_Finalize")) }
+func (e *engine) Close() error {
+	err := e.check("MPI_Finalize", e.raw("MPI_Finalize"))
+	if err == nil && e.atExit {
+		err = e.runExitHandlers()
+	}
+	return err
+}
 
 // ints are counts and displacements as C ints.
 type ints struct{ counts, from []int32 }

@@ -27,9 +27,11 @@ var (
 // library is a loaded MPI library. Open MPI's handles are addresses of objects in it, MPICH's are numbers.
 type library struct {
 	path, version              string
+	handle                     uintptr
 	world, bytes, errorsReturn uintptr
 	calls                      map[string]uintptr
 	initialized                bool
+	atExit                     bool // it leaves its launcher when the process ends
 }
 
 var names = []string{"MPI_Init_thread", "MPI_Finalize", "MPI_Comm_rank", "MPI_Comm_size", "MPI_Comm_set_errhandler", "MPI_Barrier",
@@ -93,7 +95,7 @@ func keepSignals() error {
 }
 
 func resolve(path string, handle uintptr) (*library, error) {
-	l := &library{path: path, calls: map[string]uintptr{}}
+	l := &library{path: path, handle: handle, calls: map[string]uintptr{}}
 	for _, name := range names {
 		var err error
 		if l.calls[name], err = purego.Dlsym(handle, name); err != nil {
@@ -116,6 +118,7 @@ func resolve(path string, handle uintptr) (*library, error) {
 		return l, err
 	case strings.Contains(l.version, "MPICH"), strings.Contains(l.version, "Intel"), strings.Contains(l.version, "MVAPICH"):
 		l.world, l.bytes, l.errorsReturn = 0x44000000, 0x4c00010d, 0x54000001 // mpi.h of MPICH's ABI
+		l.atExit = true
 		return l, nil
 	}
 	return nil, fmt.Errorf("%q has neither Open MPI's ABI nor MPICH's", l.version)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/goprm/goprm/internal/dist"
 	"github.com/goprm/goprm/internal/mmap"
+	"github.com/goprm/goprm/internal/mpitest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -52,7 +53,9 @@ func rank(task string) error {
 			return err
 		}
 		fmt.Printf("rank %d of %d on %s\n", g.Rank, g.World, g.EngineName())
-		return g.Close()
+		err := g.Close()
+		time.Sleep(time.Duration(g.Rank) * 200 * time.Millisecond) // while it kills no rank, the launcher knows that the others have left
+		return err
 	case "hang":
 		if g.Rank == 1 {
 			time.Sleep(time.Hour)
@@ -91,26 +94,6 @@ func faultIsCaught() error {
 	return nil
 }
 
-// launchers are the mpirun programs that are here. GOPRM_MPI_TESTS=installed tests with those, required fails where there is none.
-func launchers(t *testing.T) map[string][]string {
-	t.Helper()
-	wanted := os.Getenv("GOPRM_MPI_TESTS")
-	if wanted == "" {
-		t.Skip("make mpi runs it")
-	}
-	found := map[string][]string{}
-	if _, err := exec.LookPath("mpirun.openmpi"); err == nil {
-		found["Open MPI"] = []string{"mpirun.openmpi", "--oversubscribe", "--allow-run-as-root", "--bind-to", "none"}
-	}
-	if _, err := exec.LookPath("mpirun.mpich"); err == nil {
-		found["MPICH"] = []string{"mpirun.mpich"}
-	}
-	if len(found) == 0 && wanted == "required" {
-		t.Fatal("no mpirun: install openmpi-bin or mpich")
-	}
-	return found
-}
-
 // startRanks runs n ranks and returns what they print.
 func startRanks(t *testing.T, launcher []string, n int, task string) (string, error) {
 	t.Helper()
@@ -125,7 +108,7 @@ func startRanks(t *testing.T, launcher []string, n int, task string) (string, er
 }
 
 func TestCollectives(t *testing.T) {
-	for name, launcher := range launchers(t) {
+	for name, launcher := range mpitest.Launchers(t) {
 		for _, n := range []int{2, 3} {
 			out, err := startRanks(t, launcher, n, "exercise")
 			require.NoError(t, err, "%s: %s", name, out)
@@ -135,7 +118,7 @@ func TestCollectives(t *testing.T) {
 }
 
 func TestARankThatDiesOrHangsEndsAll(t *testing.T) {
-	for name, launcher := range launchers(t) {
+	for name, launcher := range mpitest.Launchers(t) {
 		for _, task := range []string{"die", "hang"} {
 			began := time.Now()
 			out, err := startRanks(t, launcher, 2, task)
