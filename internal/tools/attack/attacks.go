@@ -177,9 +177,11 @@ func cancels(n, atOnce int) func(*server, <-chan struct{}) (map[string]int, erro
 	}
 }
 
+const drainName = "SIGTERM beside 32 clients in a loop"
+
 // drained ends the server under the load of 32 clients, which may see answers of 200 and 503 and a refused connection.
 func (s *server) drained() result {
-	row := result{name: "SIGTERM beside 32 clients in a loop"}
+	row := result{name: drainName}
 	var seen tally
 	var wait sync.WaitGroup
 	for range 32 {
