@@ -83,8 +83,11 @@ func (q *generativeRequest) probabilities(c *call, softmax bool) ([][]float64, u
 	if err != nil {
 		return nil, usage{}, err
 	}
-	c.prepared()
+	c.turn.end()
 	list, err := c.model.NextToken(c.ctx, texts, q.Labels, !softmax)
+	if err == nil {
+		err = c.turn.take(c.ctx)
+	}
 	switch {
 	case errors.Is(err, served.ErrNoVocabulary):
 		return nil, usage{}, withStatus(http.StatusNotFound, err)

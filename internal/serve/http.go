@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/goprm/goprm/internal/served"
@@ -33,7 +32,7 @@ type call struct {
 	body     []byte
 	endpoint *endpoint
 
-	prepared  func() // ends the turn that a large request has before it is scored
+	turn      *turn
 	requestID string // of the answer; "": a random one
 	uncached  bool   // the texts share no beginnings with others
 }
@@ -72,10 +71,13 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, body []byte, e *
 	ctx, cancel := context.WithTimeout(r.Context(), s.opt.Timeout)
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
-	prepared, err := s.prepare(ctx, len(body))
+	turn := s.newTurn(len(body))
+	defer turn.end()
+	if err = turn.take(ctx); err == nil {
+		value, err = e.answer(&call{Server: s, engine: engine, ctx: ctx, http: r, body: body, endpoint: e, turn: turn})
+	}
 	if err == nil {
-		defer prepared()
-		value, err = e.answer(&call{Server: s, engine: engine, ctx: ctx, http: r, body: body, endpoint: e, prepared: prepared})
+		value, err = written(value)
 	}
 	if errors.Is(err, context.Canceled) && s.ctx.Err() != nil {
 		err = withStatus(http.StatusServiceUnavailable, errDraining)
@@ -83,40 +85,35 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, body []byte, e *
 	return value, err
 }
 
-// largeBody is the size from which on requests take turns before they are scored: reading and rendering them would keep all processors
-// from the small ones.
-const largeBody = 8 << 10
-
-// prepare waits for a request's turn, which done, called once or more, ends.
-func (s *Server) prepare(ctx context.Context, body int) (done func(), err error) {
-	if body < largeBody {
-		return func() {}, ctx.Err()
-	}
-	select {
-	case s.large <- struct{}{}:
-		return sync.OnceFunc(func() { <-s.large }), nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
 // answerTimeout is how long a client may take to read its answer.
 const answerTimeout = 30 * time.Second
 
-// reply writes an answer, or an error in the form that OpenAI's clients read.
-func (s *Server) reply(w http.ResponseWriter, r *http.Request, value any, err error) {
-	if raw, ok := value.(*rawAnswer); ok && err == nil {
-		raw.write(w)
-		return
+// jsonText is an answer that is written already.
+type jsonText []byte
+
+// written writes an answer as JSON, unless it is none or is written already.
+func written(value any) (any, error) {
+	switch v := value.(type) {
+	case *rawAnswer, jsonText:
+		return v, nil
+	case json.Marshaler: // an encoder would read through all of what it writes once more
+		text, err := v.MarshalJSON()
+		return jsonText(append(text, '\n')), err
 	}
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(value)
+	return jsonText(text.Bytes()), err
+}
+
+// reply sends an answer, or an error in the form that OpenAI's clients read.
+func (s *Server) reply(w http.ResponseWriter, r *http.Request, value any, err error) {
 	// A client that does not read what it asked for is cut off.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTimeout))
 	status := http.StatusOK
-	var text bytes.Buffer
 	if err == nil {
-		encoder := json.NewEncoder(&text)
-		encoder.SetEscapeHTML(false)
-		err = encoder.Encode(value)
+		value, err = written(value)
 	}
 	if err != nil {
 		status = statusOf(err)
@@ -124,16 +121,18 @@ func (s *Server) reply(w http.ResponseWriter, r *http.Request, value any, err er
 		if busy && w.Header().Get("Retry-After") == "" {
 			w.Header().Set("Retry-After", strconv.Itoa(s.current().batches.retryAfter()))
 		}
-		text.Reset()
 		kind := strings.ToLower(strings.ReplaceAll(http.StatusText(status), " ", "_"))
 		message := map[string]any{"error": map[string]any{"message": err.Error(), "type": kind, "code": status}}
-		if err := json.NewEncoder(&text).Encode(message); err != nil {
-			text.WriteString("{}")
-		}
+		text, _ := json.Marshal(message) // strings and a number
+		value = jsonText(append(text, '\n'))
+	}
+	if raw, ok := value.(*rawAnswer); ok {
+		raw.write(w)
+		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(text.Bytes()) // a client that is gone needs no answer
+	_, _ = w.Write(value.(jsonText)) // a client that is gone needs no answer
 }
 
 func statusOf(err error) int {

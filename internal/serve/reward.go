@@ -101,12 +101,13 @@ func (c *call) scoreTexts(texts []Text) ([]Score, error) {
 		}
 		texts = alone
 	}
-	c.prepared()
+	c.turn.end()
 	scores, err := c.batches.score(c.ctx, texts)
-	if err == nil {
-		c.metrics.scored(texts, scores)
+	if err != nil {
+		return nil, err
 	}
-	return scores, err
+	c.metrics.scored(texts, scores)
+	return scores, c.turn.take(c.ctx)
 }
 
 var errNoParts = unprocessable(errors.New("no step is of the parts that the reward averages"))

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -20,10 +21,11 @@ var attacks = []attack{
 	{"4,096 bodies of 12 bytes and no more", holds(4096, head(1000)+`{"prompt":"q`), 10},
 	{"60 bodies of 15 MiB, held", holds(60, head(15<<20)+`{"prompt":"q","response":"`+strings.Repeat("x", 15<<20-100)), 20},
 	{"60 bodies of 15 MiB", floods(60, 10, 15<<20), 20},
-	{"texts of 200,000 steps", posts(2, steps(200_000), time.Second, "413"), 10},
-	{"requests of 168 KB of short steps", posts(2, steps(42_000), time.Second, "413"), 10},
+	{"texts of 200,000 steps", posts(2, same(steps(200_000)), time.Second, "413"), 10},
+	{"requests of 168 KB of short steps", posts(2, same(steps(42_000)), time.Second, "413"), 10},
 	{"1,000 requests that are cancelled", cancels(1000, 8), 10},
-	{"20 requests of 3,000 steps", posts(20, steps(3000), time.Minute, "200"), 3},
+	{"20 requests of 3,000 steps", posts(20, same(steps(3000)), time.Minute, "200"), 3},
+	{"20 requests of 3,000 steps, no two alike", posts(20, fresh(3000), time.Minute, "200"), 3},
 }
 
 func nothing(_ *server, stop <-chan struct{}) (map[string]int, error) {
@@ -38,6 +40,15 @@ func head(n int) string {
 
 // steps is a request for the steps of a response of n short ones.
 func steps(n int) string { return `{"problem":"q","response":"` + strings.Repeat(`a\n\n`, n) + `"}` }
+
+// same is always the one body.
+func same(body string) func(int) string { return func(int) string { return body } }
+
+// fresh are requests as steps makes them, each with a problem of its own: nothing of one is known from another.
+func fresh(n int) func(i int) string {
+	body := steps(n)
+	return func(i int) string { return strings.Replace(body, `"q"`, fmt.Sprintf(`"%d"`, i), 1) }
+}
 
 // tally counts what many goroutines see.
 type tally struct {
@@ -114,12 +125,13 @@ func floods(n, atOnce, size int) func(*server, <-chan struct{}) (map[string]int,
 	}
 }
 
-// posts keeps n requests going, each of which must be answered with the status in time.
-func posts(n int, body string, within time.Duration, want string) func(*server, <-chan struct{}) (map[string]int, error) {
+// posts keeps n requests going, each of which must be answered with the status in time. body gives each of them by its number.
+func posts(n int, body func(i int) string, within time.Duration, want string) func(*server, <-chan struct{}) (map[string]int, error) {
 	return func(s *server, stop <-chan struct{}) (map[string]int, error) {
 		var seen tally
 		var wait sync.WaitGroup
 		late := make(chan time.Duration, 1)
+		var made atomic.Int64
 		for range n {
 			wait.Go(func() {
 				for {
@@ -129,7 +141,7 @@ func posts(n int, body string, within time.Duration, want string) func(*server, 
 					default:
 					}
 					begin := time.Now()
-					seen.add(s.post(context.Background(), "/v1/steps", body))
+					seen.add(s.post(context.Background(), "/v1/steps", body(int(made.Add(1)))))
 					if took := time.Since(begin); took > within {
 						select {
 						case late <- took:
@@ -177,9 +189,11 @@ func cancels(n, atOnce int) func(*server, <-chan struct{}) (map[string]int, erro
 	}
 }
 
+const drainName = "SIGTERM beside 32 clients in a loop"
+
 // drained ends the server under the load of 32 clients, which may see answers of 200 and 503 and a refused connection.
 func (s *server) drained() result {
-	row := result{name: "SIGTERM beside 32 clients in a loop"}
+	row := result{name: drainName}
 	var seen tally
 	var wait sync.WaitGroup
 	for range 32 {

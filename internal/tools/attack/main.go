@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -39,6 +40,7 @@ func main() {
 	binary := flag.String("prm", "bin/prm", "the program under attack")
 	model := flag.String("model", "", "the model folder that it serves; a tiny one is trained by default")
 	seconds := flag.Duration("for", 3*time.Second, "how long each attack lasts")
+	only := flag.String("only", "", "the attacks whose names match this regular expression; all by default")
 	address := flag.String("probe", "", "only send healthy requests there, until the input ends; the program runs itself so")
 	flag.Parse()
 	if *address != "" {
@@ -48,13 +50,17 @@ func main() {
 		}
 		return
 	}
-	if err := run(*binary, *model, *seconds); err != nil {
+	wanted, err := regexp.Compile(*only)
+	if err == nil {
+		err = run(*binary, *model, wanted, *seconds)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "attack:", err)
 		os.Exit(1)
 	}
 }
 
-func run(binary, model string, length time.Duration) (err error) {
+func run(binary, model string, wanted *regexp.Regexp, length time.Duration) (err error) {
 	dir, err := os.MkdirTemp("", "goprm-attack-")
 	if err != nil {
 		return err
@@ -74,6 +80,9 @@ func run(binary, model string, length time.Duration) (err error) {
 	base := s.sample(attack{name: "none", run: nothing}, length)
 	rows = append(rows, base)
 	for _, a := range attacks {
+		if !wanted.MatchString(a.name) {
+			continue
+		}
 		row := s.sample(a, length)
 		unloaded := max(quantile(base.healthy.Times, 0.99), quantile(row.healthy.Control, 0.99))
 		bound := max(leastBound, time.Duration(a.slowdown*float64(unloaded)))
@@ -85,7 +94,9 @@ func run(binary, model string, length time.Duration) (err error) {
 		}
 		rows = append(rows, row)
 	}
-	rows = append(rows, s.drained())
+	if wanted.MatchString(drainName) {
+		rows = append(rows, s.drained())
+	}
 	return report(rows)
 }
 
