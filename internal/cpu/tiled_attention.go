@@ -50,7 +50,8 @@ type attentionSpace struct {
 	state        []float32    // for each strip
 	lse, delta   []float32    // for each row of strips, or for a block of queries
 	keys         keyBlockRows
-	row          sight // of a strip, when rows are keys
+	row          sight           // of a strip, when rows are keys
+	query        [keyBlock]int32 // offsets of a strip's or a block's queries in their segment
 	list         [2][keyBlock]unsafe.Pointer
 }
 
@@ -137,19 +138,18 @@ func (a *tiledAttention) packQueries(w *attentionSpace, dst []float32, x *float3
 	}
 }
 
-// scores computes a strip against a packed block of n columns; what is left of 64 columns counts as not seen.
-func (a *tiledAttention) scores(dst, rows []float32, across []float32, n int, rest float32) {
-	d, nr := a.HeadDim, a.set.nr
-	n = roundUp(n, nr)
-	for j := 0; j < n; j += nr {
-		a.set.tile(1, d, &rows[0], &across[j*d], &dst[j], keyBlock, &zeros[0], 0)
-	}
-	if n < keyBlock {
-		for i := range a.set.mr {
-			fillWith(dst[i*keyBlock+n:(i+1)*keyBlock], rest)
-		}
-	}
+// scores computes a strip against n columns of a packed block.
+func (a *tiledAttention) scores(dst, rows, across []float32, n int) {
+	a.set.scores(ceilDiv(n, a.set.nr), a.HeadDim, &rows[0], &across[0], &dst[0])
 }
+
+// accumulate adds the strip's rows times the first k of a packed block's n rows to acc, each of which shrinks before.
+func (a *tiledAttention) accumulate(acc, strip, along []float32, k, n int, shrink *float32) {
+	a.set.values(a.width/a.set.nr, k, &strip[0], &along[0], n*a.set.nr, &acc[0], a.width, shrink)
+}
+
+// ones are the factors of rows that do not shrink.
+var ones = [16]float32{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}
 
 func fillWith(x []float32, v float32) {
 	for i := range x {
@@ -157,23 +157,23 @@ func fillWith(x []float32, v float32) {
 	}
 }
 
-// accumulate adds the strip's rows times a packed block of n rows to acc.
-func (a *tiledAttention) accumulate(acc, strip, along []float32, n int) {
-	for j := 0; j < a.width; j += a.set.nr {
-		a.set.stripTile(n, &strip[0], &along[j*n], &acc[j], a.width, &acc[j], a.width)
+// see computes the scores of a strip of queries, from offset first on in the segment, against the keys that the last of them sees, and
+// hides what a query does not see. It gives the number of those keys, after which all are hidden.
+func (a *tiledAttention) see(w *attentionSpace, rows []float32, first, last int) int {
+	n := w.keys.n
+	if n == keyBlock && w.keys.all(first, last) {
+		a.scores(w.s, rows, w.across[0], n)
+		return n
 	}
-}
-
-// hide gives scores of keys that a query does not see −Inf.
-func hide(s []float32, v *sight, first, count, keys int) {
-	for i := range count {
-		row := s[i*keyBlock:][:keys]
-		for j := range row {
-			if !v.sees(first+i, j) {
-				row[j] = float32(math.Inf(-1))
-			}
-		}
+	for n > 1 && last < int(w.keys.from[n-1]) {
+		n--
 	}
+	a.scores(w.s, rows, w.across[0], n)
+	for i := range a.set.mr {
+		w.query[i] = int32(first + i)
+	}
+	a.set.hideByRow(&w.s[0], &w.keys.from[0], &w.keys.until[0], &w.query[0])
+	return n
 }
 
 // forward computes one block of queries for the heads that share a key/value head.
@@ -202,19 +202,10 @@ func (a *tiledAttention) forward(worker, piece int) {
 			if w.keys.none(first, first+count-1) {
 				continue
 			}
-			a.scores(w.s, w.rowsA[0][i*stripRows*a.HeadDim:], w.across[0], w.keys.n, float32(math.Inf(-1)))
-			if w.keys.n%a.set.nr != 0 || !w.keys.all(first, first+count-1) {
-				hide(w.s, &w.keys.sight, first, count, roundUp(w.keys.n, a.set.nr))
-			}
-			state, rows := w.state[i*stateRows*lanes:][:stateRows*lanes], acc[i*stripRows*a.width:][:stripRows*a.width]
+			seen := a.see(w, w.rowsA[0][i*stripRows*a.HeadDim:], first, first+count-1)
+			state := w.state[i*stateRows*lanes:][:stateRows*lanes]
 			a.set.softmax(&w.s[0], a.scale, &state[0])
-			for r, shrink := range state[2*lanes:][:count] {
-				if shrink != 1 {
-					row := &rows[r*a.width]
-					vecScale(row, row, shrink, a.width/8)
-				}
-			}
-			a.accumulate(rows, w.s, w.along[0], w.keys.n)
+			a.accumulate(acc[i*stripRows*a.width:], w.s, w.along[0], seen, w.keys.n, &state[2*lanes])
 		}
 	}
 	for i := range strips {

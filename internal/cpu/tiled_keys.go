@@ -37,14 +37,10 @@ func (v *sight) set(i, offset int, r keyRange) {
 func (v *sight) none(first, last int) bool { return last < int(v.minFrom) || first >= int(v.maxUntil) }
 func (v *sight) all(first, last int) bool  { return first >= int(v.maxFrom) && last < int(v.minUntil) }
 
-func (v *sight) sees(query, key int) bool {
-	return int32(query) >= v.from[key] && int32(query) < v.until[key]
-}
-
 // keyBlockRows is a block of a segment's logical sequence of keys.
 type keyBlockRows struct {
 	sight
-	n    int                      // keys; the entries after them up to a multiple of the tile's columns are zeros
+	n    int                      // keys; the entries after them are zeros that no query sees
 	k, v [keyBlock]unsafe.Pointer // one head's rows
 }
 
@@ -82,7 +78,7 @@ func (a *tiledAttention) next(c *keyCursor, b *keyBlockRows, g int) bool {
 			}
 		}
 	}
-	for i := b.n; i < roundUp(b.n, a.set.nr); i++ {
+	for i := b.n; i < keyBlock; i++ {
 		b.k[i], b.v[i] = unsafe.Pointer(&zeros), unsafe.Pointer(&zeros)
 		b.from[i], b.until[i] = math.MaxInt32, 0
 	}

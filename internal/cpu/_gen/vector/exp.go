@@ -49,13 +49,18 @@ func (c *Constants) Define() {
 
 // Exp replaces x by e^x: reduction to |r| ≤ ln2/2, a polynomial of degree 7 (Cephes' coefficients), and 2^n in two
 // factors, so that results that are denormal are rounded once and those beyond the range become 0 or +Inf. NaN stays NaN.
-func Exp(c *Constants, x reg.VecVirtual) {
+func Exp(c *Constants, x reg.VecVirtual) { exp(c, x, true) }
+
+// exp is Exp; where x is not above 0, or NaN, it needs no upper bound.
+func exp(c *Constants, x reg.VecVirtual, bounded bool) {
 	n, p, half := c.New(), c.New(), c.New()
 	// The bounds come first among the operands: a NaN in the last one is what the instructions return.
 	VMOVUPS(c.F32(-104), n)
 	VMAXPS(x, n, x)
-	VMOVUPS(c.F32(89), n)
-	VMINPS(x, n, x)
+	if bounded {
+		VMOVUPS(c.F32(89), n)
+		VMINPS(x, n, x)
+	}
 	VMULPS(c.F32(math.Log2E), x, n)
 	c.Round(n)
 	VFNMADD231PS(c.F32(0.693359375), n, x)
@@ -67,6 +72,10 @@ func Exp(c *Constants, x reg.VecVirtual) {
 	VMULPS(x, x, half)
 	VFMADD213PS(x, half, p)
 	VADDPS(c.F32(1), p, p)
+	if c.Lanes == 16 { // one rounding too
+		VSCALEFPS(n, p, x)
+		return
+	}
 	VCVTPS2DQ(n, n)
 	VPSRAD(Imm(1), n, half)
 	VPSUBD(half, n, n)
