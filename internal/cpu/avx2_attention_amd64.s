@@ -452,267 +452,48 @@ TEXT ·softmaxStrip6(SB), NOSPLIT, $0-24
 	MOVQ         s+0(FP), AX
 	MOVQ         state+16(FP), CX
 	VBROADCASTSS scale+8(FP), Y0
-	XORQ         DX, DX
+	MOVQ         AX, DX
+	XORQ         BX, BX
 
-row:
-	VMULPS       (AX), Y0, Y1
-	VMULPS       32(AX), Y0, Y2
-	VMULPS       64(AX), Y0, Y3
-	VMULPS       96(AX), Y0, Y4
-	VMULPS       128(AX), Y0, Y5
-	VMULPS       160(AX), Y0, Y6
-	VMULPS       192(AX), Y0, Y7
-	VMULPS       224(AX), Y0, Y8
-	VMOVAPS      Y1, Y9
-	VMAXPS       Y2, Y9, Y9
-	VMAXPS       Y3, Y9, Y9
-	VMAXPS       Y4, Y9, Y9
-	VMAXPS       Y5, Y9, Y9
-	VMAXPS       Y6, Y9, Y9
-	VMAXPS       Y7, Y9, Y9
-	VMAXPS       Y8, Y9, Y9
-	VPERM2F128   $0x01, Y9, Y9, Y10
-	VMAXPS       Y10, Y9, Y9
-	VPERMILPS    $0x4e, Y9, Y10
-	VMAXPS       Y10, Y9, Y9
-	VPERMILPS    $0xb1, Y9, Y10
-	VMAXPS       Y10, Y9, Y9
-	VBROADCASTSS (CX)(DX*4), Y10
-	VMAXPS       Y10, Y9, Y9
-	VMOVSS       X9, 96(CX)(DX*4)
-	VBROADCASTSS X9, Y9
-	VMAXPS       attentionConstants6x16<>+0(SB), Y9, Y9
-	VSUBPS       Y9, Y1, Y1
-	VMOVUPS      attentionConstants6x16<>+32(SB), Y10
-	VMAXPS       Y1, Y10, Y1
-	VMULPS       attentionConstants6x16<>+64(SB), Y1, Y10
-	VROUNDPS     $0x08, Y10, Y10
-	VFNMADD231PS attentionConstants6x16<>+96(SB), Y10, Y1
-	VFNMADD231PS attentionConstants6x16<>+128(SB), Y10, Y1
-	VMOVUPS      attentionConstants6x16<>+160(SB), Y11
-	VFMADD213PS  attentionConstants6x16<>+192(SB), Y1, Y11
-	VFMADD213PS  attentionConstants6x16<>+224(SB), Y1, Y11
-	VFMADD213PS  attentionConstants6x16<>+256(SB), Y1, Y11
-	VFMADD213PS  attentionConstants6x16<>+288(SB), Y1, Y11
-	VFMADD213PS  attentionConstants6x16<>+320(SB), Y1, Y11
-	VMULPS       Y1, Y1, Y12
-	VFMADD213PS  Y1, Y12, Y11
-	VADDPS       attentionConstants6x16<>+352(SB), Y11, Y11
-	VCVTPS2DQ    Y10, Y10
-	VPSRAD       $0x01, Y10, Y12
-	VPSUBD       Y12, Y10, Y10
-	VPADDD       attentionConstants6x16<>+384(SB), Y12, Y12
-	VPSLLD       $0x17, Y12, Y12
-	VPADDD       attentionConstants6x16<>+384(SB), Y10, Y10
-	VPSLLD       $0x17, Y10, Y10
-	VMULPS       Y12, Y11, Y11
-	VMULPS       Y10, Y11, Y1
-	VMOVUPS      Y1, (AX)
-	VSUBPS       Y9, Y2, Y2
-	VMOVUPS      attentionConstants6x16<>+32(SB), Y10
-	VMAXPS       Y2, Y10, Y2
-	VMULPS       attentionConstants6x16<>+64(SB), Y2, Y10
-	VROUNDPS     $0x08, Y10, Y10
-	VFNMADD231PS attentionConstants6x16<>+96(SB), Y10, Y2
-	VFNMADD231PS attentionConstants6x16<>+128(SB), Y10, Y2
-	VMOVUPS      attentionConstants6x16<>+160(SB), Y11
-	VFMADD213PS  attentionConstants6x16<>+192(SB), Y2, Y11
-	VFMADD213PS  attentionConstants6x16<>+224(SB), Y2, Y11
-	VFMADD213PS  attentionConstants6x16<>+256(SB), Y2, Y11
-	VFMADD213PS  attentionConstants6x16<>+288(SB), Y2, Y11
-	VFMADD213PS  attentionConstants6x16<>+320(SB), Y2, Y11
-	VMULPS       Y2, Y2, Y12
-	VFMADD213PS  Y2, Y12, Y11
-	VADDPS       attentionConstants6x16<>+352(SB), Y11, Y11
-	VCVTPS2DQ    Y10, Y10
-	VPSRAD       $0x01, Y10, Y12
-	VPSUBD       Y12, Y10, Y10
-	VPADDD       attentionConstants6x16<>+384(SB), Y12, Y12
-	VPSLLD       $0x17, Y12, Y12
-	VPADDD       attentionConstants6x16<>+384(SB), Y10, Y10
-	VPSLLD       $0x17, Y10, Y10
-	VMULPS       Y12, Y11, Y11
-	VMULPS       Y10, Y11, Y2
-	VMOVUPS      Y2, 32(AX)
-	VSUBPS       Y9, Y3, Y3
-	VMOVUPS      attentionConstants6x16<>+32(SB), Y10
-	VMAXPS       Y3, Y10, Y3
-	VMULPS       attentionConstants6x16<>+64(SB), Y3, Y10
-	VROUNDPS     $0x08, Y10, Y10
-	VFNMADD231PS attentionConstants6x16<>+96(SB), Y10, Y3
-	VFNMADD231PS attentionConstants6x16<>+128(SB), Y10, Y3
-	VMOVUPS      attentionConstants6x16<>+160(SB), Y11
-	VFMADD213PS  attentionConstants6x16<>+192(SB), Y3, Y11
-	VFMADD213PS  attentionConstants6x16<>+224(SB), Y3, Y11
-	VFMADD213PS  attentionConstants6x16<>+256(SB), Y3, Y11
-	VFMADD213PS  attentionConstants6x16<>+288(SB), Y3, Y11
-	VFMADD213PS  attentionConstants6x16<>+320(SB), Y3, Y11
-	VMULPS       Y3, Y3, Y12
-	VFMADD213PS  Y3, Y12, Y11
-	VADDPS       attentionConstants6x16<>+352(SB), Y11, Y11
-	VCVTPS2DQ    Y10, Y10
-	VPSRAD       $0x01, Y10, Y12
-	VPSUBD       Y12, Y10, Y10
-	VPADDD       attentionConstants6x16<>+384(SB), Y12, Y12
-	VPSLLD       $0x17, Y12, Y12
-	VPADDD       attentionConstants6x16<>+384(SB), Y10, Y10
-	VPSLLD       $0x17, Y10, Y10
-	VMULPS       Y12, Y11, Y11
-	VMULPS       Y10, Y11, Y3
-	VMOVUPS      Y3, 64(AX)
-	VSUBPS       Y9, Y4, Y4
-	VMOVUPS      attentionConstants6x16<>+32(SB), Y10
-	VMAXPS       Y4, Y10, Y4
-	VMULPS       attentionConstants6x16<>+64(SB), Y4, Y10
-	VROUNDPS     $0x08, Y10, Y10
-	VFNMADD231PS attentionConstants6x16<>+96(SB), Y10, Y4
-	VFNMADD231PS attentionConstants6x16<>+128(SB), Y10, Y4
-	VMOVUPS      attentionConstants6x16<>+160(SB), Y11
-	VFMADD213PS  attentionConstants6x16<>+192(SB), Y4, Y11
-	VFMADD213PS  attentionConstants6x16<>+224(SB), Y4, Y11
-	VFMADD213PS  attentionConstants6x16<>+256(SB), Y4, Y11
-	VFMADD213PS  attentionConstants6x16<>+288(SB), Y4, Y11
-	VFMADD213PS  attentionConstants6x16<>+320(SB), Y4, Y11
-	VMULPS       Y4, Y4, Y12
-	VFMADD213PS  Y4, Y12, Y11
-	VADDPS       attentionConstants6x16<>+352(SB), Y11, Y11
-	VCVTPS2DQ    Y10, Y10
-	VPSRAD       $0x01, Y10, Y12
-	VPSUBD       Y12, Y10, Y10
-	VPADDD       attentionConstants6x16<>+384(SB), Y12, Y12
-	VPSLLD       $0x17, Y12, Y12
-	VPADDD       attentionConstants6x16<>+384(SB), Y10, Y10
-	VPSLLD       $0x17, Y10, Y10
-	VMULPS       Y12, Y11, Y11
-	VMULPS       Y10, Y11, Y4
-	VMOVUPS      Y4, 96(AX)
-	VSUBPS       Y9, Y5, Y5
-	VMOVUPS      attentionConstants6x16<>+32(SB), Y10
-	VMAXPS       Y5, Y10, Y5
-	VMULPS       attentionConstants6x16<>+64(SB), Y5, Y10
-	VROUNDPS     $0x08, Y10, Y10
-	VFNMADD231PS attentionConstants6x16<>+96(SB), Y10, Y5
-	VFNMADD231PS attentionConstants6x16<>+128(SB), Y10, Y5
-	VMOVUPS      attentionConstants6x16<>+160(SB), Y11
-	VFMADD213PS  attentionConstants6x16<>+192(SB), Y5, Y11
-	VFMADD213PS  attentionConstants6x16<>+224(SB), Y5, Y11
-	VFMADD213PS  attentionConstants6x16<>+256(SB), Y5, Y11
-	VFMADD213PS  attentionConstants6x16<>+288(SB), Y5, Y11
-	VFMADD213PS  attentionConstants6x16<>+320(SB), Y5, Y11
-	VMULPS       Y5, Y5, Y12
-	VFMADD213PS  Y5, Y12, Y11
-	VADDPS       attentionConstants6x16<>+352(SB), Y11, Y11
-	VCVTPS2DQ    Y10, Y10
-	VPSRAD       $0x01, Y10, Y12
-	VPSUBD       Y12, Y10, Y10
-	VPADDD       attentionConstants6x16<>+384(SB), Y12, Y12
-	VPSLLD       $0x17, Y12, Y12
-	VPADDD       attentionConstants6x16<>+384(SB), Y10, Y10
-	VPSLLD       $0x17, Y10, Y10
-	VMULPS       Y12, Y11, Y11
-	VMULPS       Y10, Y11, Y5
-	VMOVUPS      Y5, 128(AX)
-	VSUBPS       Y9, Y6, Y6
-	VMOVUPS      attentionConstants6x16<>+32(SB), Y10
-	VMAXPS       Y6, Y10, Y6
-	VMULPS       attentionConstants6x16<>+64(SB), Y6, Y10
-	VROUNDPS     $0x08, Y10, Y10
-	VFNMADD231PS attentionConstants6x16<>+96(SB), Y10, Y6
-	VFNMADD231PS attentionConstants6x16<>+128(SB), Y10, Y6
-	VMOVUPS      attentionConstants6x16<>+160(SB), Y11
-	VFMADD213PS  attentionConstants6x16<>+192(SB), Y6, Y11
-	VFMADD213PS  attentionConstants6x16<>+224(SB), Y6, Y11
-	VFMADD213PS  attentionConstants6x16<>+256(SB), Y6, Y11
-	VFMADD213PS  attentionConstants6x16<>+288(SB), Y6, Y11
-	VFMADD213PS  attentionConstants6x16<>+320(SB), Y6, Y11
-	VMULPS       Y6, Y6, Y12
-	VFMADD213PS  Y6, Y12, Y11
-	VADDPS       attentionConstants6x16<>+352(SB), Y11, Y11
-	VCVTPS2DQ    Y10, Y10
-	VPSRAD       $0x01, Y10, Y12
-	VPSUBD       Y12, Y10, Y10
-	VPADDD       attentionConstants6x16<>+384(SB), Y12, Y12
-	VPSLLD       $0x17, Y12, Y12
-	VPADDD       attentionConstants6x16<>+384(SB), Y10, Y10
-	VPSLLD       $0x17, Y10, Y10
-	VMULPS       Y12, Y11, Y11
-	VMULPS       Y10, Y11, Y6
-	VMOVUPS      Y6, 160(AX)
-	VSUBPS       Y9, Y7, Y7
-	VMOVUPS      attentionConstants6x16<>+32(SB), Y10
-	VMAXPS       Y7, Y10, Y7
-	VMULPS       attentionConstants6x16<>+64(SB), Y7, Y10
-	VROUNDPS     $0x08, Y10, Y10
-	VFNMADD231PS attentionConstants6x16<>+96(SB), Y10, Y7
-	VFNMADD231PS attentionConstants6x16<>+128(SB), Y10, Y7
-	VMOVUPS      attentionConstants6x16<>+160(SB), Y11
-	VFMADD213PS  attentionConstants6x16<>+192(SB), Y7, Y11
-	VFMADD213PS  attentionConstants6x16<>+224(SB), Y7, Y11
-	VFMADD213PS  attentionConstants6x16<>+256(SB), Y7, Y11
-	VFMADD213PS  attentionConstants6x16<>+288(SB), Y7, Y11
-	VFMADD213PS  attentionConstants6x16<>+320(SB), Y7, Y11
-	VMULPS       Y7, Y7, Y12
-	VFMADD213PS  Y7, Y12, Y11
-	VADDPS       attentionConstants6x16<>+352(SB), Y11, Y11
-	VCVTPS2DQ    Y10, Y10
-	VPSRAD       $0x01, Y10, Y12
-	VPSUBD       Y12, Y10, Y10
-	VPADDD       attentionConstants6x16<>+384(SB), Y12, Y12
-	VPSLLD       $0x17, Y12, Y12
-	VPADDD       attentionConstants6x16<>+384(SB), Y10, Y10
-	VPSLLD       $0x17, Y10, Y10
-	VMULPS       Y12, Y11, Y11
-	VMULPS       Y10, Y11, Y7
-	VMOVUPS      Y7, 192(AX)
-	VSUBPS       Y9, Y8, Y8
-	VMOVUPS      attentionConstants6x16<>+32(SB), Y9
-	VMAXPS       Y8, Y9, Y8
-	VMULPS       attentionConstants6x16<>+64(SB), Y8, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VFNMADD231PS attentionConstants6x16<>+96(SB), Y9, Y8
-	VFNMADD231PS attentionConstants6x16<>+128(SB), Y9, Y8
-	VMOVUPS      attentionConstants6x16<>+160(SB), Y10
-	VFMADD213PS  attentionConstants6x16<>+192(SB), Y8, Y10
-	VFMADD213PS  attentionConstants6x16<>+224(SB), Y8, Y10
-	VFMADD213PS  attentionConstants6x16<>+256(SB), Y8, Y10
-	VFMADD213PS  attentionConstants6x16<>+288(SB), Y8, Y10
-	VFMADD213PS  attentionConstants6x16<>+320(SB), Y8, Y10
-	VMULPS       Y8, Y8, Y11
-	VFMADD213PS  Y8, Y11, Y10
-	VADDPS       attentionConstants6x16<>+352(SB), Y10, Y10
-	VCVTPS2DQ    Y9, Y9
-	VPSRAD       $0x01, Y9, Y11
-	VPSUBD       Y11, Y9, Y9
-	VPADDD       attentionConstants6x16<>+384(SB), Y11, Y11
-	VPSLLD       $0x17, Y11, Y11
-	VPADDD       attentionConstants6x16<>+384(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y11, Y10, Y10
-	VMULPS       Y9, Y10, Y8
-	VMOVUPS      Y8, 224(AX)
+max:
+	VMULPS       (DX), Y0, Y1
+	VMULPS       32(DX), Y0, Y2
+	VMULPS       64(DX), Y0, Y3
+	VMULPS       96(DX), Y0, Y4
+	VMULPS       128(DX), Y0, Y5
+	VMULPS       160(DX), Y0, Y6
+	VMULPS       192(DX), Y0, Y7
+	VMULPS       224(DX), Y0, Y8
 	VMOVAPS      Y1, Y1
-	VADDPS       Y2, Y1, Y1
-	VADDPS       Y3, Y1, Y1
-	VADDPS       Y4, Y1, Y1
-	VADDPS       Y5, Y1, Y1
-	VADDPS       Y6, Y1, Y1
-	VADDPS       Y7, Y1, Y1
-	VADDPS       Y8, Y1, Y1
+	VMAXPS       Y2, Y1, Y1
+	VMAXPS       Y3, Y1, Y1
+	VMAXPS       Y4, Y1, Y1
+	VMAXPS       Y5, Y1, Y1
+	VMAXPS       Y6, Y1, Y1
+	VMAXPS       Y7, Y1, Y1
+	VMAXPS       Y8, Y1, Y1
 	VPERM2F128   $0x01, Y1, Y1, Y2
-	VADDPS       Y2, Y1, Y1
+	VMAXPS       Y2, Y1, Y1
 	VPERMILPS    $0x4e, Y1, Y2
-	VADDPS       Y2, Y1, Y1
+	VMAXPS       Y2, Y1, Y1
 	VPERMILPS    $0xb1, Y1, Y2
-	VADDPS       Y2, Y1, Y1
-	VMOVSS       X1, 128(CX)(DX*4)
-	ADDQ         $0x00000100, AX
-	INCQ         DX
-	CMPQ         DX, $0x06
-	JNE          row
-	VMOVUPS      96(CX), Y0
-	VMOVUPS      (CX), Y1
-	VMAXPS       attentionConstants6x16<>+0(SB), Y0, Y9
-	VSUBPS       Y9, Y1, Y1
+	VMAXPS       Y2, Y1, Y1
+	VBROADCASTSS (CX)(BX*4), Y2
+	VMAXPS       Y2, Y1, Y1
+	VMOVSS       X1, 96(CX)(BX*4)
+	ADDQ         $0x00000100, DX
+	INCQ         BX
+	CMPQ         BX, $0x06
+	JNE          max
+	VMOVUPS      attentionConstants6x16<>+0(SB), Y9
+	MOVQ         AX, DX
+	XORQ         BX, BX
+
+power:
+	VBROADCASTSS 96(CX)(BX*4), Y10
+	VMAXPS       Y9, Y10, Y10
+	VMULPS       (DX), Y0, Y1
+	VSUBPS       Y10, Y1, Y1
 	VMOVUPS      attentionConstants6x16<>+32(SB), Y2
 	VMAXPS       Y1, Y2, Y1
 	VMULPS       attentionConstants6x16<>+64(SB), Y1, Y2
@@ -737,12 +518,264 @@ row:
 	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y4, Y3, Y3
 	VMULPS       Y2, Y3, Y1
-	VMOVUPS      Y0, (CX)
-	VMOVUPS      32(CX), Y0
-	VMULPS       Y1, Y0, Y0
-	VADDPS       128(CX), Y0, Y0
-	VMOVUPS      Y0, 32(CX)
-	VMOVUPS      Y1, 64(CX)
+	VMOVUPS      Y1, (DX)
+	VMULPS       32(DX), Y0, Y2
+	VSUBPS       Y10, Y2, Y2
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y1
+	VMAXPS       Y2, Y1, Y2
+	VMULPS       attentionConstants6x16<>+64(SB), Y2, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VFNMADD231PS attentionConstants6x16<>+96(SB), Y1, Y2
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y1, Y2
+	VMOVUPS      attentionConstants6x16<>+160(SB), Y3
+	VFMADD213PS  attentionConstants6x16<>+192(SB), Y2, Y3
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y2, Y3
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y2, Y3
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y2, Y3
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y2, Y3
+	VMULPS       Y2, Y2, Y4
+	VFMADD213PS  Y2, Y4, Y3
+	VADDPS       attentionConstants6x16<>+352(SB), Y3, Y3
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y4
+	VPSUBD       Y4, Y1, Y1
+	VPADDD       attentionConstants6x16<>+384(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       attentionConstants6x16<>+384(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y4, Y3, Y3
+	VMULPS       Y1, Y3, Y2
+	VMOVUPS      Y2, 32(DX)
+	VMULPS       64(DX), Y0, Y3
+	VSUBPS       Y10, Y3, Y3
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y1
+	VMAXPS       Y3, Y1, Y3
+	VMULPS       attentionConstants6x16<>+64(SB), Y3, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VFNMADD231PS attentionConstants6x16<>+96(SB), Y1, Y3
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y1, Y3
+	VMOVUPS      attentionConstants6x16<>+160(SB), Y2
+	VFMADD213PS  attentionConstants6x16<>+192(SB), Y3, Y2
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y3, Y2
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y3, Y2
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y3, Y2
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y3, Y2
+	VMULPS       Y3, Y3, Y4
+	VFMADD213PS  Y3, Y4, Y2
+	VADDPS       attentionConstants6x16<>+352(SB), Y2, Y2
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y4
+	VPSUBD       Y4, Y1, Y1
+	VPADDD       attentionConstants6x16<>+384(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       attentionConstants6x16<>+384(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y1, Y2, Y3
+	VMOVUPS      Y3, 64(DX)
+	VMULPS       96(DX), Y0, Y4
+	VSUBPS       Y10, Y4, Y4
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y1
+	VMAXPS       Y4, Y1, Y4
+	VMULPS       attentionConstants6x16<>+64(SB), Y4, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VFNMADD231PS attentionConstants6x16<>+96(SB), Y1, Y4
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y1, Y4
+	VMOVUPS      attentionConstants6x16<>+160(SB), Y2
+	VFMADD213PS  attentionConstants6x16<>+192(SB), Y4, Y2
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y4, Y2
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y4, Y2
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y4, Y2
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y4, Y2
+	VMULPS       Y4, Y4, Y3
+	VFMADD213PS  Y4, Y3, Y2
+	VADDPS       attentionConstants6x16<>+352(SB), Y2, Y2
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y3
+	VPSUBD       Y3, Y1, Y1
+	VPADDD       attentionConstants6x16<>+384(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       attentionConstants6x16<>+384(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y3, Y2, Y2
+	VMULPS       Y1, Y2, Y4
+	VMOVUPS      Y4, 96(DX)
+	VMULPS       128(DX), Y0, Y5
+	VSUBPS       Y10, Y5, Y5
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y1
+	VMAXPS       Y5, Y1, Y5
+	VMULPS       attentionConstants6x16<>+64(SB), Y5, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VFNMADD231PS attentionConstants6x16<>+96(SB), Y1, Y5
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y1, Y5
+	VMOVUPS      attentionConstants6x16<>+160(SB), Y2
+	VFMADD213PS  attentionConstants6x16<>+192(SB), Y5, Y2
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y5, Y2
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y5, Y2
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y5, Y2
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y5, Y2
+	VMULPS       Y5, Y5, Y3
+	VFMADD213PS  Y5, Y3, Y2
+	VADDPS       attentionConstants6x16<>+352(SB), Y2, Y2
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y3
+	VPSUBD       Y3, Y1, Y1
+	VPADDD       attentionConstants6x16<>+384(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       attentionConstants6x16<>+384(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y3, Y2, Y2
+	VMULPS       Y1, Y2, Y5
+	VMOVUPS      Y5, 128(DX)
+	VMULPS       160(DX), Y0, Y6
+	VSUBPS       Y10, Y6, Y6
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y1
+	VMAXPS       Y6, Y1, Y6
+	VMULPS       attentionConstants6x16<>+64(SB), Y6, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VFNMADD231PS attentionConstants6x16<>+96(SB), Y1, Y6
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y1, Y6
+	VMOVUPS      attentionConstants6x16<>+160(SB), Y2
+	VFMADD213PS  attentionConstants6x16<>+192(SB), Y6, Y2
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y6, Y2
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y6, Y2
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y6, Y2
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y6, Y2
+	VMULPS       Y6, Y6, Y3
+	VFMADD213PS  Y6, Y3, Y2
+	VADDPS       attentionConstants6x16<>+352(SB), Y2, Y2
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y3
+	VPSUBD       Y3, Y1, Y1
+	VPADDD       attentionConstants6x16<>+384(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       attentionConstants6x16<>+384(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y3, Y2, Y2
+	VMULPS       Y1, Y2, Y6
+	VMOVUPS      Y6, 160(DX)
+	VMULPS       192(DX), Y0, Y7
+	VSUBPS       Y10, Y7, Y7
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y1
+	VMAXPS       Y7, Y1, Y7
+	VMULPS       attentionConstants6x16<>+64(SB), Y7, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VFNMADD231PS attentionConstants6x16<>+96(SB), Y1, Y7
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y1, Y7
+	VMOVUPS      attentionConstants6x16<>+160(SB), Y2
+	VFMADD213PS  attentionConstants6x16<>+192(SB), Y7, Y2
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y7, Y2
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y7, Y2
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y7, Y2
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y7, Y2
+	VMULPS       Y7, Y7, Y3
+	VFMADD213PS  Y7, Y3, Y2
+	VADDPS       attentionConstants6x16<>+352(SB), Y2, Y2
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y3
+	VPSUBD       Y3, Y1, Y1
+	VPADDD       attentionConstants6x16<>+384(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       attentionConstants6x16<>+384(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y3, Y2, Y2
+	VMULPS       Y1, Y2, Y7
+	VMOVUPS      Y7, 192(DX)
+	VMULPS       224(DX), Y0, Y8
+	VSUBPS       Y10, Y8, Y8
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y1
+	VMAXPS       Y8, Y1, Y8
+	VMULPS       attentionConstants6x16<>+64(SB), Y8, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VFNMADD231PS attentionConstants6x16<>+96(SB), Y1, Y8
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y1, Y8
+	VMOVUPS      attentionConstants6x16<>+160(SB), Y2
+	VFMADD213PS  attentionConstants6x16<>+192(SB), Y8, Y2
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y8, Y2
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y8, Y2
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y8, Y2
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y8, Y2
+	VMULPS       Y8, Y8, Y3
+	VFMADD213PS  Y8, Y3, Y2
+	VADDPS       attentionConstants6x16<>+352(SB), Y2, Y2
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y3
+	VPSUBD       Y3, Y1, Y1
+	VPADDD       attentionConstants6x16<>+384(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       attentionConstants6x16<>+384(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y3, Y2, Y2
+	VMULPS       Y1, Y2, Y8
+	VMOVUPS      Y8, 224(DX)
+	ADDQ         $0x00000100, DX
+	INCQ         BX
+	CMPQ         BX, $0x06
+	JNE          power
+	VMOVUPS      96(CX), Y1
+	VMOVUPS      (CX), Y0
+	VMAXPS       Y9, Y1, Y10
+	VSUBPS       Y10, Y0, Y0
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMULPS       attentionConstants6x16<>+64(SB), Y0, Y2
+	VROUNDPS     $0x08, Y2, Y2
+	VFNMADD231PS attentionConstants6x16<>+96(SB), Y2, Y0
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y2, Y0
+	VMOVUPS      attentionConstants6x16<>+160(SB), Y3
+	VFMADD213PS  attentionConstants6x16<>+192(SB), Y0, Y3
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y0, Y3
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y0, Y3
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y0, Y3
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y0, Y3
+	VMULPS       Y0, Y0, Y4
+	VFMADD213PS  Y0, Y4, Y3
+	VADDPS       attentionConstants6x16<>+352(SB), Y3, Y3
+	VCVTPS2DQ    Y2, Y2
+	VPSRAD       $0x01, Y2, Y4
+	VPSUBD       Y4, Y2, Y2
+	VPADDD       attentionConstants6x16<>+384(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       attentionConstants6x16<>+384(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y4, Y3, Y3
+	VMULPS       Y2, Y3, Y0
+	VMOVUPS      Y1, (CX)
+	VMOVUPS      Y0, 64(CX)
+	MOVQ         AX, DX
+	XORQ         BX, BX
+
+sum:
+	VMOVUPS    (DX), Y1
+	VMOVUPS    32(DX), Y2
+	VMOVUPS    64(DX), Y3
+	VMOVUPS    96(DX), Y4
+	VMOVUPS    128(DX), Y5
+	VMOVUPS    160(DX), Y6
+	VMOVUPS    192(DX), Y7
+	VMOVUPS    224(DX), Y8
+	VMOVAPS    Y1, Y1
+	VADDPS     Y2, Y1, Y1
+	VADDPS     Y3, Y1, Y1
+	VADDPS     Y4, Y1, Y1
+	VADDPS     Y5, Y1, Y1
+	VADDPS     Y6, Y1, Y1
+	VADDPS     Y7, Y1, Y1
+	VADDPS     Y8, Y1, Y1
+	VPERM2F128 $0x01, Y1, Y1, Y2
+	VADDPS     Y2, Y1, Y1
+	VPERMILPS  $0x4e, Y1, Y2
+	VADDPS     Y2, Y1, Y1
+	VPERMILPS  $0xb1, Y1, Y2
+	VADDPS     Y2, Y1, Y1
+	VMOVSS     X1, 128(CX)(BX*4)
+	ADDQ       $0x00000100, DX
+	INCQ       BX
+	CMPQ       BX, $0x06
+	JNE        sum
+	VMULPS     32(CX), Y0, Y1
+	VADDPS     128(CX), Y1, Y1
+	VMOVUPS    Y1, 32(CX)
 	VZEROUPPER
 	RET
 

@@ -783,113 +783,173 @@ store:
 	RET
 
 // func softmaxStrip12(s *float32, scale float32, state *float32)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·softmaxStrip12(SB), NOSPLIT, $0-24
 	MOVQ         s+0(FP), AX
 	MOVQ         state+16(FP), CX
 	VBROADCASTSS scale+8(FP), Z0
-	XORQ         DX, DX
+	MOVQ         AX, DX
+	XORQ         BX, BX
 
-row:
-	VMULPS        (AX), Z0, Z1
-	VMULPS        64(AX), Z0, Z2
-	VMULPS        128(AX), Z0, Z3
-	VMULPS        192(AX), Z0, Z4
-	VEXTRACTF32X8 $0x01, Z1, Y6
-	VMOVAPS       Y1, Y5
-	VMAXPS        Y6, Y5, Y5
-	VEXTRACTF32X8 $0x01, Z2, Y6
-	VMAXPS        Y2, Y5, Y5
-	VMAXPS        Y6, Y5, Y5
-	VEXTRACTF32X8 $0x01, Z3, Y6
-	VMAXPS        Y3, Y5, Y5
-	VMAXPS        Y6, Y5, Y5
-	VEXTRACTF32X8 $0x01, Z4, Y6
-	VMAXPS        Y4, Y5, Y5
-	VMAXPS        Y6, Y5, Y5
-	VPERM2F128    $0x01, Y5, Y5, Y6
-	VMAXPS        Y6, Y5, Y5
-	VPERMILPS     $0x4e, Y5, Y6
-	VMAXPS        Y6, Y5, Y5
-	VPERMILPS     $0xb1, Y5, Y6
-	VMAXPS        Y6, Y5, Y5
-	VBROADCASTSS  (CX)(DX*4), Y6
-	VMAXPS        Y6, Y5, Y5
-	VMOVSS        X5, 192(CX)(DX*4)
-	VBROADCASTSS  X5, Z5
-	VMAXPS        attentionConstants12x32<>+0(SB), Z5, Z5
-	VSUBPS        Z5, Z1, Z1
-	VMOVUPS       attentionConstants12x32<>+64(SB), Z6
-	VMAXPS        Z1, Z6, Z1
-	VMULPS        attentionConstants12x32<>+128(SB), Z1, Z6
-	VRNDSCALEPS   $0x08, Z6, Z6
-	VFNMADD231PS  attentionConstants12x32<>+192(SB), Z6, Z1
-	VFNMADD231PS  attentionConstants12x32<>+256(SB), Z6, Z1
-	VMOVUPS       attentionConstants12x32<>+320(SB), Z7
-	VFMADD213PS   attentionConstants12x32<>+384(SB), Z1, Z7
-	VFMADD213PS   attentionConstants12x32<>+448(SB), Z1, Z7
-	VFMADD213PS   attentionConstants12x32<>+512(SB), Z1, Z7
-	VFMADD213PS   attentionConstants12x32<>+576(SB), Z1, Z7
-	VFMADD213PS   attentionConstants12x32<>+640(SB), Z1, Z7
-	VMULPS        Z1, Z1, Z8
-	VFMADD213PS   Z1, Z8, Z7
-	VADDPS        attentionConstants12x32<>+704(SB), Z7, Z7
-	VSCALEFPS     Z6, Z7, Z1
-	VMOVUPS       Z1, (AX)
-	VSUBPS        Z5, Z2, Z2
-	VMOVUPS       attentionConstants12x32<>+64(SB), Z6
-	VMAXPS        Z2, Z6, Z2
-	VMULPS        attentionConstants12x32<>+128(SB), Z2, Z6
-	VRNDSCALEPS   $0x08, Z6, Z6
-	VFNMADD231PS  attentionConstants12x32<>+192(SB), Z6, Z2
-	VFNMADD231PS  attentionConstants12x32<>+256(SB), Z6, Z2
-	VMOVUPS       attentionConstants12x32<>+320(SB), Z7
-	VFMADD213PS   attentionConstants12x32<>+384(SB), Z2, Z7
-	VFMADD213PS   attentionConstants12x32<>+448(SB), Z2, Z7
-	VFMADD213PS   attentionConstants12x32<>+512(SB), Z2, Z7
-	VFMADD213PS   attentionConstants12x32<>+576(SB), Z2, Z7
-	VFMADD213PS   attentionConstants12x32<>+640(SB), Z2, Z7
-	VMULPS        Z2, Z2, Z8
-	VFMADD213PS   Z2, Z8, Z7
-	VADDPS        attentionConstants12x32<>+704(SB), Z7, Z7
-	VSCALEFPS     Z6, Z7, Z2
-	VMOVUPS       Z2, 64(AX)
-	VSUBPS        Z5, Z3, Z3
-	VMOVUPS       attentionConstants12x32<>+64(SB), Z6
-	VMAXPS        Z3, Z6, Z3
-	VMULPS        attentionConstants12x32<>+128(SB), Z3, Z6
-	VRNDSCALEPS   $0x08, Z6, Z6
-	VFNMADD231PS  attentionConstants12x32<>+192(SB), Z6, Z3
-	VFNMADD231PS  attentionConstants12x32<>+256(SB), Z6, Z3
-	VMOVUPS       attentionConstants12x32<>+320(SB), Z7
-	VFMADD213PS   attentionConstants12x32<>+384(SB), Z3, Z7
-	VFMADD213PS   attentionConstants12x32<>+448(SB), Z3, Z7
-	VFMADD213PS   attentionConstants12x32<>+512(SB), Z3, Z7
-	VFMADD213PS   attentionConstants12x32<>+576(SB), Z3, Z7
-	VFMADD213PS   attentionConstants12x32<>+640(SB), Z3, Z7
-	VMULPS        Z3, Z3, Z8
-	VFMADD213PS   Z3, Z8, Z7
-	VADDPS        attentionConstants12x32<>+704(SB), Z7, Z7
-	VSCALEFPS     Z6, Z7, Z3
-	VMOVUPS       Z3, 128(AX)
-	VSUBPS        Z5, Z4, Z4
-	VMOVUPS       attentionConstants12x32<>+64(SB), Z5
-	VMAXPS        Z4, Z5, Z4
-	VMULPS        attentionConstants12x32<>+128(SB), Z4, Z5
-	VRNDSCALEPS   $0x08, Z5, Z5
-	VFNMADD231PS  attentionConstants12x32<>+192(SB), Z5, Z4
-	VFNMADD231PS  attentionConstants12x32<>+256(SB), Z5, Z4
-	VMOVUPS       attentionConstants12x32<>+320(SB), Z6
-	VFMADD213PS   attentionConstants12x32<>+384(SB), Z4, Z6
-	VFMADD213PS   attentionConstants12x32<>+448(SB), Z4, Z6
-	VFMADD213PS   attentionConstants12x32<>+512(SB), Z4, Z6
-	VFMADD213PS   attentionConstants12x32<>+576(SB), Z4, Z6
-	VFMADD213PS   attentionConstants12x32<>+640(SB), Z4, Z6
-	VMULPS        Z4, Z4, Z7
-	VFMADD213PS   Z4, Z7, Z6
-	VADDPS        attentionConstants12x32<>+704(SB), Z6, Z6
-	VSCALEFPS     Z5, Z6, Z4
-	VMOVUPS       Z4, 192(AX)
+max:
+	VMULPS        (DX), Z0, Z1
+	VMULPS        64(DX), Z0, Z2
+	VMULPS        128(DX), Z0, Z3
+	VMULPS        192(DX), Z0, Z4
+	VEXTRACTF32X8 $0x01, Z1, Y5
+	VMOVAPS       Y1, Y1
+	VMAXPS        Y5, Y1, Y1
+	VEXTRACTF32X8 $0x01, Z2, Y5
+	VMAXPS        Y2, Y1, Y1
+	VMAXPS        Y5, Y1, Y1
+	VEXTRACTF32X8 $0x01, Z3, Y2
+	VMAXPS        Y3, Y1, Y1
+	VMAXPS        Y2, Y1, Y1
+	VEXTRACTF32X8 $0x01, Z4, Y2
+	VMAXPS        Y4, Y1, Y1
+	VMAXPS        Y2, Y1, Y1
+	VSHUFF32X4    $0x01, Y1, Y1, Y2
+	VMAXPS        Y2, Y1, Y1
+	VPERMILPS     $0x4e, Y1, Y2
+	VMAXPS        Y2, Y1, Y1
+	VPERMILPS     $0xb1, Y1, Y2
+	VMAXPS        Y2, Y1, Y1
+	VBROADCASTSS  (CX)(BX*4), Y2
+	VMAXPS        Y2, Y1, Y1
+	VMOVSS        X1, 192(CX)(BX*4)
+	ADDQ          $0x00000100, DX
+	INCQ          BX
+	CMPQ          BX, $0x0c
+	JNE           max
+	VMOVUPS       attentionConstants12x32<>+0(SB), Z5
+	VMOVUPS       attentionConstants12x32<>+64(SB), Z1
+	VMOVUPS       attentionConstants12x32<>+128(SB), Z6
+	VMOVUPS       attentionConstants12x32<>+192(SB), Z7
+	VMOVUPS       attentionConstants12x32<>+256(SB), Z8
+	VMOVUPS       attentionConstants12x32<>+320(SB), Z9
+	VMOVUPS       attentionConstants12x32<>+384(SB), Z10
+	VMOVUPS       attentionConstants12x32<>+448(SB), Z11
+	VMOVUPS       attentionConstants12x32<>+512(SB), Z12
+	VMOVUPS       attentionConstants12x32<>+576(SB), Z13
+	VMOVUPS       attentionConstants12x32<>+640(SB), Z14
+	VMOVUPS       attentionConstants12x32<>+704(SB), Z15
+	VMOVUPS       attentionConstants12x32<>+768(SB), Z16
+	MOVQ          AX, DX
+	XORQ          BX, BX
+
+power:
+	VBROADCASTSS 192(CX)(BX*4), Z17
+	VMAXPS       Z16, Z17, Z17
+	VMULPS       (DX), Z0, Z1
+	VSUBPS       Z17, Z1, Z1
+	VMOVUPS      Z5, Z2
+	VMAXPS       Z1, Z2, Z1
+	VMULPS       Z6, Z1, Z2
+	VRNDSCALEPS  $0x08, Z2, Z2
+	VFNMADD231PS Z8, Z2, Z1
+	VFNMADD231PS Z9, Z2, Z1
+	VMOVUPS      Z10, Z3
+	VFMADD213PS  Z11, Z1, Z3
+	VFMADD213PS  Z12, Z1, Z3
+	VFMADD213PS  Z13, Z1, Z3
+	VFMADD213PS  Z14, Z1, Z3
+	VFMADD213PS  Z15, Z1, Z3
+	VMULPS       Z1, Z1, Z4
+	VFMADD213PS  Z1, Z4, Z3
+	VADDPS       Z7, Z3, Z3
+	VSCALEFPS    Z2, Z3, Z1
+	VMOVUPS      Z1, (DX)
+	VMULPS       64(DX), Z0, Z2
+	VSUBPS       Z17, Z2, Z2
+	VMOVUPS      Z5, Z1
+	VMAXPS       Z2, Z1, Z2
+	VMULPS       Z6, Z2, Z1
+	VRNDSCALEPS  $0x08, Z1, Z1
+	VFNMADD231PS Z8, Z1, Z2
+	VFNMADD231PS Z9, Z1, Z2
+	VMOVUPS      Z10, Z3
+	VFMADD213PS  Z11, Z2, Z3
+	VFMADD213PS  Z12, Z2, Z3
+	VFMADD213PS  Z13, Z2, Z3
+	VFMADD213PS  Z14, Z2, Z3
+	VFMADD213PS  Z15, Z2, Z3
+	VMULPS       Z2, Z2, Z4
+	VFMADD213PS  Z2, Z4, Z3
+	VADDPS       Z7, Z3, Z3
+	VSCALEFPS    Z1, Z3, Z2
+	VMOVUPS      Z2, 64(DX)
+	VMULPS       128(DX), Z0, Z3
+	VSUBPS       Z17, Z3, Z3
+	VMOVUPS      Z5, Z1
+	VMAXPS       Z3, Z1, Z3
+	VMULPS       Z6, Z3, Z1
+	VRNDSCALEPS  $0x08, Z1, Z1
+	VFNMADD231PS Z8, Z1, Z3
+	VFNMADD231PS Z9, Z1, Z3
+	VMOVUPS      Z10, Z2
+	VFMADD213PS  Z11, Z3, Z2
+	VFMADD213PS  Z12, Z3, Z2
+	VFMADD213PS  Z13, Z3, Z2
+	VFMADD213PS  Z14, Z3, Z2
+	VFMADD213PS  Z15, Z3, Z2
+	VMULPS       Z3, Z3, Z4
+	VFMADD213PS  Z3, Z4, Z2
+	VADDPS       Z7, Z2, Z2
+	VSCALEFPS    Z1, Z2, Z3
+	VMOVUPS      Z3, 128(DX)
+	VMULPS       192(DX), Z0, Z4
+	VSUBPS       Z17, Z4, Z4
+	VMOVUPS      Z5, Z1
+	VMAXPS       Z4, Z1, Z4
+	VMULPS       Z6, Z4, Z1
+	VRNDSCALEPS  $0x08, Z1, Z1
+	VFNMADD231PS Z8, Z1, Z4
+	VFNMADD231PS Z9, Z1, Z4
+	VMOVUPS      Z10, Z2
+	VFMADD213PS  Z11, Z4, Z2
+	VFMADD213PS  Z12, Z4, Z2
+	VFMADD213PS  Z13, Z4, Z2
+	VFMADD213PS  Z14, Z4, Z2
+	VFMADD213PS  Z15, Z4, Z2
+	VMULPS       Z4, Z4, Z3
+	VFMADD213PS  Z4, Z3, Z2
+	VADDPS       Z7, Z2, Z2
+	VSCALEFPS    Z1, Z2, Z4
+	VMOVUPS      Z4, 192(DX)
+	ADDQ         $0x00000100, DX
+	INCQ         BX
+	CMPQ         BX, $0x0c
+	JNE          power
+	VMOVUPS      192(CX), Z1
+	VMOVUPS      (CX), Z0
+	VMAXPS       Z16, Z1, Z17
+	VSUBPS       Z17, Z0, Z0
+	VMOVUPS      Z5, Z2
+	VMAXPS       Z0, Z2, Z0
+	VMULPS       Z6, Z0, Z2
+	VRNDSCALEPS  $0x08, Z2, Z2
+	VFNMADD231PS Z8, Z2, Z0
+	VFNMADD231PS Z9, Z2, Z0
+	VMOVUPS      Z10, Z3
+	VFMADD213PS  Z11, Z0, Z3
+	VFMADD213PS  Z12, Z0, Z3
+	VFMADD213PS  Z13, Z0, Z3
+	VFMADD213PS  Z14, Z0, Z3
+	VFMADD213PS  Z15, Z0, Z3
+	VMULPS       Z0, Z0, Z4
+	VFMADD213PS  Z0, Z4, Z3
+	VADDPS       Z7, Z3, Z3
+	VSCALEFPS    Z2, Z3, Z0
+	VMOVUPS      Z1, (CX)
+	VMOVUPS      Z0, 128(CX)
+	MOVQ         AX, DX
+	XORQ         BX, BX
+
+sum:
+	VMOVUPS       (DX), Z1
+	VMOVUPS       64(DX), Z2
+	VMOVUPS       128(DX), Z3
+	VMOVUPS       192(DX), Z4
 	VEXTRACTF32X8 $0x01, Z1, Y5
 	VMOVAPS       Y1, Y1
 	VADDPS        Y5, Y1, Y1
@@ -902,43 +962,20 @@ row:
 	VEXTRACTF32X8 $0x01, Z4, Y2
 	VADDPS        Y4, Y1, Y1
 	VADDPS        Y2, Y1, Y1
-	VPERM2F128    $0x01, Y1, Y1, Y2
+	VSHUFF32X4    $0x01, Y1, Y1, Y2
 	VADDPS        Y2, Y1, Y1
 	VPERMILPS     $0x4e, Y1, Y2
 	VADDPS        Y2, Y1, Y1
 	VPERMILPS     $0xb1, Y1, Y2
 	VADDPS        Y2, Y1, Y1
-	VMOVSS        X1, 256(CX)(DX*4)
-	ADDQ          $0x00000100, AX
-	INCQ          DX
-	CMPQ          DX, $0x0c
-	JNE           row
-	VMOVUPS       192(CX), Z0
-	VMOVUPS       (CX), Z1
-	VMAXPS        attentionConstants12x32<>+0(SB), Z0, Z5
-	VSUBPS        Z5, Z1, Z1
-	VMOVUPS       attentionConstants12x32<>+64(SB), Z2
-	VMAXPS        Z1, Z2, Z1
-	VMULPS        attentionConstants12x32<>+128(SB), Z1, Z2
-	VRNDSCALEPS   $0x08, Z2, Z2
-	VFNMADD231PS  attentionConstants12x32<>+192(SB), Z2, Z1
-	VFNMADD231PS  attentionConstants12x32<>+256(SB), Z2, Z1
-	VMOVUPS       attentionConstants12x32<>+320(SB), Z3
-	VFMADD213PS   attentionConstants12x32<>+384(SB), Z1, Z3
-	VFMADD213PS   attentionConstants12x32<>+448(SB), Z1, Z3
-	VFMADD213PS   attentionConstants12x32<>+512(SB), Z1, Z3
-	VFMADD213PS   attentionConstants12x32<>+576(SB), Z1, Z3
-	VFMADD213PS   attentionConstants12x32<>+640(SB), Z1, Z3
-	VMULPS        Z1, Z1, Z4
-	VFMADD213PS   Z1, Z4, Z3
-	VADDPS        attentionConstants12x32<>+704(SB), Z3, Z3
-	VSCALEFPS     Z2, Z3, Z1
-	VMOVUPS       Z0, (CX)
-	VMOVUPS       64(CX), Z0
-	VMULPS        Z1, Z0, Z0
-	VADDPS        256(CX), Z0, Z0
-	VMOVUPS       Z0, 64(CX)
-	VMOVUPS       Z1, 128(CX)
+	VMOVSS        X1, 256(CX)(BX*4)
+	ADDQ          $0x00000100, DX
+	INCQ          BX
+	CMPQ          BX, $0x0c
+	JNE           sum
+	VMULPS        64(CX), Z0, Z1
+	VADDPS        256(CX), Z1, Z1
+	VMOVUPS       Z1, 64(CX)
 	VZEROUPPER
 	RET
 
@@ -949,7 +986,7 @@ TEXT ·hideByRow12(SB), NOSPLIT, $0-32
 	MOVQ    from+8(FP), CX
 	MOVQ    until+16(FP), DX
 	MOVQ    query+24(FP), BX
-	VMOVUPS attentionConstants12x32<>+768(SB), Z0
+	VMOVUPS attentionConstants12x32<>+832(SB), Z0
 	XORQ    SI, SI
 
 row:
@@ -992,7 +1029,7 @@ TEXT ·hideByColumn12(SB), NOSPLIT, $0-32
 	MOVQ    from+8(FP), CX
 	MOVQ    until+16(FP), DX
 	MOVQ    query+24(FP), BX
-	VMOVUPS attentionConstants12x32<>+768(SB), Z0
+	VMOVUPS attentionConstants12x32<>+832(SB), Z0
 	XORQ    SI, SI
 
 row:
@@ -1033,115 +1070,127 @@ TEXT ·slopesByRow12(SB), NOSPLIT, $0-40
 	MOVQ         lse+24(FP), DX
 	MOVQ         delta+32(FP), BX
 	VBROADCASTSS scale+16(FP), Z0
+	VMOVUPS      attentionConstants12x32<>+0(SB), Z1
+	VMOVUPS      attentionConstants12x32<>+64(SB), Z2
+	VMOVUPS      attentionConstants12x32<>+128(SB), Z3
+	VMOVUPS      attentionConstants12x32<>+192(SB), Z4
+	VMOVUPS      attentionConstants12x32<>+256(SB), Z5
+	VMOVUPS      attentionConstants12x32<>+320(SB), Z6
+	VMOVUPS      attentionConstants12x32<>+384(SB), Z7
+	VMOVUPS      attentionConstants12x32<>+448(SB), Z8
+	VMOVUPS      attentionConstants12x32<>+512(SB), Z9
+	VMOVUPS      attentionConstants12x32<>+576(SB), Z10
+	VMOVUPS      attentionConstants12x32<>+640(SB), Z11
+	VMOVUPS      attentionConstants12x32<>+704(SB), Z12
 	XORQ         SI, SI
 
 row:
-	VBROADCASTSS (DX)(SI*4), Z1
-	VBROADCASTSS (BX)(SI*4), Z2
-	VMULPS       (AX), Z0, Z3
-	VMOVUPS      (CX), Z4
-	VSUBPS       Z1, Z3, Z3
-	VSUBPS       Z2, Z4, Z4
-	VMOVUPS      attentionConstants12x32<>+64(SB), Z5
-	VMAXPS       Z3, Z5, Z3
-	VMOVUPS      attentionConstants12x32<>+832(SB), Z5
-	VMINPS       Z3, Z5, Z3
-	VMULPS       attentionConstants12x32<>+128(SB), Z3, Z5
-	VRNDSCALEPS  $0x08, Z5, Z5
-	VFNMADD231PS attentionConstants12x32<>+192(SB), Z5, Z3
-	VFNMADD231PS attentionConstants12x32<>+256(SB), Z5, Z3
-	VMOVUPS      attentionConstants12x32<>+320(SB), Z6
-	VFMADD213PS  attentionConstants12x32<>+384(SB), Z3, Z6
-	VFMADD213PS  attentionConstants12x32<>+448(SB), Z3, Z6
-	VFMADD213PS  attentionConstants12x32<>+512(SB), Z3, Z6
-	VFMADD213PS  attentionConstants12x32<>+576(SB), Z3, Z6
-	VFMADD213PS  attentionConstants12x32<>+640(SB), Z3, Z6
-	VMULPS       Z3, Z3, Z7
-	VFMADD213PS  Z3, Z7, Z6
-	VADDPS       attentionConstants12x32<>+704(SB), Z6, Z6
-	VSCALEFPS    Z5, Z6, Z3
-	VMULPS       Z3, Z4, Z4
-	VMULPS       Z0, Z4, Z4
-	VMOVUPS      Z3, (AX)
-	VMOVUPS      Z4, (CX)
-	VMULPS       64(AX), Z0, Z3
-	VMOVUPS      64(CX), Z4
-	VSUBPS       Z1, Z3, Z3
-	VSUBPS       Z2, Z4, Z4
-	VMOVUPS      attentionConstants12x32<>+64(SB), Z5
-	VMAXPS       Z3, Z5, Z3
-	VMOVUPS      attentionConstants12x32<>+832(SB), Z5
-	VMINPS       Z3, Z5, Z3
-	VMULPS       attentionConstants12x32<>+128(SB), Z3, Z5
-	VRNDSCALEPS  $0x08, Z5, Z5
-	VFNMADD231PS attentionConstants12x32<>+192(SB), Z5, Z3
-	VFNMADD231PS attentionConstants12x32<>+256(SB), Z5, Z3
-	VMOVUPS      attentionConstants12x32<>+320(SB), Z6
-	VFMADD213PS  attentionConstants12x32<>+384(SB), Z3, Z6
-	VFMADD213PS  attentionConstants12x32<>+448(SB), Z3, Z6
-	VFMADD213PS  attentionConstants12x32<>+512(SB), Z3, Z6
-	VFMADD213PS  attentionConstants12x32<>+576(SB), Z3, Z6
-	VFMADD213PS  attentionConstants12x32<>+640(SB), Z3, Z6
-	VMULPS       Z3, Z3, Z7
-	VFMADD213PS  Z3, Z7, Z6
-	VADDPS       attentionConstants12x32<>+704(SB), Z6, Z6
-	VSCALEFPS    Z5, Z6, Z3
-	VMULPS       Z3, Z4, Z4
-	VMULPS       Z0, Z4, Z4
-	VMOVUPS      Z3, 64(AX)
-	VMOVUPS      Z4, 64(CX)
-	VMULPS       128(AX), Z0, Z3
-	VMOVUPS      128(CX), Z4
-	VSUBPS       Z1, Z3, Z3
-	VSUBPS       Z2, Z4, Z4
-	VMOVUPS      attentionConstants12x32<>+64(SB), Z5
-	VMAXPS       Z3, Z5, Z3
-	VMOVUPS      attentionConstants12x32<>+832(SB), Z5
-	VMINPS       Z3, Z5, Z3
-	VMULPS       attentionConstants12x32<>+128(SB), Z3, Z5
-	VRNDSCALEPS  $0x08, Z5, Z5
-	VFNMADD231PS attentionConstants12x32<>+192(SB), Z5, Z3
-	VFNMADD231PS attentionConstants12x32<>+256(SB), Z5, Z3
-	VMOVUPS      attentionConstants12x32<>+320(SB), Z6
-	VFMADD213PS  attentionConstants12x32<>+384(SB), Z3, Z6
-	VFMADD213PS  attentionConstants12x32<>+448(SB), Z3, Z6
-	VFMADD213PS  attentionConstants12x32<>+512(SB), Z3, Z6
-	VFMADD213PS  attentionConstants12x32<>+576(SB), Z3, Z6
-	VFMADD213PS  attentionConstants12x32<>+640(SB), Z3, Z6
-	VMULPS       Z3, Z3, Z7
-	VFMADD213PS  Z3, Z7, Z6
-	VADDPS       attentionConstants12x32<>+704(SB), Z6, Z6
-	VSCALEFPS    Z5, Z6, Z3
-	VMULPS       Z3, Z4, Z4
-	VMULPS       Z0, Z4, Z4
-	VMOVUPS      Z3, 128(AX)
-	VMOVUPS      Z4, 128(CX)
-	VMULPS       192(AX), Z0, Z3
-	VMOVUPS      192(CX), Z4
-	VSUBPS       Z1, Z3, Z3
-	VSUBPS       Z2, Z4, Z4
-	VMOVUPS      attentionConstants12x32<>+64(SB), Z1
-	VMAXPS       Z3, Z1, Z3
-	VMOVUPS      attentionConstants12x32<>+832(SB), Z1
-	VMINPS       Z3, Z1, Z3
-	VMULPS       attentionConstants12x32<>+128(SB), Z3, Z1
-	VRNDSCALEPS  $0x08, Z1, Z1
-	VFNMADD231PS attentionConstants12x32<>+192(SB), Z1, Z3
-	VFNMADD231PS attentionConstants12x32<>+256(SB), Z1, Z3
-	VMOVUPS      attentionConstants12x32<>+320(SB), Z2
-	VFMADD213PS  attentionConstants12x32<>+384(SB), Z3, Z2
-	VFMADD213PS  attentionConstants12x32<>+448(SB), Z3, Z2
-	VFMADD213PS  attentionConstants12x32<>+512(SB), Z3, Z2
-	VFMADD213PS  attentionConstants12x32<>+576(SB), Z3, Z2
-	VFMADD213PS  attentionConstants12x32<>+640(SB), Z3, Z2
-	VMULPS       Z3, Z3, Z5
-	VFMADD213PS  Z3, Z5, Z2
-	VADDPS       attentionConstants12x32<>+704(SB), Z2, Z2
-	VSCALEFPS    Z1, Z2, Z3
-	VMULPS       Z3, Z4, Z4
-	VMULPS       Z0, Z4, Z4
-	VMOVUPS      Z3, 192(AX)
-	VMOVUPS      Z4, 192(CX)
+	VBROADCASTSS (DX)(SI*4), Z13
+	VBROADCASTSS (BX)(SI*4), Z14
+	VMULPS       (AX), Z0, Z15
+	VMOVUPS      (CX), Z16
+	VSUBPS       Z13, Z15, Z15
+	VSUBPS       Z14, Z16, Z16
+	VMOVUPS      Z1, Z17
+	VMAXPS       Z15, Z17, Z15
+	VMOVUPS      Z2, Z17
+	VMINPS       Z15, Z17, Z15
+	VMULPS       Z3, Z15, Z17
+	VRNDSCALEPS  $0x08, Z17, Z17
+	VFNMADD231PS Z5, Z17, Z15
+	VFNMADD231PS Z6, Z17, Z15
+	VMOVUPS      Z7, Z18
+	VFMADD213PS  Z8, Z15, Z18
+	VFMADD213PS  Z9, Z15, Z18
+	VFMADD213PS  Z10, Z15, Z18
+	VFMADD213PS  Z11, Z15, Z18
+	VFMADD213PS  Z12, Z15, Z18
+	VMULPS       Z15, Z15, Z19
+	VFMADD213PS  Z15, Z19, Z18
+	VADDPS       Z4, Z18, Z18
+	VSCALEFPS    Z17, Z18, Z15
+	VMULPS       Z15, Z16, Z16
+	VMULPS       Z0, Z16, Z16
+	VMOVUPS      Z15, (AX)
+	VMOVUPS      Z16, (CX)
+	VMULPS       64(AX), Z0, Z15
+	VMOVUPS      64(CX), Z16
+	VSUBPS       Z13, Z15, Z15
+	VSUBPS       Z14, Z16, Z16
+	VMOVUPS      Z1, Z17
+	VMAXPS       Z15, Z17, Z15
+	VMOVUPS      Z2, Z17
+	VMINPS       Z15, Z17, Z15
+	VMULPS       Z3, Z15, Z17
+	VRNDSCALEPS  $0x08, Z17, Z17
+	VFNMADD231PS Z5, Z17, Z15
+	VFNMADD231PS Z6, Z17, Z15
+	VMOVUPS      Z7, Z18
+	VFMADD213PS  Z8, Z15, Z18
+	VFMADD213PS  Z9, Z15, Z18
+	VFMADD213PS  Z10, Z15, Z18
+	VFMADD213PS  Z11, Z15, Z18
+	VFMADD213PS  Z12, Z15, Z18
+	VMULPS       Z15, Z15, Z19
+	VFMADD213PS  Z15, Z19, Z18
+	VADDPS       Z4, Z18, Z18
+	VSCALEFPS    Z17, Z18, Z15
+	VMULPS       Z15, Z16, Z16
+	VMULPS       Z0, Z16, Z16
+	VMOVUPS      Z15, 64(AX)
+	VMOVUPS      Z16, 64(CX)
+	VMULPS       128(AX), Z0, Z15
+	VMOVUPS      128(CX), Z16
+	VSUBPS       Z13, Z15, Z15
+	VSUBPS       Z14, Z16, Z16
+	VMOVUPS      Z1, Z17
+	VMAXPS       Z15, Z17, Z15
+	VMOVUPS      Z2, Z17
+	VMINPS       Z15, Z17, Z15
+	VMULPS       Z3, Z15, Z17
+	VRNDSCALEPS  $0x08, Z17, Z17
+	VFNMADD231PS Z5, Z17, Z15
+	VFNMADD231PS Z6, Z17, Z15
+	VMOVUPS      Z7, Z18
+	VFMADD213PS  Z8, Z15, Z18
+	VFMADD213PS  Z9, Z15, Z18
+	VFMADD213PS  Z10, Z15, Z18
+	VFMADD213PS  Z11, Z15, Z18
+	VFMADD213PS  Z12, Z15, Z18
+	VMULPS       Z15, Z15, Z19
+	VFMADD213PS  Z15, Z19, Z18
+	VADDPS       Z4, Z18, Z18
+	VSCALEFPS    Z17, Z18, Z15
+	VMULPS       Z15, Z16, Z16
+	VMULPS       Z0, Z16, Z16
+	VMOVUPS      Z15, 128(AX)
+	VMOVUPS      Z16, 128(CX)
+	VMULPS       192(AX), Z0, Z15
+	VMOVUPS      192(CX), Z16
+	VSUBPS       Z13, Z15, Z15
+	VSUBPS       Z14, Z16, Z16
+	VMOVUPS      Z1, Z13
+	VMAXPS       Z15, Z13, Z15
+	VMOVUPS      Z2, Z13
+	VMINPS       Z15, Z13, Z15
+	VMULPS       Z3, Z15, Z13
+	VRNDSCALEPS  $0x08, Z13, Z13
+	VFNMADD231PS Z5, Z13, Z15
+	VFNMADD231PS Z6, Z13, Z15
+	VMOVUPS      Z7, Z14
+	VFMADD213PS  Z8, Z15, Z14
+	VFMADD213PS  Z9, Z15, Z14
+	VFMADD213PS  Z10, Z15, Z14
+	VFMADD213PS  Z11, Z15, Z14
+	VFMADD213PS  Z12, Z15, Z14
+	VMULPS       Z15, Z15, Z17
+	VFMADD213PS  Z15, Z17, Z14
+	VADDPS       Z4, Z14, Z14
+	VSCALEFPS    Z13, Z14, Z15
+	VMULPS       Z15, Z16, Z16
+	VMULPS       Z0, Z16, Z16
+	VMOVUPS      Z15, 192(AX)
+	VMOVUPS      Z16, 192(CX)
 	ADDQ         $0x00000100, AX
 	ADDQ         $0x00000100, CX
 	INCQ         SI
@@ -1158,113 +1207,125 @@ TEXT ·slopesByColumn12(SB), NOSPLIT, $0-40
 	MOVQ         lse+24(FP), DX
 	MOVQ         delta+32(FP), BX
 	VBROADCASTSS scale+16(FP), Z0
+	VMOVUPS      attentionConstants12x32<>+0(SB), Z1
+	VMOVUPS      attentionConstants12x32<>+64(SB), Z2
+	VMOVUPS      attentionConstants12x32<>+128(SB), Z3
+	VMOVUPS      attentionConstants12x32<>+192(SB), Z4
+	VMOVUPS      attentionConstants12x32<>+256(SB), Z5
+	VMOVUPS      attentionConstants12x32<>+320(SB), Z6
+	VMOVUPS      attentionConstants12x32<>+384(SB), Z7
+	VMOVUPS      attentionConstants12x32<>+448(SB), Z8
+	VMOVUPS      attentionConstants12x32<>+512(SB), Z9
+	VMOVUPS      attentionConstants12x32<>+576(SB), Z10
+	VMOVUPS      attentionConstants12x32<>+640(SB), Z11
+	VMOVUPS      attentionConstants12x32<>+704(SB), Z12
 	XORQ         SI, SI
 
 row:
-	VMULPS       (AX), Z0, Z1
-	VMOVUPS      (CX), Z2
-	VSUBPS       (DX), Z1, Z1
-	VSUBPS       (BX), Z2, Z2
-	VMOVUPS      attentionConstants12x32<>+64(SB), Z3
-	VMAXPS       Z1, Z3, Z1
-	VMOVUPS      attentionConstants12x32<>+832(SB), Z3
-	VMINPS       Z1, Z3, Z1
-	VMULPS       attentionConstants12x32<>+128(SB), Z1, Z3
-	VRNDSCALEPS  $0x08, Z3, Z3
-	VFNMADD231PS attentionConstants12x32<>+192(SB), Z3, Z1
-	VFNMADD231PS attentionConstants12x32<>+256(SB), Z3, Z1
-	VMOVUPS      attentionConstants12x32<>+320(SB), Z4
-	VFMADD213PS  attentionConstants12x32<>+384(SB), Z1, Z4
-	VFMADD213PS  attentionConstants12x32<>+448(SB), Z1, Z4
-	VFMADD213PS  attentionConstants12x32<>+512(SB), Z1, Z4
-	VFMADD213PS  attentionConstants12x32<>+576(SB), Z1, Z4
-	VFMADD213PS  attentionConstants12x32<>+640(SB), Z1, Z4
-	VMULPS       Z1, Z1, Z5
-	VFMADD213PS  Z1, Z5, Z4
-	VADDPS       attentionConstants12x32<>+704(SB), Z4, Z4
-	VSCALEFPS    Z3, Z4, Z1
-	VMULPS       Z1, Z2, Z2
-	VMULPS       Z0, Z2, Z2
-	VMOVUPS      Z1, (AX)
-	VMOVUPS      Z2, (CX)
-	VMULPS       64(AX), Z0, Z1
-	VMOVUPS      64(CX), Z2
-	VSUBPS       64(DX), Z1, Z1
-	VSUBPS       64(BX), Z2, Z2
-	VMOVUPS      attentionConstants12x32<>+64(SB), Z3
-	VMAXPS       Z1, Z3, Z1
-	VMOVUPS      attentionConstants12x32<>+832(SB), Z3
-	VMINPS       Z1, Z3, Z1
-	VMULPS       attentionConstants12x32<>+128(SB), Z1, Z3
-	VRNDSCALEPS  $0x08, Z3, Z3
-	VFNMADD231PS attentionConstants12x32<>+192(SB), Z3, Z1
-	VFNMADD231PS attentionConstants12x32<>+256(SB), Z3, Z1
-	VMOVUPS      attentionConstants12x32<>+320(SB), Z4
-	VFMADD213PS  attentionConstants12x32<>+384(SB), Z1, Z4
-	VFMADD213PS  attentionConstants12x32<>+448(SB), Z1, Z4
-	VFMADD213PS  attentionConstants12x32<>+512(SB), Z1, Z4
-	VFMADD213PS  attentionConstants12x32<>+576(SB), Z1, Z4
-	VFMADD213PS  attentionConstants12x32<>+640(SB), Z1, Z4
-	VMULPS       Z1, Z1, Z5
-	VFMADD213PS  Z1, Z5, Z4
-	VADDPS       attentionConstants12x32<>+704(SB), Z4, Z4
-	VSCALEFPS    Z3, Z4, Z1
-	VMULPS       Z1, Z2, Z2
-	VMULPS       Z0, Z2, Z2
-	VMOVUPS      Z1, 64(AX)
-	VMOVUPS      Z2, 64(CX)
-	VMULPS       128(AX), Z0, Z1
-	VMOVUPS      128(CX), Z2
-	VSUBPS       128(DX), Z1, Z1
-	VSUBPS       128(BX), Z2, Z2
-	VMOVUPS      attentionConstants12x32<>+64(SB), Z3
-	VMAXPS       Z1, Z3, Z1
-	VMOVUPS      attentionConstants12x32<>+832(SB), Z3
-	VMINPS       Z1, Z3, Z1
-	VMULPS       attentionConstants12x32<>+128(SB), Z1, Z3
-	VRNDSCALEPS  $0x08, Z3, Z3
-	VFNMADD231PS attentionConstants12x32<>+192(SB), Z3, Z1
-	VFNMADD231PS attentionConstants12x32<>+256(SB), Z3, Z1
-	VMOVUPS      attentionConstants12x32<>+320(SB), Z4
-	VFMADD213PS  attentionConstants12x32<>+384(SB), Z1, Z4
-	VFMADD213PS  attentionConstants12x32<>+448(SB), Z1, Z4
-	VFMADD213PS  attentionConstants12x32<>+512(SB), Z1, Z4
-	VFMADD213PS  attentionConstants12x32<>+576(SB), Z1, Z4
-	VFMADD213PS  attentionConstants12x32<>+640(SB), Z1, Z4
-	VMULPS       Z1, Z1, Z5
-	VFMADD213PS  Z1, Z5, Z4
-	VADDPS       attentionConstants12x32<>+704(SB), Z4, Z4
-	VSCALEFPS    Z3, Z4, Z1
-	VMULPS       Z1, Z2, Z2
-	VMULPS       Z0, Z2, Z2
-	VMOVUPS      Z1, 128(AX)
-	VMOVUPS      Z2, 128(CX)
-	VMULPS       192(AX), Z0, Z1
-	VMOVUPS      192(CX), Z2
-	VSUBPS       192(DX), Z1, Z1
-	VSUBPS       192(BX), Z2, Z2
-	VMOVUPS      attentionConstants12x32<>+64(SB), Z3
-	VMAXPS       Z1, Z3, Z1
-	VMOVUPS      attentionConstants12x32<>+832(SB), Z3
-	VMINPS       Z1, Z3, Z1
-	VMULPS       attentionConstants12x32<>+128(SB), Z1, Z3
-	VRNDSCALEPS  $0x08, Z3, Z3
-	VFNMADD231PS attentionConstants12x32<>+192(SB), Z3, Z1
-	VFNMADD231PS attentionConstants12x32<>+256(SB), Z3, Z1
-	VMOVUPS      attentionConstants12x32<>+320(SB), Z4
-	VFMADD213PS  attentionConstants12x32<>+384(SB), Z1, Z4
-	VFMADD213PS  attentionConstants12x32<>+448(SB), Z1, Z4
-	VFMADD213PS  attentionConstants12x32<>+512(SB), Z1, Z4
-	VFMADD213PS  attentionConstants12x32<>+576(SB), Z1, Z4
-	VFMADD213PS  attentionConstants12x32<>+640(SB), Z1, Z4
-	VMULPS       Z1, Z1, Z5
-	VFMADD213PS  Z1, Z5, Z4
-	VADDPS       attentionConstants12x32<>+704(SB), Z4, Z4
-	VSCALEFPS    Z3, Z4, Z1
-	VMULPS       Z1, Z2, Z2
-	VMULPS       Z0, Z2, Z2
-	VMOVUPS      Z1, 192(AX)
-	VMOVUPS      Z2, 192(CX)
+	VMULPS       (AX), Z0, Z13
+	VMOVUPS      (CX), Z14
+	VSUBPS       (DX), Z13, Z13
+	VSUBPS       (BX), Z14, Z14
+	VMOVUPS      Z1, Z15
+	VMAXPS       Z13, Z15, Z13
+	VMOVUPS      Z2, Z15
+	VMINPS       Z13, Z15, Z13
+	VMULPS       Z3, Z13, Z15
+	VRNDSCALEPS  $0x08, Z15, Z15
+	VFNMADD231PS Z5, Z15, Z13
+	VFNMADD231PS Z6, Z15, Z13
+	VMOVUPS      Z7, Z16
+	VFMADD213PS  Z8, Z13, Z16
+	VFMADD213PS  Z9, Z13, Z16
+	VFMADD213PS  Z10, Z13, Z16
+	VFMADD213PS  Z11, Z13, Z16
+	VFMADD213PS  Z12, Z13, Z16
+	VMULPS       Z13, Z13, Z17
+	VFMADD213PS  Z13, Z17, Z16
+	VADDPS       Z4, Z16, Z16
+	VSCALEFPS    Z15, Z16, Z13
+	VMULPS       Z13, Z14, Z14
+	VMULPS       Z0, Z14, Z14
+	VMOVUPS      Z13, (AX)
+	VMOVUPS      Z14, (CX)
+	VMULPS       64(AX), Z0, Z13
+	VMOVUPS      64(CX), Z14
+	VSUBPS       64(DX), Z13, Z13
+	VSUBPS       64(BX), Z14, Z14
+	VMOVUPS      Z1, Z15
+	VMAXPS       Z13, Z15, Z13
+	VMOVUPS      Z2, Z15
+	VMINPS       Z13, Z15, Z13
+	VMULPS       Z3, Z13, Z15
+	VRNDSCALEPS  $0x08, Z15, Z15
+	VFNMADD231PS Z5, Z15, Z13
+	VFNMADD231PS Z6, Z15, Z13
+	VMOVUPS      Z7, Z16
+	VFMADD213PS  Z8, Z13, Z16
+	VFMADD213PS  Z9, Z13, Z16
+	VFMADD213PS  Z10, Z13, Z16
+	VFMADD213PS  Z11, Z13, Z16
+	VFMADD213PS  Z12, Z13, Z16
+	VMULPS       Z13, Z13, Z17
+	VFMADD213PS  Z13, Z17, Z16
+	VADDPS       Z4, Z16, Z16
+	VSCALEFPS    Z15, Z16, Z13
+	VMULPS       Z13, Z14, Z14
+	VMULPS       Z0, Z14, Z14
+	VMOVUPS      Z13, 64(AX)
+	VMOVUPS      Z14, 64(CX)
+	VMULPS       128(AX), Z0, Z13
+	VMOVUPS      128(CX), Z14
+	VSUBPS       128(DX), Z13, Z13
+	VSUBPS       128(BX), Z14, Z14
+	VMOVUPS      Z1, Z15
+	VMAXPS       Z13, Z15, Z13
+	VMOVUPS      Z2, Z15
+	VMINPS       Z13, Z15, Z13
+	VMULPS       Z3, Z13, Z15
+	VRNDSCALEPS  $0x08, Z15, Z15
+	VFNMADD231PS Z5, Z15, Z13
+	VFNMADD231PS Z6, Z15, Z13
+	VMOVUPS      Z7, Z16
+	VFMADD213PS  Z8, Z13, Z16
+	VFMADD213PS  Z9, Z13, Z16
+	VFMADD213PS  Z10, Z13, Z16
+	VFMADD213PS  Z11, Z13, Z16
+	VFMADD213PS  Z12, Z13, Z16
+	VMULPS       Z13, Z13, Z17
+	VFMADD213PS  Z13, Z17, Z16
+	VADDPS       Z4, Z16, Z16
+	VSCALEFPS    Z15, Z16, Z13
+	VMULPS       Z13, Z14, Z14
+	VMULPS       Z0, Z14, Z14
+	VMOVUPS      Z13, 128(AX)
+	VMOVUPS      Z14, 128(CX)
+	VMULPS       192(AX), Z0, Z13
+	VMOVUPS      192(CX), Z14
+	VSUBPS       192(DX), Z13, Z13
+	VSUBPS       192(BX), Z14, Z14
+	VMOVUPS      Z1, Z15
+	VMAXPS       Z13, Z15, Z13
+	VMOVUPS      Z2, Z15
+	VMINPS       Z13, Z15, Z13
+	VMULPS       Z3, Z13, Z15
+	VRNDSCALEPS  $0x08, Z15, Z15
+	VFNMADD231PS Z5, Z15, Z13
+	VFNMADD231PS Z6, Z15, Z13
+	VMOVUPS      Z7, Z16
+	VFMADD213PS  Z8, Z13, Z16
+	VFMADD213PS  Z9, Z13, Z16
+	VFMADD213PS  Z10, Z13, Z16
+	VFMADD213PS  Z11, Z13, Z16
+	VFMADD213PS  Z12, Z13, Z16
+	VMULPS       Z13, Z13, Z17
+	VFMADD213PS  Z13, Z17, Z16
+	VADDPS       Z4, Z16, Z16
+	VSCALEFPS    Z15, Z16, Z13
+	VMULPS       Z13, Z14, Z14
+	VMULPS       Z0, Z14, Z14
+	VMOVUPS      Z13, 192(AX)
+	VMOVUPS      Z14, 192(CX)
 	ADDQ         $0x00000100, AX
 	ADDQ         $0x00000100, CX
 	INCQ         SI
@@ -1273,38 +1334,38 @@ row:
 	VZEROUPPER
 	RET
 
-DATA attentionConstants12x32<>+0(SB)/4, $0xff7fffff
-DATA attentionConstants12x32<>+4(SB)/4, $0xff7fffff
-DATA attentionConstants12x32<>+8(SB)/4, $0xff7fffff
-DATA attentionConstants12x32<>+12(SB)/4, $0xff7fffff
-DATA attentionConstants12x32<>+16(SB)/4, $0xff7fffff
-DATA attentionConstants12x32<>+20(SB)/4, $0xff7fffff
-DATA attentionConstants12x32<>+24(SB)/4, $0xff7fffff
-DATA attentionConstants12x32<>+28(SB)/4, $0xff7fffff
-DATA attentionConstants12x32<>+32(SB)/4, $0xff7fffff
-DATA attentionConstants12x32<>+36(SB)/4, $0xff7fffff
-DATA attentionConstants12x32<>+40(SB)/4, $0xff7fffff
-DATA attentionConstants12x32<>+44(SB)/4, $0xff7fffff
-DATA attentionConstants12x32<>+48(SB)/4, $0xff7fffff
-DATA attentionConstants12x32<>+52(SB)/4, $0xff7fffff
-DATA attentionConstants12x32<>+56(SB)/4, $0xff7fffff
-DATA attentionConstants12x32<>+60(SB)/4, $0xff7fffff
-DATA attentionConstants12x32<>+64(SB)/4, $0xc2d00000
-DATA attentionConstants12x32<>+68(SB)/4, $0xc2d00000
-DATA attentionConstants12x32<>+72(SB)/4, $0xc2d00000
-DATA attentionConstants12x32<>+76(SB)/4, $0xc2d00000
-DATA attentionConstants12x32<>+80(SB)/4, $0xc2d00000
-DATA attentionConstants12x32<>+84(SB)/4, $0xc2d00000
-DATA attentionConstants12x32<>+88(SB)/4, $0xc2d00000
-DATA attentionConstants12x32<>+92(SB)/4, $0xc2d00000
-DATA attentionConstants12x32<>+96(SB)/4, $0xc2d00000
-DATA attentionConstants12x32<>+100(SB)/4, $0xc2d00000
-DATA attentionConstants12x32<>+104(SB)/4, $0xc2d00000
-DATA attentionConstants12x32<>+108(SB)/4, $0xc2d00000
-DATA attentionConstants12x32<>+112(SB)/4, $0xc2d00000
-DATA attentionConstants12x32<>+116(SB)/4, $0xc2d00000
-DATA attentionConstants12x32<>+120(SB)/4, $0xc2d00000
-DATA attentionConstants12x32<>+124(SB)/4, $0xc2d00000
+DATA attentionConstants12x32<>+0(SB)/4, $0xc2d00000
+DATA attentionConstants12x32<>+4(SB)/4, $0xc2d00000
+DATA attentionConstants12x32<>+8(SB)/4, $0xc2d00000
+DATA attentionConstants12x32<>+12(SB)/4, $0xc2d00000
+DATA attentionConstants12x32<>+16(SB)/4, $0xc2d00000
+DATA attentionConstants12x32<>+20(SB)/4, $0xc2d00000
+DATA attentionConstants12x32<>+24(SB)/4, $0xc2d00000
+DATA attentionConstants12x32<>+28(SB)/4, $0xc2d00000
+DATA attentionConstants12x32<>+32(SB)/4, $0xc2d00000
+DATA attentionConstants12x32<>+36(SB)/4, $0xc2d00000
+DATA attentionConstants12x32<>+40(SB)/4, $0xc2d00000
+DATA attentionConstants12x32<>+44(SB)/4, $0xc2d00000
+DATA attentionConstants12x32<>+48(SB)/4, $0xc2d00000
+DATA attentionConstants12x32<>+52(SB)/4, $0xc2d00000
+DATA attentionConstants12x32<>+56(SB)/4, $0xc2d00000
+DATA attentionConstants12x32<>+60(SB)/4, $0xc2d00000
+DATA attentionConstants12x32<>+64(SB)/4, $0x42b20000
+DATA attentionConstants12x32<>+68(SB)/4, $0x42b20000
+DATA attentionConstants12x32<>+72(SB)/4, $0x42b20000
+DATA attentionConstants12x32<>+76(SB)/4, $0x42b20000
+DATA attentionConstants12x32<>+80(SB)/4, $0x42b20000
+DATA attentionConstants12x32<>+84(SB)/4, $0x42b20000
+DATA attentionConstants12x32<>+88(SB)/4, $0x42b20000
+DATA attentionConstants12x32<>+92(SB)/4, $0x42b20000
+DATA attentionConstants12x32<>+96(SB)/4, $0x42b20000
+DATA attentionConstants12x32<>+100(SB)/4, $0x42b20000
+DATA attentionConstants12x32<>+104(SB)/4, $0x42b20000
+DATA attentionConstants12x32<>+108(SB)/4, $0x42b20000
+DATA attentionConstants12x32<>+112(SB)/4, $0x42b20000
+DATA attentionConstants12x32<>+116(SB)/4, $0x42b20000
+DATA attentionConstants12x32<>+120(SB)/4, $0x42b20000
+DATA attentionConstants12x32<>+124(SB)/4, $0x42b20000
 DATA attentionConstants12x32<>+128(SB)/4, $0x3fb8aa3b
 DATA attentionConstants12x32<>+132(SB)/4, $0x3fb8aa3b
 DATA attentionConstants12x32<>+136(SB)/4, $0x3fb8aa3b
@@ -1321,180 +1382,180 @@ DATA attentionConstants12x32<>+176(SB)/4, $0x3fb8aa3b
 DATA attentionConstants12x32<>+180(SB)/4, $0x3fb8aa3b
 DATA attentionConstants12x32<>+184(SB)/4, $0x3fb8aa3b
 DATA attentionConstants12x32<>+188(SB)/4, $0x3fb8aa3b
-DATA attentionConstants12x32<>+192(SB)/4, $0x3f318000
-DATA attentionConstants12x32<>+196(SB)/4, $0x3f318000
-DATA attentionConstants12x32<>+200(SB)/4, $0x3f318000
-DATA attentionConstants12x32<>+204(SB)/4, $0x3f318000
-DATA attentionConstants12x32<>+208(SB)/4, $0x3f318000
-DATA attentionConstants12x32<>+212(SB)/4, $0x3f318000
-DATA attentionConstants12x32<>+216(SB)/4, $0x3f318000
-DATA attentionConstants12x32<>+220(SB)/4, $0x3f318000
-DATA attentionConstants12x32<>+224(SB)/4, $0x3f318000
-DATA attentionConstants12x32<>+228(SB)/4, $0x3f318000
-DATA attentionConstants12x32<>+232(SB)/4, $0x3f318000
-DATA attentionConstants12x32<>+236(SB)/4, $0x3f318000
-DATA attentionConstants12x32<>+240(SB)/4, $0x3f318000
-DATA attentionConstants12x32<>+244(SB)/4, $0x3f318000
-DATA attentionConstants12x32<>+248(SB)/4, $0x3f318000
-DATA attentionConstants12x32<>+252(SB)/4, $0x3f318000
-DATA attentionConstants12x32<>+256(SB)/4, $0xb95e8083
-DATA attentionConstants12x32<>+260(SB)/4, $0xb95e8083
-DATA attentionConstants12x32<>+264(SB)/4, $0xb95e8083
-DATA attentionConstants12x32<>+268(SB)/4, $0xb95e8083
-DATA attentionConstants12x32<>+272(SB)/4, $0xb95e8083
-DATA attentionConstants12x32<>+276(SB)/4, $0xb95e8083
-DATA attentionConstants12x32<>+280(SB)/4, $0xb95e8083
-DATA attentionConstants12x32<>+284(SB)/4, $0xb95e8083
-DATA attentionConstants12x32<>+288(SB)/4, $0xb95e8083
-DATA attentionConstants12x32<>+292(SB)/4, $0xb95e8083
-DATA attentionConstants12x32<>+296(SB)/4, $0xb95e8083
-DATA attentionConstants12x32<>+300(SB)/4, $0xb95e8083
-DATA attentionConstants12x32<>+304(SB)/4, $0xb95e8083
-DATA attentionConstants12x32<>+308(SB)/4, $0xb95e8083
-DATA attentionConstants12x32<>+312(SB)/4, $0xb95e8083
-DATA attentionConstants12x32<>+316(SB)/4, $0xb95e8083
-DATA attentionConstants12x32<>+320(SB)/4, $0x39506967
-DATA attentionConstants12x32<>+324(SB)/4, $0x39506967
-DATA attentionConstants12x32<>+328(SB)/4, $0x39506967
-DATA attentionConstants12x32<>+332(SB)/4, $0x39506967
-DATA attentionConstants12x32<>+336(SB)/4, $0x39506967
-DATA attentionConstants12x32<>+340(SB)/4, $0x39506967
-DATA attentionConstants12x32<>+344(SB)/4, $0x39506967
-DATA attentionConstants12x32<>+348(SB)/4, $0x39506967
-DATA attentionConstants12x32<>+352(SB)/4, $0x39506967
-DATA attentionConstants12x32<>+356(SB)/4, $0x39506967
-DATA attentionConstants12x32<>+360(SB)/4, $0x39506967
-DATA attentionConstants12x32<>+364(SB)/4, $0x39506967
-DATA attentionConstants12x32<>+368(SB)/4, $0x39506967
-DATA attentionConstants12x32<>+372(SB)/4, $0x39506967
-DATA attentionConstants12x32<>+376(SB)/4, $0x39506967
-DATA attentionConstants12x32<>+380(SB)/4, $0x39506967
-DATA attentionConstants12x32<>+384(SB)/4, $0x3ab743ce
-DATA attentionConstants12x32<>+388(SB)/4, $0x3ab743ce
-DATA attentionConstants12x32<>+392(SB)/4, $0x3ab743ce
-DATA attentionConstants12x32<>+396(SB)/4, $0x3ab743ce
-DATA attentionConstants12x32<>+400(SB)/4, $0x3ab743ce
-DATA attentionConstants12x32<>+404(SB)/4, $0x3ab743ce
-DATA attentionConstants12x32<>+408(SB)/4, $0x3ab743ce
-DATA attentionConstants12x32<>+412(SB)/4, $0x3ab743ce
-DATA attentionConstants12x32<>+416(SB)/4, $0x3ab743ce
-DATA attentionConstants12x32<>+420(SB)/4, $0x3ab743ce
-DATA attentionConstants12x32<>+424(SB)/4, $0x3ab743ce
-DATA attentionConstants12x32<>+428(SB)/4, $0x3ab743ce
-DATA attentionConstants12x32<>+432(SB)/4, $0x3ab743ce
-DATA attentionConstants12x32<>+436(SB)/4, $0x3ab743ce
-DATA attentionConstants12x32<>+440(SB)/4, $0x3ab743ce
-DATA attentionConstants12x32<>+444(SB)/4, $0x3ab743ce
-DATA attentionConstants12x32<>+448(SB)/4, $0x3c088908
-DATA attentionConstants12x32<>+452(SB)/4, $0x3c088908
-DATA attentionConstants12x32<>+456(SB)/4, $0x3c088908
-DATA attentionConstants12x32<>+460(SB)/4, $0x3c088908
-DATA attentionConstants12x32<>+464(SB)/4, $0x3c088908
-DATA attentionConstants12x32<>+468(SB)/4, $0x3c088908
-DATA attentionConstants12x32<>+472(SB)/4, $0x3c088908
-DATA attentionConstants12x32<>+476(SB)/4, $0x3c088908
-DATA attentionConstants12x32<>+480(SB)/4, $0x3c088908
-DATA attentionConstants12x32<>+484(SB)/4, $0x3c088908
-DATA attentionConstants12x32<>+488(SB)/4, $0x3c088908
-DATA attentionConstants12x32<>+492(SB)/4, $0x3c088908
-DATA attentionConstants12x32<>+496(SB)/4, $0x3c088908
-DATA attentionConstants12x32<>+500(SB)/4, $0x3c088908
-DATA attentionConstants12x32<>+504(SB)/4, $0x3c088908
-DATA attentionConstants12x32<>+508(SB)/4, $0x3c088908
-DATA attentionConstants12x32<>+512(SB)/4, $0x3d2aa9c1
-DATA attentionConstants12x32<>+516(SB)/4, $0x3d2aa9c1
-DATA attentionConstants12x32<>+520(SB)/4, $0x3d2aa9c1
-DATA attentionConstants12x32<>+524(SB)/4, $0x3d2aa9c1
-DATA attentionConstants12x32<>+528(SB)/4, $0x3d2aa9c1
-DATA attentionConstants12x32<>+532(SB)/4, $0x3d2aa9c1
-DATA attentionConstants12x32<>+536(SB)/4, $0x3d2aa9c1
-DATA attentionConstants12x32<>+540(SB)/4, $0x3d2aa9c1
-DATA attentionConstants12x32<>+544(SB)/4, $0x3d2aa9c1
-DATA attentionConstants12x32<>+548(SB)/4, $0x3d2aa9c1
-DATA attentionConstants12x32<>+552(SB)/4, $0x3d2aa9c1
-DATA attentionConstants12x32<>+556(SB)/4, $0x3d2aa9c1
-DATA attentionConstants12x32<>+560(SB)/4, $0x3d2aa9c1
-DATA attentionConstants12x32<>+564(SB)/4, $0x3d2aa9c1
-DATA attentionConstants12x32<>+568(SB)/4, $0x3d2aa9c1
-DATA attentionConstants12x32<>+572(SB)/4, $0x3d2aa9c1
-DATA attentionConstants12x32<>+576(SB)/4, $0x3e2aaaaa
-DATA attentionConstants12x32<>+580(SB)/4, $0x3e2aaaaa
-DATA attentionConstants12x32<>+584(SB)/4, $0x3e2aaaaa
-DATA attentionConstants12x32<>+588(SB)/4, $0x3e2aaaaa
-DATA attentionConstants12x32<>+592(SB)/4, $0x3e2aaaaa
-DATA attentionConstants12x32<>+596(SB)/4, $0x3e2aaaaa
-DATA attentionConstants12x32<>+600(SB)/4, $0x3e2aaaaa
-DATA attentionConstants12x32<>+604(SB)/4, $0x3e2aaaaa
-DATA attentionConstants12x32<>+608(SB)/4, $0x3e2aaaaa
-DATA attentionConstants12x32<>+612(SB)/4, $0x3e2aaaaa
-DATA attentionConstants12x32<>+616(SB)/4, $0x3e2aaaaa
-DATA attentionConstants12x32<>+620(SB)/4, $0x3e2aaaaa
-DATA attentionConstants12x32<>+624(SB)/4, $0x3e2aaaaa
-DATA attentionConstants12x32<>+628(SB)/4, $0x3e2aaaaa
-DATA attentionConstants12x32<>+632(SB)/4, $0x3e2aaaaa
-DATA attentionConstants12x32<>+636(SB)/4, $0x3e2aaaaa
-DATA attentionConstants12x32<>+640(SB)/4, $0x3f000000
-DATA attentionConstants12x32<>+644(SB)/4, $0x3f000000
-DATA attentionConstants12x32<>+648(SB)/4, $0x3f000000
-DATA attentionConstants12x32<>+652(SB)/4, $0x3f000000
-DATA attentionConstants12x32<>+656(SB)/4, $0x3f000000
-DATA attentionConstants12x32<>+660(SB)/4, $0x3f000000
-DATA attentionConstants12x32<>+664(SB)/4, $0x3f000000
-DATA attentionConstants12x32<>+668(SB)/4, $0x3f000000
-DATA attentionConstants12x32<>+672(SB)/4, $0x3f000000
-DATA attentionConstants12x32<>+676(SB)/4, $0x3f000000
-DATA attentionConstants12x32<>+680(SB)/4, $0x3f000000
-DATA attentionConstants12x32<>+684(SB)/4, $0x3f000000
-DATA attentionConstants12x32<>+688(SB)/4, $0x3f000000
-DATA attentionConstants12x32<>+692(SB)/4, $0x3f000000
-DATA attentionConstants12x32<>+696(SB)/4, $0x3f000000
-DATA attentionConstants12x32<>+700(SB)/4, $0x3f000000
-DATA attentionConstants12x32<>+704(SB)/4, $0x3f800000
-DATA attentionConstants12x32<>+708(SB)/4, $0x3f800000
-DATA attentionConstants12x32<>+712(SB)/4, $0x3f800000
-DATA attentionConstants12x32<>+716(SB)/4, $0x3f800000
-DATA attentionConstants12x32<>+720(SB)/4, $0x3f800000
-DATA attentionConstants12x32<>+724(SB)/4, $0x3f800000
-DATA attentionConstants12x32<>+728(SB)/4, $0x3f800000
-DATA attentionConstants12x32<>+732(SB)/4, $0x3f800000
-DATA attentionConstants12x32<>+736(SB)/4, $0x3f800000
-DATA attentionConstants12x32<>+740(SB)/4, $0x3f800000
-DATA attentionConstants12x32<>+744(SB)/4, $0x3f800000
-DATA attentionConstants12x32<>+748(SB)/4, $0x3f800000
-DATA attentionConstants12x32<>+752(SB)/4, $0x3f800000
-DATA attentionConstants12x32<>+756(SB)/4, $0x3f800000
-DATA attentionConstants12x32<>+760(SB)/4, $0x3f800000
-DATA attentionConstants12x32<>+764(SB)/4, $0x3f800000
-DATA attentionConstants12x32<>+768(SB)/4, $0xff800000
-DATA attentionConstants12x32<>+772(SB)/4, $0xff800000
-DATA attentionConstants12x32<>+776(SB)/4, $0xff800000
-DATA attentionConstants12x32<>+780(SB)/4, $0xff800000
-DATA attentionConstants12x32<>+784(SB)/4, $0xff800000
-DATA attentionConstants12x32<>+788(SB)/4, $0xff800000
-DATA attentionConstants12x32<>+792(SB)/4, $0xff800000
-DATA attentionConstants12x32<>+796(SB)/4, $0xff800000
-DATA attentionConstants12x32<>+800(SB)/4, $0xff800000
-DATA attentionConstants12x32<>+804(SB)/4, $0xff800000
-DATA attentionConstants12x32<>+808(SB)/4, $0xff800000
-DATA attentionConstants12x32<>+812(SB)/4, $0xff800000
-DATA attentionConstants12x32<>+816(SB)/4, $0xff800000
-DATA attentionConstants12x32<>+820(SB)/4, $0xff800000
-DATA attentionConstants12x32<>+824(SB)/4, $0xff800000
-DATA attentionConstants12x32<>+828(SB)/4, $0xff800000
-DATA attentionConstants12x32<>+832(SB)/4, $0x42b20000
-DATA attentionConstants12x32<>+836(SB)/4, $0x42b20000
-DATA attentionConstants12x32<>+840(SB)/4, $0x42b20000
-DATA attentionConstants12x32<>+844(SB)/4, $0x42b20000
-DATA attentionConstants12x32<>+848(SB)/4, $0x42b20000
-DATA attentionConstants12x32<>+852(SB)/4, $0x42b20000
-DATA attentionConstants12x32<>+856(SB)/4, $0x42b20000
-DATA attentionConstants12x32<>+860(SB)/4, $0x42b20000
-DATA attentionConstants12x32<>+864(SB)/4, $0x42b20000
-DATA attentionConstants12x32<>+868(SB)/4, $0x42b20000
-DATA attentionConstants12x32<>+872(SB)/4, $0x42b20000
-DATA attentionConstants12x32<>+876(SB)/4, $0x42b20000
-DATA attentionConstants12x32<>+880(SB)/4, $0x42b20000
-DATA attentionConstants12x32<>+884(SB)/4, $0x42b20000
-DATA attentionConstants12x32<>+888(SB)/4, $0x42b20000
-DATA attentionConstants12x32<>+892(SB)/4, $0x42b20000
+DATA attentionConstants12x32<>+192(SB)/4, $0x3f800000
+DATA attentionConstants12x32<>+196(SB)/4, $0x3f800000
+DATA attentionConstants12x32<>+200(SB)/4, $0x3f800000
+DATA attentionConstants12x32<>+204(SB)/4, $0x3f800000
+DATA attentionConstants12x32<>+208(SB)/4, $0x3f800000
+DATA attentionConstants12x32<>+212(SB)/4, $0x3f800000
+DATA attentionConstants12x32<>+216(SB)/4, $0x3f800000
+DATA attentionConstants12x32<>+220(SB)/4, $0x3f800000
+DATA attentionConstants12x32<>+224(SB)/4, $0x3f800000
+DATA attentionConstants12x32<>+228(SB)/4, $0x3f800000
+DATA attentionConstants12x32<>+232(SB)/4, $0x3f800000
+DATA attentionConstants12x32<>+236(SB)/4, $0x3f800000
+DATA attentionConstants12x32<>+240(SB)/4, $0x3f800000
+DATA attentionConstants12x32<>+244(SB)/4, $0x3f800000
+DATA attentionConstants12x32<>+248(SB)/4, $0x3f800000
+DATA attentionConstants12x32<>+252(SB)/4, $0x3f800000
+DATA attentionConstants12x32<>+256(SB)/4, $0x3f318000
+DATA attentionConstants12x32<>+260(SB)/4, $0x3f318000
+DATA attentionConstants12x32<>+264(SB)/4, $0x3f318000
+DATA attentionConstants12x32<>+268(SB)/4, $0x3f318000
+DATA attentionConstants12x32<>+272(SB)/4, $0x3f318000
+DATA attentionConstants12x32<>+276(SB)/4, $0x3f318000
+DATA attentionConstants12x32<>+280(SB)/4, $0x3f318000
+DATA attentionConstants12x32<>+284(SB)/4, $0x3f318000
+DATA attentionConstants12x32<>+288(SB)/4, $0x3f318000
+DATA attentionConstants12x32<>+292(SB)/4, $0x3f318000
+DATA attentionConstants12x32<>+296(SB)/4, $0x3f318000
+DATA attentionConstants12x32<>+300(SB)/4, $0x3f318000
+DATA attentionConstants12x32<>+304(SB)/4, $0x3f318000
+DATA attentionConstants12x32<>+308(SB)/4, $0x3f318000
+DATA attentionConstants12x32<>+312(SB)/4, $0x3f318000
+DATA attentionConstants12x32<>+316(SB)/4, $0x3f318000
+DATA attentionConstants12x32<>+320(SB)/4, $0xb95e8083
+DATA attentionConstants12x32<>+324(SB)/4, $0xb95e8083
+DATA attentionConstants12x32<>+328(SB)/4, $0xb95e8083
+DATA attentionConstants12x32<>+332(SB)/4, $0xb95e8083
+DATA attentionConstants12x32<>+336(SB)/4, $0xb95e8083
+DATA attentionConstants12x32<>+340(SB)/4, $0xb95e8083
+DATA attentionConstants12x32<>+344(SB)/4, $0xb95e8083
+DATA attentionConstants12x32<>+348(SB)/4, $0xb95e8083
+DATA attentionConstants12x32<>+352(SB)/4, $0xb95e8083
+DATA attentionConstants12x32<>+356(SB)/4, $0xb95e8083
+DATA attentionConstants12x32<>+360(SB)/4, $0xb95e8083
+DATA attentionConstants12x32<>+364(SB)/4, $0xb95e8083
+DATA attentionConstants12x32<>+368(SB)/4, $0xb95e8083
+DATA attentionConstants12x32<>+372(SB)/4, $0xb95e8083
+DATA attentionConstants12x32<>+376(SB)/4, $0xb95e8083
+DATA attentionConstants12x32<>+380(SB)/4, $0xb95e8083
+DATA attentionConstants12x32<>+384(SB)/4, $0x39506967
+DATA attentionConstants12x32<>+388(SB)/4, $0x39506967
+DATA attentionConstants12x32<>+392(SB)/4, $0x39506967
+DATA attentionConstants12x32<>+396(SB)/4, $0x39506967
+DATA attentionConstants12x32<>+400(SB)/4, $0x39506967
+DATA attentionConstants12x32<>+404(SB)/4, $0x39506967
+DATA attentionConstants12x32<>+408(SB)/4, $0x39506967
+DATA attentionConstants12x32<>+412(SB)/4, $0x39506967
+DATA attentionConstants12x32<>+416(SB)/4, $0x39506967
+DATA attentionConstants12x32<>+420(SB)/4, $0x39506967
+DATA attentionConstants12x32<>+424(SB)/4, $0x39506967
+DATA attentionConstants12x32<>+428(SB)/4, $0x39506967
+DATA attentionConstants12x32<>+432(SB)/4, $0x39506967
+DATA attentionConstants12x32<>+436(SB)/4, $0x39506967
+DATA attentionConstants12x32<>+440(SB)/4, $0x39506967
+DATA attentionConstants12x32<>+444(SB)/4, $0x39506967
+DATA attentionConstants12x32<>+448(SB)/4, $0x3ab743ce
+DATA attentionConstants12x32<>+452(SB)/4, $0x3ab743ce
+DATA attentionConstants12x32<>+456(SB)/4, $0x3ab743ce
+DATA attentionConstants12x32<>+460(SB)/4, $0x3ab743ce
+DATA attentionConstants12x32<>+464(SB)/4, $0x3ab743ce
+DATA attentionConstants12x32<>+468(SB)/4, $0x3ab743ce
+DATA attentionConstants12x32<>+472(SB)/4, $0x3ab743ce
+DATA attentionConstants12x32<>+476(SB)/4, $0x3ab743ce
+DATA attentionConstants12x32<>+480(SB)/4, $0x3ab743ce
+DATA attentionConstants12x32<>+484(SB)/4, $0x3ab743ce
+DATA attentionConstants12x32<>+488(SB)/4, $0x3ab743ce
+DATA attentionConstants12x32<>+492(SB)/4, $0x3ab743ce
+DATA attentionConstants12x32<>+496(SB)/4, $0x3ab743ce
+DATA attentionConstants12x32<>+500(SB)/4, $0x3ab743ce
+DATA attentionConstants12x32<>+504(SB)/4, $0x3ab743ce
+DATA attentionConstants12x32<>+508(SB)/4, $0x3ab743ce
+DATA attentionConstants12x32<>+512(SB)/4, $0x3c088908
+DATA attentionConstants12x32<>+516(SB)/4, $0x3c088908
+DATA attentionConstants12x32<>+520(SB)/4, $0x3c088908
+DATA attentionConstants12x32<>+524(SB)/4, $0x3c088908
+DATA attentionConstants12x32<>+528(SB)/4, $0x3c088908
+DATA attentionConstants12x32<>+532(SB)/4, $0x3c088908
+DATA attentionConstants12x32<>+536(SB)/4, $0x3c088908
+DATA attentionConstants12x32<>+540(SB)/4, $0x3c088908
+DATA attentionConstants12x32<>+544(SB)/4, $0x3c088908
+DATA attentionConstants12x32<>+548(SB)/4, $0x3c088908
+DATA attentionConstants12x32<>+552(SB)/4, $0x3c088908
+DATA attentionConstants12x32<>+556(SB)/4, $0x3c088908
+DATA attentionConstants12x32<>+560(SB)/4, $0x3c088908
+DATA attentionConstants12x32<>+564(SB)/4, $0x3c088908
+DATA attentionConstants12x32<>+568(SB)/4, $0x3c088908
+DATA attentionConstants12x32<>+572(SB)/4, $0x3c088908
+DATA attentionConstants12x32<>+576(SB)/4, $0x3d2aa9c1
+DATA attentionConstants12x32<>+580(SB)/4, $0x3d2aa9c1
+DATA attentionConstants12x32<>+584(SB)/4, $0x3d2aa9c1
+DATA attentionConstants12x32<>+588(SB)/4, $0x3d2aa9c1
+DATA attentionConstants12x32<>+592(SB)/4, $0x3d2aa9c1
+DATA attentionConstants12x32<>+596(SB)/4, $0x3d2aa9c1
+DATA attentionConstants12x32<>+600(SB)/4, $0x3d2aa9c1
+DATA attentionConstants12x32<>+604(SB)/4, $0x3d2aa9c1
+DATA attentionConstants12x32<>+608(SB)/4, $0x3d2aa9c1
+DATA attentionConstants12x32<>+612(SB)/4, $0x3d2aa9c1
+DATA attentionConstants12x32<>+616(SB)/4, $0x3d2aa9c1
+DATA attentionConstants12x32<>+620(SB)/4, $0x3d2aa9c1
+DATA attentionConstants12x32<>+624(SB)/4, $0x3d2aa9c1
+DATA attentionConstants12x32<>+628(SB)/4, $0x3d2aa9c1
+DATA attentionConstants12x32<>+632(SB)/4, $0x3d2aa9c1
+DATA attentionConstants12x32<>+636(SB)/4, $0x3d2aa9c1
+DATA attentionConstants12x32<>+640(SB)/4, $0x3e2aaaaa
+DATA attentionConstants12x32<>+644(SB)/4, $0x3e2aaaaa
+DATA attentionConstants12x32<>+648(SB)/4, $0x3e2aaaaa
+DATA attentionConstants12x32<>+652(SB)/4, $0x3e2aaaaa
+DATA attentionConstants12x32<>+656(SB)/4, $0x3e2aaaaa
+DATA attentionConstants12x32<>+660(SB)/4, $0x3e2aaaaa
+DATA attentionConstants12x32<>+664(SB)/4, $0x3e2aaaaa
+DATA attentionConstants12x32<>+668(SB)/4, $0x3e2aaaaa
+DATA attentionConstants12x32<>+672(SB)/4, $0x3e2aaaaa
+DATA attentionConstants12x32<>+676(SB)/4, $0x3e2aaaaa
+DATA attentionConstants12x32<>+680(SB)/4, $0x3e2aaaaa
+DATA attentionConstants12x32<>+684(SB)/4, $0x3e2aaaaa
+DATA attentionConstants12x32<>+688(SB)/4, $0x3e2aaaaa
+DATA attentionConstants12x32<>+692(SB)/4, $0x3e2aaaaa
+DATA attentionConstants12x32<>+696(SB)/4, $0x3e2aaaaa
+DATA attentionConstants12x32<>+700(SB)/4, $0x3e2aaaaa
+DATA attentionConstants12x32<>+704(SB)/4, $0x3f000000
+DATA attentionConstants12x32<>+708(SB)/4, $0x3f000000
+DATA attentionConstants12x32<>+712(SB)/4, $0x3f000000
+DATA attentionConstants12x32<>+716(SB)/4, $0x3f000000
+DATA attentionConstants12x32<>+720(SB)/4, $0x3f000000
+DATA attentionConstants12x32<>+724(SB)/4, $0x3f000000
+DATA attentionConstants12x32<>+728(SB)/4, $0x3f000000
+DATA attentionConstants12x32<>+732(SB)/4, $0x3f000000
+DATA attentionConstants12x32<>+736(SB)/4, $0x3f000000
+DATA attentionConstants12x32<>+740(SB)/4, $0x3f000000
+DATA attentionConstants12x32<>+744(SB)/4, $0x3f000000
+DATA attentionConstants12x32<>+748(SB)/4, $0x3f000000
+DATA attentionConstants12x32<>+752(SB)/4, $0x3f000000
+DATA attentionConstants12x32<>+756(SB)/4, $0x3f000000
+DATA attentionConstants12x32<>+760(SB)/4, $0x3f000000
+DATA attentionConstants12x32<>+764(SB)/4, $0x3f000000
+DATA attentionConstants12x32<>+768(SB)/4, $0xff7fffff
+DATA attentionConstants12x32<>+772(SB)/4, $0xff7fffff
+DATA attentionConstants12x32<>+776(SB)/4, $0xff7fffff
+DATA attentionConstants12x32<>+780(SB)/4, $0xff7fffff
+DATA attentionConstants12x32<>+784(SB)/4, $0xff7fffff
+DATA attentionConstants12x32<>+788(SB)/4, $0xff7fffff
+DATA attentionConstants12x32<>+792(SB)/4, $0xff7fffff
+DATA attentionConstants12x32<>+796(SB)/4, $0xff7fffff
+DATA attentionConstants12x32<>+800(SB)/4, $0xff7fffff
+DATA attentionConstants12x32<>+804(SB)/4, $0xff7fffff
+DATA attentionConstants12x32<>+808(SB)/4, $0xff7fffff
+DATA attentionConstants12x32<>+812(SB)/4, $0xff7fffff
+DATA attentionConstants12x32<>+816(SB)/4, $0xff7fffff
+DATA attentionConstants12x32<>+820(SB)/4, $0xff7fffff
+DATA attentionConstants12x32<>+824(SB)/4, $0xff7fffff
+DATA attentionConstants12x32<>+828(SB)/4, $0xff7fffff
+DATA attentionConstants12x32<>+832(SB)/4, $0xff800000
+DATA attentionConstants12x32<>+836(SB)/4, $0xff800000
+DATA attentionConstants12x32<>+840(SB)/4, $0xff800000
+DATA attentionConstants12x32<>+844(SB)/4, $0xff800000
+DATA attentionConstants12x32<>+848(SB)/4, $0xff800000
+DATA attentionConstants12x32<>+852(SB)/4, $0xff800000
+DATA attentionConstants12x32<>+856(SB)/4, $0xff800000
+DATA attentionConstants12x32<>+860(SB)/4, $0xff800000
+DATA attentionConstants12x32<>+864(SB)/4, $0xff800000
+DATA attentionConstants12x32<>+868(SB)/4, $0xff800000
+DATA attentionConstants12x32<>+872(SB)/4, $0xff800000
+DATA attentionConstants12x32<>+876(SB)/4, $0xff800000
+DATA attentionConstants12x32<>+880(SB)/4, $0xff800000
+DATA attentionConstants12x32<>+884(SB)/4, $0xff800000
+DATA attentionConstants12x32<>+888(SB)/4, $0xff800000
+DATA attentionConstants12x32<>+892(SB)/4, $0xff800000
 GLOBL attentionConstants12x32<>(SB), RODATA|NOPTR, $896

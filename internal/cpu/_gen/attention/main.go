@@ -29,9 +29,7 @@ func main() {
 	chain := "a chain of fused multiply-adds in the order of kk."
 	vector.StripScores(set, fmt.Sprint("scoresStrip", set.MR), "float32", chain, fma)
 	vector.StripValues(set, fmt.Sprint("valuesStrip", set.MR), "float32", chain, fma)
-	vector.Softmax(c, fmt.Sprint("softmaxStrip", set.MR), "", func(v reg.VecVirtual, row reg.Register, j int) {
-		VMOVUPS(v, Mem{Base: row, Disp: size * j})
-	})
+	vector.Softmax(c, fmt.Sprint("softmaxStrip", set.MR), "", nil)
 	hide(c, "hideByRow", true)
 	hide(c, "hideByColumn", false)
 	slopes(c, "slopesByRow", true)
@@ -117,6 +115,7 @@ func slopes(c *vector.Constants, name string, byRow bool) {
 	lse := Load(Param("lse"), GP64())
 	delta := Load(Param("delta"), GP64())
 	scale := vector.Broadcast("scale", set.New())
+	c.HoldExp()
 	row := GP64()
 	XORQ(row, row)
 	Label("row")
@@ -147,6 +146,7 @@ func slopes(c *vector.Constants, name string, byRow bool) {
 	INCQ(row)
 	CMPQ(row, Imm(uint64(set.MR)))
 	JNE(LabelRef("row"))
+	c.Free()
 	VZEROUPPER()
 	RET()
 }

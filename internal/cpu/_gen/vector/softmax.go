@@ -13,7 +13,8 @@ func maximum(a, b reg.VecVirtual) { VMAXPS(a, b, b) }
 func sum(a, b reg.VecVirtual)     { VADDPS(a, b, b) }
 
 // Softmax emits what advances the online softmax of a strip's rows by one block of 64 scores. Its sums have one order whatever the width
-// of registers. store writes part j of a row's probabilities.
+// of registers. store, if any, writes part j of a row's probabilities in place of the scores' memory. Maxima, powers and sums are a loop
+// each: what a row waits for in one of them is short, so that several rows are under way.
 func Softmax(c *Constants, name, written string, store func(v reg.VecVirtual, row reg.Register, j int)) {
 	TEXT(name, NOSPLIT, "func(s *float32, scale float32, state *float32)")
 	Pragma("noescape")
@@ -25,48 +26,70 @@ func Softmax(c *Constants, name, written string, store func(v reg.VecVirtual, ro
 	s := Load(Param("s"), GP64())
 	state := Load(Param("state"), GP64())
 	scale := Broadcast("scale", c.New())
-	row := GP64()
-	XORQ(row, row)
-	Label("row")
-	entry := func(i int) Mem { return Mem{Base: state, Index: row, Scale: 4, Disp: i * size} }
-	v := make([]reg.VecVirtual, 64/c.Lanes)
+	v, row, i := make([]reg.VecVirtual, 64/c.Lanes), GP64(), GP64()
 	for j := range v {
 		v[j] = c.New()
-		VMULPS(Mem{Base: s, Disp: size * j}, scale, v[j])
 	}
-	top := c.fold(v, func(a, b, to reg.Register) { VMAXPS(a, b, to) })
-	Across(maximum, top)
-	t := YMM()
-	VBROADCASTSS(entry(0), t)
-	VMAXPS(t, top, top)
-	VMOVSS(top.AsX(), entry(3))
-	all := c.New()
-	VBROADCASTSS(top.AsX(), all)
-	VMAXPS(c.F32(-math.MaxFloat32), all, all)
-	for j := range v {
-		VSUBPS(all, v[j], v[j])
-		exp(c, v[j], false)
-		store(v[j], s, j)
+	entry := func(n int) Mem { return Mem{Base: state, Index: i, Scale: 4, Disp: n * size} }
+	part := func(j int) Mem { return Mem{Base: row, Disp: size * j} }
+	rows := func(label string, body func()) {
+		MOVQ(s, row)
+		XORQ(i, i)
+		Label(label)
+		body()
+		ADDQ(U32(256), row)
+		INCQ(i)
+		CMPQ(i, Imm(uint64(c.MR)))
+		JNE(LabelRef(label))
 	}
-	total := c.fold(v, func(a, b, to reg.Register) { VADDPS(a, b, to) })
-	Across(sum, total)
-	VMOVSS(total.AsX(), entry(4))
-	ADDQ(U32(256), s)
-	INCQ(row)
-	CMPQ(row, Imm(uint64(c.MR)))
-	JNE(LabelRef("row"))
-	newMax, shrink, sums := c.New(), c.New(), c.New()
-	VMOVUPS(Mem{Base: state, Disp: 3 * size}, newMax)
+	rows("max", func() {
+		for j := range v {
+			VMULPS(part(j), scale, v[j])
+		}
+		top, before := c.fold(v, func(a, b, to reg.Register) { VMAXPS(a, b, to) }), YMM()
+		c.across(maximum, top)
+		VBROADCASTSS(entry(0), before)
+		VMAXPS(before, top, top)
+		VMOVSS(top.AsX(), entry(3))
+	})
+	c.HoldExp()
+	lowestTop, top := c.New(), c.New()
+	VMOVUPS(c.F32(-math.MaxFloat32), lowestTop)
+	rows("power", func() {
+		VBROADCASTSS(entry(3), top)
+		VMAXPS(lowestTop, top, top)
+		for j := range v {
+			VMULPS(part(j), scale, v[j])
+			VSUBPS(top, v[j], v[j])
+			exp(c, v[j], false)
+			VMOVUPS(v[j], part(j))
+		}
+	})
+	shrink, sums := c.New(), c.New()
+	VMOVUPS(Mem{Base: state, Disp: 3 * size}, sums)
 	VMOVUPS(Mem{Base: state}, shrink)
-	VMAXPS(c.F32(-math.MaxFloat32), newMax, all)
-	VSUBPS(all, shrink, shrink)
+	VMAXPS(lowestTop, sums, top)
+	VSUBPS(top, shrink, shrink)
 	exp(c, shrink, false)
-	VMOVUPS(newMax, Mem{Base: state})
-	VMOVUPS(Mem{Base: state, Disp: size}, sums)
-	VMULPS(shrink, sums, sums)
+	c.Free()
+	VMOVUPS(sums, Mem{Base: state})
+	VMOVUPS(shrink, Mem{Base: state, Disp: 2 * size})
+	rows("sum", func() {
+		for j := range v {
+			VMOVUPS(part(j), v[j])
+		}
+		total := c.fold(v, func(a, b, to reg.Register) { VADDPS(a, b, to) })
+		c.across(sum, total)
+		VMOVSS(total.AsX(), entry(4))
+		for j := range v {
+			if store != nil {
+				store(v[j], row, j)
+			}
+		}
+	})
+	VMULPS(Mem{Base: state, Disp: size}, shrink, sums)
 	VADDPS(Mem{Base: state, Disp: 4 * size}, sums, sums)
 	VMOVUPS(sums, Mem{Base: state, Disp: size})
-	VMOVUPS(shrink, Mem{Base: state, Disp: 2 * size})
 	VZEROUPPER()
 	RET()
 }
