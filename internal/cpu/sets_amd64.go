@@ -46,6 +46,13 @@ var avx512Set = &instructionSet{
 	slopesByRow: slopesByRow12, slopesByColumn: slopesByColumn12,
 }
 
+// avx512Pairs is avx512Set with attention's products of bf16.
+var avx512Pairs = func() *instructionSet {
+	s := *avx512Set
+	s.pairs, s.scores, s.values, s.softmax = true, scoresStrip12BF16, valuesStrip12BF16, softmaxStrip12BF16
+	return &s
+}()
+
 var avx2Int8 = &int8Set{instructionSet: avx2Set, perWord: 2, tile: gemm6x16Int8, round: vecInt8AsWords}
 
 var avx512Int8 = &int8Set{instructionSet: avx512Set, perWord: 4, tile: gemm12x32Int8, round: vecInt8AsBytes, start: int8Start32}

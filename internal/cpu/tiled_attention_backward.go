@@ -49,7 +49,7 @@ func (s *scratch) attentionBackward(b *backend, c engine.Call) (engine.Launch, e
 func (a *tiledAttentionBackward) queryGradients(worker, piece int) {
 	w, b, g := a.spaces[worker], a.blocks[piece/a.KVHeads], piece%a.KVHeads
 	a.packQueries(w, w.rowsA[0], a.q, b, g)
-	a.packQueries(w, w.rowsA[1], a.dout, b, g)
+	a.packQueries(w, w.rowsA[1], unsafe.Pointer(a.dout), b, g)
 	stripRows, d := a.set.mr, a.HeadDim
 	perHead := ceilDiv(b.count, stripRows)
 	strips := perHead * a.group
@@ -91,7 +91,7 @@ func (a *tiledAttentionBackward) rowStatistics(w *attentionSpace, b queryBlock, 
 	for h := range a.group {
 		for i := range b.count {
 			at := (int(a.starts[b.segment])+b.first+i)*a.Heads + g*a.group + h
-			delta := float32(vecSumProducts(offset(a.dout, at*d), offset(a.out, at*d), d/8))
+			delta := float32(vecSumProducts(offset(a.dout, at*d), (*float32)(a.element(a.out, at*d)), d/8))
 			a.delta[at] = delta
 			lse := *offset(a.lse, at)
 			if math.IsInf(float64(lse), -1) {
@@ -127,9 +127,9 @@ func (a *tiledAttentionBackward) keyGradients(worker, piece int) {
 // rangeGradients adds what segment s gives the keys from to to of range r.
 func (a *tiledAttentionBackward) rangeGradients(w *attentionSpace, s int, r keyRange, from, to, g int) {
 	stripRows, d, start, n := a.set.mr, a.HeadDim, int(a.starts[s]), int(a.starts[s+1]-a.starts[s])
-	keys := matrix{ptr: unsafe.Pointer(offset(a.k[0], g*d)), ld: a.KVHeads * d, alongK: true}
+	keys := matrix{ptr: a.element(a.k[0], g*d), ld: a.KVHeads * d, alongK: true}
 	a.set.packA(&w.workspace, &w.rowsA[0][0], &keys, from, to-from, 0, d)
-	keys.ptr = unsafe.Pointer(offset(a.v[0], g*d))
+	keys.ptr = a.element(a.v[0], g*d)
 	a.set.packA(&w.workspace, &w.rowsA[1][0], &keys, from, to-from, 0, d)
 	strips := ceilDiv(to-from, stripRows)
 	size := stripRows * a.width
@@ -187,7 +187,7 @@ func (a *tiledAttentionBackward) packQueryBlock(w *attentionSpace, from, count, 
 		w.list[0][i], w.list[1][i] = unsafe.Pointer(&zeros), unsafe.Pointer(&zeros)
 		if i < count {
 			at := ((from+i)*a.Heads + h) * a.HeadDim
-			w.list[0][i], w.list[1][i] = unsafe.Pointer(offset(a.q, at)), unsafe.Pointer(offset(a.dout, at))
+			w.list[0][i], w.list[1][i] = a.element(a.q, at), unsafe.Pointer(offset(a.dout, at))
 		}
 	}
 	for i := range w.list {
