@@ -4,12 +4,34 @@
 
 package cpu
 
+// scoresStrip6 computes c[i*64+p*16+j] = Σ_kk a[kk*6+i]·b[(p*k+kk)*16+j] of 6 rows for kk < k and p < panels, both at least 1,
+// a chain of fused multiply-adds in the order of kk.
+//
+//go:noescape
+func scoresStrip6(panels int, k int, a *float32, b *float32, c *float32)
+
+// valuesStrip6 computes c[i*ldc+p*16+j] = c[i*ldc+p*16+j]·shrink[i] + Σ_kk a[i*64+kk]·b[p*ldb+kk*16+j], rounded after each, of 6 rows
+// for kk < k and p < panels, both at least 1, a chain of fused multiply-adds in the order of kk.
+//
+//go:noescape
+func valuesStrip6(panels int, k int, a *float32, b *float32, ldb int, c *float32, ldc int, shrink *float32)
+
 // softmaxStrip6 advances 6 online softmaxes by a block of 64 scores s[i*64+j]. state is five rows of 8, an entry for each softmax:
 // max, sum, shrink and two of scratch. top = max(max, scale·s); shrink = e^(max−top); s = e^(scale·s−top);
 // sum = sum·shrink + Σ s (lane j%8 first, upwards, then across lanes); max = top. While top is −Inf all of them are 0.
 //
 //go:noescape
 func softmaxStrip6(s *float32, scale float32, state *float32)
+
+// hideByRow6 gives those of 6×64 scores s[i*64+j] −Inf for which not from[j] ≤ query[i] < until[j].
+//
+//go:noescape
+func hideByRow6(s *float32, from *int32, until *int32, query *int32)
+
+// hideByColumn6 gives those of 6×64 scores s[i*64+j] −Inf for which not from[i] ≤ query[j] < until[i].
+//
+//go:noescape
+func hideByColumn6(s *float32, from *int32, until *int32, query *int32)
 
 // slopesByRow6 computes for 6×64 scores s[i*64+j] and as many dp: s = e^(scale·s − lse[i]), dp = s·(dp − delta[i])·scale.
 //

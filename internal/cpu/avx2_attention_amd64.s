@@ -4,321 +4,921 @@
 
 #include "textflag.h"
 
+// func scoresStrip6(panels int, k int, a *float32, b *float32, c *float32)
+// Requires: AVX, FMA3
+TEXT ·scoresStrip6(SB), NOSPLIT, $0-40
+	MOVQ panels+0(FP), AX
+	MOVQ b+24(FP), CX
+	MOVQ c+32(FP), DX
+
+panel:
+	MOVQ   k+8(FP), BX
+	MOVQ   a+16(FP), SI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	SUBQ   $0x04, BX
+	JL     tail
+
+block:
+	VMOVUPS      (CX), Y12
+	VMOVUPS      32(CX), Y13
+	VBROADCASTSS (SI), Y14
+	VBROADCASTSS 4(SI), Y15
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y15, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y1
+	VFMADD231PS  Y15, Y13, Y3
+	VBROADCASTSS 8(SI), Y14
+	VBROADCASTSS 12(SI), Y15
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y15, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y5
+	VFMADD231PS  Y15, Y13, Y7
+	VBROADCASTSS 16(SI), Y14
+	VBROADCASTSS 20(SI), Y15
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y15, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y9
+	VFMADD231PS  Y15, Y13, Y11
+	VMOVUPS      64(CX), Y12
+	VMOVUPS      96(CX), Y13
+	VBROADCASTSS 24(SI), Y14
+	VBROADCASTSS 28(SI), Y15
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y15, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y1
+	VFMADD231PS  Y15, Y13, Y3
+	VBROADCASTSS 32(SI), Y14
+	VBROADCASTSS 36(SI), Y15
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y15, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y5
+	VFMADD231PS  Y15, Y13, Y7
+	VBROADCASTSS 40(SI), Y14
+	VBROADCASTSS 44(SI), Y15
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y15, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y9
+	VFMADD231PS  Y15, Y13, Y11
+	VMOVUPS      128(CX), Y12
+	VMOVUPS      160(CX), Y13
+	VBROADCASTSS 48(SI), Y14
+	VBROADCASTSS 52(SI), Y15
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y15, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y1
+	VFMADD231PS  Y15, Y13, Y3
+	VBROADCASTSS 56(SI), Y14
+	VBROADCASTSS 60(SI), Y15
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y15, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y5
+	VFMADD231PS  Y15, Y13, Y7
+	VBROADCASTSS 64(SI), Y14
+	VBROADCASTSS 68(SI), Y15
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y15, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y9
+	VFMADD231PS  Y15, Y13, Y11
+	VMOVUPS      192(CX), Y12
+	VMOVUPS      224(CX), Y13
+	VBROADCASTSS 72(SI), Y14
+	VBROADCASTSS 76(SI), Y15
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y15, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y1
+	VFMADD231PS  Y15, Y13, Y3
+	VBROADCASTSS 80(SI), Y14
+	VBROADCASTSS 84(SI), Y15
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y15, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y5
+	VFMADD231PS  Y15, Y13, Y7
+	VBROADCASTSS 88(SI), Y14
+	VBROADCASTSS 92(SI), Y15
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y15, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y9
+	VFMADD231PS  Y15, Y13, Y11
+	ADDQ         $0x00000060, SI
+	ADDQ         $0x00000100, CX
+	SUBQ         $0x04, BX
+	JGE          block
+
+tail:
+	ADDQ $0x04, BX
+	JZ   store
+
+one:
+	VMOVUPS      (CX), Y12
+	VMOVUPS      32(CX), Y13
+	VBROADCASTSS (SI), Y14
+	VBROADCASTSS 4(SI), Y15
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y15, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y1
+	VFMADD231PS  Y15, Y13, Y3
+	VBROADCASTSS 8(SI), Y14
+	VBROADCASTSS 12(SI), Y15
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y15, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y5
+	VFMADD231PS  Y15, Y13, Y7
+	VBROADCASTSS 16(SI), Y14
+	VBROADCASTSS 20(SI), Y15
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y15, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y9
+	VFMADD231PS  Y15, Y13, Y11
+	ADDQ         $0x18, SI
+	ADDQ         $0x00000040, CX
+	DECQ         BX
+	JNZ          one
+
+store:
+	VMOVUPS Y0, (DX)
+	VMOVUPS Y1, 32(DX)
+	VMOVUPS Y2, 256(DX)
+	VMOVUPS Y3, 288(DX)
+	VMOVUPS Y4, 512(DX)
+	VMOVUPS Y5, 544(DX)
+	VMOVUPS Y6, 768(DX)
+	VMOVUPS Y7, 800(DX)
+	VMOVUPS Y8, 1024(DX)
+	VMOVUPS Y9, 1056(DX)
+	VMOVUPS Y10, 1280(DX)
+	VMOVUPS Y11, 1312(DX)
+	ADDQ    $0x00000040, DX
+	DECQ    AX
+	JNZ     panel
+	VZEROUPPER
+	RET
+
+// func valuesStrip6(panels int, k int, a *float32, b *float32, ldb int, c *float32, ldc int, shrink *float32)
+// Requires: AVX, FMA3
+TEXT ·valuesStrip6(SB), NOSPLIT, $0-64
+	MOVQ panels+0(FP), AX
+	MOVQ b+24(FP), CX
+	MOVQ c+40(FP), DX
+	MOVQ ldc+48(FP), BX
+	SHLQ $0x02, BX
+
+panel:
+	MOVQ   k+8(FP), SI
+	MOVQ   a+16(FP), DI
+	MOVQ   CX, R8
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	SUBQ   $0x08, SI
+	JL     tail
+
+block:
+	VMOVUPS      (R8), Y12
+	VMOVUPS      32(R8), Y13
+	VBROADCASTSS (DI), Y14
+	VBROADCASTSS 256(DI), Y15
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y15, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y1
+	VFMADD231PS  Y15, Y13, Y3
+	VBROADCASTSS 512(DI), Y14
+	VBROADCASTSS 768(DI), Y15
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y15, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y5
+	VFMADD231PS  Y15, Y13, Y7
+	VBROADCASTSS 1024(DI), Y14
+	VBROADCASTSS 1280(DI), Y15
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y15, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y9
+	VFMADD231PS  Y15, Y13, Y11
+	VMOVUPS      64(R8), Y12
+	VMOVUPS      96(R8), Y13
+	VBROADCASTSS 4(DI), Y14
+	VBROADCASTSS 260(DI), Y15
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y15, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y1
+	VFMADD231PS  Y15, Y13, Y3
+	VBROADCASTSS 516(DI), Y14
+	VBROADCASTSS 772(DI), Y15
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y15, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y5
+	VFMADD231PS  Y15, Y13, Y7
+	VBROADCASTSS 1028(DI), Y14
+	VBROADCASTSS 1284(DI), Y15
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y15, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y9
+	VFMADD231PS  Y15, Y13, Y11
+	VMOVUPS      128(R8), Y12
+	VMOVUPS      160(R8), Y13
+	VBROADCASTSS 8(DI), Y14
+	VBROADCASTSS 264(DI), Y15
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y15, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y1
+	VFMADD231PS  Y15, Y13, Y3
+	VBROADCASTSS 520(DI), Y14
+	VBROADCASTSS 776(DI), Y15
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y15, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y5
+	VFMADD231PS  Y15, Y13, Y7
+	VBROADCASTSS 1032(DI), Y14
+	VBROADCASTSS 1288(DI), Y15
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y15, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y9
+	VFMADD231PS  Y15, Y13, Y11
+	VMOVUPS      192(R8), Y12
+	VMOVUPS      224(R8), Y13
+	VBROADCASTSS 12(DI), Y14
+	VBROADCASTSS 268(DI), Y15
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y15, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y1
+	VFMADD231PS  Y15, Y13, Y3
+	VBROADCASTSS 524(DI), Y14
+	VBROADCASTSS 780(DI), Y15
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y15, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y5
+	VFMADD231PS  Y15, Y13, Y7
+	VBROADCASTSS 1036(DI), Y14
+	VBROADCASTSS 1292(DI), Y15
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y15, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y9
+	VFMADD231PS  Y15, Y13, Y11
+	VMOVUPS      256(R8), Y12
+	VMOVUPS      288(R8), Y13
+	VBROADCASTSS 16(DI), Y14
+	VBROADCASTSS 272(DI), Y15
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y15, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y1
+	VFMADD231PS  Y15, Y13, Y3
+	VBROADCASTSS 528(DI), Y14
+	VBROADCASTSS 784(DI), Y15
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y15, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y5
+	VFMADD231PS  Y15, Y13, Y7
+	VBROADCASTSS 1040(DI), Y14
+	VBROADCASTSS 1296(DI), Y15
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y15, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y9
+	VFMADD231PS  Y15, Y13, Y11
+	VMOVUPS      320(R8), Y12
+	VMOVUPS      352(R8), Y13
+	VBROADCASTSS 20(DI), Y14
+	VBROADCASTSS 276(DI), Y15
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y15, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y1
+	VFMADD231PS  Y15, Y13, Y3
+	VBROADCASTSS 532(DI), Y14
+	VBROADCASTSS 788(DI), Y15
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y15, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y5
+	VFMADD231PS  Y15, Y13, Y7
+	VBROADCASTSS 1044(DI), Y14
+	VBROADCASTSS 1300(DI), Y15
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y15, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y9
+	VFMADD231PS  Y15, Y13, Y11
+	VMOVUPS      384(R8), Y12
+	VMOVUPS      416(R8), Y13
+	VBROADCASTSS 24(DI), Y14
+	VBROADCASTSS 280(DI), Y15
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y15, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y1
+	VFMADD231PS  Y15, Y13, Y3
+	VBROADCASTSS 536(DI), Y14
+	VBROADCASTSS 792(DI), Y15
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y15, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y5
+	VFMADD231PS  Y15, Y13, Y7
+	VBROADCASTSS 1048(DI), Y14
+	VBROADCASTSS 1304(DI), Y15
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y15, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y9
+	VFMADD231PS  Y15, Y13, Y11
+	VMOVUPS      448(R8), Y12
+	VMOVUPS      480(R8), Y13
+	VBROADCASTSS 28(DI), Y14
+	VBROADCASTSS 284(DI), Y15
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y15, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y1
+	VFMADD231PS  Y15, Y13, Y3
+	VBROADCASTSS 540(DI), Y14
+	VBROADCASTSS 796(DI), Y15
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y15, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y5
+	VFMADD231PS  Y15, Y13, Y7
+	VBROADCASTSS 1052(DI), Y14
+	VBROADCASTSS 1308(DI), Y15
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y15, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y9
+	VFMADD231PS  Y15, Y13, Y11
+	ADDQ         $0x00000020, DI
+	ADDQ         $0x00000200, R8
+	SUBQ         $0x08, SI
+	JGE          block
+
+tail:
+	ADDQ $0x08, SI
+	JZ   store
+
+one:
+	VMOVUPS      (R8), Y12
+	VMOVUPS      32(R8), Y13
+	VBROADCASTSS (DI), Y14
+	VBROADCASTSS 256(DI), Y15
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y15, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y1
+	VFMADD231PS  Y15, Y13, Y3
+	VBROADCASTSS 512(DI), Y14
+	VBROADCASTSS 768(DI), Y15
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y15, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y5
+	VFMADD231PS  Y15, Y13, Y7
+	VBROADCASTSS 1024(DI), Y14
+	VBROADCASTSS 1280(DI), Y15
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y15, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y9
+	VFMADD231PS  Y15, Y13, Y11
+	ADDQ         $0x04, DI
+	ADDQ         $0x00000040, R8
+	DECQ         SI
+	JNZ          one
+
+store:
+	MOVQ         shrink+56(FP), DI
+	MOVQ         DX, SI
+	VBROADCASTSS (DI), Y12
+	VMULPS       (SI), Y12, Y13
+	VADDPS       Y13, Y0, Y0
+	VMOVUPS      Y0, (SI)
+	VMULPS       32(SI), Y12, Y0
+	VADDPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 32(SI)
+	ADDQ         BX, SI
+	VBROADCASTSS 4(DI), Y12
+	VMULPS       (SI), Y12, Y0
+	VADDPS       Y0, Y2, Y2
+	VMOVUPS      Y2, (SI)
+	VMULPS       32(SI), Y12, Y0
+	VADDPS       Y0, Y3, Y3
+	VMOVUPS      Y3, 32(SI)
+	ADDQ         BX, SI
+	VBROADCASTSS 8(DI), Y12
+	VMULPS       (SI), Y12, Y0
+	VADDPS       Y0, Y4, Y4
+	VMOVUPS      Y4, (SI)
+	VMULPS       32(SI), Y12, Y0
+	VADDPS       Y0, Y5, Y5
+	VMOVUPS      Y5, 32(SI)
+	ADDQ         BX, SI
+	VBROADCASTSS 12(DI), Y12
+	VMULPS       (SI), Y12, Y0
+	VADDPS       Y0, Y6, Y6
+	VMOVUPS      Y6, (SI)
+	VMULPS       32(SI), Y12, Y0
+	VADDPS       Y0, Y7, Y7
+	VMOVUPS      Y7, 32(SI)
+	ADDQ         BX, SI
+	VBROADCASTSS 16(DI), Y12
+	VMULPS       (SI), Y12, Y0
+	VADDPS       Y0, Y8, Y8
+	VMOVUPS      Y8, (SI)
+	VMULPS       32(SI), Y12, Y0
+	VADDPS       Y0, Y9, Y9
+	VMOVUPS      Y9, 32(SI)
+	ADDQ         BX, SI
+	VBROADCASTSS 20(DI), Y12
+	VMULPS       (SI), Y12, Y0
+	VADDPS       Y0, Y10, Y10
+	VMOVUPS      Y10, (SI)
+	VMULPS       32(SI), Y12, Y0
+	VADDPS       Y0, Y11, Y11
+	VMOVUPS      Y11, 32(SI)
+	ADDQ         $0x00000040, DX
+	MOVQ         ldb+32(FP), SI
+	LEAQ         (CX)(SI*4), CX
+	DECQ         AX
+	JNZ          panel
+	VZEROUPPER
+	RET
+
 // func softmaxStrip6(s *float32, scale float32, state *float32)
 // Requires: AVX, AVX2, FMA3
 TEXT ·softmaxStrip6(SB), NOSPLIT, $0-24
 	MOVQ         s+0(FP), AX
 	MOVQ         state+16(FP), CX
 	VBROADCASTSS scale+8(FP), Y0
-	XORQ         DX, DX
+	MOVQ         AX, DX
+	XORQ         BX, BX
 
-row:
-	VMULPS       (AX), Y0, Y2
-	VMOVAPS      Y2, Y1
-	VMULPS       32(AX), Y0, Y3
+max:
+	VMULPS       (DX), Y0, Y1
+	VMULPS       32(DX), Y0, Y2
+	VMULPS       64(DX), Y0, Y3
+	VMULPS       96(DX), Y0, Y4
+	VMULPS       128(DX), Y0, Y5
+	VMULPS       160(DX), Y0, Y6
+	VMULPS       192(DX), Y0, Y7
+	VMULPS       224(DX), Y0, Y8
+	VMOVAPS      Y1, Y1
+	VMAXPS       Y2, Y1, Y1
 	VMAXPS       Y3, Y1, Y1
-	VMULPS       64(AX), Y0, Y4
 	VMAXPS       Y4, Y1, Y1
-	VMULPS       96(AX), Y0, Y5
 	VMAXPS       Y5, Y1, Y1
-	VMULPS       128(AX), Y0, Y6
 	VMAXPS       Y6, Y1, Y1
-	VMULPS       160(AX), Y0, Y7
 	VMAXPS       Y7, Y1, Y1
-	VMULPS       192(AX), Y0, Y8
 	VMAXPS       Y8, Y1, Y1
-	VMULPS       224(AX), Y0, Y9
-	VMAXPS       Y9, Y1, Y1
-	VPERM2F128   $0x01, Y1, Y1, Y10
-	VMAXPS       Y10, Y1, Y1
-	VPERMILPS    $0x4e, Y1, Y10
-	VMAXPS       Y10, Y1, Y1
-	VPERMILPS    $0xb1, Y1, Y10
-	VMAXPS       Y10, Y1, Y1
-	VBROADCASTSS (CX)(DX*4), Y10
-	VMAXPS       Y10, Y1, Y1
-	VMOVSS       X1, 96(CX)(DX*4)
-	VBROADCASTSS X1, Y1
-	VMAXPS       attentionConstants6x16<>+0(SB), Y1, Y1
-	VSUBPS       Y1, Y2, Y2
-	VMOVUPS      attentionConstants6x16<>+32(SB), Y10
-	VMAXPS       Y2, Y10, Y2
-	VMOVUPS      attentionConstants6x16<>+64(SB), Y10
-	VMINPS       Y2, Y10, Y2
-	VMULPS       attentionConstants6x16<>+96(SB), Y2, Y10
-	VROUNDPS     $0x08, Y10, Y10
-	VFNMADD231PS attentionConstants6x16<>+128(SB), Y10, Y2
-	VFNMADD231PS attentionConstants6x16<>+160(SB), Y10, Y2
-	VMOVUPS      attentionConstants6x16<>+192(SB), Y11
-	VFMADD213PS  attentionConstants6x16<>+224(SB), Y2, Y11
-	VFMADD213PS  attentionConstants6x16<>+256(SB), Y2, Y11
-	VFMADD213PS  attentionConstants6x16<>+288(SB), Y2, Y11
-	VFMADD213PS  attentionConstants6x16<>+320(SB), Y2, Y11
-	VFMADD213PS  attentionConstants6x16<>+352(SB), Y2, Y11
-	VMULPS       Y2, Y2, Y12
-	VFMADD213PS  Y2, Y12, Y11
-	VADDPS       attentionConstants6x16<>+384(SB), Y11, Y11
-	VCVTPS2DQ    Y10, Y10
-	VPSRAD       $0x01, Y10, Y12
-	VPSUBD       Y12, Y10, Y10
-	VPADDD       attentionConstants6x16<>+416(SB), Y12, Y12
-	VPSLLD       $0x17, Y12, Y12
-	VPADDD       attentionConstants6x16<>+416(SB), Y10, Y10
-	VPSLLD       $0x17, Y10, Y10
-	VMULPS       Y12, Y11, Y11
-	VMULPS       Y10, Y11, Y2
-	VMOVUPS      Y2, (AX)
-	VMOVAPS      Y2, Y2
-	VSUBPS       Y1, Y3, Y3
-	VMOVUPS      attentionConstants6x16<>+32(SB), Y10
-	VMAXPS       Y3, Y10, Y3
-	VMOVUPS      attentionConstants6x16<>+64(SB), Y10
-	VMINPS       Y3, Y10, Y3
-	VMULPS       attentionConstants6x16<>+96(SB), Y3, Y10
-	VROUNDPS     $0x08, Y10, Y10
-	VFNMADD231PS attentionConstants6x16<>+128(SB), Y10, Y3
-	VFNMADD231PS attentionConstants6x16<>+160(SB), Y10, Y3
-	VMOVUPS      attentionConstants6x16<>+192(SB), Y11
-	VFMADD213PS  attentionConstants6x16<>+224(SB), Y3, Y11
-	VFMADD213PS  attentionConstants6x16<>+256(SB), Y3, Y11
-	VFMADD213PS  attentionConstants6x16<>+288(SB), Y3, Y11
-	VFMADD213PS  attentionConstants6x16<>+320(SB), Y3, Y11
-	VFMADD213PS  attentionConstants6x16<>+352(SB), Y3, Y11
-	VMULPS       Y3, Y3, Y12
-	VFMADD213PS  Y3, Y12, Y11
-	VADDPS       attentionConstants6x16<>+384(SB), Y11, Y11
-	VCVTPS2DQ    Y10, Y10
-	VPSRAD       $0x01, Y10, Y12
-	VPSUBD       Y12, Y10, Y10
-	VPADDD       attentionConstants6x16<>+416(SB), Y12, Y12
-	VPSLLD       $0x17, Y12, Y12
-	VPADDD       attentionConstants6x16<>+416(SB), Y10, Y10
-	VPSLLD       $0x17, Y10, Y10
-	VMULPS       Y12, Y11, Y11
-	VMULPS       Y10, Y11, Y3
-	VMOVUPS      Y3, 32(AX)
-	VADDPS       Y3, Y2, Y2
-	VSUBPS       Y1, Y4, Y4
-	VMOVUPS      attentionConstants6x16<>+32(SB), Y3
-	VMAXPS       Y4, Y3, Y4
-	VMOVUPS      attentionConstants6x16<>+64(SB), Y3
-	VMINPS       Y4, Y3, Y4
-	VMULPS       attentionConstants6x16<>+96(SB), Y4, Y3
-	VROUNDPS     $0x08, Y3, Y3
-	VFNMADD231PS attentionConstants6x16<>+128(SB), Y3, Y4
-	VFNMADD231PS attentionConstants6x16<>+160(SB), Y3, Y4
-	VMOVUPS      attentionConstants6x16<>+192(SB), Y10
-	VFMADD213PS  attentionConstants6x16<>+224(SB), Y4, Y10
-	VFMADD213PS  attentionConstants6x16<>+256(SB), Y4, Y10
-	VFMADD213PS  attentionConstants6x16<>+288(SB), Y4, Y10
-	VFMADD213PS  attentionConstants6x16<>+320(SB), Y4, Y10
-	VFMADD213PS  attentionConstants6x16<>+352(SB), Y4, Y10
-	VMULPS       Y4, Y4, Y11
-	VFMADD213PS  Y4, Y11, Y10
-	VADDPS       attentionConstants6x16<>+384(SB), Y10, Y10
-	VCVTPS2DQ    Y3, Y3
-	VPSRAD       $0x01, Y3, Y11
-	VPSUBD       Y11, Y3, Y3
-	VPADDD       attentionConstants6x16<>+416(SB), Y11, Y11
-	VPSLLD       $0x17, Y11, Y11
-	VPADDD       attentionConstants6x16<>+416(SB), Y3, Y3
-	VPSLLD       $0x17, Y3, Y3
-	VMULPS       Y11, Y10, Y10
-	VMULPS       Y3, Y10, Y4
-	VMOVUPS      Y4, 64(AX)
-	VADDPS       Y4, Y2, Y2
-	VSUBPS       Y1, Y5, Y5
-	VMOVUPS      attentionConstants6x16<>+32(SB), Y3
-	VMAXPS       Y5, Y3, Y5
-	VMOVUPS      attentionConstants6x16<>+64(SB), Y3
-	VMINPS       Y5, Y3, Y5
-	VMULPS       attentionConstants6x16<>+96(SB), Y5, Y3
-	VROUNDPS     $0x08, Y3, Y3
-	VFNMADD231PS attentionConstants6x16<>+128(SB), Y3, Y5
-	VFNMADD231PS attentionConstants6x16<>+160(SB), Y3, Y5
-	VMOVUPS      attentionConstants6x16<>+192(SB), Y4
-	VFMADD213PS  attentionConstants6x16<>+224(SB), Y5, Y4
-	VFMADD213PS  attentionConstants6x16<>+256(SB), Y5, Y4
-	VFMADD213PS  attentionConstants6x16<>+288(SB), Y5, Y4
-	VFMADD213PS  attentionConstants6x16<>+320(SB), Y5, Y4
-	VFMADD213PS  attentionConstants6x16<>+352(SB), Y5, Y4
-	VMULPS       Y5, Y5, Y10
-	VFMADD213PS  Y5, Y10, Y4
-	VADDPS       attentionConstants6x16<>+384(SB), Y4, Y4
-	VCVTPS2DQ    Y3, Y3
-	VPSRAD       $0x01, Y3, Y10
-	VPSUBD       Y10, Y3, Y3
-	VPADDD       attentionConstants6x16<>+416(SB), Y10, Y10
-	VPSLLD       $0x17, Y10, Y10
-	VPADDD       attentionConstants6x16<>+416(SB), Y3, Y3
-	VPSLLD       $0x17, Y3, Y3
-	VMULPS       Y10, Y4, Y4
-	VMULPS       Y3, Y4, Y5
-	VMOVUPS      Y5, 96(AX)
-	VADDPS       Y5, Y2, Y2
-	VSUBPS       Y1, Y6, Y6
-	VMOVUPS      attentionConstants6x16<>+32(SB), Y3
-	VMAXPS       Y6, Y3, Y6
-	VMOVUPS      attentionConstants6x16<>+64(SB), Y3
-	VMINPS       Y6, Y3, Y6
-	VMULPS       attentionConstants6x16<>+96(SB), Y6, Y3
-	VROUNDPS     $0x08, Y3, Y3
-	VFNMADD231PS attentionConstants6x16<>+128(SB), Y3, Y6
-	VFNMADD231PS attentionConstants6x16<>+160(SB), Y3, Y6
-	VMOVUPS      attentionConstants6x16<>+192(SB), Y4
-	VFMADD213PS  attentionConstants6x16<>+224(SB), Y6, Y4
-	VFMADD213PS  attentionConstants6x16<>+256(SB), Y6, Y4
-	VFMADD213PS  attentionConstants6x16<>+288(SB), Y6, Y4
-	VFMADD213PS  attentionConstants6x16<>+320(SB), Y6, Y4
-	VFMADD213PS  attentionConstants6x16<>+352(SB), Y6, Y4
-	VMULPS       Y6, Y6, Y5
-	VFMADD213PS  Y6, Y5, Y4
-	VADDPS       attentionConstants6x16<>+384(SB), Y4, Y4
-	VCVTPS2DQ    Y3, Y3
-	VPSRAD       $0x01, Y3, Y5
-	VPSUBD       Y5, Y3, Y3
-	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       attentionConstants6x16<>+416(SB), Y3, Y3
-	VPSLLD       $0x17, Y3, Y3
-	VMULPS       Y5, Y4, Y4
-	VMULPS       Y3, Y4, Y6
-	VMOVUPS      Y6, 128(AX)
-	VADDPS       Y6, Y2, Y2
-	VSUBPS       Y1, Y7, Y7
-	VMOVUPS      attentionConstants6x16<>+32(SB), Y3
-	VMAXPS       Y7, Y3, Y7
-	VMOVUPS      attentionConstants6x16<>+64(SB), Y3
-	VMINPS       Y7, Y3, Y7
-	VMULPS       attentionConstants6x16<>+96(SB), Y7, Y3
-	VROUNDPS     $0x08, Y3, Y3
-	VFNMADD231PS attentionConstants6x16<>+128(SB), Y3, Y7
-	VFNMADD231PS attentionConstants6x16<>+160(SB), Y3, Y7
-	VMOVUPS      attentionConstants6x16<>+192(SB), Y4
-	VFMADD213PS  attentionConstants6x16<>+224(SB), Y7, Y4
-	VFMADD213PS  attentionConstants6x16<>+256(SB), Y7, Y4
-	VFMADD213PS  attentionConstants6x16<>+288(SB), Y7, Y4
-	VFMADD213PS  attentionConstants6x16<>+320(SB), Y7, Y4
-	VFMADD213PS  attentionConstants6x16<>+352(SB), Y7, Y4
-	VMULPS       Y7, Y7, Y5
-	VFMADD213PS  Y7, Y5, Y4
-	VADDPS       attentionConstants6x16<>+384(SB), Y4, Y4
-	VCVTPS2DQ    Y3, Y3
-	VPSRAD       $0x01, Y3, Y5
-	VPSUBD       Y5, Y3, Y3
-	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       attentionConstants6x16<>+416(SB), Y3, Y3
-	VPSLLD       $0x17, Y3, Y3
-	VMULPS       Y5, Y4, Y4
-	VMULPS       Y3, Y4, Y7
-	VMOVUPS      Y7, 160(AX)
-	VADDPS       Y7, Y2, Y2
-	VSUBPS       Y1, Y8, Y8
-	VMOVUPS      attentionConstants6x16<>+32(SB), Y3
-	VMAXPS       Y8, Y3, Y8
-	VMOVUPS      attentionConstants6x16<>+64(SB), Y3
-	VMINPS       Y8, Y3, Y8
-	VMULPS       attentionConstants6x16<>+96(SB), Y8, Y3
-	VROUNDPS     $0x08, Y3, Y3
-	VFNMADD231PS attentionConstants6x16<>+128(SB), Y3, Y8
-	VFNMADD231PS attentionConstants6x16<>+160(SB), Y3, Y8
-	VMOVUPS      attentionConstants6x16<>+192(SB), Y4
-	VFMADD213PS  attentionConstants6x16<>+224(SB), Y8, Y4
-	VFMADD213PS  attentionConstants6x16<>+256(SB), Y8, Y4
-	VFMADD213PS  attentionConstants6x16<>+288(SB), Y8, Y4
-	VFMADD213PS  attentionConstants6x16<>+320(SB), Y8, Y4
-	VFMADD213PS  attentionConstants6x16<>+352(SB), Y8, Y4
-	VMULPS       Y8, Y8, Y5
-	VFMADD213PS  Y8, Y5, Y4
-	VADDPS       attentionConstants6x16<>+384(SB), Y4, Y4
-	VCVTPS2DQ    Y3, Y3
-	VPSRAD       $0x01, Y3, Y5
-	VPSUBD       Y5, Y3, Y3
-	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       attentionConstants6x16<>+416(SB), Y3, Y3
-	VPSLLD       $0x17, Y3, Y3
-	VMULPS       Y5, Y4, Y4
-	VMULPS       Y3, Y4, Y8
-	VMOVUPS      Y8, 192(AX)
-	VADDPS       Y8, Y2, Y2
-	VSUBPS       Y1, Y9, Y9
-	VMOVUPS      attentionConstants6x16<>+32(SB), Y1
-	VMAXPS       Y9, Y1, Y9
-	VMOVUPS      attentionConstants6x16<>+64(SB), Y1
-	VMINPS       Y9, Y1, Y9
-	VMULPS       attentionConstants6x16<>+96(SB), Y9, Y1
-	VROUNDPS     $0x08, Y1, Y1
-	VFNMADD231PS attentionConstants6x16<>+128(SB), Y1, Y9
-	VFNMADD231PS attentionConstants6x16<>+160(SB), Y1, Y9
-	VMOVUPS      attentionConstants6x16<>+192(SB), Y3
-	VFMADD213PS  attentionConstants6x16<>+224(SB), Y9, Y3
-	VFMADD213PS  attentionConstants6x16<>+256(SB), Y9, Y3
-	VFMADD213PS  attentionConstants6x16<>+288(SB), Y9, Y3
-	VFMADD213PS  attentionConstants6x16<>+320(SB), Y9, Y3
-	VFMADD213PS  attentionConstants6x16<>+352(SB), Y9, Y3
-	VMULPS       Y9, Y9, Y4
-	VFMADD213PS  Y9, Y4, Y3
-	VADDPS       attentionConstants6x16<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y1, Y1
-	VPSRAD       $0x01, Y1, Y4
-	VPSUBD       Y4, Y1, Y1
-	VPADDD       attentionConstants6x16<>+416(SB), Y4, Y4
+	VPERM2F128   $0x01, Y1, Y1, Y2
+	VMAXPS       Y2, Y1, Y1
+	VPERMILPS    $0x4e, Y1, Y2
+	VMAXPS       Y2, Y1, Y1
+	VPERMILPS    $0xb1, Y1, Y2
+	VMAXPS       Y2, Y1, Y1
+	VBROADCASTSS (CX)(BX*4), Y2
+	VMAXPS       Y2, Y1, Y1
+	VMOVSS       X1, 96(CX)(BX*4)
+	ADDQ         $0x00000100, DX
+	INCQ         BX
+	CMPQ         BX, $0x06
+	JNE          max
+	VMOVUPS      attentionConstants6x16<>+0(SB), Y9
+	MOVQ         AX, DX
+	XORQ         BX, BX
+
+power:
+	VBROADCASTSS 96(CX)(BX*4), Y10
+	VMAXPS       Y9, Y10, Y10
+	VMULPS       (DX), Y0, Y1
+	VSUBPS       Y10, Y1, Y1
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       attentionConstants6x16<>+64(SB), Y1, Y2
+	VROUNDPS     $0x08, Y2, Y2
+	VFNMADD231PS attentionConstants6x16<>+96(SB), Y2, Y1
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y2, Y1
+	VMOVUPS      attentionConstants6x16<>+160(SB), Y3
+	VFMADD213PS  attentionConstants6x16<>+192(SB), Y1, Y3
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y1, Y3
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y1, Y3
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y1, Y3
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y1, Y3
+	VMULPS       Y1, Y1, Y4
+	VFMADD213PS  Y1, Y4, Y3
+	VADDPS       attentionConstants6x16<>+352(SB), Y3, Y3
+	VCVTPS2DQ    Y2, Y2
+	VPSRAD       $0x01, Y2, Y4
+	VPSUBD       Y4, Y2, Y2
+	VPADDD       attentionConstants6x16<>+384(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       attentionConstants6x16<>+416(SB), Y1, Y1
-	VPSLLD       $0x17, Y1, Y1
+	VPADDD       attentionConstants6x16<>+384(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y4, Y3, Y3
-	VMULPS       Y1, Y3, Y9
-	VMOVUPS      Y9, 224(AX)
-	VADDPS       Y9, Y2, Y2
-	VPERM2F128   $0x01, Y2, Y2, Y1
-	VADDPS       Y1, Y2, Y2
-	VPERMILPS    $0x4e, Y2, Y1
-	VADDPS       Y1, Y2, Y2
-	VPERMILPS    $0xb1, Y2, Y1
-	VADDPS       Y1, Y2, Y2
-	VMOVSS       X2, 128(CX)(DX*4)
-	ADDQ         $0x00000100, AX
-	INCQ         DX
-	CMPQ         DX, $0x06
-	JNE          row
-	VMOVUPS      96(CX), Y0
-	VMOVUPS      (CX), Y2
-	VMAXPS       attentionConstants6x16<>+0(SB), Y0, Y1
-	VSUBPS       Y1, Y2, Y2
+	VMULPS       Y2, Y3, Y1
+	VMOVUPS      Y1, (DX)
+	VMULPS       32(DX), Y0, Y2
+	VSUBPS       Y10, Y2, Y2
 	VMOVUPS      attentionConstants6x16<>+32(SB), Y1
 	VMAXPS       Y2, Y1, Y2
-	VMOVUPS      attentionConstants6x16<>+64(SB), Y1
-	VMINPS       Y2, Y1, Y2
-	VMULPS       attentionConstants6x16<>+96(SB), Y2, Y1
+	VMULPS       attentionConstants6x16<>+64(SB), Y2, Y1
 	VROUNDPS     $0x08, Y1, Y1
+	VFNMADD231PS attentionConstants6x16<>+96(SB), Y1, Y2
 	VFNMADD231PS attentionConstants6x16<>+128(SB), Y1, Y2
-	VFNMADD231PS attentionConstants6x16<>+160(SB), Y1, Y2
-	VMOVUPS      attentionConstants6x16<>+192(SB), Y3
+	VMOVUPS      attentionConstants6x16<>+160(SB), Y3
+	VFMADD213PS  attentionConstants6x16<>+192(SB), Y2, Y3
 	VFMADD213PS  attentionConstants6x16<>+224(SB), Y2, Y3
 	VFMADD213PS  attentionConstants6x16<>+256(SB), Y2, Y3
 	VFMADD213PS  attentionConstants6x16<>+288(SB), Y2, Y3
 	VFMADD213PS  attentionConstants6x16<>+320(SB), Y2, Y3
-	VFMADD213PS  attentionConstants6x16<>+352(SB), Y2, Y3
 	VMULPS       Y2, Y2, Y4
 	VFMADD213PS  Y2, Y4, Y3
-	VADDPS       attentionConstants6x16<>+384(SB), Y3, Y3
+	VADDPS       attentionConstants6x16<>+352(SB), Y3, Y3
 	VCVTPS2DQ    Y1, Y1
 	VPSRAD       $0x01, Y1, Y4
 	VPSUBD       Y4, Y1, Y1
-	VPADDD       attentionConstants6x16<>+416(SB), Y4, Y4
+	VPADDD       attentionConstants6x16<>+384(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       attentionConstants6x16<>+416(SB), Y1, Y1
+	VPADDD       attentionConstants6x16<>+384(SB), Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y4, Y3, Y3
 	VMULPS       Y1, Y3, Y2
-	VMOVUPS      Y0, (CX)
-	VMOVUPS      32(CX), Y0
-	VMULPS       Y2, Y0, Y0
-	VADDPS       128(CX), Y0, Y0
-	VMOVUPS      Y0, 32(CX)
-	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y2, 32(DX)
+	VMULPS       64(DX), Y0, Y3
+	VSUBPS       Y10, Y3, Y3
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y1
+	VMAXPS       Y3, Y1, Y3
+	VMULPS       attentionConstants6x16<>+64(SB), Y3, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VFNMADD231PS attentionConstants6x16<>+96(SB), Y1, Y3
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y1, Y3
+	VMOVUPS      attentionConstants6x16<>+160(SB), Y2
+	VFMADD213PS  attentionConstants6x16<>+192(SB), Y3, Y2
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y3, Y2
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y3, Y2
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y3, Y2
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y3, Y2
+	VMULPS       Y3, Y3, Y4
+	VFMADD213PS  Y3, Y4, Y2
+	VADDPS       attentionConstants6x16<>+352(SB), Y2, Y2
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y4
+	VPSUBD       Y4, Y1, Y1
+	VPADDD       attentionConstants6x16<>+384(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       attentionConstants6x16<>+384(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y1, Y2, Y3
+	VMOVUPS      Y3, 64(DX)
+	VMULPS       96(DX), Y0, Y4
+	VSUBPS       Y10, Y4, Y4
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y1
+	VMAXPS       Y4, Y1, Y4
+	VMULPS       attentionConstants6x16<>+64(SB), Y4, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VFNMADD231PS attentionConstants6x16<>+96(SB), Y1, Y4
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y1, Y4
+	VMOVUPS      attentionConstants6x16<>+160(SB), Y2
+	VFMADD213PS  attentionConstants6x16<>+192(SB), Y4, Y2
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y4, Y2
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y4, Y2
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y4, Y2
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y4, Y2
+	VMULPS       Y4, Y4, Y3
+	VFMADD213PS  Y4, Y3, Y2
+	VADDPS       attentionConstants6x16<>+352(SB), Y2, Y2
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y3
+	VPSUBD       Y3, Y1, Y1
+	VPADDD       attentionConstants6x16<>+384(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       attentionConstants6x16<>+384(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y3, Y2, Y2
+	VMULPS       Y1, Y2, Y4
+	VMOVUPS      Y4, 96(DX)
+	VMULPS       128(DX), Y0, Y5
+	VSUBPS       Y10, Y5, Y5
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y1
+	VMAXPS       Y5, Y1, Y5
+	VMULPS       attentionConstants6x16<>+64(SB), Y5, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VFNMADD231PS attentionConstants6x16<>+96(SB), Y1, Y5
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y1, Y5
+	VMOVUPS      attentionConstants6x16<>+160(SB), Y2
+	VFMADD213PS  attentionConstants6x16<>+192(SB), Y5, Y2
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y5, Y2
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y5, Y2
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y5, Y2
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y5, Y2
+	VMULPS       Y5, Y5, Y3
+	VFMADD213PS  Y5, Y3, Y2
+	VADDPS       attentionConstants6x16<>+352(SB), Y2, Y2
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y3
+	VPSUBD       Y3, Y1, Y1
+	VPADDD       attentionConstants6x16<>+384(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       attentionConstants6x16<>+384(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y3, Y2, Y2
+	VMULPS       Y1, Y2, Y5
+	VMOVUPS      Y5, 128(DX)
+	VMULPS       160(DX), Y0, Y6
+	VSUBPS       Y10, Y6, Y6
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y1
+	VMAXPS       Y6, Y1, Y6
+	VMULPS       attentionConstants6x16<>+64(SB), Y6, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VFNMADD231PS attentionConstants6x16<>+96(SB), Y1, Y6
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y1, Y6
+	VMOVUPS      attentionConstants6x16<>+160(SB), Y2
+	VFMADD213PS  attentionConstants6x16<>+192(SB), Y6, Y2
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y6, Y2
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y6, Y2
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y6, Y2
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y6, Y2
+	VMULPS       Y6, Y6, Y3
+	VFMADD213PS  Y6, Y3, Y2
+	VADDPS       attentionConstants6x16<>+352(SB), Y2, Y2
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y3
+	VPSUBD       Y3, Y1, Y1
+	VPADDD       attentionConstants6x16<>+384(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       attentionConstants6x16<>+384(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y3, Y2, Y2
+	VMULPS       Y1, Y2, Y6
+	VMOVUPS      Y6, 160(DX)
+	VMULPS       192(DX), Y0, Y7
+	VSUBPS       Y10, Y7, Y7
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y1
+	VMAXPS       Y7, Y1, Y7
+	VMULPS       attentionConstants6x16<>+64(SB), Y7, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VFNMADD231PS attentionConstants6x16<>+96(SB), Y1, Y7
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y1, Y7
+	VMOVUPS      attentionConstants6x16<>+160(SB), Y2
+	VFMADD213PS  attentionConstants6x16<>+192(SB), Y7, Y2
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y7, Y2
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y7, Y2
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y7, Y2
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y7, Y2
+	VMULPS       Y7, Y7, Y3
+	VFMADD213PS  Y7, Y3, Y2
+	VADDPS       attentionConstants6x16<>+352(SB), Y2, Y2
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y3
+	VPSUBD       Y3, Y1, Y1
+	VPADDD       attentionConstants6x16<>+384(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       attentionConstants6x16<>+384(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y3, Y2, Y2
+	VMULPS       Y1, Y2, Y7
+	VMOVUPS      Y7, 192(DX)
+	VMULPS       224(DX), Y0, Y8
+	VSUBPS       Y10, Y8, Y8
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y1
+	VMAXPS       Y8, Y1, Y8
+	VMULPS       attentionConstants6x16<>+64(SB), Y8, Y1
+	VROUNDPS     $0x08, Y1, Y1
+	VFNMADD231PS attentionConstants6x16<>+96(SB), Y1, Y8
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y1, Y8
+	VMOVUPS      attentionConstants6x16<>+160(SB), Y2
+	VFMADD213PS  attentionConstants6x16<>+192(SB), Y8, Y2
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y8, Y2
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y8, Y2
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y8, Y2
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y8, Y2
+	VMULPS       Y8, Y8, Y3
+	VFMADD213PS  Y8, Y3, Y2
+	VADDPS       attentionConstants6x16<>+352(SB), Y2, Y2
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y3
+	VPSUBD       Y3, Y1, Y1
+	VPADDD       attentionConstants6x16<>+384(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       attentionConstants6x16<>+384(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y3, Y2, Y2
+	VMULPS       Y1, Y2, Y8
+	VMOVUPS      Y8, 224(DX)
+	ADDQ         $0x00000100, DX
+	INCQ         BX
+	CMPQ         BX, $0x06
+	JNE          power
+	VMOVUPS      96(CX), Y1
+	VMOVUPS      (CX), Y0
+	VMAXPS       Y9, Y1, Y10
+	VSUBPS       Y10, Y0, Y0
+	VMOVUPS      attentionConstants6x16<>+32(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMULPS       attentionConstants6x16<>+64(SB), Y0, Y2
+	VROUNDPS     $0x08, Y2, Y2
+	VFNMADD231PS attentionConstants6x16<>+96(SB), Y2, Y0
+	VFNMADD231PS attentionConstants6x16<>+128(SB), Y2, Y0
+	VMOVUPS      attentionConstants6x16<>+160(SB), Y3
+	VFMADD213PS  attentionConstants6x16<>+192(SB), Y0, Y3
+	VFMADD213PS  attentionConstants6x16<>+224(SB), Y0, Y3
+	VFMADD213PS  attentionConstants6x16<>+256(SB), Y0, Y3
+	VFMADD213PS  attentionConstants6x16<>+288(SB), Y0, Y3
+	VFMADD213PS  attentionConstants6x16<>+320(SB), Y0, Y3
+	VMULPS       Y0, Y0, Y4
+	VFMADD213PS  Y0, Y4, Y3
+	VADDPS       attentionConstants6x16<>+352(SB), Y3, Y3
+	VCVTPS2DQ    Y2, Y2
+	VPSRAD       $0x01, Y2, Y4
+	VPSUBD       Y4, Y2, Y2
+	VPADDD       attentionConstants6x16<>+384(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       attentionConstants6x16<>+384(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y4, Y3, Y3
+	VMULPS       Y2, Y3, Y0
+	VMOVUPS      Y1, (CX)
+	VMOVUPS      Y0, 64(CX)
+	MOVQ         AX, DX
+	XORQ         BX, BX
+
+sum:
+	VMOVUPS    (DX), Y1
+	VMOVUPS    32(DX), Y2
+	VMOVUPS    64(DX), Y3
+	VMOVUPS    96(DX), Y4
+	VMOVUPS    128(DX), Y5
+	VMOVUPS    160(DX), Y6
+	VMOVUPS    192(DX), Y7
+	VMOVUPS    224(DX), Y8
+	VMOVAPS    Y1, Y1
+	VADDPS     Y2, Y1, Y1
+	VADDPS     Y3, Y1, Y1
+	VADDPS     Y4, Y1, Y1
+	VADDPS     Y5, Y1, Y1
+	VADDPS     Y6, Y1, Y1
+	VADDPS     Y7, Y1, Y1
+	VADDPS     Y8, Y1, Y1
+	VPERM2F128 $0x01, Y1, Y1, Y2
+	VADDPS     Y2, Y1, Y1
+	VPERMILPS  $0x4e, Y1, Y2
+	VADDPS     Y2, Y1, Y1
+	VPERMILPS  $0xb1, Y1, Y2
+	VADDPS     Y2, Y1, Y1
+	VMOVSS     X1, 128(CX)(BX*4)
+	ADDQ       $0x00000100, DX
+	INCQ       BX
+	CMPQ       BX, $0x06
+	JNE        sum
+	VMULPS     32(CX), Y0, Y1
+	VADDPS     128(CX), Y1, Y1
+	VMOVUPS    Y1, 32(CX)
+	VZEROUPPER
+	RET
+
+// func hideByRow6(s *float32, from *int32, until *int32, query *int32)
+// Requires: AVX, AVX2
+TEXT ·hideByRow6(SB), NOSPLIT, $0-32
+	MOVQ    s+0(FP), AX
+	MOVQ    from+8(FP), CX
+	MOVQ    until+16(FP), DX
+	MOVQ    query+24(FP), BX
+	VMOVUPS attentionConstants6x16<>+416(SB), Y0
+	XORQ    SI, SI
+
+row:
+	VPBROADCASTD (BX)(SI*4), Y1
+	VMOVUPS      (CX), Y2
+	VMOVUPS      (DX), Y3
+	VPCMPGTD     Y1, Y2, Y2
+	VPCMPGTD     Y1, Y3, Y3
+	VPANDN       Y3, Y2, Y3
+	VBLENDVPS    Y3, (AX), Y0, Y2
+	VMOVUPS      Y2, (AX)
+	VMOVUPS      32(CX), Y2
+	VMOVUPS      32(DX), Y3
+	VPCMPGTD     Y1, Y2, Y2
+	VPCMPGTD     Y1, Y3, Y3
+	VPANDN       Y3, Y2, Y3
+	VBLENDVPS    Y3, 32(AX), Y0, Y2
+	VMOVUPS      Y2, 32(AX)
+	VMOVUPS      64(CX), Y2
+	VMOVUPS      64(DX), Y3
+	VPCMPGTD     Y1, Y2, Y2
+	VPCMPGTD     Y1, Y3, Y3
+	VPANDN       Y3, Y2, Y3
+	VBLENDVPS    Y3, 64(AX), Y0, Y2
+	VMOVUPS      Y2, 64(AX)
+	VMOVUPS      96(CX), Y2
+	VMOVUPS      96(DX), Y3
+	VPCMPGTD     Y1, Y2, Y2
+	VPCMPGTD     Y1, Y3, Y3
+	VPANDN       Y3, Y2, Y3
+	VBLENDVPS    Y3, 96(AX), Y0, Y2
+	VMOVUPS      Y2, 96(AX)
+	VMOVUPS      128(CX), Y2
+	VMOVUPS      128(DX), Y3
+	VPCMPGTD     Y1, Y2, Y2
+	VPCMPGTD     Y1, Y3, Y3
+	VPANDN       Y3, Y2, Y3
+	VBLENDVPS    Y3, 128(AX), Y0, Y2
+	VMOVUPS      Y2, 128(AX)
+	VMOVUPS      160(CX), Y2
+	VMOVUPS      160(DX), Y3
+	VPCMPGTD     Y1, Y2, Y2
+	VPCMPGTD     Y1, Y3, Y3
+	VPANDN       Y3, Y2, Y3
+	VBLENDVPS    Y3, 160(AX), Y0, Y2
+	VMOVUPS      Y2, 160(AX)
+	VMOVUPS      192(CX), Y2
+	VMOVUPS      192(DX), Y3
+	VPCMPGTD     Y1, Y2, Y2
+	VPCMPGTD     Y1, Y3, Y3
+	VPANDN       Y3, Y2, Y3
+	VBLENDVPS    Y3, 192(AX), Y0, Y2
+	VMOVUPS      Y2, 192(AX)
+	VMOVUPS      224(CX), Y2
+	VMOVUPS      224(DX), Y3
+	VPCMPGTD     Y1, Y2, Y2
+	VPCMPGTD     Y1, Y3, Y1
+	VPANDN       Y1, Y2, Y1
+	VBLENDVPS    Y1, 224(AX), Y0, Y1
+	VMOVUPS      Y1, 224(AX)
+	ADDQ         $0x00000100, AX
+	INCQ         SI
+	CMPQ         SI, $0x06
+	JNE          row
+	VZEROUPPER
+	RET
+
+// func hideByColumn6(s *float32, from *int32, until *int32, query *int32)
+// Requires: AVX, AVX2
+TEXT ·hideByColumn6(SB), NOSPLIT, $0-32
+	MOVQ    s+0(FP), AX
+	MOVQ    from+8(FP), CX
+	MOVQ    until+16(FP), DX
+	MOVQ    query+24(FP), BX
+	VMOVUPS attentionConstants6x16<>+416(SB), Y0
+	XORQ    SI, SI
+
+row:
+	VPBROADCASTD (CX)(SI*4), Y1
+	VPBROADCASTD (DX)(SI*4), Y2
+	VMOVUPS      (BX), Y3
+	VPCMPGTD     Y3, Y1, Y4
+	VPCMPGTD     Y3, Y2, Y3
+	VPANDN       Y3, Y4, Y3
+	VBLENDVPS    Y3, (AX), Y0, Y3
+	VMOVUPS      Y3, (AX)
+	VMOVUPS      32(BX), Y3
+	VPCMPGTD     Y3, Y1, Y4
+	VPCMPGTD     Y3, Y2, Y3
+	VPANDN       Y3, Y4, Y3
+	VBLENDVPS    Y3, 32(AX), Y0, Y3
+	VMOVUPS      Y3, 32(AX)
+	VMOVUPS      64(BX), Y3
+	VPCMPGTD     Y3, Y1, Y4
+	VPCMPGTD     Y3, Y2, Y3
+	VPANDN       Y3, Y4, Y3
+	VBLENDVPS    Y3, 64(AX), Y0, Y3
+	VMOVUPS      Y3, 64(AX)
+	VMOVUPS      96(BX), Y3
+	VPCMPGTD     Y3, Y1, Y4
+	VPCMPGTD     Y3, Y2, Y3
+	VPANDN       Y3, Y4, Y3
+	VBLENDVPS    Y3, 96(AX), Y0, Y3
+	VMOVUPS      Y3, 96(AX)
+	VMOVUPS      128(BX), Y3
+	VPCMPGTD     Y3, Y1, Y4
+	VPCMPGTD     Y3, Y2, Y3
+	VPANDN       Y3, Y4, Y3
+	VBLENDVPS    Y3, 128(AX), Y0, Y3
+	VMOVUPS      Y3, 128(AX)
+	VMOVUPS      160(BX), Y3
+	VPCMPGTD     Y3, Y1, Y4
+	VPCMPGTD     Y3, Y2, Y3
+	VPANDN       Y3, Y4, Y3
+	VBLENDVPS    Y3, 160(AX), Y0, Y3
+	VMOVUPS      Y3, 160(AX)
+	VMOVUPS      192(BX), Y3
+	VPCMPGTD     Y3, Y1, Y4
+	VPCMPGTD     Y3, Y2, Y3
+	VPANDN       Y3, Y4, Y3
+	VBLENDVPS    Y3, 192(AX), Y0, Y3
+	VMOVUPS      Y3, 192(AX)
+	VMOVUPS      224(BX), Y3
+	VPCMPGTD     Y3, Y1, Y1
+	VPCMPGTD     Y3, Y2, Y2
+	VPANDN       Y2, Y1, Y2
+	VBLENDVPS    Y2, 224(AX), Y0, Y1
+	VMOVUPS      Y1, 224(AX)
+	ADDQ         $0x00000100, AX
+	INCQ         SI
+	CMPQ         SI, $0x06
+	JNE          row
 	VZEROUPPER
 	RET
 
@@ -341,27 +941,27 @@ row:
 	VSUBPS       Y2, Y4, Y4
 	VMOVUPS      attentionConstants6x16<>+32(SB), Y5
 	VMAXPS       Y3, Y5, Y3
-	VMOVUPS      attentionConstants6x16<>+64(SB), Y5
+	VMOVUPS      attentionConstants6x16<>+448(SB), Y5
 	VMINPS       Y3, Y5, Y3
-	VMULPS       attentionConstants6x16<>+96(SB), Y3, Y5
+	VMULPS       attentionConstants6x16<>+64(SB), Y3, Y5
 	VROUNDPS     $0x08, Y5, Y5
+	VFNMADD231PS attentionConstants6x16<>+96(SB), Y5, Y3
 	VFNMADD231PS attentionConstants6x16<>+128(SB), Y5, Y3
-	VFNMADD231PS attentionConstants6x16<>+160(SB), Y5, Y3
-	VMOVUPS      attentionConstants6x16<>+192(SB), Y6
+	VMOVUPS      attentionConstants6x16<>+160(SB), Y6
+	VFMADD213PS  attentionConstants6x16<>+192(SB), Y3, Y6
 	VFMADD213PS  attentionConstants6x16<>+224(SB), Y3, Y6
 	VFMADD213PS  attentionConstants6x16<>+256(SB), Y3, Y6
 	VFMADD213PS  attentionConstants6x16<>+288(SB), Y3, Y6
 	VFMADD213PS  attentionConstants6x16<>+320(SB), Y3, Y6
-	VFMADD213PS  attentionConstants6x16<>+352(SB), Y3, Y6
 	VMULPS       Y3, Y3, Y7
 	VFMADD213PS  Y3, Y7, Y6
-	VADDPS       attentionConstants6x16<>+384(SB), Y6, Y6
+	VADDPS       attentionConstants6x16<>+352(SB), Y6, Y6
 	VCVTPS2DQ    Y5, Y5
 	VPSRAD       $0x01, Y5, Y7
 	VPSUBD       Y7, Y5, Y5
-	VPADDD       attentionConstants6x16<>+416(SB), Y7, Y7
+	VPADDD       attentionConstants6x16<>+384(SB), Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
-	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
+	VPADDD       attentionConstants6x16<>+384(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y7, Y6, Y6
 	VMULPS       Y5, Y6, Y3
@@ -375,27 +975,27 @@ row:
 	VSUBPS       Y2, Y4, Y4
 	VMOVUPS      attentionConstants6x16<>+32(SB), Y5
 	VMAXPS       Y3, Y5, Y3
-	VMOVUPS      attentionConstants6x16<>+64(SB), Y5
+	VMOVUPS      attentionConstants6x16<>+448(SB), Y5
 	VMINPS       Y3, Y5, Y3
-	VMULPS       attentionConstants6x16<>+96(SB), Y3, Y5
+	VMULPS       attentionConstants6x16<>+64(SB), Y3, Y5
 	VROUNDPS     $0x08, Y5, Y5
+	VFNMADD231PS attentionConstants6x16<>+96(SB), Y5, Y3
 	VFNMADD231PS attentionConstants6x16<>+128(SB), Y5, Y3
-	VFNMADD231PS attentionConstants6x16<>+160(SB), Y5, Y3
-	VMOVUPS      attentionConstants6x16<>+192(SB), Y6
+	VMOVUPS      attentionConstants6x16<>+160(SB), Y6
+	VFMADD213PS  attentionConstants6x16<>+192(SB), Y3, Y6
 	VFMADD213PS  attentionConstants6x16<>+224(SB), Y3, Y6
 	VFMADD213PS  attentionConstants6x16<>+256(SB), Y3, Y6
 	VFMADD213PS  attentionConstants6x16<>+288(SB), Y3, Y6
 	VFMADD213PS  attentionConstants6x16<>+320(SB), Y3, Y6
-	VFMADD213PS  attentionConstants6x16<>+352(SB), Y3, Y6
 	VMULPS       Y3, Y3, Y7
 	VFMADD213PS  Y3, Y7, Y6
-	VADDPS       attentionConstants6x16<>+384(SB), Y6, Y6
+	VADDPS       attentionConstants6x16<>+352(SB), Y6, Y6
 	VCVTPS2DQ    Y5, Y5
 	VPSRAD       $0x01, Y5, Y7
 	VPSUBD       Y7, Y5, Y5
-	VPADDD       attentionConstants6x16<>+416(SB), Y7, Y7
+	VPADDD       attentionConstants6x16<>+384(SB), Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
-	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
+	VPADDD       attentionConstants6x16<>+384(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y7, Y6, Y6
 	VMULPS       Y5, Y6, Y3
@@ -409,27 +1009,27 @@ row:
 	VSUBPS       Y2, Y4, Y4
 	VMOVUPS      attentionConstants6x16<>+32(SB), Y5
 	VMAXPS       Y3, Y5, Y3
-	VMOVUPS      attentionConstants6x16<>+64(SB), Y5
+	VMOVUPS      attentionConstants6x16<>+448(SB), Y5
 	VMINPS       Y3, Y5, Y3
-	VMULPS       attentionConstants6x16<>+96(SB), Y3, Y5
+	VMULPS       attentionConstants6x16<>+64(SB), Y3, Y5
 	VROUNDPS     $0x08, Y5, Y5
+	VFNMADD231PS attentionConstants6x16<>+96(SB), Y5, Y3
 	VFNMADD231PS attentionConstants6x16<>+128(SB), Y5, Y3
-	VFNMADD231PS attentionConstants6x16<>+160(SB), Y5, Y3
-	VMOVUPS      attentionConstants6x16<>+192(SB), Y6
+	VMOVUPS      attentionConstants6x16<>+160(SB), Y6
+	VFMADD213PS  attentionConstants6x16<>+192(SB), Y3, Y6
 	VFMADD213PS  attentionConstants6x16<>+224(SB), Y3, Y6
 	VFMADD213PS  attentionConstants6x16<>+256(SB), Y3, Y6
 	VFMADD213PS  attentionConstants6x16<>+288(SB), Y3, Y6
 	VFMADD213PS  attentionConstants6x16<>+320(SB), Y3, Y6
-	VFMADD213PS  attentionConstants6x16<>+352(SB), Y3, Y6
 	VMULPS       Y3, Y3, Y7
 	VFMADD213PS  Y3, Y7, Y6
-	VADDPS       attentionConstants6x16<>+384(SB), Y6, Y6
+	VADDPS       attentionConstants6x16<>+352(SB), Y6, Y6
 	VCVTPS2DQ    Y5, Y5
 	VPSRAD       $0x01, Y5, Y7
 	VPSUBD       Y7, Y5, Y5
-	VPADDD       attentionConstants6x16<>+416(SB), Y7, Y7
+	VPADDD       attentionConstants6x16<>+384(SB), Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
-	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
+	VPADDD       attentionConstants6x16<>+384(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y7, Y6, Y6
 	VMULPS       Y5, Y6, Y3
@@ -443,27 +1043,27 @@ row:
 	VSUBPS       Y2, Y4, Y4
 	VMOVUPS      attentionConstants6x16<>+32(SB), Y5
 	VMAXPS       Y3, Y5, Y3
-	VMOVUPS      attentionConstants6x16<>+64(SB), Y5
+	VMOVUPS      attentionConstants6x16<>+448(SB), Y5
 	VMINPS       Y3, Y5, Y3
-	VMULPS       attentionConstants6x16<>+96(SB), Y3, Y5
+	VMULPS       attentionConstants6x16<>+64(SB), Y3, Y5
 	VROUNDPS     $0x08, Y5, Y5
+	VFNMADD231PS attentionConstants6x16<>+96(SB), Y5, Y3
 	VFNMADD231PS attentionConstants6x16<>+128(SB), Y5, Y3
-	VFNMADD231PS attentionConstants6x16<>+160(SB), Y5, Y3
-	VMOVUPS      attentionConstants6x16<>+192(SB), Y6
+	VMOVUPS      attentionConstants6x16<>+160(SB), Y6
+	VFMADD213PS  attentionConstants6x16<>+192(SB), Y3, Y6
 	VFMADD213PS  attentionConstants6x16<>+224(SB), Y3, Y6
 	VFMADD213PS  attentionConstants6x16<>+256(SB), Y3, Y6
 	VFMADD213PS  attentionConstants6x16<>+288(SB), Y3, Y6
 	VFMADD213PS  attentionConstants6x16<>+320(SB), Y3, Y6
-	VFMADD213PS  attentionConstants6x16<>+352(SB), Y3, Y6
 	VMULPS       Y3, Y3, Y7
 	VFMADD213PS  Y3, Y7, Y6
-	VADDPS       attentionConstants6x16<>+384(SB), Y6, Y6
+	VADDPS       attentionConstants6x16<>+352(SB), Y6, Y6
 	VCVTPS2DQ    Y5, Y5
 	VPSRAD       $0x01, Y5, Y7
 	VPSUBD       Y7, Y5, Y5
-	VPADDD       attentionConstants6x16<>+416(SB), Y7, Y7
+	VPADDD       attentionConstants6x16<>+384(SB), Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
-	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
+	VPADDD       attentionConstants6x16<>+384(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y7, Y6, Y6
 	VMULPS       Y5, Y6, Y3
@@ -477,27 +1077,27 @@ row:
 	VSUBPS       Y2, Y4, Y4
 	VMOVUPS      attentionConstants6x16<>+32(SB), Y5
 	VMAXPS       Y3, Y5, Y3
-	VMOVUPS      attentionConstants6x16<>+64(SB), Y5
+	VMOVUPS      attentionConstants6x16<>+448(SB), Y5
 	VMINPS       Y3, Y5, Y3
-	VMULPS       attentionConstants6x16<>+96(SB), Y3, Y5
+	VMULPS       attentionConstants6x16<>+64(SB), Y3, Y5
 	VROUNDPS     $0x08, Y5, Y5
+	VFNMADD231PS attentionConstants6x16<>+96(SB), Y5, Y3
 	VFNMADD231PS attentionConstants6x16<>+128(SB), Y5, Y3
-	VFNMADD231PS attentionConstants6x16<>+160(SB), Y5, Y3
-	VMOVUPS      attentionConstants6x16<>+192(SB), Y6
+	VMOVUPS      attentionConstants6x16<>+160(SB), Y6
+	VFMADD213PS  attentionConstants6x16<>+192(SB), Y3, Y6
 	VFMADD213PS  attentionConstants6x16<>+224(SB), Y3, Y6
 	VFMADD213PS  attentionConstants6x16<>+256(SB), Y3, Y6
 	VFMADD213PS  attentionConstants6x16<>+288(SB), Y3, Y6
 	VFMADD213PS  attentionConstants6x16<>+320(SB), Y3, Y6
-	VFMADD213PS  attentionConstants6x16<>+352(SB), Y3, Y6
 	VMULPS       Y3, Y3, Y7
 	VFMADD213PS  Y3, Y7, Y6
-	VADDPS       attentionConstants6x16<>+384(SB), Y6, Y6
+	VADDPS       attentionConstants6x16<>+352(SB), Y6, Y6
 	VCVTPS2DQ    Y5, Y5
 	VPSRAD       $0x01, Y5, Y7
 	VPSUBD       Y7, Y5, Y5
-	VPADDD       attentionConstants6x16<>+416(SB), Y7, Y7
+	VPADDD       attentionConstants6x16<>+384(SB), Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
-	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
+	VPADDD       attentionConstants6x16<>+384(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y7, Y6, Y6
 	VMULPS       Y5, Y6, Y3
@@ -511,27 +1111,27 @@ row:
 	VSUBPS       Y2, Y4, Y4
 	VMOVUPS      attentionConstants6x16<>+32(SB), Y5
 	VMAXPS       Y3, Y5, Y3
-	VMOVUPS      attentionConstants6x16<>+64(SB), Y5
+	VMOVUPS      attentionConstants6x16<>+448(SB), Y5
 	VMINPS       Y3, Y5, Y3
-	VMULPS       attentionConstants6x16<>+96(SB), Y3, Y5
+	VMULPS       attentionConstants6x16<>+64(SB), Y3, Y5
 	VROUNDPS     $0x08, Y5, Y5
+	VFNMADD231PS attentionConstants6x16<>+96(SB), Y5, Y3
 	VFNMADD231PS attentionConstants6x16<>+128(SB), Y5, Y3
-	VFNMADD231PS attentionConstants6x16<>+160(SB), Y5, Y3
-	VMOVUPS      attentionConstants6x16<>+192(SB), Y6
+	VMOVUPS      attentionConstants6x16<>+160(SB), Y6
+	VFMADD213PS  attentionConstants6x16<>+192(SB), Y3, Y6
 	VFMADD213PS  attentionConstants6x16<>+224(SB), Y3, Y6
 	VFMADD213PS  attentionConstants6x16<>+256(SB), Y3, Y6
 	VFMADD213PS  attentionConstants6x16<>+288(SB), Y3, Y6
 	VFMADD213PS  attentionConstants6x16<>+320(SB), Y3, Y6
-	VFMADD213PS  attentionConstants6x16<>+352(SB), Y3, Y6
 	VMULPS       Y3, Y3, Y7
 	VFMADD213PS  Y3, Y7, Y6
-	VADDPS       attentionConstants6x16<>+384(SB), Y6, Y6
+	VADDPS       attentionConstants6x16<>+352(SB), Y6, Y6
 	VCVTPS2DQ    Y5, Y5
 	VPSRAD       $0x01, Y5, Y7
 	VPSUBD       Y7, Y5, Y5
-	VPADDD       attentionConstants6x16<>+416(SB), Y7, Y7
+	VPADDD       attentionConstants6x16<>+384(SB), Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
-	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
+	VPADDD       attentionConstants6x16<>+384(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y7, Y6, Y6
 	VMULPS       Y5, Y6, Y3
@@ -545,27 +1145,27 @@ row:
 	VSUBPS       Y2, Y4, Y4
 	VMOVUPS      attentionConstants6x16<>+32(SB), Y5
 	VMAXPS       Y3, Y5, Y3
-	VMOVUPS      attentionConstants6x16<>+64(SB), Y5
+	VMOVUPS      attentionConstants6x16<>+448(SB), Y5
 	VMINPS       Y3, Y5, Y3
-	VMULPS       attentionConstants6x16<>+96(SB), Y3, Y5
+	VMULPS       attentionConstants6x16<>+64(SB), Y3, Y5
 	VROUNDPS     $0x08, Y5, Y5
+	VFNMADD231PS attentionConstants6x16<>+96(SB), Y5, Y3
 	VFNMADD231PS attentionConstants6x16<>+128(SB), Y5, Y3
-	VFNMADD231PS attentionConstants6x16<>+160(SB), Y5, Y3
-	VMOVUPS      attentionConstants6x16<>+192(SB), Y6
+	VMOVUPS      attentionConstants6x16<>+160(SB), Y6
+	VFMADD213PS  attentionConstants6x16<>+192(SB), Y3, Y6
 	VFMADD213PS  attentionConstants6x16<>+224(SB), Y3, Y6
 	VFMADD213PS  attentionConstants6x16<>+256(SB), Y3, Y6
 	VFMADD213PS  attentionConstants6x16<>+288(SB), Y3, Y6
 	VFMADD213PS  attentionConstants6x16<>+320(SB), Y3, Y6
-	VFMADD213PS  attentionConstants6x16<>+352(SB), Y3, Y6
 	VMULPS       Y3, Y3, Y7
 	VFMADD213PS  Y3, Y7, Y6
-	VADDPS       attentionConstants6x16<>+384(SB), Y6, Y6
+	VADDPS       attentionConstants6x16<>+352(SB), Y6, Y6
 	VCVTPS2DQ    Y5, Y5
 	VPSRAD       $0x01, Y5, Y7
 	VPSUBD       Y7, Y5, Y5
-	VPADDD       attentionConstants6x16<>+416(SB), Y7, Y7
+	VPADDD       attentionConstants6x16<>+384(SB), Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
-	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
+	VPADDD       attentionConstants6x16<>+384(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y7, Y6, Y6
 	VMULPS       Y5, Y6, Y3
@@ -579,27 +1179,27 @@ row:
 	VSUBPS       Y2, Y4, Y4
 	VMOVUPS      attentionConstants6x16<>+32(SB), Y1
 	VMAXPS       Y3, Y1, Y3
-	VMOVUPS      attentionConstants6x16<>+64(SB), Y1
+	VMOVUPS      attentionConstants6x16<>+448(SB), Y1
 	VMINPS       Y3, Y1, Y3
-	VMULPS       attentionConstants6x16<>+96(SB), Y3, Y1
+	VMULPS       attentionConstants6x16<>+64(SB), Y3, Y1
 	VROUNDPS     $0x08, Y1, Y1
+	VFNMADD231PS attentionConstants6x16<>+96(SB), Y1, Y3
 	VFNMADD231PS attentionConstants6x16<>+128(SB), Y1, Y3
-	VFNMADD231PS attentionConstants6x16<>+160(SB), Y1, Y3
-	VMOVUPS      attentionConstants6x16<>+192(SB), Y2
+	VMOVUPS      attentionConstants6x16<>+160(SB), Y2
+	VFMADD213PS  attentionConstants6x16<>+192(SB), Y3, Y2
 	VFMADD213PS  attentionConstants6x16<>+224(SB), Y3, Y2
 	VFMADD213PS  attentionConstants6x16<>+256(SB), Y3, Y2
 	VFMADD213PS  attentionConstants6x16<>+288(SB), Y3, Y2
 	VFMADD213PS  attentionConstants6x16<>+320(SB), Y3, Y2
-	VFMADD213PS  attentionConstants6x16<>+352(SB), Y3, Y2
 	VMULPS       Y3, Y3, Y5
 	VFMADD213PS  Y3, Y5, Y2
-	VADDPS       attentionConstants6x16<>+384(SB), Y2, Y2
+	VADDPS       attentionConstants6x16<>+352(SB), Y2, Y2
 	VCVTPS2DQ    Y1, Y1
 	VPSRAD       $0x01, Y1, Y5
 	VPSUBD       Y5, Y1, Y1
-	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
+	VPADDD       attentionConstants6x16<>+384(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
-	VPADDD       attentionConstants6x16<>+416(SB), Y1, Y1
+	VPADDD       attentionConstants6x16<>+384(SB), Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y5, Y2, Y2
 	VMULPS       Y1, Y2, Y3
@@ -632,27 +1232,27 @@ row:
 	VSUBPS       (BX), Y2, Y2
 	VMOVUPS      attentionConstants6x16<>+32(SB), Y3
 	VMAXPS       Y1, Y3, Y1
-	VMOVUPS      attentionConstants6x16<>+64(SB), Y3
+	VMOVUPS      attentionConstants6x16<>+448(SB), Y3
 	VMINPS       Y1, Y3, Y1
-	VMULPS       attentionConstants6x16<>+96(SB), Y1, Y3
+	VMULPS       attentionConstants6x16<>+64(SB), Y1, Y3
 	VROUNDPS     $0x08, Y3, Y3
+	VFNMADD231PS attentionConstants6x16<>+96(SB), Y3, Y1
 	VFNMADD231PS attentionConstants6x16<>+128(SB), Y3, Y1
-	VFNMADD231PS attentionConstants6x16<>+160(SB), Y3, Y1
-	VMOVUPS      attentionConstants6x16<>+192(SB), Y4
+	VMOVUPS      attentionConstants6x16<>+160(SB), Y4
+	VFMADD213PS  attentionConstants6x16<>+192(SB), Y1, Y4
 	VFMADD213PS  attentionConstants6x16<>+224(SB), Y1, Y4
 	VFMADD213PS  attentionConstants6x16<>+256(SB), Y1, Y4
 	VFMADD213PS  attentionConstants6x16<>+288(SB), Y1, Y4
 	VFMADD213PS  attentionConstants6x16<>+320(SB), Y1, Y4
-	VFMADD213PS  attentionConstants6x16<>+352(SB), Y1, Y4
 	VMULPS       Y1, Y1, Y5
 	VFMADD213PS  Y1, Y5, Y4
-	VADDPS       attentionConstants6x16<>+384(SB), Y4, Y4
+	VADDPS       attentionConstants6x16<>+352(SB), Y4, Y4
 	VCVTPS2DQ    Y3, Y3
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
+	VPADDD       attentionConstants6x16<>+384(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
-	VPADDD       attentionConstants6x16<>+416(SB), Y3, Y3
+	VPADDD       attentionConstants6x16<>+384(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y5, Y4, Y4
 	VMULPS       Y3, Y4, Y1
@@ -666,27 +1266,27 @@ row:
 	VSUBPS       32(BX), Y2, Y2
 	VMOVUPS      attentionConstants6x16<>+32(SB), Y3
 	VMAXPS       Y1, Y3, Y1
-	VMOVUPS      attentionConstants6x16<>+64(SB), Y3
+	VMOVUPS      attentionConstants6x16<>+448(SB), Y3
 	VMINPS       Y1, Y3, Y1
-	VMULPS       attentionConstants6x16<>+96(SB), Y1, Y3
+	VMULPS       attentionConstants6x16<>+64(SB), Y1, Y3
 	VROUNDPS     $0x08, Y3, Y3
+	VFNMADD231PS attentionConstants6x16<>+96(SB), Y3, Y1
 	VFNMADD231PS attentionConstants6x16<>+128(SB), Y3, Y1
-	VFNMADD231PS attentionConstants6x16<>+160(SB), Y3, Y1
-	VMOVUPS      attentionConstants6x16<>+192(SB), Y4
+	VMOVUPS      attentionConstants6x16<>+160(SB), Y4
+	VFMADD213PS  attentionConstants6x16<>+192(SB), Y1, Y4
 	VFMADD213PS  attentionConstants6x16<>+224(SB), Y1, Y4
 	VFMADD213PS  attentionConstants6x16<>+256(SB), Y1, Y4
 	VFMADD213PS  attentionConstants6x16<>+288(SB), Y1, Y4
 	VFMADD213PS  attentionConstants6x16<>+320(SB), Y1, Y4
-	VFMADD213PS  attentionConstants6x16<>+352(SB), Y1, Y4
 	VMULPS       Y1, Y1, Y5
 	VFMADD213PS  Y1, Y5, Y4
-	VADDPS       attentionConstants6x16<>+384(SB), Y4, Y4
+	VADDPS       attentionConstants6x16<>+352(SB), Y4, Y4
 	VCVTPS2DQ    Y3, Y3
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
+	VPADDD       attentionConstants6x16<>+384(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
-	VPADDD       attentionConstants6x16<>+416(SB), Y3, Y3
+	VPADDD       attentionConstants6x16<>+384(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y5, Y4, Y4
 	VMULPS       Y3, Y4, Y1
@@ -700,27 +1300,27 @@ row:
 	VSUBPS       64(BX), Y2, Y2
 	VMOVUPS      attentionConstants6x16<>+32(SB), Y3
 	VMAXPS       Y1, Y3, Y1
-	VMOVUPS      attentionConstants6x16<>+64(SB), Y3
+	VMOVUPS      attentionConstants6x16<>+448(SB), Y3
 	VMINPS       Y1, Y3, Y1
-	VMULPS       attentionConstants6x16<>+96(SB), Y1, Y3
+	VMULPS       attentionConstants6x16<>+64(SB), Y1, Y3
 	VROUNDPS     $0x08, Y3, Y3
+	VFNMADD231PS attentionConstants6x16<>+96(SB), Y3, Y1
 	VFNMADD231PS attentionConstants6x16<>+128(SB), Y3, Y1
-	VFNMADD231PS attentionConstants6x16<>+160(SB), Y3, Y1
-	VMOVUPS      attentionConstants6x16<>+192(SB), Y4
+	VMOVUPS      attentionConstants6x16<>+160(SB), Y4
+	VFMADD213PS  attentionConstants6x16<>+192(SB), Y1, Y4
 	VFMADD213PS  attentionConstants6x16<>+224(SB), Y1, Y4
 	VFMADD213PS  attentionConstants6x16<>+256(SB), Y1, Y4
 	VFMADD213PS  attentionConstants6x16<>+288(SB), Y1, Y4
 	VFMADD213PS  attentionConstants6x16<>+320(SB), Y1, Y4
-	VFMADD213PS  attentionConstants6x16<>+352(SB), Y1, Y4
 	VMULPS       Y1, Y1, Y5
 	VFMADD213PS  Y1, Y5, Y4
-	VADDPS       attentionConstants6x16<>+384(SB), Y4, Y4
+	VADDPS       attentionConstants6x16<>+352(SB), Y4, Y4
 	VCVTPS2DQ    Y3, Y3
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
+	VPADDD       attentionConstants6x16<>+384(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
-	VPADDD       attentionConstants6x16<>+416(SB), Y3, Y3
+	VPADDD       attentionConstants6x16<>+384(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y5, Y4, Y4
 	VMULPS       Y3, Y4, Y1
@@ -734,27 +1334,27 @@ row:
 	VSUBPS       96(BX), Y2, Y2
 	VMOVUPS      attentionConstants6x16<>+32(SB), Y3
 	VMAXPS       Y1, Y3, Y1
-	VMOVUPS      attentionConstants6x16<>+64(SB), Y3
+	VMOVUPS      attentionConstants6x16<>+448(SB), Y3
 	VMINPS       Y1, Y3, Y1
-	VMULPS       attentionConstants6x16<>+96(SB), Y1, Y3
+	VMULPS       attentionConstants6x16<>+64(SB), Y1, Y3
 	VROUNDPS     $0x08, Y3, Y3
+	VFNMADD231PS attentionConstants6x16<>+96(SB), Y3, Y1
 	VFNMADD231PS attentionConstants6x16<>+128(SB), Y3, Y1
-	VFNMADD231PS attentionConstants6x16<>+160(SB), Y3, Y1
-	VMOVUPS      attentionConstants6x16<>+192(SB), Y4
+	VMOVUPS      attentionConstants6x16<>+160(SB), Y4
+	VFMADD213PS  attentionConstants6x16<>+192(SB), Y1, Y4
 	VFMADD213PS  attentionConstants6x16<>+224(SB), Y1, Y4
 	VFMADD213PS  attentionConstants6x16<>+256(SB), Y1, Y4
 	VFMADD213PS  attentionConstants6x16<>+288(SB), Y1, Y4
 	VFMADD213PS  attentionConstants6x16<>+320(SB), Y1, Y4
-	VFMADD213PS  attentionConstants6x16<>+352(SB), Y1, Y4
 	VMULPS       Y1, Y1, Y5
 	VFMADD213PS  Y1, Y5, Y4
-	VADDPS       attentionConstants6x16<>+384(SB), Y4, Y4
+	VADDPS       attentionConstants6x16<>+352(SB), Y4, Y4
 	VCVTPS2DQ    Y3, Y3
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
+	VPADDD       attentionConstants6x16<>+384(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
-	VPADDD       attentionConstants6x16<>+416(SB), Y3, Y3
+	VPADDD       attentionConstants6x16<>+384(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y5, Y4, Y4
 	VMULPS       Y3, Y4, Y1
@@ -768,27 +1368,27 @@ row:
 	VSUBPS       128(BX), Y2, Y2
 	VMOVUPS      attentionConstants6x16<>+32(SB), Y3
 	VMAXPS       Y1, Y3, Y1
-	VMOVUPS      attentionConstants6x16<>+64(SB), Y3
+	VMOVUPS      attentionConstants6x16<>+448(SB), Y3
 	VMINPS       Y1, Y3, Y1
-	VMULPS       attentionConstants6x16<>+96(SB), Y1, Y3
+	VMULPS       attentionConstants6x16<>+64(SB), Y1, Y3
 	VROUNDPS     $0x08, Y3, Y3
+	VFNMADD231PS attentionConstants6x16<>+96(SB), Y3, Y1
 	VFNMADD231PS attentionConstants6x16<>+128(SB), Y3, Y1
-	VFNMADD231PS attentionConstants6x16<>+160(SB), Y3, Y1
-	VMOVUPS      attentionConstants6x16<>+192(SB), Y4
+	VMOVUPS      attentionConstants6x16<>+160(SB), Y4
+	VFMADD213PS  attentionConstants6x16<>+192(SB), Y1, Y4
 	VFMADD213PS  attentionConstants6x16<>+224(SB), Y1, Y4
 	VFMADD213PS  attentionConstants6x16<>+256(SB), Y1, Y4
 	VFMADD213PS  attentionConstants6x16<>+288(SB), Y1, Y4
 	VFMADD213PS  attentionConstants6x16<>+320(SB), Y1, Y4
-	VFMADD213PS  attentionConstants6x16<>+352(SB), Y1, Y4
 	VMULPS       Y1, Y1, Y5
 	VFMADD213PS  Y1, Y5, Y4
-	VADDPS       attentionConstants6x16<>+384(SB), Y4, Y4
+	VADDPS       attentionConstants6x16<>+352(SB), Y4, Y4
 	VCVTPS2DQ    Y3, Y3
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
+	VPADDD       attentionConstants6x16<>+384(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
-	VPADDD       attentionConstants6x16<>+416(SB), Y3, Y3
+	VPADDD       attentionConstants6x16<>+384(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y5, Y4, Y4
 	VMULPS       Y3, Y4, Y1
@@ -802,27 +1402,27 @@ row:
 	VSUBPS       160(BX), Y2, Y2
 	VMOVUPS      attentionConstants6x16<>+32(SB), Y3
 	VMAXPS       Y1, Y3, Y1
-	VMOVUPS      attentionConstants6x16<>+64(SB), Y3
+	VMOVUPS      attentionConstants6x16<>+448(SB), Y3
 	VMINPS       Y1, Y3, Y1
-	VMULPS       attentionConstants6x16<>+96(SB), Y1, Y3
+	VMULPS       attentionConstants6x16<>+64(SB), Y1, Y3
 	VROUNDPS     $0x08, Y3, Y3
+	VFNMADD231PS attentionConstants6x16<>+96(SB), Y3, Y1
 	VFNMADD231PS attentionConstants6x16<>+128(SB), Y3, Y1
-	VFNMADD231PS attentionConstants6x16<>+160(SB), Y3, Y1
-	VMOVUPS      attentionConstants6x16<>+192(SB), Y4
+	VMOVUPS      attentionConstants6x16<>+160(SB), Y4
+	VFMADD213PS  attentionConstants6x16<>+192(SB), Y1, Y4
 	VFMADD213PS  attentionConstants6x16<>+224(SB), Y1, Y4
 	VFMADD213PS  attentionConstants6x16<>+256(SB), Y1, Y4
 	VFMADD213PS  attentionConstants6x16<>+288(SB), Y1, Y4
 	VFMADD213PS  attentionConstants6x16<>+320(SB), Y1, Y4
-	VFMADD213PS  attentionConstants6x16<>+352(SB), Y1, Y4
 	VMULPS       Y1, Y1, Y5
 	VFMADD213PS  Y1, Y5, Y4
-	VADDPS       attentionConstants6x16<>+384(SB), Y4, Y4
+	VADDPS       attentionConstants6x16<>+352(SB), Y4, Y4
 	VCVTPS2DQ    Y3, Y3
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
+	VPADDD       attentionConstants6x16<>+384(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
-	VPADDD       attentionConstants6x16<>+416(SB), Y3, Y3
+	VPADDD       attentionConstants6x16<>+384(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y5, Y4, Y4
 	VMULPS       Y3, Y4, Y1
@@ -836,27 +1436,27 @@ row:
 	VSUBPS       192(BX), Y2, Y2
 	VMOVUPS      attentionConstants6x16<>+32(SB), Y3
 	VMAXPS       Y1, Y3, Y1
-	VMOVUPS      attentionConstants6x16<>+64(SB), Y3
+	VMOVUPS      attentionConstants6x16<>+448(SB), Y3
 	VMINPS       Y1, Y3, Y1
-	VMULPS       attentionConstants6x16<>+96(SB), Y1, Y3
+	VMULPS       attentionConstants6x16<>+64(SB), Y1, Y3
 	VROUNDPS     $0x08, Y3, Y3
+	VFNMADD231PS attentionConstants6x16<>+96(SB), Y3, Y1
 	VFNMADD231PS attentionConstants6x16<>+128(SB), Y3, Y1
-	VFNMADD231PS attentionConstants6x16<>+160(SB), Y3, Y1
-	VMOVUPS      attentionConstants6x16<>+192(SB), Y4
+	VMOVUPS      attentionConstants6x16<>+160(SB), Y4
+	VFMADD213PS  attentionConstants6x16<>+192(SB), Y1, Y4
 	VFMADD213PS  attentionConstants6x16<>+224(SB), Y1, Y4
 	VFMADD213PS  attentionConstants6x16<>+256(SB), Y1, Y4
 	VFMADD213PS  attentionConstants6x16<>+288(SB), Y1, Y4
 	VFMADD213PS  attentionConstants6x16<>+320(SB), Y1, Y4
-	VFMADD213PS  attentionConstants6x16<>+352(SB), Y1, Y4
 	VMULPS       Y1, Y1, Y5
 	VFMADD213PS  Y1, Y5, Y4
-	VADDPS       attentionConstants6x16<>+384(SB), Y4, Y4
+	VADDPS       attentionConstants6x16<>+352(SB), Y4, Y4
 	VCVTPS2DQ    Y3, Y3
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
+	VPADDD       attentionConstants6x16<>+384(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
-	VPADDD       attentionConstants6x16<>+416(SB), Y3, Y3
+	VPADDD       attentionConstants6x16<>+384(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y5, Y4, Y4
 	VMULPS       Y3, Y4, Y1
@@ -870,27 +1470,27 @@ row:
 	VSUBPS       224(BX), Y2, Y2
 	VMOVUPS      attentionConstants6x16<>+32(SB), Y3
 	VMAXPS       Y1, Y3, Y1
-	VMOVUPS      attentionConstants6x16<>+64(SB), Y3
+	VMOVUPS      attentionConstants6x16<>+448(SB), Y3
 	VMINPS       Y1, Y3, Y1
-	VMULPS       attentionConstants6x16<>+96(SB), Y1, Y3
+	VMULPS       attentionConstants6x16<>+64(SB), Y1, Y3
 	VROUNDPS     $0x08, Y3, Y3
+	VFNMADD231PS attentionConstants6x16<>+96(SB), Y3, Y1
 	VFNMADD231PS attentionConstants6x16<>+128(SB), Y3, Y1
-	VFNMADD231PS attentionConstants6x16<>+160(SB), Y3, Y1
-	VMOVUPS      attentionConstants6x16<>+192(SB), Y4
+	VMOVUPS      attentionConstants6x16<>+160(SB), Y4
+	VFMADD213PS  attentionConstants6x16<>+192(SB), Y1, Y4
 	VFMADD213PS  attentionConstants6x16<>+224(SB), Y1, Y4
 	VFMADD213PS  attentionConstants6x16<>+256(SB), Y1, Y4
 	VFMADD213PS  attentionConstants6x16<>+288(SB), Y1, Y4
 	VFMADD213PS  attentionConstants6x16<>+320(SB), Y1, Y4
-	VFMADD213PS  attentionConstants6x16<>+352(SB), Y1, Y4
 	VMULPS       Y1, Y1, Y5
 	VFMADD213PS  Y1, Y5, Y4
-	VADDPS       attentionConstants6x16<>+384(SB), Y4, Y4
+	VADDPS       attentionConstants6x16<>+352(SB), Y4, Y4
 	VCVTPS2DQ    Y3, Y3
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       attentionConstants6x16<>+416(SB), Y5, Y5
+	VPADDD       attentionConstants6x16<>+384(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
-	VPADDD       attentionConstants6x16<>+416(SB), Y3, Y3
+	VPADDD       attentionConstants6x16<>+384(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y5, Y4, Y4
 	VMULPS       Y3, Y4, Y1
@@ -922,100 +1522,108 @@ DATA attentionConstants6x16<>+48(SB)/4, $0xc2d00000
 DATA attentionConstants6x16<>+52(SB)/4, $0xc2d00000
 DATA attentionConstants6x16<>+56(SB)/4, $0xc2d00000
 DATA attentionConstants6x16<>+60(SB)/4, $0xc2d00000
-DATA attentionConstants6x16<>+64(SB)/4, $0x42b20000
-DATA attentionConstants6x16<>+68(SB)/4, $0x42b20000
-DATA attentionConstants6x16<>+72(SB)/4, $0x42b20000
-DATA attentionConstants6x16<>+76(SB)/4, $0x42b20000
-DATA attentionConstants6x16<>+80(SB)/4, $0x42b20000
-DATA attentionConstants6x16<>+84(SB)/4, $0x42b20000
-DATA attentionConstants6x16<>+88(SB)/4, $0x42b20000
-DATA attentionConstants6x16<>+92(SB)/4, $0x42b20000
-DATA attentionConstants6x16<>+96(SB)/4, $0x3fb8aa3b
-DATA attentionConstants6x16<>+100(SB)/4, $0x3fb8aa3b
-DATA attentionConstants6x16<>+104(SB)/4, $0x3fb8aa3b
-DATA attentionConstants6x16<>+108(SB)/4, $0x3fb8aa3b
-DATA attentionConstants6x16<>+112(SB)/4, $0x3fb8aa3b
-DATA attentionConstants6x16<>+116(SB)/4, $0x3fb8aa3b
-DATA attentionConstants6x16<>+120(SB)/4, $0x3fb8aa3b
-DATA attentionConstants6x16<>+124(SB)/4, $0x3fb8aa3b
-DATA attentionConstants6x16<>+128(SB)/4, $0x3f318000
-DATA attentionConstants6x16<>+132(SB)/4, $0x3f318000
-DATA attentionConstants6x16<>+136(SB)/4, $0x3f318000
-DATA attentionConstants6x16<>+140(SB)/4, $0x3f318000
-DATA attentionConstants6x16<>+144(SB)/4, $0x3f318000
-DATA attentionConstants6x16<>+148(SB)/4, $0x3f318000
-DATA attentionConstants6x16<>+152(SB)/4, $0x3f318000
-DATA attentionConstants6x16<>+156(SB)/4, $0x3f318000
-DATA attentionConstants6x16<>+160(SB)/4, $0xb95e8083
-DATA attentionConstants6x16<>+164(SB)/4, $0xb95e8083
-DATA attentionConstants6x16<>+168(SB)/4, $0xb95e8083
-DATA attentionConstants6x16<>+172(SB)/4, $0xb95e8083
-DATA attentionConstants6x16<>+176(SB)/4, $0xb95e8083
-DATA attentionConstants6x16<>+180(SB)/4, $0xb95e8083
-DATA attentionConstants6x16<>+184(SB)/4, $0xb95e8083
-DATA attentionConstants6x16<>+188(SB)/4, $0xb95e8083
-DATA attentionConstants6x16<>+192(SB)/4, $0x39506967
-DATA attentionConstants6x16<>+196(SB)/4, $0x39506967
-DATA attentionConstants6x16<>+200(SB)/4, $0x39506967
-DATA attentionConstants6x16<>+204(SB)/4, $0x39506967
-DATA attentionConstants6x16<>+208(SB)/4, $0x39506967
-DATA attentionConstants6x16<>+212(SB)/4, $0x39506967
-DATA attentionConstants6x16<>+216(SB)/4, $0x39506967
-DATA attentionConstants6x16<>+220(SB)/4, $0x39506967
-DATA attentionConstants6x16<>+224(SB)/4, $0x3ab743ce
-DATA attentionConstants6x16<>+228(SB)/4, $0x3ab743ce
-DATA attentionConstants6x16<>+232(SB)/4, $0x3ab743ce
-DATA attentionConstants6x16<>+236(SB)/4, $0x3ab743ce
-DATA attentionConstants6x16<>+240(SB)/4, $0x3ab743ce
-DATA attentionConstants6x16<>+244(SB)/4, $0x3ab743ce
-DATA attentionConstants6x16<>+248(SB)/4, $0x3ab743ce
-DATA attentionConstants6x16<>+252(SB)/4, $0x3ab743ce
-DATA attentionConstants6x16<>+256(SB)/4, $0x3c088908
-DATA attentionConstants6x16<>+260(SB)/4, $0x3c088908
-DATA attentionConstants6x16<>+264(SB)/4, $0x3c088908
-DATA attentionConstants6x16<>+268(SB)/4, $0x3c088908
-DATA attentionConstants6x16<>+272(SB)/4, $0x3c088908
-DATA attentionConstants6x16<>+276(SB)/4, $0x3c088908
-DATA attentionConstants6x16<>+280(SB)/4, $0x3c088908
-DATA attentionConstants6x16<>+284(SB)/4, $0x3c088908
-DATA attentionConstants6x16<>+288(SB)/4, $0x3d2aa9c1
-DATA attentionConstants6x16<>+292(SB)/4, $0x3d2aa9c1
-DATA attentionConstants6x16<>+296(SB)/4, $0x3d2aa9c1
-DATA attentionConstants6x16<>+300(SB)/4, $0x3d2aa9c1
-DATA attentionConstants6x16<>+304(SB)/4, $0x3d2aa9c1
-DATA attentionConstants6x16<>+308(SB)/4, $0x3d2aa9c1
-DATA attentionConstants6x16<>+312(SB)/4, $0x3d2aa9c1
-DATA attentionConstants6x16<>+316(SB)/4, $0x3d2aa9c1
-DATA attentionConstants6x16<>+320(SB)/4, $0x3e2aaaaa
-DATA attentionConstants6x16<>+324(SB)/4, $0x3e2aaaaa
-DATA attentionConstants6x16<>+328(SB)/4, $0x3e2aaaaa
-DATA attentionConstants6x16<>+332(SB)/4, $0x3e2aaaaa
-DATA attentionConstants6x16<>+336(SB)/4, $0x3e2aaaaa
-DATA attentionConstants6x16<>+340(SB)/4, $0x3e2aaaaa
-DATA attentionConstants6x16<>+344(SB)/4, $0x3e2aaaaa
-DATA attentionConstants6x16<>+348(SB)/4, $0x3e2aaaaa
-DATA attentionConstants6x16<>+352(SB)/4, $0x3f000000
-DATA attentionConstants6x16<>+356(SB)/4, $0x3f000000
-DATA attentionConstants6x16<>+360(SB)/4, $0x3f000000
-DATA attentionConstants6x16<>+364(SB)/4, $0x3f000000
-DATA attentionConstants6x16<>+368(SB)/4, $0x3f000000
-DATA attentionConstants6x16<>+372(SB)/4, $0x3f000000
-DATA attentionConstants6x16<>+376(SB)/4, $0x3f000000
-DATA attentionConstants6x16<>+380(SB)/4, $0x3f000000
-DATA attentionConstants6x16<>+384(SB)/4, $0x3f800000
-DATA attentionConstants6x16<>+388(SB)/4, $0x3f800000
-DATA attentionConstants6x16<>+392(SB)/4, $0x3f800000
-DATA attentionConstants6x16<>+396(SB)/4, $0x3f800000
-DATA attentionConstants6x16<>+400(SB)/4, $0x3f800000
-DATA attentionConstants6x16<>+404(SB)/4, $0x3f800000
-DATA attentionConstants6x16<>+408(SB)/4, $0x3f800000
-DATA attentionConstants6x16<>+412(SB)/4, $0x3f800000
-DATA attentionConstants6x16<>+416(SB)/4, $0x0000007f
-DATA attentionConstants6x16<>+420(SB)/4, $0x0000007f
-DATA attentionConstants6x16<>+424(SB)/4, $0x0000007f
-DATA attentionConstants6x16<>+428(SB)/4, $0x0000007f
-DATA attentionConstants6x16<>+432(SB)/4, $0x0000007f
-DATA attentionConstants6x16<>+436(SB)/4, $0x0000007f
-DATA attentionConstants6x16<>+440(SB)/4, $0x0000007f
-DATA attentionConstants6x16<>+444(SB)/4, $0x0000007f
-GLOBL attentionConstants6x16<>(SB), RODATA|NOPTR, $448
+DATA attentionConstants6x16<>+64(SB)/4, $0x3fb8aa3b
+DATA attentionConstants6x16<>+68(SB)/4, $0x3fb8aa3b
+DATA attentionConstants6x16<>+72(SB)/4, $0x3fb8aa3b
+DATA attentionConstants6x16<>+76(SB)/4, $0x3fb8aa3b
+DATA attentionConstants6x16<>+80(SB)/4, $0x3fb8aa3b
+DATA attentionConstants6x16<>+84(SB)/4, $0x3fb8aa3b
+DATA attentionConstants6x16<>+88(SB)/4, $0x3fb8aa3b
+DATA attentionConstants6x16<>+92(SB)/4, $0x3fb8aa3b
+DATA attentionConstants6x16<>+96(SB)/4, $0x3f318000
+DATA attentionConstants6x16<>+100(SB)/4, $0x3f318000
+DATA attentionConstants6x16<>+104(SB)/4, $0x3f318000
+DATA attentionConstants6x16<>+108(SB)/4, $0x3f318000
+DATA attentionConstants6x16<>+112(SB)/4, $0x3f318000
+DATA attentionConstants6x16<>+116(SB)/4, $0x3f318000
+DATA attentionConstants6x16<>+120(SB)/4, $0x3f318000
+DATA attentionConstants6x16<>+124(SB)/4, $0x3f318000
+DATA attentionConstants6x16<>+128(SB)/4, $0xb95e8083
+DATA attentionConstants6x16<>+132(SB)/4, $0xb95e8083
+DATA attentionConstants6x16<>+136(SB)/4, $0xb95e8083
+DATA attentionConstants6x16<>+140(SB)/4, $0xb95e8083
+DATA attentionConstants6x16<>+144(SB)/4, $0xb95e8083
+DATA attentionConstants6x16<>+148(SB)/4, $0xb95e8083
+DATA attentionConstants6x16<>+152(SB)/4, $0xb95e8083
+DATA attentionConstants6x16<>+156(SB)/4, $0xb95e8083
+DATA attentionConstants6x16<>+160(SB)/4, $0x39506967
+DATA attentionConstants6x16<>+164(SB)/4, $0x39506967
+DATA attentionConstants6x16<>+168(SB)/4, $0x39506967
+DATA attentionConstants6x16<>+172(SB)/4, $0x39506967
+DATA attentionConstants6x16<>+176(SB)/4, $0x39506967
+DATA attentionConstants6x16<>+180(SB)/4, $0x39506967
+DATA attentionConstants6x16<>+184(SB)/4, $0x39506967
+DATA attentionConstants6x16<>+188(SB)/4, $0x39506967
+DATA attentionConstants6x16<>+192(SB)/4, $0x3ab743ce
+DATA attentionConstants6x16<>+196(SB)/4, $0x3ab743ce
+DATA attentionConstants6x16<>+200(SB)/4, $0x3ab743ce
+DATA attentionConstants6x16<>+204(SB)/4, $0x3ab743ce
+DATA attentionConstants6x16<>+208(SB)/4, $0x3ab743ce
+DATA attentionConstants6x16<>+212(SB)/4, $0x3ab743ce
+DATA attentionConstants6x16<>+216(SB)/4, $0x3ab743ce
+DATA attentionConstants6x16<>+220(SB)/4, $0x3ab743ce
+DATA attentionConstants6x16<>+224(SB)/4, $0x3c088908
+DATA attentionConstants6x16<>+228(SB)/4, $0x3c088908
+DATA attentionConstants6x16<>+232(SB)/4, $0x3c088908
+DATA attentionConstants6x16<>+236(SB)/4, $0x3c088908
+DATA attentionConstants6x16<>+240(SB)/4, $0x3c088908
+DATA attentionConstants6x16<>+244(SB)/4, $0x3c088908
+DATA attentionConstants6x16<>+248(SB)/4, $0x3c088908
+DATA attentionConstants6x16<>+252(SB)/4, $0x3c088908
+DATA attentionConstants6x16<>+256(SB)/4, $0x3d2aa9c1
+DATA attentionConstants6x16<>+260(SB)/4, $0x3d2aa9c1
+DATA attentionConstants6x16<>+264(SB)/4, $0x3d2aa9c1
+DATA attentionConstants6x16<>+268(SB)/4, $0x3d2aa9c1
+DATA attentionConstants6x16<>+272(SB)/4, $0x3d2aa9c1
+DATA attentionConstants6x16<>+276(SB)/4, $0x3d2aa9c1
+DATA attentionConstants6x16<>+280(SB)/4, $0x3d2aa9c1
+DATA attentionConstants6x16<>+284(SB)/4, $0x3d2aa9c1
+DATA attentionConstants6x16<>+288(SB)/4, $0x3e2aaaaa
+DATA attentionConstants6x16<>+292(SB)/4, $0x3e2aaaaa
+DATA attentionConstants6x16<>+296(SB)/4, $0x3e2aaaaa
+DATA attentionConstants6x16<>+300(SB)/4, $0x3e2aaaaa
+DATA attentionConstants6x16<>+304(SB)/4, $0x3e2aaaaa
+DATA attentionConstants6x16<>+308(SB)/4, $0x3e2aaaaa
+DATA attentionConstants6x16<>+312(SB)/4, $0x3e2aaaaa
+DATA attentionConstants6x16<>+316(SB)/4, $0x3e2aaaaa
+DATA attentionConstants6x16<>+320(SB)/4, $0x3f000000
+DATA attentionConstants6x16<>+324(SB)/4, $0x3f000000
+DATA attentionConstants6x16<>+328(SB)/4, $0x3f000000
+DATA attentionConstants6x16<>+332(SB)/4, $0x3f000000
+DATA attentionConstants6x16<>+336(SB)/4, $0x3f000000
+DATA attentionConstants6x16<>+340(SB)/4, $0x3f000000
+DATA attentionConstants6x16<>+344(SB)/4, $0x3f000000
+DATA attentionConstants6x16<>+348(SB)/4, $0x3f000000
+DATA attentionConstants6x16<>+352(SB)/4, $0x3f800000
+DATA attentionConstants6x16<>+356(SB)/4, $0x3f800000
+DATA attentionConstants6x16<>+360(SB)/4, $0x3f800000
+DATA attentionConstants6x16<>+364(SB)/4, $0x3f800000
+DATA attentionConstants6x16<>+368(SB)/4, $0x3f800000
+DATA attentionConstants6x16<>+372(SB)/4, $0x3f800000
+DATA attentionConstants6x16<>+376(SB)/4, $0x3f800000
+DATA attentionConstants6x16<>+380(SB)/4, $0x3f800000
+DATA attentionConstants6x16<>+384(SB)/4, $0x0000007f
+DATA attentionConstants6x16<>+388(SB)/4, $0x0000007f
+DATA attentionConstants6x16<>+392(SB)/4, $0x0000007f
+DATA attentionConstants6x16<>+396(SB)/4, $0x0000007f
+DATA attentionConstants6x16<>+400(SB)/4, $0x0000007f
+DATA attentionConstants6x16<>+404(SB)/4, $0x0000007f
+DATA attentionConstants6x16<>+408(SB)/4, $0x0000007f
+DATA attentionConstants6x16<>+412(SB)/4, $0x0000007f
+DATA attentionConstants6x16<>+416(SB)/4, $0xff800000
+DATA attentionConstants6x16<>+420(SB)/4, $0xff800000
+DATA attentionConstants6x16<>+424(SB)/4, $0xff800000
+DATA attentionConstants6x16<>+428(SB)/4, $0xff800000
+DATA attentionConstants6x16<>+432(SB)/4, $0xff800000
+DATA attentionConstants6x16<>+436(SB)/4, $0xff800000
+DATA attentionConstants6x16<>+440(SB)/4, $0xff800000
+DATA attentionConstants6x16<>+444(SB)/4, $0xff800000
+DATA attentionConstants6x16<>+448(SB)/4, $0x42b20000
+DATA attentionConstants6x16<>+452(SB)/4, $0x42b20000
+DATA attentionConstants6x16<>+456(SB)/4, $0x42b20000
+DATA attentionConstants6x16<>+460(SB)/4, $0x42b20000
+DATA attentionConstants6x16<>+464(SB)/4, $0x42b20000
+DATA attentionConstants6x16<>+468(SB)/4, $0x42b20000
+DATA attentionConstants6x16<>+472(SB)/4, $0x42b20000
+DATA attentionConstants6x16<>+476(SB)/4, $0x42b20000
+GLOBL attentionConstants6x16<>(SB), RODATA|NOPTR, $480

@@ -11,13 +11,6 @@ package cpu
 //go:noescape
 func gemm6x16(tiles int, k int, a *float32, b *float32, c *float32, ldc int, add *float32, ldadd int)
 
-// gemm6x16Strip computes a 6×16 tile: c[i*ldc+j] = add[i*ldadd+j] + Σ_kk a(i,kk)·b[kk*16+j],
-// the sum one chain of fused multiply-adds from 0 in the order of kk.
-// a holds 6 rows of 64 elements (a[i*64+kk]), of which k are used.
-//
-//go:noescape
-func gemm6x16Strip(k int, a *float32, b *float32, c *float32, ldc int, add *float32, ldadd int)
-
 // packRows8Of16F32 interleaves 8 rows: dst[kk*16+i] = rows[i][from+kk] for kk < 4·n4.
 //
 //go:noescape

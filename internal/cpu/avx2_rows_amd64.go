@@ -34,7 +34,7 @@ func vecNormDX(out *float32, x *float32, w *float32, dy *float32, s float32, r f
 //go:noescape
 func vecSwiGLU(out *float32, gate *float32, up *float32, n8 int)
 
-// vecSwiGLUBackward: with σ = 1/(1+e^−gate[i]): dup[i] = dy[i]·gate[i]·σ, dgate[i] = dy[i]·up[i]·σ·(1 + gate[i]·(1−σ)), for i < 8·n8.
+// vecSwiGLUBackward: dup = dy·gate·σ, dgate = dy·up·σ·(1 + gate·(1−σ)), σ = 1/(1+e^−gate), of elements i, for i < 8·n8.
 //
 //go:noescape
 func vecSwiGLUBackward(dgate *float32, dup *float32, gate *float32, up *float32, dy *float32, n8 int)

@@ -11,13 +11,6 @@ package cpu
 //go:noescape
 func gemm12x32(tiles int, k int, a *float32, b *float32, c *float32, ldc int, add *float32, ldadd int)
 
-// gemm12x32Strip computes a 12×32 tile: c[i*ldc+j] = add[i*ldadd+j] + Σ_kk a(i,kk)·b[kk*32+j],
-// the sum one chain of fused multiply-adds from 0 in the order of kk.
-// a holds 12 rows of 64 elements (a[i*64+kk]), of which k are used.
-//
-//go:noescape
-func gemm12x32Strip(k int, a *float32, b *float32, c *float32, ldc int, add *float32, ldadd int)
-
 // packRows8Of32F32 interleaves 8 rows: dst[kk*32+i] = rows[i][from+kk] for kk < 4·n4.
 //
 //go:noescape

@@ -5,12 +5,12 @@
 package cpu
 
 // gemm12x32Int8 computes tiles of 12×32, at least one, one below the other:
-// c[i*ldc+j] = add[i*ldadd+j] + (sum·sx[i])·sw[j], rounded after each, where
-// sum = start[j] + Σ_kk a[kk*12+i]·b[kk*32+j] for kk < k, a multiple of 4, exactly: words are
+// c[i*ldc+j] = add[i*ld+j] + (sum·sx[i])·sw[j], rounded after each, where
+// sum = from[j] + Σ_kk a[kk*12+i]·b[kk*32+j] for kk < k, a multiple of 4, exactly: words are
 // four bytes, unsigned in a and signed in b, and their products added.
 //
 //go:noescape
-func gemm12x32Int8(tiles int, k int, a *uint32, b *uint32, start *int32, sx *float32, sw *float32, c *float32, ldc int, add *float32, ldadd int)
+func gemm12x32Int8(tiles int, k int, a *uint32, b *uint32, from *int32, sx *float32, sw *float32, c *float32, ldc int, add *float32, ld int)
 
 // vecInt8AsBytes rounds 8·n8 elements x[i]·inverse, which lie from −127 to 127, to the nearest integers,
 // ties to even, as bytes, 128 added.

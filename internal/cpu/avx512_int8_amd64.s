@@ -4,7 +4,7 @@
 
 #include "textflag.h"
 
-// func gemm12x32Int8(tiles int, k int, a *uint32, b *uint32, start *int32, sx *float32, sw *float32, c *float32, ldc int, add *float32, ldadd int)
+// func gemm12x32Int8(tiles int, k int, a *uint32, b *uint32, from *int32, sx *float32, sw *float32, c *float32, ldc int, add *float32, ld int)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·gemm12x32Int8(SB), NOSPLIT, $0-88
 	MOVQ tiles+0(FP), AX
@@ -13,14 +13,14 @@ TEXT ·gemm12x32Int8(SB), NOSPLIT, $0-88
 	MOVQ c+56(FP), BX
 	MOVQ add+72(FP), SI
 	MOVQ ldc+64(FP), DI
-	MOVQ ldadd+80(FP), R8
+	MOVQ ld+80(FP), R8
 	SHLQ $0x02, DI
 	SHLQ $0x02, R8
 
 tile:
 	MOVQ    k+8(FP), R9
 	MOVQ    b+24(FP), R10
-	MOVQ    start+32(FP), R11
+	MOVQ    from+32(FP), R11
 	VMOVUPS (R11), Z0
 	VMOVUPS 64(R11), Z1
 	VMOVUPS (R11), Z2

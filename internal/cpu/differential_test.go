@@ -191,6 +191,13 @@ func BenchmarkAttention(b *testing.B) {
 					reportRate(b, p.flops*pairs, p.launch)
 				})
 			}
+			if set == "avx512" && runsAVX512BF16() {
+				on := backendWith(b, "avx512bf16", workers)
+				narrow, _ := attentionIn16(b, on, 1, c.attr, []int{tokens}, true)
+				launch, err := on.Compile(narrow)
+				require.NoError(b, err)
+				b.Run(fmt.Sprintf("forward/T%d/workers%d/bf16", tokens, workers), func(b *testing.B) { reportRate(b, 4*pairs, launch) })
+			}
 		}
 	}
 }

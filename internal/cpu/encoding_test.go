@@ -90,7 +90,7 @@ var (
 	decimal        = regexp.MustCompile(`(^|,)(-?\d+)\(`)
 	indexed        = regexp.MustCompile(`\((\w+)\)\((\w+)\*(\d)\)`)
 	argument       = regexp.MustCompile(`\w+\+(\d+)\(FP\)`)
-	masked         = regexp.MustCompile(`,(%k\d),(%zmm\d+)$`)
+	masked         = regexp.MustCompile(`,(%k\d),(%zmm\d+|\S*\(\S+\))$`)
 	general        = regexp.MustCompile(`\b(AX|BX|CX|DX|SI|DI|BP|SP|R8|R9|R10|R11|R12|R13|R14|R15)\b`)
 )
 
@@ -155,8 +155,10 @@ func disassembled(out string) []string {
 // instruction leaves operands to vector instructions, and takes the size and other spellings off the names of others.
 func instruction(name, operands string) string {
 	name = strings.ToLower(name)
-	if rest, ok := strings.CutPrefix(operands, "$0x3,"); ok && name == "vcmpps" {
-		name, operands = "vcmpunordps", rest
+	for spelled, as := range map[string]string{"vcmpps $0x3,": "vcmpunordps ", "vpcmpd $0x1,": "vpcmpltd ", "vpcmpd $0x5,": "vpcmpnltd "} {
+		if rest, ok := strings.CutPrefix(name+" "+operands, spelled); ok {
+			return as + rest
+		}
 	}
 	if strings.HasPrefix(name, "v") {
 		return name + " " + operands

@@ -28,9 +28,8 @@ type instructionSet struct {
 	mr, nr int // rows and columns of the tile
 	lanes  int // float32 in a register
 	// tile computes c[i*ldc+j] = add[i*ldadd+j] + Σ_kk a[kk*mr+i]·b[kk*nr+j] for kk < k, and as much for further tiles below, whose panels
-	// of a follow each other. stripTile computes one and reads a[i*keyBlock+kk].
-	tile      func(tiles, k int, a, b, c *float32, ldc int, add *float32, ldadd int)
-	stripTile func(k int, a, b, c *float32, ldc int, add *float32, ldadd int)
+	// of a follow each other.
+	tile func(tiles, k int, a, b, c *float32, ldc int, add *float32, ldadd int)
 	// packRowsA and packRowsB interleave mr or nr rows, 4·n4 elements from an index on, into a panel. packColumnsA and
 	// packColumnsB copy mr or nr columns of k rows that are ld elements apart.
 	packRowsA, packRowsB func(dst *float32, rows []unsafe.Pointer, bf16 bool, from, n4 int)
@@ -38,8 +37,15 @@ type instructionSet struct {
 	packColumnsB         func(dst, src *float32, ld, k int)
 	packColumnsBF16      func(dst *float32, src *uint16, ld, k int)
 	// packPairsA and packPairsB join mr or nr columns of 2·k rows of bf16 in words, for sets that multiply pairs of bf16.
-	packPairsA, packPairsB      func(dst *uint32, src *uint16, ld, k int)
+	packPairsA, packPairsB func(dst *uint32, src *uint16, ld, k int)
+	// What attention does to a strip, panel p of b beside the others: scores computes c[i*keyBlock+p*nr+j] = Σ_kk a[kk*mr+i]·b[(p*k+kk)*nr+j],
+	// values adds Σ_kk a[i*keyBlock+kk]·b[p*ldb+kk*nr+j] to c[i*ldc+p*nr+j]·shrink[i]. With pairs, the elements of a and b are words of two
+	// bf16, and softmax leaves such words.
+	pairs                       bool
+	scores                      func(panels, k int, a, b, c *float32)
+	values                      func(panels, k int, a, b *float32, ldb int, c *float32, ldc int, shrink *float32)
 	softmax                     func(s *float32, scale float32, state *float32)
+	hideByRow, hideByColumn     func(s *float32, from, until, query *int32)
 	slopesByRow, slopesByColumn func(s, dp *float32, scale float32, lse, delta *float32)
 }
 

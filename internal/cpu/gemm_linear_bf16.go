@@ -10,8 +10,14 @@ import (
 
 // productsBF16 are the kernels of products whose operands are bf16. A weight that is stored as f32 is rounded first.
 func productsBF16() map[string]compile {
-	s := &scratchBF16{set: avx512Set, tile: gemm12x32BF16}
-	return map[string]compile{"linear": s.linear, "linear_dx": s.linearDX, "linear_dw": s.linearDW}
+	s, pairs := &scratchBF16{set: avx512Set, tile: gemm12x32BF16}, &scratch{set: avx512Pairs}
+	attention := func(b *backend, c engine.Call) (engine.Launch, error) {
+		if launch, err := pairs.attentionForward(b, c); launch != nil || err != nil {
+			return launch, err
+		}
+		return portableAttentionBF16(b, c)
+	}
+	return map[string]compile{"linear": s.linear, "linear_dx": s.linearDX, "linear_dw": s.linearDW, "attention": attention}
 }
 
 // linear is x·wᵀ + b.

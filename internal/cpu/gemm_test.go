@@ -197,21 +197,6 @@ func (p *gemmCase) specified(i, j int) float32 {
 	return sum
 }
 
-// fma32 rounds once: the product is exact in float64, and the sum is rounded to odd there before its last rounding.
-func fma32(x, y, z float32) float32 {
-	p := float64(x) * float64(y)
-	s := p + float64(z)
-	bb := s - p
-	if e := (p - (s - bb)) + (float64(z) - bb); e != 0 && math.Float64bits(s)&1 == 0 {
-		if (e > 0) == (s > 0) {
-			s = math.Float64frombits(math.Float64bits(s) + 1)
-		} else {
-			s = math.Float64frombits(math.Float64bits(s) - 1)
-		}
-	}
-	return float32(s)
-}
-
 func BenchmarkGEMM(b *testing.B) {
 	needAVX2(b)
 	for _, s := range []struct {

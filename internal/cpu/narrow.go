@@ -8,8 +8,8 @@ import (
 	"github.com/goprm/goprm/internal/engine"
 )
 
-// narrowing is what kernels need to compute in bf16: products of their own and the conversions. Every other op widens
-// its operands, runs the f32 kernel and rounds the result, so its bits are those of f32 rounded once; attention too.
+// narrowing is what kernels need to compute in bf16: products of their own, attention's among them, and the conversions. Every other op
+// widens its operands, runs the f32 kernel and rounds the result, so its bits are those of f32 rounded once; attention_backward too.
 type narrowing struct {
 	products map[string]compile
 	widen    func(dst []float32, src []engine.BF16)

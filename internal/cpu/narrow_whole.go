@@ -14,7 +14,7 @@ type narrowCall struct {
 	outer  engine.Call
 	inner  engine.Call
 	launch engine.Launch
-	lse    int // log-sum-exps at the end of attention's packed result
+	lse    int // log-sum-exps at the end of attention's packed result, which its backward pass reads
 
 	// The conversion in work.
 	floats []float32
@@ -45,7 +45,7 @@ func (b *backend) narrowWhole(c engine.Call) (engine.Launch, error) {
 		}
 	}
 	if c.Out.Dtype() == engine.BFloat16 {
-		n.inner.Out = n.wide(len(c.In), c.Out, c.Op == "attention")
+		n.inner.Out = n.wide(len(c.In), c.Out, false)
 	}
 	var err error
 	if n.launch, err = b.compileWide(n.inner); err != nil {
@@ -152,11 +152,6 @@ func (n *narrowCall) roundResult(y []float32, tokens int) error {
 	out := n.outer.Out
 	size := out.Size()
 	capacity, width := leading(out)
-	if n.outer.Op == "attention" {
-		size = n.outer.In[0].Size()
-		copy(out.Bytes()[2*size:], bytesF32(y[size:size+n.lse]))
-		capacity, width = leading(n.outer.In[0])
-	}
 	if tokens >= 0 && n.outer.Op != "attention_backward" {
 		size = min(tokens, capacity) * width
 	}

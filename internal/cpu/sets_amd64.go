@@ -6,7 +6,7 @@ import "unsafe"
 
 var avx2Set = &instructionSet{
 	mr: 6, nr: 16, lanes: 8,
-	tile: gemm6x16, stripTile: gemm6x16Strip,
+	tile: gemm6x16,
 	packRowsA: func(dst *float32, rows []unsafe.Pointer, _ bool, from, n4 int) {
 		packRows6Of6F32(dst, listF32(rows), from, n4)
 	},
@@ -20,12 +20,13 @@ var avx2Set = &instructionSet{
 		}
 	},
 	packColumnsA: packColumns6F32, packColumnsB: packColumns16F32, packColumnsBF16: packColumns16BF16,
-	softmax: softmaxStrip6, slopesByRow: slopesByRow6, slopesByColumn: slopesByColumn6,
+	scores: scoresStrip6, values: valuesStrip6, softmax: softmaxStrip6, hideByRow: hideByRow6, hideByColumn: hideByColumn6,
+	slopesByRow: slopesByRow6, slopesByColumn: slopesByColumn6,
 }
 
 var avx512Set = &instructionSet{
 	mr: 12, nr: 32, lanes: 16,
-	tile: gemm12x32, stripTile: gemm12x32Strip,
+	tile: gemm12x32,
 	packRowsA: func(dst *float32, rows []unsafe.Pointer, _ bool, from, n4 int) {
 		packRows8Of12F32(dst, listF32(rows), from, n4)
 		packRows4Of12F32(offset(dst, 8), listF32(rows[8:]), from, n4)
@@ -41,8 +42,16 @@ var avx512Set = &instructionSet{
 	},
 	packColumnsA: packColumns12F32, packColumnsB: packColumns32F32, packColumnsBF16: packColumns32BF16,
 	packPairsA: packPairs12, packPairsB: packPairs32,
-	softmax: softmaxStrip12, slopesByRow: slopesByRow12, slopesByColumn: slopesByColumn12,
+	scores: scoresStrip12, values: valuesStrip12, softmax: softmaxStrip12, hideByRow: hideByRow12, hideByColumn: hideByColumn12,
+	slopesByRow: slopesByRow12, slopesByColumn: slopesByColumn12,
 }
+
+// avx512Pairs is avx512Set with attention's products of bf16.
+var avx512Pairs = func() *instructionSet {
+	s := *avx512Set
+	s.pairs, s.scores, s.values, s.softmax = true, scoresStrip12BF16, valuesStrip12BF16, softmaxStrip12BF16
+	return &s
+}()
 
 var avx2Int8 = &int8Set{instructionSet: avx2Set, perWord: 2, tile: gemm6x16Int8, round: vecInt8AsWords}
 

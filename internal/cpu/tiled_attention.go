@@ -25,10 +25,12 @@ type tiledAttention struct {
 	segments
 	capacity, group int
 	set             *instructionSet
+	size            int // of an element, in bytes
 	width           int // of accumulators: HeadDim up to a multiple of the tile's columns
 	scale           float32
-	q, out, lse     *float32
-	k, v            [2]*float32 // by buffer
+	q, out          unsafe.Pointer
+	lse             *float32
+	k, v            [2]unsafe.Pointer // by buffer
 
 	blockTokens int // queries of one task
 	blocks      []queryBlock
@@ -50,7 +52,8 @@ type attentionSpace struct {
 	state        []float32    // for each strip
 	lse, delta   []float32    // for each row of strips, or for a block of queries
 	keys         keyBlockRows
-	row          sight // of a strip, when rows are keys
+	row          sight           // of a strip, when rows are keys
+	query        [keyBlock]int32 // offsets of a strip's or a block's queries in their segment
 	list         [2][keyBlock]unsafe.Pointer
 }
 
@@ -77,12 +80,16 @@ func (s *scratch) attentionSpaces(workers, d, strips int) []*attentionSpace {
 // newAttention is nil for calls that these kernels decline.
 func (s *scratch) newAttention(b *backend, c engine.Call) *tiledAttention {
 	attr := c.Attr.(ops.Attention)
-	if c.Out.Dtype() != engine.F32 || attr.HeadDim%8 != 0 || attr.HeadDim > maxHeadDim {
+	dtype := engine.F32
+	if s.set.pairs {
+		dtype = engine.BFloat16
+	}
+	if c.Out.Dtype() != dtype || attr.HeadDim%8 != 0 || attr.HeadDim > maxHeadDim {
 		return nil
 	}
 	a := &tiledAttention{Attention: attr, capacity: c.In[0].Shape()[0], group: attr.Heads / attr.KVHeads, set: s.set,
 		width: roundUp(attr.HeadDim, s.set.nr),
-		scale: float32(1 / math.Sqrt(float64(attr.HeadDim))), crew: newCrew(b.pool)}
+		scale: float32(1 / math.Sqrt(float64(attr.HeadDim))), crew: newCrew(b.pool), size: int(dtype.Size())}
 	a.blockTokens = max(s.set.mr, blockRows/a.group/s.set.mr*s.set.mr)
 	a.blocks = make([]queryBlock, 0, a.capacity/a.blockTokens+c.In[3].Size())
 	a.spaces = s.attentionSpaces(b.pool.helpers+1, attr.HeadDim, max(blockRows/s.set.mr, a.group))
@@ -96,13 +103,13 @@ func (a *tiledAttention) bind(c engine.Call, packed *engine.Tensor) error {
 	if a.segments, err = readSegments(c); err != nil {
 		return err
 	}
-	a.q = (*float32)(c.In[0].Ptr)
-	a.k[ops.BufferBatch], a.v[ops.BufferBatch] = (*float32)(c.In[1].Ptr), (*float32)(c.In[2].Ptr)
+	a.q = c.In[0].Ptr
+	a.k[ops.BufferBatch], a.v[ops.BufferBatch] = c.In[1].Ptr, c.In[2].Ptr
 	if hasCache(c) {
-		a.k[ops.BufferCache], a.v[ops.BufferCache] = (*float32)(c.In[6].Ptr), (*float32)(c.In[7].Ptr)
+		a.k[ops.BufferCache], a.v[ops.BufferCache] = c.In[6].Ptr, c.In[7].Ptr
 	}
-	a.out = (*float32)(packed.Ptr)
-	a.lse = offset(a.out, a.capacity*a.Heads*a.HeadDim)
+	a.out = packed.Ptr
+	a.lse = (*float32)(a.element(a.out, a.capacity*a.Heads*a.HeadDim))
 	a.blocks = a.blocks[:0]
 	for s := a.count() - 1; s >= 0; s-- {
 		n := int(a.starts[s+1] - a.starts[s])
@@ -111,6 +118,19 @@ func (a *tiledAttention) bind(c engine.Call, packed *engine.Tensor) error {
 		}
 	}
 	return nil
+}
+
+// element is the address of element i of a tensor.
+func (a *tiledAttention) element(p unsafe.Pointer, i int) unsafe.Pointer {
+	return unsafe.Add(p, i*a.size)
+}
+
+// depth is how many words of an operand n elements take.
+func (a *tiledAttention) depth(n int) int {
+	if a.set.pairs {
+		return ceilDiv(n, 2)
+	}
+	return n
 }
 
 func (s *scratch) attentionForward(b *backend, c engine.Call) (engine.Launch, error) {
@@ -127,29 +147,34 @@ func (s *scratch) attentionForward(b *backend, c engine.Call) (engine.Launch, er
 }
 
 // packQueries packs a block's rows of x for the heads of group g into strips.
-func (a *tiledAttention) packQueries(w *attentionSpace, dst []float32, x *float32, b queryBlock, g int) {
-	m := matrix{ld: a.Heads * a.HeadDim, alongK: true}
+func (a *tiledAttention) packQueries(w *attentionSpace, dst []float32, x unsafe.Pointer, b queryBlock, g int) {
+	m := matrix{ld: a.Heads * a.HeadDim, alongK: true, bf16: a.set.pairs}
 	stripRows := a.set.mr
 	strips := ceilDiv(b.count, stripRows)
+	first, depth := int(a.starts[b.segment])+b.first, a.depth(a.HeadDim)
 	for h := range a.group {
-		m.ptr = unsafe.Pointer(offset(x, (g*a.group+h)*a.HeadDim))
-		a.set.packA(&w.workspace, &dst[h*strips*stripRows*a.HeadDim], &m, int(a.starts[b.segment])+b.first, b.count, 0, a.HeadDim)
-	}
-}
-
-// scores computes a strip against a packed block of n columns; what is left of 64 columns counts as not seen.
-func (a *tiledAttention) scores(dst, rows []float32, across []float32, n int, rest float32) {
-	d, nr := a.HeadDim, a.set.nr
-	n = roundUp(n, nr)
-	for j := 0; j < n; j += nr {
-		a.set.tile(1, d, &rows[0], &across[j*d], &dst[j], keyBlock, &zeros[0], 0)
-	}
-	if n < keyBlock {
-		for i := range a.set.mr {
-			fillWith(dst[i*keyBlock+n:(i+1)*keyBlock], rest)
+		m.ptr = a.element(x, (g*a.group+h)*a.HeadDim)
+		to := &dst[h*strips*stripRows*depth]
+		if a.set.pairs {
+			a.set.packPairs(w.rows[:stripRows], to, &m, first, b.count, 0, depth, a.HeadDim)
+		} else {
+			a.set.packA(&w.workspace, to, &m, first, b.count, 0, depth)
 		}
 	}
 }
+
+// scores computes a strip against n columns of a packed block.
+func (a *tiledAttention) scores(dst, rows, across []float32, n int) {
+	a.set.scores(ceilDiv(n, a.set.nr), a.depth(a.HeadDim), &rows[0], &across[0], &dst[0])
+}
+
+// accumulate adds the strip's rows times the first k of a packed block's n rows to acc, each of which shrinks before.
+func (a *tiledAttention) accumulate(acc, strip, along []float32, k, n int, shrink *float32) {
+	a.set.values(a.width/a.set.nr, a.depth(k), &strip[0], &along[0], a.depth(n)*a.set.nr, &acc[0], a.width, shrink)
+}
+
+// ones are the factors of rows that do not shrink.
+var ones = [16]float32{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}
 
 func fillWith(x []float32, v float32) {
 	for i := range x {
@@ -157,23 +182,23 @@ func fillWith(x []float32, v float32) {
 	}
 }
 
-// accumulate adds the strip's rows times a packed block of n rows to acc.
-func (a *tiledAttention) accumulate(acc, strip, along []float32, n int) {
-	for j := 0; j < a.width; j += a.set.nr {
-		a.set.stripTile(n, &strip[0], &along[j*n], &acc[j], a.width, &acc[j], a.width)
+// see computes the scores of a strip of queries, from offset first on in the segment, against the keys that the last of them sees, and
+// hides what a query does not see. It gives the number of those keys, after which all are hidden.
+func (a *tiledAttention) see(w *attentionSpace, rows []float32, first, last int) int {
+	n := w.keys.n
+	if n == keyBlock && w.keys.all(first, last) {
+		a.scores(w.s, rows, w.across[0], n)
+		return n
 	}
-}
-
-// hide gives scores of keys that a query does not see −Inf.
-func hide(s []float32, v *sight, first, count, keys int) {
-	for i := range count {
-		row := s[i*keyBlock:][:keys]
-		for j := range row {
-			if !v.sees(first+i, j) {
-				row[j] = float32(math.Inf(-1))
-			}
-		}
+	for n > 1 && last < int(w.keys.from[n-1]) {
+		n--
 	}
+	a.scores(w.s, rows, w.across[0], n)
+	for i := range a.set.mr {
+		w.query[i] = int32(first + i)
+	}
+	a.set.hideByRow(&w.s[0], &w.keys.from[0], &w.keys.until[0], &w.query[0])
+	return n
 }
 
 // forward computes one block of queries for the heads that share a key/value head.
@@ -202,19 +227,10 @@ func (a *tiledAttention) forward(worker, piece int) {
 			if w.keys.none(first, first+count-1) {
 				continue
 			}
-			a.scores(w.s, w.rowsA[0][i*stripRows*a.HeadDim:], w.across[0], w.keys.n, float32(math.Inf(-1)))
-			if w.keys.n%a.set.nr != 0 || !w.keys.all(first, first+count-1) {
-				hide(w.s, &w.keys.sight, first, count, roundUp(w.keys.n, a.set.nr))
-			}
-			state, rows := w.state[i*stateRows*lanes:][:stateRows*lanes], acc[i*stripRows*a.width:][:stripRows*a.width]
+			seen := a.see(w, w.rowsA[0][i*stripRows*a.depth(a.HeadDim):], first, first+count-1)
+			state := w.state[i*stateRows*lanes:][:stateRows*lanes]
 			a.set.softmax(&w.s[0], a.scale, &state[0])
-			for r, shrink := range state[2*lanes:][:count] {
-				if shrink != 1 {
-					row := &rows[r*a.width]
-					vecScale(row, row, shrink, a.width/8)
-				}
-			}
-			a.accumulate(rows, w.s, w.along[0], w.keys.n)
+			a.accumulate(acc[i*stripRows*a.width:], w.s, w.along[0], seen, w.keys.n, &state[2*lanes])
 		}
 	}
 	for i := range strips {
@@ -222,17 +238,23 @@ func (a *tiledAttention) forward(worker, piece int) {
 		state := w.state[i*stateRows*lanes:]
 		for r := range min(stripRows, b.first+b.count-first) {
 			at := (int(a.starts[b.segment])+first+r)*a.Heads + h
-			a.finish(at, &acc[(i*stripRows+r)*a.width], state[r], state[lanes+r])
+			a.finish(at, acc[(i*stripRows+r)*a.width:][:a.HeadDim], state[r], state[lanes+r])
 		}
 	}
 }
 
 // finish writes one row's output and log-sum-exp.
-func (a *tiledAttention) finish(at int, acc *float32, top, sum float32) {
+func (a *tiledAttention) finish(at int, acc []float32, top, sum float32) {
 	lse, inverse := float32(math.Inf(-1)), float32(0)
 	if sum != 0 { // it is 0 only if no key was visible
 		lse, inverse = top+float32(math.Log(float64(sum))), 1/sum
 	}
-	vecScale(offset(a.out, at*a.HeadDim), acc, inverse, a.HeadDim/8)
 	*offset(a.lse, at) = lse
+	out := a.element(a.out, at*a.HeadDim)
+	if a.set.pairs {
+		vecScale(&acc[0], &acc[0], inverse, a.HeadDim/8)
+		roundBF16(unsafe.Slice((*engine.BF16)(out), a.HeadDim), acc)
+		return
+	}
+	vecScale((*float32)(out), &acc[0], inverse, a.HeadDim/8)
 }

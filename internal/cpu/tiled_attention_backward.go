@@ -49,7 +49,7 @@ func (s *scratch) attentionBackward(b *backend, c engine.Call) (engine.Launch, e
 func (a *tiledAttentionBackward) queryGradients(worker, piece int) {
 	w, b, g := a.spaces[worker], a.blocks[piece/a.KVHeads], piece%a.KVHeads
 	a.packQueries(w, w.rowsA[0], a.q, b, g)
-	a.packQueries(w, w.rowsA[1], a.dout, b, g)
+	a.packQueries(w, w.rowsA[1], unsafe.Pointer(a.dout), b, g)
 	stripRows, d := a.set.mr, a.HeadDim
 	perHead := ceilDiv(b.count, stripRows)
 	strips := perHead * a.group
@@ -69,13 +69,10 @@ func (a *tiledAttentionBackward) queryGradients(worker, piece int) {
 			if w.keys.none(first, first+count-1) {
 				continue
 			}
-			a.scores(w.s, w.rowsA[0][i*stripRows*d:], w.across[0], w.keys.n, float32(math.Inf(-1)))
-			a.scores(w.dp, w.rowsA[1][i*stripRows*d:], w.across[1], w.keys.n, 0)
-			if w.keys.n%a.set.nr != 0 || !w.keys.all(first, first+count-1) {
-				hide(w.s, &w.keys.sight, first, count, roundUp(w.keys.n, a.set.nr))
-			}
+			seen := a.see(w, w.rowsA[0][i*stripRows*d:], first, first+count-1)
+			a.scores(w.dp, w.rowsA[1][i*stripRows*d:], w.across[1], seen)
 			a.set.slopesByRow(&w.s[0], &w.dp[0], a.scale, &w.lse[i*a.set.lanes], &w.delta[i*a.set.lanes])
-			a.accumulate(acc[i*stripRows*a.width:], w.dp, w.along[0], w.keys.n)
+			a.accumulate(acc[i*stripRows*a.width:], w.dp, w.along[0], seen, w.keys.n, &ones[0])
 		}
 	}
 	for i := range strips {
@@ -94,7 +91,7 @@ func (a *tiledAttentionBackward) rowStatistics(w *attentionSpace, b queryBlock, 
 	for h := range a.group {
 		for i := range b.count {
 			at := (int(a.starts[b.segment])+b.first+i)*a.Heads + g*a.group + h
-			delta := float32(vecSumProducts(offset(a.dout, at*d), offset(a.out, at*d), d/8))
+			delta := float32(vecSumProducts(offset(a.dout, at*d), (*float32)(a.element(a.out, at*d)), d/8))
 			a.delta[at] = delta
 			lse := *offset(a.lse, at)
 			if math.IsInf(float64(lse), -1) {
@@ -130,9 +127,9 @@ func (a *tiledAttentionBackward) keyGradients(worker, piece int) {
 // rangeGradients adds what segment s gives the keys from to to of range r.
 func (a *tiledAttentionBackward) rangeGradients(w *attentionSpace, s int, r keyRange, from, to, g int) {
 	stripRows, d, start, n := a.set.mr, a.HeadDim, int(a.starts[s]), int(a.starts[s+1]-a.starts[s])
-	keys := matrix{ptr: unsafe.Pointer(offset(a.k[0], g*d)), ld: a.KVHeads * d, alongK: true}
+	keys := matrix{ptr: a.element(a.k[0], g*d), ld: a.KVHeads * d, alongK: true}
 	a.set.packA(&w.workspace, &w.rowsA[0][0], &keys, from, to-from, 0, d)
-	keys.ptr = unsafe.Pointer(offset(a.v[0], g*d))
+	keys.ptr = a.element(a.v[0], g*d)
 	a.set.packA(&w.workspace, &w.rowsA[1][0], &keys, from, to-from, 0, d)
 	strips := ceilDiv(to-from, stripRows)
 	size := stripRows * a.width
@@ -146,20 +143,23 @@ func (a *tiledAttentionBackward) rangeGradients(w *attentionSpace, s int, r keyR
 				continue
 			}
 			a.packQueryBlock(w, start+first, count, h)
+			for i := range w.query {
+				w.query[i] = int32(first + i)
+			}
 			for i := range strips {
 				at, rows := from+i*stripRows-r.start, min(stripRows, to-from-i*stripRows)
 				w.sightOf(r, at, rows, stripRows)
 				if w.row.none(first, first+count-1) {
 					continue
 				}
-				a.scores(w.s, w.rowsA[0][i*stripRows*d:], w.across[0], count, 0)
-				a.scores(w.dp, w.rowsA[1][i*stripRows*d:], w.across[1], count, 0)
+				a.scores(w.s, w.rowsA[0][i*stripRows*d:], w.across[0], count)
+				a.scores(w.dp, w.rowsA[1][i*stripRows*d:], w.across[1], count)
 				if !w.row.all(first, first+count-1) {
-					hideQueries(w.s, &w.row, first, rows)
+					a.set.hideByColumn(&w.s[0], &w.row.from[0], &w.row.until[0], &w.query[0])
 				}
 				a.set.slopesByColumn(&w.s[0], &w.dp[0], a.scale, &w.lse[0], &w.delta[0])
-				a.accumulate(w.rowsB[0][i*size:], w.dp, w.along[0], count)
-				a.accumulate(w.rowsB[1][i*size:], w.s, w.along[1], count)
+				a.accumulate(w.rowsB[0][i*size:], w.dp, w.along[0], count, count, &ones[0])
+				a.accumulate(w.rowsB[1][i*size:], w.s, w.along[1], count, count, &ones[0])
 			}
 		}
 	}
@@ -187,7 +187,7 @@ func (a *tiledAttentionBackward) packQueryBlock(w *attentionSpace, from, count, 
 		w.list[0][i], w.list[1][i] = unsafe.Pointer(&zeros), unsafe.Pointer(&zeros)
 		if i < count {
 			at := ((from+i)*a.Heads + h) * a.HeadDim
-			w.list[0][i], w.list[1][i] = unsafe.Pointer(offset(a.q, at)), unsafe.Pointer(offset(a.dout, at))
+			w.list[0][i], w.list[1][i] = a.element(a.q, at), unsafe.Pointer(offset(a.dout, at))
 		}
 	}
 	for i := range w.list {
@@ -201,18 +201,6 @@ func (a *tiledAttentionBackward) packQueryBlock(w *attentionSpace, from, count, 
 			w.delta[i] = a.delta[at]
 			if lse := *offset(a.lse, at); !math.IsInf(float64(lse), -1) {
 				w.lse[i] = lse
-			}
-		}
-	}
-}
-
-// hideQueries gives scores −Inf where a strip's key is not seen by a column's query.
-func hideQueries(s []float32, v *sight, first, rows int) {
-	for r := range rows {
-		row := s[r*keyBlock:][:keyBlock]
-		for j := range row {
-			if !v.sees(first+j, r) {
-				row[j] = float32(math.Inf(-1))
 			}
 		}
 	}

@@ -37,14 +37,10 @@ func (v *sight) set(i, offset int, r keyRange) {
 func (v *sight) none(first, last int) bool { return last < int(v.minFrom) || first >= int(v.maxUntil) }
 func (v *sight) all(first, last int) bool  { return first >= int(v.maxFrom) && last < int(v.minUntil) }
 
-func (v *sight) sees(query, key int) bool {
-	return int32(query) >= v.from[key] && int32(query) < v.until[key]
-}
-
 // keyBlockRows is a block of a segment's logical sequence of keys.
 type keyBlockRows struct {
 	sight
-	n    int                      // keys; the entries after them up to a multiple of the tile's columns are zeros
+	n    int                      // keys; the entries after them are zeros that no query sees
 	k, v [keyBlock]unsafe.Pointer // one head's rows
 }
 
@@ -71,8 +67,7 @@ func (a *tiledAttention) next(c *keyCursor, b *keyBlockRows, g int) bool {
 		take := min(keyBlock-b.n, r.end-c.row)
 		for i := range take {
 			at := ((c.row+i)*a.KVHeads + g) * a.HeadDim
-			b.k[b.n+i] = unsafe.Pointer(offset(a.k[r.buffer], at))
-			b.v[b.n+i] = unsafe.Pointer(offset(a.v[r.buffer], at))
+			b.k[b.n+i], b.v[b.n+i] = a.element(a.k[r.buffer], at), a.element(a.v[r.buffer], at)
 			b.set(b.n+i, c.row+i-r.start, r)
 		}
 		b.n, c.row = b.n+take, c.row+take
@@ -82,7 +77,7 @@ func (a *tiledAttention) next(c *keyCursor, b *keyBlockRows, g int) bool {
 			}
 		}
 	}
-	for i := b.n; i < roundUp(b.n, a.set.nr); i++ {
+	for i := b.n; i < keyBlock; i++ {
 		b.k[i], b.v[i] = unsafe.Pointer(&zeros), unsafe.Pointer(&zeros)
 		b.from[i], b.until[i] = math.MaxInt32, 0
 	}
@@ -91,14 +86,21 @@ func (a *tiledAttention) next(c *keyCursor, b *keyBlockRows, g int) bool {
 
 // packAcross lays rows of d elements out as panels of the tile's columns, to be multiplied along d.
 func (a *tiledAttention) packAcross(dst *float32, rows *[keyBlock]unsafe.Pointer, n, d int) {
+	depth := a.depth(d)
 	for i := 0; i < n; i += a.set.nr {
-		a.set.packRowsB(offset(dst, i*d), rows[i:][:a.set.nr], false, 0, d/4)
+		a.set.packRowsB(offset(dst, i*depth), rows[i:][:a.set.nr], false, 0, depth/4)
 	}
 }
 
 // packAlong lays n rows of d elements out as panels of the tile's columns, to be multiplied along n; d is a multiple of 8.
 func (a *tiledAttention) packAlong(dst *float32, rows *[keyBlock]unsafe.Pointer, n, d int) {
 	nr := a.set.nr
+	if a.set.pairs {
+		for j := 0; j < d; j += 8 {
+			packPairRows8Of32(offset(dst, j/nr*nr*a.depth(n)+j%nr), listBF16(rows[:]), j, a.depth(n))
+		}
+		return
+	}
 	for j := 0; j < d; j += nr {
 		for i, row := range rows[:n] {
 			from, to := unsafe.Add(row, 4*j), unsafe.Pointer(offset(dst, j*n+nr*i))

@@ -25,84 +25,76 @@ var (
 func main() {
 	ConstraintExpr("amd64,!noasm")
 	c := vector.NewConstants(set, "attentionConstants"+set.Tile())
-	softmax(c)
+	fma := func(x, y, sum reg.VecVirtual) { VFMADD231PS(x, y, sum) }
+	chain := "a chain of fused multiply-adds in the order of kk."
+	vector.StripScores(set, fmt.Sprint("scoresStrip", set.MR), "float32", chain, fma)
+	vector.StripValues(set, fmt.Sprint("valuesStrip", set.MR), "float32", chain, fma)
+	vector.Softmax(c, fmt.Sprint("softmaxStrip", set.MR), "", nil)
+	hide(c, "hideByRow", true)
+	hide(c, "hideByColumn", false)
 	slopes(c, "slopesByRow", true)
 	slopes(c, "slopesByColumn", false)
 	c.Define()
 	Generate()
 }
 
-func maximum(a, b reg.VecVirtual) { VMAXPS(a, b, b) }
-func sum(a, b reg.VecVirtual)     { VADDPS(a, b, b) }
-
-// softmax advances the online softmax of a tile's rows by one block. Its sums have one order whatever the width of registers.
-func softmax(c *vector.Constants) {
-	name := fmt.Sprint("softmaxStrip", set.MR)
-	TEXT(name, NOSPLIT, "func(s *float32, scale float32, state *float32)")
+// hide emits what gives scores −Inf that are not seen. By row, queries are the strip's rows and keys its columns, else the other way round.
+func hide(c *vector.Constants, name string, byRow bool) {
+	name += fmt.Sprint(set.MR)
+	TEXT(name, NOSPLIT, "func(s *float32, from, until, query *int32)")
 	Pragma("noescape")
-	Doc(fmt.Sprintf("%s advances %d online softmaxes by a block of 64 scores s[i*64+j]. state is five rows of %d, an entry for each softmax:",
-		name, set.MR, set.Lanes),
-		"max, sum, shrink and two of scratch. top = max(max, scale·s); shrink = e^(max−top); s = e^(scale·s−top);",
-		"sum = sum·shrink + Σ s (lane j%8 first, upwards, then across lanes); max = top. While top is −Inf all of them are 0.")
+	key, asking := "i", "j"
+	if byRow {
+		key, asking = "j", "i"
+	}
+	Doc(fmt.Sprintf("%s gives those of %d×64 scores s[i*64+j] −Inf for which not from[%s] ≤ query[%s] < until[%s].", name, set.MR, key, asking, key))
 	s := Load(Param("s"), GP64())
-	state := Load(Param("state"), GP64())
-	scale := vector.Broadcast("scale", set.New())
+	p := map[string]reg.Register{}
+	for _, name := range []string{"from", "until", "query"} {
+		p[name] = Load(Param(name), GP64())
+	}
+	infinite := set.New()
+	VMOVUPS(c.F32(float32(math.Inf(-1))), infinite)
 	row := GP64()
 	XORQ(row, row)
 	Label("row")
-	entry := func(i int) Mem { return Mem{Base: state, Index: row, Scale: 4, Disp: i * size} }
-	v := make([]reg.VecVirtual, vectors)
-	top := YMM()
-	for j := range v {
-		v[j] = set.New()
-		VMULPS(Mem{Base: s, Disp: size * j}, scale, v[j])
-		for i, part := range set.Eights(v[j]) {
-			if i+j == 0 {
-				VMOVAPS(part, top)
-			} else {
-				VMAXPS(part, top, top)
-			}
+	all := map[string]reg.VecVirtual{} // of the row
+	for name := range p {
+		if byRow == (name == "query") {
+			all[name] = set.New()
+			VPBROADCASTD(Mem{Base: p[name], Index: row, Scale: 4}, all[name])
 		}
 	}
-	vector.Across(maximum, top)
-	t := YMM()
-	VBROADCASTSS(entry(0), t)
-	VMAXPS(t, top, top)
-	VMOVSS(top.AsX(), entry(3))
-	all := set.New()
-	VBROADCASTSS(top.AsX(), all)
-	VMAXPS(c.F32(-math.MaxFloat32), all, all)
-	total := YMM()
-	for j := range v {
-		VSUBPS(all, v[j], v[j])
-		vector.Exp(c, v[j])
-		VMOVUPS(v[j], Mem{Base: s, Disp: size * j})
-		for i, part := range set.Eights(v[j]) {
-			if i+j == 0 {
-				VMOVAPS(part, total)
-			} else {
-				VADDPS(part, total, total)
+	for j := range vectors {
+		at := func(name string) reg.VecVirtual {
+			if v := all[name]; v != nil {
+				return v
 			}
+			v := set.New()
+			VMOVUPS(Mem{Base: p[name], Disp: size * j}, v)
+			return v
 		}
+		score := Mem{Base: s, Disp: size * j}
+		from, until, query := at("from"), at("until"), at("query")
+		if set.Lanes == 16 {
+			early, late := K(), K()
+			VPCMPD(Imm(1), from, query, early) // query < from
+			VPCMPD(Imm(5), until, query, late) // query ≥ until
+			VMOVUPS(infinite, early, score)
+			VMOVUPS(infinite, late, score)
+			continue
+		}
+		early, seen, v := set.New(), set.New(), set.New()
+		VPCMPGTD(query, from, early)
+		VPCMPGTD(query, until, seen)
+		VPANDN(seen, early, seen)
+		VBLENDVPS(seen, score, infinite, v)
+		VMOVUPS(v, score)
 	}
-	vector.Across(sum, total)
-	VMOVSS(total.AsX(), entry(4))
 	ADDQ(U32(pitch), s)
 	INCQ(row)
 	CMPQ(row, Imm(uint64(set.MR)))
 	JNE(LabelRef("row"))
-	newMax, shrink, sums := set.New(), set.New(), set.New()
-	VMOVUPS(Mem{Base: state, Disp: 3 * size}, newMax)
-	VMOVUPS(Mem{Base: state}, shrink)
-	VMAXPS(c.F32(-math.MaxFloat32), newMax, all)
-	VSUBPS(all, shrink, shrink)
-	vector.Exp(c, shrink)
-	VMOVUPS(newMax, Mem{Base: state})
-	VMOVUPS(Mem{Base: state, Disp: size}, sums)
-	VMULPS(shrink, sums, sums)
-	VADDPS(Mem{Base: state, Disp: 4 * size}, sums, sums)
-	VMOVUPS(sums, Mem{Base: state, Disp: size})
-	VMOVUPS(shrink, Mem{Base: state, Disp: 2 * size})
 	VZEROUPPER()
 	RET()
 }
@@ -123,6 +115,7 @@ func slopes(c *vector.Constants, name string, byRow bool) {
 	lse := Load(Param("lse"), GP64())
 	delta := Load(Param("delta"), GP64())
 	scale := vector.Broadcast("scale", set.New())
+	c.HoldExp()
 	row := GP64()
 	XORQ(row, row)
 	Label("row")
@@ -153,6 +146,7 @@ func slopes(c *vector.Constants, name string, byRow bool) {
 	INCQ(row)
 	CMPQ(row, Imm(uint64(set.MR)))
 	JNE(LabelRef("row"))
+	c.Free()
 	VZEROUPPER()
 	RET()
 }

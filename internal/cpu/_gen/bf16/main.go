@@ -1,6 +1,6 @@
 // Command bf16 generates the kernels of products in bf16, whose panels hold pairs along the summed dimension as 32-bit
-// words, and the conversions around them. Assembler and avo lack VDPBF16PS: VPDPWSSD stands in for it, which has the same
-// operands, until _gen/vdpbf16ps puts in its bytes.
+// words, what attention does with such pairs, and the conversions around them. Assembler and avo lack VDPBF16PS and VCVTNEPS2BF16: VPDPWSSD
+// and VPMOVDW between registers stand in for them, which have the same operands, until _gen/vdpbf16ps puts in their bytes.
 package main
 
 import (
@@ -21,6 +21,7 @@ func main() {
 	ConstraintExpr("amd64,!noasm")
 	c := vector.NewConstants(set, "bf16Constants")
 	microKernel()
+	attention()
 	packPairs(nr)
 	packPairs(mr)
 	widen()
@@ -95,6 +96,49 @@ func microKernel() {
 	}
 	DECQ(tiles)
 	JNZ(LabelRef("tile"))
+	VZEROUPPER()
+	RET()
+}
+
+// attention emits the kernels of attention whose products are of bf16.
+func attention() {
+	c := vector.NewConstants(set, "bf16AttentionConstants")
+	pairs := func(x, y, sum reg.VecVirtual) { VPDPWSSD(x, y, sum) }
+	words := "where a word is a pair of bf16 and its product VDPBF16PS's: a chain from 0 in the order of kk."
+	vector.StripScores(set, fmt.Sprintf("scoresStrip%dBF16", mr), "float32", words, pairs)
+	vector.StripValues(set, fmt.Sprintf("valuesStrip%dBF16", mr), "float32", words, pairs)
+	vector.Softmax(c, fmt.Sprintf("softmaxStrip%dBF16", mr), ", which then becomes words s[i*64+j/2] of pairs of bf16, denormals 0",
+		func(v reg.VecVirtual, row reg.Register, j int) {
+			VPMOVDW(v, v.AsY())
+			VMOVUPS(v.AsY(), Mem{Base: row, Disp: 32 * j})
+		})
+	c.Define()
+	packPairRows()
+}
+
+// packPairRows joins pairs of rows that lie anywhere, eight columns of them.
+func packPairRows() {
+	name := fmt.Sprintf("packPairRows8Of%d", nr)
+	TEXT(name, NOSPLIT, "func(dst *float32, rows **uint16, from, k int)")
+	Pragma("noescape")
+	Doc(fmt.Sprintf("%s joins pairs of rows in words: dst[kk*%d+j] = rows[2*kk][from+j] | rows[2*kk+1][from+j]<<16 for kk < k and j < 8.", name, nr))
+	dst := Load(Param("dst"), GP64())
+	rows := Load(Param("rows"), GP64())
+	from := Load(Param("from"), GP64())
+	k := Load(Param("k"), GP64())
+	row := GP64()
+	vector.Loop(k, func() {
+		low, high := YMM(), YMM()
+		MOVQ(Mem{Base: rows}, row)
+		VPMOVZXWD(Mem{Base: row, Index: from, Scale: 2}, low)
+		MOVQ(Mem{Base: rows, Disp: 8}, row)
+		VPMOVZXWD(Mem{Base: row, Index: from, Scale: 2}, high)
+		VPSLLD(Imm(16), high, high)
+		VPOR(low, high, high)
+		VMOVUPS(high, Mem{Base: dst})
+		ADDQ(Imm(16), rows)
+		ADDQ(U32(uint64(4*nr)), dst)
+	})
 	VZEROUPPER()
 	RET()
 }

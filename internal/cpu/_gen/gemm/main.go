@@ -18,10 +18,7 @@ var (
 
 func main() {
 	ConstraintExpr("amd64,!noasm")
-	microKernel("gemm"+set.Tile(), 4*mr, 4, 4, true,
-		fmt.Sprintf("a holds k columns of %d rows (a[kk*%d+i]), for each tile", mr, mr))
-	microKernel("gemm"+set.Tile()+"Strip", 4, 4*64, 8, false,
-		fmt.Sprintf("a holds %d rows of 64 elements (a[i*64+kk]), of which k are used", mr))
+	microKernel("gemm" + set.Tile())
 	for _, bf16 := range []bool{false, true} {
 		packRows(8, nr, bf16)
 		packColumns(nr, bf16)
@@ -36,19 +33,17 @@ func main() {
 	Generate()
 }
 
-// microKernel writes c[i*ldc+j] = add[i*ldadd+j] + Σ_kk a(i,kk)·b[kk*nr+j]: the sum is one chain of fused
-// multiply-adds from 0 in the order of kk, add comes last. With many it does so for tiles one below the other.
-func microKernel(name string, kStride, rowStride, unroll int, many bool, layout string) {
-	signature, what := "func(k int, a, b, c *float32, ldc int, add *float32, ldadd int)", fmt.Sprintf("a %d×%d tile", mr, nr)
-	if many {
-		signature = "func(tiles, k int, a, b, c *float32, ldc int, add *float32, ldadd int)"
-		what = fmt.Sprintf("tiles of %d×%d, at least one, one below the other", mr, nr)
-	}
-	TEXT(name, NOSPLIT, signature)
+// microKernel writes c[i*ldc+j] = add[i*ldadd+j] + Σ_kk a[kk*mr+i]·b[kk*nr+j]: the sum is one chain of fused
+// multiply-adds from 0 in the order of kk, add comes last.
+func microKernel(name string) {
+	const unroll = 4
+	TEXT(name, NOSPLIT, "func(tiles, k int, a, b, c *float32, ldc int, add *float32, ldadd int)")
 	Pragma("noescape")
-	Doc(fmt.Sprintf("%s computes %s: c[i*ldc+j] = add[i*ldadd+j] + Σ_kk a(i,kk)·b[kk*%d+j],", name, what, nr),
+	Doc(fmt.Sprintf("%s computes tiles of %d×%d, at least one, one below the other: c[i*ldc+j] = add[i*ldadd+j] + Σ_kk a(i,kk)·b[kk*%d+j],",
+		name, mr, nr, nr),
 		"the sum one chain of fused multiply-adds from 0 in the order of kk.",
-		layout+".")
+		fmt.Sprintf("a holds k columns of %d rows (a[kk*%d+i]), for each tile.", mr, mr))
+	tiles := Load(Param("tiles"), GP64())
 	a := Load(Param("a"), GP64())
 	c := Load(Param("c"), GP64())
 	ldc := Load(Param("ldc"), GP64())
@@ -56,12 +51,7 @@ func microKernel(name string, kStride, rowStride, unroll int, many bool, layout 
 	add := Load(Param("add"), GP64())
 	ldadd := Load(Param("ldadd"), GP64())
 	SHLQ(Imm(2), ldadd)
-	var tiles reg.GPVirtual
-	if many {
-		tiles = GP64()
-		Load(Param("tiles"), tiles)
-		Label("tile")
-	}
+	Label("tile")
 	k := Load(Param("k"), GP64())
 	b := Load(Param("b"), GP64())
 	// The tile's lines arrive while the sum runs.
@@ -82,8 +72,8 @@ func microKernel(name string, kStride, rowStride, unroll int, many bool, layout 
 		VMOVUPS(Mem{Base: b, Disp: u * 4 * nr}, b0)
 		VMOVUPS(Mem{Base: b, Disp: u*4*nr + size}, b1)
 		for i := 0; i < mr; i += 2 {
-			VBROADCASTSS(Mem{Base: a, Disp: u*kStride + i*rowStride}, t0)
-			VBROADCASTSS(Mem{Base: a, Disp: u*kStride + (i+1)*rowStride}, t1)
+			VBROADCASTSS(Mem{Base: a, Disp: 4 * (u*mr + i)}, t0)
+			VBROADCASTSS(Mem{Base: a, Disp: 4 * (u*mr + i + 1)}, t1)
 			VFMADD231PS(t0, b0, acc[i][0])
 			VFMADD231PS(t0, b1, acc[i][1])
 			VFMADD231PS(t1, b0, acc[i+1][0])
@@ -99,7 +89,7 @@ func microKernel(name string, kStride, rowStride, unroll int, many bool, layout 
 	for u := range unroll {
 		column(u)
 	}
-	ADDQ(Imm(uint64(unroll*kStride)), a)
+	ADDQ(Imm(uint64(unroll*4*mr)), a)
 	ADDQ(U32(uint64(unroll*4*nr)), b)
 	DECQ(blocks)
 	JNZ(LabelRef("block"))
@@ -108,7 +98,7 @@ func microKernel(name string, kStride, rowStride, unroll int, many bool, layout 
 	JZ(LabelRef("store"))
 	Label("one")
 	column(0)
-	ADDQ(Imm(uint64(kStride)), a)
+	ADDQ(Imm(uint64(4*mr)), a)
 	ADDQ(U32(uint64(4*nr)), b)
 	DECQ(k)
 	JNZ(LabelRef("one"))
@@ -118,15 +108,11 @@ func microKernel(name string, kStride, rowStride, unroll int, many bool, layout 
 		VADDPS(Mem{Base: add, Disp: size}, acc[i][1], acc[i][1])
 		VMOVUPS(acc[i][0], Mem{Base: c})
 		VMOVUPS(acc[i][1], Mem{Base: c, Disp: size})
-		if many || i < mr-1 {
-			ADDQ(ldadd, add)
-			ADDQ(ldc, c)
-		}
+		ADDQ(ldadd, add)
+		ADDQ(ldc, c)
 	}
-	if many {
-		DECQ(tiles)
-		JNZ(LabelRef("tile"))
-	}
+	DECQ(tiles)
+	JNZ(LabelRef("tile"))
 	VZEROUPPER()
 	RET()
 }

@@ -42,23 +42,23 @@ func main() {
 
 func microKernel() {
 	name := fmt.Sprintf("gemm%sInt8", set.Tile())
-	TEXT(name, NOSPLIT, "func(tiles, k int, a, b *uint32, start *int32, sx, sw, c *float32, ldc int, add *float32, ldadd int)")
+	TEXT(name, NOSPLIT, "func(tiles, k int, a, b *uint32, from *int32, sx, sw, c *float32, ldc int, add *float32, ld int)")
 	Pragma("noescape")
 	Doc(fmt.Sprintf("%s computes tiles of %d×%d, at least one, one below the other:", name, mr, nr),
-		"c[i*ldc+j] = add[i*ldadd+j] + (sum·sx[i])·sw[j], rounded after each, where",
-		fmt.Sprintf("sum = start[j] + Σ_kk a[kk*%d+i]·b[kk*%d+j] for kk < k, a multiple of 4, exactly: words are", mr, nr),
+		"c[i*ldc+j] = add[i*ld+j] + (sum·sx[i])·sw[j], rounded after each, where",
+		fmt.Sprintf("sum = from[j] + Σ_kk a[kk*%d+i]·b[kk*%d+j] for kk < k, a multiple of 4, exactly: words are", mr, nr),
 		words()+" and their products added.")
 	tiles := Load(Param("tiles"), GP64())
 	a := Load(Param("a"), GP64())
 	sx := Load(Param("sx"), GP64())
 	c, add := Load(Param("c"), GP64()), Load(Param("add"), GP64())
-	ldc, ldadd := Load(Param("ldc"), GP64()), Load(Param("ldadd"), GP64())
+	ldc, ldadd := Load(Param("ldc"), GP64()), Load(Param("ld"), GP64())
 	SHLQ(Imm(2), ldc)
 	SHLQ(Imm(2), ldadd)
 	Label("tile")
 	k := Load(Param("k"), GP64())
 	b := Load(Param("b"), GP64())
-	from := Load(Param("start"), GP64())
+	from := Load(Param("from"), GP64())
 	acc := set.Sums(func(j int, sum reg.VecVirtual) { VMOVUPS(Mem{Base: from, Disp: j * size}, sum) })
 	b0, b1, t0, t1 := set.New(), set.New(), set.New(), set.New()
 	column := func(u int) {

@@ -50,7 +50,7 @@ func main() {
 			VMULPS(in[1], e, e)
 			return []reg.VecVirtual{e}
 		})
-	elementwise("vecSwiGLUBackward", "with σ = 1/(1+e^−gate[i]): dup[i] = dy[i]·gate[i]·σ, dgate[i] = dy[i]·up[i]·σ·(1 + gate[i]·(1−σ))",
+	elementwise("vecSwiGLUBackward", "dup = dy·gate·σ, dgate = dy·up·σ·(1 + gate·(1−σ)), σ = 1/(1+e^−gate), of elements i",
 		[]string{"dgate", "dup"}, []string{"gate", "up", "dy"}, nil, swigluBackward)
 	elementwise("vecGELU", "out[i] = x[i]·Φ(x[i])", []string{"out"}, []string{"x"}, nil, func(in, _ []reg.VecVirtual) []reg.VecVirtual {
 		return []reg.VecVirtual{gelu(in[0])}
