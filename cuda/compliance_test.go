@@ -207,9 +207,12 @@ func TestEmulatedSM80Compliance(t *testing.T) {
 		b.(*backend).launched = launched
 		return b
 	}, opt)
+	if strings.Contains(flag.Lookup("test.run").Value.String(), "/") {
+		return // a part alone
+	}
 	hopper(t, launched)
 	sumsOfRanks(t, launched)
-	if !testing.Short() && !t.Failed() && !strings.Contains(flag.Lookup("test.run").Value.String(), "/") {
+	if !testing.Short() && !t.Failed() {
 		checkLaunches(t, launched)
 	}
 }

@@ -267,6 +267,7 @@ func TestEmulatedSumsOfRanks(t *testing.T) { sumsOfRanks(t, nil) }
 // twoPeers is two ranks that have met, each with a tensor and its reduction at rank 0.
 func twoPeers(t *testing.T, limit time.Duration, lost func() error) (both [2]*peers, reduce [2]engine.Launch) {
 	t.Helper()
+	mustEnd(t)
 	list := openRanks(t, 2)
 	id, err := list[0].(*backend).PeerID()
 	require.NoError(t, err)
@@ -293,6 +294,13 @@ func twoPeers(t *testing.T, limit time.Duration, lost func() error) (both [2]*pe
 		require.NoError(t, err)
 	}
 	return both, reduce
+}
+
+// mustEnd ends the program when the test takes half a minute longer: what waits for ever holds the device, so that no cleanup ends either.
+func mustEnd(t *testing.T) {
+	const limit = 30 * time.Second
+	watch := time.AfterFunc(limit, func() { panic(fmt.Sprintf("%s waits for ever: %v have passed", t.Name(), limit)) })
+	t.Cleanup(func() { watch.Stop() })
 }
 
 // What an exchange reads is done before it, what follows waits for it, launched and replayed: y = 2x, its sum over the ranks at rank 0, and

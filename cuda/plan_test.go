@@ -13,10 +13,10 @@ import (
 
 	"github.com/goprm/goprm/cuda/internal/driver"
 	"github.com/goprm/goprm/cuda/internal/emulator"
-	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/hfmodel"
 	"github.com/goprm/goprm/internal/nnet"
+	"github.com/goprm/goprm/internal/tinymodel"
 	"github.com/goprm/goprm/loss"
 	"github.com/goprm/goprm/prm"
 	"github.com/stretchr/testify/require"
@@ -96,7 +96,7 @@ func TestEmulated7BTakesWhatIsPlanned(t *testing.T) {
 		n, err := nnet.New(nnet.Spec{Config: config, DType: engine.BFloat16, Train: nnet.TrainFull, Loss: loss.MSE, Recompute: true,
 			BF16Moments: true, Offload: offload, Head: nnet.HeadSpec{Kind: nnet.Scalar, Activation: "sigmoid", Final: "shared"}}, gpu, nowhere{at})
 		require.NoError(t, err)
-		batch := nnet.MicroBatch{Batch: fullBatch(tokens)}
+		batch := nnet.MicroBatch{Batch: tinymodel.Batch(tokens)}
 		for range 2 { // the second step is recorded
 			r, err := n.TrainStep(context.Background(), slices.Repeat([]nnet.MicroBatch{batch}, micros), update)
 			require.NoError(t, err)
@@ -115,17 +115,4 @@ func TestEmulated7BTakesWhatIsPlanned(t *testing.T) {
 		require.NoError(t, n.Close())
 		require.NoError(t, gpu.Close())
 	}
-}
-
-// fullBatch is one text of so many tokens with a labelled read-out every sixteen.
-func fullBatch(tokens int) *data.Batch {
-	b := &data.Batch{CuSeqlens: []int32{0, int32(tokens)}, Parents: []int32{-1}}
-	for i := range tokens {
-		b.Tokens, b.Positions = append(b.Tokens, int32(i%200)), append(b.Positions, int32(i))
-		if i%16 == 15 {
-			b.Reads, b.Target, b.Weight = append(b.Reads, int32(i)), append(b.Target, 0.5), append(b.Weight, 0.1)
-			b.Kind, b.Trajectory, b.Read = append(b.Kind, data.KindStep), append(b.Trajectory, 0), append(b.Read, int32(i/16))
-		}
-	}
-	return b
 }

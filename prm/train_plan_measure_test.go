@@ -6,7 +6,6 @@ import (
 	"testing"
 	"unsafe"
 
-	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/nnet"
 	"github.com/goprm/goprm/internal/safetensors"
@@ -66,7 +65,7 @@ func TestPlanIsWhatIsTaken(t *testing.T) {
 		}
 		n, err := nnet.New(s.spec(train), backend, nnet.Weights{s.folder.Trunk})
 		require.NoError(t, err)
-		batch := fullBatch(tokens)
+		batch := tinymodel.Batch(tokens)
 		if mode == "head" {
 			_, err = n.Features(context.Background(), batch)
 		} else {
@@ -96,17 +95,4 @@ func TestPlanIsWhatIsTaken(t *testing.T) {
 		require.NoError(t, n.Close())
 		require.NoError(t, s.Close())
 	}
-}
-
-// fullBatch is one text of so many tokens with a labelled read-out every sixteen.
-func fullBatch(tokens int) *data.Batch {
-	b := &data.Batch{CuSeqlens: []int32{0, int32(tokens)}, Parents: []int32{-1}}
-	for i := range tokens {
-		b.Tokens, b.Positions = append(b.Tokens, int32(i%200)), append(b.Positions, int32(i))
-		if i%16 == 15 {
-			b.Reads, b.Target, b.Weight = append(b.Reads, int32(i)), append(b.Target, 0.5), append(b.Weight, 0.1)
-			b.Kind, b.Trajectory, b.Read = append(b.Kind, data.KindStep), append(b.Trajectory, 0), append(b.Read, int32(i/16))
-		}
-	}
-	return b
 }

@@ -84,7 +84,7 @@ func TestMemoryBudget(t *testing.T) {
 	f.block = make(chan struct{})
 	s, url := start(t, f, Options{Memory: 3 * reckon(make([]byte, 100)) / 2})
 	first := answered(t, url+"/reward/remote_rm", remote("first"))
-	<-f.begun
+	f.began(t)
 	require.Positive(t, s.budget.state().used)
 	status, answer, header := ask(t, url+"/reward/remote_rm", remote("second"))
 	require.Equal(t, 429, status, answer)

@@ -175,7 +175,7 @@ func TestWorkEndsWithItsRequest(t *testing.T) {
 				require.NoError(t, c.Close())
 				soon(t, m.stopped)
 				if <-m.rendering; !renders {
-					<-m.begun
+					m.began(t)
 				}
 
 				left := answered(t, "http://"+address+"/reward/remote_rm", body)
@@ -201,7 +201,7 @@ func TestLongTextsAreScoredBeside(t *testing.T) {
 	var long []<-chan int
 	for range 3 {
 		long = append(long, answered(t, url+"/reward/remote_rm", remote(strings.Repeat("q", 2*LongText))))
-		<-f.begun
+		f.began(t)
 	}
 	for range 3 {
 		status, _, _ := ask(t, url+"/reward/remote_rm", remote("short"))
@@ -222,7 +222,7 @@ func TestSwap(t *testing.T) {
 	fresh.info.Name = "fresh"
 	s, url := start(t, old, Options{})
 	first := answered(t, url+"/reward/remote_rm", remote("first"))
-	<-old.begun
+	old.began(t)
 	waiting := answered(t, url+"/reward/remote_rm", remote("waiting"))
 	waitFor(t, "it waits", func() bool { return s.current().batches.waiting() == 1 })
 	swapped := make(chan error, 1)

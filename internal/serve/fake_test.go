@@ -31,6 +31,13 @@ type fake struct {
 }
 
 // unblock lets batches run that block holds.
+// began waits until a batch has begun that nobody was told of.
+func (f *fake) began(t *testing.T) {
+	t.Helper()
+	waitFor(t, "a batch begins", func() bool { return len(f.begun) > 0 })
+	<-f.begun
+}
+
 func (f *fake) unblock() {
 	if f.block != nil {
 		f.once.Do(func() { close(f.block) })

@@ -118,7 +118,7 @@ func TestNamedTokens(t *testing.T) {
 	}
 	first := make(chan int, 1)
 	go func() { first <- post().StatusCode }()
-	<-f.begun
+	f.began(t)
 	second := post()
 	require.Equal(t, 429, second.StatusCode)
 	require.Equal(t, "1", second.Header.Get("Retry-After"))

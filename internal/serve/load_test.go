@@ -49,7 +49,7 @@ func TestBatchesAndOverload(t *testing.T) {
 	for i := range 5 { // 11 tokens each
 		all = append(all, answered(t, url+"/reward/remote_rm", remote(fmt.Sprint(i))))
 		if i == 0 {
-			<-f.begun
+			f.began(t)
 		}
 		waitFor(t, "it waits", func() bool { return s.current().batches.waiting() == i })
 	}
@@ -87,7 +87,7 @@ func TestCancel(t *testing.T) {
 	f.block = make(chan struct{})
 	s, url := start(t, f, Options{MaxWait: time.Nanosecond})
 	first := answered(t, url+"/reward/remote_rm", remote("first"))
-	<-f.begun
+	f.began(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	r, err := http.NewRequestWithContext(ctx, "POST", url+"/reward/remote_rm", strings.NewReader(remote("gone")))
 	require.NoError(t, err)
@@ -136,7 +136,7 @@ func TestSlowClients(t *testing.T) {
 	require.Equal(t, http.StatusRequestTimeout, r.StatusCode)
 
 	waits := answered(t, url+"/reward/remote_rm", remote("q"))
-	<-f.begun
+	f.began(t)
 	time.Sleep(150 * time.Millisecond)
 	f.unblock()
 	require.Equal(t, 200, <-waits)
@@ -162,7 +162,7 @@ func TestDrain(t *testing.T) {
 	}
 	require.Equal(t, 200, status("/readyz"))
 	first := answered(t, url+"/reward/remote_rm", remote("first"))
-	<-f.begun
+	f.began(t)
 	second := answered(t, url+"/reward/remote_rm", remote("second"))
 	waitFor(t, "it waits", func() bool { return s.current().batches.waiting() == 1 })
 	cancel()
@@ -185,7 +185,7 @@ func TestClose(t *testing.T) {
 	f.block = make(chan struct{})
 	s, url := start(t, f, Options{})
 	first := answered(t, url+"/reward/remote_rm", remote("first"))
-	<-f.begun
+	f.began(t)
 	second := answered(t, url+"/reward/remote_rm", remote("second"))
 	waitFor(t, "it waits", func() bool { return s.current().batches.waiting() == 1 })
 	closed := make(chan error, 1)

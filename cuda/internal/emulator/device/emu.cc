@@ -213,10 +213,11 @@ void store16(saddr to, const u32 *v) {
   wrote(here->thread, to, 16);
 }
 static std::string name(int actor) {
-  if (actor < Races::COPIES) return "thread " + std::to_string(actor);
-  if (actor < Races::PRODUCTS) return "a copy of thread " + std::to_string(actor - Races::COPIES);
-  if (actor < Races::STORES) return "a product of warpgroup " + std::to_string(actor - Races::PRODUCTS);
-  if (actor < Races::ENGINE) return "a store of warp " + std::to_string(actor - Races::STORES);
+  const Races &of = scheduler->races;
+  if (actor < of.COPIES) return "thread " + std::to_string(actor);
+  if (actor < of.PRODUCTS) return "a copy of thread " + std::to_string(actor - of.COPIES);
+  if (actor < of.STORES) return "a product of warpgroup " + std::to_string(actor - of.PRODUCTS);
+  if (actor < of.ENGINE) return "a store of warp " + std::to_string(actor - of.STORES);
   return "the copy engine";
 }
 void race(int actor, bool writes, u32 a, int other, const char *what) {

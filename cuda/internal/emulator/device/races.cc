@@ -5,11 +5,15 @@
 namespace emu {
 
 static void raise(Races::Clocks &to, const Races::Clocks &from) {
-  for (size_t i = 0; i < to.size(); i++) to[i] = std::max(to[i], from[i]);
+  u32 *t = to.data();
+  const u32 *f = from.data();
+  for (size_t i = 0, n = to.size(); i < n; i++) t[i] = std::max(t[i], f[i]);
 }
 
 void Races::begin(int n, size_t bytes) {
   threads = n, block++;
+  int warps = (n + 31) / 32, groups = (n + 127) / 128;
+  COPIES = n, PRODUCTS = 2 * n, STORES = PRODUCTS + groups, ENGINE = STORES + warps, ACTORS = ENGINE + BARRIERS;
   if (cells.size() < bytes / 4 + 1) cells.resize(bytes / 4 + 1);
   clock.assign(n, 1), fenced.assign(n, 0);
   begun.assign(n, 0), copied.assign(n, 0);
@@ -17,6 +21,7 @@ void Races::begin(int n, size_t bytes) {
   base.assign(ACTORS, 0);
   own.resize(n);
   for (Clocks &o : own) o.clear();
+  all.assign(groups, {});
   phases.assign(BARRIERS, 0);
   told.assign(BARRIERS, {}), next.assign(BARRIERS, {});
 }
@@ -32,10 +37,11 @@ u32 Races::known(int t, int actor) const {
 }
 inline bool Races::knows(int view, int actor, u32 at) const {
   if (view >= 0 && base[actor] >= at) return true;
-  return view >= 0 ? known(view, actor) >= at : all[actor] >= at;
+  return view >= 0 ? known(view, actor) >= at : (*issuer)[actor] >= at;
 }
 Races::Clocks &Races::owned(int t) {
   if (own[t].empty()) own[t].assign(ACTORS, 0);
+  changed(t);
   return own[t];
 }
 
@@ -45,6 +51,7 @@ void Races::block_met() {
     base[COPIES + t] = std::max(base[COPIES + t], copied[t]);
   }
   for (int t = 0; t < threads; t++) base[t] = clock[t]++, own[t].clear();
+  for (Clocks &a : all) a.clear();
   for (size_t g = 0; g < finished.size(); g++) base[PRODUCTS + g] = std::max(base[PRODUCTS + g], finished[g]);
 }
 
@@ -61,10 +68,20 @@ void Races::warp_met(int first) {
 }
 
 void Races::products_issued(int group) {
-  all.assign(ACTORS, ~0u);
-  for (int t = group * 128; t < group * 128 + 128; t++)
-    for (int a = 0; a < ACTORS; a++) all[a] = std::min(all[a], a == t ? clock[t] : own[t].empty() ? base[a] : std::max(base[a], own[t][a]));
-  all[PRODUCTS + group] = ~0u; // in order among themselves
+  Clocks &a = all[group];
+  issuer = &a;
+  if (!a.empty()) return;
+  a.assign(ACTORS, ~0u);
+  for (int t = group * 128; t < group * 128 + 128; t++) {
+    const u32 *b = base.data(), *o = own[t].empty() ? b : own[t].data();
+    u32 *least = a.data();
+    auto add = [=](int from, int to) {
+      for (int i = from; i < to; i++) least[i] = std::min(least[i], std::max(b[i], o[i]));
+    };
+    add(0, t), add(t + 1, ACTORS);
+    least[t] = std::min(least[t], clock[t]);
+  }
+  a[PRODUCTS + group] = ~0u; // in order among themselves
 }
 void Races::products_done(int group) { finished[group]++; }
 
@@ -76,7 +93,7 @@ void Races::arrived(int t, int b) {
   n[COPIES + t] = std::max(n[COPIES + t], copied[t]);
   n[PRODUCTS + t / 128] = std::max(n[PRODUCTS + t / 128], finished[t / 128]);
   if (t % 32 == 0) n[STORES + t / 32] = std::max(n[STORES + t / 32], finished[stores(t)]);
-  n[t] = clock[t]++;
+  n[t] = clock[t]++, changed(t);
 }
 void Races::phase_done(int b) {
   Clocks &n = next[b];

@@ -16,7 +16,9 @@ extern bool tracing __attribute__((visibility("hidden"))); // whether anybody lo
 // write over what it does not know to be written or read, is a race: what the memory holds by luck is of no interest.
 struct Races {
   typedef std::vector<u32> Clocks; // by actor
-  enum { MOST = 1024, COPIES = MOST, PRODUCTS = 2 * MOST, STORES = PRODUCTS + MOST / 128, ENGINE = STORES + MOST / 32, BARRIERS = 64, ACTORS = ENGINE + BARRIERS, NOBODY = 0xffff };
+  enum { BARRIERS = 64, NOBODY = 0xffff };
+  int threads = 0;                                       // which are the first actors
+  int COPIES = 0, PRODUCTS = 0, STORES = 0, ENGINE = 0, ACTORS = 0; // the first of each kind, and how many there are, of a block of so many threads
 
   void begin(int threads, size_t bytes);
   // What a thread does itself. An access of another actor is checked with what `view` knows; -1: what all of its
@@ -36,7 +38,7 @@ struct Races {
   void stores_committed(int thread) { issued[stores(thread)]++; }
   void stores_done(int thread) { finished[stores(thread)]++; } // the oldest group has read
   void box(int thread, int barrier, u32 a, u32 bytes) { access(ENGINE + barrier, phases[barrier] + 1, thread, a, bytes, true); }
-  void fence(int thread) { fenced[thread] = clock[thread]++; } // what it wrote may be read by the copy engine and products
+  void fence(int thread) { fenced[thread] = clock[thread]++, changed(thread); } // what it wrote may be read by the copy engine and products
   void arrived(int thread, int barrier);
   void phase_done(int barrier);
   void waited(int thread, int barrier);
@@ -55,7 +57,6 @@ private:
     int more = -1; // of `lists`, when there are more readers
     bool many = false;
   };
-  int threads = 0;
   u32 block = 0;
   std::vector<Cell> cells;
   // List holds the clocks of a cell's many readers. Nobody clears it at a write: who knows the write knows those before it.
@@ -68,14 +69,16 @@ private:
   Clocks base;                                           // what all know since the last barrier of the block
   std::vector<Clocks> own;                               // what a thread knows beyond it; empty: nothing
   std::vector<Clocks> told, next;                        // what a barrier tells of its last whole phase, and of this one
-  Clocks all;                                            // what a whole warpgroup knows
+  std::vector<Clocks> all;                               // what a whole warpgroup knows; empty: it has learned something since
+  const Clocks *issuer = nullptr;                        // what the warpgroup knows whose products are issued
 
   void access(int actor, u32 now, int view, u32 a, u32 bytes, bool writes);
   bool knows(int view, int actor, u32 at) const;
   u32 known(int thread, int actor) const;
-  static int stores(int thread) { return STORES - PRODUCTS + thread / 32; } // their place in issued and finished
-  int slot(int actor) const { return actor < MOST ? actor : threads + (actor - PRODUCTS); } // of readers
-  Clocks &owned(int thread);
+  int stores(int thread) const { return STORES - PRODUCTS + thread / 32; } // their place in issued and finished
+  int slot(int actor) const { return actor < threads ? actor : threads + (actor - PRODUCTS); } // of readers
+  Clocks &owned(int thread); // to be added to
+  void changed(int thread) { all[thread / 128].clear(); }
 };
 
 // race ends the kernel: `actor` reads or writes at `a` what another wrote or read.
