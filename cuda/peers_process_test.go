@@ -11,9 +11,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/goprm/goprm/internal/dist"
 	"github.com/goprm/goprm/prm"
 	"github.com/stretchr/testify/require"
 )
@@ -33,12 +35,15 @@ func TestRankProcess(t *testing.T) {
 	require.NoError(t, json.Unmarshal(text, &r))
 	c := run(t, r.Base, "lora")
 	c.Out, c.Optim.Epochs, c.Device, c.Resume, c.Distributed = r.Out, 3, "auto", true, true
-	c.Dist.NCCL, c.Dist.Zero, c.Dist.Timeout = r.NCCL, 2, 60
+	c.Dist.NCCL, c.Dist.Zero, c.Dist.Timeout = r.NCCL, 2, r.Timeout
 	_, err = prm.Train(context.Background(), c)
 	require.NoError(t, err)
 }
 
-type rankConfig struct{ Base, Out, NCCL string }
+type rankConfig struct {
+	Base, Out, NCCL string
+	Timeout         int // seconds
+}
 
 // startRankProcesses starts two processes with torchrun's variables, each with an emulated GPU of its own.
 func startRankProcesses(t *testing.T, r rankConfig) ([2]*exec.Cmd, *[2]bytes.Buffer) {
@@ -64,7 +69,7 @@ func startRankProcesses(t *testing.T, r rankConfig) ([2]*exec.Cmd, *[2]bytes.Buf
 }
 
 // Processes on emulated GPUs whose id goes over TCP train by NCCL what they train through the host's memory. When one is killed the other
-// ends within seconds, and what is resumed ends with the same bits.
+// ends within seconds, when one stands still after dist.timeout, and what is resumed ends with the same bits.
 func TestEmulatedRankProcesses(t *testing.T) {
 	if testing.Short() {
 		t.Skip("short: seconds of the emulator")
@@ -83,25 +88,35 @@ func TestEmulatedRankProcesses(t *testing.T) {
 		require.NoError(t, err)
 		return string(text)
 	}
-	host := finish(rankConfig{base, filepath.Join(t.TempDir(), "host"), "off"})
+	host := finish(rankConfig{base, filepath.Join(t.TempDir(), "host"), "off", 60})
 	require.NotContains(t, recorded(host.Out), "gradients_by")
-	killed := rankConfig{base, filepath.Join(t.TempDir(), "killed"), "required"}
-	for _, victim := range []int{1, 0} {
+	killed := rankConfig{base, filepath.Join(t.TempDir(), "killed"), "required", 60}
+	for _, end := range []struct {
+		victim  int
+		signal  syscall.Signal
+		after   time.Duration // a checkpoint is there; most of a step is exchanges, as the emulator is slow and waits
+		timeout int
+		says    string
+	}{
+		{1, syscall.SIGKILL, 0, 60, ""}, {0, syscall.SIGKILL, 100 * time.Millisecond, 60, ""},
+		{0, syscall.SIGSTOP, 100 * time.Millisecond, 5, dist.ErrTimeout.Error()},
+	} {
+		killed.Timeout = end.timeout
 		commands, outputs := startRankProcesses(t, killed)
 		before, _ := filepath.Glob(filepath.Join(killed.Out, "checkpoints", "*"))
 		require.Eventually(t, func() bool {
 			now, _ := filepath.Glob(filepath.Join(killed.Out, "checkpoints", "*"))
 			return fmt.Sprint(now) != fmt.Sprint(before)
 		}, time.Minute, time.Millisecond)
-		require.NoError(t, commands[victim].Process.Kill())
-		began := time.Now()
-		for rank, cmd := range commands {
-			if err := cmd.Wait(); rank != victim {
-				require.Error(t, err, outputs[rank].String())
-				require.Contains(t, outputs[rank].String(), fmt.Sprintf("rank %d of 2: ", rank))
-			}
-		}
+		time.Sleep(end.after)
+		require.NoError(t, commands[end.victim].Process.Signal(end.signal))
+		began, other := time.Now(), 1-end.victim
+		require.Error(t, commands[other].Wait(), outputs[other].String())
+		require.Contains(t, outputs[other].String(), fmt.Sprintf("rank %d of 2: ", other))
+		require.Contains(t, outputs[other].String(), end.says)
 		require.Less(t, time.Since(began), 40*time.Second)
+		require.NoError(t, commands[end.victim].Process.Kill())
+		require.Error(t, commands[end.victim].Wait())
 	}
 	met := finish(killed)
 	require.Contains(t, recorded(met.Out), `"gradients_by": "NCCL 2.27.3"`)

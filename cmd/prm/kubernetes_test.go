@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/goprm/goprm/internal/dist"
 	"github.com/goprm/goprm/internal/s3test"
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
@@ -127,6 +128,57 @@ func TestKubernetesJobs(t *testing.T) {
 	code, stdout, stderr := prmCommand(shards...)
 	require.Equal(t, 0, code, stderr)
 	require.Contains(t, stdout, "30 trajectories")
+}
+
+// What train.yaml and docs/scale.md put into the pods' environment is all that the detection of ranks reads: with the controller's index
+// each pod is the rank of that number. Rank 0's address is its pod's name under the service, which finds the pods before they are ready.
+func TestKubernetesEnvironment(t *testing.T) {
+	path := filepath.Join("..", "..", "scripts", "deploy", "kubernetes", "train.yaml")
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	type object struct {
+		Metadata struct{ Name string }
+		Spec     struct {
+			ClusterIP                string `yaml:"clusterIP"`
+			Selector                 map[string]string
+			PublishNotReadyAddresses bool `yaml:"publishNotReadyAddresses"`
+			Completions, Parallelism int
+			Template                 struct{ Spec struct{ Subdomain string } }
+		}
+	}
+	var service, job object
+	documents := strings.Split(string(text), "\n---\n")
+	require.NoError(t, yaml.Unmarshal([]byte(documents[0]), &service))
+	require.NoError(t, yaml.Unmarshal([]byte(documents[1]), &job))
+	require.Equal(t, "None", service.Spec.ClusterIP)
+	require.Equal(t, map[string]string{"job-name": job.Metadata.Name}, service.Spec.Selector)
+	require.True(t, service.Spec.PublishNotReadyAddresses)
+	require.Equal(t, service.Metadata.Name, job.Spec.Template.Spec.Subdomain)
+	require.Equal(t, job.Spec.Completions, job.Spec.Parallelism, "ranks wait for each other")
+
+	pod := readJob(t, "train.yaml")
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "scale.md"))
+	require.NoError(t, err)
+	_, recipe, found := strings.Cut(string(page), "the ranks need in the pod's `env`:\n\n```\n")
+	require.True(t, found)
+	recipe, _, _ = strings.Cut(recipe, "```")
+	documented := map[string]string{}
+	require.NoError(t, yaml.Unmarshal([]byte(recipe), &documented))
+	require.Equal(t, documented, pod.env)
+	require.Equal(t, job.Metadata.Name+"-0."+service.Metadata.Name, pod.env["MASTER_ADDR"])
+	port, err := strconv.Atoi(pod.env["MASTER_PORT"])
+	require.NoError(t, err)
+	for i := range pod.completions {
+		launch, err := dist.FromEnv(func(name string) string {
+			if name == "JOB_COMPLETION_INDEX" {
+				return strconv.Itoa(i)
+			}
+			return pod.env[name]
+		})
+		require.NoError(t, err)
+		require.Equal(t, dist.Launch{Launcher: "Kubernetes", Rank: i, World: pod.completions, LocalRank: -1,
+			Master: pod.env["MASTER_ADDR"], MasterPort: port}, launch)
+	}
 }
 
 // The pods of train.yaml find each other by the index alone.
