@@ -3,12 +3,14 @@ package prm
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/goprm/goprm/data"
+	"github.com/goprm/goprm/internal/served"
 	"github.com/goprm/goprm/internal/tinymodel"
 	"github.com/stretchr/testify/require"
 )
@@ -187,4 +189,34 @@ func TestSlicesEndWithTheirCall(t *testing.T) {
 	p.next <- true
 	receive(t, closed)
 	require.NoError(t, receive(t, other), "the text has the error")
+}
+
+// However many windows a long text of a server's has, no run reads more of it than a slice: that is what a short one waits for at most.
+func TestServerReadsLongTextsInSlices(t *testing.T) {
+	m, err := Open(train(t, config(t, tiny(t, tinymodel.Options{}))).Model, OpenOptions{MaxTokens: 100})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, m.Close()) }()
+	var mu sync.Mutex
+	var runs []int // tokens of each
+	read := m.queue.read
+	m.queue.read = func(ctx context.Context, texts []*queued) {
+		tokens := 0
+		for _, text := range texts {
+			tokens += text.tokens
+		}
+		mu.Lock()
+		runs = append(runs, tokens)
+		mu.Unlock()
+		read(ctx, texts)
+	}
+	s, err := m.serving(ServerOptions{})
+	require.NoError(t, err)
+	bare, text, err := m.text(t.Context(), &data.Trajectory{Problem: "q", Response: strings.Repeat("It is so.\n\n", 400)}, 0)
+	require.NoError(t, err)
+	require.Greater(t, text.tokens, 4*served.LongText)
+	scores, err := s.Score(t.Context(), []served.Text{&rendered{bare, text}})
+	require.NoError(t, err)
+	require.NoError(t, scores[0].Err)
+	require.GreaterOrEqual(t, len(runs), text.tokens/served.LongText)
+	require.LessOrEqual(t, slices.Max(runs), served.LongText)
 }

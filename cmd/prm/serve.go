@@ -126,6 +126,7 @@ func (c serveCommand) Run(p *program) (err error) {
 		}
 		opt.Audit, opt.AuditShare = log, c.AuditShare
 	}
+	defer p.spareProcessors()()
 	s := &serving{serveCommand: c, program: p}
 	if c.TLSCert != "" {
 		if s.certificate, err = prm.OpenCertificate(c.TLSCert, c.TLSKey); err != nil {

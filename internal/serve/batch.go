@@ -33,6 +33,7 @@ type batcher struct {
 	long   int     // long texts that are being scored
 
 	pass func([]item) bool // takes what waits for a device that is lost, if there is another
+	busy func() bool       // tells whether large requests are being read or written
 
 	ctx  context.Context // of what is being scored; ends when close has lost its patience
 	stop context.CancelFunc
@@ -190,8 +191,10 @@ func (b *batcher) take() (batch []item, wait time.Duration, closed bool) {
 		}
 		n, tokens = n+1, tokens+more
 	}
-	full := n < len(b.queue) || tokens >= b.tokens
-	if wait = time.Until(b.queue[0].since.Add(b.wait)); !full && wait > 0 {
+	// Beside large requests and long texts nothing is waited for: a timer would be late by as long as they keep all processors, and company
+	// comes during the slice at hand.
+	ready := n < len(b.queue) || tokens >= b.tokens || b.long > 0 || b.busy()
+	if wait = time.Until(b.queue[0].since.Add(b.wait)); !ready && wait > 0 {
 		return nil, wait, false
 	}
 	batch = append(batch, b.queue[:n]...)

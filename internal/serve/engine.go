@@ -38,7 +38,7 @@ func (s *Server) newEngine(model Model) (*engine, error) {
 	if e.page, err = e.newPage(!s.tokens.none()); err != nil {
 		return nil, err
 	}
-	e.batches = newLanes(model, s.opt, s.metrics)
+	e.batches = newLanes(model, s.opt, s.metrics, func() bool { return len(s.large) > 0 })
 	return e, nil
 }
 

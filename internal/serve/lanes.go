@@ -17,7 +17,7 @@ type lanes struct {
 	turn  sync.Mutex // of who chooses
 }
 
-func newLanes(model Model, opt Options, m *metrics) *lanes {
+func newLanes(model Model, opt Options, m *metrics, busy func() bool) *lanes {
 	devices := []served.Device{onlyDevice{model}}
 	if spread, ok := model.(served.Spread); ok {
 		devices = spread.Devices()
@@ -25,7 +25,7 @@ func newLanes(model Model, opt Options, m *metrics) *lanes {
 	l := &lanes{limit: opt.Queue}
 	for _, d := range devices {
 		b := newBatcher(d, opt)
-		b.metrics, b.pass = m, l.give
+		b.metrics, b.pass, b.busy = m, l.give, busy
 		l.list = append(l.list, b)
 	}
 	for _, b := range l.list {

@@ -67,10 +67,12 @@ type spreadModel struct {
 
 func (s spreadModel) Devices() []served.Device { return s.on }
 
+func idle() bool { return false }
+
 // twoLanes score one text at a time.
 func twoLanes(t *testing.T) (l *lanes, a, b *lane) {
 	a, b = &lane{name: "a", let: make(chan struct{})}, &lane{name: "b", let: make(chan struct{})}
-	l = newLanes(spreadModel{on: []served.Device{a, b}}, Options{BatchTokens: 1, Queue: 8, MaxWait: time.Nanosecond}, newMetrics(&Server{}))
+	l = newLanes(spreadModel{on: []served.Device{a, b}}, Options{BatchTokens: 1, Queue: 8, MaxWait: time.Nanosecond}, newMetrics(&Server{}), idle)
 	t.Cleanup(func() {
 		for _, d := range []*lane{a, b} {
 			select {
@@ -144,7 +146,7 @@ func TestLostDeviceHandsOnWhatWaits(t *testing.T) {
 func TestLostDeviceHandsOnToAClosedOne(t *testing.T) {
 	l, a, b := twoLanes(t)
 	third := newBatcher(&lane{name: "c"}, Options{BatchTokens: 1, MaxWait: time.Nanosecond})
-	third.metrics = l.list[0].metrics
+	third.metrics, third.busy = l.list[0].metrics, idle
 	l.list = append(l.list, third)
 	go third.run()
 	third.close(context.Background())

@@ -51,7 +51,7 @@ func New(model Model, opt Options) (*Server, error) {
 		return nil, err
 	}
 	s.tokens.set(opt.AllTokens())
-	s.budget, s.large = newBudget(s.opt), make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
+	s.budget, s.large = newBudget(s.opt), make(chan struct{}, max(1, min(runtime.GOMAXPROCS(0), runtime.NumCPU())/2))
 	for _, name := range opt.HostNames {
 		s.hostNames = append(s.hostNames, strings.ToLower(name))
 	}
