@@ -54,7 +54,8 @@ func (g *network) backbone() {
 }
 
 // lastLayer computes what follows the last attention at the read-outs alone, which all else is read from: the bits of a row do not
-// depend on the others. The hidden states of all tokens are an output of their own, computed where it is asked for.
+// depend on the others. Where all else is bf16 they are float32 from here on, as the head is. The hidden states of all tokens are an
+// output of their own, computed where it is asked for.
 func (g *network) lastLayer(i int, x *gorgonia.Node) {
 	before := x.ID()
 	a := g.attention(i, x) // [T, H·Dh]
@@ -72,11 +73,9 @@ func (g *network) lastLayer(i int, x *gorgonia.Node) {
 	g.Hidden = hidden(x, a) // [T, D]
 }
 
-// readsAllTokens says whether the last layer is computed for all tokens: for a custom head that reads them, for dropout, whose masks
-// go by token, and in bf16, where gathering makes rows of float32.
-func (g *network) readsAllTokens() bool {
-	return g.Spec.ReadsHidden() || g.DropKeys != nil || g.Spec.DType != g.Spec.Params()
-}
+// readsAllTokens says whether the last layer is computed for all tokens: for a custom head that reads them, and for dropout, whose masks
+// go by token.
+func (g *network) readsAllTokens() bool { return g.Spec.ReadsHidden() || g.DropKeys != nil }
 
 // keepAfter keeps the activations of the last layer: the backward pass starts there, and they need no recomputation.
 func (g *network) keepAfter(id int64) {

@@ -19,7 +19,7 @@ import (
 // the bytes written for VDPBF16PS are that instruction with those operands.
 func TestAssemblyIsWhatItSays(t *testing.T) {
 	for _, file := range []string{"avx2_gemm", "avx2_attention", "avx2_rows", "avx2_int8", "avx512_gemm", "avx512_attention", "avx512_bf16",
-		"avx512_int8"} {
+		"avx512_int8", "avx512_elements"} {
 		t.Run(file, func(t *testing.T) {
 			code := assembled(t, file+"_amd64.s")
 			sum := sha256.Sum256(code)

@@ -8,8 +8,8 @@ import (
 	"github.com/goprm/goprm/internal/engine"
 )
 
-// productsBF16 are the kernels of products whose operands are bf16. A weight that is stored as f32 is rounded first.
-func productsBF16() map[string]compile {
+// kernelsBF16 are the kernels whose operands are bf16. A weight that is stored as f32 is rounded first.
+func kernelsBF16() map[string]compile {
 	s, pairs := &scratchBF16{set: avx512Set, tile: gemm12x32BF16}, &scratch{set: avx512Pairs}
 	attention := func(b *backend, c engine.Call) (engine.Launch, error) {
 		if launch, err := pairs.attentionForward(b, c); launch != nil || err != nil {
@@ -17,7 +17,8 @@ func productsBF16() map[string]compile {
 		}
 		return portableAttentionBF16(b, c)
 	}
-	return map[string]compile{"linear": s.linear, "linear_dx": s.linearDX, "linear_dw": s.linearDW, "attention": attention}
+	return map[string]compile{"linear": s.linear, "linear_dx": s.linearDX, "linear_dw": s.linearDW, "attention": attention,
+		"swiglu": swigluBF16, "add": addBF16}
 }
 
 // linear is x·wᵀ + b.

@@ -20,7 +20,7 @@ func instances() []kernels {
 func runsAVX2() bool { return cpu.X86.HasAVX2 && cpu.X86.HasFMA }
 
 func avx512Narrowing() *narrowing {
-	return &narrowing{products: productsBF16(), widen: widenBF16, round: roundBF16}
+	return &narrowing{kernels: kernelsBF16(), widen: widenBF16, round: roundBF16}
 }
 
 func runsAVX512BF16() bool { return runsAVX512() && cpu.X86.HasAVX512BF16 }
@@ -31,12 +31,16 @@ func runsAVX512() bool {
 	return runsAVX2() && cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512VL
 }
 
-// tableOf is a table whose products and attention are of an instruction set, and whose row kernels, which are bound by
+// tableOf is a table whose products and attention are of an instruction set, and whose row kernels, most of which are bound by
 // memory, are AVX2's.
 func tableOf(set *instructionSet) map[string]compile {
 	s, narrow := &scratch{set: set}, &scratchInt8{set: avx2Int8}
 	if set == avx512Set && runsAVX512VNNI() {
 		narrow.set = avx512Int8
+	}
+	swiglu := avx2SwiGLU
+	if set == avx512Set {
+		swiglu = avx512SwiGLU
 	}
 	return map[string]compile{
 		"linear_int8": narrow.linear,
@@ -50,7 +54,7 @@ func tableOf(set *instructionSet) map[string]compile {
 
 		"add":             avx2Add,
 		"scale":           avx2Scale,
-		"swiglu":          avx2SwiGLU,
+		"swiglu":          swiglu,
 		"swiglu_backward": avx2SwiGLUBackward,
 		"rmsnorm":         avx2RMSNorm,
 		"rmsnorm_dx":      avx2RMSNormDX,

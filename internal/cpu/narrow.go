@@ -8,19 +8,19 @@ import (
 	"github.com/goprm/goprm/internal/engine"
 )
 
-// narrowing is what kernels need to compute in bf16: products of their own, attention's among them, and the conversions. Every other op
-// widens its operands, runs the f32 kernel and rounds the result, so its bits are those of f32 rounded once; attention_backward too.
+// narrowing is what kernels need to compute in bf16: some of their own, which products and attention have, and the conversions. Every other
+// op widens its operands, runs the f32 kernel and rounds the result, so its bits are those of f32 rounded once; attention_backward too.
 type narrowing struct {
-	products map[string]compile
-	widen    func(dst []float32, src []engine.BF16)
-	round    func(dst []engine.BF16, src []float32)
+	kernels map[string]compile // calls that they decline are widened
+	widen   func(dst []float32, src []engine.BF16)
+	round   func(dst []engine.BF16, src []float32)
 
 	rows  []*slots // of each worker: a few rows of an op's operands and result
 	whole slots    // operands and result of the op that runs
 }
 
 func portableNarrowing() *narrowing {
-	return &narrowing{products: portableProductsBF16, widen: widenPortably, round: roundPortably}
+	return &narrowing{kernels: portableProductsBF16, widen: widenPortably, round: roundPortably}
 }
 
 // slots are f32 buffers by the place of an operand; launches follow one another, so all of them share one set. A launch
@@ -41,11 +41,14 @@ var byRow = []string{"add", "dropout", "rmsnorm", "rmsnorm_dx", "rope", "scale",
 
 // compileNarrow prepares a call whose compute dtype is bf16.
 func (b *backend) compileNarrow(c engine.Call) (engine.Launch, error) {
+	if kernel := b.narrow.kernels[c.Op]; kernel != nil {
+		if launch, err := kernel(b, c); launch != nil || err != nil {
+			return launch, err
+		}
+	}
 	switch {
 	case portable[c.Op] == nil:
 		return nil, fmt.Errorf("no kernel for %v", c.Out)
-	case b.narrow.products[c.Op] != nil:
-		return b.narrow.products[c.Op](b, c)
 	case slices.Contains(byRow, c.Op):
 		return b.narrowRows(c)
 	case c.Op == "cache_write": // which copies, whatever the numbers are

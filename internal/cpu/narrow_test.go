@@ -159,3 +159,23 @@ func requireRounded(t *testing.T, what string, wide, narrow *engine.Tensor, from
 		require.Equal(t, engine.ToBF16(v), elementsBF16(narrow)[from+i], "%s: element %d", what, from+i)
 	}
 }
+
+// AVX-512's SwiGLU has AVX2's bits, at the ends of the range too.
+func TestSwiGLUHasOneResult(t *testing.T) {
+	need(t, "avx512")
+	r := rand.New(rand.NewPCG(6, 6))
+	gate, up, x, y := make([]float32, 1<<14), make([]float32, 1<<14), make([]float32, 1<<14), make([]float32, 1<<14)
+	for i := range gate {
+		gate[i], up[i] = math.Float32frombits(r.Uint32()), float32(r.NormFloat64())
+		if i%2 == 0 {
+			gate[i] = float32(100 * r.NormFloat64())
+		}
+	}
+	vecSwiGLU(&x[0], &gate[0], &up[0], len(x)/8)
+	vecSwiGLU16(&y[0], &gate[0], &up[0], len(x)/16)
+	for i := range x {
+		if x[i] == x[i] || y[i] == y[i] {
+			require.Equal(t, math.Float32bits(x[i]), math.Float32bits(y[i]), "gate %g, up %g", gate[i], up[i])
+		}
+	}
+}

@@ -164,13 +164,13 @@ func (r *Report) summarise(ops map[string]*tally) {
 	r.Share, r.NominalShare = share(r.ExecutedRate, r.Peak), share(r.Nominal/median, r.Peak)
 }
 
-// productsOf is the dtype of an op's products: attention computes in f32 where other products are bf16 or int8, and what is not rounded
-// to int8 does too.
+// productsOf is the dtype of an op's products: attention's backward pass computes in f32 where other products are bf16, and what is not
+// rounded to int8 does too.
 func (r *Report) productsOf(op string) string {
 	switch {
 	case op == "linear_int8":
 		return engine.Int8
-	case r.DType == engine.Int8, r.DType == "bf16" && attentionProducts[op] > 0:
+	case r.DType == engine.Int8, r.DType == "bf16" && op == "attention_backward":
 		return "f32"
 	}
 	return r.DType

@@ -26,7 +26,7 @@ while read -r set groups; do
 	done
 done <<-END
 	avx2 gemm attention rows int8
-	avx512 gemm attention bf16 int8
+	avx512 gemm attention bf16 int8 elements
 END
 if [ "$stale" != 0 ]; then
 	echo "internal/cpu: stale assembly; run internal/cpu/_gen/generate.sh and commit what it writes" >&2

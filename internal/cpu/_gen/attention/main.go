@@ -49,8 +49,8 @@ func hide(c *vector.Constants, name string, byRow bool) {
 	}
 	Doc(fmt.Sprintf("%s gives those of %d×64 scores s[i*64+j] −Inf for which not from[%s] ≤ query[%s] < until[%s].", name, set.MR, key, asking, key))
 	s := Load(Param("s"), GP64())
-	p := map[string]reg.Register{}
-	for _, name := range []string{"from", "until", "query"} {
+	p, names := map[string]reg.Register{}, []string{"from", "until", "query"}
+	for _, name := range names {
 		p[name] = Load(Param(name), GP64())
 	}
 	infinite := set.New()
@@ -59,7 +59,7 @@ func hide(c *vector.Constants, name string, byRow bool) {
 	XORQ(row, row)
 	Label("row")
 	all := map[string]reg.VecVirtual{} // of the row
-	for name := range p {
+	for _, name := range names {
 		if byRow == (name == "query") {
 			all[name] = set.New()
 			VPBROADCASTD(Mem{Base: p[name], Index: row, Scale: 4}, all[name])

@@ -190,10 +190,7 @@ func widen() {
 	src := Load(Param("src"), GP64())
 	n := Load(Param("n16"), GP64())
 	vector.Loop(n, func() {
-		v := ZMM()
-		VPMOVZXWD(Mem{Base: src}, v)
-		VPSLLD(Imm(16), v, v)
-		VMOVUPS(v, Mem{Base: dst})
+		VMOVUPS(vector.LoadBF16(Mem{Base: src}), Mem{Base: dst})
 		ADDQ(Imm(32), src)
 		ADDQ(Imm(64), dst)
 	})
@@ -201,7 +198,7 @@ func widen() {
 	RET()
 }
 
-// round does as engine.ToBF16 does. VCVTNEPS2BF16 would flush denormals.
+// round does as engine.ToBF16 does.
 func round(c *vector.Constants) {
 	TEXT("vecRoundBF16", NOSPLIT, "func(dst *uint16, src *float32, n16 int)")
 	Pragma("noescape")
@@ -210,16 +207,9 @@ func round(c *vector.Constants) {
 	src := Load(Param("src"), GP64())
 	n := Load(Param("n16"), GP64())
 	vector.Loop(n, func() {
-		v, upper, t, nan := ZMM(), ZMM(), ZMM(), K()
+		v := ZMM()
 		VMOVUPS(Mem{Base: src}, v)
-		VCMPPS(Imm(3), v, v, nan)
-		VPSRLD(Imm(16), v, upper)
-		VPANDD(c.Bits(1), upper, t)
-		VPADDD(c.Bits(0x7fff), t, t)
-		VPADDD(v, t, t)
-		VPSRLD(Imm(16), t, t)
-		VPORD(c.Bits(0x40), upper, nan, t)
-		VPMOVDW(t, Mem{Base: dst})
+		vector.StoreBF16(c, v, Mem{Base: dst})
 		ADDQ(Imm(64), src)
 		ADDQ(Imm(32), dst)
 	})
