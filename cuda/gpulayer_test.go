@@ -35,7 +35,8 @@ func gradientCalls(list []weight, matrix func(width int) *engine.Tensor, out fun
 		if inputs[w.input] == nil {
 			inputs[w.input] = matrix(w.k)
 		}
-		calls = append(calls, engine.Call{Op: "linear_dw", Rows: engine.Fixed, In: []*engine.Tensor{matrix(w.n), inputs[w.input]}, Out: out(w.n, w.k)})
+		in := []*engine.Tensor{matrix(w.n), inputs[w.input]}
+		calls = append(calls, engine.Call{Op: "linear_dw", Rows: engine.Fixed, In: in, Out: out(w.n, w.k)})
 	}
 	return calls
 }

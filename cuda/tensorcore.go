@@ -174,8 +174,8 @@ func (g gemm) tiles(width int) int {
 }
 
 // hopperWidth is how many columns a tile of the products of a launch has, and how many tiles there are: as many columns as give the
-// multiprocessors the least to do in turn. Narrow tiles read more of shared memory for a product, by the shares of time here. The terms of a
-// sum are in the same order in each.
+// multiprocessors the least to do in turn. Narrow tiles read more of shared memory for a product, by the shares of time here. The terms of
+// a sum are in the same order in each.
 func hopperWidth(multiprocessors int, products ...gemm) (width, tiles int) {
 	least := math.Inf(1)
 	for _, w := range []struct {

@@ -85,10 +85,11 @@ func readyWhenWritten(t *testing.T, g *graph, m *engine.Machine, want [][]byte) 
 // A gradient that something else reads does not wait, nor does one without others.
 func TestGroupsLeaveAlone(t *testing.T) {
 	for name, c := range map[string]struct {
-		twice bool
-		group int
-		want  []int
-	}{"two weights": {false, 1, []int{2}}, "a weight of two products": {true, 1, nil}, "no group": {false, 0, nil}} {
+		twice, read bool
+		group       int
+		want        []int
+	}{"two weights": {false, false, 1, []int{2}}, "a weight of two products": {true, false, 1, nil}, "no group": {false, false, 0, nil},
+		"their sum is an output too": {false, true, 1, nil}} {
 		grouped := &grouping{Backend: backend(t)}
 		b := ops.NewBuilder(nil)
 		b.Group = c.group
@@ -107,7 +108,11 @@ func TestGroupsLeaveAlone(t *testing.T) {
 		}
 		grads, err := gorgonia.Grad(loss, trained...)
 		require.NoError(t, err)
-		m, err := engine.Compile(engine.Plan{Outputs: append(gorgonia.Nodes{loss}, grads...), Loss: loss}, grouped)
+		outputs := append(gorgonia.Nodes{loss}, grads...)
+		if c.read {
+			outputs = append(outputs, b.Add(grads[0], grads[1], 1))
+		}
+		m, err := engine.Compile(engine.Plan{Outputs: outputs, Loss: loss}, grouped)
 		require.NoError(t, err)
 		require.Equal(t, c.want, grouped.groups, name)
 		require.NoError(t, m.Close())
