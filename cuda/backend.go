@@ -12,6 +12,7 @@ import (
 	"github.com/goprm/goprm/cuda/internal/driver"
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/ops"
+	"gorgonia.org/tensor"
 )
 
 //go:embed ptx/*.ptx
@@ -79,6 +80,11 @@ func (b *backend) Compile(c engine.Call) (engine.Launch, error) {
 	if build == nil {
 		return nil, fmt.Errorf("%s: the GPU has no kernel for it", c.Op)
 	}
+	return b.compile(c, compute, build)
+}
+
+// compile compiles the steps of a call, or of several that have its op.
+func (b *backend) compile(c engine.Call, compute tensor.Dtype, build func(*builder) ([]step, error)) (engine.Launch, error) {
 	if len(b.calls) == math.MaxInt32 {
 		return nil, fmt.Errorf("%s: too many compiled calls", c.Op)
 	}

@@ -24,13 +24,22 @@ const (
 
 // countedSpeed is a product's flops a second.
 func countedSpeed(form string, m, n, k int, addend bool) float64 {
-	g := gemm{form: form, layout: layout{m: m, n: n, k: k}}
 	matrices := 1
 	if form == "gated" {
 		matrices = 2
 	}
-	width := g.hopperWidth(countedSMs)
-	turns := ceilDiv(ceilDiv(n*matrices, width)*ceilDiv(m, hopperRows), countedSMs)
+	seconds := countedLaunch(addend, gemm{form: form, layout: layout{m: m, n: n, k: k}})
+	return 2 * float64(m) * float64(n*matrices) * float64(k) / seconds
+}
+
+// countedLaunch is the seconds of a launch of products with the same terms.
+func countedLaunch(addend bool, products ...gemm) float64 {
+	form, k, matrices := products[0].form, products[0].k, 1
+	if form == "gated" {
+		matrices = 2
+	}
+	width, tiles := hopperWidth(countedSMs, products...)
+	turns := ceilDiv(tiles, countedSMs)
 	columns := width / matrices
 	bytes, per, more := 2*columns, 43, 0 // a row's, and instructions a panel
 	switch {
@@ -51,15 +60,25 @@ func countedSpeed(form string, m, n, k int, addend bool) float64 {
 			epilogue += countedTrip
 		}
 	}
-	products := float64(ceilDiv(k, hopperDepth) * width * 4)
+	multiplied := float64(ceilDiv(k, hopperDepth) * width * 4)
 	switch width {
 	case 192:
-		products *= 1.03
+		multiplied *= 1.03
 	case 128:
-		products *= 1.08
+		multiplied *= 1.08
 	}
-	cycles := float64(turns)*(products+float64(epilogue)) + 2*countedTrip
-	return 2 * float64(m) * float64(n*matrices) * float64(k) / (cycles / countedClock)
+	cycles := float64(turns)*(multiplied+float64(epilogue)) + 2*countedTrip
+	return cycles / countedClock
+}
+
+// countedGradients are the flops and seconds of the gradients of a layer's weights, in one launch.
+func countedGradients(tokens int, weights []weight) (flops, seconds float64) {
+	var products []gemm
+	for _, w := range weights {
+		products = append(products, gemm{form: "tn", layout: layout{m: w.n, n: w.k, k: tokens}})
+		flops += 2 * float64(w.n) * float64(w.k) * float64(tokens)
+	}
+	return flops, countedLaunch(false, products...)
 }
 
 // countedBlocks is the seconds of a causal pass whose blocks have 128 rows of a head, heaviest first; of so many cycles for each 64 keys or
@@ -91,32 +110,34 @@ func countedAttention(tokens, heads int) (forward, backward float64) {
 }
 
 type countedModel struct {
-	name                                   string
-	width, inner, heads, kv, layers, vocab int
+	layerShape
+	layers, vocab int
 }
 
-var countedModels = []countedModel{{"1.5B", 1536, 8960, 12, 2, 28, 151936}, {"7B", 3584, 18944, 28, 4, 28, 152064}}
+var countedModels = []countedModel{{layerShapes[0], 28, 151936}, {layerShapes[1], 28, 152064}}
 
 // seconds of a step of so many tokens: with adapters everywhere, nothing recomputed; or with everything trained.
 func (m countedModel) seconds(tokens int, adapters bool) (step, products, attention, others float64) {
-	qkv := (m.heads + 2*m.kv) * 128
+	qkv := (m.heads + 2*m.keyHeads) * 128
 	type matrix struct {
-		n, k   int
-		form   string
-		addend bool
+		n, k             int
+		form             string
+		addend, dxAddend bool
 	}
-	weights := []matrix{{qkv, m.width, "nt", false}, {m.width, m.width, "nt", true}, {m.inner, m.width, "gated", false},
-		{m.width, m.inner, "nt", true}}
+	kv := matrix{m.keyHeads * 128, m.width, "nt", false, true}
+	weights := []matrix{{m.heads * 128, m.width, "nt", false, false}, kv, kv, {m.width, m.width, "nt", true, false},
+		{m.inner, m.width, "gated", false, true}, {m.width, m.inner, "nt", true, false}}
 	for _, w := range weights {
 		flops := 2 * float64(tokens*w.n*w.k)
 		if w.form == "gated" {
 			flops *= 2
 		}
 		products += flops / countedSpeed(w.form, tokens, w.n, w.k, w.addend)
-		products += flops / countedSpeed("nn", tokens, w.k, w.n, w.form == "gated")
-		if !adapters {
-			products += flops / countedSpeed("tn", w.n, w.k, tokens, false)
-		}
+		products += flops / countedSpeed("nn", tokens, w.k, w.n, w.dxAddend)
+	}
+	if !adapters {
+		_, seconds := countedGradients(tokens, m.weights())
+		products += seconds
 	}
 	forward, backward := countedAttention(tokens, m.heads)
 	attention = forward + backward
@@ -124,7 +145,7 @@ func (m countedModel) seconds(tokens int, adapters bool) (step, products, attent
 	others = t * (2*10 + 4*3) * float64(m.width) / (0.6 * countedBytes)               // two norms and their gradients
 	others += t * 2 * (2*2*float64(qkv) + 5*float64(m.inner)) / (0.75 * countedBytes) // rope both ways, SwiGLU's gradient
 	if adapters {
-		k, n := float64(6*m.width+m.inner), float64(2*m.width+2*m.kv*128+2*m.inner+m.width)
+		k, n := float64(6*m.width+m.inner), float64(2*m.width+2*m.keyHeads*128+2*m.inner+m.width)
 		others += t * 8 * (k + n) / (0.6 * countedBytes)
 	}
 	layers := float64(m.layers)
@@ -146,7 +167,15 @@ func TestCountIsInTheReadme(t *testing.T) {
 	}
 	for _, s := range shapes {
 		first := tera("nt", 4096, s.n, s.k, strings.HasSuffix(s.name, "/o") || strings.HasSuffix(s.name, "/down"))
-		row("| %s | %s | %s | %s |", s.name, first, tera("nn", 4096, s.k, s.n, false), tera("tn", s.n, s.k, 4096, false))
+		last := "in its layer's"
+		if s.name == "square" {
+			last = tera("tn", s.n, s.k, 4096, false)
+		}
+		row("| %s | %s | %s | %s |", s.name, first, tera("nn", 4096, s.k, s.n, false), last)
+	}
+	for _, l := range layerShapes {
+		flops, seconds := countedGradients(4096, l.weights())
+		row("| %s | | | %.0f (%.2f) |", l.name, flops/seconds/1e12, flops/seconds/countedPeer)
 	}
 	for _, heads := range []int{12, 28} {
 		for _, tokens := range []int{2048, 4096, 8192} {
@@ -158,7 +187,7 @@ func TestCountIsInTheReadme(t *testing.T) {
 	for _, m := range countedModels {
 		for _, adapters := range []bool{true, false} {
 			step, products, attention, others := m.seconds(4096, adapters)
-			row("| %s, %s | %.0f tokens/s | %.0f ms | products %.0f, attention %.0f, the rest %.0f |", m.name,
+			row("| %s, %s | %.0f tokens/s | %.0f ms | products %.0f, attention %.0f, the rest %.0f |", strings.TrimSuffix(m.name, "/layer"),
 				map[bool]string{true: "adapters everywhere", false: "everything trained"}[adapters], 4096/step, step*1e3, products*1e3,
 				attention*1e3, others*1e3)
 		}

@@ -59,6 +59,16 @@ func TestFirstContactIsWhole(t *testing.T) {
 		want = append(want, strings.TrimSuffix(f.Name(), ".ptx"))
 	}
 	require.ElementsMatch(t, want, steps)
+	var patterns []string
+	for _, p := range regexp.MustCompile(`'\^TestGPUShapes\$/(.*)\$'`).FindAllStringSubmatch(string(script), -1) {
+		patterns = append(patterns, strings.ReplaceAll(p[1], "$/^", "/")+"(/|$)")
+	}
+	for _, s := range shapes {
+		require.Regexp(t, strings.Join(patterns, "|"), s.name)
+	}
+	for _, l := range layerShapes {
+		require.Regexp(t, strings.Join(patterns, "|"), l.name)
+	}
 }
 
 // A kernel that hangs, and Hopper's blocks that take a wrong second tile, cost their own steps and are named; the device has as many

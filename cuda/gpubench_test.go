@@ -199,6 +199,11 @@ func BenchmarkGPUProducts(b *testing.B) {
 		}
 		s.gpu.freeAll()
 	}
+	layers := layerShapes
+	if standIn {
+		layers = []layerShape{{layers[0].name, 72, 72, 1, 1}}
+	}
+	s.layers(tokens, layers, beside)
 }
 
 // freeAll gives back what benchmarks have made; not the scratch memory, nor where faults go.

@@ -165,6 +165,12 @@ func TestGPUShapes(t *testing.T) {
 		}
 		test(shape.name, func(s *shapeTest) { s.products(tokens, shape.k, shape.n) })
 	}
+	for _, l := range layerShapes {
+		if standIn {
+			l.width, l.inner, l.heads, l.keyHeads = 72, 264, 1, 1
+		}
+		test(l.name, func(s *shapeTest) { s.layer(tokens, l) })
+	}
 	for _, a := range heads {
 		test(fmt.Sprintf("attention/%dx%d", a.Heads, a.HeadDim), func(s *shapeTest) { s.attention(tokens, a) })
 	}

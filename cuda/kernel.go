@@ -170,6 +170,8 @@ func (k *kernel) add(b *builder, p any) int {
 			k.describe(part{t, 0}, p.rows, p.columns, panelRows, int(t.Dtype().Size()))
 		}
 		return 256
+	case gradients:
+		return k.gradients(b, p)
 	case []operand:
 		bytes := 0
 		for _, o := range p {

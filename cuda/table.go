@@ -194,8 +194,7 @@ func (b *builder) linearDX(in []*engine.Tensor, e epilogue) ([]step, error) {
 
 // linearDW: out[n,k] = Σ_t dy[t,n]·x[t,k].
 func linearDW(b *builder) ([]step, error) {
-	t, n, k := b.In[0].Shape()[0], b.In[0].Shape()[1], b.In[1].Shape()[1]
-	return b.product(b.In[0], b.In[1], layout{n, k, t, 1, 1, n, k, 1}, epilogue{})
+	return b.product(b.In[0], b.In[1], gradientOf(b.Call).layout, epilogue{})
 }
 
 // The products with what is done to them, see ops.Fusions.

@@ -33,14 +33,16 @@ func (b *builder) tensorProduct(left, right *engine.Tensor, l layout, e epilogue
 		form = "nt"
 	}
 	p := b.plan()
-	return p.gemm(gemm{form, l, left, p.rounded(right), []any{e}})
+	p.multiply(gemm{form, l, left, p.rounded(right), []any{e}, p.Out})
+	return p.done()
 }
 
 // linearSwiGLU is the product with two weights of one shape, of which one is the gate.
 func linearSwiGLU(b *builder) ([]step, error) {
 	t, k, n := b.In[0].Shape()[0], b.In[0].Shape()[1], b.In[1].Shape()[0]
 	p := b.plan()
-	return p.gemm(gemm{"gated", layout{m: t, n: n, k: k}, b.In[0], p.rounded(b.In[1], b.In[2]), nil})
+	p.multiply(gemm{"gated", layout{m: t, n: n, k: k}, b.In[0], p.rounded(b.In[1], b.In[2]), nil, p.Out})
+	return p.done()
 }
 
 // rounded are weights as tensor cores take them: f32 ones, which are those that are trained, by their bf16 copies.
@@ -61,36 +63,50 @@ func (p *plan) rounded(weights ...*engine.Tensor) []any {
 	return taken
 }
 
-// A gemm is a product on tensor cores: form says how its operands lie, more are parameters after them.
+// A gemm is a product on tensor cores: form says how its operands lie, more are parameters between them and the sizes.
 type gemm struct {
 	form string
 	layout
 	left        *engine.Tensor
 	right, more []any
+	out         *engine.Tensor
 }
 
 // narrow products are those of adapters; what bounds them is the one large operand that they read once.
 const narrow = 64
 
-func (p *plan) gemm(g gemm) ([]step, error) {
-	g.more = append(g.more, bound{}, g.m, g.n, g.k)
-	slim := g.form != "gated" && (g.n <= narrow || g.m <= narrow)
-	// The number of tokens has no say in whether the copy engine's kernel is taken, as its bits may be others.
-	if p.model.Kernels == "sm90a" && (!slim || g.n > narrow && g.form != "tn") {
-		if s, err := p.hopper(g); s != nil || err != nil {
-			p.do(s, err)
-			return p.done()
-		}
+// slim products have a side that is that narrow.
+func (g gemm) slim() bool { return g.form != "gated" && (g.n <= narrow || g.m <= narrow) }
+
+// brought tells whether all rows begin at multiples of 16 bytes, as the copy engine wants them.
+func (g gemm) brought() bool {
+	switch g.form {
+	case "tn":
+		return g.m%8 == 0 && g.n%8 == 0
+	case "nn":
+		return g.k%8 == 0 && g.n%8 == 0
+	}
+	return g.k%8 == 0
+}
+
+// takesHopper tells whether the product is the copy engine's and wgmma's. The number of tokens has no say in it, as the bits may be others.
+func (p *plan) takesHopper(g gemm) bool {
+	return p.model.Kernels == "sm90a" && (!g.slim() || g.n > narrow && g.form != "tn") && g.brought()
+}
+
+func (p *plan) multiply(g gemm) {
+	if p.takesHopper(g) {
+		p.do(p.hopper(g))
+		return
 	}
 	side := 128 // the bits are the same with each
 	switch {
-	case slim:
+	case g.slim():
 		side = 32
 	case ceilDiv(g.m, side)*ceilDiv(g.n*len(g.right), side) < p.model.Multiprocessors: // smaller ones give more of them work
 		side = 64
 	}
 	p.do(p.ampere(g, side))
-	return p.done()
 }
 
 // ampere is the product by the tile of gemm_sm80.cu with that side; all have 128 threads.
@@ -100,27 +116,24 @@ func (p *plan) ampere(g gemm, side int) (*kernel, error) {
 		depth, stages = 64, 6
 	}
 	return p.kernel(fmt.Sprintf("gemm_%s_%d", g.form, side), ceilDiv(g.n*len(g.right), side), ceilDiv(g.m, side), 128, stages*2*side*depth*2,
-		slices.Concat([]any{p.Out, g.left}, g.right, g.more)...)
+		slices.Concat([]any{g.out, g.left}, g.right, g.more, []any{bound{}, g.m, g.n, g.k})...)
 }
 
-// hopper is the product by the copy engine and wgmma; nil: rows do not begin at multiples of 16 bytes.
+// hopper is the product by the copy engine and wgmma.
 func (p *plan) hopper(g gemm) (step, error) {
-	width := g.hopperWidth(p.model.Multiprocessors)
-	operands := []any{operand{g.left, g.m, g.k, hopperRows}}
-	if g.form == "tn" { // rows are terms
-		operands[0] = operand{g.left, g.k, g.m, hopperDepth}
+	if g.form == "tn" {
+		l := gradients{}
+		l.add(g)
+		return p.gradients(l)
 	}
+	width, tiles := hopperWidth(p.model.Multiprocessors, g)
+	operands := []any{operand{g.left, g.m, g.k, hopperRows}}
 	for _, r := range g.right {
 		o := operand{r, g.n, g.k, width / len(g.right)}
-		if g.form == "nn" || g.form == "tn" {
+		if g.form == "nn" {
 			o = operand{r, g.k, g.n, hopperDepth}
 		}
 		operands = append(operands, o)
-	}
-	for _, o := range operands {
-		if o.(operand).columns%8 != 0 {
-			return nil, nil
-		}
 	}
 	var addend *engine.Tensor
 	for _, m := range g.more {
@@ -128,15 +141,19 @@ func (p *plan) hopper(g gemm) (step, error) {
 			addend = e.addend
 		}
 	}
-	blocks := min(p.model.Multiprocessors, ceilDiv(g.n*len(g.right), width)*ceilDiv(g.m, hopperRows))
-	memory := hopperStages*((hopperRows+width)*hopperDepth*2+ringPlace) + panelMemory(width/len(g.right)*int(p.Out.Dtype().Size()))
-	fast, err := p.kernel(fmt.Sprintf("gemm_%s_hopper_%d", g.form, width), blocks, 1, hopperThreads, memory,
-		slices.Concat([]any{p.Out, written{p.Out, addend, g.m, g.n}}, operands, g.more, []any{blocks})...)
+	blocks := min(p.model.Multiprocessors, tiles)
+	fast, err := p.kernel(fmt.Sprintf("gemm_%s_hopper_%d", g.form, width), blocks, 1, hopperThreads, hopperMemory(width, 2*width/len(g.right)),
+		slices.Concat([]any{g.out, written{g.out, addend, g.m, g.n}}, operands, g.more, []any{bound{}, g.m, g.n, g.k, blocks})...)
 	if err != nil {
 		return nil, err
 	}
 	slow, err := p.ampere(g, 64)
-	return aligned{fast, slow}, err
+	return aligned{fast, []*kernel{slow}}, err
+}
+
+// hopperMemory is the shared memory of a block whose tiles have so many columns, and results so many bytes a row.
+func hopperMemory(width, bytes int) int {
+	return hopperStages*((hopperRows+width)*hopperDepth*2+ringPlace) + panelMemory(bytes)
 }
 
 // panelMemory is what panels.h has of shared memory, for tiles of so many bytes a row.
@@ -148,33 +165,54 @@ func panelMemory(width int) int {
 	return hopperConsumers / 32 * held * (panelRows*128 + 8)
 }
 
-// hopperWidth is how many columns a tile has: as many as give the multiprocessors the least to do in turn. Narrow tiles read more of
-// shared memory for a product, by the shares of time here. The terms of a sum are in the same order in each.
-func (g gemm) hopperWidth(multiprocessors int) int {
-	best, least := 256, math.Inf(1)
+// tiles is how many of such a width the product has.
+func (g gemm) tiles(width int) int {
 	if g.form == "gated" {
-		return best
+		width /= 2
 	}
+	return ceilDiv(g.n, width) * ceilDiv(g.m, hopperRows)
+}
+
+// hopperWidth is how many columns a tile of the products of a launch has, and how many tiles there are: as many columns as give the
+// multiprocessors the least to do in turn. Narrow tiles read more of shared memory for a product, by the shares of time here. The terms of
+// a sum are in the same order in each.
+func hopperWidth(multiprocessors int, products ...gemm) (width, tiles int) {
+	least := math.Inf(1)
 	for _, w := range []struct {
 		columns int
 		cost    float64
 	}{{256, 1}, {192, 1.03}, {128, 1.08}} {
-		turns := ceilDiv(ceilDiv(g.n, w.columns)*ceilDiv(g.m, hopperRows), multiprocessors)
-		if time := float64(turns*w.columns) * w.cost; time < least {
-			best, least = w.columns, time
+		all := 0
+		for _, g := range products {
+			all += g.tiles(w.columns)
+		}
+		if time := float64(ceilDiv(all, multiprocessors)*w.columns) * w.cost; time < least {
+			width, tiles, least = w.columns, all, time
+		}
+		if products[0].form == "gated" { // has tiles of one width
+			break
 		}
 	}
-	return best
+	return width, tiles
 }
 
 // aligned takes the first kernel where its matrices lie as the copy engine wants them, as all do but views that nobody makes.
-type aligned struct{ fast, slow *kernel }
+type aligned struct {
+	fast *kernel
+	slow []*kernel
+}
 
 func (a aligned) launch() error {
 	for _, m := range a.fast.maps {
-		if m.of.address()%16 != 0 {
-			return a.slow.launch()
+		if m.of.address()%16 == 0 {
+			continue
 		}
+		for _, k := range a.slow {
+			if err := k.launch(); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	return a.fast.launch()
 }
@@ -200,7 +238,7 @@ func (a *attentionCall) attend(slow *kernel, err error, name string, tiles int, 
 	}
 	fast, err := a.kernel(fmt.Sprintf("%s_hopper_%d", name, a.HeadDim), a.Heads, ceilDiv(a.tokens, hopperTile)+a.In[3].Size()-1, hopperThreads,
 		tiles*tileRows*a.HeadDim*2+2*hopperKeys*ringPlace+ringPlace+hopperKeys*hopperNote, params...)
-	a.do(aligned{fast, slow}, err)
+	a.do(aligned{fast, []*kernel{slow}}, err)
 }
 
 // hopper tells whether the kernels of attention_sm90.cu are taken.

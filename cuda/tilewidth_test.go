@@ -19,7 +19,8 @@ func TestHopperWidth(t *testing.T) {
 		{"nt", 4096, 3584, 128}, {"nt", 8192, 3584, 256}, {"nt", 128, 128, 128},
 		{"tn", 2048, 1536, 192}, {"tn", 18944, 3584, 256}, {"gated", 4096, 1536, 256},
 	} {
-		require.Equal(t, c.w, gemm{form: c.form, layout: layout{m: c.m, n: c.n, k: 64}}.hopperWidth(132), "%+v", c)
+		width, _ := hopperWidth(132, gemm{form: c.form, layout: layout{m: c.m, n: c.n, k: 64}})
+		require.Equal(t, c.w, width, "%+v", c)
 	}
 }
 

@@ -88,8 +88,31 @@ func (t *trial) products() {
 	t.compare("linear_dx", nil, result(terms), y, w)
 	t.compare("linear_dw", nil, t.zeros(engine.F32, results, terms), y, x)
 	t.compare("linear_swiglu", nil, result(results), x, w, v)
+	t.together([2]*engine.Tensor{y, x}, [2]*engine.Tensor{x, y}, [2]*engine.Tensor{a, x})
 	if t.b.model.Multiprocessors <= fewMultiprocessors { // with more, all of them are of the least width
 		t.widths(live, x, y)
+	}
+}
+
+// together are gradients of weights that come in one launch.
+func (t *trial) together(products ...[2]*engine.Tensor) {
+	families := []string{"sm80", "sm90a"}
+	var calls [2][]engine.Call
+	for _, in := range products {
+		for i := range families {
+			calls[i] = append(calls[i], engine.Call{Op: "linear_dw", Rows: engine.Tokens, Live: t.live, In: in[:],
+				Out: t.zeros(engine.F32, in[0].Shape()[1], in[1].Shape()[1])})
+		}
+	}
+	for i, kernels := range families {
+		if t.failed == nil {
+			t.failed = t.launch(kernels, "linear_dw", func() (engine.Launch, error) { return t.b.CompileGroup(calls[i]) })
+		}
+	}
+	for i, c := range calls[0] {
+		if t.failed == nil {
+			t.failed = t.differs(c.Op, c.Out, calls[1][i].Out, c.Out.Size())
+		}
 	}
 }
 
@@ -162,10 +185,14 @@ func (t *trial) compare(op string, attr any, got *engine.Tensor, in ...*engine.T
 
 // run makes a call with one family, and waits.
 func (t *trial) run(kernels string, c engine.Call) error {
+	return t.launch(kernels, c.Op, func() (engine.Launch, error) { return t.b.Compile(c) })
+}
+
+func (t *trial) launch(kernels, op string, compile func() (engine.Launch, error)) error {
 	family, usual := t.b.model.Kernels, t.b.limit
 	t.b.model.Kernels, t.b.limit = kernels, t.limit
 	defer func() { t.b.model.Kernels, t.b.limit = family, usual }()
-	launch, err := t.b.Compile(c)
+	launch, err := compile()
 	if err == nil {
 		err = launch()
 	}
@@ -173,7 +200,7 @@ func (t *trial) run(kernels string, c engine.Call) error {
 		err = t.b.Sync()
 	}
 	if err != nil {
-		return fmt.Errorf("%s by kernels %s: %w", c.Op, kernels, err)
+		return fmt.Errorf("%s by kernels %s: %w", op, kernels, err)
 	}
 	return nil
 }

@@ -114,6 +114,7 @@ check() {
   if [ -z "$left_out" ]; then
     tested op/sm90a/bf16 90 '^TestGPUCompliance$/^sm90a$/^bf16$'
     tested shapes/1.5B 60 '^TestGPUShapes$/^1.5B$'
+    tested shapes/7B/layer 60 '^TestGPUShapes$/^7B$/^layer$'
     tested shapes/7B 60 '^TestGPUShapes$/^7B$/^(qkv|o|gate)$'
     tested shapes/7B/down 60 '^TestGPUShapes$/^7B$/^down$'
     tested shapes/square 30 '^TestGPUShapes$/^square$'

@@ -36,11 +36,11 @@ template <class C, int WIDTH> struct Panels {
     if (thread() % 32 == 0) stores_read<HELD - 1>();
     sync_warp();
   }
-  DEVFN void store(const Panels &w, const Written *to, int row, int column, int panel) {
+  DEVFN void store(const Panels &w, const TensorMap *to, int row, int column, int panel) {
     publish_shared();
     sync_warp();
     if (thread() % 32) return;
-    store_box(&to->out, column + panel * COLUMNS, row, place(w, panel));
+    store_box(to, column + panel * COLUMNS, row, place(w, panel));
     stores_commit();
   }
 };
@@ -81,7 +81,7 @@ DEVFN void write_panels(Panels<bf16, WIDTH> &w, const Written *to, int row, int 
       }
       store_matrices(at ^ four << 5, r);
     }
-    P::store(w, to, row, column, panel);
+    P::store(w, &to->out, row, column, panel);
   }
 }
 template <int WIDTH> DEVFN void write_panels(Panels<bf16, WIDTH> &w, const Written *to, int row, int column, int n, const float *v, const Epilogue &e) {
@@ -93,7 +93,7 @@ template <int WIDTH> DEVFN void write_panels(Panels<bf16, WIDTH> &w, const Writt
 
 // A weight's gradient: of two groups of columns 16 apart, odd rows write the second first, so that the four rows that half a warp
 // writes at once lie in banks of their own.
-template <int WIDTH> DEVFN void write_panels(Panels<float, WIDTH> &w, const Written *to, int row, int column, int, const float *v, const Epilogue &) {
+template <int WIDTH> DEVFN void write_panels(Panels<float, WIDTH> &w, const TensorMap *to, int row, int column, int, const float *v, const Epilogue &) {
   typedef Panels<float, WIDTH> P;
   int lane = thread() % 32;
   bool odd = lane & 4;

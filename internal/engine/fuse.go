@@ -20,14 +20,6 @@ type Fusion struct {
 // Fuser is a backend with kernels for fusions.
 type Fuser interface{ Fusions() []Fusion }
 
-// fusionsOf are those that the backend has.
-func fusionsOf(b Backend) []Fusion {
-	if f, ok := b.(Fuser); ok {
-		return f.Fusions()
-	}
-	return nil
-}
-
 // fuse makes one step of those that a fusion takes, at the place of the last.
 func (s *scheduler) fuse(fusions []Fusion) {
 	readers := map[*step]int{}

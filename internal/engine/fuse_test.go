@@ -152,7 +152,7 @@ func TestFusionLeavesAlone(t *testing.T) {
 		outputs := c.build(b, operands{node("x", 6, 4), node("y", 6, 4), node("w", 4, 4), node("v", 4, 4), node("bias", 4)})
 		require.NoError(t, b.Err())
 		for want, rules := range map[int][]engine.Fusion{c.alone: nil, c.fused: (&fusing{}).Fusions()} {
-			stats, err := engine.Measure(engine.Plan{Outputs: outputs}, rules)
+			stats, err := engine.Measure(engine.Plan{Outputs: outputs}, engine.Rules{Fusions: rules})
 			require.NoError(t, err)
 			require.Equal(t, want, stats.Steps, name)
 		}

@@ -54,10 +54,10 @@ type Stats struct {
 
 const arenaAlign = 256
 
-// Measure plans without allocating: what a machine for this plan would need on a backend with these fusions.
-func Measure(plan Plan, fusions []Fusion) (Stats, error) {
+// Measure plans without allocating: what a machine for this plan would need on a backend with these rules.
+func Measure(plan Plan, rules Rules) (Stats, error) {
 	m := &Machine{}
-	err := m.schedule(plan, fusions)
+	err := m.schedule(plan, rules)
 	return m.stats, err
 }
 
@@ -65,7 +65,7 @@ func Measure(plan Plan, fusions []Fusion) (Stats, error) {
 // Alloc or Bind before the first run.
 func Compile(plan Plan, backend Backend) (*Machine, error) {
 	m := &Machine{backend: backend, launch: Sequence{Backend: backend}, rest: Sequence{Backend: backend}}
-	if err := m.schedule(plan, fusionsOf(backend)); err != nil {
+	if err := m.schedule(plan, rulesOf(backend)); err != nil {
 		return nil, err
 	}
 	if err := m.allocate(plan.Arena, plan.Bound); err != nil {
@@ -73,7 +73,13 @@ func Compile(plan Plan, backend Backend) (*Machine, error) {
 	}
 	sequence, firsts, bring := &m.launch, firstInputs{}, m.newBringer(plan.Streamed)
 	m.launch.Unrecorded, m.rest.Unrecorded = plan.Streamed != nil, plan.Streamed != nil
-	for _, st := range m.steps {
+	for at := 0; at < len(m.steps); {
+		group := m.steps[at:][:1]
+		if m.steps[at].group != nil {
+			group = m.steps[at].group
+		}
+		at += len(group)
+		st := group[0]
 		if plan.Split && (st.pass > 0 || st.node.ID() > plan.Loss.ID()) {
 			if sequence != &m.rest {
 				sequence, firsts = &m.rest, firstInputs{} // who knows what runs in between
@@ -83,31 +89,30 @@ func Compile(plan Plan, backend Backend) (*Machine, error) {
 		if st.op.view || st.op.marker {
 			continue
 		}
-		first, err := bring.before(m, st)
-		if err != nil {
-			return nil, errors.Join(err, m.Close())
+		for _, st := range group {
+			first, err := bring.before(m, st)
+			if err != nil {
+				return nil, errors.Join(err, m.Close())
+			}
+			if first != nil {
+				sequence.Launches = append(sequence.Launches, first)
+			}
 		}
-		if first != nil {
-			sequence.Launches = append(sequence.Launches, first)
-		}
-		call := Call{Op: st.op.Kernel, Attr: st.op.Attr, Rows: st.op.Rows, Out: st.tensor, Live: m.live}
-		for _, in := range st.inputs {
-			call.In = append(call.In, in.tensor)
-		}
-		call.SameFirst = firsts.take(st)
-		launch, err := backend.Compile(call)
+		launch, err := m.compile(group, firsts)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("%s on %s: %w", st.op.Kernel, backend.Name(), err), m.Close())
 		}
 		sequence.Launches = append(sequence.Launches, launch)
-		st.ready++
+		for _, st := range group {
+			st.ready = len(sequence.Launches)
+		}
 	}
 	m.stats.Steps = len(m.launch.Launches) + len(m.rest.Launches)
 	return m, nil
 }
 
-func (m *Machine) schedule(plan Plan, fusions []Fusion) error {
-	s := newScheduler(plan, fusions)
+func (m *Machine) schedule(plan Plan, rules Rules) error {
+	s := newScheduler(plan, rules)
 	if err := s.run(plan.Outputs); err != nil {
 		return err
 	}

@@ -65,7 +65,7 @@ func newGraph(t testing.TB, dtype tensor.Dtype, lengths []int, spare int, oracle
 
 	x := g.Embedding(g.weight("embed", vocab, hidden), idsNode, dtype, true)
 	for l := range 2 {
-		g.keep = append(g.keep, x)
+		g.keep, g.Group = append(g.keep, x), l+1
 		name := func(s string) string { return fmt.Sprintf("%d.%s", l, s) }
 		linear := func(x *gorgonia.Node, s string, out, in int, bias bool) *gorgonia.Node {
 			var b *gorgonia.Node
@@ -85,6 +85,7 @@ func newGraph(t testing.TB, dtype tensor.Dtype, lengths []int, spare int, oracle
 		x = g.Add(x, linear(g.SwiGLU(linear(h, "gate", wide, hidden, false), linear(h, "up", wide, hidden, false)), "down", hidden, wide, false),
 			0.5)
 	}
+	g.Group = 0
 	read := g.Gather(g.RMSNorm(x, g.weight("last", hidden), 1e-6, true), readsNode)
 	p := g.Sigmoid(g.Linear(engine.Reads, read, g.weight("head", 1, hidden), g.weight("head.bias", 1), true, true))
 	r := len(reads)
@@ -297,12 +298,12 @@ func TestRunStopsBetweenLaunches(t *testing.T) {
 func TestRecomputationTradesMemoryForTime(t *testing.T) {
 	g := newGraph(t, engine.F32, []int{300}, 0, nil)
 	plan := engine.Plan{Outputs: append(gorgonia.Nodes{g.loss}, g.grads...), Loss: g.loss}
-	kept, err := engine.Measure(plan, nil)
+	kept, err := engine.Measure(plan, engine.Rules{})
 	require.NoError(t, err)
 	plan.Keep = g.keep
-	recomputed, err := engine.Measure(plan, nil)
+	recomputed, err := engine.Measure(plan, engine.Rules{})
 	require.NoError(t, err)
-	forward, err := engine.Measure(engine.Plan{Outputs: gorgonia.Nodes{g.loss}}, nil)
+	forward, err := engine.Measure(engine.Plan{Outputs: gorgonia.Nodes{g.loss}}, engine.Rules{})
 	require.NoError(t, err)
 	require.Zero(t, kept.Recomputed)
 	require.Positive(t, recomputed.Recomputed)

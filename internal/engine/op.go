@@ -20,6 +20,7 @@ type Op struct {
 	Rows    Dim    // the live count that bounds the rows
 	InPlace bool   // the result may use the first input's memory
 	Into    bool   // the last input, one of the graph's, is where the result is written: the kernel is not given it besides
+	Group   int    // not 0: it may be computed later than its inputs allow, together with others of the group, see Grouper
 	// Differentiable says for each input whether a gradient flows to it; nil: to none.
 	Differentiable []bool
 	// Gradient builds the gradients of the inputs; nil entries where Differentiable is false.

@@ -23,7 +23,8 @@ type step struct {
 	streamed bool // an input that is brought when it is needed
 	pinned   bool // inputs and outputs: memory of their own, outside the arena
 	arenaAt  int
-	ready    int // launches of the machine after which it is done
+	group    []*step // of the first of those in one launch: all of them
+	ready    int     // launches of the machine after which it is done
 	tensor   *Tensor
 }
 
@@ -36,7 +37,7 @@ type scheduler struct {
 	memo      map[visit]*step
 	steps     []*step
 	inputs    []*step
-	fusions   []Fusion
+	rules     Rules
 }
 
 type visit struct {
@@ -44,8 +45,8 @@ type visit struct {
 	pass int
 }
 
-func newScheduler(plan Plan, fusions []Fusion) *scheduler {
-	s := &scheduler{fusions: fusions, lossID: math.MaxInt64, recompute: plan.Keep != nil, keep: map[*gorgonia.Node]bool{},
+func newScheduler(plan Plan, rules Rules) *scheduler {
+	s := &scheduler{rules: rules, lossID: math.MaxInt64, recompute: plan.Keep != nil, keep: map[*gorgonia.Node]bool{},
 		memo: map[visit]*step{}}
 	if plan.Loss != nil {
 		s.lossID = plan.Loss.ID()
@@ -67,7 +68,8 @@ func (s *scheduler) run(outputs gorgonia.Nodes) error {
 	for _, n := range outputs {
 		s.memo[visit{n, 0}].root.pinned = true
 	}
-	s.fuse(s.fusions)
+	s.fuse(s.rules.Fusions)
+	s.gather(s.rules.Groups)
 	for _, st := range s.steps {
 		for _, in := range st.inputs {
 			in.root.last = max(in.root.last, st.at)

@@ -40,7 +40,7 @@ func Measure(spec Spec, capacity Capacity, bf16 bool, microBatches int) (Memory,
 	if spec.Train == TrainNothing {
 		what = outFeatures
 	}
-	stats, err := engine.Measure(m.plan(what), ops.Fusions()) // which are of bf16 alone
+	stats, err := engine.Measure(m.plan(what), ops.Rules()) // which are of bf16 alone
 	if err != nil {
 		return Memory{}, 0, fmt.Errorf("capacity %+v: %w", capacity, err)
 	}
@@ -51,7 +51,7 @@ func Measure(spec Spec, capacity Capacity, bf16 bool, microBatches int) (Memory,
 		if spec.Expr != nil {
 			scored = outOuter
 		}
-		stats, err := engine.Measure(m.plan(scored), ops.Fusions())
+		stats, err := engine.Measure(m.plan(scored), ops.Rules())
 		if err != nil {
 			return Memory{}, 0, fmt.Errorf("capacity %+v: %w", capacity, err)
 		}

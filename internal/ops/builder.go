@@ -15,6 +15,10 @@ type Builder struct {
 	nextID uint64
 	names  map[string]bool
 	err    error
+
+	// Group is that of the gradients of weights of what is added next: a backend may compute those of one group together, see engine.Op.
+	// 0: each by itself.
+	Group int
 }
 
 // NewBuilder starts an empty graph. oracle, usually nil, lets gorgonia's own machines run the graph in tests.

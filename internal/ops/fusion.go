@@ -2,6 +2,12 @@ package ops
 
 import "github.com/goprm/goprm/internal/engine"
 
+// Rules are those of a backend that computes in bf16 as package cuda does.
+func Rules() engine.Rules { return engine.Rules{Fusions: Fusions(), Groups: Groups()} }
+
+// Groups are the ops of which such a backend makes several in one launch: products of which one alone does not keep a GPU busy.
+func Groups() []engine.Group { return []engine.Group{{Op: "linear_dw", DType: engine.BFloat16}} }
+
 // Fusions are the ops that backends which compute in bf16 have for a product and what is done with it: its element is
 // rounded to bf16, as if it had been written, and taken on from there, so the bits are those of the single ops.
 func Fusions() []engine.Fusion {

@@ -71,13 +71,13 @@ func (b *Builder) Linear(rows engine.Dim, x, w, bias *gorgonia.Node, trainW, tra
 		}
 		in, differentiable = append(in, bias), append(differentiable, trainBias)
 	}
-	op := &engine.Op{Kernel: "linear", Rows: rows, Differentiable: differentiable}
+	op, group := &engine.Op{Kernel: "linear", Rows: rows, Differentiable: differentiable}, b.Group
 	op.Gradient = b.gradient(func(in gorgonia.Nodes, _, dy *gorgonia.Node) gorgonia.Nodes {
 		x, w := in[0], in[1]
 		grads := make(gorgonia.Nodes, len(in))
 		grads[0] = b.apply(&engine.Op{Kernel: "linear_dx", Rows: rows}, x.Dtype(), x.Shape(), dy, w)
 		if trainW {
-			grads[1] = b.apply(&engine.Op{Kernel: "linear_dw", Rows: rows}, w.Dtype(), w.Shape(), dy, x)
+			grads[1] = b.apply(&engine.Op{Kernel: "linear_dw", Rows: rows, Group: group}, w.Dtype(), w.Shape(), dy, x)
 		}
 		if len(in) > 2 && trainBias {
 			grads[2] = b.apply(&engine.Op{Kernel: "linear_db", Rows: rows}, in[2].Dtype(), in[2].Shape(), dy)
