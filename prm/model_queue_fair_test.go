@@ -211,7 +211,11 @@ func TestServerReadsLongTextsInSlices(t *testing.T) {
 	}
 	s, err := m.serving(ServerOptions{})
 	require.NoError(t, err)
-	bare, text, err := m.text(t.Context(), &data.Trajectory{Problem: "q", Response: strings.Repeat("It is so.\n\n", 400)}, 0)
+	var response strings.Builder // windows that begin alike would be read as one tree
+	for i := range 400 {
+		fmt.Fprintf(&response, "%d is so.\n\n", i)
+	}
+	bare, text, err := m.text(t.Context(), &data.Trajectory{Problem: "q", Response: response.String()}, 0)
 	require.NoError(t, err)
 	require.Greater(t, text.tokens, 4*served.LongText)
 	scores, err := s.Score(t.Context(), []served.Text{&rendered{bare, text}})
