@@ -14,6 +14,7 @@ import (
 	"github.com/goprm/goprm/data"
 	"github.com/goprm/goprm/internal/atomicfile"
 	"github.com/goprm/goprm/internal/dist"
+	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/filelock"
 	"github.com/goprm/goprm/internal/hfmodel"
 	"github.com/goprm/goprm/internal/modelfolder"
@@ -112,11 +113,11 @@ func cacheDir(configured string) (string, error) {
 // featuresName is the folder of all hidden states in a cache.
 const featuresName = "features"
 
-// folder is where the rows of this trunk and arithmetic lie.
+// folder is where the rows of this trunk and arithmetic lie: those of all backends with the same bits in one.
 func (c *featureCache) folder() string {
 	sum := sha256.New()
 	format := fmt.Sprintf("goprm features %d", featureFormat)
-	for _, s := range []string{format, c.weights, c.backend, c.arithmetic, string(c.dtype), fmt.Sprint(c.hidden)} {
+	for _, s := range []string{format, c.weights, engine.BitsOf(c.backend, c.arithmetic), c.arithmetic, string(c.dtype), fmt.Sprint(c.hidden)} {
 		modelfolder.WriteString(sum, s)
 	}
 	return filepath.Join(c.dir, featuresName, hex.EncodeToString(sum.Sum(nil)))

@@ -97,6 +97,17 @@ func TestHeadModeEqualsFrozenTrunk(t *testing.T) {
 	}
 }
 
+// Kernels with the same bits share what is cached, others do not.
+func TestFeatureFolderOfKernels(t *testing.T) {
+	at := func(backend, dtype string) string {
+		c := featureCache{backend: backend, arithmetic: dtype}
+		return c.folder()
+	}
+	require.Equal(t, at("cpu/avx2", "f32"), at("cpu/avx512", "f32"), "they have the same bits")
+	require.NotEqual(t, at("cpu/avx2", "bf16"), at("cpu/avx512bf16", "bf16"))
+	require.NotEqual(t, at("cpu/avx2", "f32"), at("cpu/portable", "f32"))
+}
+
 func TestFeatureKey(t *testing.T) {
 	example := func() *data.Example {
 		return &data.Example{Tokens: []int32{1, 2, 3}, Reads: []data.ReadOut{{Pos: 1}, {Pos: 2}}, Windows: []int32{1}}

@@ -85,22 +85,26 @@ func (s *session) meet(network *nnet.Network) error {
 	return nil
 }
 
-// openRankBackend opens the device of this rank: with device auto the GPU of its number on this machine, and its share of the threads.
-func (c *TrainConfig) openRankBackend() (engine.Backend, error) {
+// openRankBackend opens the device of this rank: with device auto the GPU of its number on this machine, and its share of the threads. Where
+// that is the CPU instead, noGPU says why.
+func (c *TrainConfig) openRankBackend() (b engine.Backend, noGPU error, err error) {
 	g, threads := c.ranks, c.Threads
 	if g == nil || g.LocalRank < 0 {
-		return openBackend(c.Device, c.Backend, c.DType, threads)
+		b, err = openBackend(c.Device, c.Backend, c.DType, threads)
+		return b, nil, err
 	}
 	if threads == 0 && g.LocalWorld > 1 {
 		threads = max(1, runtime.GOMAXPROCS(0)/g.LocalWorld)
 	}
 	if c.Device != "auto" {
-		return openBackend(c.Device, c.Backend, c.DType, threads)
+		b, err = openBackend(c.Device, c.Backend, c.DType, threads)
+		return b, nil, err
 	}
-	if b, err := openBackend(fmt.Sprintf("cuda:%d", g.LocalRank), c.Backend, c.DType, threads); err == nil {
-		return b, nil
+	if b, noGPU = openBackend(fmt.Sprintf("cuda:%d", g.LocalRank), c.Backend, c.DType, threads); noGPU == nil {
+		return b, nil, nil
 	}
-	return openBackend("cpu", c.Backend, c.DType, threads)
+	b, err = openBackend("cpu", c.Backend, c.DType, threads)
+	return b, noGPU, err
 }
 
 // ranksHere is how many ranks of the run this machine holds, as far as the launcher says.

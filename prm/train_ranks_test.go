@@ -376,3 +376,16 @@ func TestPlanOfRanks(t *testing.T) {
 	start := alone.Trained * 4 * (world - 1) // rank 0 gives its parameters to all
 	require.InEpsilon(t, planned+start, sent, 0.05, "beside them go scalars, scores and what the ranks agree on")
 }
+
+// A rank that finds no GPU of its number says why it computes on the CPU; a device that was asked for is an error.
+func TestRankWithoutItsGPU(t *testing.T) {
+	c := DefaultTrainConfig()
+	c.Device, c.ranks = "auto", &dist.Group{Launch: dist.Launch{Rank: 3, World: 4, LocalRank: 99, LocalWorld: 1}}
+	b, noGPU, err := c.openRankBackend()
+	require.NoError(t, err)
+	defer func() { require.NoError(t, b.Close()) }()
+	require.ErrorContains(t, noGPU, "cuda:99")
+	c.Device = "cuda:99"
+	_, _, err = c.openRankBackend()
+	require.ErrorContains(t, err, "cuda:99")
+}

@@ -56,9 +56,12 @@ func prepare(ctx context.Context, c TrainConfig, readOnly bool) (*session, error
 
 func (s *session) open(ctx context.Context) error {
 	c := &s.c
-	var err error
-	if s.backend, err = c.openRankBackend(); err != nil {
+	var noGPU, err error
+	if s.backend, noGPU, err = c.openRankBackend(); err != nil {
 		return err
+	}
+	if noGPU != nil {
+		s.log.noticef("rank %d of %d computes on the CPU: %v", c.ranks.Rank, c.ranks.World, noGPU)
 	}
 	s.closers = append(s.closers, s.backend.Close)
 	if c.DType, err = engine.ResolveDType(c.DType, s.backend); err != nil {
