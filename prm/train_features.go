@@ -117,7 +117,8 @@ const featuresName = "features"
 func (c *featureCache) folder() string {
 	sum := sha256.New()
 	format := fmt.Sprintf("goprm features %d", featureFormat)
-	for _, s := range []string{format, c.weights, engine.BitsOf(c.backend, c.arithmetic), c.arithmetic, string(c.dtype), fmt.Sprint(c.hidden)} {
+	kernels := engine.BitsOf(c.backend, c.arithmetic)
+	for _, s := range []string{format, c.weights, kernels, c.arithmetic, string(c.dtype), fmt.Sprint(c.hidden)} {
 		modelfolder.WriteString(sum, s)
 	}
 	return filepath.Join(c.dir, featuresName, hex.EncodeToString(sum.Sum(nil)))

@@ -85,8 +85,8 @@ func (s *session) meet(network *nnet.Network) error {
 	return nil
 }
 
-// openRankBackend opens the device of this rank: with device auto the GPU of its number on this machine, and its share of the threads. Where
-// that is the CPU instead, noGPU says why.
+// openRankBackend opens the device of this rank: with device auto the GPU of its number on this machine, and its share of the threads.
+// Where that is the CPU instead, noGPU says why.
 func (c *TrainConfig) openRankBackend() (b engine.Backend, noGPU error, err error) {
 	g, threads := c.ranks, c.Threads
 	if g == nil || g.LocalRank < 0 {

@@ -72,7 +72,8 @@ func idle() bool { return false }
 // twoLanes score one text at a time.
 func twoLanes(t *testing.T) (l *lanes, a, b *lane) {
 	a, b = &lane{name: "a", let: make(chan struct{})}, &lane{name: "b", let: make(chan struct{})}
-	l = newLanes(spreadModel{on: []served.Device{a, b}}, Options{BatchTokens: 1, Queue: 8, MaxWait: time.Nanosecond}, newMetrics(&Server{}), idle)
+	model := spreadModel{on: []served.Device{a, b}}
+	l = newLanes(model, Options{BatchTokens: 1, Queue: 8, MaxWait: time.Nanosecond}, newMetrics(&Server{}), idle)
 	t.Cleanup(func() {
 		for _, d := range []*lane{a, b} {
 			select {
