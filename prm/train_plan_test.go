@@ -96,6 +96,19 @@ func TestPlan(t *testing.T) {
 	require.False(t, plan(t, "7B", "lora", long.MostTokens*21/20, 80).Fits, "and not much more does")
 }
 
+// Whole tensors are dealt to ranks: the moments of 7B are even among eight, and from some 14 ranks on those of the embedding are the most.
+func TestPlanOfTheMomentsOfARank(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "model")
+	require.NoError(t, os.MkdirAll(dir, 0o777))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "config.json"), []byte(planned["7B"].config), 0o666))
+	for world, most := range map[int]float64{4: 1.001, 8: 1.001, 12: 1.003, 14: 1.08, 16: 1.234} {
+		r, err := Plan(PlanOptions{Model: dir, Train: "full", World: world})
+		require.NoError(t, err)
+		require.LessOrEqual(t, float64(r.Moments)*float64(world)/float64(8*r.Trained), most, "%d ranks: docs/scale.md has it", world)
+		require.GreaterOrEqual(t, r.Moments, int64(8*152064*3584))
+	}
+}
+
 // A step's time is that of four passes (forward, again for the backward one, to activations, to weights) over the numbers that tokens are
 // multiplied with, at two operations each, and of what the fullest rank exchanges, less what goes on beside the backward pass.
 func TestPlanOfTheTimeOfAStep(t *testing.T) {

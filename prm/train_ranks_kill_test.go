@@ -35,8 +35,8 @@ func startRanks(t *testing.T, c TrainConfig, world int) ([]*exec.Cmd, []*bytes.B
 	return commands, outputs
 }
 
-// Processes over TCP, one of which is killed or stands still: the others end by themselves, at once or when dist.timeout is over, and the run
-// that is resumed has the bits of an undisturbed one. One that goes on when the others have ended does so too.
+// Processes over TCP, one of which is killed or stands still: the others end by themselves, at once or when dist.timeout is over, and the
+// run that is resumed has the bits of an undisturbed one. A process that goes on when the others have ended ends too.
 func TestRankProcessesKilled(t *testing.T) {
 	c := onFiles(t, sums(28, 5))
 	c.Train, c.Optim.Epochs, c.Checkpoint.Every, c.Threads = "full", 4, new(1), 1

@@ -23,8 +23,9 @@ const (
 	finiArraySize = 28
 )
 
-// runExitHandlers does what unloading the library would, but leaves it where it is. MPICH from version 4.2 on leaves its launcher in a handler
-// of libc's exit, which no Go program calls: the launcher would take a rank that just ends for one that has failed, and kill the others.
+// runExitHandlers does what unloading the library would, but leaves it where it is. MPICH from version 4.2 on takes leave of its launcher
+// in a handler of libc's exit, which no Go program calls: the launcher would take a rank that just ends for one that has failed, and kill
+// the others.
 func (l *library) runExitHandlers() error {
 	dlinfo, err := purego.Dlsym(purego.RTLD_DEFAULT, "dlinfo")
 	if err != nil {

@@ -17,8 +17,8 @@ import (
 // LibraryEnv names the MPI library where it is none of those that are looked for.
 const LibraryEnv = "GOPRM_MPI"
 
-// The libraries of Open MPI, whose versions 4 and 5 share a name, and those with MPICH's ABI: MPICH, Intel MPI, MVAPICH. Debian's MPICH has
-// the last name.
+// The libraries of Open MPI, whose versions 4 and 5 share a name and the symbols of their constants, and those with MPICH's ABI: MPICH,
+// Intel MPI, MVAPICH. Debian's MPICH has the last name.
 var (
 	openMPI = []string{"libmpi.so.40", "libmpi.so"}
 	mpich   = []string{"libmpi.so.12", "libmpich.so.12"}
