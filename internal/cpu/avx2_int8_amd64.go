@@ -18,6 +18,11 @@ func gemm6x16Int8(tiles int, k int, a *uint32, b *uint32, from *int32, sx *float
 //go:noescape
 func vecInt8AsWords(dst *uint8, x *float32, inverse float32, n8 int)
 
+// int8BlockAsWords rounds a block of 128 elements as ops.RoundInt8 does, as int16.
+//
+//go:noescape
+func int8BlockAsWords(dst *uint8, x *float32, scale *float32)
+
 // vecLargest writes the largest of the bits of |x[i]| for i < 8·n8; those of infinities and NaN are above all numbers'.
 //
 //go:noescape

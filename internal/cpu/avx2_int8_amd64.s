@@ -281,6 +281,143 @@ done:
 	VZEROUPPER
 	RET
 
+// func int8BlockAsWords(dst *uint8, x *float32, scale *float32)
+// Requires: AVX, AVX2
+TEXT ·int8BlockAsWords(SB), NOSPLIT, $0-24
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	VMOVUPS      int8Constants<>+0(SB), Y0
+	VPAND        (CX), Y0, Y1
+	VPAND        32(CX), Y0, Y2
+	VPAND        64(CX), Y0, Y3
+	VPMAXSD      Y3, Y1, Y1
+	VPAND        96(CX), Y0, Y3
+	VPMAXSD      Y3, Y2, Y2
+	VPAND        128(CX), Y0, Y3
+	VPMAXSD      Y3, Y1, Y1
+	VPAND        160(CX), Y0, Y3
+	VPMAXSD      Y3, Y2, Y2
+	VPAND        192(CX), Y0, Y3
+	VPMAXSD      Y3, Y1, Y1
+	VPAND        224(CX), Y0, Y3
+	VPMAXSD      Y3, Y2, Y2
+	VPAND        256(CX), Y0, Y3
+	VPMAXSD      Y3, Y1, Y1
+	VPAND        288(CX), Y0, Y3
+	VPMAXSD      Y3, Y2, Y2
+	VPAND        320(CX), Y0, Y3
+	VPMAXSD      Y3, Y1, Y1
+	VPAND        352(CX), Y0, Y3
+	VPMAXSD      Y3, Y2, Y2
+	VPAND        384(CX), Y0, Y3
+	VPMAXSD      Y3, Y1, Y1
+	VPAND        416(CX), Y0, Y3
+	VPMAXSD      Y3, Y2, Y2
+	VPAND        448(CX), Y0, Y3
+	VPMAXSD      Y3, Y1, Y1
+	VPAND        480(CX), Y0, Y0
+	VPMAXSD      Y0, Y2, Y2
+	VPMAXSD      Y2, Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X0
+	VPMAXSD      X1, X0, X0
+	VPSRLDQ      $0x08, X0, X1
+	VPMAXSD      X1, X0, X0
+	VPSRLDQ      $0x04, X0, X1
+	VPMAXSD      X1, X0, X0
+	VMOVSS       int8Constants<>+32(SB), X1
+	VDIVSS       X1, X0, X2
+	VDIVSS       X0, X1, X1
+	VCMPSS       $0x05, int8Constants<>+64(SB), X0, X3
+	VANDPS       X3, X2, X2
+	VANDPS       X3, X1, X1
+	VSUBSS       X0, X0, X3
+	VADDSS       X3, X2, X2
+	MOVQ         scale+16(FP), DX
+	VMOVSS       X2, (DX)
+	VBROADCASTSS X1, Y0
+	VMULPS       (CX), Y0, Y1
+	VCVTPS2DQ    Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPACKSSDW    X2, X1, X2
+	VMOVDQU      X2, (AX)
+	VMULPS       32(CX), Y0, Y1
+	VCVTPS2DQ    Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPACKSSDW    X2, X1, X2
+	VMOVDQU      X2, 16(AX)
+	VMULPS       64(CX), Y0, Y1
+	VCVTPS2DQ    Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPACKSSDW    X2, X1, X2
+	VMOVDQU      X2, 32(AX)
+	VMULPS       96(CX), Y0, Y1
+	VCVTPS2DQ    Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPACKSSDW    X2, X1, X2
+	VMOVDQU      X2, 48(AX)
+	VMULPS       128(CX), Y0, Y1
+	VCVTPS2DQ    Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPACKSSDW    X2, X1, X2
+	VMOVDQU      X2, 64(AX)
+	VMULPS       160(CX), Y0, Y1
+	VCVTPS2DQ    Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPACKSSDW    X2, X1, X2
+	VMOVDQU      X2, 80(AX)
+	VMULPS       192(CX), Y0, Y1
+	VCVTPS2DQ    Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPACKSSDW    X2, X1, X2
+	VMOVDQU      X2, 96(AX)
+	VMULPS       224(CX), Y0, Y1
+	VCVTPS2DQ    Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPACKSSDW    X2, X1, X2
+	VMOVDQU      X2, 112(AX)
+	VMULPS       256(CX), Y0, Y1
+	VCVTPS2DQ    Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPACKSSDW    X2, X1, X2
+	VMOVDQU      X2, 128(AX)
+	VMULPS       288(CX), Y0, Y1
+	VCVTPS2DQ    Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPACKSSDW    X2, X1, X2
+	VMOVDQU      X2, 144(AX)
+	VMULPS       320(CX), Y0, Y1
+	VCVTPS2DQ    Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPACKSSDW    X2, X1, X2
+	VMOVDQU      X2, 160(AX)
+	VMULPS       352(CX), Y0, Y1
+	VCVTPS2DQ    Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPACKSSDW    X2, X1, X2
+	VMOVDQU      X2, 176(AX)
+	VMULPS       384(CX), Y0, Y1
+	VCVTPS2DQ    Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPACKSSDW    X2, X1, X2
+	VMOVDQU      X2, 192(AX)
+	VMULPS       416(CX), Y0, Y1
+	VCVTPS2DQ    Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPACKSSDW    X2, X1, X2
+	VMOVDQU      X2, 208(AX)
+	VMULPS       448(CX), Y0, Y1
+	VCVTPS2DQ    Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPACKSSDW    X2, X1, X2
+	VMOVDQU      X2, 224(AX)
+	VMULPS       480(CX), Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPACKSSDW    X1, X0, X1
+	VMOVDQU      X1, 240(AX)
+	VZEROUPPER
+	RET
+
 // func vecLargest(x *float32, n8 int, to *uint32)
 // Requires: AVX, AVX2
 TEXT ·vecLargest(SB), NOSPLIT, $0-24
@@ -388,4 +525,20 @@ DATA int8Constants<>+16(SB)/4, $0x7fffffff
 DATA int8Constants<>+20(SB)/4, $0x7fffffff
 DATA int8Constants<>+24(SB)/4, $0x7fffffff
 DATA int8Constants<>+28(SB)/4, $0x7fffffff
-GLOBL int8Constants<>(SB), RODATA|NOPTR, $32
+DATA int8Constants<>+32(SB)/4, $0x42fe0000
+DATA int8Constants<>+36(SB)/4, $0x42fe0000
+DATA int8Constants<>+40(SB)/4, $0x42fe0000
+DATA int8Constants<>+44(SB)/4, $0x42fe0000
+DATA int8Constants<>+48(SB)/4, $0x42fe0000
+DATA int8Constants<>+52(SB)/4, $0x42fe0000
+DATA int8Constants<>+56(SB)/4, $0x42fe0000
+DATA int8Constants<>+60(SB)/4, $0x42fe0000
+DATA int8Constants<>+64(SB)/4, $0x0d800000
+DATA int8Constants<>+68(SB)/4, $0x0d800000
+DATA int8Constants<>+72(SB)/4, $0x0d800000
+DATA int8Constants<>+76(SB)/4, $0x0d800000
+DATA int8Constants<>+80(SB)/4, $0x0d800000
+DATA int8Constants<>+84(SB)/4, $0x0d800000
+DATA int8Constants<>+88(SB)/4, $0x0d800000
+DATA int8Constants<>+92(SB)/4, $0x0d800000
+GLOBL int8Constants<>(SB), RODATA|NOPTR, $96

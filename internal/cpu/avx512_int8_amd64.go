@@ -18,6 +18,11 @@ func gemm12x32Int8(tiles int, k int, a *uint32, b *uint32, from *int32, sx *floa
 //go:noescape
 func vecInt8AsBytes(dst *uint8, x *float32, inverse float32, n8 int)
 
+// int8BlockAsBytes rounds a block of 128 elements as ops.RoundInt8 does, as bytes, 128 added.
+//
+//go:noescape
+func int8BlockAsBytes(dst *uint8, x *float32, scale *float32)
+
 // int8Start32 computes start[j] = −128·(the bytes of b[kk*32+j] for kk < k, added) for j < 32.
 //
 //go:noescape

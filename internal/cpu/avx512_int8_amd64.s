@@ -397,6 +397,81 @@ done:
 	VZEROUPPER
 	RET
 
+// func int8BlockAsBytes(dst *uint8, x *float32, scale *float32)
+// Requires: AVX, AVX2, AVX512DQ, AVX512F
+TEXT ·int8BlockAsBytes(SB), NOSPLIT, $0-24
+	MOVQ          dst+0(FP), AX
+	MOVQ          x+8(FP), CX
+	VMOVUPS       int8Constants<>+64(SB), Z0
+	VPANDD        (CX), Z0, Z1
+	VPANDD        64(CX), Z0, Z2
+	VPANDD        128(CX), Z0, Z3
+	VPMAXSD       Z3, Z1, Z1
+	VPANDD        192(CX), Z0, Z3
+	VPMAXSD       Z3, Z2, Z2
+	VPANDD        256(CX), Z0, Z3
+	VPMAXSD       Z3, Z1, Z1
+	VPANDD        320(CX), Z0, Z3
+	VPMAXSD       Z3, Z2, Z2
+	VPANDD        384(CX), Z0, Z3
+	VPMAXSD       Z3, Z1, Z1
+	VPANDD        448(CX), Z0, Z0
+	VPMAXSD       Z0, Z2, Z2
+	VPMAXSD       Z2, Z1, Z1
+	VEXTRACTI32X8 $0x01, Z1, Y0
+	VPMAXSD       Y0, Y1, Y0
+	VEXTRACTI128  $0x01, Y0, X1
+	VPMAXSD       X0, X1, X1
+	VPSRLDQ       $0x08, X1, X0
+	VPMAXSD       X0, X1, X1
+	VPSRLDQ       $0x04, X1, X0
+	VPMAXSD       X0, X1, X1
+	VMOVSS        int8Constants<>+128(SB), X0
+	VDIVSS        X0, X1, X2
+	VDIVSS        X1, X0, X0
+	VCMPSS        $0x05, int8Constants<>+192(SB), X1, X3
+	VANDPS        X3, X2, X2
+	VANDPS        X3, X0, X0
+	VSUBSS        X1, X1, X3
+	VADDSS        X3, X2, X2
+	MOVQ          scale+16(FP), DX
+	VMOVSS        X2, (DX)
+	VBROADCASTSS  X0, Z0
+	VMULPS        (CX), Z0, Z1
+	VCVTPS2DQ     Z1, Z1
+	VPADDD        int8Constants<>+256(SB), Z1, Z1
+	VPMOVDB       Z1, (AX)
+	VMULPS        64(CX), Z0, Z1
+	VCVTPS2DQ     Z1, Z1
+	VPADDD        int8Constants<>+256(SB), Z1, Z1
+	VPMOVDB       Z1, 16(AX)
+	VMULPS        128(CX), Z0, Z1
+	VCVTPS2DQ     Z1, Z1
+	VPADDD        int8Constants<>+256(SB), Z1, Z1
+	VPMOVDB       Z1, 32(AX)
+	VMULPS        192(CX), Z0, Z1
+	VCVTPS2DQ     Z1, Z1
+	VPADDD        int8Constants<>+256(SB), Z1, Z1
+	VPMOVDB       Z1, 48(AX)
+	VMULPS        256(CX), Z0, Z1
+	VCVTPS2DQ     Z1, Z1
+	VPADDD        int8Constants<>+256(SB), Z1, Z1
+	VPMOVDB       Z1, 64(AX)
+	VMULPS        320(CX), Z0, Z1
+	VCVTPS2DQ     Z1, Z1
+	VPADDD        int8Constants<>+256(SB), Z1, Z1
+	VPMOVDB       Z1, 80(AX)
+	VMULPS        384(CX), Z0, Z1
+	VCVTPS2DQ     Z1, Z1
+	VPADDD        int8Constants<>+256(SB), Z1, Z1
+	VPMOVDB       Z1, 96(AX)
+	VMULPS        448(CX), Z0, Z0
+	VCVTPS2DQ     Z0, Z0
+	VPADDD        int8Constants<>+256(SB), Z0, Z0
+	VPMOVDB       Z0, 112(AX)
+	VZEROUPPER
+	RET
+
 // func int8Start32(k int, b *uint32, start *int32)
 // Requires: AVX, AVX512F, AVX512VNNI
 TEXT ·int8Start32(SB), NOSPLIT, $0-24
@@ -406,7 +481,7 @@ TEXT ·int8Start32(SB), NOSPLIT, $0-24
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
 	VPXORD  Z3, Z3, Z3
-	VMOVUPS int8Constants<>+64(SB), Z0
+	VMOVUPS int8Constants<>+320(SB), Z0
 	TESTQ   AX, AX
 	JZ      done
 
@@ -502,20 +577,84 @@ DATA int8Constants<>+48(SB)/4, $0x00800080
 DATA int8Constants<>+52(SB)/4, $0x00800080
 DATA int8Constants<>+56(SB)/4, $0x00800080
 DATA int8Constants<>+60(SB)/4, $0x00800080
-DATA int8Constants<>+64(SB)/4, $0x80808080
-DATA int8Constants<>+68(SB)/4, $0x80808080
-DATA int8Constants<>+72(SB)/4, $0x80808080
-DATA int8Constants<>+76(SB)/4, $0x80808080
-DATA int8Constants<>+80(SB)/4, $0x80808080
-DATA int8Constants<>+84(SB)/4, $0x80808080
-DATA int8Constants<>+88(SB)/4, $0x80808080
-DATA int8Constants<>+92(SB)/4, $0x80808080
-DATA int8Constants<>+96(SB)/4, $0x80808080
-DATA int8Constants<>+100(SB)/4, $0x80808080
-DATA int8Constants<>+104(SB)/4, $0x80808080
-DATA int8Constants<>+108(SB)/4, $0x80808080
-DATA int8Constants<>+112(SB)/4, $0x80808080
-DATA int8Constants<>+116(SB)/4, $0x80808080
-DATA int8Constants<>+120(SB)/4, $0x80808080
-DATA int8Constants<>+124(SB)/4, $0x80808080
-GLOBL int8Constants<>(SB), RODATA|NOPTR, $128
+DATA int8Constants<>+64(SB)/4, $0x7fffffff
+DATA int8Constants<>+68(SB)/4, $0x7fffffff
+DATA int8Constants<>+72(SB)/4, $0x7fffffff
+DATA int8Constants<>+76(SB)/4, $0x7fffffff
+DATA int8Constants<>+80(SB)/4, $0x7fffffff
+DATA int8Constants<>+84(SB)/4, $0x7fffffff
+DATA int8Constants<>+88(SB)/4, $0x7fffffff
+DATA int8Constants<>+92(SB)/4, $0x7fffffff
+DATA int8Constants<>+96(SB)/4, $0x7fffffff
+DATA int8Constants<>+100(SB)/4, $0x7fffffff
+DATA int8Constants<>+104(SB)/4, $0x7fffffff
+DATA int8Constants<>+108(SB)/4, $0x7fffffff
+DATA int8Constants<>+112(SB)/4, $0x7fffffff
+DATA int8Constants<>+116(SB)/4, $0x7fffffff
+DATA int8Constants<>+120(SB)/4, $0x7fffffff
+DATA int8Constants<>+124(SB)/4, $0x7fffffff
+DATA int8Constants<>+128(SB)/4, $0x42fe0000
+DATA int8Constants<>+132(SB)/4, $0x42fe0000
+DATA int8Constants<>+136(SB)/4, $0x42fe0000
+DATA int8Constants<>+140(SB)/4, $0x42fe0000
+DATA int8Constants<>+144(SB)/4, $0x42fe0000
+DATA int8Constants<>+148(SB)/4, $0x42fe0000
+DATA int8Constants<>+152(SB)/4, $0x42fe0000
+DATA int8Constants<>+156(SB)/4, $0x42fe0000
+DATA int8Constants<>+160(SB)/4, $0x42fe0000
+DATA int8Constants<>+164(SB)/4, $0x42fe0000
+DATA int8Constants<>+168(SB)/4, $0x42fe0000
+DATA int8Constants<>+172(SB)/4, $0x42fe0000
+DATA int8Constants<>+176(SB)/4, $0x42fe0000
+DATA int8Constants<>+180(SB)/4, $0x42fe0000
+DATA int8Constants<>+184(SB)/4, $0x42fe0000
+DATA int8Constants<>+188(SB)/4, $0x42fe0000
+DATA int8Constants<>+192(SB)/4, $0x0d800000
+DATA int8Constants<>+196(SB)/4, $0x0d800000
+DATA int8Constants<>+200(SB)/4, $0x0d800000
+DATA int8Constants<>+204(SB)/4, $0x0d800000
+DATA int8Constants<>+208(SB)/4, $0x0d800000
+DATA int8Constants<>+212(SB)/4, $0x0d800000
+DATA int8Constants<>+216(SB)/4, $0x0d800000
+DATA int8Constants<>+220(SB)/4, $0x0d800000
+DATA int8Constants<>+224(SB)/4, $0x0d800000
+DATA int8Constants<>+228(SB)/4, $0x0d800000
+DATA int8Constants<>+232(SB)/4, $0x0d800000
+DATA int8Constants<>+236(SB)/4, $0x0d800000
+DATA int8Constants<>+240(SB)/4, $0x0d800000
+DATA int8Constants<>+244(SB)/4, $0x0d800000
+DATA int8Constants<>+248(SB)/4, $0x0d800000
+DATA int8Constants<>+252(SB)/4, $0x0d800000
+DATA int8Constants<>+256(SB)/4, $0x00000080
+DATA int8Constants<>+260(SB)/4, $0x00000080
+DATA int8Constants<>+264(SB)/4, $0x00000080
+DATA int8Constants<>+268(SB)/4, $0x00000080
+DATA int8Constants<>+272(SB)/4, $0x00000080
+DATA int8Constants<>+276(SB)/4, $0x00000080
+DATA int8Constants<>+280(SB)/4, $0x00000080
+DATA int8Constants<>+284(SB)/4, $0x00000080
+DATA int8Constants<>+288(SB)/4, $0x00000080
+DATA int8Constants<>+292(SB)/4, $0x00000080
+DATA int8Constants<>+296(SB)/4, $0x00000080
+DATA int8Constants<>+300(SB)/4, $0x00000080
+DATA int8Constants<>+304(SB)/4, $0x00000080
+DATA int8Constants<>+308(SB)/4, $0x00000080
+DATA int8Constants<>+312(SB)/4, $0x00000080
+DATA int8Constants<>+316(SB)/4, $0x00000080
+DATA int8Constants<>+320(SB)/4, $0x80808080
+DATA int8Constants<>+324(SB)/4, $0x80808080
+DATA int8Constants<>+328(SB)/4, $0x80808080
+DATA int8Constants<>+332(SB)/4, $0x80808080
+DATA int8Constants<>+336(SB)/4, $0x80808080
+DATA int8Constants<>+340(SB)/4, $0x80808080
+DATA int8Constants<>+344(SB)/4, $0x80808080
+DATA int8Constants<>+348(SB)/4, $0x80808080
+DATA int8Constants<>+352(SB)/4, $0x80808080
+DATA int8Constants<>+356(SB)/4, $0x80808080
+DATA int8Constants<>+360(SB)/4, $0x80808080
+DATA int8Constants<>+364(SB)/4, $0x80808080
+DATA int8Constants<>+368(SB)/4, $0x80808080
+DATA int8Constants<>+372(SB)/4, $0x80808080
+DATA int8Constants<>+376(SB)/4, $0x80808080
+DATA int8Constants<>+380(SB)/4, $0x80808080
+GLOBL int8Constants<>(SB), RODATA|NOPTR, $384

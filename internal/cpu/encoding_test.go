@@ -155,7 +155,8 @@ func disassembled(out string) []string {
 // instruction leaves operands to vector instructions, and takes the size and other spellings off the names of others.
 func instruction(name, operands string) string {
 	name = strings.ToLower(name)
-	for spelled, as := range map[string]string{"vcmpps $0x3,": "vcmpunordps ", "vpcmpd $0x1,": "vpcmpltd ", "vpcmpd $0x5,": "vpcmpnltd "} {
+	for spelled, as := range map[string]string{"vcmpps $0x3,": "vcmpunordps ", "vcmpss $0x5,": "vcmpnltss ",
+		"vpcmpd $0x1,": "vpcmpltd ", "vpcmpd $0x5,": "vpcmpnltd "} {
 		if rest, ok := strings.CutPrefix(name+" "+operands, spelled); ok {
 			return as + rest
 		}

@@ -16,6 +16,7 @@ type int8Set struct {
 	perWord         int
 	tile            func(tiles, k int, a, b *uint32, start *int32, sx, sw, c *float32, ldc int, add *float32, ldadd int)
 	round           func(dst *uint8, x *float32, inverse float32, n8 int)
+	roundBlock      func(dst *uint8, x, scale *float32)  // of ops.Int8Block elements
 	start           func(k int, b *uint32, start *int32) // what sums over a panel of B begin with; nil: zeros
 }
 
@@ -52,7 +53,8 @@ type workspaceInt8 struct {
 		from [8]float32
 		to   [16]uint8
 	}
-	largest uint32 // of a row
+	largest uint32  // of a row
+	scale   float32 // of a block
 }
 
 // wordsOf is how many words a row of k elements takes, each block's filled up to four.
@@ -141,6 +143,10 @@ func (g *gemmInt8) narrowRow(w *workspaceInt8, i int) []uint8 {
 
 // roundRow does as ops.RoundInt8, into the form that words have on the left.
 func (s *int8Set) roundRow(w *workspaceInt8, dst []uint8, x []float32) float32 {
+	if len(x) == ops.Int8Block {
+		s.roundBlock(&dst[0], &x[0], &w.scale)
+		return w.scale
+	}
 	n := len(x) / 8 * 8
 	w.largest = 0
 	if n > 0 {

@@ -53,9 +53,10 @@ var avx512Pairs = func() *instructionSet {
 	return &s
 }()
 
-var avx2Int8 = &int8Set{instructionSet: avx2Set, perWord: 2, tile: gemm6x16Int8, round: vecInt8AsWords}
+var avx2Int8 = &int8Set{instructionSet: avx2Set, perWord: 2, tile: gemm6x16Int8, round: vecInt8AsWords, roundBlock: int8BlockAsWords}
 
-var avx512Int8 = &int8Set{instructionSet: avx512Set, perWord: 4, tile: gemm12x32Int8, round: vecInt8AsBytes, start: int8Start32}
+var avx512Int8 = &int8Set{instructionSet: avx512Set, perWord: 4, tile: gemm12x32Int8, round: vecInt8AsBytes,
+	roundBlock: int8BlockAsBytes, start: int8Start32}
 
 func listF32(rows []unsafe.Pointer) **float32 { return (**float32)(unsafe.Pointer(&rows[0])) }
 func listBF16(rows []unsafe.Pointer) **uint16 { return (**uint16)(unsafe.Pointer(&rows[0])) }

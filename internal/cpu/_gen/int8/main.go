@@ -24,6 +24,7 @@ func main() {
 	c := vector.NewConstants(set, "int8Constants")
 	microKernel()
 	quantize(c)
+	quantizeBlock(c)
 	if bytes {
 		start(c)
 		vector.Peak(set, "peakInt8x64", "VPDPBUSD", func(x, y, sum reg.VecVirtual) { VPDPBUSD(x, y, sum) })
@@ -147,6 +148,81 @@ func quantize(c *vector.Constants) {
 		}
 		ADDQ(Imm(32), x)
 	})
+	VZEROUPPER()
+	RET()
+}
+
+// quantizeBlock does what a block of K takes in one call: the largest magnitude, the scale, and the rounding.
+func quantizeBlock(c *vector.Constants) {
+	const elements = 128
+	name, what, width := "int8BlockAsWords", "int16", 2
+	if bytes {
+		name, what, width = "int8BlockAsBytes", "bytes, 128 added", 1
+	}
+	TEXT(name, NOSPLIT, "func(dst *uint8, x, scale *float32)")
+	Pragma("noescape")
+	Doc(fmt.Sprintf("%s rounds a block of %d elements as ops.RoundInt8 does, as %s.", name, elements, what))
+	dst := Load(Param("dst"), GP64())
+	x := Load(Param("x"), GP64())
+	lanes := set.Lanes
+	part := func(j int) Mem { return Mem{Base: x, Disp: 4 * lanes * j} }
+	and, most := func(a Op, b, to reg.VecVirtual) { VPAND(a, b, to) }, func(a, b, to reg.VecVirtual) { VPMAXSD(a, b, to) }
+	if bytes {
+		and = func(a Op, b, to reg.VecVirtual) { VPANDD(a, b, to) }
+	}
+	magnitudes, top := set.New(), [2]reg.VecVirtual{set.New(), set.New()}
+	VMOVUPS(c.Bits(1<<31-1), magnitudes)
+	for j := range elements / lanes {
+		if j < 2 {
+			and(part(j), magnitudes, top[j])
+			continue
+		}
+		v := set.New()
+		and(part(j), magnitudes, v)
+		most(v, top[j%2], top[j%2])
+	}
+	most(top[1], top[0], top[0])
+	m := XMM()
+	if bytes {
+		upper := YMM()
+		VEXTRACTI32X8(Imm(1), top[0], upper)
+		VPMAXSD(upper, top[0].AsY(), upper)
+		VEXTRACTI128(Imm(1), upper, m)
+		VPMAXSD(upper.AsX(), m, m)
+	} else {
+		VEXTRACTI128(Imm(1), top[0], m)
+		VPMAXSD(top[0].AsX(), m, m)
+	}
+	other := XMM()
+	for _, shift := range []uint64{8, 4} {
+		VPSRLDQ(Imm(shift), m, other)
+		VPMAXSD(other, m, m)
+	}
+	most127, scale, one, lost, inverse := XMM(), XMM(), XMM(), XMM(), set.New()
+	VMOVSS(c.F32(127), most127)
+	VDIVSS(most127, m, scale)
+	VDIVSS(m, most127, one)
+	VCMPSS(Imm(5), c.F32(0x1p-100), m, lost) // not less
+	VANDPS(lost, scale, scale)
+	VANDPS(lost, one, one)
+	VSUBSS(m, m, lost) // NaN where m is infinite, else 0
+	VADDSS(lost, scale, scale)
+	VMOVSS(scale, Mem{Base: Load(Param("scale"), GP64())})
+	VBROADCASTSS(one, inverse)
+	for j := range elements / lanes {
+		v, upper := set.New(), XMM()
+		VMULPS(part(j), inverse, v)
+		VCVTPS2DQ(v, v)
+		to := Mem{Base: dst, Disp: width * lanes * j}
+		if bytes {
+			VPADDD(c.Bits(128), v, v)
+			VPMOVDB(v, to)
+			continue
+		}
+		VEXTRACTI128(Imm(1), v, upper)
+		VPACKSSDW(upper, v.AsX(), upper)
+		VMOVDQU(upper, to)
+	}
 	VZEROUPPER()
 	RET()
 }
