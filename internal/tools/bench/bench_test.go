@@ -141,9 +141,9 @@ func TestNothingIsLeftOut(t *testing.T) {
 		}
 	}
 	tables := r.tables()
-	for _, want := range []string{"not installed: another PyTorch", "| ik_llama.cpp | 0.5b/score/512/f32, 0.5b/score/512/bf16, 0.5b/score/512/int8 | not installed |",
-		"exit status 1: broken", "does not train", "needs about 25 GB of memory, the machine has 23.0", "no int8 that starts from the same weights",
-		"above the limit of 250"} {
+	for _, want := range []string{"not installed: another PyTorch", "exit status 1: broken", "does not train",
+		"| ik_llama.cpp | 0.5b/score/512/f32, 0.5b/score/512/bf16, 0.5b/score/512/int8 | not installed |",
+		"needs about 25 GB of memory, the machine has 23.0", "no int8 that starts from the same weights", "above the limit of 250"} {
 		require.Contains(t, tables, want)
 	}
 	b.budget = -1
@@ -200,8 +200,8 @@ func TestExpectedTimesComeFromMeasuredOnes(t *testing.T) {
 
 func TestProcessorIsRead(t *testing.T) {
 	var m Machine
-	m.readProcessor("processor\t: 0\nmodel name\t: EPYC\ncpu family\t: 26\nmodel\t\t: 2\nstepping\t: 1\nflags\t\t: fpu avx2 avx512_bf16 sse\n\n" +
-		"processor\t: 1\nmodel name\t: other\n")
+	m.readProcessor("processor\t: 0\nmodel name\t: EPYC\ncpu family\t: 26\nmodel\t\t: 2\nstepping\t: 1\n" +
+		"flags\t\t: fpu avx2 avx512_bf16 sse\n\nprocessor\t: 1\nmodel name\t: other\n")
 	require.Equal(t, Machine{CPU: "EPYC", Family: "family 26, model 2, stepping 1", Flags: []string{"avx2", "avx512_bf16"}}, m)
 	other := m
 	other.Kernel = "Linux 9"

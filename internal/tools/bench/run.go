@@ -21,7 +21,7 @@ type Run struct {
 	Peak     float64           `json:"peak_gflops,omitempty"` // of the machine, as prm bench measured it in this process
 	RSS      float64           `json:"rss_mb"`                // at most
 	Wall     float64           `json:"wall_s"`                // of the whole process
-	Others   float64           `json:"others"`                // CPU seconds of other programs, and of the hypervisor's, for each second of Wall
+	Others   float64           `json:"others"`                // CPU seconds of other programs, and stolen ones, for each second of Wall
 	Dropped  bool              `json:"dropped,omitempty"`     // others had more than the limit
 	Versions map[string]string `json:"-"`
 }

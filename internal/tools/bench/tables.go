@@ -86,8 +86,8 @@ func columns(mode string) string {
 	if mode != "score" {
 		checks, rule = "loss | gradient norm |\n", "---|---|\n"
 	}
-	return "| tokens | dtype | program | tokens/s (lowest, highest) | goprm beside it | of the peak | peak memory, MB | runs (dropped) | " + checks +
-		"|---|---|---|---|---|---|---|---|" + strings.TrimSuffix(rule, "\n")
+	return "| tokens | dtype | program | tokens/s (lowest, highest) | goprm beside it | of the peak | peak memory, MB | runs (dropped) | " +
+		checks + "|---|---|---|---|---|---|---|---|" + strings.TrimSuffix(rule, "\n")
 }
 
 // write prints a line for each program that has numbers.
