@@ -35,9 +35,10 @@ ik_llama_cpp() {
   build "$work/ik_llama.cpp"
 }
 
+# GGML_IQK_FA_ALL_QUANTS is of ik_llama.cpp: keys and values of many types, which take most of the time to compile.
 build() {
   cmake -S "$1" -B "$1/build" -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF \
-    -DLLAMA_BUILD_SERVER=OFF -DBUILD_SHARED_LIBS=OFF >/dev/null && cmake --build "$1/build" --target llama-bench -j "$(nproc)" >/dev/null
+    -DLLAMA_BUILD_SERVER=OFF -DGGML_IQK_FA_ALL_QUANTS=OFF -DBUILD_SHARED_LIBS=OFF >/dev/null && cmake --build "$1/build" --target llama-bench -j "$(nproc)" >/dev/null
 }
 
 # ready NAME: the program is there and starts.
