@@ -170,7 +170,7 @@ pages: ## every page in a browser, with axe-core; screenshots in runs/pages (nee
 label-real: ## label with a llama.cpp server and a small model (needs Python and a C++ compiler; builds the server)
 	scripts/label_real.sh runs/label-real
 
-bench: ## time scoring and a LoRA step at the 0.5B shape against PyTorch, in turn (needs Python and ../shared; nothing else running)
+bench: ## time prm beside PyTorch, OpenVINO, llama.cpp and others, in turn, into docs/benchmarks.md; ROWS, ROUNDS, LIMIT, BUDGET (1h; the next call goes on)
 	scripts/bench.sh
 
 bench-go: build ## time per op of scoring and of a LoRA step beside the machine's measured peak (nothing else running)

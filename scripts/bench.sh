@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Speed against PyTorch at the shape of Qwen2.5-0.5B, f32, two threads: goprm and PyTorch in turn, with nothing else
-# running. Prints each run's JSON line; compare tokens_per_s.
+# Times prm and other programs on the same work, in turn, and writes the tables of docs/benchmarks.md; internal/tools/bench says more.
+# ROWS: cases as a regular expression of SHAPE/MODE/TOKENS/DTYPE; ROUNDS; LIMIT: seconds of a process; BUDGET: after which no case begins.
+# RIVALS: what to install; empty: nothing. Further flags go to the program, such as -list, and
+# -smoke, which only sees that every program starts.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-shared=${GOPRM_SHARED:-../shared}
 work=${GOPRM_BENCH:-runs/bench}
-rounds=${ROUNDS:-2}
-. scripts/goldens/venv.sh
-mkdir -p "$work"
-[ -f "$work/0.5b/model.safetensors" ] || go run ./internal/tools/randommodel --shape 0.5b --out "$work/0.5b"
-go build -o "$work/prm" ./cmd/prm
-for mode in score lora; do
-  tokens=2048
-  for _ in $(seq "$rounds"); do
-    printf 'goprm   '; "$work/prm" --threads 2 bench "$work/0.5b" --mode $mode --tokens $tokens --dtype f32 --json | tr -d '\n'; echo
-    printf 'pytorch '; "$venv/bin/python" "$shared/bench/bench_torch.py" --shape 0.5b --mode $mode --tokens $tokens --dtype f32 --threads 2
-  done
+unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE # settings for old builds of NumPy would slow a current one
+mkdir -p "$work/models"
+[ -z "${RIVALS-all}" ] || scripts/bench/setup.sh
+shapes="0.5b 1.5b"
+[[ " $* " != *" -smoke "* ]] || shapes=tiny
+for shape in $shapes; do
+  [ -f "$work/models/$shape/model.safetensors" ] || go run ./internal/tools/randommodel --shape "$shape" --dtype BF16 --out "$work/models/$shape"
 done
+go build -o "$work/prm" ./cmd/prm
+go build -o "$work/bench" ./internal/tools/bench
+exec "$work/bench" -programs "$work" -rows "${ROWS:-}" -rounds "${ROUNDS:-3}" -limit "${LIMIT:-120}" -budget "${BUDGET:-1h}" -publish "${PUBLISH-docs/benchmarks.md}" "$@"

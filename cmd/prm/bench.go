@@ -7,7 +7,7 @@ import (
 type benchCommand struct {
 	Model     string `arg:"" optional:"" help:"Model folder; without one, random weights of --shape in memory."`
 	Shape     string `default:"0.5b" enum:"${shapes}" help:"Shape of random weights: ${shapes}."`
-	Mode      string `default:"score" enum:"score,lora,full" help:"What a step is: score, or a training step of lora or full."`
+	Mode      string `default:"score" enum:"score,head,lora,full" help:"What a step is: score, or a training step of head, lora or full."`
 	DType     string `name:"dtype" default:"auto" help:"Arithmetic: auto, f32, f64, bf16 on a CPU with AVX512_BF16, or int8 for scoring."`
 	Backend   string `default:"auto" help:"Which kernels: auto, portable, avx2, avx512 or avx512bf16."`
 	Tokens    int    `default:"1024" help:"Tokens of the text that a step reads."`

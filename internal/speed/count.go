@@ -111,3 +111,35 @@ func label(c engine.Call) string {
 	}
 	return c.Op
 }
+
+// Nominal is how many GFLOP a step of the options' shape takes by definition.
+func (o Options) Nominal() (float64, error) {
+	if err := o.Validate(); err != nil {
+		return 0, err
+	}
+	config, err := parseShape(o.Shape)
+	if err != nil {
+		return 0, err
+	}
+	return modes[o.Mode].nominal(config, o.lora(), o.Tokens) / 1e9, nil
+}
+
+// Size is what a shape's memory comes from.
+type Size struct{ Parameters, Layers, Hidden, Intermediate int }
+
+// SizeOf is the size of one of [Shapes], its embedding included.
+func SizeOf(shape string) (Size, error) {
+	config, err := parseShape(shape)
+	if err != nil {
+		return Size{}, err
+	}
+	s := Size{Layers: config.NumHiddenLayers, Hidden: config.HiddenSize, Intermediate: config.IntermediateSize}
+	for _, t := range config.TrunkTensors() {
+		n := 1
+		for _, d := range t.Shape {
+			n *= d
+		}
+		s.Parameters += n
+	}
+	return s, nil
+}

@@ -15,7 +15,7 @@ import (
 type Options struct {
 	Model     string // folder; "": random weights in memory, of Shape
 	Shape     string // one of [Shapes]
-	Mode      string // score, lora or full
+	Mode      string // score, head, lora or full
 	DType     string // of the arithmetic: auto, f32, f64, bf16, or int8 for mode score
 	Kernels   string // of the CPU: auto, portable, avx2, avx512, avx512bf16
 	Threads   int    // 0: as many as Go uses
@@ -39,7 +39,7 @@ func (o Options) Validate() error {
 	case o.Model == "" && shapes[o.Shape] == nil:
 		return fmt.Errorf("shape: %q is none of %s", o.Shape, strings.Join(Shapes(), ", "))
 	case modes[o.Mode] == nil:
-		return fmt.Errorf("mode: %q is none of score, lora, full", o.Mode)
+		return fmt.Errorf("mode: %q is none of score, head, lora, full", o.Mode)
 	case !slices.Contains([]string{"", "auto", "f32", "f64", "bf16", engine.Int8}, o.DType):
 		return fmt.Errorf("dtype: %q is none of auto, f32, f64, bf16, int8", o.DType)
 	case o.DType == engine.Int8 && o.Mode != "score":
@@ -66,6 +66,7 @@ type mode struct {
 
 var modes = map[string]*mode{
 	"score": {nnet.TrainNothing, 1, 1, 0},
+	"head":  {nnet.TrainHead, 1, 1, 0}, // hidden states are computed in each step, not cached
 	"lora":  {nnet.TrainLoRA, 2, 3.5, 3},
 	"full":  {nnet.TrainFull, 3, 3.5, 3},
 }

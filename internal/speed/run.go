@@ -34,8 +34,17 @@ type Report struct {
 	NominalShare   float64   `json:"nominal_share_of_peak"` // above 1 where much is left out
 	Had            float64   `json:"processor_share"`       // of the threads' time that this process computed; 0: not known
 	PeakRSS        int       `json:"peak_rss_mb"`
+	First          First     `json:"first"`
 	Ops            []Op      `json:"ops"`             // longest first
 	Outside        float64   `json:"outside_seconds"` // of a step, between launches
+}
+
+// First is what the first step of a run computed, whether timed or not. Weights of a folder, the tokens, the head and the adapters are
+// the same in every run, so another implementation can be held to it.
+type First struct {
+	Score    float64 `json:"score"`     // mean over the read-outs; 0 in training
+	Loss     float64 `json:"loss"`      // 0 without training
+	GradNorm float64 `json:"grad_norm"` // global L2 before clipping; 0 without training
 }
 
 // Op is one kind of launch, of a step.
@@ -93,31 +102,24 @@ func (o Options) time(ctx context.Context, r *Report, p *profiled, config *hfmod
 			return err
 		}
 	}
-	train := modes[o.Mode].train
-	net, err := nnet.New(nnet.Spec{Config: config, DType: dtype, Int8: o.DType == engine.Int8, Train: train, Recompute: o.Recompute,
-		Loss: loss.MSE, LoRA: o.lora(),
-		Head: nnet.HeadSpec{Kind: nnet.Scalar, Activation: "sigmoid", Final: "shared"}}, p, source)
+	spec := nnet.Spec{Config: config, DType: dtype, Int8: o.DType == engine.Int8, Train: modes[o.Mode].train, Recompute: o.Recompute,
+		Loss: loss.MSE, LoRA: o.lora(), Head: nnet.HeadSpec{Kind: nnet.Scalar, Activation: "sigmoid", Final: "shared"}}
+	step, closeNets, err := o.step(ctx, spec, p, source)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = net.Close() }() // it only frees memory
-	if err := net.InitAdapters(1); err != nil {
-		return err
-	}
-	micro := nnet.MicroBatch{Batch: o.batch(config.VocabSize)}
-	rule := nnet.AdamW{LR: 1e-5, HeadLR: 1e-5, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.01, Clip: 1}
+	defer closeNets()
 	for i := range o.Warmup + o.Steps {
 		if i == o.Warmup {
 			clear(p.ops)
 		}
 		began, processor := time.Now(), processorSeconds()
-		if train == nnet.TrainNothing {
-			_, err = net.Score(ctx, micro)
-		} else {
-			_, err = net.TrainStep(ctx, []nnet.MicroBatch{micro}, rule)
-		}
+		computed, err := step()
 		if err != nil {
 			return err
+		}
+		if i == 0 {
+			r.First = computed
 		}
 		if i >= o.Warmup {
 			took := time.Since(began).Seconds()

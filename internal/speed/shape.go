@@ -35,6 +35,14 @@ func ShapeConfig(name string) map[string]any {
 	return shapes[name]()
 }
 
+func parseShape(name string) (*hfmodel.Config, error) {
+	text, err := json.Marshal(ShapeConfig(name))
+	if err != nil {
+		return nil, err
+	}
+	return hfmodel.ParseConfig(text)
+}
+
 func qwen3(config map[string]any) map[string]any {
 	config["architectures"], config["model_type"], config["head_dim"] = []string{"Qwen3ForCausalLM"}, "qwen3", 32
 	return config
@@ -103,11 +111,7 @@ func fill[T float32 | float64](x []T, v T) {
 // weights opens the model that the options name.
 func (o Options) weights() (*hfmodel.Config, nnet.Source, func() error, error) {
 	if o.Model == "" {
-		text, err := json.Marshal(ShapeConfig(o.Shape))
-		if err != nil {
-			return nil, nil, nil, err
-		}
-		config, err := hfmodel.ParseConfig(text)
+		config, err := parseShape(o.Shape)
 		return config, &randomWeights{state: 1}, func() error { return nil }, err
 	}
 	config, err := hfmodel.ReadConfig(o.Model)

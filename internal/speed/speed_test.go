@@ -74,6 +74,50 @@ func TestNominalOfTraining(t *testing.T) {
 	}
 }
 
+// The first step is the same work in every mode, so its loss is too; the more is trained, the more gradients there are. What scripts/bench
+// computes of the same folder in PyTorch stands beside it in docs/benchmarks.md.
+func TestFirstStep(t *testing.T) {
+	o := Defaults()
+	o.Shape, o.Tokens, o.Steps, o.Warmup, o.DType = "tiny", 100, 1, 1, "f32"
+	of := map[string]First{}
+	for _, mode := range []string{"score", "head", "lora", "full"} {
+		o.Mode = mode
+		r, err := Run(context.Background(), o)
+		require.NoError(t, err)
+		of[mode] = r.First
+	}
+	require.Greater(t, math.Abs(of["score"].Score-0.5), 1e-4, "the head is not 0")
+	require.InDelta(t, of["head"].Loss, of["lora"].Loss, 1e-6)
+	require.InDelta(t, of["head"].Loss, of["full"].Loss, 1e-6)
+	require.Greater(t, of["lora"].GradNorm, of["head"].GradNorm)
+	require.Greater(t, of["full"].GradNorm, of["lora"].GradNorm)
+}
+
+// A step of the head computes what a score does, and a few products of the head.
+func TestHeadStep(t *testing.T) {
+	o := Defaults()
+	o.Shape, o.Mode, o.Tokens, o.ReadEvery, o.Steps, o.Warmup = "tiny", "head", 200, 50, 1, 0
+	r, err := Run(context.Background(), o)
+	require.NoError(t, err)
+	nominal, err := o.Nominal()
+	require.NoError(t, err)
+	require.InDelta(t, nominal, r.Nominal, 1e-12)
+	o.Mode = "score"
+	score, err := Run(context.Background(), o)
+	require.NoError(t, err)
+	require.InDelta(t, score.Nominal, r.Nominal, 1e-12)
+	require.InDelta(t, score.Executed, r.Executed, 5*2*4*64/1e9, "products of the head at four read-outs")
+}
+
+// Parameters as Qwen2.5's model cards have them, in billions: 0.49 and 1.54.
+func TestSizes(t *testing.T) {
+	for shape, want := range map[string]float64{"0.5b": 0.494, "1.5b": 1.544} {
+		size, err := SizeOf(shape)
+		require.NoError(t, err)
+		require.InDelta(t, want, float64(size.Parameters)/1e9, 0.001)
+	}
+}
+
 // Pairs of queries and keys against each of them asked by itself.
 func TestPairs(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
