@@ -105,6 +105,31 @@ func attentionIn16(t testing.TB, b *backend, seed uint64, attr ops.Attention, le
 	return c, widened(c, tokens*h+tokens*attr.Heads)
 }
 
+// The backward pass reads a cache, which is widened only where segments have keys, and log-sum-exps, which are f32.
+func TestNarrowAttentionBackwardIsWideRounded(t *testing.T) {
+	for _, kernels := range []string{"portable", "avx512bf16"} {
+		t.Run(kernels, func(t *testing.T) {
+			need(t, kernels)
+			b := backendWith(t, kernels, 2)
+			attr := ops.Attention{Heads: 4, KVHeads: 2, HeadDim: 24}
+			c, _ := attentionIn16(t, b, 2, attr, []int{30, 70, 5, 90}, false)
+			launchAll(t, b, c)
+			out, lse := packedBF16(c.Out, c.In[0].Size())
+			packed := make([]float32, len(out)+len(lse))
+			widenPortably(packed, out)
+			copy(packed[len(out):], lse)
+			dout := roundedTensor(normal(rand.New(rand.NewPCG(3, 9)), len(out)), c.In[0].Shape()...)
+			c.Op, c.In = "attention_backward", append(append([]*engine.Tensor{}, c.In...), c.Out, dout)
+			size := c.In[0].Size() + 2*c.In[1].Size()
+			c.Out = engine.FromDType(engine.BFloat16, size)
+			exact := widened(c, size)
+			exact.In[len(exact.In)-2] = engine.FromSlice(packed, len(packed))
+			launchAll(t, b, c, exact)
+			requireRounded(t, "gradients", exact.Out, c.Out, 0, size)
+		})
+	}
+}
+
 // Attention's products in bf16 stay near those in f32: probabilities are off by 2⁻⁹ at most, and so are their sums of values about 1.
 func TestAttentionInBF16IsNearF32(t *testing.T) {
 	b := backendWith(t, "portable", 2)
