@@ -58,7 +58,7 @@ func TestPlan(t *testing.T) {
 	big := plan(t, "7B", "full", 4096, 80)
 	require.False(t, big.Fits)
 	require.Equal(t, "optim.offload: true with one micro-batch a step (fewer batch.trajectories) fits, "+
-		"with 66.6 GiB and 52.7 GiB on the host", big.Advice)
+		"with 66.7 GiB and 52.7 GiB on the host", big.Advice)
 	require.Contains(t, plan(t, "7B", "full", 4096, 48).Advice, "lora or head")
 
 	dir := filepath.Join(t.TempDir(), "model")
