@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Plants each bug of scripts/mutations_cuda.txt in a copy of the kernels, builds the emulated GPU of them and runs the named
 # part of its suite, which must fail with the bug and pass without it (a bug that does not apply or does not compile is an
-# error of this list, as is a test that takes over two minutes): on a device of 2 multiprocessors, whose blocks take many
+# error of this list, as is a test that takes too long): on a device of 2 multiprocessors, whose blocks take many
 # tiles, and of 132, where small products give each block one.
-# mutate_cuda.sh [NAME]: only bugs whose name matches. COUNTS: other numbers of multiprocessors. JOBS: bugs at a time.
+# mutate_cuda.sh [NAME]: only bugs whose name matches. COUNTS: other numbers of multiprocessors. JOBS: bugs at a time (the cores).
+# LIMIT: of each test (2m).
 # TRIAL=1: only what the trial of Hopper's kernels sees, which may be less; tells it for each bug, and fails for none.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,7 +16,7 @@ counts=${COUNTS:-2 132} jobs=${JOBS:-$(nproc)}
 
 # passes TEST COUNT LOG [KERNELS]: whether the test passes on a device of so many multiprocessors.
 passes() {
-  (cd cuda && GOPRM_EMU_SMS=$2 GOPRM_EMU_KERNELS=${4:-} exec "$work/cuda.test" -test.failfast -test.timeout 2m -test.run "$1" >"$3" 2>&1)
+  (cd cuda && GOPRM_EMU_SMS=$2 GOPRM_EMU_KERNELS=${4:-} exec "$work/cuda.test" -test.failfast -test.timeout "${LIMIT:-2m}" -test.run "$1" >"$3" 2>&1)
 }
 
 # pristine TEST: notes a test that fails without a bug, or that there is none of the name.
