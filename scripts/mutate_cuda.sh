@@ -8,7 +8,7 @@
 # TRIAL=1: only what the trial of Hopper's kernels sees, which may be less; tells it for each bug, and fails for none.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
+work=$(mktemp -d); trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$work"' EXIT
 go test -c -o "$work/cuda.test" ./cuda
 go run ./cuda/internal/tools/emulator >"$work/library" # and objects of what no bug touches
 counts=${COUNTS:-2 132} jobs=${JOBS:-$(nproc)}
