@@ -29,11 +29,25 @@ type Options struct {
 	Int8     bool     // it has Int8Ops
 	Only     []string // these ops alone, in bf16 alone, with sizes that tensor-core kernels like among them
 	Elements int      // leave out what a slow device takes long for: cases with more numbers than this, and gradients; 0: nothing
+	Rows     int      // at most so many rows of a call are computed alone as well, spread over all of them; 0: every row
 	// OtherKernels, if set, says that in bf16 other kernels take over where inputs lie misaligned and where ops stand alone, whose
 	// sums may be rounded otherwise: the results need not have the same bits then, but be as near to the reference. It is told what
 	// was compared, and how many of its numbers differ.
 	OtherKernels func(what string, numbers, differing int)
 	Error        func(share float64) // is told how large the largest error of a result is, as a share of what is allowed; nil: nothing is
+}
+
+// alone are the rows, of so many, that are computed alone too: the first, the last and some between.
+func (opt Options) alone(rows int) []int {
+	few := rows
+	if opt.Rows > 0 {
+		few = min(few, opt.Rows)
+	}
+	list := make([]int, few)
+	for i := range list {
+		list[i] = i * (rows - 1) / max(1, few-1)
+	}
+	return list
 }
 
 // Run checks the backends that open returns; open closes none of them and workers is engine.Options.Workers. Short tests
@@ -59,7 +73,7 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 			}
 			narrow := dtype == engine.BFloat16
 			covered, lost, updates := map[string]bool{}, map[string]bool{}, map[string]bool{}
-			all := cases()
+			all, known := cases(), opt.ops(dtype)
 			if opt.Only != nil {
 				all = slices.Concat(alignedProducts(), tensorCoreAttention(opt.Elements == 0))
 			}
@@ -69,7 +83,7 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 				if opt.Only != nil && !slices.Contains(opt.Only, exact.op) {
 					continue
 				}
-				if !slices.Contains(opt.ops(dtype), exact.op) {
+				if !slices.Contains(known, exact.op) {
 					continue
 				}
 				covered[exact.op] = true
@@ -114,7 +128,7 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 						lost[exact.op] = true
 						requireSameBits(t, "after a fault", got, two.run(t, exact, placement{}))
 					}
-					for r := range exact.separable {
+					for _, r := range opt.alone(exact.separable) {
 						alone, from, to := exact.row(r)
 						requireSameBits(t, fmt.Sprintf("row %d alone", r), got[from:to], one.run(t, alone, placement{}))
 					}
@@ -138,10 +152,10 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 			}
 			if opt.Elements == 0 {
 				trained := slices.Collect(maps.Keys(updates)) // the optimizer's, whose state is never mapped
-				require.Subset(t, append(trained, slices.Collect(maps.Keys(lost))...), opt.ops(dtype), "the ops that met a lost file")
+				require.Subset(t, append(trained, slices.Collect(maps.Keys(lost))...), known, "the ops that met a lost file")
 			}
 			t.Run("special numbers", func(t *testing.T) { specialNumbers(t, two, dtype) })
-			require.ElementsMatch(t, opt.ops(dtype), slices.Collect(maps.Keys(covered)), "the ops that have cases")
+			require.ElementsMatch(t, known, slices.Collect(maps.Keys(covered)), "the ops that have cases")
 			if dtype == engine.F32 {
 				t.Run("adamw/dithering", func(t *testing.T) { dithering(t, one) })
 			}

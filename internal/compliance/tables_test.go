@@ -23,3 +23,11 @@ func TestGradientsAreKnownByTheirNames(t *testing.T) {
 		require.Equal(t, want, isGradient.MatchString(op), op)
 	}
 }
+
+func TestRowsThatAreComputedAlone(t *testing.T) {
+	require.Equal(t, []int{0, 1, 2}, Options{}.alone(3))
+	require.Equal(t, []int{0, 1, 2}, Options{Rows: 8}.alone(3))
+	require.Equal(t, []int{0, 43, 86, 129}, Options{Rows: 4}.alone(130))
+	require.Equal(t, []int{0}, Options{Rows: 1}.alone(130))
+	require.Empty(t, Options{Rows: 8}.alone(0))
+}
