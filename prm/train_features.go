@@ -23,7 +23,7 @@ import (
 )
 
 // featureFormat changes whenever the same key would stand for other numbers.
-const featureFormat = 2
+const featureFormat = 3
 
 // features are the trunk's hidden states at every read-out of some examples, in the dtype of parameters, mapped from the cache. A trunk
 // that does not learn gives the same ones in every epoch.

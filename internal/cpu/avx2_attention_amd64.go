@@ -4,14 +4,16 @@
 
 package cpu
 
-// scoresStrip6 computes c[i*64+p*16+j] = Σ_kk a[kk*6+i]·b[(p*k+kk)*16+j] of 6 rows for kk < k and p < panels, both at least 1,
+// scoresStrip6 computes c[i*64+p*16+j] = Σ_kk a[kk*6+i]·b[(p*k+kk)*16+j]
+// of 6 rows for kk < k and p < panels, both at least 1,
 // a chain of fused multiply-adds in the order of kk.
 //
 //go:noescape
 func scoresStrip6(panels int, k int, a *float32, b *float32, c *float32)
 
-// valuesStrip6 computes c[i*ldc+p*16+j] = c[i*ldc+p*16+j]·shrink[i] + Σ_kk a[i*64+kk]·b[p*ldb+kk*16+j], rounded after each, of 6 rows
-// for kk < k and p < panels, both at least 1, a chain of fused multiply-adds in the order of kk.
+// valuesStrip6 computes c[i*ldc+p*16+j] = c[i*ldc+p*16+j]·shrink[i] + Σ_kk a[i*64+kk]·b[p*ldb+kk*16+j],
+// rounded after each, of 6 rows for kk < k and p < panels, both at least 1,
+// a chain of fused multiply-adds in the order of kk.
 //
 //go:noescape
 func valuesStrip6(panels int, k int, a *float32, b *float32, ldb int, c *float32, ldc int, shrink *float32)

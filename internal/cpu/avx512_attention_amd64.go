@@ -4,14 +4,16 @@
 
 package cpu
 
-// scoresStrip12 computes c[i*64+p*32+j] = Σ_kk a[kk*12+i]·b[(p*k+kk)*32+j] of 12 rows for kk < k and p < panels, both at least 1,
+// scoresStrip12 computes c[i*64+p*32+j] = Σ_kk a[kk*12+i]·b[(p*k+kk)*32+j]
+// of 12 rows for kk < k and p < panels, both at least 1,
 // a chain of fused multiply-adds in the order of kk.
 //
 //go:noescape
 func scoresStrip12(panels int, k int, a *float32, b *float32, c *float32)
 
-// valuesStrip12 computes c[i*ldc+p*32+j] = c[i*ldc+p*32+j]·shrink[i] + Σ_kk a[i*64+kk]·b[p*ldb+kk*32+j], rounded after each, of 12 rows
-// for kk < k and p < panels, both at least 1, a chain of fused multiply-adds in the order of kk.
+// valuesStrip12 computes c[i*ldc+p*32+j] = c[i*ldc+p*32+j]·shrink[i] + Σ_kk a[i*64+kk]·b[p*ldb+kk*32+j],
+// rounded after each, of 12 rows for kk < k and p < panels, both at least 1,
+// a chain of fused multiply-adds in the order of kk.
 //
 //go:noescape
 func valuesStrip12(panels int, k int, a *float32, b *float32, ldb int, c *float32, ldc int, shrink *float32)

@@ -11,26 +11,30 @@ package cpu
 //go:noescape
 func gemm12x32BF16(tiles int, k int, a *uint32, b *uint32, c *float32, ldc int, add *float32, ldadd int)
 
-// scoresStrip12BF16 computes c[i*64+p*32+j] = Σ_kk a[kk*12+i]·b[(p*k+kk)*32+j] of 12 rows for kk < k and p < panels, both at least 1,
+// scoresStrip12BF16 computes c[i*64+p*32+j] = Σ_kk a[kk*12+i]·b[(p*k+kk)*32+j]
+// of 12 rows for kk < k and p < panels, both at least 1,
 // where a word is a pair of bf16 and its product VDPBF16PS's: a chain from 0 in the order of kk.
 //
 //go:noescape
 func scoresStrip12BF16(panels int, k int, a *float32, b *float32, c *float32)
 
-// valuesStrip12BF16 computes c[i*ldc+p*32+j] = c[i*ldc+p*32+j]·shrink[i] + Σ_kk a[i*64+kk]·b[p*ldb+kk*32+j], rounded after each, of 12 rows
-// for kk < k and p < panels, both at least 1, where a word is a pair of bf16 and its product VDPBF16PS's: a chain from 0 in the order of kk.
+// valuesStrip12BF16 computes c[i*ldc+p*32+j] = c[i*ldc+p*32+j]·shrink[i] + Σ_kk a[i*64+kk]·b[p*ldb+kk*32+j],
+// rounded after each, of 12 rows for kk < k and p < panels, both at least 1,
+// where a word is a pair of bf16 and its product VDPBF16PS's: a chain from 0 in the order of kk.
 //
 //go:noescape
 func valuesStrip12BF16(panels int, k int, a *float32, b *float32, ldb int, c *float32, ldc int, shrink *float32)
 
 // softmaxStrip12BF16 advances 12 online softmaxes by a block of 64 scores s[i*64+j]. state is five rows of 16, an entry for each softmax:
-// max, sum, shrink and two of scratch. top = max(max, scale·s); shrink = e^(max−top); s = e^(scale·s−top), which then becomes words s[i*64+j/2] of pairs of bf16, denormals 0;
+// max, sum, shrink and two of scratch. top = max(max, scale·s); shrink = e^(max−top); s = e^(scale·s−top);
 // sum = sum·shrink + Σ s (lane j%8 first, upwards, then across lanes); max = top. While top is −Inf all of them are 0.
+// In the end s are words s[i*64+j/2] of pairs of bf16, denormals 0.
 //
 //go:noescape
 func softmaxStrip12BF16(s *float32, scale float32, state *float32)
 
-// packPairRows8Of32 joins pairs of rows in words: dst[kk*32+j] = rows[2*kk][from+j] | rows[2*kk+1][from+j]<<16 for kk < k and j < 8.
+// packPairRows8Of32 joins pairs of rows in words for kk < k and j < 8:
+// dst[kk*32+j] = rows[2*kk][from+j] | rows[2*kk+1][from+j]<<16.
 //
 //go:noescape
 func packPairRows8Of32(dst *float32, rows **uint16, from int, k int)

@@ -38,9 +38,9 @@ type instructionSet struct {
 	packColumnsBF16      func(dst *float32, src *uint16, ld, k int)
 	// packPairsA and packPairsB join mr or nr columns of 2·k rows of bf16 in words, for sets that multiply pairs of bf16.
 	packPairsA, packPairsB func(dst *uint32, src *uint16, ld, k int)
-	// What attention does to a strip, panel p of b beside the others: scores computes c[i*keyBlock+p*nr+j] = Σ_kk a[kk*mr+i]·b[(p*k+kk)*nr+j],
-	// values adds Σ_kk a[i*keyBlock+kk]·b[p*ldb+kk*nr+j] to c[i*ldc+p*nr+j]·shrink[i]. With pairs, the elements of a and b are words of two
-	// bf16, and softmax leaves such words.
+	// What attention does to a strip, panel p of b beside the others: scores computes
+	// c[i*keyBlock+p*nr+j] = Σ_kk a[kk*mr+i]·b[(p*k+kk)*nr+j], and values adds Σ_kk a[i*keyBlock+kk]·b[p*ldb+kk*nr+j] to
+	// c[i*ldc+p*nr+j]·shrink[i]. With pairs, the elements of a and b are words of two bf16, and softmax leaves such words.
 	pairs                       bool
 	scores                      func(panels, k int, a, b, c *float32)
 	values                      func(panels, k int, a, b *float32, ldb int, c *float32, ldc int, shrink *float32)

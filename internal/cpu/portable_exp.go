@@ -21,8 +21,8 @@ func expAsVectors(x float32) float32 {
 	return float32(math.Ldexp(float64(p), int(n)))
 }
 
-// fma32 is x·y + z, rounded once: float64 holds the product, and a sum that it does not hold is made odd, so that rounding it to float32 is
-// no different from rounding the exact one.
+// fma32 is x·y + z, rounded once: float64 holds the product, and a sum that it does not hold is made odd, so that rounding it
+// to float32 is no different from rounding the exact one.
 func fma32(x, y, z float32) float32 {
 	p, c := float64(x)*float64(y), float64(z)
 	s := float64(p) + c

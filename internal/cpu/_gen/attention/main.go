@@ -38,7 +38,8 @@ func main() {
 	Generate()
 }
 
-// hide emits what gives scores −Inf that are not seen. By row, queries are the strip's rows and keys its columns, else the other way round.
+// hide emits what gives scores −Inf that are not seen. By row, queries are the strip's rows and keys its columns, else the
+// other way round.
 func hide(c *vector.Constants, name string, byRow bool) {
 	name += fmt.Sprint(set.MR)
 	TEXT(name, NOSPLIT, "func(s *float32, from, until, query *int32)")
@@ -47,7 +48,8 @@ func hide(c *vector.Constants, name string, byRow bool) {
 	if byRow {
 		key, asking = "j", "i"
 	}
-	Doc(fmt.Sprintf("%s gives those of %d×64 scores s[i*64+j] −Inf for which not from[%s] ≤ query[%s] < until[%s].", name, set.MR, key, asking, key))
+	Doc(fmt.Sprintf("%s gives those of %d×64 scores s[i*64+j] −Inf for which not from[%s] ≤ query[%s] < until[%s].",
+		name, set.MR, key, asking, key))
 	s := Load(Param("s"), GP64())
 	p, names := map[string]reg.Register{}, []string{"from", "until", "query"}
 	for _, name := range names {

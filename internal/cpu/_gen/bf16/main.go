@@ -107,7 +107,7 @@ func attention() {
 	words := "where a word is a pair of bf16 and its product VDPBF16PS's: a chain from 0 in the order of kk."
 	vector.StripScores(set, fmt.Sprintf("scoresStrip%dBF16", mr), "float32", words, pairs)
 	vector.StripValues(set, fmt.Sprintf("valuesStrip%dBF16", mr), "float32", words, pairs)
-	vector.Softmax(c, fmt.Sprintf("softmaxStrip%dBF16", mr), ", which then becomes words s[i*64+j/2] of pairs of bf16, denormals 0",
+	vector.Softmax(c, fmt.Sprintf("softmaxStrip%dBF16", mr), "\n// In the end s are words s[i*64+j/2] of pairs of bf16, denormals 0.",
 		func(v reg.VecVirtual, row reg.Register, j int) {
 			VPMOVDW(v, v.AsY())
 			VMOVUPS(v.AsY(), Mem{Base: row, Disp: 32 * j})
@@ -121,7 +121,8 @@ func packPairRows() {
 	name := fmt.Sprintf("packPairRows8Of%d", nr)
 	TEXT(name, NOSPLIT, "func(dst *float32, rows **uint16, from, k int)")
 	Pragma("noescape")
-	Doc(fmt.Sprintf("%s joins pairs of rows in words: dst[kk*%d+j] = rows[2*kk][from+j] | rows[2*kk+1][from+j]<<16 for kk < k and j < 8.", name, nr))
+	Doc(fmt.Sprintf("%s joins pairs of rows in words for kk < k and j < 8:", name),
+		fmt.Sprintf("dst[kk*%d+j] = rows[2*kk][from+j] | rows[2*kk+1][from+j]<<16.", nr))
 	dst := Load(Param("dst"), GP64())
 	rows := Load(Param("rows"), GP64())
 	from := Load(Param("from"), GP64())

@@ -32,7 +32,8 @@ func main() {
 	Generate()
 }
 
-// elementwise emits a loop over vectors of sixteen. Its arguments are the result and two operands, and a number s where there are no powers.
+// elementwise emits a loop over vectors of sixteen. Its arguments are the result and two operands, and a number s where there
+// are no powers.
 func elementwise(name, what, arguments string, bf16, powers bool, body func(x, y, s reg.VecVirtual) reg.VecVirtual) {
 	kind, size, rounded, scalar := " *float32", 4, "", ""
 	if name += "16"; bf16 {

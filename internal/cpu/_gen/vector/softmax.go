@@ -20,8 +20,8 @@ func Softmax(c *Constants, name, written string, store func(v reg.VecVirtual, ro
 	Pragma("noescape")
 	Doc(fmt.Sprintf("%s advances %d online softmaxes by a block of 64 scores s[i*64+j]. state is five rows of %d, an entry for each softmax:",
 		name, c.MR, c.Lanes),
-		"max, sum, shrink and two of scratch. top = max(max, scale·s); shrink = e^(max−top); s = e^(scale·s−top)"+written+";",
-		"sum = sum·shrink + Σ s (lane j%8 first, upwards, then across lanes); max = top. While top is −Inf all of them are 0.")
+		"max, sum, shrink and two of scratch. top = max(max, scale·s); shrink = e^(max−top); s = e^(scale·s−top);",
+		"sum = sum·shrink + Σ s (lane j%8 first, upwards, then across lanes); max = top. While top is −Inf all of them are 0."+written)
 	size := c.Bytes()
 	s := Load(Param("s"), GP64())
 	state := Load(Param("state"), GP64())

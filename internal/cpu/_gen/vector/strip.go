@@ -62,8 +62,8 @@ func (s strip) sum(a, b, k reg.Register) [][2]reg.VecVirtual {
 func StripScores(set Set, name string, element, words string, mul Multiply) {
 	TEXT(name, NOSPLIT, fmt.Sprintf("func(panels, k int, a, b *%s, c *float32)", element))
 	Pragma("noescape")
-	Doc(fmt.Sprintf("%s computes c[i*64+p*%d+j] = Σ_kk a[kk*%d+i]·b[(p*k+kk)*%d+j] of %d rows for kk < k and p < panels, both at least 1,",
-		name, set.NR, set.MR, set.NR, set.MR), words)
+	Doc(fmt.Sprintf("%s computes c[i*64+p*%d+j] = Σ_kk a[kk*%d+i]·b[(p*k+kk)*%d+j]", name, set.NR, set.MR, set.NR),
+		fmt.Sprintf("of %d rows for kk < k and p < panels, both at least 1,", set.MR), words)
 	panels := Load(Param("panels"), GP64())
 	b := Load(Param("b"), GP64())
 	c := Load(Param("c"), GP64())
@@ -87,8 +87,8 @@ func StripScores(set Set, name string, element, words string, mul Multiply) {
 func StripValues(set Set, name string, element, words string, mul Multiply) {
 	TEXT(name, NOSPLIT, fmt.Sprintf("func(panels, k int, a, b *%s, ldb int, c *float32, ldc int, shrink *float32)", element))
 	Pragma("noescape")
-	Doc(fmt.Sprintf("%s computes c[i*ldc+p*%d+j] = c[i*ldc+p*%d+j]·shrink[i] + Σ_kk a[i*64+kk]·b[p*ldb+kk*%d+j], rounded after each, of %d rows",
-		name, set.NR, set.NR, set.NR, set.MR), "for kk < k and p < panels, both at least 1, "+words)
+	Doc(fmt.Sprintf("%s computes c[i*ldc+p*%d+j] = c[i*ldc+p*%d+j]·shrink[i] + Σ_kk a[i*64+kk]·b[p*ldb+kk*%d+j],",
+		name, set.NR, set.NR, set.NR), fmt.Sprintf("rounded after each, of %d rows for kk < k and p < panels, both at least 1,", set.MR), words)
 	panels := Load(Param("panels"), GP64())
 	b := Load(Param("b"), GP64())
 	c := Load(Param("c"), GP64())
