@@ -10,7 +10,7 @@ struct Mode {
   bool late = false;           // asynchronous copies as late as the program allows
   unsigned long long seed = 0; // of the order in which threads run; 0: in turn
   int jobs = 2;                // threads of the CPU; results do not depend on it
-  bool races = false;          // whether shared memory is watched, see races.h: three times slower
+  bool races = false;          // whether shared memory is watched, see races.h: it takes half as long again
 };
 void configure(Mode m);
 
