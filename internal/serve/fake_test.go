@@ -217,6 +217,7 @@ func start(t *testing.T, f *fake, opt Options) (*Server, string) {
 	t.Cleanup(func() {
 		f.unblock()
 		require.NoError(t, s.Close())
+		h.CloseClientConnections() // a request that a test gave up may wait for ever
 		h.Close()
 	})
 	return s, h.URL

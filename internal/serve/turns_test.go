@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -38,6 +39,8 @@ func TestLargeAnswersTakeTurns(t *testing.T) {
 	s.serving.batches.close(context.Background())
 	s.serving.batches = newLanes(m, s.opt, s.metrics, idle)
 	s.serving.model = m
+	write := sync.OnceFunc(func() { close(m.let) })
+	t.Cleanup(write)
 	body := func(problem string) string { return `{"problem":"` + problem + `","response":"One."}` }
 	large := body("large" + strings.Repeat(" q", largeBody))
 	turns := cap(s.large)
@@ -46,14 +49,15 @@ func TestLargeAnswersTakeTurns(t *testing.T) {
 		all = append(all, answered(t, url+"/v1/steps", large))
 	}
 	for range all {
-		<-m.fake.begun // all wait for their scores, though not all have turns
+		m.began(t) // all wait for their scores, though not all have turns
 	}
 	m.unblock()
 	waitFor(t, "as many as have turns are written", func() bool { return len(m.begun) == turns })
 	all = append(all, answered(t, url+"/v1/steps", body("small")))
 	waitFor(t, "a small one is written beside", func() bool { return len(m.begun) == turns+1 })
-	close(m.let)
+	write()
 	for _, status := range all {
+		waitFor(t, "all are answered", func() bool { return len(status) > 0 })
 		require.Equal(t, 200, <-status)
 	}
 	require.Empty(t, s.large, "all turns are given back")
