@@ -29,6 +29,11 @@ func readJob(t *testing.T, name string) podOf {
 	text, err := os.ReadFile(filepath.Join("..", "..", "scripts", "deploy", "kubernetes", name))
 	require.NoError(t, err)
 	documents := strings.Split(string(text), "\n---\n")
+	return podIn(t, []byte(documents[len(documents)-1]))
+}
+
+func podIn(t *testing.T, document []byte) podOf {
+	t.Helper()
 	var job struct {
 		Spec struct {
 			Completions int
@@ -49,7 +54,7 @@ func readJob(t *testing.T, name string) podOf {
 			}
 		}
 	}
-	require.NoError(t, yaml.Unmarshal([]byte(documents[len(documents)-1]), &job))
+	require.NoError(t, yaml.Unmarshal(document, &job))
 	c := job.Spec.Template.Spec.Containers[0]
 	pod := podOf{job.Spec.Completions, c.Args, map[string]string{}, []string{"JOB_COMPLETION_INDEX"}} // which the job's controller adds
 	for _, e := range c.Env {
@@ -179,6 +184,33 @@ func TestKubernetesEnvironment(t *testing.T) {
 		require.Equal(t, dist.Launch{Launcher: "Kubernetes", Rank: i, World: pod.completions, LocalRank: -1,
 			Master: pod.env["MASTER_ADDR"], MasterPort: port}, launch)
 	}
+}
+
+// train-jobset.yaml runs the pods of train.yaml; only rank 0's name is another, as JobSet forms it: of the set, the job, its index and the
+// pod's, under the set's own service.
+func TestKubernetesJobSet(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "scripts", "deploy", "kubernetes", "train-jobset.yaml"))
+	require.NoError(t, err)
+	var set struct {
+		Metadata struct{ Name string }
+		Spec     struct {
+			ReplicatedJobs []struct {
+				Name     string
+				Replicas int
+				Template struct{ Spec map[string]any }
+			} `yaml:"replicatedJobs"`
+		}
+	}
+	require.NoError(t, yaml.Unmarshal(text, &set))
+	require.Len(t, set.Spec.ReplicatedJobs, 1)
+	job := set.Spec.ReplicatedJobs[0]
+	require.Equal(t, 1, job.Replicas, "the index of a pod is that of its job alone")
+	inner, err := yaml.Marshal(map[string]any{"spec": job.Template.Spec})
+	require.NoError(t, err)
+	got, want := podIn(t, inner), readJob(t, "train.yaml")
+	require.Equal(t, set.Metadata.Name+"-"+job.Name+"-0-0."+set.Metadata.Name, got.env["MASTER_ADDR"])
+	got.env["MASTER_ADDR"] = want.env["MASTER_ADDR"]
+	require.Equal(t, want, got)
 }
 
 // The pods of train.yaml find each other by the index alone.

@@ -13,6 +13,7 @@ import (
 	apps "k8s.io/api/apps/v1"
 	batch "k8s.io/api/batch/v1"
 	core "k8s.io/api/core/v1"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -51,14 +52,50 @@ func check(document []byte) error {
 		if err := yaml.UnmarshalStrict(document, &j); err != nil {
 			return err
 		}
-		if *j.Spec.CompletionMode != batch.IndexedCompletion || *j.Spec.Parallelism > *j.Spec.Completions {
-			return fmt.Errorf("%s: not an indexed job, or more parallel than it has completions", j.Name)
+		return indexed(j.Name, j.Spec)
+	case "jobset.x-k8s.io/v1alpha2 JobSet":
+		var s jobSet
+		if err := yaml.UnmarshalStrict(document, &s); err != nil {
+			return err
 		}
-		return pod(j.Spec.Template.Spec)
+		for _, j := range s.Spec.ReplicatedJobs {
+			if err := indexed(j.Name, j.Template.Spec); err != nil {
+				return err
+			}
+		}
+		return nil
 	case "v1 Service":
 		return yaml.UnmarshalStrict(document, new(core.Service))
 	}
 	return fmt.Errorf("%s %s: not a kind that is checked here", head.APIVersion, head.Kind)
+}
+
+// jobSet is the part of a JobSet that is used here (https://jobset.sigs.k8s.io/docs/reference/jobset.v1alpha2/).
+type jobSet struct {
+	meta.TypeMeta   `json:",inline"`
+	meta.ObjectMeta `json:"metadata"`
+	Spec            struct {
+		Network struct {
+			EnableDNSHostnames       bool   `json:"enableDNSHostnames"`
+			Subdomain                string `json:"subdomain"`
+			PublishNotReadyAddresses bool   `json:"publishNotReadyAddresses"`
+		} `json:"network"`
+		FailurePolicy struct {
+			MaxRestarts int `json:"maxRestarts"`
+		} `json:"failurePolicy"`
+		ReplicatedJobs []struct {
+			Name     string                `json:"name"`
+			Replicas int                   `json:"replicas"`
+			Template batch.JobTemplateSpec `json:"template"`
+		} `json:"replicatedJobs"`
+	} `json:"spec"`
+}
+
+func indexed(name string, spec batch.JobSpec) error {
+	if *spec.CompletionMode != batch.IndexedCompletion || *spec.Parallelism > *spec.Completions {
+		return fmt.Errorf("%s: not an indexed job, or more parallel than it has completions", name)
+	}
+	return pod(spec.Template.Spec)
 }
 
 // pod checks what the types do not say: every mount has its volume.
