@@ -22,6 +22,7 @@ type bench struct {
 	threads   int
 	rounds    int
 	rows      *regexp.Regexp
+	sides     *regexp.Regexp
 	limit     float64 // seconds of a process
 	budget    time.Duration
 	disturbed float64 // of one processor
@@ -44,6 +45,7 @@ func main() {
 	flag.IntVar(&b.threads, "threads", runtime.NumCPU(), "of every program")
 	flag.IntVar(&b.rounds, "rounds", 3, "of each case; in each of them every program runs once")
 	rows := flag.String("rows", "", "regular expression of the cases, SHAPE/MODE/TOKENS/DTYPE")
+	programs := flag.String("with", "", "regular expression of the programs, goprm, pytorch and so on; the others are left out")
 	flag.Float64Var(&b.limit, "limit", 120, "seconds that a process may be expected to take; one that takes three times as long is stopped")
 	flag.DurationVar(&b.budget, "budget", time.Hour, "no case begins after so long; the next call goes on")
 	flag.Float64Var(&b.disturbed, "disturbed", 0.05, "processors that others may have had; a run that had less to itself is dropped")
@@ -55,6 +57,9 @@ func main() {
 	flag.Parse()
 	var err error
 	if b.rows, err = regexp.Compile(*rows); err == nil {
+		b.sides, err = regexp.Compile(*programs)
+	}
+	if err == nil {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 		err = b.run(ctx, *publish, *list)
 		stop()

@@ -18,6 +18,9 @@ func (b *bench) expect(results *Results, c Case, s *Side) (seconds float64, why 
 	if why = c.unsupported(s); why == "" {
 		why = b.absent(s)
 	}
+	if why == "" && !b.sides.MatchString(s.Name) {
+		why = "left out"
+	}
 	if why != "" {
 		return 0, why
 	}
