@@ -73,9 +73,11 @@ func (g *network) lastLayer(i int, x *gorgonia.Node) {
 	g.Hidden = hidden(x, a) // [T, D]
 }
 
-// readsAllTokens says whether the last layer is computed for all tokens: for a custom head that reads them, and for dropout, whose masks
-// go by token.
-func (g *network) readsAllTokens() bool { return g.Spec.ReadsHidden() || g.DropKeys != nil }
+// readsAllTokens says whether the last layer is computed for all tokens: for a custom head that reads them, for dropout, whose masks
+// go by token, and where the backend would rather.
+func (g *network) readsAllTokens() bool {
+	return g.Spec.ReadsHidden() || g.DropKeys != nil || g.Spec.ComputesAllTokens()
+}
 
 // keepAfter keeps the activations of the last layer: the backward pass starts there, and they need no recomputation.
 func (g *network) keepAfter(id int64) {

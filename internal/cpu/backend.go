@@ -106,6 +106,9 @@ func choose(name, dtype string) (kernels, error) {
 
 func (b *backend) Name() string { return b.name }
 
+// ReadsInFloat32 is part of engine.ReadsInFloat32.
+func (b *backend) ReadsInFloat32() {}
+
 func (b *backend) Upload(dst *engine.Tensor, src []byte) error {
 	if uintptr(len(src)) > dst.MemSize() {
 		return fmt.Errorf("device cpu: %d bytes for a tensor of %d", len(src), dst.MemSize())

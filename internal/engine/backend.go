@@ -197,6 +197,10 @@ type HostMemory interface {
 	AllocHost(bytes int) (unsafe.Pointer, error)
 }
 
+// ReadsInFloat32 marks backends that, computing in bf16, take less time for the rows of the read-outs in float32 than for those of all
+// tokens in bf16. With tensor cores it is the other way round.
+type ReadsInFloat32 interface{ ReadsInFloat32() }
+
 // RoundsWeights is a backend whose products in bf16 read bf16 copies of f32 weights.
 type RoundsWeights interface {
 	// KeepRounded gives an f32 tensor a bf16 copy that lives as long as its memory: Upload, and the ops that update parameters, write

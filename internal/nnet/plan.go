@@ -32,6 +32,7 @@ func Measure(spec Spec, capacity Capacity, bf16 bool, microBatches int) (Memory,
 	if err := spec.Validate(); err != nil {
 		return Memory{}, 0, err
 	}
+	spec.allTokens = spec.DType == engine.BFloat16 // as package cuda has it
 	m, err := newGraph(spec, capacity, func(string) bool { return bf16 }, nil)
 	if err != nil {
 		return Memory{}, 0, err

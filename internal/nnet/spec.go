@@ -66,6 +66,7 @@ type Spec struct {
 	// Expr is a custom head and loss, as package nn has them; then Head may be of no kind.
 	Expr        any
 	outerHidden bool // the custom head reads the hidden states of all tokens
+	allTokens   bool // the last layer is computed for all tokens
 }
 
 func (s Spec) rule() Rule {
@@ -168,6 +169,10 @@ func (s Spec) validateAdapters() error {
 func (s Spec) Params() tensor.Dtype { return ops.ParamDType(s.DType) }
 
 func (s Spec) hasAdapters() bool { return s.Train == TrainLoRA || s.Adapters }
+
+// ComputesAllTokens says that the last layer is computed for all tokens, though only the read-outs are read: where DType is bf16 and the
+// backend is not an [engine.ReadsInFloat32], since what is gathered is float32.
+func (s Spec) ComputesAllTokens() bool { return s.allTokens }
 
 // ReadsHidden says whether a custom head reads the hidden states of all tokens.
 func (s Spec) ReadsHidden() bool { return s.outerHidden }

@@ -36,7 +36,8 @@ func fake(t *testing.T) *bench {
 	model := filepath.Join(dir, "models", "0.5b")
 	require.NoError(t, os.MkdirAll(model, 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(model, "model.safetensors"), nil, 0o644))
-	return &bench{programs: dir, scripts: "scripts", threads: 2, rounds: 2, rows: regexp.MustCompile("0.5b/score/512/f32"), sides: regexp.MustCompile(""), limit: 1000,
+	return &bench{programs: dir, scripts: "scripts", threads: 2, rounds: 2, rows: regexp.MustCompile("0.5b/score/512/f32"),
+		sides: regexp.MustCompile(""), limit: 1000,
 		budget: time.Hour, disturbed: 1e9, repeats: 1, peaks: map[string]float64{"f32": 500}, log: t.Logf}
 }
 
