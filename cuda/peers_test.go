@@ -61,6 +61,8 @@ type launching struct {
 	engine.RoundsWeights
 	engine.ReachesPeers
 	engine.PrefersBF16
+	engine.Fuser
+	engine.Grouper // gradients become ready together, so that rounds are the same
 }
 
 // peerRun is what a rank has at the end.
@@ -79,7 +81,7 @@ func trainPeers(t *testing.T, m *tiny, train string, world, stage int, meets, re
 	for r, b := range openRanks(t, world) {
 		if !records {
 			own := b.(*backend)
-			b = launching{b, own, own, own}
+			b = launching{b, own, own, own, own, own}
 		}
 		networks[r] = m.network(t, b, engine.BFloat16, train)
 		require.NoError(t, networks[r].Join(groups[r], stage))
