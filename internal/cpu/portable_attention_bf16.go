@@ -22,8 +22,7 @@ type attentionBF16 struct {
 
 // onlineBF16 is the state of one query, and the block that it sees.
 type onlineBF16 struct {
-	acc      [256]float32
-	wide     []float32 // acc, or memory for heads that are larger
+	acc      [256]float32 // of heads that are no larger
 	max, sum float32
 	any      bool
 	scores   [keyBlock]float32
@@ -60,11 +59,12 @@ func portableAttentionBF16(b *backend, c engine.Call) (engine.Launch, error) {
 func (a *attentionBF16) forward(o *onlineBF16, t, h int) {
 	s, at := a.of(t), (t*a.Heads+h)*a.HeadDim
 	q, out, g := a.q[at:][:a.HeadDim], a.out[at:][:a.HeadDim], h*a.KVHeads/a.Heads
-	if o.wide = o.acc[:]; a.HeadDim > len(o.acc) {
-		o.wide = make([]float32, a.HeadDim)
+	acc := o.acc[:]
+	if a.HeadDim > len(acc) {
+		acc = make([]float32, a.HeadDim)
 	}
-	o.wide = o.wide[:a.HeadDim]
-	clear(o.wide)
+	acc = acc[:a.HeadDim]
+	clear(acc)
 	o.max, o.sum = float32(math.Inf(-1)), 0
 	o.empty()
 	base := 0 // logical position of the range's first key
@@ -80,18 +80,18 @@ func (a *attentionBF16) forward(o *onlineBF16, t, h int) {
 				o.values[position%keyBlock] = a.v[r.buffer][at:][:a.HeadDim]
 			}
 			if position%keyBlock == keyBlock-1 {
-				o.flush()
+				o.flush(acc)
 			}
 		}
 		base += r.end - r.start
 	}
-	o.flush()
+	o.flush(acc)
 	inverse := float32(0)
 	a.lse[t*a.Heads+h] = float32(math.Inf(-1))
 	if o.sum != 0 {
 		inverse, a.lse[t*a.Heads+h] = 1/o.sum, o.max+float32(math.Log(float64(o.sum)))
 	}
-	for d, v := range o.wide {
+	for d, v := range acc {
 		out[d] = engine.ToBF16(v * inverse)
 	}
 }
@@ -115,8 +115,8 @@ func (o *onlineBF16) empty() {
 	}
 }
 
-// flush folds the block into sum and acc.
-func (o *onlineBF16) flush() {
+// flush folds the block into the sum and acc, one element for each of the head.
+func (o *onlineBF16) flush(acc []float32) {
 	if !o.any {
 		return
 	}
@@ -134,12 +134,12 @@ func (o *onlineBF16) flush() {
 		p[i] = engine.ToBF16(flushed(e))
 	}
 	o.max, o.sum = top, float32(o.sum*shrink)+acrossLanes(lanes)
-	for d := range o.wide {
+	for d := range acc {
 		var sum float32
 		for i := 0; i < keyBlock; i += 2 {
 			sum = addPair(sum, [2]engine.BF16(p[i:]), [2]engine.BF16{o.value(i, d), o.value(i+1, d)})
 		}
-		o.wide[d] = float32(o.wide[d]*shrink) + sum
+		acc[d] = float32(acc[d]*shrink) + sum
 	}
 	o.empty()
 }
