@@ -12,7 +12,7 @@ import (
 // linkMap is the beginning of struct link_map of link.h; dynamic is a list that ends with tag 0, of addresses relative to base.
 type linkMap struct {
 	base    uintptr
-	name    *byte
+	_       *byte // its name
 	dynamic *[1 << 10]struct{ tag, value uintptr }
 }
 
@@ -43,6 +43,9 @@ func (l *library) runExitHandlers() error {
 		case finiArraySize:
 			size = entry.value
 		}
+	}
+	if size == 0 {
+		return nil
 	}
 	first := unsafe.Add(unsafe.Pointer(m.dynamic), at-uintptr(unsafe.Pointer(m.dynamic))) // part of the same mapped file
 	handlers := unsafe.Slice((*uintptr)(first), size/unsafe.Sizeof(at))
