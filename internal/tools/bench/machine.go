@@ -31,8 +31,8 @@ type Machine struct {
 	Compiler   string             `json:"compiler"` // of llama.cpp, ik_llama.cpp and what torch.compile makes
 	Commit     string             `json:"commit"`   // the last one that changed prm's code
 	Peaks      map[string]float64 `json:"peaks_gflops"`
-	Date       string             `json:"date"` // of the last call
-	Command    string             `json:"command"`
+	Date       string             `json:"date"`    // of the last call
+	Command    string             `json:"command"` // of the last call, without folders of the machine
 }
 
 // key tells results apart that must not be mixed.
@@ -43,7 +43,7 @@ func (m Machine) key() string {
 
 func describeMachine(ctx context.Context, b *bench) (Machine, error) {
 	m := Machine{Processors: runtime.NumCPU(), Threads: b.threads, System: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version(),
-		Peaks: map[string]float64{}, Date: time.Now().UTC().Format("2006-01-02 15:04 MST"), Command: strings.Join(os.Args, " ")}
+		Peaks: map[string]float64{}, Date: time.Now().UTC().Format("2006-01-02 15:04 MST"), Command: "bench" + b.command}
 	info, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {
 		return m, fmt.Errorf("%w: the programs are compared on Linux", err)

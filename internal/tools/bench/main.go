@@ -29,6 +29,7 @@ type bench struct {
 	repeats   int     // of a run that was disturbed
 	retry     bool
 	smoke     bool
+	command   string             // the flags that say what is measured
 	peaks     map[string]float64 // of the machine, GFLOP/s by dtype
 	log       func(format string, args ...any)
 }
@@ -55,6 +56,11 @@ func main() {
 	publish := flag.String("publish", "", "docs/benchmarks.md: write its tables, and the numbers beside it in benchmarks.json")
 	list := flag.Bool("list", false, "print the cases and what each program is expected to take, and run nothing")
 	flag.Parse()
+	flag.Visit(func(f *flag.Flag) {
+		if f.Name != "programs" && f.Name != "scripts" && f.Name != "publish" { // folders of this machine
+			b.command += fmt.Sprintf(" -%s '%s'", f.Name, f.Value)
+		}
+	})
 	var err error
 	if b.rows, err = regexp.Compile(*rows); err == nil {
 		b.sides, err = regexp.Compile(*programs)

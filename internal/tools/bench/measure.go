@@ -108,7 +108,7 @@ func (b *bench) measure(ctx context.Context, results *Results, c Case) error {
 				continue
 			}
 			if err := b.prepare(ctx, c, s); err != nil {
-				entry.Failed = brief(err)
+				entry.Failed = b.brief(err)
 			} else {
 				b.repeat(ctx, entry, c, s, round, steps)
 			}
@@ -138,7 +138,7 @@ func (b *bench) repeat(ctx context.Context, entry *Entry, c Case, s *Side, round
 			err = fmt.Errorf("it printed no times")
 		}
 		if err != nil {
-			entry.Failed = brief(err)
+			entry.Failed = b.brief(err)
 			b.log("%-24s %-18s %s", c, s.Name, entry.Failed)
 			return
 		}
@@ -230,9 +230,9 @@ func freeDisk(dir string) uint64 {
 	return s.Bavail * uint64(s.Bsize)
 }
 
-// brief is an error in one line of a table.
-func brief(err error) string {
-	text := strings.Join(strings.Fields(err.Error()), " ")
+// brief is an error in one line of a table, which names no folder of this machine.
+func (b *bench) brief(err error) string {
+	text := strings.Join(strings.Fields(strings.ReplaceAll(err.Error(), b.programs, "runs/bench")), " ")
 	if len(text) > 200 {
 		text = strings.ToValidUTF8(text[:200], "") + "…"
 	}
