@@ -167,7 +167,8 @@ func (g *network) linear(i int, block, module string, x *gorgonia.Node, out int,
 		w, scales := g.Int8Matrix(name+".weight", out, in)
 		y = g.LinearInt8(rows, x, w, scales, b) // [T, out]
 	} else {
-		g.Group = i + 1                                                         // the gradients of a layer's weights come together
+		// The gradients of a layer's weights come together.
+		g.Group = i + 1
 		y = g.Linear(rows, x, g.Matrix(name+".weight", out, in), b, full, full) // [T, out]
 		g.Group = 0
 	}

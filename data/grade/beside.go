@@ -12,8 +12,7 @@ var (
 	// separators end what can touch a box: the formula's delimiters, a relation, a comma, a line.
 	separators = []string{"$", `\(`, `\)`, `\[`, `\]`, `\\`, "&", "\n", ",", ";", ":", "=", `\approx`, `\Rightarrow`, `\implies`, `\to`,
 		`\quad`, `\qquad`, `\equiv`, `\pmod`, `\bmod`, `\mod`, `\text`, `\begin`, `\end`, `\therefore`, `\because`, "。", "，", "：", "**",
-		`\boxed`,
-		`\fbox`, `\framebox`, "</", "<|", "answer>", "think>"}
+		`\boxed`, `\fbox`, `\framebox`, "</", "<|", "answer>", "think>"}
 	layoutOnly = strings.NewReplacer(`\left`, "", `\right`, "", `\displaystyle`, "", `\!`, "", `\,`, "", `\;`, "", `\:`, "", `\ `, "",
 		`\blacksquare`, "", `\checkmark`, "", `\square`, "", `\Box`, "", `\qed`, "", "✓", "", "✔", "", "■", "", "□", "", "{", "", "}", "",
 		".", "", "!", "!", "*", "", "_", "", "~", "", `"`, "", "`", "")

@@ -32,19 +32,20 @@ func boxed(text string) (finding, bool) {
 		return finding{}, false
 	}
 	last := len(boxes) - 1
-	led := func(i int) string { // the text that leads to a box
+	behind := func(i int) int { // the end of the box before
 		if i == 0 {
-			return text[:boxes[0].start]
+			return 0
 		}
-		return text[boxes[i-1].end:boxes[i].start]
+		return boxes[i-1].end
 	}
-	for last > 0 && (blank(boxes[last].content) || disputed(led(last))) {
+	denied := func(i int) bool { return disputed(text[behind(i):boxes[i].start]) }
+	for last > 0 && (blank(boxes[last].content) || denied(last)) {
 		last--
 	}
 	switch {
 	case blank(boxes[last].content):
 		return inside(""), true
-	case disputed(led(last)):
+	case denied(last):
 		return finding{reason: "the text denies or doubts the answer in the box"}, true
 	}
 	first := last
@@ -71,11 +72,7 @@ func boxed(text string) (finding, bool) {
 		return settled(rest), true
 	}
 	if first == last {
-		from := 0
-		if first > 0 {
-			from = boxes[first-1].end
-		}
-		f.beside = beside(text, from, boxes[last], f.answer)
+		f.beside = beside(text, behind(first), boxes[last], f.answer)
 	}
 	return f, true
 }

@@ -121,8 +121,7 @@ func (g *grader) undecidedUnlessEqual(text, pred string) Decision {
 // options are the ways in which a text names the option it takes.
 var options = regexp.MustCompile(`(?m)(?:\b(?:[Oo]ption|OPTION|[Cc]hoice|CHOICE|(?:[Aa]nswer|ANSWER)(?:\s+is|\s+IS)?|choose|chose|pick|` +
 	`select)\b|উত্তর|বিকল্প|অপশন|选择?|答案)(?:[^\pL\d]|是|为){0,12}([A-J])(?:[^\pL\d]|$)` +
-	`|\*\*\(?([A-J])(?:[).:]|` +
-	`\s*\*\*)|^\s*\(?([A-J])[).:]?\s*$|(?:[Ss]o|[Hh]ence|[Tt]hus|[Tt]herefore),?\s+\(?([A-J])\)?(?:\.|\s+is\b|` +
+	`|\*\*\(?([A-J])(?:[).:]|\s*\*\*)|^\s*\(?([A-J])[).:]?\s*$|(?:[Ss]o|[Hh]ence|[Tt]hus|[Tt]herefore),?\s+\(?([A-J])\)?(?:\.|\s+is\b|` +
 	`\s*$)`)
 
 // chosenOption is the option that a text takes, where the gold answer is one. It is empty where what was found is an option

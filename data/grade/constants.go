@@ -22,32 +22,25 @@ func renamed(gold, pred *node) *node {
 		pred = value
 	}
 	a, b := freeVariables(gold), freeVariables(pred)
-	var want, got []string
-	for name := range a {
-		switch {
-		case b[name]:
-		case !arbitrary.MatchString(name):
-			return pred
-		default:
-			want = append(want, name)
-		}
-	}
-	for name := range b {
-		switch {
-		case a[name]:
-		case !freeName.MatchString(name):
-			return pred
-		default:
-			got = append(got, name)
-		}
-	}
-	if len(want) != len(got) {
+	want, all := besides(a, b, arbitrary)
+	got, free := besides(b, a, freeName)
+	if !all || !free || len(want) != len(got) {
 		return pred
 	}
-	slices.Sort(want)
-	slices.Sort(got)
 	for i, name := range got {
 		pred = pred.rename(name, want[i])
 	}
 	return pred
+}
+
+// besides are, in order, the names that others does not have; all tells whether each of them is of the pattern.
+func besides(names, others map[string]bool, pattern *regexp.Regexp) (list []string, all bool) {
+	all = true
+	for name := range names {
+		if !others[name] {
+			list, all = append(list, name), all && pattern.MatchString(name)
+		}
+	}
+	slices.Sort(list)
+	return list, all
 }

@@ -20,7 +20,7 @@ type narrowing struct {
 }
 
 func portableNarrowing() *narrowing {
-	return &narrowing{kernels: portableProductsBF16, widen: widenPortably, round: roundPortably}
+	return &narrowing{kernels: portableKernelsBF16, widen: widenPortably, round: roundPortably}
 }
 
 // slots are f32 buffers by the place of an operand; launches follow one another, so all of them share one set. A launch

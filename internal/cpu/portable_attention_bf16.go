@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"math"
+	"unsafe"
 
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/ops"
@@ -168,4 +169,9 @@ func packedBF16(t *engine.Tensor, n int) ([]engine.BF16, []float32) {
 		return all, nil
 	}
 	return all[:n], floatsAt(t.Bytes()[2*n:])
+}
+
+// floatsAt sees bytes as float32; x86 and arm64 read them wherever they lie.
+func floatsAt(b []byte) []float32 {
+	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/4)
 }

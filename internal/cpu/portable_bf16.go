@@ -35,8 +35,8 @@ func (p *productBF16) at(i, j int) float32 {
 	return total
 }
 
-// portableProductsBF16 are linear, linear_dx, linear_dw and attention in bf16.
-var portableProductsBF16 = map[string]compile{
+// portableKernelsBF16 are linear, linear_dx, linear_dw and attention in bf16.
+var portableKernelsBF16 = map[string]compile{
 	"attention": portableAttentionBF16,
 	"linear": portableProductBF16(func(c engine.Call, rows int, p *productBF16) {
 		n, k := c.In[1].Shape()[0], c.In[1].Shape()[1]

@@ -1,9 +1,6 @@
 package cpu
 
-import (
-	"math"
-	"unsafe"
-)
+import "math"
 
 // expAsVectors is e^x with the bits of the vector kernels' (_gen/vector/exp.go), for x that are not above 89.
 func expAsVectors(x float32) float32 {
@@ -37,9 +34,4 @@ func fma32(x, y, z float32) float32 {
 		s = math.Float64frombits(bits)
 	}
 	return float32(s)
-}
-
-// floatsAt sees bytes as float32; x86 and arm64 read them wherever they lie.
-func floatsAt(b []byte) []float32 {
-	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/4)
 }

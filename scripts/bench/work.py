@@ -7,8 +7,6 @@ import time
 
 import numpy as np
 
-MASK = np.uint64(0xFFFFFFFFFFFFFFFF)
-
 
 def mix(z):
     """The finaliser of splitmix64, on arrays of uint64, as internal/rng has it."""
@@ -23,7 +21,7 @@ def uniform(name, shape, bound):
     """The stream of seed 1 and that name, in ±bound: float32 [shape]."""
     h = 0xCBF29CE484222325
     for byte in name.encode():
-        h = (h ^ byte) * 0x100000001B3 & int(MASK)
+        h = (h ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
     key = mix(np.uint64(1) ^ mix(np.array([h], np.uint64)))
     with np.errstate(over="ignore"):
         values = mix(key + np.arange(np.prod(shape), dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15))
