@@ -37,9 +37,11 @@ func unpack(t testing.TB, name string) string {
 
 // tiny is a golden folder's two-layer model, stored as bf16, with batches of its own.
 type tiny struct {
-	config  *hfmodel.Config
-	weights *hfmodel.Weights
-	batches []nnet.MicroBatch
+	config   *hfmodel.Config
+	weights  *hfmodel.Weights
+	batches  []nnet.MicroBatch
+	streamed bool // the networks bring frozen layers to the device
+	kept     bool // and recompute nothing
 }
 
 func newTiny(t *testing.T, name string) *tiny {
@@ -78,7 +80,7 @@ func openTiny(t *testing.T, dir string) *tiny {
 }
 
 func (m *tiny) network(t *testing.T, b engine.Backend, dtype tensor.Dtype, train string) *nnet.Network {
-	spec := nnet.Spec{Config: m.config, DType: dtype, Train: train, Loss: loss.MSE, Recompute: true,
+	spec := nnet.Spec{Config: m.config, DType: dtype, Train: train, Loss: loss.MSE, Recompute: !m.kept, Streamed: m.streamed,
 		Head: nnet.HeadSpec{Kind: nnet.Scalar, Activation: "sigmoid", Final: "shared"},
 		LoRA: nnet.LoRASpec{Rank: 4, Alpha: 8, Targets: []string{"q_proj", "v_proj", "down_proj"}}}
 	n, err := nnet.New(spec, b, nnet.Weights{nnet.InWeights(m.weights)})

@@ -158,6 +158,10 @@ func TestEmulatedPeers(t *testing.T) {
 			if all || i == 0 {
 				launched = trainPeers(t, m, c.train, c.world, c.stage, true, false)
 			}
+			if c.train == nnet.TrainLoRA && c.world == 2 { // layers are brought among the exchanges
+				m.streamed = true
+				require.Equal(t, met, trainPeers(t, m, c.train, c.world, c.stage, true, true))
+			}
 			for r := range met {
 				require.Equal(t, host[r].losses, met[r].losses)
 				require.Equal(t, host[r].values, met[r].values)

@@ -83,10 +83,45 @@ func streamed(t *testing.T, open func(testing.TB) engine.Backend, eager bool) {
 		require.NoError(t, n.Close())
 		require.NoError(t, resident.Close())
 	}
-	_, err := nnet.New(nnet.Spec{Config: m.config, DType: engine.F32, Train: nnet.TrainLoRA, Loss: loss.MSE, Streamed: true,
-		LoRA: nnet.LoRASpec{Rank: 2, Alpha: 2, Targets: []string{"q_proj"}},
+	streamedTraining(t, m, gpu)
+	_, err := nnet.New(nnet.Spec{Config: m.config, DType: engine.F32, Train: nnet.TrainFull, Loss: loss.MSE, Streamed: true,
 		Head: nnet.HeadSpec{Kind: nnet.Scalar, Activation: "sigmoid", Final: "shared"}}, gpu, nnet.Weights{nnet.InWeights(m.weights)})
-	require.ErrorContains(t, err, "streamed layers: they are for scoring")
+	require.ErrorContains(t, err, "streamed layers: they stay as they are")
+}
+
+// Adapters and a head learn the same bits over streamed layers, which a backward pass wants in reverse order, with layers recomputed and
+// kept, and the scores in between are the same.
+func streamedTraining(t *testing.T, m *tiny, gpu engine.Backend) {
+	for _, recompute := range []bool{true, false} {
+		var networks [2]*nnet.Network
+		for i := range networks {
+			m.streamed, m.kept = i == 1, !recompute
+			networks[i] = m.network(t, gpu, engine.BFloat16, nnet.TrainLoRA)
+		}
+		for range 2 {
+			var steps [2]nnet.StepResult
+			var scores [2]nnet.Scores
+			for i, n := range networks {
+				var err error
+				steps[i], err = n.TrainStep(context.Background(), m.batches, update)
+				require.NoError(t, err)
+				scores[i], err = n.Score(context.Background(), m.batches[0])
+				require.NoError(t, err)
+			}
+			require.Equal(t, steps[0], steps[1])
+			require.Equal(t, scores[0], scores[1])
+		}
+		for _, p := range networks[0].Parameters() {
+			want, err := networks[0].Get(p.Name)
+			require.NoError(t, err)
+			got, err := networks[1].Get(p.Name)
+			require.NoError(t, err)
+			require.Equal(t, want, got, p.Name)
+		}
+		for _, n := range networks {
+			require.NoError(t, n.Close())
+		}
+	}
 }
 
 // A model with adapters that is larger than the device is streamed, says so, and scores to the bits of the resident one; the plan says the
@@ -150,6 +185,46 @@ func TestEmulatedModelBeyondTheDevice(t *testing.T) {
 	var memory *engine.MemoryError
 	require.ErrorAs(t, err, &memory)
 	require.ErrorContains(t, err, "streamed weights")
+}
+
+// Adapters, and a head, of a model that is larger than the device train over streamed layers to the bits of a device with room, as planned,
+// and the run says so; training everything is an error there.
+func TestEmulatedTrainingBeyondTheDevice(t *testing.T) {
+	emulator.Use(t)
+	require.NoError(t, driver.Load())
+	require.NoError(t, emulator.Configure(emulator.Mode{Late: true, Jobs: 2}))
+	base := filepath.Join(t.TempDir(), "base")
+	require.NoError(t, tinymodel.Write(base, tinymodel.Options{Layers: 8, Intermediate: 512, MaxPositions: 96, Scale: 0.1}))
+	train := func(mode string, memory int64) (prm.TrainConfig, string, error) {
+		require.NoError(t, emulator.SetMemory(int(memory), false))
+		defer func() { require.NoError(t, emulator.SetMemory(0, false)) }()
+		var said bytes.Buffer
+		c := run(t, base, mode)
+		c.Optim.Epochs, c.Progress, c.Quiet, c.Cache = 1, &said, false, t.TempDir()
+		_, err := prm.Train(context.Background(), c)
+		return c, said.String(), err
+	}
+	plan := func(mode string) prm.PlanReport {
+		lora := prm.DefaultTrainConfig().LoRA
+		lora.Rank = 4
+		r, err := prm.Plan(prm.PlanOptions{Model: base, Train: mode, DType: "f32", Tokens: 64, MicroBatches: 2, Moments: "bf16", Recompute: "layer",
+			LoRA: lora})
+		require.NoError(t, err)
+		return r
+	}
+	for _, mode := range []string{"lora", "head"} {
+		resident, said, err := train(mode, 0)
+		require.NoError(t, err)
+		require.NotContains(t, said, "does not fit")
+		whole := plan(mode)
+		c, said, err := train(mode, whole.Total-whole.Weights/4)
+		require.NoError(t, err, mode)
+		require.Contains(t, said, "the frozen weights of its layers, 1.6 MiB, are brought there for each micro-batch", mode)
+		require.True(t, weightsOf(t, resident) == weightsOf(t, c), mode)
+	}
+	_, _, err := train("full", plan("full").Total*2/3)
+	var memory *engine.MemoryError
+	require.ErrorAs(t, err, &memory)
 }
 
 // Streamed weights that are cut short or written to while they are in use are an error that names their file, and the network is lost.

@@ -75,8 +75,8 @@ type PlanMemory struct {
 	Scratch     int64 `json:"scratch"`     // what kernels of one op leave for each other at most, where a GPU computes in bf16
 	Trained     int64 `json:"trained"`     // numbers that are trained, not bytes
 	Host        int64 `json:"host"`        // page-locked memory of the host: moments that are offloaded
-	// Streamed are bytes of layers that stay on the host and are brought to the device for each batch, where a model to score with does not
-	// fit otherwise; Weights then has room for two layers beside the rest.
+	// Streamed are bytes of frozen weights of layers that stay on the host and are brought to the device for each batch, where the model does
+	// not fit otherwise; Weights then has room for two layers beside the rest.
 	Streamed int64 `json:"streamed"`
 }
 
@@ -156,21 +156,11 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 	}
 	room, share := usable(opt.Memory), sharing{opt.World, opt.Zero}
 	microBatches := share.perRank(opt.MicroBatches)
-	list, err := candidates(spec, share, opt.Recompute, opt.Tokens, microBatches, opt.Device, room)
+	list, resident, err := settle(spec, share, opt.Recompute, opt.Tokens, microBatches, opt.Device, room) // as Open and Train do
 	if err != nil {
 		return PlanReport{}, err
 	}
 	c := choose(list)
-	if opt.Train == planScore && opt.Device != "cpu" && opt.Memory > 0 && !c.Fits { // as Open does
-		spec.Streamed = true
-		streamed, err := candidates(spec, share, opt.Recompute, opt.Tokens, microBatches, opt.Device, room)
-		if err != nil {
-			return PlanReport{}, err
-		}
-		if s := choose(streamed); s.Fits {
-			c, list = s, streamed
-		}
-	}
 	r := PlanReport{
 		Train: opt.Train, DType: opt.DType, Tokens: opt.Tokens, Recompute: c.Recompute, PlanMemory: PlanMemory(c.memory), Process: c.process,
 		Total: c.Total, Device: opt.Memory, Fits: c.Fits, MostTokens: c.MostTokens,
@@ -186,7 +176,10 @@ func Plan(opt PlanOptions) (PlanReport, error) {
 	if opt.Train == nnet.TrainHead {
 		r.Trained = int64(config.HiddenSize) + 1
 	}
-	if opt.Memory > 0 && !r.Fits {
+	switch {
+	case c.spec.Streamed:
+		r.Advice = withoutStreaming(resident)
+	case opt.Memory > 0 && !r.Fits:
 		r.Advice, err = advise(c.spec, share, opt.Tokens, microBatches, r.MostTokens, room-r.Process, opt.Device)
 	}
 	return r, err

@@ -1,6 +1,7 @@
 package prm
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 
@@ -66,19 +67,51 @@ func choose(list []candidate) candidate {
 	return list[len(list)-1]
 }
 
-// chooseRecompute settles what recompute: auto means for this run: its largest possible micro-batch, and the memory that is free now.
-func (s *session) chooseRecompute() error {
+// settle is candidates, with streamed layers where the frozen weights leave no room on a device otherwise. resident is the largest
+// micro-batch that fits without.
+func settle(spec nnet.Spec, share sharing, choice string, tokens, microBatches int, device string, room int64) (
+	list []candidate, resident int, err error) {
+	list, err = candidates(spec, share, choice, tokens, microBatches, device, room)
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, c := range list {
+		resident = max(resident, c.MostTokens)
+	}
+	if choose(list).Fits || device == "cpu" || room == 0 || spec.Train == nnet.TrainFull {
+		return list, resident, nil
+	}
+	spec.Streamed = true
+	streamed, err := candidates(spec, share, choice, tokens, microBatches, device, room)
+	if err == nil && choose(streamed).Fits {
+		list = streamed
+	}
+	return list, resident, err
+}
+
+// withoutStreaming says what else fits, of at most so many tokens a micro-batch; "": nothing.
+func withoutStreaming(resident int) string {
+	if resident < 512 {
+		return ""
+	}
+	return fmt.Sprintf("batch.tokens up to %d fit without that", resident)
+}
+
+// chooseMemory settles what recompute: auto means for this run, its largest possible micro-batch, and the memory that is free now, and
+// whether layers are streamed.
+func (s *session) chooseMemory() error {
 	s.recompute = s.c.Recompute
 	spec := s.spec(s.c.Train)
-	if spec.Train != nnet.TrainLoRA && spec.Train != nnet.TrainFull {
-		s.recompute = ""
+	if spec.Train == nnet.TrainHead { // the trunk runs once, for the hidden states
+		spec.Train, s.recompute = nnet.TrainNothing, ""
 	}
-	if s.recompute != "auto" {
+	_, streams := s.backend.(engine.StreamsWeights)
+	if s.recompute != "auto" && (!streams || spec.Train == nnet.TrainFull) {
 		return nil
 	}
 	free, err := s.freeMemory()
 	if err != nil {
-		return fmt.Errorf("recompute: auto: %w", err)
+		return fmt.Errorf("recompute: %s: %w", s.recompute, err)
 	}
 	longest := 0
 	for _, e := range s.data.train {
@@ -86,13 +119,20 @@ func (s *session) chooseRecompute() error {
 	}
 	tokens := max(longest, min(s.c.Batch.Tokens, s.c.Batch.Trajectories*longest))
 	share := sharing{s.c.ranks.Size(), s.c.Dist.Zero}
-	list, err := candidates(spec, share, "auto", tokens, share.perRank(s.c.Batch.Trajectories), s.c.Device, free)
+	list, resident, err := settle(spec, share, s.recompute, tokens, share.perRank(s.c.Batch.Trajectories), s.c.Device, free)
 	if err != nil {
-		return fmt.Errorf("recompute: auto: %w", err)
+		return fmt.Errorf("recompute: %s: %w", s.recompute, err)
 	}
-	s.recompute = choose(list).Recompute
-	s.log.infof("recompute: %s: micro-batches of up to %d tokens take %s with none and %s with layer, of %s that may be used", s.recompute,
-		tokens, bytesText(list[0].Total), bytesText(list[1].Total), bytesText(free))
+	c := choose(list)
+	if s.recompute, s.streamed = c.Recompute, c.spec.Streamed; s.streamed {
+		s.log.warnf("the model does not fit in %s of %s: the frozen weights of its layers, %s, are brought there for each micro-batch, "+
+			"which is slow; %s", bytesText(free), s.backend.Name(), bytesText(c.memory.Streamed),
+			cmp.Or(withoutStreaming(resident), "a device with more memory would be faster"))
+	}
+	if len(list) == 2 {
+		s.log.infof("recompute: %s: micro-batches of up to %d tokens take %s with none and %s with layer, of %s that may be used", s.recompute,
+			tokens, bytesText(list[0].Total), bytesText(list[1].Total), bytesText(free))
+	}
 	return nil
 }
 

@@ -41,6 +41,7 @@ type session struct {
 	lock         *filelock.Lock // of the run folder; nil before there is one
 	readOnly     bool           // the cache is not written
 	recompute    string         // what recompute: auto means here
+	streamed     bool           // see nnet.Spec
 	gradientsBy  string         // as run.json says it
 	noNCCL       string         // likewise
 }
@@ -105,7 +106,7 @@ func (s *session) open(ctx context.Context) error {
 	if s.data, err = readDataset(ctx, c, s.renderer, tokens); err != nil {
 		return err
 	}
-	if err := s.chooseRecompute(); err != nil {
+	if err := s.chooseMemory(); err != nil {
 		return err
 	}
 	if err := s.describe(); err != nil {
@@ -199,8 +200,8 @@ func (s *session) spec(train string) nnet.Spec {
 	return nnet.Spec{
 		Config: s.folder.Config, DType: s.dtype, Train: train,
 		Head: nnet.HeadSpec{Kind: c.Head.Kind, Activation: c.Head.Activation, Final: c.Head.Final},
-		LoRA: s.lora(), Loss: c.Loss.Kind, Recompute: s.recompute != "none", BF16Moments: c.Optim.Moments == "bf16", Offload: c.Optim.Offload &&
-			train != nnet.TrainNothing,
+		LoRA: s.lora(), Loss: c.Loss.Kind, Recompute: s.recompute != "none", Streamed: s.streamed && train != nnet.TrainHead,
+		BF16Moments: c.Optim.Moments == "bf16", Offload: c.Optim.Offload && train != nnet.TrainNothing,
 	}
 }
 

@@ -86,11 +86,11 @@ func (c planCommand) Run(p *program) error {
 		return err
 	}
 	verdict := fmt.Sprintf("%s in %s trains %d numbers", r.Train, r.DType, r.Trained)
-	switch {
-	case r.Train == "score" && r.Streamed > 0:
-		verdict = fmt.Sprintf("scoring in %s with streamed layers, as all weights do not fit", r.DType)
-	case r.Train == "score":
+	if r.Train == "score" {
 		verdict = fmt.Sprintf("scoring in %s", r.DType)
+	}
+	if r.Streamed > 0 {
+		verdict += " with streamed layers, as all weights do not fit"
 	}
 	if r.Recompute != "" {
 		verdict += "; recompute: " + r.Recompute
@@ -98,6 +98,9 @@ func (c planCommand) Run(p *program) error {
 	switch {
 	case r.Fits:
 		verdict += fmt.Sprintf("; fits in %.1f GiB, as would up to %d tokens", gib(r.Device), r.MostTokens)
+		if r.Advice != "" {
+			verdict += "; " + r.Advice
+		}
 	case r.Device > 0:
 		verdict += fmt.Sprintf("; does not fit in %.1f GiB: %s", gib(r.Device), r.Advice)
 	}

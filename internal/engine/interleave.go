@@ -25,7 +25,7 @@ func (m *Machine) Interleave(inserts []Insert) (*Sequence, error) {
 	}
 	inserts = slices.Clone(inserts)
 	slices.SortStableFunc(inserts, func(a, b Insert) int { return a.After - b.After })
-	s := &Sequence{Backend: m.backend}
+	s := &Sequence{Backend: m.backend, Unrecorded: m.launch.Unrecorded}
 	for at := range len(m.launch.Launches) + 1 {
 		for len(inserts) > 0 && inserts[0].After <= at {
 			s.Launches = append(s.Launches, inserts[0].Launch)

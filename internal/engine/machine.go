@@ -82,7 +82,7 @@ func Compile(plan Plan, backend Backend) (*Machine, error) {
 		st := group[0]
 		if plan.Split && (st.pass > 0 || st.node.ID() > plan.Loss.ID()) {
 			if sequence != &m.rest {
-				sequence, firsts = &m.rest, firstInputs{} // who knows what runs in between
+				sequence, firsts, bring.current = &m.rest, firstInputs{}, -1 // who knows what runs in between
 			}
 		}
 		st.ready = len(sequence.Launches)

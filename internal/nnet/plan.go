@@ -71,7 +71,7 @@ func Measure(spec Spec, capacity Capacity, bf16 bool, microBatches int) (Memory,
 	for _, p := range m.Params {
 		numbers := int64(p.Node.Shape().TotalSize())
 		bytes := numbers * int64(p.Node.Dtype().Size())
-		if layer := layerOf(p.Name); spec.Streamed && layer >= 0 {
+		if layer, ok := p.streams(); spec.Streamed && ok {
 			layers[layer] += engine.GroupBytes(int(bytes))
 			memory.Streamed += bytes
 			continue

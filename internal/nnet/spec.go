@@ -61,7 +61,7 @@ type Spec struct {
 	Cache       int  // tokens whose keys and values are kept, see [Network.SetCache]
 	Rule        Rule // of the optimizer; zero: AdamW's
 	BF16Moments bool // its state is bf16, rounded at random
-	Streamed    bool // the layers' weights are brought to the device while it computes, for scoring; see engine.StreamsWeights
+	Streamed    bool // the layers' weights are brought to the device while it computes, if they are frozen; see engine.StreamsWeights
 	Offload     bool // they lie in host memory, on backends that have it apart
 	// Expr is a custom head and loss, as package nn has them; then Head may be of no kind.
 	Expr        any

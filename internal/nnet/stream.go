@@ -7,8 +7,8 @@ import (
 	"github.com/goprm/goprm/internal/engine"
 )
 
-// streamedLayers are the weights of a network's layers where they stay on the host, and are brought to the device for each run. The methods
-// take nil: a network whose weights are all in the backend's memory.
+// streamedLayers are the frozen weights of a network's layers where they stay on the host, and are brought to the device for each pass, in
+// reverse order for a backward pass. The methods take nil: a network whose weights are all in the backend's memory.
 type streamedLayers struct {
 	backend engine.StreamsWeights
 	tensors map[string]*engine.Tensor // on the host, by parameter name
@@ -21,8 +21,8 @@ func newStreamedLayers(spec Spec, b engine.Backend) (*streamedLayers, error) {
 	switch {
 	case !ok:
 		return nil, fmt.Errorf("streamed layers: %s computes where the weights lie", b.Name())
-	case spec.Train != TrainNothing:
-		return nil, errors.New("streamed layers: they are for scoring, not for training")
+	case spec.Train == TrainFull:
+		return nil, errors.New("streamed layers: they stay as they are; train: lora or head")
 	}
 	return &streamedLayers{backend: backend, tensors: map[string]*engine.Tensor{}, bytes: map[int]int{}}, nil
 }
@@ -36,10 +36,16 @@ func layerOf(name string) int {
 	return layer
 }
 
-// takes keeps the parameter if it is a layer's.
+// streams reports whether a network with streamed layers leaves the parameter on the host, and of which layer it is.
+func (p *Parameter) streams() (layer int, ok bool) {
+	layer = layerOf(p.Name)
+	return layer, layer >= 0 && !p.Trained
+}
+
+// takes keeps the parameter if it is a layer's and frozen.
 func (l *streamedLayers) takes(p *Parameter, host *engine.Tensor) bool {
-	layer := layerOf(p.Name)
-	if l == nil || layer < 0 {
+	layer, ok := p.streams()
+	if l == nil || !ok {
 		return false
 	}
 	l.tensors[p.Name] = host
