@@ -207,8 +207,8 @@ func TestEmulatedTrainingBeyondTheDevice(t *testing.T) {
 	plan := func(mode string) prm.PlanReport {
 		lora := prm.DefaultTrainConfig().LoRA
 		lora.Rank = 4
-		r, err := prm.Plan(prm.PlanOptions{Model: base, Train: mode, DType: "f32", Tokens: 64, MicroBatches: 2, Moments: "bf16", Recompute: "layer",
-			LoRA: lora})
+		r, err := prm.Plan(prm.PlanOptions{Model: base, Train: mode, DType: "f32", Tokens: 64, MicroBatches: 2, Moments: "bf16",
+			Recompute: "layer", LoRA: lora})
 		require.NoError(t, err)
 		return r
 	}
