@@ -172,6 +172,7 @@ func TestTables(t *testing.T) {
 	require.Contains(t, tables, "bf16 1200 GFLOP/s, f32 500 GFLOP/s")
 	require.Contains(t, tables, "llama.cpp build abc")
 
+	const begin, end = "<!-- make bench: tables -->", "<!-- make bench: end -->"
 	page := filepath.Join(t.TempDir(), "benchmarks.md")
 	require.NoError(t, os.WriteFile(page, []byte("before\n"+begin+"\nold\n"+end+"\nafter\n"), 0o644))
 	require.NoError(t, r.publish(page))
@@ -213,4 +214,32 @@ func TestMedian(t *testing.T) {
 	require.InDelta(t, 2, median([]float64{9, 1, 2}), 0)
 	require.InDelta(t, 1.5, median([]float64{2, 1}), 0)
 	require.Zero(t, median(nil))
+}
+
+// With AVX2 alone prm and PyTorch are told so, the others are left out, and the results have a file and a part of the page of their own.
+func TestAVX2Alone(t *testing.T) {
+	b := fake(t)
+	b.avx2, b.rounds = true, 1
+	path := filepath.Join(b.programs, "torch/bin/python")
+	require.NoError(t, os.WriteFile(path, []byte("#!/bin/sh\necho python $ATEN_CPU_CAPABILITY $ONEDNN_MAX_CPU_ISA >>"+b.programs+
+		"/ran\necho '{\"seconds\":[2]}'\n"), 0o755))
+	m := Machine{CPU: "test", MemoryGB: 23, AVX2: true}
+	r, err := openResults(filepath.Join(b.programs, "results"+m.suffix()+".json"), m)
+	require.NoError(t, err)
+	require.NoError(t, b.measureAll(context.Background(), r))
+	text, err := os.ReadFile(filepath.Join(b.programs, "ran"))
+	require.NoError(t, err)
+	require.Regexp(t, `^prm .*--backend avx2\npython avx2 AVX2\n$`, string(text))
+	require.Contains(t, r.tables(), "### 0.5b, score, AVX2 alone")
+	require.Contains(t, r.tables(), "| zentorch | 0.5b/score/512/f32 | it has no switch that keeps it to AVX2 |")
+
+	page := filepath.Join(b.programs, "page.md")
+	before := "a\n<!-- make bench: tables -->\nall\n<!-- make bench: end -->\n"
+	require.NoError(t, os.WriteFile(page, []byte(before+"<!-- make bench: tables-avx2 -->\nold\n<!-- make bench: end-avx2 -->\nb\n"), 0o644))
+	require.NoError(t, r.publish(page))
+	text, err = os.ReadFile(page)
+	require.NoError(t, err)
+	require.True(t, strings.HasPrefix(string(text), before))
+	require.NotContains(t, string(text), "old")
+	require.FileExists(t, filepath.Join(b.programs, "benchmarks-avx2.json"))
 }

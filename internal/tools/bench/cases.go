@@ -18,7 +18,7 @@ type Case struct {
 func (c Case) String() string { return fmt.Sprintf("%s/%s/%d/%s", c.Shape, c.Mode, c.Tokens, c.DType) }
 
 // cases lists what is measured, the shorter texts first: what they took says how long the longer ones will.
-func cases() []Case { return product([]string{"0.5b", "1.5b"}, []int{512, 2048, 8192}) }
+func cases() []Case { return product([]string{"0.5b", "1.5b"}, []int{512, 1024, 2048, 8192}) }
 
 // smoke are cases of no size, to see that every program starts.
 func smoke() []Case { return product([]string{"tiny"}, []int{192}) }

@@ -23,6 +23,7 @@ type Machine struct {
 	Processors int                `json:"processors"`
 	Threads    int                `json:"threads"`
 	Flags      []string           `json:"flags"` // those of vector arithmetic
+	AVX2       bool               `json:"avx2"`  // the programs had no instructions beyond AVX2
 	Caches     []string           `json:"caches"`
 	MemoryGB   float64            `json:"memory_gb"`
 	Kernel     string             `json:"kernel"`
@@ -41,9 +42,25 @@ func (m Machine) key() string {
 	return fmt.Sprintf("%s-%x", m.Commit, sum[:3])
 }
 
+// suffix marks names of what was measured with AVX2 alone.
+func (m Machine) suffix() string {
+	if m.AVX2 {
+		return "-avx2"
+	}
+	return ""
+}
+
+// only is what headings say of it.
+func (m Machine) only() string {
+	if m.AVX2 {
+		return ", AVX2 alone"
+	}
+	return ""
+}
+
 func describeMachine(ctx context.Context, b *bench) (Machine, error) {
-	m := Machine{Processors: runtime.NumCPU(), Threads: b.threads, System: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version(),
-		Peaks: map[string]float64{}, Date: time.Now().UTC().Format("2006-01-02 15:04 MST"), Command: "bench" + b.command}
+	m := Machine{Processors: runtime.NumCPU(), Threads: b.threads, AVX2: b.avx2, System: runtime.GOOS + "/" + runtime.GOARCH,
+		Go: runtime.Version(), Peaks: map[string]float64{}, Date: time.Now().UTC().Format("2006-01-02 15:04 MST"), Command: "bench" + b.command}
 	info, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {
 		return m, fmt.Errorf("%w: the programs are compared on Linux", err)
@@ -67,8 +84,8 @@ func describeMachine(ctx context.Context, b *bench) (Machine, error) {
 
 // measurePeaks asks prm bench. Each of its later runs measures the peak again.
 func (m *Machine) measurePeaks(ctx context.Context, b *bench) error {
-	command := []string{b.program("prm"), "--threads", fmt.Sprint(b.threads), "bench", "--shape", "tiny", "--tokens", "64", "--dtype", "f32",
-		"--json"}
+	command := append([]string{b.program("prm"), "--threads", fmt.Sprint(b.threads), "bench", "--shape", "tiny", "--tokens", "64", "--dtype",
+		"f32", "--json"}, b.ownBackend()...)
 	f, err := execute(ctx, command, nil, limits{seconds: 60})
 	if err != nil {
 		return err

@@ -20,6 +20,7 @@ type bench struct {
 	programs  string // folder in which all programs and models are
 	scripts   string
 	threads   int
+	avx2      bool // no program has instructions beyond AVX2
 	rounds    int
 	rows      *regexp.Regexp
 	sides     *regexp.Regexp
@@ -44,6 +45,7 @@ func main() {
 	flag.StringVar(&b.programs, "programs", "runs/bench", "folder of prm, the other programs, and the models")
 	flag.StringVar(&b.scripts, "scripts", "scripts/bench", "folder of the scripts in Python")
 	flag.IntVar(&b.threads, "threads", runtime.NumCPU(), "of every program")
+	flag.BoolVar(&b.avx2, "avx2", false, "no instructions beyond AVX2; programs that cannot be told so are left out")
 	flag.IntVar(&b.rounds, "rounds", 3, "of each case; in each of them every program runs once")
 	rows := flag.String("rows", "", "regular expression of the cases, SHAPE/MODE/TOKENS/DTYPE")
 	programs := flag.String("with", "", "regular expression of the programs, goprm, pytorch and so on; the others are left out")
@@ -82,7 +84,7 @@ func (b *bench) run(ctx context.Context, publish string, list bool) error {
 		return err
 	}
 	b.peaks = machine.Peaks
-	path := filepath.Join(b.programs, "results-"+machine.key()+".json")
+	path := filepath.Join(b.programs, "results-"+machine.key()+machine.suffix()+".json")
 	if b.smoke {
 		path, publish = filepath.Join(b.programs, "smoke.json"), ""
 		_ = os.Remove(path) // of an earlier smoke test; openResults reports what cannot be removed and read

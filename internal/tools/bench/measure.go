@@ -18,6 +18,9 @@ func (b *bench) expect(results *Results, c Case, s *Side) (seconds float64, why 
 	if why = c.unsupported(s); why == "" {
 		why = b.absent(s)
 	}
+	if why == "" && b.avx2 && !s.AVX2 {
+		why = "it has no switch that keeps it to AVX2"
+	}
 	if why == "" && !b.sides.MatchString(s.Name) {
 		why = "left out"
 	}
@@ -160,8 +163,12 @@ func (b *bench) environment() []string {
 	if err != nil {
 		dir = b.program("inductor")
 	}
-	return []string{fmt.Sprintf("OMP_NUM_THREADS=%d", b.threads), "TORCHINDUCTOR_COMPILE_THREADS=1", "TORCHINDUCTOR_CACHE_DIR=" + dir,
+	list := []string{fmt.Sprintf("OMP_NUM_THREADS=%d", b.threads), "TORCHINDUCTOR_COMPILE_THREADS=1", "TORCHINDUCTOR_CACHE_DIR=" + dir,
 		"TRANSFORMERS_VERBOSITY=error", "HF_HUB_OFFLINE=1", "OPENVINO_TELEMETRY=0"}
+	if b.avx2 { // of PyTorch's own kernels, oneDNN's and MKL's
+		list = append(list, "ATEN_CPU_CAPABILITY=avx2", "ONEDNN_MAX_CPU_ISA=AVX2", "MKL_ENABLE_INSTRUCTIONS=AVX2")
+	}
+	return list
 }
 
 // prepare makes what a program reads, unless it is there. Where the disk has no room, what other cases read is removed first.

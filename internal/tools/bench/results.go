@@ -158,12 +158,12 @@ func (r *Results) publish(page string) error {
 	if err != nil {
 		return err
 	}
-	text, err = between(text, r.tables())
+	text, err = between(text, r.Machine, r.tables())
 	if err != nil {
 		return fmt.Errorf("%s: %w", page, err)
 	}
 	if err := atomicfile.WriteFile(page, func(w io.Writer) error { _, err := w.Write(text); return err }); err != nil {
 		return err
 	}
-	return r.write(filepath.Join(filepath.Dir(page), "benchmarks.json"))
+	return r.write(filepath.Join(filepath.Dir(page), "benchmarks"+r.Machine.suffix()+".json"))
 }

@@ -20,6 +20,7 @@ type Side struct {
 	Command func(b *bench, c Case, steps int) []string
 	Prepare func(b *bench, c Case) (file string, command []string, env []string) // nil: it reads the model folder
 	Parse   func(out []byte) (Run, error)
+	AVX2    bool // it can be told to do with AVX2
 }
 
 var trains, scores = []string{"score", "head", "lora", "full"}, []string{"score"}
@@ -30,7 +31,7 @@ func sides() []*Side {
 	whole := map[string]float64{"f32": 5, "bf16": 3, "int8": 5}
 	gguf := map[string]float64{"f32": 4.2, "bf16": 2.2, "int8": 1.2}
 	return []*Side{
-		{Name: "goprm", Modes: trains, Bytes: half, Startup: 4, Rate: 0.6, Program: "prm", Command: ownCommand, Parse: parseOwn},
+		{Name: "goprm", Modes: trains, Bytes: half, Startup: 4, Rate: 0.6, Program: "prm", Command: ownCommand, Parse: parseOwn, AVX2: true},
 		torchSide("pytorch", "eager", trains, whole),
 		torchSide("pytorch compiled", "compile", trains, without(whole, "int8")),
 		torchSide("zentorch", "zentorch", scores, without(whole, "int8")),
@@ -54,8 +55,16 @@ func without(m map[string]float64, key string) map[string]float64 {
 }
 
 func ownCommand(b *bench, c Case, steps int) []string {
-	return []string{b.program("prm"), "--threads", strconv.Itoa(b.threads), "bench", b.model(c), "--mode", c.Mode, "--tokens",
-		strconv.Itoa(c.Tokens), "--dtype", c.DType, "--steps", strconv.Itoa(steps), "--json"}
+	return append([]string{b.program("prm"), "--threads", strconv.Itoa(b.threads), "bench", b.model(c), "--mode", c.Mode, "--tokens",
+		strconv.Itoa(c.Tokens), "--dtype", c.DType, "--steps", strconv.Itoa(steps), "--json"}, b.ownBackend()...)
+}
+
+// ownBackend are flags of prm bench.
+func (b *bench) ownBackend() []string {
+	if b.avx2 {
+		return []string{"--backend", "avx2"}
+	}
+	return nil
 }
 
 func torchSide(name, engine string, modes []string, bytes map[string]float64) *Side {
@@ -67,6 +76,7 @@ func torchSide(name, engine string, modes []string, bytes map[string]float64) *S
 		python = "zentorch/bin/python"
 	}
 	return &Side{Name: name, Modes: modes, Bytes: bytes, Startup: startup, Rate: 0.25, Program: python, Parse: parseSeconds,
+		AVX2: engine == "eager",
 		Command: func(b *bench, c Case, steps int) []string {
 			return []string{b.program(python), filepath.Join(b.scripts, "torch_side.py"), b.model(c), "--mode", c.Mode, "--dtype", c.DType,
 				"--tokens", strconv.Itoa(c.Tokens), "--steps", strconv.Itoa(steps), "--threads", strconv.Itoa(b.threads), "--engine", engine}

@@ -9,11 +9,10 @@ import (
 	"strings"
 )
 
-// The tables stand between these lines of the page; what is around them is people's.
-const begin, end = "<!-- make bench: tables -->", "<!-- make bench: end -->"
-
-// between replaces what lies between the two lines.
-func between(page []byte, tables string) ([]byte, error) {
+// between replaces what lies between two lines of the page: the tables; what is around them is people's. Those of what was measured with
+// AVX2 alone have lines of their own.
+func between(page []byte, m Machine, tables string) ([]byte, error) {
+	begin, end := "<!-- make bench: tables"+m.suffix()+" -->", "<!-- make bench: end"+m.suffix()+" -->"
 	before, rest, found := bytes.Cut(page, []byte(begin+"\n"))
 	_, after, ends := bytes.Cut(rest, []byte(end))
 	if !found || !ends {
@@ -37,7 +36,7 @@ func (r *Results) tables() string {
 		}
 		if h := row.Shape + ", " + row.Mode; h != heading {
 			heading = h
-			fmt.Fprintf(&w, "\n### %s\n\n%s\n", h, columns(row.Mode))
+			fmt.Fprintf(&w, "\n### %s%s\n\n%s\n", h, m.only(), columns(row.Mode))
 		}
 		row.write(&w)
 	}
@@ -157,7 +156,7 @@ func (r *Results) writeMissing(w *strings.Builder) {
 	if len(order) == 0 {
 		return
 	}
-	w.WriteString("\n### Not run\n\n| program | cases | why |\n|---|---|---|\n")
+	fmt.Fprintf(w, "\n### Not run%s\n\n| program | cases | why |\n|---|---|---|\n", r.Machine.only())
 	for _, k := range order {
 		list := strings.Join(missing[k], ", ")
 		if n := len(missing[k]); n == len(r.Rows) && n > 1 {
