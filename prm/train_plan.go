@@ -218,7 +218,7 @@ func measure(spec nnet.Spec, share sharing, tokens, microBatches int, device str
 	reads := max(1, tokens/16) // a step of sixteen tokens is a short one
 	stored := spec.Config.TorchDtype
 	m, launches, err := nnet.Measure(spec, nnet.Capacity{Tokens: tokens, Segments: 64, Ranges: 64, Reads: reads},
-		stored == "" || stored == "bfloat16", microBatches)
+		stored == "" || stored == "bfloat16", microBatches, share.world > 1 && share.zero == 2)
 	if err == nil {
 		m, err = share.of(spec, m, microBatches)
 	}

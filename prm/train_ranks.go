@@ -21,7 +21,8 @@ import (
 // DistConfig says how the ranks of a distributed run share it; see docs/scale.md. A single process ignores it.
 type DistConfig struct {
 	// Zero is the ZeRO stage: 1 (default), the optimizer's state is shared out among the ranks; or 2, the sum of the gradients too, for one
-	// exchange each micro-batch instead of one each step. Their bits differ by rounding.
+	// exchange each micro-batch instead of one each step. 2 takes more memory, as it keeps a micro-batch's gradients beside; it is for runs
+	// that began with it, as their bits differ by rounding.
 	Zero int `yaml:"zero"`
 	// NCCL is whether gradients and parameters of GPUs go from device to device: auto (default), where the library is and every rank can;
 	// off, through the host's memory; or required. The bits are the same.

@@ -113,6 +113,10 @@ func (s *session) open(ctx context.Context) error {
 		return err
 	}
 	warnings, err := s.lengthWarnings()
+	if c.ranks.Size() > 1 && c.Dist.Zero == 2 {
+		warnings = append(warnings, "dist.zero: 2 keeps a micro-batch's gradients beside its share of their sum, and exchanges them "+
+			"each time: 1 takes less memory and sends less; stay with 2 to resume a run that began with it")
+	}
 	s.data.warnings = append(s.data.warnings, warnings...)
 	return err
 }

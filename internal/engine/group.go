@@ -55,7 +55,7 @@ func (s *scheduler) gather(rules []Group) {
 	}
 	of, members := map[*step]kind{}, map[kind][]*step{}
 	for _, st := range s.steps {
-		if st.op.Group == 0 || read[st] || !st.pinned || st.root != st {
+		if st.op.Group == 0 || read[st] || !st.pinned && !st.brief || st.root != st {
 			continue
 		}
 		k := kind{Group{st.op.Kernel, st.inputs[0].node.Dtype()}, st.op.Group, st.op.Rows, st.inputs[0].node.Shape()[0]}

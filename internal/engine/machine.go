@@ -13,7 +13,9 @@ import (
 // Plan says what a machine computes and what it keeps.
 type Plan struct {
 	Outputs gorgonia.Nodes // what to compute: values, the loss, gradients
-	Loss    *gorgonia.Node // ends the forward pass; nil: everything is forward
+	// Brief are outputs that launches of Interleave read as soon as they are ready: their memory is other results' then.
+	Brief gorgonia.Nodes
+	Loss  *gorgonia.Node // ends the forward pass; nil: everything is forward
 	// Keep lists the forward nodes that the backward pass finds in memory; it recomputes the others when it needs
 	// them. nil keeps every node.
 	Keep gorgonia.Nodes
@@ -113,7 +115,7 @@ func Compile(plan Plan, backend Backend) (*Machine, error) {
 
 func (m *Machine) schedule(plan Plan, rules Rules) error {
 	s := newScheduler(plan, rules)
-	if err := s.run(plan.Outputs); err != nil {
+	if err := s.run(plan.Outputs, plan.Brief); err != nil {
 		return err
 	}
 	m.steps = s.steps

@@ -22,6 +22,7 @@ type step struct {
 	bytes    int
 	streamed bool // an input that is brought when it is needed
 	pinned   bool // inputs and outputs: memory of their own, outside the arena
+	brief    bool // an output in the arena
 	arenaAt  int
 	group    []*step // of the first of those in one launch: all of them
 	ready    int     // launches of the machine after which it is done
@@ -57,7 +58,7 @@ func newScheduler(plan Plan, rules Rules) *scheduler {
 	return s
 }
 
-func (s *scheduler) run(outputs gorgonia.Nodes) error {
+func (s *scheduler) run(outputs, brief gorgonia.Nodes) error {
 	ordered := slices.Clone(outputs)
 	slices.SortFunc(ordered, func(a, b *gorgonia.Node) int { return int(a.ID() - b.ID()) }) // ids are a topological order
 	for _, n := range ordered {
@@ -66,15 +67,23 @@ func (s *scheduler) run(outputs gorgonia.Nodes) error {
 		}
 	}
 	for _, n := range outputs {
-		s.memo[visit{n, 0}].root.pinned = true
+		if root := s.memo[visit{n, 0}].root; slices.Contains(brief, n) {
+			root.brief = true
+		} else {
+			root.pinned = true
+		}
 	}
 	s.fuse(s.rules.Fusions)
 	s.gather(s.rules.Groups)
+	end := -1 // of the launch, which may be of several steps
 	for _, st := range s.steps {
-		for _, in := range st.inputs {
-			in.root.last = max(in.root.last, st.at)
+		if end = max(end, st.at); st.group != nil {
+			end = st.group[len(st.group)-1].at
 		}
-		st.root.last = max(st.root.last, st.at)
+		for _, in := range st.inputs {
+			in.root.last = max(in.root.last, end)
+		}
+		st.root.last = max(st.root.last, end)
 	}
 	s.shareInPlace()
 	return nil

@@ -1,17 +1,98 @@
 package nnet
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/goprm/goprm/internal/engine"
 )
 
-// gradientSum adds the gradients of micro-batches 0, 1, 2, ... in a chain, ((0+1)+2)+3 ...: the order is fixed, and there are two copies
-// of the gradients, the sum and the newest micro-batch's, however many micro-batches there are.
+// gradientSum adds the gradients of micro-batches 0, 1, 2, ... in a chain, ((0+1)+2)+3 ...: the order is fixed. Each gradient is added as it
+// comes, and its memory is used for something else then. With ZeRO's stage 2, where gradients are exchanged first, and with custom heads
+// there are two copies: the sum and the newest micro-batch's.
 type gradientSum struct {
-	optim *optimizer
-	sum   []*engine.Tensor // lies where it lay in the last step, so an update that was recorded stays good
-	added int              // micro-batches in it
+	optim  *optimizer
+	sum    []*engine.Tensor // lies where it lay in the last step, so an update that was recorded stays good
+	added  int              // micro-batches in it
+	brief  bool             // this step's gradients are added as they come
+	passes map[passKey]*engine.Sequence
+}
+
+// passKey tells backward passes apart that end in the sum: of the first micro-batch, which begins it, and of later ones.
+type passKey struct {
+	machine *engine.Machine
+	first   bool
+}
+
+// begin begins a step of so many micro-batches. Once there is a sum a single one's gradients are added too, so that their memory is not
+// taken besides.
+func (s *gradientSum) begin(microBatches int) {
+	r := s.optim.ranks
+	s.added, s.brief = 0, (r == nil || r.stage == 1) && s.optim.net.custom == nil && (microBatches > 1 || s.sum != nil)
+}
+
+// reserve compiles the machine of a step's backward passes for the largest of the batches.
+func (s *gradientSum) reserve(batches []MicroBatch) (*engine.Machine, error) {
+	n, need := s.optim.net, Capacity{}
+	for _, b := range batches {
+		need = need.Union(n.need(b))
+	}
+	if !s.brief {
+		return n.machine(outGradients, need)
+	}
+	if n.machines[outGradients] != nil { // whose gradients' memory the sum takes
+		if err := n.compile(n.capacity); err != nil {
+			return nil, err
+		}
+	}
+	var like []*engine.Tensor
+	for _, g := range n.graph.Grads {
+		like = append(like, engine.NewTensor(nil, g.Dtype(), g.Shape(), nil))
+	}
+	if err := s.allocate(like); err != nil {
+		return nil, err
+	}
+	return n.machine(outSums, need)
+}
+
+// run runs a machine of outSums and adds its gradients.
+func (s *gradientSum) run(ctx context.Context, m *engine.Machine) error {
+	key := passKey{m, s.added == 0}
+	if s.passes[key] == nil {
+		adds, err := s.adds(m)
+		if err != nil {
+			return err
+		}
+		pass, err := m.Interleave(adds)
+		if err != nil {
+			return err
+		}
+		if s.passes == nil {
+			s.passes = map[passKey]*engine.Sequence{}
+		}
+		s.passes[key] = pass
+	}
+	if err := m.RunInterleaved(ctx, s.passes[key]); err != nil {
+		return err
+	}
+	s.added++
+	return nil
+}
+
+// adds are the launches that begin the sum with a machine's gradients, or add them to it.
+func (s *gradientSum) adds(m *engine.Machine) (adds []engine.Insert, err error) {
+	for i, node := range s.optim.net.graph.Grads {
+		op, in := engine.AddKernel, []*engine.Tensor{s.sum[i], m.Output(node)}
+		if s.added == 0 {
+			op, in = "scale", in[1:]
+		}
+		add, err := s.optim.compile(op, engine.AddAttr{Scale: 1}, s.sum[i], in...)
+		if err != nil {
+			return nil, err
+		}
+		adds = append(adds, engine.Insert{After: m.Ready(node), Launch: add})
+	}
+	return adds, nil
 }
 
 // add adds a micro-batch's gradients; grads is read, not kept.

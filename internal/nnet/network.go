@@ -60,6 +60,7 @@ const (
 	outFeatures
 	outHidden
 	outGradients
+	outSums  // gradients that are added to a sum as they come
 	outOuter // what a custom head reads
 )
 
@@ -200,13 +201,16 @@ func (m *Graph) plan(what output) engine.Plan {
 		return engine.Plan{Outputs: gorgonia.Nodes{m.Hidden}}
 	case outOuter:
 		return engine.Plan{Outputs: m.outer}
-	case outGradients:
+	case outGradients, outSums:
 		if m.Spec.Expr != nil {
 			return m.splitPlan()
 		}
 		plan := engine.Plan{Outputs: append(gorgonia.Nodes{m.Loss, m.Logits, m.Values}, m.Grads...), Loss: m.Loss}
 		if m.Spec.Recompute && m.Hidden != nil {
 			plan.Keep = m.Keep
+		}
+		if what == outSums {
+			plan.Brief = m.Grads
 		}
 		return plan
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -261,6 +262,42 @@ func TestGradientsAreAddedInAFixedChain(t *testing.T) {
 			at := func(k int) float32 { return float32(parts[k][name][i]) }
 			require.Equal(t, float64((((at(0)+at(1))+at(2))+at(3))+at(4)), got[i], "%s[%d]", name, i)
 		}
+	}
+}
+
+// Steps of one and of several micro-batches may follow each other: a sum takes the memory of a single one's gradients, with the bits and
+// the memory of a network that never had a single one.
+func TestStepsOfOneAndOfSeveralMicroBatches(t *testing.T) {
+	o := newOpener(t, "auto")
+	memory, cpu := &sizing{}, o.backend
+	split := slices.Repeat(micros(t, examples(9), 1<<12), 3) // so long that no arena has to grow
+	open := func() *nnet.Network {
+		memory = &sizing{Backend: cpu}
+		o.backend = memory
+		return o.open(nnet.Spec{Train: nnet.TrainFull})
+	}
+	held := func() (bytes int) {
+		for _, n := range memory.held {
+			bytes += n
+		}
+		return bytes
+	}
+	mixed := open()
+	all := memory
+	for i, count := range []int{1, 3, 1, 2} {
+		got, grads, err := mixed.Gradients(context.Background(), split[:count])
+		require.NoError(t, err)
+		n := open()
+		want, exact, err := n.Gradients(context.Background(), split[:count])
+		require.NoError(t, err)
+		require.Equal(t, want, got, "step %d", i)
+		require.Equal(t, exact, grads, "step %d", i)
+		if count == 3 {
+			alone := held()
+			memory = all
+			require.Equal(t, alone, held(), "nothing is left of the first step")
+		}
+		require.NoError(t, n.Close())
 	}
 }
 

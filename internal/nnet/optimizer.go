@@ -62,9 +62,9 @@ func (o *optimizer) forget() error {
 	for _, u := range o.updates {
 		errs = append(errs, u.squares.Forget(), u.Forget())
 	}
-	o.updates, o.launches = nil, nil
+	o.updates, o.launches, o.total.passes = nil, nil, nil // machines drop their sequences themselves
 	if o.ranks != nil {
-		o.ranks.overlaps = nil // machines drop their sequences themselves
+		o.ranks.overlaps = nil
 		for _, s := range o.ranks.plain {
 			errs = append(errs, s.Forget())
 		}

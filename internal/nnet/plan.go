@@ -25,10 +25,10 @@ func (m Memory) Total() int64 {
 	return m.Weights + m.Gradients + m.Moments + m.Activations + m.Rounded + m.Scratch
 }
 
-// Measure plans a network for batches up to a capacity without weights and without a device. bf16 says whether frozen
-// matrices are stored as bf16; microBatches is how many an optimizer step has: from two on, their gradients' sum is kept. The number is
-// that of the launches of all machines, to which what they take on the host is proportional.
-func Measure(spec Spec, capacity Capacity, bf16 bool, microBatches int) (Memory, int, error) {
+// Measure plans a network for batches up to a capacity without weights and without a device. bf16 says whether frozen matrices are stored
+// as bf16; microBatches is how many an optimizer step has: from two on their gradients are summed, which takes a second copy of them where
+// twice is set. The number is that of the launches of all machines, to which what they take on the host is proportional.
+func Measure(spec Spec, capacity Capacity, bf16 bool, microBatches int, twice bool) (Memory, int, error) {
 	if err := spec.Validate(); err != nil {
 		return Memory{}, 0, err
 	}
@@ -37,9 +37,14 @@ func Measure(spec Spec, capacity Capacity, bf16 bool, microBatches int) (Memory,
 	if err != nil {
 		return Memory{}, 0, err
 	}
-	what := outGradients
-	if spec.Train == TrainNothing {
+	what, copies := outGradients, int64(1)
+	switch {
+	case spec.Train == TrainNothing:
 		what = outFeatures
+	case microBatches > 1 && (twice || spec.Expr != nil):
+		copies = 2
+	case microBatches > 1: // see gradientSum
+		what = outSums
 	}
 	stats, err := engine.Measure(m.plan(what), ops.Rules()) // which are of bf16 alone
 	if err != nil {
@@ -47,7 +52,7 @@ func Measure(spec Spec, capacity Capacity, bf16 bool, microBatches int) (Memory,
 	}
 	memory := Memory{Activations: int64(stats.Arena)}
 	launches := stats.Steps
-	if what == outGradients { // an evaluation's machine shares the arena
+	if what != outFeatures { // an evaluation's machine shares the arena
 		scored := outValues
 		if spec.Expr != nil {
 			scored = outOuter
@@ -59,13 +64,9 @@ func Measure(spec Spec, capacity Capacity, bf16 bool, microBatches int) (Memory,
 		memory.Activations = max(memory.Activations, int64(stats.Arena))
 		launches += stats.Steps
 	}
-	if what == outGradients && spec.DType == engine.BFloat16 && m.Hidden != nil { // attention_backward's, see package cuda
+	if what != outFeatures && spec.DType == engine.BFloat16 && m.Hidden != nil { // attention_backward's, see package cuda
 		heads := capacity.Tokens * spec.Config.NumAttentionHeads
 		memory.Scratch = int64(heads)*int64(8*spec.Config.HeadDim) + int64(4*heads+255)&^255
-	}
-	copies := int64(1)
-	if microBatches > 1 { // see gradientSum
-		copies++
 	}
 	layers := map[int]int{} // bytes of each, where they are streamed
 	for _, p := range m.Params {

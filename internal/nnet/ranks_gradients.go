@@ -17,11 +17,13 @@ func (n *Network) allGradients(ctx context.Context, batches []MicroBatch) (StepR
 	if err != nil {
 		return StepResult{}, nil, err
 	}
-	if err := n.reserve(batches); err != nil {
+	n.optim.total.begin(len(batches))
+	machine, err := n.optim.total.reserve(batches)
+	if err != nil {
 		return StepResult{}, nil, err
 	}
 	if n.custom == nil {
-		if err := r.arrange(n.optim, n.doneOrder(n.machines[outGradients])); err != nil {
+		if err := r.arrange(n.optim, n.doneOrder(machine)); err != nil {
 			return StepResult{}, nil, err
 		}
 	}
@@ -42,11 +44,10 @@ func (n *Network) allGradients(ctx context.Context, batches []MicroBatch) (StepR
 // completes it.
 func (n *Network) wholeGradients(ctx context.Context, batches []MicroBatch) (result StepResult, grads []*engine.Tensor, err error) {
 	last := len(batches) - 1
-	n.optim.total.added = 0
 	if err := n.addGradients(ctx, batches[:last], &result); err != nil {
 		return result, nil, err
 	}
-	grads, err = n.reducedBackward(ctx, batches[last], &result, last > 0)
+	grads, err = n.reducedBackward(ctx, batches[last], &result, last > 0 || n.optim.total.brief)
 	return result, grads, err
 }
 
@@ -55,7 +56,6 @@ func (n *Network) shardedGradients(ctx context.Context, batches []MicroBatch, mo
 	result StepResult, sum []*engine.Tensor, err error) {
 	var grads []*engine.Tensor
 	total := &n.optim.total
-	total.added = 0
 	for i := range most {
 		if i < len(batches) {
 			grads, err = n.reducedBackward(ctx, batches[i], &result, false)

@@ -10,8 +10,8 @@ import (
 
 // overlapKey tells backward passes apart whose gradients are summed over the ranks as they are done.
 type overlapKey struct {
-	machine *engine.Machine
-	adds    bool // each gradient is first added to the sum over micro-batches
+	machine     *engine.Machine
+	adds, first bool // each gradient is first added to the sum over micro-batches, or begins it
 }
 
 // overlapped is a backward pass with a launch behind each gradient that completes a round.
@@ -42,12 +42,12 @@ func (n *Network) canOverlap() bool {
 func (n *Network) reducedBackward(ctx context.Context, b MicroBatch, result *StepResult, adds bool) ([]*engine.Tensor, error) {
 	r, total := n.optim.ranks, &n.optim.total
 	if !n.canOverlap() {
-		grads, err := n.backward(ctx, b, result)
-		if err == nil {
+		var grads []*engine.Tensor
+		var err error
+		if adds {
+			err, grads = n.addGradients(ctx, []MicroBatch{b}, result), total.sum
+		} else if grads, err = n.backward(ctx, b, result); err == nil {
 			err = n.optim.allocate()
-		}
-		if err == nil && adds {
-			err, grads = total.add(grads), total.sum
 		}
 		if err == nil {
 			err = r.arrange(n.optim, nil)
@@ -61,7 +61,11 @@ func (n *Network) reducedBackward(ctx context.Context, b MicroBatch, result *Ste
 	if err := n.optim.allocate(); err != nil {
 		return nil, err
 	}
-	machine, err := n.upload(outGradients, b)
+	what := outGradients
+	if adds {
+		what = outSums
+	}
+	machine, err := n.upload(what, b)
 	if err != nil {
 		return nil, err
 	}
@@ -80,21 +84,18 @@ func (n *Network) reducedBackward(ctx context.Context, b MicroBatch, result *Ste
 
 // overlapOf makes the sequence of a machine, once.
 func (n *Network) overlapOf(machine *engine.Machine, adds bool) (*overlapped, error) {
-	key, r := overlapKey{machine, adds}, n.optim.ranks
+	r, total := n.optim.ranks, &n.optim.total
+	key := overlapKey{machine, adds, adds && total.added == 0}
 	if o := r.overlaps[key]; o != nil {
 		return o, nil
 	}
-	grads := n.gradsOf(machine)
-	o := &overlapped{tensors: grads}
+	o := &overlapped{tensors: n.gradsOf(machine)}
 	var inserts []engine.Insert
+	var err error
 	if adds {
-		o.tensors = n.optim.total.sum
-		for i, g := range grads {
-			add, err := n.optim.compile(engine.AddKernel, engine.AddAttr{Scale: 1}, o.tensors[i], o.tensors[i], g)
-			if err != nil {
-				return nil, err
-			}
-			inserts = append(inserts, engine.Insert{After: machine.Ready(n.graph.Grads[i]), Launch: add})
+		o.tensors = total.sum
+		if inserts, err = total.adds(machine); err != nil {
+			return nil, err
 		}
 	}
 	all := machine.Stats().Steps
@@ -108,7 +109,6 @@ func (n *Network) overlapOf(machine *engine.Machine, adds bool) (*overlapped, er
 		}
 		due := func() error { return o.now.next() }
 		if r.peers != nil {
-			var err error
 			if due, err = r.launchRound(i, o.tensors); err != nil {
 				return nil, err
 			}
@@ -118,7 +118,6 @@ func (n *Network) overlapOf(machine *engine.Machine, adds bool) (*overlapped, er
 	if r.peers != nil {
 		inserts = append(inserts, engine.Insert{After: all, Launch: r.peers.Wait})
 	}
-	var err error
 	if o.sequence, err = machine.Interleave(inserts); err != nil {
 		return nil, err
 	}

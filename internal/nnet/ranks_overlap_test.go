@@ -67,7 +67,7 @@ func wrapped(t *testing.T, timeout time.Duration, stage int, wrap func(rank int,
 func TestExchangesOverlapTheBackwardPass(t *testing.T) {
 	for stage := 1; stage <= 2; stage++ {
 		during := wrapped(t, time.Minute, stage, func(rank int, b engine.Backend) engine.Backend {
-			passes, exchanging, downloads, begin := 0, len(share(t, rank, 2)), atomic.Int64{}, atomic.Int64{}
+			passes, exchanging, downloads, begin := 0, len(share(t, rank, 2, 0)), atomic.Int64{}, atomic.Int64{}
 			if stage == 2 {
 				exchanging = 1 // every pass
 			}

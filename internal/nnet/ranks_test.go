@@ -50,15 +50,15 @@ func onRanks(t *testing.T, spec nnet.Spec, world, stage, steps int, damage func(
 	return out
 }
 
-// share are the micro-batches of a rank.
-func share(t *testing.T, rank, world int) []nnet.MicroBatch {
+// share are the micro-batches of a rank, a single one in every second step.
+func share(t *testing.T, rank, world, step int) []nnet.MicroBatch {
 	var mine []*data.Example
 	for i, e := range examples(10) {
 		if i%world == rank {
 			mine = append(mine, e)
 		}
 	}
-	batches, err := data.Pack(mine, data.PackOptions{Tokens: 60, N: 10, LambdaStep: 1, LambdaFinal: 0.5})
+	batches, err := data.Pack(mine, data.PackOptions{Tokens: 60 << (step % 2 * 5), N: 10, LambdaStep: 1, LambdaFinal: 0.5})
 	require.NoError(t, err)
 	var list []nnet.MicroBatch
 	for _, b := range batches {
@@ -75,7 +75,7 @@ func oneRank(t *testing.T, o *opener, spec nnet.Spec, g *dist.Group, stage, step
 		return out
 	}
 	for step := range steps {
-		list := share(t, g.Number(), g.Size())
+		list := share(t, g.Number(), g.Size(), step)
 		if damage != nil {
 			damage(g.Number(), step, n)
 		}

@@ -16,13 +16,24 @@ import (
 type sizing struct {
 	engine.Backend
 	sizes []int
+	held  map[unsafe.Pointer]int
 }
 
 func (*sizing) SharesHostMemory() {}
 
 func (s *sizing) Alloc(bytes int) (unsafe.Pointer, error) {
 	s.sizes = append(s.sizes, bytes)
-	return s.Backend.Alloc(bytes)
+	at, err := s.Backend.Alloc(bytes)
+	if s.held == nil {
+		s.held = map[unsafe.Pointer]int{}
+	}
+	s.held[at] = bytes
+	return at, err
+}
+
+func (s *sizing) Free(at unsafe.Pointer) {
+	delete(s.held, at)
+	s.Backend.Free(at)
 }
 
 // What the backward pass finds in memory changes no bit of loss and gradients, and the arena is to the byte what was planned.
@@ -53,7 +64,8 @@ func TestRecomputeChangesMemoryAlone(t *testing.T) {
 					losses, gradients = append(losses, loss), append(gradients, grads)
 					b := list[0].Batch
 					planned, _, err := nnet.Measure(n.Spec(), nnet.Capacity{Tokens: len(b.Tokens), Segments: len(b.CuSeqlens) - 1,
-						Ranges: len(b.CuSeqlens) - 1, Reads: len(b.Reads)}, nnet.Weights{nnet.InWeights(o.weights)}.IsBF16("model.embed_tokens.weight"), 1)
+						Ranges: len(b.CuSeqlens) - 1, Reads: len(b.Reads)},
+						nnet.Weights{nnet.InWeights(o.weights)}.IsBF16("model.embed_tokens.weight"), 1, false)
 					require.NoError(t, err)
 					require.Contains(t, memory.sizes, int(planned.Activations), "the arena")
 					arenas = append(arenas, planned.Activations)

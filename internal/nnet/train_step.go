@@ -97,24 +97,15 @@ func (n *Network) gradsOf(machine *engine.Machine) []*engine.Tensor {
 	return grads
 }
 
-// reserve compiles for the largest of the batches.
-func (n *Network) reserve(batches []MicroBatch) error {
-	need := Capacity{}
-	for _, b := range batches {
-		need = need.Union(n.need(b))
-	}
-	_, err := n.machine(outGradients, need)
-	return err
-}
-
 // gradients sums over micro-batches: losses in order, gradients in their chain.
 func (n *Network) gradients(ctx context.Context, batches []MicroBatch) (StepResult, []*engine.Tensor, error) {
 	var result StepResult
-	if err := n.reserve(batches); err != nil {
+	total := &n.optim.total
+	total.begin(len(batches))
+	if _, err := total.reserve(batches); err != nil {
 		return result, nil, err
 	}
-	n.optim.total.added = 0
-	if len(batches) == 1 {
+	if len(batches) == 1 && !total.brief {
 		grads, err := n.backward(ctx, batches[0], &result)
 		if err == nil {
 			err = n.optim.allocate() // not before: a custom head's parameters are known now
@@ -122,24 +113,48 @@ func (n *Network) gradients(ctx context.Context, batches []MicroBatch) (StepResu
 		return result, grads, err
 	}
 	err := n.addGradients(ctx, batches, &result)
-	return result, n.optim.total.sum, err
+	return result, total.sum, err
 }
 
 // addGradients adds the gradients of micro-batches to their sum.
 func (n *Network) addGradients(ctx context.Context, batches []MicroBatch, result *StepResult) error {
+	add := n.addCopied
+	if n.optim.total.brief {
+		add = n.addBackward
+	}
 	for i, b := range batches {
-		grads, err := n.backward(ctx, b, result)
-		if err != nil {
-			return err
-		}
-		if err := n.optim.allocate(); err != nil {
-			return err
-		}
-		if err := n.optim.total.add(grads); err != nil {
+		if err := add(ctx, b, result); err != nil {
 			return fmt.Errorf("micro-batch %d: %w", i, err)
 		}
 	}
 	return nil
+}
+
+// addBackward runs a micro-batch whose gradients are added as they come.
+func (n *Network) addBackward(ctx context.Context, b MicroBatch, result *StepResult) error {
+	if err := n.optim.allocate(); err != nil {
+		return err
+	}
+	machine, err := n.upload(outSums, b)
+	if err != nil {
+		return err
+	}
+	if err := n.optim.total.run(ctx, machine); err != nil {
+		return err
+	}
+	return n.account(machine, b, result)
+}
+
+// addCopied runs a micro-batch and adds its gradients afterwards.
+func (n *Network) addCopied(ctx context.Context, b MicroBatch, result *StepResult) error {
+	grads, err := n.backward(ctx, b, result)
+	if err != nil {
+		return err
+	}
+	if err := n.optim.allocate(); err != nil {
+		return err
+	}
+	return n.optim.total.add(grads)
 }
 
 // add accounts a micro-batch's part of the loss, from its read-outs and in float64.
