@@ -7,8 +7,8 @@ import (
 	"github.com/goprm/goprm/internal/engine"
 )
 
-// gradientSum adds the gradients of micro-batches 0, 1, 2, ... in a chain, ((0+1)+2)+3 ...: the order is fixed. Each gradient is added as it
-// comes, and its memory is used for something else then. With ZeRO's stage 2, where gradients are exchanged first, and with custom heads
+// gradientSum adds the gradients of micro-batches 0, 1, 2, ... in a chain, ((0+1)+2)+3 ...: the order is fixed. Each gradient is added as
+// it comes, and its memory is used for something else then. With ZeRO's stage 2, where gradients are exchanged first, and with custom heads
 // there are two copies: the sum and the newest micro-batch's.
 type gradientSum struct {
 	optim  *optimizer
