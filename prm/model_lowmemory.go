@@ -19,6 +19,9 @@ type releasing struct {
 // SharesHostMemory is what makes a backend use mappings as they are.
 func (releasing) SharesHostMemory() {}
 
+// ReadsInFloat32 is the CPU's: the scores are the same with and without.
+func (*releasing) ReadsInFloat32() {}
+
 // releasingFor wraps the backend if it computes from mapped files.
 func releasingFor(backend engine.Backend, weights ...*hfmodel.Weights) engine.Backend {
 	if _, ok := backend.(engine.SharesHostMemory); !ok {

@@ -23,6 +23,9 @@ type tally struct {
 // SharesHostMemory is what makes a network use mappings as they are.
 func (*profiled) SharesHostMemory() {}
 
+// ReadsInFloat32 is the CPU's, so that the graph is that of a program.
+func (*profiled) ReadsInFloat32() {}
+
 // Compile is part of engine.Backend.
 func (p *profiled) Compile(c engine.Call) (engine.Launch, error) {
 	launch, err := p.Backend.Compile(c)
