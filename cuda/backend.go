@@ -6,6 +6,7 @@ import (
 	"embed"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -77,8 +78,8 @@ func (b *backend) Compile(c engine.Call) (engine.Launch, error) {
 		return nil, err
 	}
 	build := table[c.Op]
-	if build == nil {
-		return nil, fmt.Errorf("%s: the GPU has no kernel for it", c.Op)
+	if build == nil || compute != engine.BFloat16 && slices.Contains(ops.FusedOps(), c.Op) {
+		return nil, fmt.Errorf("%s: the GPU has no kernel for it in %s", c.Op, engine.DTypeName(compute))
 	}
 	return b.compile(c, compute, build)
 }

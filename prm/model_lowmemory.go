@@ -19,7 +19,9 @@ type releasing struct {
 // SharesHostMemory is what makes a backend use mappings as they are.
 func (releasing) SharesHostMemory() {}
 
-// ReadsInFloat32 is the CPU's: the scores are the same with and without.
+// Fusions and ReadsInFloat32 are those of the CPU: the scores are the same with and without.
+func (r *releasing) Fusions() []engine.Fusion { return engine.FusionsOf(r.Backend) }
+
 func (*releasing) ReadsInFloat32() {}
 
 // releasingFor wraps the backend if it computes from mapped files.

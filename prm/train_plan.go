@@ -10,6 +10,7 @@ import (
 	"github.com/goprm/goprm/internal/engine"
 	"github.com/goprm/goprm/internal/hfmodel"
 	"github.com/goprm/goprm/internal/nnet"
+	"github.com/goprm/goprm/internal/ops"
 	"github.com/goprm/goprm/loss"
 )
 
@@ -217,8 +218,12 @@ func mostTokens(m nnet.Memory, room int64, tokens int) int {
 func measure(spec nnet.Spec, share sharing, tokens, microBatches int, device string) (nnet.Memory, int, error) {
 	reads := max(1, tokens/16) // a step of sixteen tokens is a short one
 	stored := spec.Config.TorchDtype
+	rules := ops.Rules()
+	if device == "cpu" {
+		rules = cpu.Rules(engine.DTypeName(spec.DType))
+	}
 	m, launches, err := nnet.Measure(spec, nnet.Capacity{Tokens: tokens, Segments: 64, Ranges: 64, Reads: reads},
-		stored == "" || stored == "bfloat16", microBatches, share.world > 1 && share.zero == 2)
+		stored == "" || stored == "bfloat16", microBatches, share.world > 1 && share.zero == 2, rules)
 	if err == nil {
 		m, err = share.of(spec, m, microBatches)
 	}

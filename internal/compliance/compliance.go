@@ -25,7 +25,6 @@ const shortElements = 1500
 // Options say how much is checked.
 type Options struct {
 	BF16     bool     // the backend computes in bf16 too
-	Unfused  bool     // it has no FusedOps
 	Int8     bool     // it has Int8Ops
 	Only     []string // these ops alone, in bf16 alone, with sizes that tensor-core kernels like among them
 	Elements int      // leave out what a slow device takes long for: cases with more numbers than this, and gradients; 0: nothing
@@ -73,7 +72,7 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 			}
 			narrow := dtype == engine.BFloat16
 			covered, lost, updates := map[string]bool{}, map[string]bool{}, map[string]bool{}
-			all, known := cases(), opt.ops(dtype)
+			all, known := cases(), opt.ops(two, dtype)
 			if opt.Only != nil {
 				all = slices.Concat(alignedProducts(), tensorCoreAttention(opt.Elements == 0))
 			}
@@ -154,7 +153,7 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 				trained := slices.Collect(maps.Keys(updates)) // the optimizer's, whose state is never mapped
 				require.Subset(t, append(trained, slices.Collect(maps.Keys(lost))...), known, "the ops that met a lost file")
 			}
-			t.Run("special numbers", func(t *testing.T) { specialNumbers(t, two, dtype) })
+			t.Run("special numbers", func(t *testing.T) { specialNumbers(t, two, dtype, known) })
 			require.ElementsMatch(t, known, slices.Collect(maps.Keys(covered)), "the ops that have cases")
 			if dtype == engine.F32 {
 				t.Run("adamw/dithering", func(t *testing.T) { dithering(t, one) })
@@ -170,17 +169,20 @@ func Run(t *testing.T, open func(workers int) engine.Backend, opt Options) {
 	t.Run("bad input", func(t *testing.T) { badInput(t, two) })
 }
 
-// ops lists the ops that the backend computes in a dtype. The fused ones exist where bf16 is computed in.
-func (opt Options) ops(dtype tensor.Dtype) []string {
-	switch {
-	case dtype == engine.BFloat16 && opt.Unfused:
-		return ops.OpsWithBF16()
-	case dtype == engine.BFloat16:
-		return slices.Concat(ops.OpsWithBF16(), ops.FusedOps())
+// ops lists the ops that the backend computes in a dtype, with those that it says it fuses.
+func (opt Options) ops(d device, dtype tensor.Dtype) []string {
+	known := ops.OpsWithBF16()
+	if dtype != engine.BFloat16 {
+		known = slices.DeleteFunc(ops.Ops(), func(op string) bool {
+			return slices.Contains(ops.FusedOps(), op) || slices.Contains(ops.Int8Ops(), op) && !(opt.Int8 && dtype == engine.F32)
+		})
 	}
-	return slices.DeleteFunc(ops.Ops(), func(op string) bool {
-		return slices.Contains(ops.FusedOps(), op) || slices.Contains(ops.Int8Ops(), op) && !(opt.Int8 && dtype == engine.F32)
-	})
+	for _, rule := range engine.FusionsOf(d.Backend) {
+		if rule.DType == dtype && !slices.Contains(known, rule.Kernel) {
+			known = append(known, rule.Kernel)
+		}
+	}
+	return known
 }
 
 // sameBits holds for any two NaN.

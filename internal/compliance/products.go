@@ -75,7 +75,7 @@ func products(sizes [][3]int) []testCase {
 	return all
 }
 
-// fused are products of bf16 with what is done to them, whose bits are those of the single ops.
+// fused are products with what is done to them, whose bits are those of the single ops.
 func fused(name string, tokens, k, n int) []testCase {
 	added := func(name string, factor float64, product func(m *maker) *call) testCase {
 		return testCase{fmt.Sprintf("%s/%g", name, factor), func(m *maker) *call {
@@ -104,25 +104,28 @@ func fused(name string, tokens, k, n int) []testCase {
 		added(name, 2, func(m *maker) *call {
 			return m.linearDX(m.perRow(1, tokens, n), m.fixed(m.param(), 1/math.Sqrt(float64(n)), n, k), tokens)
 		}),
-		{name, func(m *maker) *call {
-			x := m.perRow(1, tokens, k)
-			gate := m.linear(x, m.fixed(m.param(), 2/math.Sqrt(float64(k)), n, k), tokens)
-			up := m.linear(x, m.fixed(m.dtype, 1/math.Sqrt(float64(k)), n, k), tokens)
-			c := *gate
-			c.op, c.in = "linear_swiglu", append(gate.in[:2:2], up.in[1])
-			c.single = func(run func(*call) value) *call {
-				return &call{op: "swiglu", rows: c.rows, live: c.live, in: []value{run(gate), run(up)}, out: c.out}
-			}
-			c.want = func() []float64 {
-				y, u := gate.want(), up.want()
-				for i, g := range y {
-					y[i] = g / (1 + math.Exp(-g)) * u[i]
-				}
-				return y
-			}
-			return &c
-		}},
+		{name, func(m *maker) *call { return m.gated(tokens, k, n) }},
 	}
+}
+
+// gated is a linear_swiglu; in bf16 one weight is stored as f32.
+func (m *maker) gated(tokens, k, n int) *call {
+	x := m.perRow(1, tokens, k)
+	gate := m.linear(x, m.fixed(m.param(), 2/math.Sqrt(float64(k)), n, k), tokens)
+	up := m.linear(x, m.fixed(m.dtype, 1/math.Sqrt(float64(k)), n, k), tokens)
+	c := *gate
+	c.op, c.in = "linear_swiglu", append(gate.in[:2:2], up.in[1])
+	c.single = func(run func(*call) value) *call {
+		return &call{op: "swiglu", rows: c.rows, live: c.live, in: []value{run(gate), run(up)}, out: c.out}
+	}
+	c.want = func() []float64 {
+		y, u := gate.want(), up.want()
+		for i, g := range y {
+			y[i] = g / (1 + math.Exp(-g)) * u[i]
+		}
+		return y
+	}
+	return &c
 }
 
 // biased adds a bias to the call of a product.

@@ -33,6 +33,25 @@ type backend struct {
 	memory memory
 }
 
+// Fusions are those that kernels in assembly have.
+func (b *backend) Fusions() []engine.Fusion { return fusionsOf(b.tables[0]) }
+
+func fusionsOf(table map[string]compile) []engine.Fusion {
+	if table["linear_swiglu"] == nil {
+		return nil
+	}
+	return []engine.Fusion{ops.Gated(engine.F32), ops.Gated(engine.BFloat16)}
+}
+
+// Rules are those of the kernels that "auto" takes on this machine.
+func Rules(dtype string) engine.Rules {
+	chosen, err := choose("auto", dtype)
+	if err != nil || chosen.table == nil {
+		return engine.Rules{}
+	}
+	return engine.Rules{Fusions: fusionsOf(chosen.table())}
+}
+
 // ComputesInt8: products of int8 are in every table.
 func (*backend) ComputesInt8() {}
 

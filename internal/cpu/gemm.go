@@ -10,12 +10,13 @@ import (
 // Blocking of a product. None of it depends on the number of rows, of workers or of live rows in the buffers, so that an
 // element's sum has one order for each length K: blocks of kBlock, one after the other, each a chain in the order of k.
 const (
-	kBlock     = 256         // a packed B panel (16 KiB) stays in the first cache
-	rowBlock   = 192         // rows of A that stay in the second cache, kBlock deep: 192 KiB
-	columnTile = 128         // most columns a task takes; their packed B is 128 KiB
-	kSpan      = 20 * kBlock // most of K that A is packed for at a time
-	leastSpan  = 3 * kBlock  // of K, however many rows there are; 2,688 rows have room then
-	packedRoom = 2 << 20     // floats of packed A that all workers share: 8 MiB, at home in the third cache
+	kBlock     = 256           // a packed B panel (16 KiB) stays in the first cache
+	rowBlock   = 192           // rows of A that stay in the second cache, kBlock deep: 192 KiB
+	columnTile = 128           // most columns a task takes, half as many of each of two matrices; their packed B is 128 KiB
+	kSpan      = 20 * kBlock   // most of K that A is packed for at a time
+	leastSpan  = 3 * kBlock    // of K, however many rows there are; 2,688 rows have room then
+	gatedRows  = 12 * rowBlock // most rows of what is gated that A is packed for at a time: up's sums are 576 KiB then
+	packedRoom = 2 << 20       // floats of packed A that all workers share: 8 MiB, at home in the third cache
 )
 
 // PackedBytes is what a product with a left operand A of so many rows and columns packs of it at a time, at most.
@@ -63,9 +64,10 @@ type workspace struct {
 	rows   []unsafe.Pointer // those that a panel interleaves
 	tile   []float32        // a register tile that the result has no room for
 	bias   []float32        // of a tile that is not full
+	up     []float32        // [rows, columns] of a task: sums that are not written to C
 }
 
-// gemm is a compiled product C = A·B + bias; its fields are set anew at each launch.
+// gemm is a compiled product C = A·B + bias, or C = gate(A·B, A·up); its fields are set anew at each launch.
 type gemm struct {
 	set    *instructionSet
 	packed []float32 // of A, shared by all workers
@@ -77,6 +79,8 @@ type gemm struct {
 	a, b    matrix
 	c       *float32 // [m, n]
 	bias    *float32 // [n] or nil
+	up      matrix
+	gate    func(c, gate, up *float32, n int) // of n elements of a row; nil: a product alone
 
 	// The part in work: rows row0 to row0+rows, k0 to k0+span.
 	row0, rows, k0, span int
@@ -103,8 +107,12 @@ func (g *gemm) run() error {
 		return nil
 	}
 	workers := len(g.spaces)
-	g.tileColumns = columnsOfTask(g.n, workers, g.set.nr)
+	g.tileColumns = columnsOfTask(g.n, workers, g.set.nr, columnTile)
 	chunk, span := blockOfA(g.m, g.k)
+	if g.gate != nil { // sums are whole when a task ends
+		g.tileColumns = columnsOfTask(g.n, workers, g.set.nr, columnTile/2)
+		chunk, span = roundUp(ceilDiv(g.m, ceilDiv(g.m, g.set.mostGated(g.k))), g.set.mr), g.k
+	}
 	whole := packedOperand{g.a, g.m, g.k}
 	packed := g.same && *g.holds == whole
 	if !packed {
@@ -140,9 +148,14 @@ func blockOfA(m, k int) (rows, span int) {
 	return roundUp(ceilDiv(m, ceilDiv(m, most)), rowBlock), span
 }
 
-// columnsOfTask is how many of n columns one task takes: so many that the busiest worker has least, as many as that allows.
-func columnsOfTask(n, workers, nr int) int {
-	most := min(columnTile, roundUp(ceilDiv(n, 2*workers), nr))
+// mostGated is how many rows at most A is packed for at a time, all of K deep.
+func (s *instructionSet) mostGated(k int) int {
+	return min(packedRoom/max(1, k), gatedRows) / s.mr * s.mr
+}
+
+// columnsOfTask is how many of n columns one task takes, at most: so many that the busiest worker has least, as many as that allows.
+func columnsOfTask(n, workers, nr, most int) int {
+	most = min(most, roundUp(ceilDiv(n, 2*workers), nr))
 	best, least := most, math.MaxInt
 	for columns := most; columns >= max(nr, most/2); columns -= nr {
 		if busiest := ceilDiv(ceilDiv(n, columns), workers) * columns; busiest < least {
@@ -169,70 +182,6 @@ func (g *gemm) pack(worker, piece int) {
 	for k := 0; k < g.span; k += kBlock {
 		kc := min(kBlock, g.span-k)
 		g.set.packA(g.spaces[worker], &g.packed[k*padded+from*kc], &g.a, g.row0+from, count, g.k0+k, kc)
-	}
-}
-
-// tile computes one tile of C.
-func (g *gemm) tile(worker, piece int) {
-	across := ceilDiv(g.n, g.tileColumns)
-	from, column := piece/across*g.tileRows, piece%across*g.tileColumns
-	g.tileOfC(g.spaces[worker], from, min(g.tileRows, g.rows-from), column, min(g.tileColumns, g.n-column))
-}
-
-func (g *gemm) tileOfC(w *workspace, from, rows, column, columns int) {
-	set, padded := g.set, roundUp(g.rows, g.set.mr)
-	for k := 0; k < g.span; k += kBlock {
-		kc := min(kBlock, g.span-k)
-		set.packB(w, &w.panels[0], &g.b, column, columns, g.k0+k, kc)
-		for block := from; block < from+rows; block += rowBlock {
-			end := min(block+rowBlock, from+rows)
-			for j := 0; j < columns; j += set.nr {
-				g.strip(w, k, kc, block, end, column+j, min(set.nr, columns-j),
-					&g.packed[k*padded+block*kc], &w.panels[j*kc])
-			}
-		}
-	}
-}
-
-// strip computes rows from to end of one panel of columns.
-func (g *gemm) strip(w *workspace, k, kc, from, end, column, width int, a, b *float32) {
-	set := g.set
-	first := g.k0+k == 0
-	start := &zeros[0]
-	if first && g.bias != nil {
-		start = offset(g.bias, column)
-		if width < set.nr {
-			copy(w.bias, unsafe.Slice(start, width))
-			start = &w.bias[0]
-		}
-	}
-	i := from
-	if whole := (end - from) / set.mr; whole > 0 && width == set.nr {
-		c := offset(g.c, (g.row0+i)*g.n+column)
-		add, ldadd := c, g.n
-		if first {
-			add, ldadd = start, 0
-		}
-		set.tile(whole, kc, a, b, c, g.n, add, ldadd)
-		i += whole * set.mr
-	}
-	for ; i < end; i += set.mr {
-		set.tile(1, kc, offset(a, (i-from)*kc), b, &w.tile[0], set.nr, start, 0)
-		g.copyEdge(w, offset(g.c, (g.row0+i)*g.n+column), min(set.mr, end-i), width, first)
-	}
-}
-
-// copyEdge moves or adds what a tile has of the result, with the roundings of a whole tile.
-func (g *gemm) copyEdge(w *workspace, c *float32, height, width int, first bool) {
-	for i := range height {
-		to := unsafe.Slice(offset(c, i*g.n), width)
-		for j, v := range w.tile[i*g.set.nr:][:width] {
-			if first {
-				to[j] = v
-			} else {
-				to[j] += v
-			}
-		}
 	}
 }
 

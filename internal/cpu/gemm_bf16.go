@@ -8,17 +8,19 @@ import (
 	"github.com/goprm/goprm/internal/engine"
 )
 
-// gemmBF16 is a compiled product C = A·B + bias of bf16 operands. Panels hold pairs along the summed dimension as 32-bit
+// gemmBF16 is a compiled product C = A·B + bias of bf16 operands, or C = gate(A·B, A·B'). Panels hold pairs along the summed dimension as 32-bit
 // words, kBlock of them a block; a task has B packed as deep as it goes, and sums a block of rows in f32 before it
 // writes them. The order of an element's sum is productBF16's.
 type gemmBF16 struct {
 	*scratchBF16
 	tasks
 	k      int // in elements
-	a, b   matrix
-	c      unsafe.Pointer // [m, n], bf16 or f32
-	rounds bool           // C is bf16
-	bias   *float32       // [n] or nil
+	a      matrix
+	b      []matrix                        // with gate: two
+	c      unsafe.Pointer                  // [m, n], bf16 or f32
+	rounds bool                            // C is bf16
+	bias   *float32                        // [n] or nil
+	gate   func(c, gate, up []engine.BF16) // nil: a product alone
 }
 
 // scratchBF16 is the memory that a backend's products in bf16 share.
@@ -28,7 +30,7 @@ type scratchBF16 struct {
 	packed  []float32 // words of A
 	holds   packedOperand
 	spaces  []*workspaceBF16
-	rounded []engine.BF16 // a weight that is stored as f32
+	rounded [2][]engine.BF16 // weights that are stored as f32
 }
 
 type workspaceBF16 struct {
@@ -74,30 +76,39 @@ func (g *gemmBF16) pack(worker, piece int) {
 	}
 }
 
-// tileOfC computes some rows of some columns.
+// tileOfC computes some rows of some columns. The second of two B has the second half of the panels, and of each row of sums.
 func (g *gemmBF16) tileOfC(worker, piece int) {
-	w, nr, across, words := g.spaces[worker], g.set.nr, ceilDiv(g.n, g.tileColumns), ceilDiv(g.k, 2)
+	w, across, words := g.spaces[worker], ceilDiv(g.n, g.tileColumns), ceilDiv(g.k, 2)
 	from, column := piece/across*g.tileRows, piece%across*g.tileColumns
 	columns, end := min(g.tileColumns, g.n-column), min(from+g.tileRows, g.rows)
-	width := roundUp(columns, nr)
-	for k := 0; k < words; k += kBlock {
-		kc := min(kBlock, words-k)
-		g.set.packPairs(w.rows[:nr], &w.panels[k*width], &g.b, column, columns, k, kc, g.k)
+	for i := range g.b {
+		g.packB(w, &g.b[i], w.panels[i*words*columnTile/2:], column, columns)
 	}
 	for block := from; block < end; block += rowBlock {
 		height := min(rowBlock, end-block)
-		if words == 0 {
-			startSums(w.sums, g.bias, column, columns, height)
+		for i := 0; i < len(g.b) && words == 0; i++ {
+			startSums(w.sums[i*columnTile/2:], g.bias, column, columns, height)
 		}
 		for k := 0; k < words; k += kBlock {
-			g.strips(w, k, min(kBlock, words-k), block, height, column, columns)
+			for i := range g.b {
+				g.strips(w, k, min(kBlock, words-k), w.panels[i*words*columnTile/2:], w.sums[i*columnTile/2:], block, height, column, columns)
+			}
 		}
 		g.write(w, block, height, column, columns)
 	}
 }
 
+// packB lays columns out as panels.
+func (g *gemmBF16) packB(w *workspaceBF16, b *matrix, panels []float32, column, columns int) {
+	width, words := roundUp(columns, g.set.nr), ceilDiv(g.k, 2)
+	for k := 0; k < words; k += kBlock {
+		kc := min(kBlock, words-k)
+		g.set.packPairs(w.rows[:g.set.nr], &panels[k*width], b, column, columns, k, kc, g.k)
+	}
+}
+
 // strips adds a block of K to the sums of some rows; what they have beyond the result is never written.
-func (g *gemmBF16) strips(w *workspaceBF16, k, kc, block, height, column, columns int) {
+func (g *gemmBF16) strips(w *workspaceBF16, k, kc int, panels, sums []float32, block, height, column, columns int) {
 	mr, nr := g.set.mr, g.set.nr
 	padded, width := roundUp(g.rows, mr), roundUp(columns, nr)
 	for j := 0; j < columns; j += nr {
@@ -106,22 +117,28 @@ func (g *gemmBF16) strips(w *workspaceBF16, k, kc, block, height, column, column
 			copy(w.bias, unsafe.Slice(offset(g.bias, column+j), min(nr, columns-j)))
 			start = &w.bias[0]
 		}
-		sums, add, ldadd := &w.sums[j], start, 0
+		to, add, ldadd := &sums[j], start, 0
 		if k > 0 {
-			add, ldadd = sums, columnTile
+			add, ldadd = to, columnTile
 		}
-		g.tile(ceilDiv(height, mr), kc, word(&g.packed[k*padded+block*kc]), word(&w.panels[k*width+j*kc]), sums, columnTile, add, ldadd)
+		g.tile(ceilDiv(height, mr), kc, word(&g.packed[k*padded+block*kc]), word(&panels[k*width+j*kc]), to, columnTile, add, ldadd)
 	}
 }
 
 // write takes the sums of some rows to C.
 func (g *gemmBF16) write(w *workspaceBF16, block, height, column, columns int) {
+	var up [columnTile / 2]engine.BF16
 	for i := range height {
-		at, row := (g.row0+block+i)*g.n+column, w.sums[i*columnTile:][:columns]
-		if g.rounds {
-			roundBF16(unsafe.Slice((*engine.BF16)(unsafe.Add(g.c, 2*at)), columns), row)
-		} else {
+		at, row := (g.row0+block+i)*g.n+column, w.sums[i*columnTile:][:columnTile]
+		if !g.rounds {
 			copy(unsafe.Slice((*float32)(unsafe.Add(g.c, 4*at)), columns), row)
+			continue
+		}
+		c := unsafe.Slice((*engine.BF16)(unsafe.Add(g.c, 2*at)), columns)
+		roundBF16(c, row[:columns])
+		if g.gate != nil {
+			roundBF16(up[:columns], row[columnTile/2:][:columns])
+			g.gate(c, c, up[:columns])
 		}
 	}
 }

@@ -3,6 +3,9 @@
 package cpu
 
 import (
+	"fmt"
+	"unsafe"
+
 	"github.com/goprm/goprm/internal/engine"
 )
 
@@ -46,6 +49,48 @@ func (s *scratch) linearDW(b *backend, c engine.Call) (engine.Launch, error) {
 		g.a = matrix{ptr: dy.Ptr, ld: g.m}
 		g.b = matrix{ptr: x.Ptr, ld: g.n}
 	})
+}
+
+// linearSwiGLU is swiglu(x·wᵀ, x·vᵀ), whose bits are those of the single ops.
+func (s *scratch) linearSwiGLU(b *backend, c engine.Call) (engine.Launch, error) {
+	if c.Out.Dtype() != engine.F32 {
+		return nil, nil
+	}
+	x, w, v := c.In[0], c.In[1], c.In[2]
+	capacity, k, n := x.Shape()[0], w.Shape()[1], w.Shape()[0]
+	if s.set.mostGated(k) == 0 {
+		return nil, fmt.Errorf("rows of %d elements: at most %d fit", k, packedRoom/s.set.mr)
+	}
+	s.reserveUp(b, min(capacity, s.set.mostGated(k)))
+	gate := s.set.gates(n)
+	return s.product(b, c, func(g *gemm, rows int) {
+		g.m, g.n, g.k, g.gate = rows, n, k, gate
+		g.a = matrix{ptr: x.Ptr, ld: k, alongK: true}
+		g.b = matrix{ptr: w.Ptr, ld: k, alongK: true, bf16: w.Dtype() == engine.BFloat16}
+		g.up = matrix{ptr: v.Ptr, ld: k, alongK: true, bf16: v.Dtype() == engine.BFloat16}
+	})
+}
+
+// reserveUp makes room for the sums of tasks of so many rows.
+func (s *scratch) reserveUp(b *backend, rows int) {
+	for _, w := range s.spaces(b.pool.helpers + 1) {
+		if len(w.up) < rows*columnTile/2 {
+			w.up = alignedFloats(rows * columnTile / 2)
+		}
+	}
+}
+
+// gates is what swiglu's kernel of the set does to rows of width elements.
+func (s *instructionSet) gates(width int) func(out, gate, up *float32, n int) {
+	switch {
+	case s == avx512Set && width%16 == 0:
+		return func(out, gate, up *float32, n int) { vecSwiGLU16(out, gate, up, n/16) }
+	case width%8 == 0:
+		return func(out, gate, up *float32, n int) { vecSwiGLU(out, gate, up, n/8) }
+	}
+	return func(out, gate, up *float32, n int) {
+		swigluRow(unsafe.Slice(out, n), unsafe.Slice(gate, n), unsafe.Slice(up, n))
+	}
 }
 
 // product makes the launch of a product whose operands set describes for a number of live rows.

@@ -9,6 +9,7 @@ import "unsafe"
 type tasks struct {
 	m, n                              int
 	row0, rows, tileRows, tileColumns int  // of the chunk in work
+	gated                             bool // of two matrices, that a task takes half as many columns of
 	same                              bool // A is what it was when it was packed last
 
 	crew               *crew
@@ -21,7 +22,11 @@ func (g *tasks) run(set *instructionSet, a packedOperand, words, room int, holds
 		return nil
 	}
 	workers := g.crew.pool.helpers + 1
-	g.tileColumns = columnsOfTask(g.n, workers, set.nr)
+	most := columnTile
+	if g.gated {
+		most /= 2
+	}
+	g.tileColumns = columnsOfTask(g.n, workers, set.nr, most)
 	tiles := ceilDiv(g.n, g.tileColumns)
 	chunk := max(set.mr, room/max(1, words)/set.mr*set.mr)
 	packed := g.same && *holds == a

@@ -49,6 +49,8 @@ func tableOf(set *instructionSet) map[string]compile {
 		"linear_dx": s.linearDX,
 		"linear_dw": s.linearDW,
 
+		"linear_swiglu": s.linearSwiGLU,
+
 		"attention":          s.attentionForward,
 		"attention_backward": s.attentionBackward,
 

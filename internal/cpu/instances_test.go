@@ -13,7 +13,7 @@ func TestInstances(t *testing.T) {
 	for _, k := range instances() {
 		t.Run(k.name, func(t *testing.T) {
 			need(t, k.name)
-			compliance.Run(t, openWith(t, k.name), compliance.Options{BF16: k.narrow != nil, Unfused: true, Int8: true})
+			compliance.Run(t, openWith(t, k.name), compliance.Options{BF16: k.narrow != nil, Int8: true})
 		})
 	}
 }

@@ -178,11 +178,15 @@ func swiglu[T float](b *backend, c engine.Call) (engine.Launch, error) {
 	capacity, n := c.In[0].Shape()[0], c.In[0].Shape()[1]
 	return b.rowwise(c, capacity, rowChunk(n), func(from, to int) {
 		gate, up, out := engine.Slice[T](c.In[0]), engine.Slice[T](c.In[1]), engine.Slice[T](c.Out)
-		for i := from * n; i < to*n; i++ {
-			g := float64(gate[i])
-			out[i] = T(g*logistic(g)) * up[i]
-		}
+		swigluRow(out[from*n:to*n], gate[from*n:], up[from*n:])
 	}), nil
+}
+
+func swigluRow[T float](out, gate, up []T) {
+	for i := range out {
+		g := float64(gate[i])
+		out[i] = T(g*logistic(g)) * up[i]
+	}
 }
 
 // swigluBackward: with s = σ(g), dgate = dy·up·s·(1 + g·(1−s)) and dup = dy·g·s.

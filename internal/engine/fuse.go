@@ -20,6 +20,14 @@ type Fusion struct {
 // Fuser is a backend with kernels for fusions.
 type Fuser interface{ Fusions() []Fusion }
 
+// FusionsOf are a backend's, if it has any: those of one that wraps another are the other's.
+func FusionsOf(b Backend) []Fusion {
+	if f, ok := b.(Fuser); ok {
+		return f.Fusions()
+	}
+	return nil
+}
+
 // fuse makes one step of those that a fusion takes, at the place of the last.
 func (s *scheduler) fuse(fusions []Fusion) {
 	readers := map[*step]int{}

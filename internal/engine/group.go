@@ -23,10 +23,7 @@ type Grouper interface {
 
 // rulesOf are what a backend can do beyond single ops.
 func rulesOf(b Backend) Rules {
-	var r Rules
-	if f, ok := b.(Fuser); ok {
-		r.Fusions = f.Fusions()
-	}
+	r := Rules{Fusions: FusionsOf(b)}
 	if g, ok := b.(Grouper); ok {
 		r.Groups = g.Groups()
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/goprm/goprm/internal/engine"
-	"github.com/goprm/goprm/internal/ops"
 )
 
 // Memory is what a network takes on its device, in bytes.
@@ -25,10 +24,10 @@ func (m Memory) Total() int64 {
 	return m.Weights + m.Gradients + m.Moments + m.Activations + m.Rounded + m.Scratch
 }
 
-// Measure plans a network for batches up to a capacity without weights and without a device. bf16 says whether frozen matrices are stored
-// as bf16; microBatches is how many an optimizer step has: from two on their gradients are summed, which takes a second copy of them where
-// twice is set. The number is that of the launches of all machines, to which what they take on the host is proportional.
-func Measure(spec Spec, capacity Capacity, bf16 bool, microBatches int, twice bool) (Memory, int, error) {
+// Measure plans a network for batches up to a capacity without weights and without a device, whose rules are given. bf16 says whether frozen
+// matrices are stored as bf16; microBatches is how many an optimizer step has: from two on their gradients are summed, which takes a second
+// copy of them where twice is set. The number is that of the launches of all machines, to which what they take on the host is proportional.
+func Measure(spec Spec, capacity Capacity, bf16 bool, microBatches int, twice bool, rules engine.Rules) (Memory, int, error) {
 	if err := spec.Validate(); err != nil {
 		return Memory{}, 0, err
 	}
@@ -46,7 +45,7 @@ func Measure(spec Spec, capacity Capacity, bf16 bool, microBatches int, twice bo
 	case microBatches > 1: // see gradientSum
 		what = outSums
 	}
-	stats, err := engine.Measure(m.plan(what), ops.Rules()) // which are of bf16 alone
+	stats, err := engine.Measure(m.plan(what), rules)
 	if err != nil {
 		return Memory{}, 0, fmt.Errorf("capacity %+v: %w", capacity, err)
 	}
@@ -57,7 +56,7 @@ func Measure(spec Spec, capacity Capacity, bf16 bool, microBatches int, twice bo
 		if spec.Expr != nil {
 			scored = outOuter
 		}
-		stats, err := engine.Measure(m.plan(scored), ops.Rules())
+		stats, err := engine.Measure(m.plan(scored), rules)
 		if err != nil {
 			return Memory{}, 0, fmt.Errorf("capacity %+v: %w", capacity, err)
 		}

@@ -21,6 +21,8 @@ type sizing struct {
 
 func (*sizing) SharesHostMemory() {}
 
+func (s *sizing) Fusions() []engine.Fusion { return engine.FusionsOf(s.Backend) }
+
 func (s *sizing) Alloc(bytes int) (unsafe.Pointer, error) {
 	s.sizes = append(s.sizes, bytes)
 	at, err := s.Backend.Alloc(bytes)
@@ -65,7 +67,8 @@ func TestRecomputeChangesMemoryAlone(t *testing.T) {
 					b := list[0].Batch
 					planned, _, err := nnet.Measure(n.Spec(), nnet.Capacity{Tokens: len(b.Tokens), Segments: len(b.CuSeqlens) - 1,
 						Ranges: len(b.CuSeqlens) - 1, Reads: len(b.Reads)},
-						nnet.Weights{nnet.InWeights(o.weights)}.IsBF16("model.embed_tokens.weight"), 1, false)
+						nnet.Weights{nnet.InWeights(o.weights)}.IsBF16("model.embed_tokens.weight"), 1, false,
+						engine.Rules{Fusions: engine.FusionsOf(o.backend)})
 					require.NoError(t, err)
 					require.Contains(t, memory.sizes, int(planned.Activations), "the arena")
 					arenas = append(arenas, planned.Activations)

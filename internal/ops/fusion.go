@@ -1,6 +1,9 @@
 package ops
 
-import "github.com/goprm/goprm/internal/engine"
+import (
+	"github.com/goprm/goprm/internal/engine"
+	"gorgonia.org/tensor"
+)
 
 // Rules are those of a backend that computes in bf16 as package cuda does.
 func Rules() engine.Rules { return engine.Rules{Fusions: Fusions(), Groups: Groups()} }
@@ -17,6 +20,11 @@ func Fusions() []engine.Fusion {
 		{Kernel: "linear_add", Op: engine.AddKernel, Made: []string{"linear", ""}, If: once, DType: engine.BFloat16, Inputs: []int{3, 4}},
 		{Kernel: "linear_dx_add", Op: engine.AddKernel, Made: []string{"", "linear_dx"}, DType: engine.BFloat16, Inputs: []int{3}},
 		{Kernel: "linear_dx_add", Op: engine.AddKernel, Made: []string{"linear_dx", ""}, If: once, DType: engine.BFloat16, Inputs: []int{3}},
-		{Kernel: "linear_swiglu", Op: "swiglu", Made: []string{"linear", "linear"}, DType: engine.BFloat16, Inputs: []int{3}},
+		Gated(engine.BFloat16),
 	}
+}
+
+// Gated is the fusion of an MLP's first half, without the tensors of gates and of what they let through.
+func Gated(dtype tensor.Dtype) engine.Fusion {
+	return engine.Fusion{Kernel: "linear_swiglu", Op: "swiglu", Made: []string{"linear", "linear"}, DType: dtype, Inputs: []int{3}}
 }

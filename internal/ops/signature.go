@@ -12,8 +12,8 @@ import (
 )
 
 // A signature gives an op's inputs and result as kind:dimensions. Kinds: f compute dtype, h the same where bf16 is not
-// computed in, n the same where nothing but bf16 is, s the same where nothing but f32 is, p the dtype of parameters and their gradients
-// (f32 when the compute dtype is bf16), w a weight: p or bf16; i i32, q int8, d f64, b bf16 where the compute dtype is f32. Dimensions: a
+// computed in, n the same where a backend fuses ops (f32 or bf16), s the same where nothing but f32 is, p the dtype of parameters and
+// their gradients (f32 when the compute dtype is bf16), w a weight: p or bf16; i i32, q int8, d f64, b bf16 where the compute dtype is f32. Dimensions: a
 // letter stands for one number throughout, a digit for itself, * for any equal shape.
 //
 // It is the one list of ops: tests compare with it doc.go, the backends' tables, and the compliance suite's cases, tolerances and
@@ -121,7 +121,7 @@ func Ops() []string { return slices.Sorted(maps.Keys(signatures)) }
 // OpsWithBF16 lists the ops that compute in bf16 as well as in f32 and f64.
 func OpsWithBF16() []string { return opsOfKind('f') }
 
-// FusedOps lists the ops that compute in bf16 alone: what two or three of the others do, in one launch.
+// FusedOps lists the ops that do what two or three of the others do, on backends and in dtypes with such a Fusion alone.
 func FusedOps() []string { return opsOfKind('n') }
 
 // Int8Ops lists the ops that multiply int8, which not every backend has.
@@ -152,7 +152,7 @@ func matches(c engine.Call, form string) (compute tensor.Dtype, ok bool) {
 		if kind := args[i][0]; kind == 'f' || kind == 'h' || kind == 'n' || kind == 's' {
 			compute = t.Dtype()
 			if compute == engine.BFloat16 && kind == 'h' || compute != engine.F32 && kind == 's' ||
-				compute != engine.BFloat16 && (kind == 'n' || compute != engine.F32 && compute != engine.F64) {
+				compute != engine.BFloat16 && compute != engine.F32 && (compute != engine.F64 || kind == 'n') {
 				return compute, false
 			}
 			break

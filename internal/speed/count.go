@@ -20,6 +20,8 @@ func executed(c engine.Call) (flops, bytes float64) {
 	switch c.Op {
 	case "linear", "linear_int8", "linear_dx":
 		flops = 2 * float64(rows) * float64(c.In[1].Size())
+	case "linear_swiglu":
+		flops = 4 * float64(rows) * float64(c.In[1].Size())
 	case "linear_dw":
 		flops = 2 * float64(rows) * float64(c.Out.Size())
 	case "attention", "attention_backward":
@@ -104,7 +106,7 @@ func (m *mode) nominal(c *hfmodel.Config, lora nnet.LoRASpec, tokens int) float6
 // label names a launch's op, and of products the matrix.
 func label(c engine.Call) string {
 	switch c.Op {
-	case "linear", "linear_int8", "linear_dx":
+	case "linear", "linear_int8", "linear_dx", "linear_swiglu":
 		return fmt.Sprintf("%s %d×%d", c.Op, c.In[1].Shape()[0], c.In[1].Shape()[1])
 	case "linear_dw":
 		return fmt.Sprintf("%s %d×%d", c.Op, c.Out.Shape()[0], c.Out.Shape()[1])

@@ -23,7 +23,9 @@ type tally struct {
 // SharesHostMemory is what makes a network use mappings as they are.
 func (*profiled) SharesHostMemory() {}
 
-// ReadsInFloat32 is the CPU's, so that the graph is that of a program.
+// Fusions and ReadsInFloat32 are those of the CPU, so that the graph is that of a program.
+func (p *profiled) Fusions() []engine.Fusion { return engine.FusionsOf(p.Backend) }
+
 func (*profiled) ReadsInFloat32() {}
 
 // Compile is part of engine.Backend.

@@ -35,7 +35,7 @@ func TestCountsOfAScoringStep(t *testing.T) {
 		total += op.Seconds
 	}
 	require.Equal(t, 2, launches["attention"])
-	require.Equal(t, 4, launches["linear 160×64"], "gate and up")
+	require.Equal(t, 4, launches["linear 160×64"]+2*launches["linear_swiglu 160×64"], "gate and up")
 	require.InDelta(t, (r.Seconds[0]+r.Seconds[1])/2, total, 1e-9, "ops and what lies between them are the whole step")
 }
 
@@ -158,7 +158,7 @@ func TestReport(t *testing.T) {
 	var text strings.Builder
 	require.NoError(t, r.Write(&text))
 	require.Contains(t, text.String(), "score of 64 tokens in f32 on cpu/")
-	require.Contains(t, text.String(), "linear 160×64")
+	require.Contains(t, text.String(), " 160×64")
 	raw, err := json.Marshal(r)
 	require.NoError(t, err)
 	require.Contains(t, string(raw), `"nominal_gflop":`)
