@@ -8,9 +8,9 @@ import (
 	"github.com/goprm/goprm/internal/engine"
 )
 
-// gemmBF16 is a compiled product C = A·B + bias of bf16 operands, or C = gate(A·B, A·B'). Panels hold pairs along the summed dimension as 32-bit
-// words, kBlock of them a block; a task has B packed as deep as it goes, and sums a block of rows in f32 before it
-// writes them. The order of an element's sum is productBF16's.
+// gemmBF16 is a compiled product C = A·B + bias of bf16 operands, or C = gate(A·B, A·B') of two right operands. Panels hold pairs along
+// the summed dimension as 32-bit words, kBlock of them a block; a task has B packed as deep as it goes, and sums a block of rows in f32
+// before it writes them. The order of an element's sum is productBF16's.
 type gemmBF16 struct {
 	*scratchBF16
 	tasks

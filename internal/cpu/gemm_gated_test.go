@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// gatedCalls are linear_swiglu and the ops that it stands for, whose last result it has.
-func gatedCalls(r *rand.Rand, kernels string, rows, k, n int) (fused engine.Call, single []engine.Call) {
+// gatedCalls are linear_swiglu and the ops that it stands for, whose last result it has. Bits of stored say which weights are f32.
+func gatedCalls(r *rand.Rand, kernels string, rows, k, n, stored int) (fused engine.Call, single []engine.Call) {
 	draw := func(wide bool, shape ...int) *engine.Tensor {
 		if wide {
 			return engine.FromSlice(normal(r, shape[0]*shape[1]), shape...)
@@ -27,7 +27,7 @@ func gatedCalls(r *rand.Rand, kernels string, rows, k, n int) (fused engine.Call
 	of := func(op string, in ...*engine.Tensor) engine.Call {
 		return engine.Call{Op: op, Rows: engine.Tokens, Live: live, In: in, Out: engine.FromDType(dtype, rows, n)}
 	}
-	x, w, v := draw(wide, rows, k), draw(r.IntN(2) == 0, n, k), draw(r.IntN(2) == 0, n, k)
+	x, w, v := draw(wide, rows, k), draw(stored&1 > 0, n, k), draw(stored&2 > 0, n, k)
 	gate, up := of("linear", x, w), of("linear", x, v)
 	return of("linear_swiglu", x, w, v), []engine.Call{gate, up, of("swiglu", gate.Out, up.Out)}
 }
@@ -37,7 +37,7 @@ func gatedCalls(r *rand.Rand, kernels string, rows, k, n int) (fused engine.Call
 func TestGatedProductsHaveTheSingleOpsBits(t *testing.T) {
 	rounds := 40
 	if testing.Short() {
-		rounds = 8
+		rounds = 10
 	}
 	for _, kernels := range []string{"avx2", "avx512", "avx512bf16"} {
 		t.Run(kernels, func(t *testing.T) {
@@ -53,11 +53,14 @@ func TestGatedProductsHaveTheSingleOpsBits(t *testing.T) {
 				case 3:
 					n = 8 * (1 + r.IntN(60))
 				case 4:
-					rows, k, n = gatedRows+r.IntN(500), 1+r.IntN(20), 16*(1+r.IntN(4))
+					rows, k, n = gatedRows+1+r.IntN(500), 1+r.IntN(20), 16*(1+r.IntN(4))
 				}
 				b := backendWith(t, kernels, 1+round%3)
-				fused, single := gatedCalls(r, kernels, rows, k, n)
-				if round%10 == 4 { // one chunk of them is live, of a capacity for two smaller ones
+				fused, single := gatedCalls(r, kernels, rows, k, n, round)
+				switch round % 10 {
+				case 4: // two chunks of rows
+					engine.Slice[int32](fused.Live)[0] = int32(rows)
+				case 9: // one of them, where there is capacity for two smaller ones
 					engine.Slice[int32](fused.Live)[0] = gatedRows
 				}
 				launchAll(t, b, single...)
@@ -79,11 +82,11 @@ func TestGatedProductsOfNothing(t *testing.T) {
 			need(t, kernels)
 			b := backendWith(t, kernels, 2)
 			for _, s := range [][3]int{{3, 0, 16}, {3, 0, 5}, {0, 4, 8}, {3, 4, 0}, {0, 0, 0}} {
-				fused, single := gatedCalls(rand.New(rand.NewPCG(1, 1)), kernels, s[0]+1, s[1], s[2])
+				fused, single := gatedCalls(rand.New(rand.NewPCG(1, 1)), kernels, s[0]+1, s[1], s[2], 3)
 				launchAll(t, b, append(single, fused)...)
 				require.Equal(t, single[2].Out.Bytes(), fused.Out.Bytes(), "%v", s)
 			}
-			fused, _ := gatedCalls(rand.New(rand.NewPCG(1, 1)), kernels, 1, packedRoom, 1)
+			fused, _ := gatedCalls(rand.New(rand.NewPCG(1, 1)), kernels, 1, packedRoom, 1, 3)
 			if kernels == "avx512bf16" { // which makes room
 				launchAll(t, b, fused)
 				return

@@ -52,7 +52,7 @@
 //	                                  logit of the blocks so far, Σ e^(logit − largest), and the label's logit
 //	log_prob                          state [R, 3] → [R, 1]: the label's logit − largest − ln Σ
 //
-// Where the compute dtype is bf16, three more do what two or three do, to the bit (see Fusions):
+// Where a backend says so (engine.Fuser), in bf16 or f32, three more do what two or three do, to the bit:
 //
 //	linear_add         engine.AddAttr a [T, N], x, w [, b] → a + Scale·linear(x, w, b); may overwrite a
 //	linear_dx_add      engine.AddAttr a [T, K], dy, w → a + Scale·linear_dx(dy, w); may overwrite a

@@ -24,7 +24,7 @@ func Fusions() []engine.Fusion {
 	}
 }
 
-// Gated is the fusion of an MLP's first half, without the tensors of gates and of what they let through.
+// Gated is the first half of an MLP, without the tensors of gates and of what they let through.
 func Gated(dtype tensor.Dtype) engine.Fusion {
 	return engine.Fusion{Kernel: "linear_swiglu", Op: "swiglu", Made: []string{"linear", "linear"}, DType: dtype, Inputs: []int{3}}
 }

@@ -12,9 +12,9 @@ import (
 )
 
 // A signature gives an op's inputs and result as kind:dimensions. Kinds: f compute dtype, h the same where bf16 is not
-// computed in, n the same where a backend fuses ops (f32 or bf16), s the same where nothing but f32 is, p the dtype of parameters and
-// their gradients (f32 when the compute dtype is bf16), w a weight: p or bf16; i i32, q int8, d f64, b bf16 where the compute dtype is f32. Dimensions: a
-// letter stands for one number throughout, a digit for itself, * for any equal shape.
+// computed in, n the same where a backend fuses ops (f32 or bf16), s the same where nothing but f32 is, p the dtype of
+// parameters and their gradients (f32 when the compute dtype is bf16), w a weight: p or bf16; i i32, q int8, d f64, b bf16
+// where the compute dtype is f32. Dimensions: a letter stands for one number throughout, a digit for itself, * for any equal shape.
 //
 // It is the one list of ops: tests compare with it doc.go, the backends' tables, and the compliance suite's cases, tolerances and
 // gradients.
