@@ -24,9 +24,10 @@ func (m Memory) Total() int64 {
 	return m.Weights + m.Gradients + m.Moments + m.Activations + m.Rounded + m.Scratch
 }
 
-// Measure plans a network for batches up to a capacity without weights and without a device, whose rules are given. bf16 says whether frozen
-// matrices are stored as bf16; microBatches is how many an optimizer step has: from two on their gradients are summed, which takes a second
-// copy of them where twice is set. The number is that of the launches of all machines, to which what they take on the host is proportional.
+// Measure plans a network for batches up to a capacity without weights and without a device, whose rules are given. bf16 says whether
+// frozen matrices are stored as bf16; microBatches is how many an optimizer step has: from two on their gradients are summed, which takes a
+// second copy of them where twice is set. The number is that of the launches of all machines, to which what they take on the host is
+// proportional.
 func Measure(spec Spec, capacity Capacity, bf16 bool, microBatches int, twice bool, rules engine.Rules) (Memory, int, error) {
 	if err := spec.Validate(); err != nil {
 		return Memory{}, 0, err
