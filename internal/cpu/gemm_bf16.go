@@ -16,11 +16,11 @@ type gemmBF16 struct {
 	tasks
 	k      int // in elements
 	a      matrix
-	b      []matrix                        // with gate: two
-	c      unsafe.Pointer                  // [m, n], bf16 or f32
-	rounds bool                            // C is bf16
-	bias   *float32                        // [n] or nil
-	gate   func(c, gate, up []engine.BF16) // nil: a product alone
+	b      []matrix                                // with gate: two
+	c      unsafe.Pointer                          // [m, n], bf16 or f32
+	rounds bool                                    // C is bf16
+	bias   *float32                                // [n] or nil
+	gate   func(w *workspaceBF16, c []engine.BF16) // of a row whose gates are in c; nil: a product alone
 }
 
 // scratchBF16 is the memory that a backend's products in bf16 share.
@@ -36,6 +36,10 @@ type scratchBF16 struct {
 type workspaceBF16 struct {
 	workspace           // panels: words of B, as deep as a product goes
 	sums      []float32 // [rowBlock, columnTile]
+	row       struct {  // of what is gated; wide where swiglu has no kernel in bf16
+		up   [columnTile / 2]engine.BF16
+		wide [columnTile]float32
+	}
 }
 
 // reserve makes room for products that are k deep.
@@ -127,7 +131,6 @@ func (g *gemmBF16) strips(w *workspaceBF16, k, kc int, panels, sums []float32, b
 
 // write takes the sums of some rows to C.
 func (g *gemmBF16) write(w *workspaceBF16, block, height, column, columns int) {
-	var up [columnTile / 2]engine.BF16
 	for i := range height {
 		at, row := (g.row0+block+i)*g.n+column, w.sums[i*columnTile:][:columnTile]
 		if !g.rounds {
@@ -137,8 +140,8 @@ func (g *gemmBF16) write(w *workspaceBF16, block, height, column, columns int) {
 		c := unsafe.Slice((*engine.BF16)(unsafe.Add(g.c, 2*at)), columns)
 		roundBF16(c, row[:columns])
 		if g.gate != nil {
-			roundBF16(up[:columns], row[columnTile/2:][:columns])
-			g.gate(c, c, up[:columns])
+			roundBF16(w.row.up[:columns], row[columnTile/2:][:columns])
+			g.gate(w, c)
 		}
 	}
 }

@@ -51,19 +51,19 @@ func (s *scratchBF16) linearSwiGLU(b *backend, c engine.Call) (engine.Launch, er
 }
 
 // gatesBF16 is what swiglu's kernels do to rows of width elements.
-func (s *instructionSet) gatesBF16(width int) func(out, gate, up []engine.BF16) {
+func (s *instructionSet) gatesBF16(width int) func(w *workspaceBF16, c []engine.BF16) {
 	if width%16 == 0 {
-		return func(out, gate, up []engine.BF16) {
-			vecSwiGLUBF16((*uint16)(&out[0]), (*uint16)(&gate[0]), (*uint16)(&up[0]), len(out)/16)
+		return func(w *workspaceBF16, c []engine.BF16) {
+			vecSwiGLUBF16((*uint16)(&c[0]), (*uint16)(&c[0]), (*uint16)(&w.row.up[0]), len(c)/16)
 		}
 	}
 	wide := s.gates(width)
-	return func(out, gate, up []engine.BF16) {
-		var g, u [columnTile / 2]float32
-		widenBF16(g[:len(gate)], gate)
-		widenBF16(u[:len(up)], up)
-		wide(&g[0], &g[0], &u[0], len(out))
-		roundBF16(out, g[:len(out)])
+	return func(w *workspaceBF16, c []engine.BF16) {
+		gate, up := w.row.wide[:len(c)], w.row.wide[columnTile/2:][:len(c)]
+		widenBF16(gate, c)
+		widenBF16(up, w.row.up[:len(c)])
+		wide(&gate[0], &gate[0], &up[0], len(c))
+		roundBF16(c, gate)
 	}
 }
 
