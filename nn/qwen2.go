@@ -128,7 +128,8 @@ func (g *network) attention(i int, x *gorgonia.Node) *gorgonia.Node {
 		keys = g.Sliding
 	}
 	keys.CachedK, keys.CachedV = g.CacheKeysValues(i, k, v)
-	return g.Attention(q, k, v, keys, ops.Attention{Heads: c.NumAttentionHeads, KVHeads: c.NumKeyValueHeads, HeadDim: c.HeadDim}) // [T, H·Dh]
+	return g.Attention(q, k, v, keys, ops.Attention{Heads: c.NumAttentionHeads, KVHeads: c.NumKeyValueHeads, HeadDim: c.HeadDim,
+		Pairs: g.Spec.AttendsInBF16()}) // [T, H·Dh]
 }
 
 // output is the second half of layer i: x + o_proj(a), then x + mlp(norm(x)). Rows are tokens or read-outs.

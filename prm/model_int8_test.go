@@ -54,6 +54,43 @@ func TestInt8Scores(t *testing.T) {
 	require.Less(t, largest, 0.02)
 }
 
+// Scores in int8 have the bits of AVX2 with AVX-512 too. Where attention multiplies bf16 they are others, near them, and f32's are not; and
+// they are the same with keys and values from a session's cache.
+func TestInt8ScoresByKernels(t *testing.T) {
+	folder, ctx := ridgeModel(t), context.Background()
+	text := &data.Trajectory{Problem: "How many?", ResponseSteps: []string{"One.", "Two and more, since one is not enough.", "Three."}}
+	scores := map[string][]float64{}
+	for _, dtype := range []string{"int8", "f32"} {
+		for _, kernels := range []string{"avx2", "avx512", "avx512bf16"} {
+			m, err := prm.Open(folder, prm.OpenOptions{DType: dtype, Backend: kernels})
+			if err != nil {
+				require.ErrorContains(t, err, "they need a processor with")
+				continue
+			}
+			require.Equal(t, "cpu/"+kernels, m.Info().Backend)
+			s, err := m.Score(ctx, text)
+			require.NoError(t, err)
+			session, err := m.Session(text.Problem)
+			require.NoError(t, err)
+			for i, step := range text.ResponseSteps {
+				scores[dtype+kernels] = append(scores[dtype+kernels], s.Steps[i].Score)
+				got, err := session.AppendResponse(ctx, step)
+				require.NoError(t, err)
+				require.Equal(t, s.Steps[i].Score, got.Steps[i].Score, "%s, %s: step %d", dtype, kernels, i)
+			}
+			require.NoError(t, m.Close())
+		}
+	}
+	if scores["int8avx512"] != nil {
+		require.Equal(t, scores["int8avx2"], scores["int8avx512"])
+	}
+	if scores["int8avx512bf16"] != nil {
+		require.NotEqual(t, scores["int8avx2"], scores["int8avx512bf16"])
+		require.InDeltaSlice(t, scores["int8avx2"], scores["int8avx512bf16"], 0.01)
+		require.Equal(t, scores["f32avx2"], scores["f32avx512bf16"])
+	}
+}
+
 // ridgeModel is a model whose head tells steps apart.
 func ridgeModel(t *testing.T) string {
 	dir := t.TempDir()

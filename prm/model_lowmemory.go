@@ -16,13 +16,11 @@ type releasing struct {
 	least  int      // bytes from which giving memory back is worth a system call
 }
 
+// Unwrap is part of engine.As.
+func (r releasing) Unwrap() engine.Backend { return r.Backend }
+
 // SharesHostMemory is what makes a backend use mappings as they are.
 func (releasing) SharesHostMemory() {}
-
-// Fusions and ReadsInFloat32 are those of the CPU: the scores are the same with and without.
-func (r *releasing) Fusions() []engine.Fusion { return engine.FusionsOf(r.Backend) }
-
-func (*releasing) ReadsInFloat32() {}
 
 // releasingFor wraps the backend if it computes from mapped files.
 func releasingFor(backend engine.Backend, weights ...*hfmodel.Weights) engine.Backend {

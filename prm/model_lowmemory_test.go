@@ -19,7 +19,7 @@ func TestLowMemoryScoresAreTheSame(t *testing.T) {
 	for i, folder := range []string{"eurus", "yarn_window", "yarn_window"} {
 		options := folders[folder]
 		if i == 2 {
-			options.DType = "bf16"
+			options.DType, options.Backend = "bf16", "portable"
 		}
 		dir := filepath.Join(goldens, folder)
 		plain, err := Open(dir, options)

@@ -105,6 +105,8 @@ func TestFeatureFolderOfKernels(t *testing.T) {
 	}
 	require.Equal(t, at("cpu/avx2", "f32"), at("cpu/avx512", "f32"), "they have the same bits")
 	require.NotEqual(t, at("cpu/avx2", "bf16"), at("cpu/avx512bf16", "bf16"))
+	require.Equal(t, at("cpu/avx2", "int8"), at("cpu/avx512", "int8"))
+	require.NotEqual(t, at("cpu/avx2", "int8"), at("cpu/avx512bf16", "int8"), "attention in bf16")
 	require.NotEqual(t, at("cpu/avx2", "f32"), at("cpu/portable", "f32"))
 }
 

@@ -60,6 +60,11 @@ type narrowBackend struct{ *backend }
 
 func (narrowBackend) ComputesBF16() {}
 
+// pairsBackend is a backend whose attention of f32 tensors is faster by products of bf16.
+type pairsBackend struct{ narrowBackend }
+
+func (pairsBackend) AttendsInBF16() {}
+
 func open(index int, opt engine.Options) (engine.Backend, error) {
 	if index != 0 {
 		return nil, fmt.Errorf("device cpu:%d: there is only cpu:0", index)
@@ -89,6 +94,9 @@ func open(index int, opt engine.Options) (engine.Backend, error) {
 	b.pool = newPool(workers)
 	if chosen.narrow != nil {
 		b.narrow = chosen.narrow()
+		if chosen.pairs {
+			return pairsBackend{narrowBackend{b}}, nil
+		}
 		return narrowBackend{b}, nil
 	}
 	return b, nil
@@ -102,15 +110,17 @@ type kernels struct {
 	auto   func() bool               // whether "auto" takes them where they run; nil: never
 	table  func() map[string]compile // with scratch memory of its own; calls that it declines are left to portable Go
 	narrow func() *narrowing         // nil: they do not compute in bf16
+	pairs  bool                      // dtype int8 has attention's products in bf16
 }
 
 // choose finds kernels by name; "" and "auto" are the best that this machine runs for arithmetic in a dtype.
 func choose(name, dtype string) (kernels, error) {
 	names, auto := "auto, portable", name == "" || name == "auto"
+	narrow := dtype == "bf16" || dtype == engine.Int8
 	for _, k := range instances() {
 		names += ", " + k.name
 		switch {
-		case auto && dtype == "bf16" && k.narrow != nil && k.runs(), auto && k.auto != nil && k.runs() && k.auto(), name == k.name && k.runs():
+		case auto && narrow && k.narrow != nil && k.runs(), auto && k.auto != nil && k.runs() && k.auto(), name == k.name && k.runs():
 			return k, nil
 		case name == k.name:
 			return k, fmt.Errorf("they need a processor with %s", k.needs)

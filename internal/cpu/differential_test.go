@@ -76,8 +76,11 @@ func backendWith(t testing.TB, kernels string, workers int) *backend {
 	b, err := engine.Open("cpu", engine.Options{Kernels: kernels, Workers: workers})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, b.Close()) })
-	if narrow, ok := b.(narrowBackend); ok {
-		return narrow.backend
+	switch b := b.(type) {
+	case pairsBackend:
+		return b.backend
+	case narrowBackend:
+		return b.backend
 	}
 	return b.(*backend)
 }

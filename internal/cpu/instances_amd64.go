@@ -2,7 +2,11 @@
 
 package cpu
 
-import "golang.org/x/sys/cpu"
+import (
+	"github.com/goprm/goprm/internal/engine"
+	"github.com/goprm/goprm/internal/ops"
+	"golang.org/x/sys/cpu"
+)
 
 //go:generate _gen/generate.sh
 
@@ -10,7 +14,7 @@ import "golang.org/x/sys/cpu"
 func instances() []kernels {
 	return []kernels{
 		{name: "avx512bf16", needs: "AVX-512 (F, BW, DQ, VL) and AVX512_BF16", runs: runsAVX512BF16,
-			table: func() map[string]compile { return tableOf(avx512Set) }, narrow: avx512Narrowing},
+			table: avx512BF16Table, narrow: avx512Narrowing, pairs: true},
 		{name: "avx512", needs: "AVX-512 (F, BW, DQ, VL)", runs: runsAVX512, auto: avx512IsFaster,
 			table: func() map[string]compile { return tableOf(avx512Set) }},
 		{name: "avx2", needs: "AVX2 and FMA", runs: runsAVX2, auto: runsAVX2, table: func() map[string]compile { return tableOf(avx2Set) }},
@@ -21,6 +25,19 @@ func runsAVX2() bool { return cpu.X86.HasAVX2 && cpu.X86.HasFMA }
 
 func avx512Narrowing() *narrowing {
 	return &narrowing{kernels: kernelsBF16(), widen: widenBF16, round: roundBF16}
+}
+
+// avx512BF16Table has attention of f32 tensors by products of bf16 besides.
+func avx512BF16Table() map[string]compile {
+	table, pairs := tableOf(avx512Set), &scratch{set: avx512Pairs}
+	f32 := table["attention"]
+	table["attention"] = func(b *backend, c engine.Call) (engine.Launch, error) {
+		if c.Attr.(ops.Attention).Pairs {
+			return pairs.attentionForward(b, c)
+		}
+		return f32(b, c)
+	}
+	return table
 }
 
 func runsAVX512BF16() bool { return runsAVX512() && cpu.X86.HasAVX512BF16 }

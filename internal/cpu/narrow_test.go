@@ -169,6 +169,56 @@ func TestAttentionInBF16HasThePortableBits(t *testing.T) {
 	}
 }
 
+// Attention of f32 tensors in pairs of bf16 is that of the rounded ones, with a result that is not rounded, and every kernel has those
+// bits.
+func TestAttentionInPairsHasThePortableBits(t *testing.T) {
+	fast := "portable"
+	if k, err := choose("avx512bf16", ""); err == nil {
+		fast = k.name
+	}
+	slow := backendWith(t, "portable", 2)
+	for round := range 8 {
+		r := rand.New(rand.NewPCG(uint64(round), 8))
+		attr := ops.Attention{KVHeads: 1 + r.IntN(2), HeadDim: 8 * (1 + r.IntN(16)), Pairs: true}
+		attr.Heads = attr.KVHeads * (1 + r.IntN(3))
+		if round == 0 {
+			attr.HeadDim = 13 // which the vector kernels decline
+		}
+		var lengths []int
+		for range 1 + r.IntN(4) {
+			lengths = append(lengths, 1+r.IntN(90))
+		}
+		c, _ := attentionIn16(t, slow, uint64(round), attr, lengths, false)
+		wide := widened(c, c.In[0].Size()+c.In[0].Shape()[0]*attr.Heads)
+		for _, x := range wide.In { // what rounding takes away
+			if x.Dtype() == engine.F32 {
+				for i, v := range engine.Slice[float32](x) {
+					engine.Slice[float32](x)[i] = v * (1 + 0x1p-10*float32(r.IntN(3)))
+				}
+			}
+		}
+		for i, x := range c.In {
+			if x.Dtype() == engine.BFloat16 {
+				roundPortably(elementsBF16(x), engine.Slice[float32](wide.In[i]))
+			}
+		}
+		launchAll(t, slow, c, wide)
+		out, lse := packedBF16(c.Out, c.In[0].Size())
+		got := engine.Slice[float32](wide.Out)
+		for i, v := range out {
+			require.Equal(t, v, engine.ToBF16(got[i]), "round %d, element %d", round, i)
+		}
+		require.Equal(t, lse, got[len(out):])
+		again := wide
+		again.Out = engine.FromDType(engine.F32, wide.Out.Size())
+		b := backendWith(t, fast, 1+round%3)
+		launchAll(t, b, again)
+		require.Equal(t, wide.Out.Bytes(), again.Out.Bytes(), "round %d %+v %v", round, attr, lengths)
+		launchAll(t, b, again) // memory that is there already
+		require.Equal(t, wide.Out.Bytes(), again.Out.Bytes())
+	}
+}
+
 func launchAll(t *testing.T, b *backend, calls ...engine.Call) {
 	t.Helper()
 	for _, c := range calls {

@@ -154,3 +154,10 @@ func (o *online[T]) flush() {
 	}
 	o.n = 0
 }
+
+func attentionF32(b *backend, c engine.Call) (engine.Launch, error) {
+	if c.Attr.(ops.Attention).Pairs {
+		return portableAttentionBF16(b, c)
+	}
+	return attention[float32](b, c)
+}

@@ -11,14 +11,18 @@ import (
 // attentionBF16 is attention whose products are of pairs of bf16, the specification of every other kernel's bits. The logical sequence of a
 // segment's keys is cut into blocks of keyBlock. A block's scores are chains of addPair along the head dimension; its probabilities,
 // in f32 of these scores, are rounded to bf16, denormals to 0, before they meet the values in chains of addPair along the block.
-// Output and log-sum-exp are those of the online softmax over blocks, with one rounding an operation.
+// Output and log-sum-exp are those of the online softmax over blocks, with one rounding an operation. Tensors in f32 are rounded before,
+// and the output is not.
 type attentionBF16 struct {
 	ops.Attention
 	segments
-	scale  float32
-	q, out []engine.BF16
-	k, v   [2][]engine.BF16 // by buffer
-	lse    []float32
+	scale float32
+	wide  bool // tensors are f32
+	q     []engine.BF16
+	k, v  [2][]engine.BF16 // by buffer
+	out   []engine.BF16
+	out32 []float32
+	lse   []float32
 }
 
 // onlineBF16 is the state of one query, and the block that it sees.
@@ -32,7 +36,7 @@ type onlineBF16 struct {
 
 func portableAttentionBF16(b *backend, c engine.Call) (engine.Launch, error) {
 	attr := c.Attr.(ops.Attention)
-	a := &attentionBF16{Attention: attr, scale: float32(1 / math.Sqrt(float64(attr.HeadDim)))}
+	a := &attentionBF16{Attention: attr, scale: float32(1 / math.Sqrt(float64(attr.HeadDim))), wide: c.Out.Dtype() == engine.F32}
 	task := func(i int) {
 		var o onlineBF16
 		for t := i * queryChunk; t < min(a.tokens, (i+1)*queryChunk); t++ {
@@ -46,20 +50,37 @@ func portableAttentionBF16(b *backend, c engine.Call) (engine.Launch, error) {
 		if a.segments, err = readSegments(c); err != nil {
 			return err
 		}
-		a.q = elementsBF16(c.In[0])
-		a.k[ops.BufferBatch], a.v[ops.BufferBatch] = elementsBF16(c.In[1]), elementsBF16(c.In[2])
+		a.q = a.rounded(a.q, c.In[0])
+		a.k[ops.BufferBatch], a.v[ops.BufferBatch] = a.rounded(a.k[ops.BufferBatch], c.In[1]), a.rounded(a.v[ops.BufferBatch], c.In[2])
 		if hasCache(c) {
-			a.k[ops.BufferCache], a.v[ops.BufferCache] = elementsBF16(c.In[6]), elementsBF16(c.In[7])
+			a.k[ops.BufferCache], a.v[ops.BufferCache] = a.rounded(a.k[ops.BufferCache], c.In[6]), a.rounded(a.v[ops.BufferCache], c.In[7])
 		}
-		a.out, a.lse = packedBF16(c.Out, c.In[0].Size())
+		if n := c.In[0].Size(); a.wide {
+			all := engine.Slice[float32](c.Out)
+			a.out32, a.lse = all[:n], all[n:]
+		} else {
+			a.out, a.lse = packedBF16(c.Out, n)
+		}
 		return b.pool.run(ceilDiv(a.tokens, queryChunk), task)
 	}, nil
+}
+
+// rounded are a tensor's numbers; of f32 in memory that is made once.
+func (a *attentionBF16) rounded(memory []engine.BF16, t *engine.Tensor) []engine.BF16 {
+	if !a.wide {
+		return elementsBF16(t)
+	}
+	if memory == nil {
+		memory = make([]engine.BF16, t.Size())
+	}
+	roundPortably(memory, engine.Slice[float32](t))
+	return memory
 }
 
 // forward computes head h of token t.
 func (a *attentionBF16) forward(o *onlineBF16, t, h int) {
 	s, at := a.of(t), (t*a.Heads+h)*a.HeadDim
-	q, out, g := a.q[at:][:a.HeadDim], a.out[at:][:a.HeadDim], h*a.KVHeads/a.Heads
+	q, g := a.q[at:][:a.HeadDim], h*a.KVHeads/a.Heads
 	acc := o.acc[:]
 	if a.HeadDim > len(acc) {
 		acc = make([]float32, a.HeadDim)
@@ -93,7 +114,11 @@ func (a *attentionBF16) forward(o *onlineBF16, t, h int) {
 		inverse, a.lse[t*a.Heads+h] = 1/o.sum, o.max+float32(math.Log(float64(o.sum)))
 	}
 	for d, v := range acc {
-		out[d] = engine.ToBF16(v * inverse)
+		if a.wide {
+			a.out32[at+d] = v * inverse
+		} else {
+			a.out[at+d] = engine.ToBF16(v * inverse)
+		}
 	}
 }
 

@@ -14,7 +14,7 @@ var portable = map[string]compile{
 	"linear_dw":          floats(linearDW[float32], linearDW[float64]),
 	"linear_db":          floats(linearDB[float32], linearDB[float64]),
 	"rope":               floats(rope[float32], rope[float64]),
-	"attention":          floats(attention[float32], attention[float64]),
+	"attention":          floats(attentionF32, attention[float64]),
 	"attention_backward": floats(attentionBackward[float32], attentionBackward[float64]),
 	"cache_write":        cacheWrite,
 	"swiglu":             floats(swiglu[float32], swiglu[float64]),

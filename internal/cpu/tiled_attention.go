@@ -25,8 +25,9 @@ type tiledAttention struct {
 	segments
 	capacity, group int
 	set             *instructionSet
-	size            int // of an element, in bytes
-	width           int // of accumulators: HeadDim up to a multiple of the tile's columns
+	wide            bool // of sets that multiply pairs of bf16: tensors are f32
+	size            int  // of an element, in bytes
+	width           int  // of accumulators: HeadDim up to a multiple of the tile's columns
 	scale           float32
 	q, out          unsafe.Pointer
 	lse             *float32
@@ -55,6 +56,7 @@ type attentionSpace struct {
 	row          sight           // of a strip, when rows are keys
 	query        [keyBlock]int32 // offsets of a strip's or a block's queries in their segment
 	list         [2][keyBlock]unsafe.Pointer
+	rounded      [3][]engine.BF16 // a head's queries, and its keys and values of a block
 }
 
 func (s *scratch) attentionSpaces(workers, d, strips int) []*attentionSpace {
@@ -66,6 +68,9 @@ func (s *scratch) attentionSpaces(workers, d, strips int) []*attentionSpace {
 			a := &attentionSpace{s: alignedFloats(mr * keyBlock), dp: alignedFloats(mr * keyBlock),
 				state: alignedFloats(strips * stateRows * lanes), lse: alignedFloats(max(keyBlock, strips*lanes)),
 				delta: alignedFloats(max(keyBlock, strips*lanes))}
+			if s.set.pairs {
+				a.rounded = [3][]engine.BF16{make([]engine.BF16, blockRows*d), make([]engine.BF16, keyBlock*d), make([]engine.BF16, keyBlock*d)}
+			}
 			a.workspace.rows = make([]unsafe.Pointer, s.set.nr)
 			for j := range 2 {
 				a.rowsA[j], a.rowsB[j] = alignedFloats(rows*width), alignedFloats(rows*width)
@@ -81,14 +86,14 @@ func (s *scratch) attentionSpaces(workers, d, strips int) []*attentionSpace {
 func (s *scratch) newAttention(b *backend, c engine.Call) *tiledAttention {
 	attr := c.Attr.(ops.Attention)
 	dtype := engine.F32
-	if s.set.pairs {
+	if s.set.pairs && !attr.Pairs {
 		dtype = engine.BFloat16
 	}
-	if c.Out.Dtype() != dtype || attr.HeadDim%8 != 0 || attr.HeadDim > maxHeadDim {
+	if c.Out.Dtype() != dtype || attr.Pairs && !s.set.pairs || attr.HeadDim%8 != 0 || attr.HeadDim > maxHeadDim {
 		return nil
 	}
 	a := &tiledAttention{Attention: attr, capacity: c.In[0].Shape()[0], group: attr.Heads / attr.KVHeads, set: s.set,
-		width: roundUp(attr.HeadDim, s.set.nr),
+		wide: attr.Pairs, width: roundUp(attr.HeadDim, s.set.nr),
 		scale: float32(1 / math.Sqrt(float64(attr.HeadDim))), crew: newCrew(b.pool), size: int(dtype.Size())}
 	a.blockTokens = max(s.set.mr, blockRows/a.group/s.set.mr*s.set.mr)
 	a.blocks = make([]queryBlock, 0, a.capacity/a.blockTokens+c.In[3].Size())
@@ -149,15 +154,26 @@ func (s *scratch) attentionForward(b *backend, c engine.Call) (engine.Launch, er
 // packQueries packs a block's rows of x for the heads of group g into strips.
 func (a *tiledAttention) packQueries(w *attentionSpace, dst []float32, x unsafe.Pointer, b queryBlock, g int) {
 	m := matrix{ld: a.Heads * a.HeadDim, alongK: true, bf16: a.set.pairs}
+	if a.wide {
+		m.ld = a.HeadDim
+	}
 	stripRows := a.set.mr
 	strips := ceilDiv(b.count, stripRows)
 	first, depth := int(a.starts[b.segment])+b.first, a.depth(a.HeadDim)
 	for h := range a.group {
 		m.ptr = a.element(x, (g*a.group+h)*a.HeadDim)
 		to := &dst[h*strips*stripRows*depth]
-		if a.set.pairs {
+		switch {
+		case a.wide:
+			for i := range b.count {
+				from := (*float32)(a.element(m.ptr, (first+i)*a.Heads*a.HeadDim))
+				roundBF16(w.rounded[0][i*a.HeadDim:][:a.HeadDim], unsafe.Slice(from, a.HeadDim))
+			}
+			m.ptr = pointer(w.rounded[0])
+			a.set.packPairs(w.rows[:stripRows], to, &m, 0, b.count, 0, depth, a.HeadDim)
+		case a.set.pairs:
 			a.set.packPairs(w.rows[:stripRows], to, &m, first, b.count, 0, depth, a.HeadDim)
-		} else {
+		default:
 			a.set.packA(&w.workspace, to, &m, first, b.count, 0, depth)
 		}
 	}
@@ -219,6 +235,9 @@ func (a *tiledAttention) forward(worker, piece int) {
 		if w.keys.none(b.first, b.first+b.count-1) {
 			continue
 		}
+		if a.wide {
+			a.roundKeys(w)
+		}
 		a.packAcross(&w.across[0][0], &w.keys.k, w.keys.n, a.HeadDim)
 		a.packAlong(&w.along[0][0], &w.keys.v, w.keys.n, a.HeadDim)
 		for i := range strips {
@@ -251,7 +270,7 @@ func (a *tiledAttention) finish(at int, acc []float32, top, sum float32) {
 	}
 	*offset(a.lse, at) = lse
 	out := a.element(a.out, at*a.HeadDim)
-	if a.set.pairs {
+	if a.set.pairs && !a.wide {
 		vecScale(&acc[0], &acc[0], inverse, a.HeadDim/8)
 		roundBF16(unsafe.Slice((*engine.BF16)(out), a.HeadDim), acc)
 		return

@@ -84,6 +84,17 @@ func (a *tiledAttention) next(c *keyCursor, b *keyBlockRows, g int) bool {
 	return b.n > 0
 }
 
+// roundKeys rounds a block's keys and values to bf16, in memory of the worker.
+func (a *tiledAttention) roundKeys(w *attentionSpace) {
+	for j, rows := range []*[keyBlock]unsafe.Pointer{&w.keys.k, &w.keys.v} {
+		for i, from := range rows[:w.keys.n] {
+			to := w.rounded[1+j][i*a.HeadDim:][:a.HeadDim]
+			roundBF16(to, unsafe.Slice((*float32)(from), a.HeadDim))
+			rows[i] = pointer(to)
+		}
+	}
+}
+
 // packAcross lays rows of d elements out as panels of the tile's columns, to be multiplied along d.
 func (a *tiledAttention) packAcross(dst *float32, rows *[keyBlock]unsafe.Pointer, n, d int) {
 	depth := a.depth(d)

@@ -58,10 +58,10 @@ type Backend interface {
 }
 
 // BitsOf stands for all backends with the same bits in a dtype, given the name of one, or of its kernels: devices of the same kernels have
-// the same bits, and the kernels of AVX-512 have those of AVX2, save in bf16.
+// the same bits, and the kernels of AVX-512 have those of AVX2, save in bf16, and in int8 where attention is computed in bf16.
 func BitsOf(name, dtype string) string {
 	kernels := name[strings.LastIndexByte(name, '/')+1:]
-	if dtype != "bf16" && (kernels == "avx512" || kernels == "avx512bf16") {
+	if dtype != "bf16" && (kernels == "avx512" || kernels == "avx512bf16" && dtype != Int8) {
 		return "avx2"
 	}
 	return kernels
@@ -141,11 +141,30 @@ func Open(device string, opt Options) (Backend, error) {
 	return open(index, opt)
 }
 
+// As finds what marks a backend, or one that it wraps and names by Unwrap: for what decides the graph, and with it the bits, which a
+// wrapper must not change.
+func As[T any](b Backend) (T, bool) {
+	for {
+		if found, ok := b.(T); ok {
+			return found, true
+		}
+		wrapper, ok := b.(interface{ Unwrap() Backend })
+		if !ok {
+			var none T
+			return none, false
+		}
+		b = wrapper.Unwrap()
+	}
+}
+
 // SharesHostMemory marks backends whose kernels read host memory, mappings of files included.
 type SharesHostMemory interface{ SharesHostMemory() }
 
 // ComputesBF16 marks backends that have bf16 as a compute dtype.
 type ComputesBF16 interface{ ComputesBF16() }
+
+// AttendsInBF16 marks backends that multiply f32 tensors of attention as bf16, if its attributes say so, faster than as f32.
+type AttendsInBF16 interface{ AttendsInBF16() }
 
 // ComputesInt8 marks backends that have products of int8, for scoring.
 type ComputesInt8 interface{ ComputesInt8() }

@@ -22,7 +22,7 @@ type Fuser interface{ Fusions() []Fusion }
 
 // FusionsOf are a backend's, if it has any: those of one that wraps another are the other's.
 func FusionsOf(b Backend) []Fusion {
-	if f, ok := b.(Fuser); ok {
+	if f, ok := As[Fuser](b); ok {
 		return f.Fusions()
 	}
 	return nil

@@ -27,6 +27,9 @@ func (g *Graph) Int8Matrix(name string, out, in int) (w, scales *gorgonia.Node) 
 	return w, scales
 }
 
+// AttendsInBF16 reports whether attention's products are of bf16 where its tensors are f32.
+func (s Spec) AttendsInBF16() bool { return s.Int8 && s.pairs }
+
 func (s Spec) validateInt8() error {
 	switch {
 	case s.Int8 && s.Train != TrainNothing:

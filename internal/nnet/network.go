@@ -81,8 +81,9 @@ func New(spec Spec, backend engine.Backend, source Source) (*Network, error) {
 	if _, ok := backend.(engine.HostMemory); spec.Offload && !ok {
 		return nil, fmt.Errorf("optim.offload: %s computes in the host's memory already", backend.Name())
 	}
-	_, reads := backend.(engine.ReadsInFloat32)
+	_, reads := engine.As[engine.ReadsInFloat32](backend)
 	spec.allTokens = spec.DType == engine.BFloat16 && !reads
+	_, spec.pairs = engine.As[engine.AttendsInBF16](backend)
 	n := &Network{spec: spec, backend: backend, source: source, tensors: map[string]*engine.Tensor{}, owned: map[string]bool{}}
 	if spec.Streamed {
 		var err error

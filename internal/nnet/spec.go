@@ -67,6 +67,7 @@ type Spec struct {
 	Expr        any
 	outerHidden bool // the custom head reads the hidden states of all tokens
 	allTokens   bool // the last layer is computed for all tokens
+	pairs       bool // the backend has engine.AttendsInBF16
 }
 
 func (s Spec) rule() Rule {

@@ -20,8 +20,13 @@ type GELU struct{ Tanh bool }
 // Pool says how a segment's rows become one: their mean, or each column's maximum.
 type Pool struct{ Max bool }
 
-// Attention is grouped-query attention: query head h reads key/value head h·KVHeads/Heads; scores are scaled by 1/√HeadDim.
-type Attention struct{ Heads, KVHeads, HeadDim int }
+// Attention is grouped-query attention: query head h reads key/value head h·KVHeads/Heads; scores are scaled by 1/√HeadDim. With Pairs
+// tensors in f32 are multiplied as dtype bf16 does: queries, keys, values and probabilities are rounded to bf16, and the result is not;
+// there is no gradient then.
+type Attention struct {
+	Heads, KVHeads, HeadDim int
+	Pairs                   bool
+}
 
 // Fields of a key range, see the package comment.
 const (

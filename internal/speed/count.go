@@ -114,6 +114,20 @@ func label(c engine.Call) string {
 	return c.Op
 }
 
+// products is the dtype of an op's products. Attention's backward pass computes in f32 where other products are of bf16.
+func products(c engine.Call) string {
+	attention, _ := c.Attr.(ops.Attention)
+	switch {
+	case c.Op == "linear_int8":
+		return engine.Int8
+	case attention.Pairs:
+		return "bf16"
+	case c.Op == "attention_backward" && c.Out.Dtype() == engine.BFloat16:
+		return "f32"
+	}
+	return engine.DTypeName(c.In[0].Dtype())
+}
+
 // Nominal is how many GFLOP a step of the options' shape takes by definition.
 func (o Options) Nominal() (float64, error) {
 	if err := o.Validate(); err != nil {

@@ -15,18 +15,17 @@ type profiled struct {
 // tally adds up the launches of one kind.
 type tally struct {
 	op           string
+	products     string // their dtype
 	launches     int
 	elapsed      time.Duration
 	flops, bytes float64
 }
 
+// Unwrap is part of engine.As.
+func (p *profiled) Unwrap() engine.Backend { return p.Backend }
+
 // SharesHostMemory is what makes a network use mappings as they are.
 func (*profiled) SharesHostMemory() {}
-
-// Fusions and ReadsInFloat32 are those of the CPU, so that the graph is that of a program.
-func (p *profiled) Fusions() []engine.Fusion { return engine.FusionsOf(p.Backend) }
-
-func (*profiled) ReadsInFloat32() {}
 
 // Compile is part of engine.Backend.
 func (p *profiled) Compile(c engine.Call) (engine.Launch, error) {
@@ -42,7 +41,7 @@ func (p *profiled) Compile(c engine.Call) (engine.Launch, error) {
 		flops, bytes := executed(c)
 		t := p.ops[name]
 		if t == nil {
-			t = &tally{op: c.Op}
+			t = &tally{op: c.Op, products: products(c)}
 			p.ops[name] = t
 		}
 		t.launches, t.elapsed, t.flops, t.bytes = t.launches+1, t.elapsed+elapsed, t.flops+flops, t.bytes+bytes

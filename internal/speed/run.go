@@ -156,7 +156,7 @@ func (r *Report) summarise(ops map[string]*tally) {
 			GB: t.bytes / 1e9 / steps}
 		op.Time, op.Share = op.Seconds/mean, op.GB/op.Seconds/r.Machine.Memory
 		if op.GFLOP > 0 {
-			op.Share = share(op.GFLOP/op.Seconds, r.Machine.peak(r.productsOf(t.op)))
+			op.Share = share(op.GFLOP/op.Seconds, r.Machine.peak(t.products))
 		}
 		r.Executed, r.Outside = r.Executed+op.GFLOP, r.Outside-op.Seconds
 		r.Ops = append(r.Ops, op)
@@ -164,18 +164,6 @@ func (r *Report) summarise(ops map[string]*tally) {
 	slices.SortFunc(r.Ops, func(a, b Op) int { return cmp.Or(cmp.Compare(b.Seconds, a.Seconds), cmp.Compare(a.Op, b.Op)) })
 	r.ExecutedRate = r.Executed / median
 	r.Share, r.NominalShare = share(r.ExecutedRate, r.Peak), share(r.Nominal/median, r.Peak)
-}
-
-// productsOf is the dtype of an op's products: attention's backward pass computes in f32 where other products are bf16, and what is not
-// rounded to int8 does too.
-func (r *Report) productsOf(op string) string {
-	switch {
-	case op == "linear_int8":
-		return engine.Int8
-	case r.DType == engine.Int8, r.DType == "bf16" && op == "attention_backward":
-		return "f32"
-	}
-	return r.DType
 }
 
 func share(rate, peak float64) float64 {

@@ -52,6 +52,7 @@ func TestInt8Projections(t *testing.T) {
 	}
 	require.Equal(t, 14, launches["linear_int8"])
 	require.Equal(t, 1, launches["linear"], "the head")
+	require.Equal(t, 2, launches["attention"])
 }
 
 // A training step by definition: of frozen matrices 2 products, of trained ones 3.
