@@ -90,7 +90,8 @@ func TestPTXIsWhatClangMakes(t *testing.T) {
 		out, err := command.Output()
 		require.NoError(t, err)
 		_, committed := made(t, source)
-		require.True(t, committed == string(out), "%s differs from what clang-19 makes", source)
+		text := strings.ReplaceAll(string(out), "\n.maxclusterrank 2", "\n.explicitcluster\n.reqnctapercluster 2, 1, 1") // as scripts/ptx.sh does
+		require.True(t, committed == text, "%s differs from what clang-19 makes", source)
 	}
 }
 

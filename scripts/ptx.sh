@@ -14,7 +14,8 @@ for source in *.cu ../internal/conformance/*.cu; do
   out=../ptx/${source%.cu}.ptx
   [[ $source == */* ]] && out=${source%.cu}.ptx
   [ -f "$out" ] && [ "$(head -n1 "$out")" = "// key $key" ] && continue
-  { echo "// key $key"; $clang $flags --cuda-gpu-arch=$arch --cuda-feature=+ptx$version -I. -o - "$source"; } >"$out.new"
+  { echo "// key $key"; $clang $flags --cuda-gpu-arch=$arch --cuda-feature=+ptx$version -I. -o - "$source" |
+    sed 's/^\.maxclusterrank 2\b/.explicitcluster\n.reqnctapercluster 2, 1, 1/'; } >"$out.new" # PAIRED_KERNEL of gpu.h
   mv "$out.new" "$out"
   echo "$out"
 done

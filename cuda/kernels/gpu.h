@@ -15,6 +15,9 @@ struct bf16 {
 #define DEVFN static __attribute__((device)) inline __attribute__((always_inline))
 // KERNEL begins an entry of at most `threads` threads a block, of which at least `blocks` fit a multiprocessor.
 #define KERNEL(threads, blocks) extern "C" __attribute__((global)) void __attribute__((launch_bounds(threads, blocks)))
+// PAIRED_KERNEL is the same in clusters of two neighboring blocks, of which block_x() % 2 is the rank. clang has no word for what PTX
+// wants, so scripts/ptx.sh puts it in the place of the directive that a third launch bound leaves.
+#define PAIRED_KERNEL(threads, blocks) extern "C" __attribute__((global)) void __attribute__((launch_bounds(threads, blocks, 2)))
 #define EXPORT(name)
 #define DYNAMIC_SHARED(name) extern __attribute__((shared)) __attribute__((aligned(1024))) unsigned char name[]
 typedef u32 saddr; // a shared-memory address
@@ -95,9 +98,22 @@ DEVFN void barrier_arrive(saddr b) { asm volatile("mbarrier.arrive.shared::cta.b
 DEVFN void barrier_wait(saddr b, u32 parity) {
   asm volatile("{\n.reg .pred p;\nW_%=:\nmbarrier.try_wait.parity.shared::cta.b64 p, [%0], %1;\n@p bra D_%=;\nbra W_%=;\nD_%=:\n}" ::"r"(b), "r"(parity) : "memory");
 }
+// sync_cluster waits for all threads of the cluster's blocks, and orders what they did to memory.
+DEVFN void sync_cluster() { asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory"); }
+// barrier_arrive_at arrives at the barrier in the same place of the cluster's block `rank`; barrier_wait_cluster waits where such arrive.
+DEVFN void barrier_arrive_at(saddr b, u32 rank) {
+  asm volatile("{\n.reg .b32 there;\nmapa.shared::cluster.u32 there, %0, %1;\nmbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n}" ::"r"(b), "r"(rank) : "memory");
+}
+DEVFN void barrier_wait_cluster(saddr b, u32 parity) {
+  asm volatile("{\n.reg .pred p;\nW_%=:\nmbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 p, [%0], %1;\n@p bra D_%=;\nbra W_%=;\nD_%=:\n}" ::"r"(b), "r"(parity) : "memory");
+}
 // load_box begins to bring the map's box at column x and row y; its bytes arrive at the barrier.
 DEVFN void load_box(saddr to, const TensorMap *m, int x, int y, saddr barrier) {
   asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];" ::"r"(to), "l"(m), "r"(x), "r"(y), "r"(barrier) : "memory");
+}
+// share_box does so for every block whose rank's bit is in the mask, in the same place of each; the bytes arrive at each one's barrier.
+DEVFN void share_box(saddr to, const TensorMap *m, int x, int y, saddr barrier, u32 mask) {
+  asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1, {%2, %3}], [%4], %5;" ::"r"(to), "l"(m), "r"(x), "r"(y), "r"(barrier), "h"((u16)mask) : "memory");
 }
 // store_matrices is the reverse of load_matrices.
 DEVFN void store_matrices(saddr a, const u32 *r) {

@@ -31,6 +31,54 @@ KERNEL(64, 1) conform_mbarrier(u32 *out, const u32 *in) {
 }
 EXPORT(conform_mbarrier)
 
+// Two blocks of a cluster hand numbers to and fro through global memory: each arrives at the other's barrier.
+PAIRED_KERNEL(128, 1) conform_cluster(u32 *out, const u32 *in) {
+  DYNAMIC_SHARED(memory);
+  saddr told = shared_address(memory);
+  if (thread() == 0) {
+    barrier_init(told, 128);
+    barrier_publish();
+  }
+  sync_cluster();
+  u32 *there = out + block_x() / 2 * 5 * 256, *back = there + 128;
+  for (int i = 0; i < 5; i++, there += 256, back += 256) {
+    if (block_x() % 2 == 0) {
+      barrier_wait_cluster(told, (i & 1) ^ 1);
+      there[thread()] = in[thread()] + (i ? back[-256 + 127 - thread()] : block_x());
+      barrier_arrive_at(told, 1);
+    } else {
+      barrier_wait_cluster(told, i & 1);
+      back[thread()] = there[127 - thread()] ^ i << 8;
+      barrier_arrive_at(told, 0);
+    }
+  }
+  sync_cluster();
+}
+EXPORT(conform_cluster)
+
+// Boxes that the blocks of a cluster bring: one of each for both of them, and one of each for the other.
+PAIRED_KERNEL(128, 1) conform_share_box(u32 *out, const u32 *in, TensorMap m) {
+  DYNAMIC_SHARED(memory);
+  enum { BOX = 64 * 128 };
+  const TensorMap *map = PARAM_AT(conform_share_box, 2, m);
+  saddr at = shared_address(memory), ready = at + 3 * BOX;
+  int rank = block_x() % 2;
+  if (thread() == 0) {
+    barrier_init(ready, 1);
+    barrier_publish();
+  }
+  sync_cluster();
+  if (thread() == 0) {
+    barrier_expect(ready, 3 * BOX);
+    share_box(at + rank * BOX, map, 16 + 32 * rank, -3 + 43 * rank, ready, 3);
+    share_box(at + 2 * BOX, map, 32, 5 + 20 * rank, ready, 1 << (rank ^ 1));
+  }
+  barrier_wait(ready, 0);
+  for (int i = thread(); i < 3 * BOX / 4; i += 128) out[block_x() * 3 * BOX / 4 + i] = ((u32 *)memory)[i];
+  sync_cluster();
+}
+EXPORT(conform_share_box)
+
 // Two boxes of 64 columns from the columns and rows on, as the copy engine leaves them in shared memory: swizzled, zeros outside.
 DEVFN void boxes(u32 *out, const TensorMap *m, unsigned char *memory, int column0, int row0, int column1, int row1) {
   saddr at = shared_address(memory), ready = at + 2 * 64 * 128;

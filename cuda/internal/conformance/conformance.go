@@ -77,6 +77,9 @@ var Cases = []Case{
 		Maps: []Matrix{{Rows: 50, Columns: 16, BoxRows: 64}}},
 	{Name: "conform_lines", Threads: 32, Shared: 4112, In: 50 * 96 / 2, Out: 1024, Hopper: true,
 		Maps: []Matrix{{Rows: 50, Columns: 96, BoxRows: 1}}},
+	{Name: "conform_cluster", Threads: 128, GridX: 4, Shared: 16, In: 128, Out: 2 * 5 * 256, Hopper: true},
+	{Name: "conform_share_box", Threads: 128, GridX: 2, Shared: 3*64*128 + 16, In: 50 * 96 / 2, Out: 2 * 3 * 64 * 32, Hopper: true,
+		Maps: []Matrix{{Rows: 50, Columns: 96, BoxRows: 64}}},
 	{Name: "conform_store_matrices", Threads: 32, Shared: 512, In: 128, Out: 128, Hopper: true},
 	// the boxes of the last columns lie beyond, those before them end within
 	{Name: "conform_store_box", Threads: 32, Shared: 4096, In: 3072, Out: 36 * 88 / 2, Hopper: true,

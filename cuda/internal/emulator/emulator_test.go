@@ -3,6 +3,7 @@
 package emulator
 
 import (
+	"fmt"
 	"math"
 	"testing"
 	"unsafe"
@@ -38,19 +39,23 @@ func newMachine(t *testing.T) *machine {
 }
 
 // run launches a kernel of one block on memory of ones, and returns the memory.
-func (m *machine) run(name string, threads int) ([]float32, error) {
+func (m *machine) run(name string, threads int) ([]float32, error) { return m.runCluster(name, threads, 1) }
+
+// runCluster launches one of so many blocks, a cluster.
+func (m *machine) runCluster(name string, threads, blocks int) ([]float32, error) {
 	m.t.Helper()
 	values := make([]float32, floats)
 	for i := range values {
 		values[i] = 1
 	}
 	require.NoError(m.t, driver.Upload(m.memory, unsafe.Slice((*byte)(unsafe.Pointer(&values[0])), 4*floats), m.stream))
-	module, err := driver.LoadModule([]byte(".version 7.0\n.target sm_80\n.visible .entry " + name + "(\n.param .u64 p)\n.maxntid 64, 1, 1\n"))
+	module, err := driver.LoadModule(fmt.Appendf(nil, ".version 7.0\n.target sm_80\n.visible .entry %s(\n.param .u64 p)\n"+
+		".maxntid %d, 1, 1\n.reqnctapercluster %d, 1, 1\n{\n", name, 64*blocks, blocks))
 	require.NoError(m.t, err)
 	f, err := module.Function(name)
 	require.NoError(m.t, err)
 	address := uint64(m.memory)
-	if err := f.Prepare(1, 1, threads, 1024, m.stream, []unsafe.Pointer{unsafe.Pointer(&address)}, nil).Do(); err != nil {
+	if err := f.Prepare(blocks, 1, threads, 1024, m.stream, []unsafe.Pointer{unsafe.Pointer(&address)}, nil).Do(); err != nil {
 		return nil, err
 	}
 	if err := m.stream.Synchronise(); err != nil {
@@ -129,6 +134,30 @@ func TestRacesAreErrors(t *testing.T) {
 		for _, kernel := range []string{"ordered", "same_word", "ordered_stores"} {
 			_, err := m.run(kernel, 64)
 			require.NoError(t, err, "%s %+v", kernel, mode)
+		}
+	}
+}
+
+// What a block of a cluster does to the other's shared memory must be over before that one ends, and is watched.
+func TestClusterMisuseIsAnError(t *testing.T) {
+	m := newMachine(t)
+	for _, mode := range []Mode{{}, {Late: true}, {Seed: 3}, {Late: true, Seed: 4}} {
+		mode.Races = true
+		require.NoError(t, Configure(mode))
+		for _, c := range []struct{ kernel, want string }{
+			{"cluster_left_alone", "no barrier says that the other is done"},
+			{"cluster_too_late", "a block that has ended"},
+			{"cluster_half_met", "at the cluster's barrier"},
+			{"cluster_block_beyond", "block 2 of a cluster of 2"},
+			{"cluster_read_at_once", "which the copy engine writes"},
+			{"cluster_not_ready", "before it is initialised"},
+		} {
+			_, err := m.runCluster(c.kernel, 128, 2)
+			require.ErrorContains(t, err, "CUDA_ERROR_LAUNCH_FAILED", "%s %+v", c.kernel, mode)
+			why, err := Revive()
+			require.NoError(t, err)
+			require.Contains(t, why, c.kernel+": ", "%+v", mode)
+			require.Contains(t, why, c.want, "%+v", mode)
 		}
 	}
 }

@@ -22,7 +22,7 @@ using emu::Work;
 enum {
   INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_CONTEXT = 201, INVALID_PTX = 218,
   NOT_FOUND = 500, NOT_READY = emu::NOT_READY, LAUNCH_FAILED = 719, CAPTURE_UNSUPPORTED = 900, CAPTURE_INVALIDATED = 901,
-  CAPTURE_UNJOINED = 904, CAPTURE_ISOLATION = 905
+  CAPTURE_UNJOINED = 904, CAPTURE_ISOLATION = 905, INVALID_CLUSTER_SIZE = 912
 };
 
 static std::recursive_mutex mutex;
@@ -57,7 +57,7 @@ static thread_local Device *current;
 
 struct Function {
   const emu::Entry *entry;
-  u32 max_shared = 48 << 10, max_threads = 1024;
+  u32 max_shared = 48 << 10, max_threads = 1024, cluster = 1; // cluster: blocks
   std::string name;
 };
 struct Module {
@@ -427,6 +427,8 @@ Result cuModuleGetFunction(Function **f, Module *m, const char *name) {
     slot->name = name;
     size_t threads = m->ptx.find(".maxntid", at);
     if (threads != std::string::npos) slot->max_threads = atoi(m->ptx.c_str() + threads + 8);
+    size_t cluster = m->ptx.find(".reqnctapercluster", at);
+    if (cluster < m->ptx.find("{", at)) slot->cluster = atoi(m->ptx.c_str() + cluster + 18);
   }
   *f = slot.get();
   return 0;
@@ -443,6 +445,7 @@ Result cuLaunchKernel(Function *f, u32 gx, u32 gy, u32 gz, u32 bx, u32 by, u32 b
   CONTEXT;
   if (current->sticky) return current->sticky;
   if (!gx || !gy || gy > 65535 || gz != 1 || by != 1 || bz != 1 || !bx || bx > f->max_threads || bytes > f->max_shared) return INVALID_VALUE;
+  if (gx % f->cluster) return INVALID_CLUSTER_SIZE;
   auto values = std::make_shared<std::vector<std::vector<char>>>();
   for (size_t i = 0; i < f->entry->sizes.size(); i++) values->emplace_back((char *)params[i], (char *)params[i] + f->entry->sizes[i]);
   if (f->name.rfind("gemm_", 0) == 0 && f->name.find("_hopper") != std::string::npos && planted("GOPRM_EMU_FIRST_TILE", "1"))
@@ -457,7 +460,7 @@ Result cuLaunchKernel(Function *f, u32 gx, u32 gy, u32 gz, u32 bx, u32 by, u32 b
     std::vector<void *> p;
     for (auto &v : *values) p.push_back(v.data());
     bool counts = !fails_on || fails_on == device;
-    std::string error = counts && ++launched == fails_at ? "made to fail" : emu::launch(f->entry, gx, gy, bx, bytes, p.data());
+    std::string error = counts && ++launched == fails_at ? "made to fail" : emu::launch(f->entry, gx, gy, bx, f->cluster, bytes, p.data());
     if (error.empty()) return 0;
     message = f->name + ": " + error;
     return (int)LAUNCH_FAILED;

@@ -115,25 +115,34 @@ struct Group {
   std::vector<GroupProduct> open;
 };
 
-static const size_t stack_bytes = 64 << 10, room_bytes = 256 << 10;
+static const size_t stack_bytes = 64 << 10, room_bytes = 512 << 10;
 
-// A Scheduler runs the blocks that one thread of the CPU takes, one after another.
+// What a block of a cluster has by itself.
+struct Block {
+  int left = 0; // threads that have not ended
+  std::vector<Fiber *> at_barrier;
+  bool referred = false; // the other one has referred to its shared memory since the cluster last met
+};
+
+// A Scheduler runs the clusters that one thread of the CPU takes, one after another; most have one block. What belongs to threads is in
+// the order of all of the cluster's, and shared memory of one block follows the other's.
 struct Scheduler {
   std::vector<Fiber> fibers;
   std::deque<Fiber *> ready;
   std::vector<Warp> warps;
   std::vector<u64> haste; // of the warps of a block in which some run ahead of others; empty: nobody does
   std::vector<Group> groups;
-  std::map<saddr, Barrier> barriers;
+  std::map<u32, Barrier> barriers; // by their place in the cluster's memory
   std::vector<std::function<void()>> boxes; // under way, in no order
-  std::vector<Fiber *> at_barrier;
+  std::vector<Block> blocks;
+  std::vector<Fiber *> at_cluster;
   std::vector<char *> stacks; // free
   std::vector<void *> mapped;
   Context main;
   sigjmp_buf fault; // where a bad address ends
   unsigned char *room = nullptr; // for shared memory; a page that nobody may touch follows it
   unsigned char *memory = nullptr;
-  size_t bytes = 0, capacity = 0; // of memory: what was asked for, and with the slack before the page, which must stay as it is
+  size_t bytes = 0, capacity = 0; // of a block's memory: what was asked for, and with the slack behind it, which must stay as it is
   const Entry *entry = nullptr;
   void **params = nullptr;
   u64 random = 1;
@@ -189,28 +198,29 @@ static void die(const char *format, ...) {
   for (;;) leave();
 }
 
-unsigned char *shared() { return scheduler->memory; }
-saddr address(const void *p) { return (saddr)((const unsigned char *)p - scheduler->memory); }
+static u32 spot(saddr a, int rank = here->rank) { return rank * scheduler->capacity + a; } // in the cluster's memory
+unsigned char *shared() { return scheduler->memory + spot(0); }
+saddr address(const void *p) { return (saddr)((const unsigned char *)p - shared()); }
 unsigned char *at(saddr a, size_t n, size_t alignment) {
   if (a + n > scheduler->bytes) die("shared address %u of %zu bytes; the block has %zu", a, n, scheduler->bytes);
   if (a % alignment) die("shared address %u is not a multiple of %zu", a, alignment);
-  return scheduler->memory + a;
+  return shared() + a;
 }
 
 void reads(int thread, saddr a, size_t n) {
   if (!tracing) return;
   at(a, n, 1);
-  scheduler->races.read(thread, a, n);
+  scheduler->races.read(thread, spot(a), n);
 }
 void wrote(int thread, saddr a, size_t n) {
   if (!tracing) return;
   scheduler->races.disputed = -1;
-  scheduler->races.write(thread, a, n);
-  if (scheduler->races.disputed >= 0) race(thread, true, a, scheduler->races.disputed, "writes");
+  scheduler->races.write(thread, spot(a), n);
+  if (scheduler->races.disputed >= 0) race(thread, true, spot(a), scheduler->races.disputed, "writes");
 }
 void store16(saddr to, const u32 *v) {
   memcpy(at(to, 16, 16), v, 16);
-  wrote(here->thread, to, 16);
+  wrote(here->index, to, 16);
 }
 static std::string name(int actor) {
   const Races &of = scheduler->races;
@@ -221,7 +231,7 @@ static std::string name(int actor) {
   return "the copy engine";
 }
 void race(int actor, bool writes, u32 a, int other, const char *what) {
-  die("race: %s %s shared address %u, which %s %s", name(actor).c_str(), writes ? "writes" : "reads", a, name(other).c_str(), what);
+  die("race: %s %s shared address %u, which %s %s", name(actor).c_str(), writes ? "writes" : "reads", u32(a % scheduler->capacity), name(other).c_str(), what);
 }
 
 // settle_write looks at a write that was disputed when it was about to happen.
@@ -235,33 +245,47 @@ static void settle_write() {
 
 void warp_meet(const char *what, void *mine, void (*last)(void **)) {
   Fiber *f = me();
-  Warp &w = scheduler->warps[f->thread / 32];
+  Warp &w = scheduler->warps[f->index / 32];
   if (w.n == 0) w.what = what;
   else if (w.what != what) die("%s while others of its warp are at %s", what, w.what);
-  w.brought[f->thread % 32] = mine;
+  w.brought[f->index % 32] = mine;
   if (++w.n < 32) return wait_at(what);
   w.n = 0;
   last(w.brought);
-  int first = f->thread / 32 * 32;
+  int first = f->index / 32 * 32;
   for (int i = first; i < first + 32; i++)
-    if (i != f->thread) scheduler->ready.push_back(&scheduler->fibers[i]);
+    if (i != f->index) scheduler->ready.push_back(&scheduler->fibers[i]);
 }
 
 void warp_sync() {
   warp_meet("bar.warp.sync", nullptr, [](void **) {
-    if (tracing) scheduler->races.warp_met(here->thread / 32 * 32);
+    if (tracing) scheduler->races.warp_met(here->index / 32 * 32);
   });
 }
 
 void block_meet() {
   Scheduler &s = *scheduler;
-  if (s.at_barrier.size() + 1 < s.fibers.size()) {
-    s.at_barrier.push_back(me());
+  size_t threads = s.fibers.size() / s.blocks.size();
+  auto &waiting = s.blocks[here->rank].at_barrier;
+  if (waiting.size() + 1 < threads) {
+    waiting.push_back(me());
     return wait_at("the barrier");
   }
-  if (tracing) s.races.block_met();
-  for (Fiber *f : s.at_barrier) s.ready.push_back(f);
-  s.at_barrier.clear();
+  if (tracing && s.blocks.size() == 1) s.races.all_met();
+  else if (tracing) s.races.block_met(here->rank * threads, threads);
+  for (Fiber *f : waiting) s.ready.push_back(f);
+  waiting.clear();
+}
+void cluster_meet() {
+  Scheduler &s = *scheduler;
+  if (s.at_cluster.size() + 1 < s.fibers.size()) {
+    s.at_cluster.push_back(me());
+    return wait_at("the cluster's barrier");
+  }
+  if (tracing) s.races.all_met();
+  for (Block &b : s.blocks) b.referred = false;
+  for (Fiber *f : s.at_cluster) s.ready.push_back(f);
+  s.at_cluster.clear();
 }
 
 static void perform(const Copy &c) {
@@ -272,7 +296,7 @@ static void perform(const Copy &c) {
 void copy(saddr to, const void *from, int bytes) {
   at(to, 16, 16);
   if (bytes < 0 || bytes > 16 || (bytes && (size_t)from % 16)) die("cp.async of %d bytes from %p", bytes, from);
-  if (tracing) scheduler->races.copy(here->thread, to);
+  if (tracing) scheduler->races.copy(here->index, spot(to));
   Copy c{to, from, bytes};
   if (mode.late) me()->open.push_back(c);
   else perform(c);
@@ -280,14 +304,14 @@ void copy(saddr to, const void *from, int bytes) {
 void copy_commit() {
   me()->groups.push_back(std::move(me()->open));
   me()->open.clear();
-  if (tracing) scheduler->races.copies_committed(here->thread);
+  if (tracing) scheduler->races.copies_committed(here->index);
 }
 void copy_wait(int n) {
   auto &groups = me()->groups;
   while ((int)groups.size() > n) {
     for (const Copy &c : groups.front()) perform(c);
     groups.erase(groups.begin());
-    if (tracing) scheduler->races.copies_done(here->thread);
+    if (tracing) scheduler->races.copies_done(here->index);
   }
 }
 void conflict_free(const saddr *rows) {
@@ -298,11 +322,18 @@ void conflict_free(const saddr *rows) {
 
 void conflict(saddr one, saddr other) { die("bank conflict: 8 bytes at %u and %u", one, other); }
 
-static Barrier &barrier_at(saddr b) {
+static Barrier &barrier_at(saddr b, int rank = here->rank) {
   at(b, 8, 8);
-  Barrier &m = scheduler->barriers[b];
+  Barrier &m = scheduler->barriers[spot(b, rank)];
   if (!m.live) die("mbarrier %u is used before it is initialised", b);
   return m;
+}
+// refers: the thread does something to the shared memory of a block of its cluster, which must be there still.
+static void refers(u32 rank) {
+  if (rank >= scheduler->blocks.size()) die("block %u of a cluster of %zu", rank, scheduler->blocks.size());
+  Block &b = scheduler->blocks[rank];
+  if (!b.left) die("shared memory of a block that has ended");
+  if ((int)rank != here->rank) b.referred = true;
 }
 static void check(Barrier &m) {
   if (m.pending || m.bytes) return;
@@ -313,18 +344,22 @@ static void check(Barrier &m) {
 }
 void barrier_init(saddr b, u32 count) {
   at(b, 8, 8);
-  int number = scheduler->barriers.count(b) ? scheduler->barriers[b].number : scheduler->barriers.size();
+  int number = scheduler->barriers.count(spot(b)) ? scheduler->barriers[spot(b)].number : scheduler->barriers.size();
   if (number >= Races::BARRIERS) die("more than %d mbarriers", Races::BARRIERS);
-  Barrier &m = scheduler->barriers[b] = Barrier();
+  Barrier &m = scheduler->barriers[spot(b)] = Barrier();
   m.number = number;
   m.count = m.pending = count, m.live = true;
 }
-void barrier_arrive(saddr b, u32 bytes) {
-  Barrier &m = barrier_at(b);
+static void arrive(Barrier &m, saddr b, u32 bytes) {
   if (!m.pending) die("mbarrier %u: more arrivals than its count of %u", b, m.count);
-  if (tracing) scheduler->races.arrived(here->thread, m.number);
+  if (tracing) scheduler->races.arrived(here->index, m.number);
   m.bytes += bytes, m.pending--;
   check(m);
+}
+void barrier_arrive(saddr b, u32 bytes) { arrive(barrier_at(b), b, bytes); }
+void barrier_arrive_at(saddr b, u32 rank) {
+  refers(rank);
+  arrive(barrier_at(b, rank), b, 0);
 }
 void barrier_wait(saddr b, u32 parity) {
   Barrier &m = barrier_at(b);
@@ -332,11 +367,11 @@ void barrier_wait(saddr b, u32 parity) {
     m.waiting.push_back(me());
     wait_at("an mbarrier");
   }
-  if (tracing) scheduler->races.waited(here->thread, m.number);
+  if (tracing) scheduler->races.waited(here->index, m.number);
 }
 static u64 draw(u64 &x);
 static u32 swizzled(u32 a) { return a ^ (a >> 7 & 7) << 4; }
-static Map described(const void *map, saddr box, int x) {
+static Map described(const void *map, saddr box, int x) { // box: at the same place of any block
   Map m;
   memcpy(&m, map, sizeof m);
   if (m.magic != map_magic) die("a box of what is no tensor map");
@@ -347,8 +382,8 @@ static Map described(const void *map, saddr box, int x) {
   at(box, m.box_rows * 128, alignment);
   return m;
 }
-// each_chunk calls f with the place in shared memory and in the matrix of every 16 bytes of a box, and how many of them are inside.
-template <class F> static void each_chunk(const Map &m, saddr box, int x, int y, F f) {
+// each_chunk calls f with the place in the cluster's memory and in the matrix of every 16 bytes of a box, and how many of them are inside.
+template <class F> static void each_chunk(const Map &m, u32 box, int x, int y, F f) {
   long per = 16 / m.element;
   for (u32 r = 0; r < m.box_rows; r++)
     for (u32 c = 0; c < 8; c++) {
@@ -357,12 +392,17 @@ template <class F> static void each_chunk(const Map &m, saddr box, int x, int y,
       f(scheduler->memory + swizzled(box + r * 128 + c * 16), (char *)m.base + row * m.pitch + column * m.element, inside * m.element);
     }
 }
-void load_box(saddr to, const void *map, int x, int y, saddr barrier) {
+static void bring(saddr to, const void *map, int x, int y, saddr barrier, int rank) {
   Map m = described(map, to, x);
-  Barrier *b = &barrier_at(barrier);
-  if (tracing) scheduler->races.box(here->thread, b->number, to, m.box_rows * 128);
+  Barrier *b = &barrier_at(barrier, rank);
+  u32 place = spot(to, rank);
+  if (tracing) scheduler->races.box(here->index, b->number, place, m.box_rows * 128);
   auto arrive = [=] {
-    each_chunk(m, to, x, y, [](unsigned char *chunk, const char *from, long inside) {
+    if (!scheduler->blocks[rank].left) {
+      scheduler->error = "a box arrives in shared memory of a block that has ended";
+      return;
+    }
+    each_chunk(m, place, x, y, [](unsigned char *chunk, const char *from, long inside) {
       memset(chunk, 0, 16);
       if (inside) memcpy(chunk, from, inside);
     });
@@ -373,15 +413,21 @@ void load_box(saddr to, const void *map, int x, int y, saddr barrier) {
   if (mode.late && (!mode.seed || draw(scheduler->random) % 2)) scheduler->boxes.push_back(arrive);
   else arrive();
 }
+void load_box(saddr to, const void *map, int x, int y, saddr barrier) { bring(to, map, x, y, barrier, here->rank); }
+void share_box(saddr to, const void *map, int x, int y, saddr barrier, u32 mask) {
+  for (u32 rank = 0; mask >> rank; rank++)
+    if (mask >> rank & 1) refers(rank), bring(to, map, x, y, barrier, rank);
+}
 void publish_shared() {
-  if (tracing) scheduler->races.fence(here->thread);
+  if (tracing) scheduler->races.fence(here->index);
 }
 void store_box(const void *map, int x, int y, saddr from) {
   Map m = described(map, from, x);
   if (here->thread % 32) die("a box is stored by a lane that is not its warp's first");
-  if (tracing) scheduler->races.store(here->thread, from, m.box_rows * 128);
+  u32 place = spot(from);
+  if (tracing) scheduler->races.store(here->index, place, m.box_rows * 128);
   auto leave = [=] {
-    each_chunk(m, from, x, y, [](const unsigned char *chunk, char *to, long inside) {
+    each_chunk(m, place, x, y, [](const unsigned char *chunk, char *to, long inside) {
       if (inside) memcpy(to, chunk, inside);
     });
   };
@@ -391,28 +437,28 @@ void store_box(const void *map, int x, int y, saddr from) {
 void stores_commit() {
   me()->stores.push_back(std::move(me()->storing));
   me()->storing.clear();
-  if (tracing) scheduler->races.stores_committed(here->thread);
+  if (tracing) scheduler->races.stores_committed(here->index);
 }
 void stores_read(int n) {
   auto &stores = me()->stores;
   while ((int)stores.size() > n) {
     for (auto &leave : stores.front()) leave();
     stores.erase(stores.begin());
-    if (tracing) scheduler->races.stores_done(here->thread);
+    if (tracing) scheduler->races.stores_done(here->index);
   }
 }
 static void group_meet(const char *what, void *mine, void (*last)(Group &g)) {
   Fiber *f = me();
-  Group &g = scheduler->groups[f->thread / 128];
+  Group &g = scheduler->groups[f->index / 128];
   if (g.n == 0) g.what = what;
   else if (g.what != what) die("%s while others of its warpgroup are at %s", what, g.what);
-  g.brought[f->thread % 128] = mine;
+  g.brought[f->index % 128] = mine;
   if (++g.n < 128) return wait_at(what);
   g.n = 0;
   last(g);
-  int first = f->thread / 128 * 128;
+  int first = f->index / 128 * 128;
   for (int i = first; i < first + 128; i++)
-    if (i != f->thread) scheduler->ready.push_back(&scheduler->fibers[i]);
+    if (i != f->index) scheduler->ready.push_back(&scheduler->fibers[i]);
 }
 // place is where (row, term) of a described matrix is.
 static u32 place(u64 d, int row, int term, int across) {
@@ -430,7 +476,7 @@ static void matrix_read(int group, u64 d, int rows, int across) {
   for (int r = 0; r < rows; r += across ? 8 : 1)
     for (int t = 0; t < 16; t += across ? 1 : 8) {
       at(place(d, r, t, across), 16, 16);
-      scheduler->races.products_read(group, place(d, r, t, across), 16);
+      scheduler->races.products_read(group, spot(place(d, r, t, across)), 16);
     }
 }
 // The places of a thread's numbers, of the accumulators and of a first operand that threads hold, are as the PTX manual's
@@ -465,7 +511,7 @@ void group_product(Multiply m) {
       p.of[i] = x->d, p.part[i] = x->held;
     }
     if (tracing) {
-      int group = here->thread / 128;
+      int group = here->index / 128;
       scheduler->races.products_issued(group);
       if (!p.held) matrix_read(group, p.a, 64, p.a_across);
       matrix_read(group, p.b, p.n, p.b_across);
@@ -481,7 +527,7 @@ void group_commit() {
   group_meet("wgmma.commit_group", nullptr, [](Group &g) {
     g.groups.push_back(std::move(g.open));
     g.open.clear();
-    if (tracing) scheduler->races.products_committed(here->thread / 128);
+    if (tracing) scheduler->races.products_committed(here->index / 128);
   });
 }
 void group_wait(int n) {
@@ -489,7 +535,7 @@ void group_wait(int n) {
     while ((int)g.groups.size() > *(int *)g.brought[0]) {
       for (const GroupProduct &p : g.groups.front()) perform(p);
       g.groups.erase(g.groups.begin());
-      if (tracing) scheduler->races.products_done(here->thread / 128);
+      if (tracing) scheduler->races.products_done(here->index / 128);
     }
   });
 }
@@ -508,12 +554,15 @@ static u64 draw(u64 &x) {
 
 static const unsigned char poison = 0xff; // NaN as f32, f64 and bf16
 
-static void run_block(Scheduler &s, int x, int y, int threads) {
-  memset(s.memory, poison, s.capacity);
-  if (tracing) s.races.begin(threads, s.capacity), s.write.other = -1;
-  s.fibers.assign(threads, Fiber());
-  s.warps.assign((threads + 31) / 32, Warp());
-  s.groups.assign((threads + 127) / 128, Group());
+// run_cluster runs blocks that follow each other, the first of them (x, y).
+static void run_cluster(Scheduler &s, int x, int y, int threads, int blocks) {
+  int all = threads * blocks;
+  memset(s.memory, poison, blocks * s.capacity);
+  if (tracing) s.races.begin(all, blocks * s.capacity), s.write.other = -1;
+  s.fibers.assign(all, Fiber());
+  s.warps.assign((all + 31) / 32, Warp());
+  s.groups.assign((all + 127) / 128, Group());
+  s.blocks.assign(blocks, Block{threads});
   s.haste.clear();
   if (mode.seed && draw(s.random) % 2) {
     s.haste.resize(s.warps.size());
@@ -521,14 +570,14 @@ static void run_block(Scheduler &s, int x, int y, int threads) {
   }
   s.barriers.clear();
   s.boxes.clear();
-  s.at_barrier.clear();
+  s.at_cluster.clear();
   s.ready.clear();
-  for (int i = 0; i < threads; i++) {
+  for (int i = 0; i < all; i++) {
     Fiber &f = s.fibers[i];
-    f.thread = i, f.x = x, f.y = y;
+    f.index = i, f.rank = i / threads, f.thread = i % threads, f.x = x + f.rank, f.y = y;
     s.ready.push_back(&f);
   }
-  int left = threads;
+  int left = all;
   if (sigsetjmp(s.fault, 1)) {
     here = nullptr;
     for (auto &f : s.fibers)
@@ -541,6 +590,7 @@ static void run_block(Scheduler &s, int x, int y, int threads) {
       auto arrive = std::move(s.boxes.back());
       s.boxes.pop_back();
       arrive();
+      if (!s.error.empty()) break;
       continue;
     }
     if (s.ready.empty()) {
@@ -556,7 +606,7 @@ static void run_block(Scheduler &s, int x, int y, int threads) {
       size_t next = draw(s.random) % s.ready.size();
       for (int i = 0; i < 8 && !s.haste.empty(); i++) {
         size_t other = draw(s.random) % s.ready.size();
-        if (s.haste[s.ready[other]->thread / 32] > s.haste[s.ready[next]->thread / 32]) next = other;
+        if (s.haste[s.ready[other]->index / 32] > s.haste[s.ready[next]->index / 32]) next = other;
       }
       std::swap(s.ready[next], s.ready.front());
     }
@@ -580,12 +630,17 @@ static void run_block(Scheduler &s, int x, int y, int threads) {
       s.stacks.push_back(f->stack);
       f->stack = nullptr;
       left--;
+      Block &b = s.blocks[f->rank];
+      if (!--b.left && b.referred) {
+        s.error = "block (" + std::to_string(f->x) + "," + std::to_string(y) + ") ends, and no barrier says that the other is done with its memory";
+        break;
+      }
     }
   }
   for (auto &f : s.fibers) // of a block that failed
     if (f.stack) s.stacks.push_back(f.stack);
-  for (size_t i = s.bytes; i < s.capacity && s.error.empty(); i++)
-    if (s.memory[i] != poison) {
+  for (size_t i = 0; i < blocks * s.capacity && s.error.empty(); i++)
+    if (i % s.capacity >= s.bytes && s.memory[i] != poison) {
       s.error = "shared memory was written past its end";
       return;
     }
@@ -611,27 +666,28 @@ static void catch_faults() {
   sigaction(SIGSEGV, &a, &previous);
 }
 
-std::string launch(const Entry *entry, unsigned gx, unsigned gy, unsigned threads, size_t bytes, void **params) {
+std::string launch(const Entry *entry, unsigned gx, unsigned gy, unsigned threads, unsigned cluster, size_t bytes, void **params) {
+  if (cluster > 1 && threads % 128) return "a cluster whose blocks are no whole warpgroups";
   static std::once_flag once;
   std::call_once(once, catch_faults);
   static std::atomic<u64> launches{0};
   u64 number = ++launches;
   std::atomic<long> next{0};
-  long total = (long)gx * gy;
+  long total = (long)gx * gy / cluster;
   std::mutex lock;
   std::string error;
   auto work = [&](int id) {
     static thread_local std::unique_ptr<Scheduler> own; // a pointer: its place is looked up once
     if (!own) own.reset(new Scheduler);
     Scheduler &s = *own;
-    s.bytes = bytes, s.capacity = (bytes + 1024) / 1024 * 1024, s.memory = s.room + room_bytes - s.capacity;
+    s.bytes = bytes, s.capacity = (bytes + 1024) / 1024 * 1024, s.memory = s.room + room_bytes - cluster * s.capacity;
     s.error.clear();
     s.entry = entry, s.params = params, s.random = mode.seed * 7919 + number * 31 + id + 1;
     scheduler = &s;
     bool backwards = mode.seed && number % 2; // blocks come in no order that a kernel may count on
     for (long b; s.error.empty() && (b = next++) < total;) {
       long at = backwards ? total - 1 - b : b;
-      run_block(s, (int)(at % gx), (int)(at / gx), threads);
+      run_cluster(s, (int)(at * cluster % gx), (int)(at * cluster / gx), threads, cluster);
     }
     scheduler = nullptr;
     if (!s.error.empty()) {
@@ -649,7 +705,7 @@ std::string launch(const Entry *entry, unsigned gx, unsigned gy, unsigned thread
     work(id);
     sigaltstack(&none, nullptr);
   };
-  if (total * threads < 4096 || mode.jobs < 2) {
+  if (total * cluster * threads < 4096 || mode.jobs < 2) {
     work(0);
     return error;
   }
@@ -666,15 +722,15 @@ static void touched(const void *p, size_t n, bool writes) {
   using namespace emu;
   if (!here || !scheduler) return;
   size_t offset = (size_t)((const unsigned char *)p - scheduler->memory);
-  if (offset >= scheduler->bytes) return;
+  if (offset >= scheduler->blocks.size() * scheduler->capacity || offset % scheduler->capacity >= scheduler->bytes) return;
   settle_write();
-  if (!writes) return scheduler->races.read(here->thread, offset, n);
+  if (!writes) return scheduler->races.read(here->index, offset, n);
   scheduler->races.disputed = -1;
-  scheduler->races.write(here->thread, offset, n);
+  scheduler->races.write(here->index, offset, n);
   if (scheduler->races.disputed < 0) return;
   auto &w = scheduler->write;
-  if (n > sizeof w.before) race(here->thread, true, offset, scheduler->races.disputed, "writes");
-  w.a = offset, w.bytes = n, w.thread = here->thread, w.other = scheduler->races.disputed;
+  if (n > sizeof w.before) race(here->index, true, offset, scheduler->races.disputed, "writes");
+  w.a = offset, w.bytes = n, w.thread = here->index, w.other = scheduler->races.disputed;
   memcpy(w.before, scheduler->memory + offset, n);
 }
 // A GPU does not forgive what the processor here does.

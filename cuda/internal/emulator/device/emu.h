@@ -9,6 +9,7 @@
 
 #define DEVFN static inline
 #define KERNEL(threads, blocks) extern "C" void
+#define PAIRED_KERNEL(threads, blocks) KERNEL(threads, blocks)
 #define EXPORT(name) static emu::Entry entry_##name(#name, name);
 // What emulates an instruction is not the kernel's own access to memory, which races.h is told of.
 #define UNTRACED __attribute__((no_sanitize("thread")))
@@ -19,6 +20,7 @@ namespace emu {
 
 struct Place { // of the thread that runs
   int thread, x, y;
+  int rank, index; // its block's in the cluster, and its own among all threads of the cluster
 };
 extern __thread Place *here __attribute__((tls_model("initial-exec")));
 
@@ -49,6 +51,7 @@ saddr address(const void *p);
 void warp_meet(const char *what, void *mine, void (*last)(void **all));
 void warp_sync(); // and orders what its threads did to memory
 void block_meet();
+void cluster_meet(); // all threads of the cluster's blocks
 void copy(saddr to, const void *from, int bytes);
 void copy_commit();
 void copy_wait(int n);
@@ -63,8 +66,10 @@ struct Map {
 static const u64 map_magic = 0x70616d726f736e65;
 void barrier_init(saddr b, u32 count);
 void barrier_arrive(saddr b, u32 bytes);
+void barrier_arrive_at(saddr b, u32 rank);
 void barrier_wait(saddr b, u32 parity);
 void load_box(saddr to, const void *map, int x, int y, saddr barrier);
+void share_box(saddr to, const void *map, int x, int y, saddr barrier, u32 mask);
 void store_box(const void *map, int x, int y, saddr from);
 void stores_commit();
 void stores_read(int n);
@@ -114,7 +119,7 @@ template <bool TRANSPOSED> UNTRACED void matrices(void **all) {
     saddr rows[8];
     for (int i = 0; i < 8; i++) {
       rows[i] = ((Matrices *)all[m * 8 + i])->a;
-      reads(here->thread / 32 * 32 + m * 8 + i, rows[i], 16);
+      reads(here->index / 32 * 32 + m * 8 + i, rows[i], 16);
       memcpy(v[i], at(rows[i], 16, 16), 16);
     }
     conflict_free(rows);
@@ -134,7 +139,7 @@ UNTRACED static inline void put_matrices(void **all) {
       u32 v[4];
       for (int t = 0; t < 4; t++) v[t] = ((Matrices *)all[i * 4 + t])->r[m];
       memcpy(at(rows[i], 16, 16), v, 16);
-      wrote(here->thread / 32 * 32 + m * 8 + i, rows[i], 16);
+      wrote(here->index / 32 * 32 + m * 8 + i, rows[i], 16);
     }
     conflict_free(rows);
   }
@@ -149,7 +154,7 @@ UNTRACED static inline void put_eights(void **all) { // half a warp at a time, w
     for (int o = l / 16 * 16; o < l; o++)
       if (((Eight *)all[o])->to / 8 % 16 == e->to / 8 % 16) conflict(((Eight *)all[o])->to, e->to);
     memcpy(at(e->to, 8, 8), e->v, 8);
-    wrote(here->thread / 32 * 32 + l, e->to, 8);
+    wrote(here->index / 32 * 32 + l, e->to, 8);
   }
 }
 
@@ -227,7 +232,11 @@ DEVFN void barrier_publish() {}
 DEVFN void barrier_expect(saddr b, u32 bytes) { emu::barrier_arrive(b, bytes); }
 DEVFN void barrier_arrive(saddr b) { emu::barrier_arrive(b, 0); }
 DEVFN void barrier_wait(saddr b, u32 parity) { emu::barrier_wait(b, parity); }
+DEVFN void sync_cluster() { emu::cluster_meet(); }
+DEVFN void barrier_arrive_at(saddr b, u32 rank) { emu::barrier_arrive_at(b, rank); }
+DEVFN void barrier_wait_cluster(saddr b, u32 parity) { emu::barrier_wait(b, parity); }
 DEVFN void load_box(saddr to, const TensorMap *m, int x, int y, saddr barrier) { emu::load_box(to, m, x, y, barrier); }
+DEVFN void share_box(saddr to, const TensorMap *m, int x, int y, saddr barrier, u32 mask) { emu::share_box(to, m, x, y, barrier, mask); }
 DEVFN void store_matrices(saddr a, const u32 *r) {
   emu::Matrices m{(u32 *)r, a};
   emu::warp_meet("stmatrix", &m, emu::put_matrices);

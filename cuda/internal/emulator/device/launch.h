@@ -17,8 +17,8 @@ void configure(Mode m);
 struct Entry;
 std::map<std::string, const Entry *> &entries();
 
-// launch runs a grid to its end and says what went wrong, or nothing.
-std::string launch(const Entry *entry, unsigned gx, unsigned gy, unsigned threads, size_t bytes, void **params);
+// launch runs a grid to its end, in clusters of so many blocks that divide gx, and says what went wrong, or nothing.
+std::string launch(const Entry *entry, unsigned gx, unsigned gy, unsigned threads, unsigned cluster, size_t bytes, void **params);
 
 typedef int Result;
 enum { NOT_READY = 600 };

@@ -235,3 +235,48 @@ KERNEL(32, 1) conflict_of_eights(float *out) {
   store_shared8(shared_address(memory) + thread() / 4 * 128 + thread() % 4 * 8, 1, 2);
 }
 EXPORT(conflict_of_eights)
+
+// Two blocks of a cluster with a barrier of 128 arrivals each; met says whether they wait for each other before they go on.
+DEVFN saddr told(bool met) {
+  DYNAMIC_SHARED(memory);
+  saddr b = shared_address(memory) + 512;
+  if (thread() == 0) barrier_init(b, 128);
+  if (met) sync_cluster();
+  return b;
+}
+PAIRED_KERNEL(128, 1) cluster_left_alone(float *out) {
+  saddr b = told(true);
+  barrier_arrive_at(b, block_x() ^ 1);
+  barrier_wait_cluster(b, 0);
+}
+EXPORT(cluster_left_alone)
+PAIRED_KERNEL(128, 1) cluster_too_late(float *out) {
+  saddr b = told(true);
+  if (block_x() == 0) return;
+  for (int i = 0; i < 1000; i++) sync_block();
+  barrier_arrive_at(b, 0);
+}
+EXPORT(cluster_too_late)
+PAIRED_KERNEL(128, 1) cluster_half_met(float *out) {
+  if (thread() != 40) sync_cluster();
+}
+EXPORT(cluster_half_met)
+PAIRED_KERNEL(128, 1) cluster_block_beyond(float *out) { barrier_arrive_at(told(true), 2); }
+EXPORT(cluster_block_beyond)
+// Of a line that the other block brings, without a wait.
+PAIRED_KERNEL(128, 1) cluster_read_at_once(float *out) {
+  DYNAMIC_SHARED(memory);
+  saddr b = told(true);
+  Stored s(out);
+  if (thread() == 0 && block_x() == 0) share_box(shared_address(memory), &s.described, 0, 0, b, 2);
+  sync_cluster();
+  if (block_x() == 1) out[thread()] = ((float *)memory)[thread() % 32];
+  sync_cluster();
+}
+EXPORT(cluster_read_at_once)
+PAIRED_KERNEL(128, 1) cluster_not_ready(float *out) {
+  if (block_x() == 0) sync_cluster();
+  saddr b = told(false);
+  if (block_x() == 1) barrier_arrive_at(b, 0), sync_cluster();
+}
+EXPORT(cluster_not_ready)

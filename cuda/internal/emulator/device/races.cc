@@ -45,7 +45,7 @@ Races::Clocks &Races::owned(int t) {
   return own[t];
 }
 
-void Races::block_met() {
+void Races::all_met() {
   for (int t = 0; t < threads; t++) {
     if (!own[t].empty()) raise(base, own[t]);
     base[COPIES + t] = std::max(base[COPIES + t], copied[t]);
@@ -55,16 +55,16 @@ void Races::block_met() {
   for (size_t g = 0; g < finished.size(); g++) base[PRODUCTS + g] = std::max(base[PRODUCTS + g], finished[g]);
 }
 
-void Races::warp_met(int first) {
+void Races::met(int first, int n) {
   Clocks met = base;
-  for (int t = first; t < first + 32; t++) {
+  for (int t = first; t < first + n; t++) {
     if (!own[t].empty()) raise(met, own[t]);
     met[COPIES + t] = std::max(met[COPIES + t], copied[t]);
+    met[PRODUCTS + t / 128] = std::max(met[PRODUCTS + t / 128], finished[t / 128]);
+    if (t % 32 == 0) met[STORES + t / 32] = std::max(met[STORES + t / 32], finished[stores(t)]);
     met[t] = clock[t]++;
   }
-  met[PRODUCTS + first / 128] = std::max(met[PRODUCTS + first / 128], finished[first / 128]);
-  met[STORES + first / 32] = std::max(met[STORES + first / 32], finished[stores(first)]);
-  for (int t = first; t < first + 32; t++) raise(owned(t), met);
+  for (int t = first; t < first + n; t++) raise(owned(t), met);
 }
 
 void Races::products_issued(int group) {

@@ -1,4 +1,4 @@
-// races.h: what two threads of a block do to the same shared memory with nothing between them that orders it.
+// races.h: what two threads of a cluster do to the same shared memory with nothing between them that orders it. Most have one block.
 #pragma once
 typedef unsigned int u32;
 typedef unsigned short u16;
@@ -12,7 +12,7 @@ extern bool tracing __attribute__((visibility("hidden"))); // whether anybody lo
 // Whoever touches shared memory is an actor: a thread; the asynchronous copies of a thread, which are its own only after it
 // has waited; the products of a warpgroup; the boxes that a warp's first lane stores; and what the copy engine brings for an mbarrier. An actor's accesses carry its
 // clock, which goes on where it may tell others of them. A thread knows an access if it knows the actor up to that clock: from
-// the last barrier of the block, by its own waits, and by mbarriers. A read of what it does not know to be written, or a
+// the last barrier of all, by its own waits, and by mbarriers. A read of what it does not know to be written, or a
 // write over what it does not know to be written or read, is a race: what the memory holds by luck is of no interest.
 struct Races {
   typedef std::vector<u32> Clocks; // by actor
@@ -28,8 +28,9 @@ struct Races {
   void copy(int thread, u32 a) { access(COPIES + thread, begun[thread] + 1, thread, a, 16, true); }
   void copies_committed(int thread) { begun[thread]++; }
   void copies_done(int thread) { copied[thread]++; } // the oldest group
-  void block_met();
-  void warp_met(int first); // its first thread
+  void all_met();
+  void block_met(int first, int n) { met(first, n); } // one of several: its first thread, and how many there are
+  void warp_met(int first) { met(first, 32); } // its first thread
   void products_issued(int group); // what all of its threads know is what the products may count on
   void products_read(int group, u32 a, u32 bytes) { access(PRODUCTS + group, issued[group] + 1, -1, a, bytes, false); }
   void products_committed(int group) { issued[group]++; }
@@ -66,7 +67,7 @@ private:
   };
   std::vector<List> lists;
   Clocks clock, fenced, begun, copied, issued, finished, phases; // of threads; groups of copies; groups of products and of stores; barriers
-  Clocks base;                                           // what all know since the last barrier of the block
+  Clocks base;                                           // what all know since their last barrier
   std::vector<Clocks> own;                               // what a thread knows beyond it; empty: nothing
   std::vector<Clocks> told, next;                        // what a barrier tells of its last whole phase, and of this one
   std::vector<Clocks> all;                               // what a whole warpgroup knows; empty: it has learned something since
@@ -78,6 +79,7 @@ private:
   int stores(int thread) const { return STORES - PRODUCTS + thread / 32; } // their place in issued and finished
   int slot(int actor) const { return actor < threads ? actor : threads + (actor - PRODUCTS); } // of readers
   Clocks &owned(int thread); // to be added to
+  void met(int first, int n);
   void changed(int thread) { all[thread / 128].clear(); }
 };
 
