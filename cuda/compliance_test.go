@@ -38,8 +38,11 @@ func hopper(t *testing.T, launched map[string]*kernel) {
 		require.NoError(t, err, c.Op)
 	}
 	for _, width := range []int{128, 192, 256} {
-		compile(engine.Call{Op: "linear", Rows: engine.Fixed, In: []*engine.Tensor{of(256, 72), of(width, 72)}, Out: of(256, width)})
-		compile(engine.Call{Op: "linear_dx", Rows: engine.Fixed, In: []*engine.Tensor{of(256, 72), of(72, width)}, Out: of(256, width)})
+		for _, rows := range []int{128, 256} { // two tiles on two multiprocessors: each by itself, and a pair
+			n := width * 256 / rows
+			compile(engine.Call{Op: "linear", Rows: engine.Fixed, In: []*engine.Tensor{of(rows, 72), of(n, 72)}, Out: of(rows, n)})
+			compile(engine.Call{Op: "linear_dx", Rows: engine.Fixed, In: []*engine.Tensor{of(rows, 72), of(72, n)}, Out: of(rows, n)})
+		}
 		compile(engine.Call{Op: "linear_dw", Rows: engine.Fixed, In: []*engine.Tensor{of(72, 256), of(72, width)},
 			Out: typed(engine.F32, 256, width)})
 	}
@@ -50,7 +53,9 @@ func hopper(t *testing.T, launched map[string]*kernel) {
 		}
 		compile(engine.Call{Op: op, Rows: engine.Fixed, In: []*engine.Tensor{of(72, 72), of(72, 72)}, Out: out})
 	}
-	compile(engine.Call{Op: "linear_swiglu", Rows: engine.Fixed, In: []*engine.Tensor{of(8, 8), of(8, 8), of(8, 8)}, Out: of(8, 8)})
+	for _, rows := range []int{8, 136} {
+		compile(engine.Call{Op: "linear_swiglu", Rows: engine.Fixed, In: []*engine.Tensor{of(rows, 8), of(8, 8), of(8, 8)}, Out: of(rows, 8)})
+	}
 	for _, dim := range []int{64, 128} {
 		a := ops.Attention{Heads: 1, KVHeads: 1, HeadDim: dim}
 		packed := of(8*dim + ops.LSELen(engine.BFloat16, 8))
@@ -82,6 +87,13 @@ func TestEmulatedTrial(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, b.Close()) }()
 	require.Equal(t, "cuda:0/sm90a", b.Name())
+	b.(*backend).launched = map[string]*kernel{}
+	require.NoError(t, b.(*backend).trial(trialLimit))
+	for name := range readEntries(t) {
+		if strings.Contains(name, "_hopper") {
+			require.Contains(t, b.(*backend).launched, name, "the trial does not launch it")
+		}
+	}
 	require.ErrorIs(t, b.(*backend).trial(0), driver.ErrHung, "no time")
 	require.ErrorIs(t, b.Sync(), driver.ErrHung, "nothing more is asked of it")
 	b.(*backend).hung = false // the emulator does come back

@@ -16,10 +16,12 @@ import (
 // 830 TFLOP/s at its limit of power if they never waited. Instructions are those of ptxas' code, a thread's, where everything is inside.
 const (
 	countedSMs   = 132
-	countedClock = 830e12 / countedSMs / 4096 // cycles a second
-	countedTrip  = 800                        // cycles to memory and back
-	countedBytes = 3.35e12                    // of memory, a second
-	countedPeer  = 790e12                     // flops a second of cuBLAS on a large square
+	countedMost  = 830e12                          // flops a second
+	countedClock = countedMost / countedSMs / 4096 // cycles a second
+	countedPairs = 799. / 777                      // of clusters of two with multicast: a public kernel of the same shape (fast.cu, 8,192³)
+	countedTrip  = 800                             // cycles to memory and back
+	countedBytes = 3.35e12                         // of memory, a second
+	countedPeer  = 790e12                          // flops a second of cuBLAS on a large square
 )
 
 // countedSpeed is a product's flops a second.
@@ -68,7 +70,12 @@ func countedLaunch(addend bool, products ...gemm) float64 {
 		multiplied *= 1.08
 	}
 	cycles := float64(turns)*(multiplied+float64(epilogue)) + 2*countedTrip
-	return cycles / countedClock
+	seconds := cycles / countedClock
+	if p := products[0]; p.paired(countedSMs) {
+		flops := 2 * float64(p.m) * float64(p.n*matrices) * float64(k)
+		seconds = max(seconds/countedPairs, flops/countedMost)
+	}
+	return seconds
 }
 
 // countedGradients are the flops and seconds of the gradients of a layer's weights, in one launch.

@@ -111,7 +111,7 @@ func (k *kernel) gradients(b *builder, l gradients) int {
 	fill(from, 2*gradientRights)
 	end := 0
 	for _, g := range l.products {
-		end += g.tiles(l.width)
+		end += g.tiles(l.width, b.model.Multiprocessors)
 		k.tensor(g.out, 0)
 		k.words = append(k.words, pair(g.m, g.n), pair(slices.Index(l.rights, g.right[0].(*engine.Tensor)), end))
 	}

@@ -126,12 +126,16 @@ func (p *plan) hopper(g gemm) (step, error) {
 		l.add(g)
 		return p.gradients(l)
 	}
+	paired := g.paired(p.model.Multiprocessors)
 	width, tiles := hopperWidth(p.model.Multiprocessors, g)
 	operands := []any{operand{g.left, g.m, g.k, hopperRows}}
 	for _, r := range g.right {
 		o := operand{r, g.n, g.k, width / len(g.right)}
 		if g.form == "nn" {
 			o = operand{r, g.k, g.n, hopperDepth}
+		}
+		if paired && len(g.right) == 1 { // each block brings half, of two weights one
+			o.box /= 2
 		}
 		operands = append(operands, o)
 	}
@@ -141,8 +145,11 @@ func (p *plan) hopper(g gemm) (step, error) {
 			addend = e.addend
 		}
 	}
-	blocks := min(p.model.Multiprocessors, tiles)
-	fast, err := p.kernel(fmt.Sprintf("gemm_%s_hopper_%d", g.form, width), blocks, 1, hopperThreads, hopperMemory(width, 2*width/len(g.right)),
+	blocks, name := min(p.model.Multiprocessors, tiles), fmt.Sprintf("gemm_%s_hopper_%d", g.form, width)
+	if paired {
+		blocks, name = blocks&^1, name+"_pair"
+	}
+	fast, err := p.kernel(name, blocks, 1, hopperThreads, hopperMemory(width, 2*width/len(g.right)),
 		slices.Concat([]any{g.out, written{g.out, addend, g.m, g.n}}, operands, g.more, []any{bound{}, g.m, g.n, g.k, blocks})...)
 	if err != nil {
 		return nil, err
@@ -165,28 +172,41 @@ func panelMemory(width int) int {
 	return hopperConsumers / 32 * held * (panelRows*128 + 8)
 }
 
-// tiles is how many of such a width the product has.
-func (g gemm) tiles(width int) int {
+// paired tells whether the blocks of the product's launch are clusters of two, which take tiles of rows that follow each other and bring
+// half of the right operand's each, for both. Gradients of weights are not.
+func (g gemm) paired(multiprocessors int) bool {
+	return g.form != "tn" && g.m > hopperRows && multiprocessors > 1
+}
+
+// tiles is how many of such a width the product has; of pairs the last may be of no rows.
+func (g gemm) tiles(width, multiprocessors int) int {
 	if g.form == "gated" {
 		width /= 2
 	}
-	return ceilDiv(g.n, width) * ceilDiv(g.m, hopperRows)
+	rows := ceilDiv(g.m, hopperRows)
+	if g.paired(multiprocessors) {
+		rows += rows % 2
+	}
+	return ceilDiv(g.n, width) * rows
 }
 
 // hopperWidth is how many columns a tile of the products of a launch has, and how many tiles there are: as many columns as give the
 // multiprocessors the least to do in turn. Narrow tiles read more of shared memory for a product, by the shares of time here. The terms of
 // a sum are in the same order in each.
 func hopperWidth(multiprocessors int, products ...gemm) (width, tiles int) {
-	least := math.Inf(1)
+	least, at := math.Inf(1), multiprocessors // at a time
+	if products[0].paired(multiprocessors) {
+		at -= at % 2
+	}
 	for _, w := range []struct {
 		columns int
 		cost    float64
 	}{{256, 1}, {192, 1.03}, {128, 1.08}} {
 		all := 0
 		for _, g := range products {
-			all += g.tiles(w.columns)
+			all += g.tiles(w.columns, multiprocessors)
 		}
-		if time := float64(ceilDiv(all, multiprocessors)*w.columns) * w.cost; time < least {
+		if time := float64(ceilDiv(all, at)*w.columns) * w.cost; time < least {
 			width, tiles, least = w.columns, all, time
 		}
 		if products[0].form == "gated" { // has tiles of one width

@@ -24,7 +24,7 @@ func TestHopperWidth(t *testing.T) {
 	}
 }
 
-// A row has the same bits in tiles of each width, and so have the gradients of a weight.
+// A row has the same bits in tiles of each width, of blocks in pairs and by themselves, and so have the gradients of a weight.
 func TestEmulatedTileWidths(t *testing.T) {
 	b := openHopper(t).(*backend)
 	defer func() { require.NoError(t, b.Close()) }()
@@ -39,25 +39,27 @@ func TestEmulatedTileWidths(t *testing.T) {
 		require.NoError(t, err)
 		return d
 	}
-	x, w, addend := random(tokens, terms), random(results, terms), random(tokens, results)
+	w := random(results, terms)
 	dy, of := random(terms, tokens), random(terms, results) // of a gradient of as many numbers
 	var want, wantDW []byte
-	for _, multiprocessors := range []int{1, 6, 8} {
+	for _, multiprocessors := range []int{1, 2, 3, 4, 6, 8} {
 		b.model.Multiprocessors = multiprocessors
-		out, got := random(tokens, results), make([]byte, 2*tokens*results)
-		run, err := b.Compile(engine.Call{Op: "linear_add", Attr: engine.AddAttr{Scale: 0.5}, Rows: engine.Fixed,
-			In: []*engine.Tensor{addend, x, w}, Out: out})
-		require.NoError(t, err)
-		require.NoError(t, run())
-		require.NoError(t, b.Sync())
-		require.NoError(t, b.Download(got, out))
-		if want == nil {
-			want = got
+		for _, rows := range []int{tokens, 100} { // of which the latter are one row of tiles
+			out, got := random(rows, results), make([]byte, 2*rows*results)
+			run, err := b.Compile(engine.Call{Op: "linear_add", Attr: engine.AddAttr{Scale: 0.5}, Rows: engine.Fixed,
+				In: []*engine.Tensor{random(rows, results), random(rows, terms), w}, Out: out})
+			require.NoError(t, err)
+			require.NoError(t, run())
+			require.NoError(t, b.Sync())
+			require.NoError(t, b.Download(got, out))
+			if want == nil {
+				want = got
+			}
+			require.Equal(t, want[:len(got)], got, "%d rows on %d multiprocessors", rows, multiprocessors)
 		}
-		require.Equal(t, want, got, "%d multiprocessors", multiprocessors)
 		gradient, err := engine.CopyTo(b, engine.FromSlice(make([]float32, tokens*results), tokens, results))
 		require.NoError(t, err)
-		run, err = b.Compile(engine.Call{Op: "linear_dw", Rows: engine.Fixed, In: []*engine.Tensor{dy, of}, Out: gradient})
+		run, err := b.Compile(engine.Call{Op: "linear_dw", Rows: engine.Fixed, In: []*engine.Tensor{dy, of}, Out: gradient})
 		require.NoError(t, err)
 		require.NoError(t, run())
 		require.NoError(t, b.Sync())
@@ -68,9 +70,9 @@ func TestEmulatedTileWidths(t *testing.T) {
 		}
 		require.Equal(t, wantDW, gotDW, "the gradient, %d multiprocessors", multiprocessors)
 	}
-	for _, form := range []string{"nt", "tn"} {
-		for _, width := range []string{"128", "192", "256"} {
-			require.Contains(t, b.launched, "gemm_"+form+"_hopper_"+width)
+	for _, width := range []string{"128", "192", "256"} {
+		for _, name := range []string{"gemm_nt_hopper_" + width, "gemm_nt_hopper_" + width + "_pair", "gemm_tn_hopper_" + width} {
+			require.Contains(t, b.launched, name)
 		}
 	}
 }

@@ -61,7 +61,10 @@ func (b *backend) trial(limit time.Duration) error {
 	}()
 	for _, n := range slices.Compact([]int{min(fewMultiprocessors, all), all}) {
 		b.model.Multiprocessors = n
-		t.products()
+		t.products(150, 139)
+		if n <= fewMultiprocessors {
+			t.products(100, 89)
+		}
 	}
 	for _, dim := range []int{64, 128} {
 		t.attention(dim, 150, []int32{0, 100, 139}, ops.BufferBatch, 0, 100, ops.MaskCausal, 0,
@@ -74,11 +77,11 @@ func (b *backend) trial(limit time.Duration) error {
 // fewMultiprocessors are so few that blocks take several tiles of small products.
 const fewMultiprocessors = 2
 
-// products are of 2 × 2 tiles and more, of five stages for a ring of four, and of as many terms as an adapter has, where the copy
-// engine's box of 64 columns is wider than the matrix.
-func (t *trial) products() {
-	const tokens, live, terms, results, rank = 150, 139, 200, 264, 16
-	t.live = t.integers(live, 2, 1)
+// products are of 2 × 2 tiles and more, which pairs of blocks take, or of one row of tiles, which single blocks take; of five stages
+// for a ring of four, and of as many terms as an adapter has, where the copy engine's box of 64 columns is wider than the matrix.
+func (t *trial) products(tokens, live int) {
+	const terms, results, rank = 200, 264, 16
+	t.live = t.integers(int32(live), 2, 1)
 	x, w, v := t.rows(live, tokens, terms), t.random(results, terms), t.random(results, terms)
 	y, a := t.rows(live, tokens, results), t.rows(live, tokens, results)
 	few, up := t.rows(live, tokens, rank), t.random(results, rank)
@@ -116,18 +119,18 @@ func (t *trial) together(products ...[2]*engine.Tensor) {
 	}
 }
 
-// widths are products of x and of y that tiles of each width suit best, see hopperWidth, with tiles inside of the result, and a gradient of
+// widths are products of x and of y that tiles of each width suit best, see hopperWidth, with tiles inside of the result, and gradients of
 // weights with some of those.
 func (t *trial) widths(live int, x, y *engine.Tensor) {
 	tokens, terms, results := x.Shape()[0], x.Shape()[1], y.Shape()[1]
-	for _, columns := range []int{128, 192, 512} {
+	for _, columns := range []int{128, 384, 512} {
 		sum, right := t.rows(live, tokens, columns), t.random(columns, terms)
 		out := func() *engine.Tensor { return t.zeros(engine.BFloat16, tokens, columns) }
 		t.compare("linear", nil, out(), x, right, t.bias(columns))
 		t.compare("linear_add", engine.AddAttr{Scale: 0.5}, out(), sum, x, right)
 		t.compare("linear_dx", nil, out(), y, t.random(results, columns))
+		t.compare("linear_dw", nil, t.zeros(engine.F32, results, columns), y, sum)
 	}
-	t.compare("linear_dw", nil, t.zeros(engine.F32, results, 512), y, t.rows(live, tokens, 512))
 }
 
 // attention is forward and backward of two heads; the segments begin and end at cu, and the first of several takes the first key

@@ -57,7 +57,7 @@ plant() {
   if [ -n "$missed" ]; then
     echo "SURVIVED  $1, at$missed multiprocessors" | tee -a "$work/survived"
   else
-    printf 'caught    %-60s %s\n' "$1" "$(grep -m1 -oE 'race: [a-z0-9 ]* [a-z]*s shared address|bank conflict.*|wait for ever|ended before its copies|bad global address|past its end|bits differ|out of tolerance|a multiple of|cp.async of|does not contain|vanished|Not equal|An error is expected|a tile is wrong|by sm80.s kernels|LAUNCH_FAILED' "$log" | tail -1 | grep . || echo failed)"
+    printf 'caught    %-60s %s\n' "$1" "$(grep -m1 -oE 'race: [a-z0-9 ]* [a-z]*s shared address|bank conflict.*|wait for ever|ended before its copies|bad global address|past its end|bits differ|out of tolerance|a multiple of|cp.async of|does not contain|vanished|Not equal|An error is expected|a tile is wrong|by sm80.s kernels|has not met|the other is done|LAUNCH_FAILED' "$log" | tail -1 | grep . || echo failed)"
   fi
 }
 

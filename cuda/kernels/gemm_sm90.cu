@@ -8,14 +8,33 @@
 
 enum { DEPTH = 64, STAGES = 4, A_BYTES = BM * DEPTH * 2, PANEL = DEPTH * LINE };
 
+template <int BLOCKS> DEVFN void meet() {
+  if (BLOCKS > 1) sync_cluster();
+  else sync_block();
+}
+// leave ends a thread: its block is there as long as the other one may arrive at its barriers or bring boxes.
+template <int BLOCKS> DEVFN void leave() {
+  if (BLOCKS > 1) sync_cluster();
+}
+// share begins to bring a half of b's tile for both blocks of the cluster: of gates and what they let through one of the two, else half of
+// the rows of each box.
+template <bool B_ALONG, bool GATED, int BN> DEVFN void share(saddr to, const Brought *b, const Brought *up, int column, int k0, saddr ready) {
+  enum { HALF = (B_ALONG ? BN : DEPTH) / 2 };
+  int rank = block_x() % 2, half = rank * HALF;
+  if (GATED) share_box(to + half * LINE, rank ? &up->box : &b->box, k0, column, ready, 3);
+  else if (B_ALONG) share_box(to + half * LINE, &b->box, k0, column + half, ready, 3);
+  else
+    for (int p = 0; p < BN / 64; p++) share_box(to + p * PANEL + half * LINE, &b->box, column + p * 64, k0 + half, ready, 3);
+}
+
 // A_ALONG, B_ALONG: the rows of an operand are m or n, and lie along the terms; else they are the terms, and a tile is panels
-// of 64 columns, BN in all. Work says which tiles there are (work.h).
-template <bool A_ALONG, bool B_ALONG, bool GATED, int BN, class Work>
+// of 64 columns, BN in all. Work says which tiles there are (work.h). Of two BLOCKS, a cluster, each brings a half of b's tiles for both.
+template <bool A_ALONG, bool B_ALONG, bool GATED, int BN, int BLOCKS, class Work>
 DEVFN void gemm(Work work, const Brought *up, Epilogue e, int k, int blocks) {
   typedef typename Work::Number C;
   enum { WIDTH = GATED ? BN / 2 : BN, STAGE = A_BYTES + BN * DEPTH * 2, EARLY = 3 };
   DYNAMIC_SHARED(memory);
-  typedef Ring<STAGES> R;
+  typedef Ring<STAGES, BLOCKS> R;
   typedef Panels<C, WIDTH> P;
   saddr base = shared_address(memory), panels = base + STAGES * STAGE, ring = panels + P::BLOCK_BYTES;
   int group = thread() / GROUP, stages = (k + DEPTH - 1) / DEPTH;
@@ -24,11 +43,11 @@ DEVFN void gemm(Work work, const Brought *up, Epilogue e, int k, int blocks) {
     P::init(panels);
     barrier_publish();
   }
-  sync_block();
+  meet<BLOCKS>();
   int use = 0; // of the ring
   if (group == 0) {
     producer_registers<40>();
-    if (thread() >= 32) return;
+    if (thread() >= 32) return leave<BLOCKS>();
     for (int tile = block_x(); tile < work.tiles; tile += blocks) {
       auto p = Work::task(work, tile);
       for (int s = 0; s < stages; s++, use++) {
@@ -43,13 +62,14 @@ DEVFN void gemm(Work work, const Brought *up, Epilogue e, int k, int blocks) {
         } else if (thread() == 0) {
           if (A_ALONG) load_box(at, &p.a->box, k0, p.row, ready);
           else bring_box<BM / 64>(at, PANEL, p.a, p.row, k0, ready);
-          if (B_ALONG) load_box(at + A_BYTES, &p.b->box, k0, p.column, ready); // WIDTH rows
-          if (GATED) load_box(at + A_BYTES + WIDTH * LINE, &up->box, k0, p.column, ready);
-          if (!B_ALONG) bring_box<BN / 64>(at + A_BYTES, PANEL, p.b, p.column, k0, ready);
+          if (BLOCKS > 1) share<B_ALONG, GATED, BN>(at + A_BYTES, p.b, up, p.column, k0, ready);
+          else if (!B_ALONG) bring_box<BN / 64>(at + A_BYTES, PANEL, p.b, p.column, k0, ready);
+          else load_box(at + A_BYTES, &p.b->box, k0, p.column, ready); // WIDTH rows
+          if (BLOCKS == 1 && GATED) load_box(at + A_BYTES + WIDTH * LINE, &up->box, k0, p.column, ready);
         }
       }
     }
-    return;
+    return leave<BLOCKS>();
   }
   consumer_registers<40>();
   P mine_panels = P::of_warp(panels, thread() / 32 - GROUP / 32);
@@ -100,32 +120,38 @@ DEVFN void gemm(Work work, const Brought *up, Epilogue e, int k, int blocks) {
       }
   }
   if (thread() % 32 == 0) stores_read<0>(); // before the block's memory is another's
+  leave<BLOCKS>();
 }
-#define DEFINE(name, B_ALONG, BN) \
-  KERNEL(HOPPER_THREADS, 1) gemm_##name(bf16 *c, Written to, Brought a, Brought b, Epilogue e, Bound bound, int m, int n, int k, int blocks) { \
+#define DEFINE(name, B_ALONG, BN, ENTRY, BLOCKS) \
+  ENTRY(HOPPER_THREADS, 1) gemm_##name(bf16 *c, Written to, Brought a, Brought b, Epilogue e, Bound bound, int m, int n, int k, int blocks) { \
     const Brought *right = PARAM_AT(gemm_##name, 3, b); \
-    auto work = One<bf16, BN>::of(c, PARAM_AT(gemm_##name, 1, to), PARAM_AT(gemm_##name, 2, a), right, rows_of(bound, m), n); \
-    gemm<true, B_ALONG, false, BN>(work, right, e, k, blocks); \
+    auto work = One<bf16, BN, BLOCKS>::of(c, PARAM_AT(gemm_##name, 1, to), PARAM_AT(gemm_##name, 2, a), right, rows_of(bound, m), n); \
+    gemm<true, B_ALONG, false, BN, BLOCKS>(work, right, e, k, blocks); \
   } \
   EXPORT(gemm_##name)
-DEFINE(nt_hopper_128, true, 128) // linear
-DEFINE(nt_hopper_192, true, 192)
-DEFINE(nt_hopper_256, true, 256)
-DEFINE(nn_hopper_128, false, 128) // linear_dx
-DEFINE(nn_hopper_192, false, 192)
-DEFINE(nn_hopper_256, false, 256)
+#define DEFINE_BOTH(name, B_ALONG, BN) \
+  DEFINE(name, B_ALONG, BN, KERNEL, 1) \
+  DEFINE(name##_pair, B_ALONG, BN, PAIRED_KERNEL, 2)
+DEFINE_BOTH(nt_hopper_128, true, 128) // linear
+DEFINE_BOTH(nt_hopper_192, true, 192)
+DEFINE_BOTH(nt_hopper_256, true, 256)
+DEFINE_BOTH(nn_hopper_128, false, 128) // linear_dx
+DEFINE_BOTH(nn_hopper_192, false, 192)
+DEFINE_BOTH(nn_hopper_256, false, 256)
 #define DEFINE_GRADIENTS(name, BN) \
   KERNEL(HOPPER_THREADS, 1) gemm_##name(Gradients g, Bound bound, int k, int tiles, int blocks) { \
     Several<BN> work{PARAM_AT(gemm_##name, 0, g), tiles, 0, 0}; \
-    gemm<false, false, false, BN>(work, nullptr, Epilogue{}, rows_of(bound, k), blocks); \
+    gemm<false, false, false, BN, 1>(work, nullptr, Epilogue{}, rows_of(bound, k), blocks); \
   } \
   EXPORT(gemm_##name)
 DEFINE_GRADIENTS(tn_hopper_128, 128) // linear_dw, or several
 DEFINE_GRADIENTS(tn_hopper_192, 192)
 DEFINE_GRADIENTS(tn_hopper_256, 256)
-KERNEL(HOPPER_THREADS, 1) gemm_gated_hopper_256(bf16 *c, Written to, Brought a, Brought gate, Brought up, Bound bound, int m, int n, int k, int blocks) { // linear_swiglu
-  auto work = One<bf16, 128>::of(c, PARAM_AT(gemm_gated_hopper_256, 1, to), PARAM_AT(gemm_gated_hopper_256, 2, a),
-                                 PARAM_AT(gemm_gated_hopper_256, 3, gate), rows_of(bound, m), n);
-  gemm<true, true, true, 256>(work, PARAM_AT(gemm_gated_hopper_256, 4, up), Epilogue{}, k, blocks);
-}
-EXPORT(gemm_gated_hopper_256)
+#define DEFINE_GATED(name, ENTRY, BLOCKS) \
+  ENTRY(HOPPER_THREADS, 1) gemm_##name(bf16 *c, Written to, Brought a, Brought gate, Brought up, Bound bound, int m, int n, int k, int blocks) { \
+    auto work = One<bf16, 128, BLOCKS>::of(c, PARAM_AT(gemm_##name, 1, to), PARAM_AT(gemm_##name, 2, a), PARAM_AT(gemm_##name, 3, gate), rows_of(bound, m), n); \
+    gemm<true, true, true, 256, BLOCKS>(work, PARAM_AT(gemm_##name, 4, up), Epilogue{}, k, blocks); \
+  } \
+  EXPORT(gemm_##name)
+DEFINE_GATED(gated_hopper_256, KERNEL, 1) // linear_swiglu
+DEFINE_GATED(gated_hopper_256_pair, PAIRED_KERNEL, 2)

@@ -11,22 +11,29 @@ template <int PRODUCER> DEVFN void producer_registers() { fewer_registers<PRODUC
 template <int PRODUCER> DEVFN void consumer_registers() { more_registers<168 + (168 - PRODUCER) / CONSUMERS>(); }
 
 // A Ring is STAGES places in shared memory that the producer fills and the consumers empty in turn. Use number i is of place
-// i % STAGES. Its barriers count the producer's arrival and the bytes, and an arrival of each of the consumers' warps.
-template <int STAGES> struct Ring {
+// i % STAGES. Its barriers count the producer's arrival and the bytes, and an arrival of each of the consumers' warps: of a cluster's
+// BLOCKS all of them, where a producer fills the places of both.
+template <int STAGES, int BLOCKS = 1> struct Ring {
   enum { BYTES = STAGES * 16 };
   DEVFN saddr full(saddr at, int i) { return at + i % STAGES * 16; }
   DEVFN saddr empty(saddr at, int i) { return full(at, i) + 8; }
   DEVFN void init(saddr at) {
     for (int i = 0; i < STAGES; i++) {
       barrier_init(full(at, i), 1);
-      barrier_init(empty(at, i), CONSUMERS * GROUP / 32);
+      barrier_init(empty(at, i), BLOCKS * CONSUMERS * GROUP / 32);
     }
   }
-  DEVFN void wait_empty(saddr at, int i) { barrier_wait(empty(at, i), (i / STAGES & 1) ^ 1); } // at first there is nothing to wait for
+  DEVFN void wait_empty(saddr at, int i) {
+    u32 parity = (i / STAGES & 1) ^ 1; // at first there is nothing to wait for
+    if (BLOCKS > 1) barrier_wait_cluster(empty(at, i), parity);
+    else barrier_wait(empty(at, i), parity);
+  }
   DEVFN void wait_full(saddr at, int i) { barrier_wait(full(at, i), i / STAGES & 1); }
   DEVFN void release(saddr at, int i) {
     sync_warp();
-    if (thread() % 32 == 0) barrier_arrive(empty(at, i));
+    int lane = thread() % 32;
+    if (BLOCKS > 1 && lane < BLOCKS) barrier_arrive_at(empty(at, i), lane);
+    if (BLOCKS == 1 && lane == 0) barrier_arrive(empty(at, i));
   }
   // release_after releases once x is known, which the assembler cannot put off till after the next wait: x is never below zero.
   DEVFN void release_after(saddr at, int i, float x) {

@@ -13,8 +13,9 @@ template <class C, class To> struct Task {
   int m, n, row, column;
 };
 
-// One product, in tiles of WIDTH columns.
-template <class C, int WIDTH> struct One {
+// One product, in tiles of WIDTH columns. The BLOCKS of a cluster take tiles of the same columns, whose rows follow each other: the last
+// of them may have no rows.
+template <class C, int WIDTH, int BLOCKS> struct One {
   typedef C Number;
   C *c;
   const Written *to;
@@ -22,7 +23,7 @@ template <class C, int WIDTH> struct One {
   int m, n, rows, columns, tiles;
 
   DEVFN One of(C *c, const Written *to, const Brought *a, const Brought *b, int m, int n) {
-    int rows = (m + BM - 1) / BM, columns = (n + WIDTH - 1) / WIDTH;
+    int rows = (m + BLOCKS * BM - 1) / (BLOCKS * BM) * BLOCKS, columns = (n + WIDTH - 1) / WIDTH;
     return {c, to, a, b, m, n, rows, columns, rows * columns};
   }
   DEVFN Task<C, Written> task(const One &w, int tile) {

@@ -39,9 +39,11 @@ func newMachine(t *testing.T) *machine {
 }
 
 // run launches a kernel of one block on memory of ones, and returns the memory.
-func (m *machine) run(name string, threads int) ([]float32, error) { return m.runCluster(name, threads, 1) }
+func (m *machine) run(name string, threads int) ([]float32, error) {
+	return m.runCluster(name, threads, 1)
+}
 
-// runCluster launches one of so many blocks, a cluster.
+// runCluster launches one of so many blocks, in clusters of two.
 func (m *machine) runCluster(name string, threads, blocks int) ([]float32, error) {
 	m.t.Helper()
 	values := make([]float32, floats)
@@ -50,7 +52,7 @@ func (m *machine) runCluster(name string, threads, blocks int) ([]float32, error
 	}
 	require.NoError(m.t, driver.Upload(m.memory, unsafe.Slice((*byte)(unsafe.Pointer(&values[0])), 4*floats), m.stream))
 	module, err := driver.LoadModule(fmt.Appendf(nil, ".version 7.0\n.target sm_80\n.visible .entry %s(\n.param .u64 p)\n"+
-		".maxntid %d, 1, 1\n.reqnctapercluster %d, 1, 1\n{\n", name, 64*blocks, blocks))
+		".maxntid %d, 1, 1\n.reqnctapercluster %d, 1, 1\n{\n", name, 64*blocks, min(blocks, 2)))
 	require.NoError(m.t, err)
 	f, err := module.Function(name)
 	require.NoError(m.t, err)
@@ -150,7 +152,7 @@ func TestClusterMisuseIsAnError(t *testing.T) {
 			{"cluster_half_met", "at the cluster's barrier"},
 			{"cluster_block_beyond", "block 2 of a cluster of 2"},
 			{"cluster_read_at_once", "which the copy engine writes"},
-			{"cluster_not_ready", "before it is initialised"},
+			{"cluster_not_met", "the cluster has not met"},
 		} {
 			_, err := m.runCluster(c.kernel, 128, 2)
 			require.ErrorContains(t, err, "CUDA_ERROR_LAUNCH_FAILED", "%s %+v", c.kernel, mode)
@@ -199,6 +201,8 @@ func TestDriverRefuses(t *testing.T) {
 	require.ErrorContains(t, err, "CUDA_ERROR_INVALID_PTX", "a device of capability 8.0")
 	_, err = m.run("race", 65)
 	require.ErrorContains(t, err, "cuLaunchKernel: CUDA_ERROR_INVALID_VALUE (1)", "more threads than .maxntid")
+	_, err = m.runCluster("cluster_half_met", 128, 3)
+	require.ErrorContains(t, err, "cuLaunchKernel: CUDA_ERROR_INVALID_CLUSTER_SIZE (912)", "a block without another")
 	require.ErrorContains(t, driver.Fill(m.memory, 0, 4*floats+1, m.stream), "CUDA_ERROR_INVALID_VALUE")
 	require.ErrorContains(t, driver.Free(m.memory+1), "CUDA_ERROR_INVALID_VALUE")
 	require.NoError(t, m.stream.BeginCapture())

@@ -136,6 +136,7 @@ struct Scheduler {
   std::vector<std::function<void()>> boxes; // under way, in no order
   std::vector<Block> blocks;
   std::vector<Fiber *> at_cluster;
+  bool met = false; // the cluster's blocks
   std::vector<char *> stacks; // free
   std::vector<void *> mapped;
   Context main;
@@ -284,6 +285,7 @@ void cluster_meet() {
   }
   if (tracing) s.races.all_met();
   for (Block &b : s.blocks) b.referred = false;
+  s.met = true;
   for (Fiber *f : s.at_cluster) s.ready.push_back(f);
   s.at_cluster.clear();
 }
@@ -333,7 +335,9 @@ static void refers(u32 rank) {
   if (rank >= scheduler->blocks.size()) die("block %u of a cluster of %zu", rank, scheduler->blocks.size());
   Block &b = scheduler->blocks[rank];
   if (!b.left) die("shared memory of a block that has ended");
-  if ((int)rank != here->rank) b.referred = true;
+  if ((int)rank == here->rank) return;
+  if (!scheduler->met) die("shared memory of a block that may not have begun: the cluster has not met");
+  b.referred = true;
 }
 static void check(Barrier &m) {
   if (m.pending || m.bytes) return;
@@ -571,6 +575,7 @@ static void run_cluster(Scheduler &s, int x, int y, int threads, int blocks) {
   s.barriers.clear();
   s.boxes.clear();
   s.at_cluster.clear();
+  s.met = false;
   s.ready.clear();
   for (int i = 0; i < all; i++) {
     Fiber &f = s.fibers[i];

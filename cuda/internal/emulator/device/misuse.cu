@@ -274,9 +274,8 @@ PAIRED_KERNEL(128, 1) cluster_read_at_once(float *out) {
   sync_cluster();
 }
 EXPORT(cluster_read_at_once)
-PAIRED_KERNEL(128, 1) cluster_not_ready(float *out) {
-  if (block_x() == 0) sync_cluster();
+PAIRED_KERNEL(128, 1) cluster_not_met(float *out) {
   saddr b = told(false);
-  if (block_x() == 1) barrier_arrive_at(b, 0), sync_cluster();
+  barrier_arrive_at(b, block_x() ^ 1);
 }
-EXPORT(cluster_not_ready)
+EXPORT(cluster_not_met)

@@ -4,14 +4,15 @@
 
 namespace emu {
 
-static void raise(Races::Clocks &to, const Races::Clocks &from) {
+void Races::raise(Clocks &to, const Clocks &from) const {
   u32 *t = to.data();
   const u32 *f = from.data();
-  for (size_t i = 0, n = to.size(); i < n; i++) t[i] = std::max(t[i], f[i]);
+  for (int i = 0, n = copying ? ACTORS : threads; i < n; i++) t[i] = std::max(t[i], f[i]);
+  for (int i = PRODUCTS, n = copying ? 0 : ACTORS; i < n; i++) t[i] = std::max(t[i], f[i]);
 }
 
 void Races::begin(int n, size_t bytes) {
-  threads = n, block++;
+  threads = n, block++, copying = false;
   int warps = (n + 31) / 32, groups = (n + 127) / 128;
   COPIES = n, PRODUCTS = 2 * n, STORES = PRODUCTS + groups, ENGINE = STORES + warps, ACTORS = ENGINE + BARRIERS;
   if (cells.size() < bytes / 4 + 1) cells.resize(bytes / 4 + 1);

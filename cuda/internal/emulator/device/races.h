@@ -25,7 +25,7 @@ struct Races {
   // warpgroup know.
   void read(int thread, u32 a, u32 bytes) { access(thread, clock[thread], thread, a, bytes, false); }
   void write(int thread, u32 a, u32 bytes) { access(thread, clock[thread], thread, a, bytes, true); }
-  void copy(int thread, u32 a) { access(COPIES + thread, begun[thread] + 1, thread, a, 16, true); }
+  void copy(int thread, u32 a) { copying = true, access(COPIES + thread, begun[thread] + 1, thread, a, 16, true); }
   void copies_committed(int thread) { begun[thread]++; }
   void copies_done(int thread) { copied[thread]++; } // the oldest group
   void all_met();
@@ -80,6 +80,8 @@ private:
   int slot(int actor) const { return actor < threads ? actor : threads + (actor - PRODUCTS); } // of readers
   Clocks &owned(int thread); // to be added to
   void met(int first, int n);
+  bool copying = false; // threads have copied asynchronously: else nobody knows of their copies
+  void raise(Clocks &to, const Clocks &from) const;
   void changed(int thread) { all[thread / 128].clear(); }
 };
 
