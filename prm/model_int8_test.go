@@ -64,7 +64,7 @@ func TestInt8ScoresByKernels(t *testing.T) {
 		for _, kernels := range []string{"avx2", "avx512", "avx512bf16"} {
 			m, err := prm.Open(folder, prm.OpenOptions{DType: dtype, Backend: kernels})
 			if err != nil {
-				require.ErrorContains(t, err, "they need a processor with")
+				require.Regexp(t, "they need a processor with|want auto, portable$", err.Error()) // builds without assembly have no others
 				continue
 			}
 			require.Equal(t, "cpu/"+kernels, m.Info().Backend)
