@@ -99,6 +99,11 @@ func TestConformanceHasEveryPrimitive(t *testing.T) {
 		require.True(t, strings.Contains(cases.String(), name), "no case runs %s", m[1])
 	}
 	require.Greater(t, of, 30)
+	script, err := os.ReadFile(filepath.Join("..", "scripts", "first_contact.sh"))
+	require.NoError(t, err)
+	for _, c := range conformance.Cases {
+		require.Regexp(t, `in [^\n]*\b`+strings.TrimPrefix(c.Name, "conform_")+`[ ;]`, string(script), "no step of a GPU's first minutes")
+	}
 	for _, k := range conformance.Kernels() {
 		require.True(t, regexp.MustCompile(`\b`+k+`\b`).MatchString(cases.String()), k)
 	}

@@ -85,7 +85,7 @@ check() {
   for name in index shuffle barrier sum atomic convert exact larger functions exp2 log2 logistic gated copy matrices matrices_transposed mma mma_rounded; do
     tested "primitive/$name" 30 "^TestGPUConformance\$/^conform_$name\$" || basic=1
   done
-  for name in mbarrier box box_offset box_narrow lines store_matrices store_box store_box_f32 product_along product_across product_192 product_128 product_64 weighted_128 weighted_64 weighted_along; do
+  for name in mbarrier box box_offset box_narrow lines cluster share_box store_matrices store_box store_box_f32 product_along product_across product_192 product_128 product_64 weighted_128 weighted_64 weighted_along; do
     tested "primitive/hopper/$name" 30 "^TestGPUConformance\$/^conform_$name\$" || hopper=1
   done
   for name in attention attention_sm80 cache dropout encoder gemm_sm80 heads optimizer products ranks rows vocabulary; do
