@@ -47,7 +47,7 @@ var (
 	fileName    = regexp.MustCompile(`^([A-Za-z0-9_.-]+/)*[A-Za-z0-9_.-]+\.(go|cu|h|s|md|sh|py|json|tsv|txt|yaml)$|^(cmd|` +
 		`cuda|data|docs|examples|internal|loss|nn|prm|scripts)(/[A-Za-z0-9_.-]+)+$`)
 	testName   = regexp.MustCompile(`^(Test|Fuzz|Benchmark)[A-Z]\w*$`)
-	makeTarget = regexp.MustCompile(`^make ([a-z0-9-]+)`)
+	makeTarget = regexp.MustCompile(`^make ([a-z0-9.-]+)`)
 )
 
 // goSources are the repository's Go files, its tests or all others, in one text.
