@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Times prm and other programs on the same work, in turn, and writes the tables of docs/benchmarks.md; internal/tools/bench says more.
 # ROWS: cases as a regular expression of SHAPE/MODE/TOKENS/DTYPE; WITH: programs as one of their names; ROUNDS; LIMIT: seconds of a
-# process; BUDGET: after which no case begins; AVX2=1: no instructions beyond AVX2, in tables of their own. RIVALS: what to install; empty: nothing. Further flags go to the program,
-# such as -list, and -smoke, which only sees that every program starts.
+# process; BUDGET: after which no case begins; AVX2=1: no instructions beyond AVX2, in tables of their own. RIVALS: what to install;
+# empty: nothing. Further flags go to the program, such as -list, and -smoke, which only sees that every program starts.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=${GOPRM_BENCH:-runs/bench}

@@ -221,7 +221,7 @@ func TestAVX2Alone(t *testing.T) {
 	b := fake(t)
 	b.avx2, b.rounds = true, 1
 	path := filepath.Join(b.programs, "torch/bin/python")
-	require.NoError(t, os.WriteFile(path, []byte("#!/bin/sh\necho python $ATEN_CPU_CAPABILITY $ONEDNN_MAX_CPU_ISA >>"+b.programs+
+	require.NoError(t, os.WriteFile(path, []byte("#!/bin/sh\necho python $ATEN_CPU_CAPABILITY $ONEDNN_MAX_CPU_ISA $FBGEMM_ENABLE_INSTRUCTIONS >>"+b.programs+
 		"/ran\necho '{\"seconds\":[2]}'\n"), 0o755))
 	m := Machine{CPU: "test", MemoryGB: 23, AVX2: true}
 	r, err := openResults(filepath.Join(b.programs, "results"+m.suffix()+".json"), m)
@@ -229,9 +229,13 @@ func TestAVX2Alone(t *testing.T) {
 	require.NoError(t, b.measureAll(context.Background(), r))
 	text, err := os.ReadFile(filepath.Join(b.programs, "ran"))
 	require.NoError(t, err)
-	require.Regexp(t, `^prm .*--backend avx2\npython avx2 AVX2\n$`, string(text))
+	require.Regexp(t, `^prm .*--backend avx2\npython avx2 AVX2 AVX2\n$`, string(text))
 	require.Contains(t, r.tables(), "### 0.5b, score, AVX2 alone")
 	require.Contains(t, r.tables(), "| zentorch | 0.5b/score/512/f32 | it has no switch that keeps it to AVX2 |")
+	for _, s := range sides()[:2] {
+		_, why := b.expect(r, Case{Shape: "0.5b", Mode: "score", Tokens: 512, DType: "bf16"}, s)
+		require.Equal(t, s.Name == "goprm", strings.HasPrefix(why, "with AVX2 it computes in f32"), why)
+	}
 
 	page := filepath.Join(b.programs, "page.md")
 	before := "a\n<!-- make bench: tables -->\nall\n<!-- make bench: end -->\n"

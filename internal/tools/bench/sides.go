@@ -20,7 +20,7 @@ type Side struct {
 	Command func(b *bench, c Case, steps int) []string
 	Prepare func(b *bench, c Case) (file string, command []string, env []string) // nil: it reads the model folder
 	Parse   func(out []byte) (Run, error)
-	AVX2    bool // it can be told to do with AVX2
+	AVX2    []string // the dtypes that it computes in when told to do with AVX2
 }
 
 var trains, scores = []string{"score", "head", "lora", "full"}, []string{"score"}
@@ -31,7 +31,8 @@ func sides() []*Side {
 	whole := map[string]float64{"f32": 5, "bf16": 3, "int8": 5}
 	gguf := map[string]float64{"f32": 4.2, "bf16": 2.2, "int8": 1.2}
 	return []*Side{
-		{Name: "goprm", Modes: trains, Bytes: half, Startup: 4, Rate: 0.6, Program: "prm", Command: ownCommand, Parse: parseOwn, AVX2: true},
+		{Name: "goprm", Modes: trains, Bytes: half, Startup: 4, Rate: 0.6, Program: "prm", Command: ownCommand, Parse: parseOwn,
+			AVX2: []string{"f32", "int8"}},
 		torchSide("pytorch", "eager", trains, whole),
 		torchSide("pytorch compiled", "compile", trains, without(whole, "int8")),
 		torchSide("zentorch", "zentorch", scores, without(whole, "int8")),
@@ -68,15 +69,15 @@ func (b *bench) ownBackend() []string {
 }
 
 func torchSide(name, engine string, modes []string, bytes map[string]float64) *Side {
-	python, startup := "torch/bin/python", 20.0
+	python, startup, avx2 := "torch/bin/python", 20.0, []string{"f32", "bf16", "int8"}
 	if engine != "eager" {
-		startup = 90
+		startup, avx2 = 90, nil
 	}
 	if engine == "zentorch" {
 		python = "zentorch/bin/python"
 	}
 	return &Side{Name: name, Modes: modes, Bytes: bytes, Startup: startup, Rate: 0.25, Program: python, Parse: parseSeconds,
-		AVX2: engine == "eager",
+		AVX2: avx2,
 		Command: func(b *bench, c Case, steps int) []string {
 			return []string{b.program(python), filepath.Join(b.scripts, "torch_side.py"), b.model(c), "--mode", c.Mode, "--dtype", c.DType,
 				"--tokens", strconv.Itoa(c.Tokens), "--steps", strconv.Itoa(steps), "--threads", strconv.Itoa(b.threads), "--engine", engine}
