@@ -73,6 +73,62 @@ func TestProductsOfInt8HaveThePortableBits(t *testing.T) {
 	}
 }
 
+// The products are those in float64 of numbers rounded in float64, but for the additions of blocks in float32; and they are as far
+// from the products of unrounded numbers as rounding to the nearest makes them: each factor is off by an error with the variance
+// scale²/12, so that a product x·w has that of (sx²·w² + sw²·x²)/12.
+func TestProductsOfInt8AreThoseOfFloat64(t *testing.T) {
+	const tokens, k, n = 24, 900, 40
+	r := rand.New(rand.NewPCG(5, 8))
+	c := int8Call(r, tokens, k, n)
+	x, w, blocks := engine.Slice[float32](c.In[0]), normal(r, n*k), ops.Int8Blocks(k)
+	for i := range w {
+		w[i] *= float32(math.Exp2(float64(i / k % 7))) // rows have magnitudes of their own
+	}
+	for row := range n {
+		for b := range blocks {
+			from, to := row*k+b*ops.Int8Block, row*k+min(k, (b+1)*ops.Int8Block)
+			engine.Slice[float32](c.In[2])[row*blocks+b] = ops.RoundInt8(engine.Slice[int8](c.In[1])[from:to], w[from:to])
+		}
+	}
+	launchAll(t, backendWith(t, "portable", 2), c)
+
+	roundedX, scalesX := roundInt8Float64(x, k)
+	roundedW, scalesW := roundInt8Float64(w, k)
+	var off, expected float64
+	for i, v := range engine.Slice[float32](c.Out) {
+		token, row := i/n, i%n
+		want := float64(engine.Slice[float32](c.In[3])[row])
+		unrounded, magnitude, variance := want, math.Abs(want), 0.0
+		for j := range k {
+			sx, sw := scalesX[token*blocks+j/ops.Int8Block], scalesW[row*blocks+j/ops.Int8Block]
+			x, w := float64(x[token*k+j]), float64(w[row*k+j])
+			product := roundedX[token*k+j] * sx * roundedW[row*k+j] * sw
+			want, magnitude = want+product, magnitude+math.Abs(product)
+			unrounded, variance = unrounded+x*w, variance+(sx*sx*w*w+sw*sw*x*x)/12
+		}
+		require.InDelta(t, want, float64(v), 1e-6*magnitude, "token %d, row %d", token, row)
+		off, expected = off+(float64(v)-unrounded)*(float64(v)-unrounded)/variance, expected+1
+	}
+	require.InDelta(t, 1, off/expected, 0.15, "the error's variance beside the expected one, of %d products", tokens*n)
+}
+
+// roundInt8Float64 rounds rows of k numbers in blocks to the nearest of −127 to 127 times a 127th of the block's largest magnitude.
+func roundInt8Float64(x []float32, k int) (rounded, scales []float64) {
+	for row := range slices.Chunk(x, k) {
+		for block := range slices.Chunk(row, 128) {
+			largest := 0.0
+			for _, v := range block {
+				largest = max(largest, math.Abs(float64(v)))
+			}
+			scales = append(scales, largest/127)
+			for _, v := range block {
+				rounded = append(rounded, math.Round(float64(v)/(largest/127)))
+			}
+		}
+	}
+	return rounded, scales
+}
+
 // What a token's row is, is its own affair: NaN and infinities stay in their rows and show there.
 func TestInt8ShowsWhatIsNotFinite(t *testing.T) {
 	for _, name := range []string{"portable", "auto"} {

@@ -38,7 +38,7 @@ func (r *Results) tables() string {
 			heading = h
 			fmt.Fprintf(&w, "\n### %s%s\n\n%s\n", h, m.only(), columns(row.Mode))
 		}
-		row.write(&w)
+		row.write(&w, r.peak(row.DType))
 	}
 	r.writeMissing(&w)
 	w.WriteString("\n")
@@ -90,9 +90,8 @@ func columns(mode string) string {
 }
 
 // write prints a line for each program that has numbers.
-func (r *Row) write(w *strings.Builder) {
+func (r *Row) write(w *strings.Builder, peak float64) {
 	own := r.side("goprm")
-	peak := peakOf(own)
 	work, _ := r.gflop() // the row is one of cases
 	for _, s := range sides() {
 		e := r.side(s.Name)
@@ -117,11 +116,15 @@ func (r *Row) write(w *strings.Builder) {
 	}
 }
 
-// peakOf is the peak that the runs of prm bench measured.
-func peakOf(own *Entry) float64 {
+// peak is the median of what all runs of prm bench measured as the machine's peak of a dtype, GFLOP/s: one run can be far off.
+func (r *Results) peak(dtype string) float64 {
 	var list []float64
-	for _, r := range own.kept() {
-		list = append(list, r.Peak)
+	for _, row := range r.Rows {
+		for _, run := range row.side("goprm").kept() {
+			if row.DType == dtype {
+				list = append(list, run.Peak)
+			}
+		}
 	}
 	return median(list)
 }
