@@ -110,18 +110,22 @@ func TestLearnGrouped(t *testing.T) {
 		if group == "problem" {
 			require.LessOrEqual(t, tokens, 66_225, "as many as trees of all problems have")
 		}
+		lora.Optim.HeadLR = new(0.003)
+		head := config
+		head.Optim = headOptim(config.Optim)
 		for seed := range uint64(3) {
-			head := config
 			head.Out, head.Seed = filepath.Join(t.TempDir(), "head"), new(seed+1)
-			head.Optim = headOptim(config.Optim)
 			got := learn(t, head, val)
 			fmt.Printf("%s: head, seed %d: AUC %.4f, MSE %.4f\n", group, seed+1, got.AUC, got.MSE)
 		}
-		if how == "lora" {
-			lora.Optim.HeadLR = new(0.003)
+		for seed := range uint64(3) {
+			if how != "lora" {
+				break
+			}
+			lora.Out, lora.Seed = filepath.Join(t.TempDir(), "lora"), new(seed+1)
 			began := time.Now()
 			got := learn(t, lora, val)
-			fmt.Printf("%s: LoRA, an epoch: AUC %.4f, MSE %.4f, %.0f s\n", group, got.AUC, got.MSE, time.Since(began).Seconds())
+			fmt.Printf("%s: LoRA, an epoch, seed %d: AUC %.4f, MSE %.4f, %.0f s\n", group, seed+1, got.AUC, got.MSE, time.Since(began).Seconds())
 		}
 	}
 }

