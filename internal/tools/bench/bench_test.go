@@ -221,8 +221,8 @@ func TestAVX2Alone(t *testing.T) {
 	b := fake(t)
 	b.avx2, b.rounds = true, 1
 	path := filepath.Join(b.programs, "torch/bin/python")
-	require.NoError(t, os.WriteFile(path, []byte("#!/bin/sh\necho python $ATEN_CPU_CAPABILITY $ONEDNN_MAX_CPU_ISA $FBGEMM_ENABLE_INSTRUCTIONS >>"+b.programs+
-		"/ran\necho '{\"seconds\":[2]}'\n"), 0o755))
+	require.NoError(t, os.WriteFile(path, []byte("#!/bin/sh\necho python $ATEN_CPU_CAPABILITY $ONEDNN_MAX_CPU_ISA "+
+		"$FBGEMM_ENABLE_INSTRUCTIONS >>"+b.programs+"/ran\necho '{\"seconds\":[2]}'\n"), 0o755))
 	m := Machine{CPU: "test", MemoryGB: 23, AVX2: true}
 	r, err := openResults(filepath.Join(b.programs, "results"+m.suffix()+".json"), m)
 	require.NoError(t, err)
