@@ -216,6 +216,16 @@ func TestMedian(t *testing.T) {
 	require.Zero(t, median(nil))
 }
 
+// Rows of a shape and mode stand together, the shorter texts first, in whatever order they were measured.
+func TestTablesAreSorted(t *testing.T) {
+	r := &Results{}
+	for _, c := range []Case{{"0.5b", "score", 2048, "f32"}, {"0.5b", "full", 512, "f32"}, {"0.5b", "score", 512, "f32"}} {
+		r.Rows = append(r.Rows, &Row{Case: c, Sides: map[string]*Entry{"goprm": {Runs: []Run{{Seconds: []float64{1}}}}}})
+	}
+	require.Regexp(t, `(?s)### 0.5b, score\n.*\| 512 \|.*\| 2048 \|.*### 0.5b, full\n`, r.tables())
+	require.Equal(t, 2, strings.Count(r.tables(), "### "))
+}
+
 // With AVX2 alone prm and PyTorch are told so, the others are left out, and the results have a file and a part of the page of their own.
 func TestAVX2Alone(t *testing.T) {
 	b := fake(t)

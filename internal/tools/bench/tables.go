@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -30,7 +31,12 @@ func (r *Results) tables() string {
 		m.Date, peaks(m.Peaks))
 	fmt.Fprintf(&w, "Versions: %s; %s.\n", r.versions(), m.Compiler)
 	var heading string
-	for _, row := range r.Rows {
+	rows := slices.Clone(r.Rows)
+	slices.SortStableFunc(rows, func(a, b *Row) int { // cases of a shape and mode were measured by their lengths
+		return cmp.Or(cmp.Compare(a.Shape, b.Shape), cmp.Compare(slices.Index(trains, a.Mode), slices.Index(trains, b.Mode)),
+			cmp.Compare(a.Tokens, b.Tokens))
+	})
+	for _, row := range rows {
 		if !row.ran() {
 			continue
 		}
