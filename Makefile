@@ -91,7 +91,7 @@ learn-real: ## train heads on SmolLM2-135M and PRM800K, compare with PyTorch's r
 learn-real-1.5b: ## heads and LoRA on Qwen2.5-Coder-1.5B and PRM800K beside PyTorch and PEFT, of PROBLEMS (all) (needs Python and ../shared)
 	scripts/learn_real_15b.sh
 
-learn-grouped: ## the orders of batch.group on the same rows: tokens, heads of three seeds, with GROUPED=lora an epoch of LoRA (needs Python and ../shared)
+learn-grouped: ## the orders of batch.group on the same rows: tokens, heads of three seeds, with GROUPED=lora an epoch of LoRA of each (needs Python and ../shared)
 	GOPRM_GROUPED=$${GROUPED:-head} scripts/learn_real.sh TestLearnGrouped
 
 kills: ## start processes together on one run folder and one cache, KILLS (200) of them killed for each mode

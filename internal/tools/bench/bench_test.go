@@ -216,13 +216,14 @@ func TestMedian(t *testing.T) {
 	require.Zero(t, median(nil))
 }
 
-// Rows of a shape and mode stand together, the shorter texts first, in whatever order they were measured.
+// Rows of a shape and mode stand together, the shorter texts first and f32 before bf16, in whatever order they were measured.
 func TestTablesAreSorted(t *testing.T) {
 	r := &Results{}
-	for _, c := range []Case{{"0.5b", "score", 2048, "f32"}, {"0.5b", "full", 512, "f32"}, {"0.5b", "score", 512, "f32"}} {
+	for _, c := range []Case{{"0.5b", "score", 2048, "f32"}, {"0.5b", "full", 512, "f32"}, {"0.5b", "score", 512, "bf16"},
+		{"0.5b", "score", 512, "f32"}} {
 		r.Rows = append(r.Rows, &Row{Case: c, Sides: map[string]*Entry{"goprm": {Runs: []Run{{Seconds: []float64{1}}}}}})
 	}
-	require.Regexp(t, `(?s)### 0.5b, score\n.*\| 512 \|.*\| 2048 \|.*### 0.5b, full\n`, r.tables())
+	require.Regexp(t, `(?s)### 0.5b, score\n.*\| 512 \| f32 .*\| 512 \| bf16 .*\| 2048 \|.*### 0.5b, full\n`, r.tables())
 	require.Equal(t, 2, strings.Count(r.tables(), "### "))
 }
 

@@ -23,11 +23,13 @@ func cases() []Case { return product([]string{"0.5b", "1.5b"}, []int{512, 1024, 
 // smoke are cases of no size, to see that every program starts.
 func smoke() []Case { return product([]string{"tiny"}, []int{192}) }
 
+var dtypes = []string{"f32", "bf16", "int8"}
+
 func product(shapes []string, lengths []int) (list []Case) {
 	for _, shape := range shapes {
 		for _, tokens := range lengths {
-			for _, mode := range []string{"score", "head", "lora", "full"} {
-				for _, dtype := range []string{"f32", "bf16", "int8"} {
+			for _, mode := range trains {
+				for _, dtype := range dtypes {
 					if dtype != "int8" || mode == "score" {
 						list = append(list, Case{shape, mode, tokens, dtype})
 					}

@@ -69,7 +69,7 @@ func (b *bench) ownBackend() []string {
 }
 
 func torchSide(name, engine string, modes []string, bytes map[string]float64) *Side {
-	python, startup, avx2 := "torch/bin/python", 20.0, []string{"f32", "bf16", "int8"}
+	python, startup, avx2 := "torch/bin/python", 20.0, dtypes
 	if engine != "eager" {
 		startup, avx2 = 90, nil
 	}

@@ -31,10 +31,10 @@ func (r *Results) tables() string {
 		m.Date, peaks(m.Peaks))
 	fmt.Fprintf(&w, "Versions: %s; %s.\n", r.versions(), m.Compiler)
 	var heading string
-	rows := slices.Clone(r.Rows)
-	slices.SortStableFunc(rows, func(a, b *Row) int { // cases of a shape and mode were measured by their lengths
+	rows := slices.Clone(r.Rows) // which are in the order in which calls of make bench measured them
+	slices.SortStableFunc(rows, func(a, b *Row) int {
 		return cmp.Or(cmp.Compare(a.Shape, b.Shape), cmp.Compare(slices.Index(trains, a.Mode), slices.Index(trains, b.Mode)),
-			cmp.Compare(a.Tokens, b.Tokens))
+			cmp.Compare(a.Tokens, b.Tokens), cmp.Compare(slices.Index(dtypes, a.DType), slices.Index(dtypes, b.DType)))
 	})
 	for _, row := range rows {
 		if !row.ran() {
